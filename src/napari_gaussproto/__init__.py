@@ -1,0 +1,71 @@
+"""Explainable segmentation of field photographs with Gaussian prototypes.
+
+Public names are imported when first used, so that importing the package, as napari does for
+every plugin at its start, loads neither torch nor Qt.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.config import ModelConfig, SegmentationClass, TrainingConfig
+    from napari_gaussproto.core.errors import GaussProtoError
+    from napari_gaussproto.core.gaussian import GaussianPrototypeLayer
+    from napari_gaussproto.core.model_file import save_model
+    from napari_gaussproto.core.predict import segment, segment_to_zarr
+    from napari_gaussproto.core.registry import list_models, load_model
+    from napari_gaussproto.core.segmenter import Encoding, PrototypeSegmenter, Segmentation
+    from napari_gaussproto.core.training import fit
+
+try:
+    __version__ = version("napari-gaussproto")
+except PackageNotFoundError:  # run from a source tree that was never installed
+    __version__ = "0+unknown"
+
+_HOMES = {
+    "Encoding": "segmenter",
+    "GaussProtoError": "errors",
+    "GaussianPrototypeLayer": "gaussian",
+    "ModelConfig": "config",
+    "PrototypeSegmenter": "segmenter",
+    "Segmentation": "segmenter",
+    "SegmentationClass": "config",
+    "TrainingConfig": "config",
+    "fit": "training",
+    "list_models": "registry",
+    "load_model": "registry",
+    "save_model": "model_file",
+    "segment": "predict",
+    "segment_to_zarr": "predict",
+}
+
+__all__ = [
+    "Encoding",
+    "GaussProtoError",
+    "GaussianPrototypeLayer",
+    "ModelConfig",
+    "PrototypeSegmenter",
+    "Segmentation",
+    "SegmentationClass",
+    "TrainingConfig",
+    "__version__",
+    "fit",
+    "list_models",
+    "load_model",
+    "save_model",
+    "segment",
+    "segment_to_zarr",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.core.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""The library: models, training, prediction and explanation, without napari and without Qt."""

@@ -1,0 +1,134 @@
+"""From an image to its latent map: backbone, then neck."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_gaussproto.core.backbone import Backbone
+from napari_gaussproto.core.config import ModelConfig
+
+
+class Neck(nn.Module):
+    """Fuse a feature pyramid at one stride into a normalised latent space.
+
+    Every level is projected, brought to the output stride and summed; what follows acts on
+    each position alone. So a position's latent vector depends on the pyramid's values at
+    that position only, and can be computed for a few positions as well as for all.
+
+    Parameters
+    ----------
+    widths, strides : list of int
+        Channels and stride of each level.
+    output_stride, hidden, dim : int
+        Stride of the fused map, its channels, and D.
+    """
+
+    def __init__(
+        self, widths: list[int], strides: list[int], output_stride: int, hidden: int, dim: int
+    ) -> None:
+        super().__init__()
+        self.widths = widths
+        self.strides = strides
+        self.output_stride = output_stride
+        self.projections = nn.ModuleList(nn.Conv2d(width, hidden, 1) for width in widths)
+        # Levels differ in magnitude by orders; without this the loudest one drowns the rest.
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
+        self.head = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(hidden, dim, 1))
+
+    def forward(self, pyramid: list[Tensor]) -> Tensor:
+        """Latent map (B, D, h, w) of a pyramid; each position has mean 0 and variance 1."""
+        return self._normalise(self.head(self._fuse(pyramid)))
+
+    def _fuse(self, pyramid: list[Tensor]) -> Tensor:
+        height = pyramid[0].shape[-2] * self.strides[0] // self.output_stride
+        width = pyramid[0].shape[-1] * self.strides[0] // self.output_stride
+        fused: Tensor | None = None
+        for level, norm, project in zip(pyramid, self.norms, self.projections, strict=True):
+            if level.shape[-2] > height:
+                # Projecting is linear, so it may follow the averaging, where it is cheaper.
+                value = project(norm(to_stride(level, (height, width))))
+            else:
+                value = to_stride(project(norm(level)), (height, width))
+            fused = value if fused is None else fused + value
+        if fused is None:
+            raise ValueError("a pyramid needs at least one level")
+        return fused
+
+    def points(self, features: Tensor) -> Tensor:
+        """Latents (N, D) of single positions, from their values at all levels side by side.
+
+        Parameters
+        ----------
+        features : Tensor
+            (N, sum of widths), each level brought to the output stride beforehand.
+        """
+        levels = features.T[None, :, :, None].split(self.widths, dim=1)
+        pairs = zip(levels, self.norms, self.projections, strict=True)
+        fused = torch.stack([project(norm(level)) for level, norm, project in pairs]).sum(0)
+        latents: Tensor = self._normalise(self.head(fused))
+        return latents[0, :, :, 0].T
+
+    @staticmethod
+    def _normalise(latents: Tensor) -> Tensor:
+        """LayerNorm over the channels, without affine parameters, in float32."""
+        latents = latents.float()
+        centred = latents - latents.mean(1, keepdim=True)
+        return centred * torch.rsqrt(centred.square().mean(1, keepdim=True) + 1e-5)
+
+
+def to_stride(level: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring a level to a map size: averaged when finer, bilinear when coarser."""
+    if level.shape[-2:] == size:
+        return level
+    if level.shape[-2] > size[0]:
+        return F.avg_pool2d(level, level.shape[-2] // size[0])
+    return F.interpolate(level, size=size, mode="bilinear", align_corners=False)
+
+
+class Extractor(nn.Module):
+    """Backbone and neck.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    pretrained : bool
+        Start the backbone from ImageNet weights.
+    """
+
+    def __init__(self, config: ModelConfig, pretrained: bool) -> None:
+        super().__init__()
+        self.downsample = config.downsample
+        self.backbone = Backbone(config.backbone, config.channels, pretrained)
+        self.neck = Neck(
+            self.backbone.widths,
+            self.backbone.strides,
+            config.output_stride,
+            config.neck_channels,
+            config.latent_dim,
+        )
+
+    @property
+    def alignment(self) -> int:
+        """Pixels of the original image that an input's sides must be multiples of."""
+        return max(self.backbone.strides) * self.downsample
+
+    def pyramid(self, image: Tensor) -> list[Tensor]:
+        """Backbone features of images (B, C, H, W) in [0, 1] at full resolution."""
+        levels: list[Tensor] = self.backbone(shrink(image, self.downsample))
+        return levels
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Latent map (B, D, H / cell_size, W / cell_size) of images (B, C, H, W) in [0, 1]."""
+        return self.at_working_resolution(shrink(image, self.downsample))
+
+    def at_working_resolution(self, image: Tensor) -> Tensor:
+        """Latent map (B, D, h, w) of images that are shrunk already."""
+        latents: Tensor = self.neck(self.backbone(image))
+        return latents
+
+
+def shrink(image: Tensor, factor: int) -> Tensor:
+    """Average images (B, C, H, W) over squares of side ``factor``."""
+    return image if factor == 1 else F.avg_pool2d(image, factor)

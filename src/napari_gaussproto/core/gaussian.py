@@ -1,0 +1,328 @@
+"""The Gaussian prototype layer: a mixture of Gaussians per class over a latent space.
+
+Notation follows the usual one for mixtures: cells ``z`` of shape (N, D), prototypes
+``m = 1..M`` with mean ``mu_m``, scale ``s_m`` and a weight ``pi_m`` within their class.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Covariance = Literal["diagonal", "spherical", "full"]
+
+# Stands for log(0): far below any log-likelihood that a float32 latent can reach, yet
+# finite, so that neither a softmax nor a gradient ever meets inf - inf.
+LOG_ZERO = -1e30
+
+
+def inverse_softplus(value: Tensor) -> Tensor:
+    """Return x with ``softplus(x) == value``, for positive values."""
+    return value + torch.log(-torch.expm1(-value))
+
+
+def _at_least_float32(value: Tensor) -> Tensor:
+    """Raise half precision to float32 and leave float64 as it is."""
+    return value if value.dtype == torch.float64 else value.float()
+
+
+class GaussianPrototypeLayer(nn.Module):
+    """Mixture of Gaussians per class, trained by gradient descent.
+
+    Prototypes are a flat list, each with the index of its class and an active flag, so
+    classes may own different numbers of them and people may edit the list.
+
+    Parameters
+    ----------
+    dim : int
+        D, size of the latent space.
+    class_index : sequence of int
+        Class of each prototype, length M.
+    n_classes : int
+        C.
+    covariance : {"diagonal", "spherical", "full"}
+        ``full`` keeps a Cholesky factor per prototype and is meant for small D.
+    learned_scale : bool
+        Whether scales receive gradients.
+    scale : float
+        Standard deviation at the start.
+    scale_floor : float
+        Smallest standard deviation (smallest diagonal entry of the Cholesky factor).
+
+    Notes
+    -----
+    Every density is handled as a logarithm and in float32, also under autocast.
+    Inactive prototypes have likelihood zero and receive no gradient; the weights of the
+    remaining ones of their class are renormalised.
+    """
+
+    class_index: Tensor
+    active: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        class_index: Sequence[int],
+        n_classes: int,
+        *,
+        covariance: Covariance = "diagonal",
+        learned_scale: bool = True,
+        scale: float = 1.0,
+        scale_floor: float = 0.1,
+    ) -> None:
+        super().__init__()
+        if scale <= scale_floor:
+            raise ValueError(f"scale {scale} must be larger than its floor {scale_floor}")
+        count = len(class_index)
+        self.covariance: Covariance = covariance
+        self.n_classes = n_classes
+        self.scale_floor = scale_floor
+        self.mean = nn.Parameter(torch.zeros(count, dim))
+        columns = 1 if covariance == "spherical" else dim
+        raw = inverse_softplus(torch.full((count, columns), scale - scale_floor))
+        self.raw_scale = nn.Parameter(raw, requires_grad=learned_scale)
+        below = dim * (dim - 1) // 2 if covariance == "full" else 0
+        self.off_diagonal = nn.Parameter(torch.zeros(count, below), requires_grad=learned_scale)
+        self.raw_weight = nn.Parameter(torch.zeros(count))
+        self.raw_prior = nn.Parameter(torch.zeros(n_classes))
+        self.log_temperature = nn.Parameter(torch.tensor(0.0))
+        self.register_buffer("class_index", torch.tensor(list(class_index), dtype=torch.long))
+        self.register_buffer("active", torch.ones(count, dtype=torch.bool))
+
+    # -- parameters as people think of them -------------------------------------------------
+
+    @property
+    def dim(self) -> int:
+        """D, size of the latent space."""
+        return self.mean.shape[1]
+
+    @property
+    def n_prototypes(self) -> int:
+        """M, inactive ones included."""
+        return self.mean.shape[0]
+
+    @property
+    def scale(self) -> Tensor:
+        """Standard deviation along each axis, (M, D); for ``full`` the factor's diagonal."""
+        scale = self.scale_floor + F.softplus(_at_least_float32(self.raw_scale))
+        return scale.expand(-1, self.dim)
+
+    @property
+    def scale_tril(self) -> Tensor:
+        """Cholesky factors of the covariances, (M, D, D)."""
+        factor = torch.diag_embed(self.scale)
+        if self.covariance == "full":
+            rows, columns = torch.tril_indices(self.dim, self.dim, -1, device=factor.device)
+            below = torch.zeros_like(factor)
+            below[:, rows, columns] = _at_least_float32(self.off_diagonal)
+            factor = factor + below
+        return factor
+
+    @property
+    def temperature(self) -> Tensor:
+        """T of the class posterior, a positive scalar."""
+        return self.log_temperature.exp()
+
+    @property
+    def log_prior(self) -> Tensor:
+        """Logarithm of the class prior, (C,)."""
+        return _at_least_float32(self.raw_prior).log_softmax(0)
+
+    @property
+    def log_weight(self) -> Tensor:
+        """Logarithm of each prototype's weight within its class, (M,)."""
+        raw = torch.where(self.active, _at_least_float32(self.raw_weight), LOG_ZERO)
+        weight = torch.full_like(raw, LOG_ZERO)
+        for members in self._members():
+            if len(members):
+                weight = weight.index_copy(0, members, raw[members].log_softmax(0))
+        return torch.where(self.active, weight, LOG_ZERO)
+
+    @torch.no_grad()
+    def set_parameters(
+        self,
+        mean: Tensor,
+        scale: Tensor,
+        weight: Tensor | None = None,
+    ) -> None:
+        """Place the prototypes.
+
+        Parameters
+        ----------
+        mean : Tensor
+            (M, D).
+        scale : Tensor
+            (M, D) standard deviations, or (M, D, D) Cholesky factors for ``full``.
+            Values below the floor are raised to just above it.
+        weight : Tensor, optional
+            (M,) positive; normalised within each class when used.
+        """
+        self.mean.copy_(mean)
+        if scale.ndim == 3:
+            rows, columns = torch.tril_indices(self.dim, self.dim, -1, device=scale.device)
+            self.off_diagonal.copy_(scale[:, rows, columns])
+            scale = scale.diagonal(dim1=-2, dim2=-1)
+        if self.covariance == "spherical":
+            scale = scale.square().mean(1, keepdim=True).sqrt()
+        above = (scale - self.scale_floor).clamp_min(1e-3)
+        self.raw_scale.copy_(inverse_softplus(above))
+        if weight is not None:
+            self.raw_weight.copy_(weight.clamp_min(1e-6).log())
+
+    # -- likelihoods ------------------------------------------------------------------------
+
+    def mahalanobis(self, z: Tensor) -> Tensor:
+        """Squared Mahalanobis distance of every cell to every prototype.
+
+        Parameters
+        ----------
+        z : Tensor
+            (N, D).
+
+        Returns
+        -------
+        Tensor
+            (N, M) float32, not negative.
+
+        Raises
+        ------
+        ValueError
+            When ``z`` is not (N, D).
+        """
+        if z.ndim != 2 or z.shape[1] != self.dim:
+            raise ValueError(f"cells must have shape (N, {self.dim}), not {tuple(z.shape)}")
+        with torch.autocast(z.device.type, enabled=False):
+            z = _at_least_float32(z)
+            if self.covariance == "full":
+                return self._mahalanobis_full(z)
+            return self._mahalanobis_diagonal(z)
+
+    def _mahalanobis_diagonal(self, z: Tensor) -> Tensor:
+        # sum_d ((z - mu) / s)^2 written out as two matrix products: (z^2) . s^-2 and
+        # z . mu s^-2, which never builds an (N, M, D) tensor. The common shift keeps the
+        # numbers small, so that little is lost in the difference of large terms.
+        shift = self.mean.mean(0).detach()
+        z = z - shift
+        mean = self.mean.to(z.dtype) - shift
+        precision = self.scale.to(z.dtype).reciprocal().square()
+        linear = mean * precision
+        constant = (linear * mean).sum(1)
+        terms = torch.cat([z.square(), z], dim=1)
+        coefficients = torch.cat([precision, -2 * linear], dim=1)
+        return torch.addmm(constant, terms, coefficients.T).clamp_min(0)
+
+    def _mahalanobis_full(self, z: Tensor) -> Tensor:
+        # One prototype at a time: memory stays at (N, D).
+        factors = self.scale_tril.to(z.dtype)
+        means = self.mean.to(z.dtype)
+        distances = [
+            torch.linalg.solve_triangular(factor, (z - mean).T, upper=False).square().sum(0)
+            for factor, mean in zip(factors, means, strict=True)
+        ]
+        return torch.stack(distances, dim=1)
+
+    def log_likelihood(self, z: Tensor) -> Tensor:
+        """Gaussian log-density of every cell under every prototype.
+
+        Parameters
+        ----------
+        z : Tensor
+            (N, D).
+
+        Returns
+        -------
+        Tensor
+            (N, M) float32; inactive prototypes have ``LOG_ZERO``.
+        """
+        return self.log_likelihood_from(self.mahalanobis(z))
+
+    def log_likelihood_from(self, mahalanobis: Tensor) -> Tensor:
+        """Log-densities (N, M) from squared Mahalanobis distances (N, M)."""
+        log_det = self.scale.log().sum(1).to(mahalanobis.dtype)
+        norm = log_det + 0.5 * self.dim * math.log(2 * math.pi)
+        return torch.where(self.active, -0.5 * mahalanobis - norm, LOG_ZERO)
+
+    def class_log_likelihood(self, log_likelihood: Tensor) -> Tensor:
+        """Log p(z|c), (N, C), from log-likelihoods (N, M)."""
+        weighted = (log_likelihood + self.log_weight.to(log_likelihood.dtype)).clamp_min(LOG_ZERO)
+        columns = [
+            weighted[:, members].logsumexp(1)
+            if len(members)
+            else weighted.new_full((len(weighted),), LOG_ZERO)
+            for members in self._members()
+        ]
+        return torch.stack(columns, dim=1).clamp_min(LOG_ZERO)
+
+    def log_density(self, log_likelihood: Tensor) -> Tensor:
+        """Log p(z), (N,), from log-likelihoods (N, M)."""
+        joint = self.class_log_likelihood(log_likelihood) + self.log_prior
+        return joint.logsumexp(1)
+
+    def class_log_posterior(self, log_likelihood: Tensor) -> Tensor:
+        """Log p(c|z) at temperature T, (N, C), from log-likelihoods (N, M)."""
+        joint = self.class_log_likelihood(log_likelihood) + self.log_prior
+        # The largest is taken off before the division, so that cells very far from every
+        # prototype keep their differences in float32.
+        joint = joint - joint.max(1, keepdim=True).values.detach()
+        return (joint / self.temperature).clamp_min(LOG_ZERO).log_softmax(1)
+
+    def log_responsibility(self, log_likelihood: Tensor) -> Tensor:
+        """Log of each active prototype's share in explaining a cell, (N, M).
+
+        Over the prototypes of all classes: prior, weight and density together.
+        """
+        prior = self.log_prior.to(log_likelihood.dtype)[self.class_index]
+        joint = log_likelihood + self.log_weight.to(log_likelihood.dtype) + prior
+        return joint.clamp_min(LOG_ZERO).log_softmax(1).clamp_min(LOG_ZERO)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Log p(c|z), (N, C), of cells (N, D)."""
+        return self.class_log_posterior(self.log_likelihood(z))
+
+    # -- relations between prototypes -------------------------------------------------------
+
+    def log_bhattacharyya(self, detach_scale: bool = False) -> Tensor:
+        """Log of the Bhattacharyya coefficient of every pair of prototypes, (M, M).
+
+        Closed form for Gaussians (Bhattacharyya 1943; Kailath 1967). The squared
+        Hellinger distance of a pair is ``1 - exp`` of it.
+
+        Parameters
+        ----------
+        detach_scale : bool
+            Let gradients reach the means only.
+        """
+        difference = self.mean[:, None] - self.mean[None]
+        if self.covariance != "full":
+            scale = self.scale.detach() if detach_scale else self.scale
+            variance = scale.square()
+            total = variance[:, None] + variance[None]
+            log_scale = scale.log()
+            spread = math.log(2) + log_scale[:, None] + log_scale[None] - total.log()
+            return (0.5 * spread - difference.square() / (4 * total)).sum(-1)
+        factor = self.scale_tril.detach() if detach_scale else self.scale_tril
+        covariance = factor @ factor.mT
+        middle = torch.linalg.cholesky(0.5 * (covariance[:, None] + covariance[None]))
+        half_log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(1)
+        middle_log_det = middle.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        solved = torch.linalg.solve_triangular(middle, difference[..., None], upper=False)
+        spread = 0.5 * (half_log_det[:, None] + half_log_det[None]) - middle_log_det
+        return spread - 0.125 * solved.square().sum((-1, -2))
+
+    def siblings(self) -> Tensor:
+        """Pairs (P, 2) of active prototypes ``a < b`` that share a class."""
+        same = self.class_index[:, None] == self.class_index[None]
+        both = self.active[:, None] & self.active[None]
+        return torch.triu(same & both, diagonal=1).nonzero()
+
+    def _members(self) -> list[Tensor]:
+        """Active prototypes of each class, as index tensors."""
+        return [
+            ((self.class_index == c) & self.active).nonzero().flatten()
+            for c in range(self.n_classes)
+        ]

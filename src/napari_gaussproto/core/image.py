@@ -1,0 +1,217 @@
+"""Any image array as float tensors in [0, 1], read window by window."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from napari_gaussproto.core.errors import ImageError
+
+logger = logging.getLogger(__name__)
+
+# The value range is judged on about this many pixels of a larger image.
+_SAMPLE = 1 << 20
+_PATCH = 512
+# Full scales of usual sensors: 8, 10, 12, 14 and 16 bits. A 12-bit camera stores uint16.
+_FULL_SCALES = (255, 1023, 4095, 16383, 65535)
+# ITU-R BT.601 luma.
+_LUMA = (0.299, 0.587, 0.114)
+
+
+class ImageSource:
+    """An image that is read in windows, already in the model's channels and range.
+
+    Parameters
+    ----------
+    array : array-like
+        (H, W) or (H, W, C), with ``shape``, ``dtype`` and slicing: numpy, dask, zarr.
+    channels : int
+        Channels that `read` returns.
+    offset, span : float
+        Value that becomes 0, and the distance to the value that becomes 1.
+    channel_axis : int or None
+        Position of the channels in ``array``.
+    """
+
+    def __init__(
+        self, array: Any, channels: int, offset: float, span: float, channel_axis: int | None
+    ) -> None:
+        self._array = array
+        self._axis = channel_axis
+        self._offset = offset
+        self._span = span
+        self.channels = channels
+        spatial = [n for axis, n in enumerate(array.shape) if axis != channel_axis]
+        self.height, self.width = int(spatial[0]), int(spatial[1])
+
+    @classmethod
+    def from_array(
+        cls, array: Any, channels: int | None = None, channel_axis: int | None = None
+    ) -> ImageSource:
+        """Understand an array.
+
+        Parameters
+        ----------
+        array : array-like
+            (H, W), (H, W, C) or (C, H, W); bool, integer or float. Integers are scaled by
+            the smallest usual full scale (8 to 16 bits) that holds them; floats in [0, 1]
+            are taken as they are, in [0, 255] divided by 255, others stretched from their
+            least to their greatest value. Values that are not finite become 0.
+        channels : int, optional
+            What the model expects; by default what the array has. Grey is repeated, alpha
+            dropped, and RGB turned into grey where that makes them fit.
+        channel_axis : int, optional
+            Where the channels are, if it is not plain from the shape.
+
+        Raises
+        ------
+        ImageError
+            For anything that is no such image.
+        """
+        if not hasattr(array, "shape") or not hasattr(array, "dtype"):
+            array = np.asarray(array)
+        _check_kind(array)
+        axis = _find_channels(array.shape, channels, channel_axis)
+        count = 1 if axis is None else int(array.shape[axis])
+        wanted = count if channels is None else channels
+        if not _convertible(count, wanted):
+            raise ImageError(
+                f"The image has {count} channels, the model was made for {wanted}: "
+                "choose a model for such images, or give the matching channels only."
+            )
+        offset, span = _value_range(array, axis)
+        return cls(array, wanted, offset, span, axis)
+
+    def read(self, y0: int, x0: int, y1: int, x1: int) -> Tensor:
+        """Pixels of a window as float32 (C, y1 - y0, x1 - x0) in [0, 1].
+
+        Raises
+        ------
+        ImageError
+            When the array's storage fails.
+        """
+        window: list[Any] = [slice(y0, y1), slice(x0, x1)]
+        if self._axis is not None:
+            window.insert(self._axis, slice(None))
+        try:
+            values = np.asarray(self._array[tuple(window)])
+        except Exception as error:  # lazy arrays fail in the way their storage fails
+            raise ImageError(
+                f"The image could not be read from where it is stored ({error}): "
+                "check that the file is still there and open it again."
+            ) from error
+        planes = values[None] if self._axis is None else np.moveaxis(values, self._axis, 0)
+        pixels = torch.from_numpy(np.array(planes, dtype=np.float32))
+        pixels.nan_to_num_(nan=self._offset, posinf=self._offset, neginf=self._offset)
+        pixels.sub_(self._offset).div_(self._span).clamp_(0, 1)
+        return _to_channels(pixels, self.channels)
+
+
+def _check_kind(array: Any) -> None:
+    shape = tuple(array.shape)
+    dtype = np.dtype(array.dtype)
+    if dtype.kind not in "buif":
+        raise ImageError(
+            f"An image of type {dtype} cannot be segmented: convert it to 8 or 16 bit or float."
+        )
+    if len(shape) not in (2, 3):
+        raise ImageError(
+            f"An array of shape {shape} is not one image: give height x width, "
+            "with or without channels; of a stack, one plane at a time."
+        )
+    if 0 in shape:
+        raise ImageError(f"The image is empty (shape {shape}): choose one with pixels.")
+
+
+def _find_channels(
+    shape: tuple[int, ...], channels: int | None, explicit: int | None
+) -> int | None:
+    """Axis of the channels, or None for a grey image."""
+    if len(shape) == 2:
+        return None
+    if explicit is not None:
+        return explicit % 3
+    if channels is not None:
+        for convertible in (lambda n: n == channels, lambda n: _convertible(n, channels)):
+            for axis in (2, 0):
+                if shape[axis] <= 64 and convertible(shape[axis]):
+                    return axis
+    elif min(shape[0], shape[2]) <= 64:
+        return 2 if shape[2] <= shape[0] else 0
+    raise ImageError(
+        f"It is not plain where the channels of an image of shape {tuple(shape)} are, or they do "
+        f"not suit a model for {channels or 'a few'} channels: give height x width x channels."
+    )
+
+
+def _convertible(count: int, wanted: int) -> bool:
+    """Whether images of ``count`` channels can be turned into ``wanted`` ones."""
+    return count == wanted or (count in (1, 2, 3, 4) and wanted in (1, 3))
+
+
+def _to_channels(pixels: Tensor, wanted: int) -> Tensor:
+    count = pixels.shape[0]
+    if count == wanted:
+        return pixels
+    if count in (2, 4):  # the last one is alpha
+        pixels = pixels[: count - 1]
+    if pixels.shape[0] == wanted:
+        return pixels.contiguous()
+    if wanted == 1:
+        return (pixels * pixels.new_tensor(_LUMA).view(3, 1, 1)).sum(0, keepdim=True)
+    return pixels.expand(wanted, -1, -1).contiguous()
+
+
+def _value_range(array: Any, axis: int | None) -> tuple[float, float]:
+    """Offset and span, decided once per image, so that every tile is scaled alike."""
+    dtype = np.dtype(array.dtype)
+    if dtype == bool:
+        return 0.0, 1.0
+    if dtype == np.uint8:
+        return 0.0, 255.0
+    sample = _sample(array, axis)
+    finite = sample[np.isfinite(sample)] if dtype.kind == "f" else sample
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    if dtype.kind == "f":
+        return _float_range(low, high)
+    if low < 0 or high > _FULL_SCALES[-1]:
+        return low, max(high - low, 1.0)
+    return 0.0, float(next(scale for scale in _FULL_SCALES if high <= scale))
+
+
+def _float_range(low: float, high: float) -> tuple[float, float]:
+    tolerance = 1e-3
+    if low >= -tolerance and high <= 1 + tolerance:
+        return 0.0, 1.0
+    if low >= 0 and high <= 255:
+        return 0.0, 255.0
+    logger.info("stretching float image from [%g, %g] to [0, 1]", low, high)
+    return low, max(high - low, 1e-12)
+
+
+def _sample(array: Any, axis: int | None) -> npt.NDArray[Any]:
+    """Pixels to judge the value range by: an even sample, or patches of a stored image."""
+    height, width = (n for i, n in enumerate(array.shape) if i != axis)
+    if isinstance(array, np.ndarray) or height * width <= _SAMPLE:
+        step = max(1, round((height * width / _SAMPLE) ** 0.5))
+        rows, columns = [slice(None, None, step)], [slice(None, None, step)]
+    else:
+        # Strided reads of a chunked store would touch every chunk; nine patches do not.
+        rows, columns = (_patches(height), _patches(width))
+    windows = [[y, x] for y in rows for x in columns]
+    if axis is not None:
+        for window in windows:
+            window.insert(axis, slice(None))
+    return np.concatenate([np.asarray(array[tuple(window)]).ravel() for window in windows])
+
+
+def _patches(length: int) -> list[slice]:
+    starts = (int(share * max(0, length - _PATCH)) for share in (0.1, 0.5, 0.9))
+    return [slice(start, start + _PATCH) for start in starts]

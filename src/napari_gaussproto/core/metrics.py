@@ -1,0 +1,101 @@
+"""How good a segmentation is: overlap and calibration.
+
+Label images hold 0 for "not labelled" and class index + 1 elsewhere; pixels that the truth
+does not label are never counted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Counts = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+def confusion_matrix(
+    predicted: npt.NDArray[Any], truth: npt.NDArray[Any], n_classes: int
+) -> Counts:
+    """Count pixels by true class (rows) and predicted class (columns).
+
+    Parameters
+    ----------
+    predicted, truth : ndarray
+        Label images of one shape.
+    n_classes : int
+
+    Returns
+    -------
+    ndarray
+        (C, C). Labelled pixels without a prediction count as a miss: they are in no column,
+        so they are added to the row by `iou` through the truth's own count.
+
+    Raises
+    ------
+    ValueError
+        When the shapes differ.
+    """
+    if predicted.shape != truth.shape:
+        raise ValueError(f"prediction {predicted.shape} and truth {truth.shape} differ in shape")
+    known = (truth > 0) & (predicted > 0)
+    index = (truth[known].astype(np.int64) - 1) * n_classes + predicted[known].astype(np.int64) - 1
+    return np.bincount(index, minlength=n_classes**2).reshape(n_classes, n_classes)
+
+
+def iou(confusion: Counts) -> Floats:
+    """Intersection over union of each class (Jaccard 1912), (C,); nan for absent classes."""
+    hit = np.diag(confusion).astype(np.float64)
+    union = confusion.sum(0) + confusion.sum(1) - hit
+    return np.divide(hit, union, out=np.full_like(hit, np.nan), where=union > 0)
+
+
+def mean_iou(confusion: Counts) -> float:
+    """Mean of `iou` over the classes that occur; nan when none does."""
+    values = iou(confusion)
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def accuracy(confusion: Counts) -> float:
+    """Share of the counted pixels that have the right class."""
+    total = confusion.sum()
+    return float(np.trace(confusion) / total) if total else float("nan")
+
+
+class CalibrationError:
+    """Expected calibration error of the predicted class, gathered image by image.
+
+    The mean over bins of confidence of |accuracy - mean confidence|, weighted by the number
+    of pixels (Naeini et al. 2015; Guo et al. 2017).
+
+    Parameters
+    ----------
+    bins : int
+        Bins of equal width over [0, 1].
+    """
+
+    def __init__(self, bins: int = 15) -> None:
+        self._bins = bins
+        self._count = np.zeros(bins)
+        self._correct = np.zeros(bins)
+        self._confidence = np.zeros(bins)
+
+    def add(self, probabilities: npt.NDArray[Any], truth: npt.NDArray[Any]) -> None:
+        """Count an image: class probabilities (C, H, W) and its label image (H, W)."""
+        known = truth > 0
+        chosen = probabilities[:, known]
+        confidence = chosen.max(0).astype(np.float64)
+        correct = chosen.argmax(0) + 1 == truth[known]
+        index = np.minimum((confidence * self._bins).astype(int), self._bins - 1)
+        self._count += np.bincount(index, minlength=self._bins)
+        self._correct += np.bincount(index, weights=correct, minlength=self._bins)
+        self._confidence += np.bincount(index, weights=confidence, minlength=self._bins)
+
+    @property
+    def value(self) -> float:
+        """The error, in [0, 1]; nan before anything was counted."""
+        total = self._count.sum()
+        if not total:
+            return float("nan")
+        return float(np.abs(self._correct - self._confidence).sum() / total)

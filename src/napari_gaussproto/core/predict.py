@@ -1,0 +1,297 @@
+"""Segment images of any size: tiles with overlap, one generator step a tile."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor
+
+from napari_gaussproto.core.device import free_memory, release_memory
+from napari_gaussproto.core.errors import ConfigError
+from napari_gaussproto.core.image import ImageSource
+from napari_gaussproto.core.partition import Grid
+from napari_gaussproto.core.segmenter import Encoding, PrototypeSegmenter, Segmentation
+from napari_gaussproto.core.tiles import Window, pad_to, plan, round_up
+
+logger = logging.getLogger(__name__)
+
+TileSize = Literal["auto"] | int | None
+Step = TypeVar("Step")
+Result = TypeVar("Result")
+
+# Float32 values that a forward pass keeps alive at its peak, per pixel that the backbone
+# sees: twice what was measured with EfficientNet-Lite0 (benchmarks/predict.py --memory).
+_VALUES_PER_PIXEL = 120
+# A tile larger than this (in pixels that the backbone sees) gains no speed, and a run could
+# not be cancelled, nor its progress shown, while it is computed.
+_LARGEST_SIDE = 1024
+_SHARE_OF_MEMORY = 0.5
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A finished tile.
+
+    Attributes
+    ----------
+    index, total : int
+        How many are done, this one included, and how many there are.
+    y0, x0, y1, x1 : int
+        The pixels that it covers.
+    """
+
+    index: int
+    total: int
+    y0: int
+    x0: int
+    y1: int
+    x1: int
+
+
+def run(
+    steps: Generator[Step, None, Result], progress: Callable[[Step], None] | None = None
+) -> Result:
+    """Drive a generator to its end and return its value."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        if progress is not None:
+            progress(step)
+
+
+def segment(
+    image: Any,
+    model: PrototypeSegmenter,
+    *,
+    tile: TileSize = "auto",
+    progress: Callable[[Tile], None] | None = None,
+) -> Segmentation:
+    """Segment an image.
+
+    Parameters
+    ----------
+    image : array or ImageSource
+        See `ImageSource.from_array`.
+    model : PrototypeSegmenter
+    tile : "auto", None or int
+        Side of a tile in pixels; None for the whole image at once; "auto" for the largest
+        that memory and a quick response allow.
+    progress : callable, optional
+        Called with every finished tile.
+
+    Raises
+    ------
+    ImageError
+        When the image does not suit the model.
+    ConfigError
+        When not even the smallest tile fits into memory.
+    """
+    return run(segment_steps(image, model, tile=tile), progress)
+
+
+def segment_steps(
+    image: Any, model: PrototypeSegmenter, *, tile: TileSize = "auto"
+) -> Generator[Tile, None, Segmentation]:
+    """As `segment`, one generator step a tile; the generator's value is the result."""
+    encoding = yield from encode_steps(image, model, tile=tile)
+    return model.decode(encoding)
+
+
+def encode_steps(
+    image: Any, model: PrototypeSegmenter, *, tile: TileSize = "auto"
+) -> Generator[Tile, None, Encoding]:
+    """Cells of an image, one generator step a tile; the generator's value is the result."""
+    source = as_source(image, model)
+    partition = model.partition(source)
+    pool = partition.pool(model.config.latent_dim)
+    k = model.cell_size
+    for done, window, latents in _latents(source, model, tile):
+        core = latents[
+            :,
+            (window.core_y0 - window.y0) // k : (window.core_y1 - window.y0) // k,
+            (window.core_x0 - window.x0) // k : (window.core_x1 - window.x0) // k,
+        ]
+        pool.add(core, window.core_y0 // k, window.core_x0 // k)
+        yield done
+    return Encoding(pool.cells(), partition)
+
+
+def segment_to_zarr(
+    image: Any,
+    model: PrototypeSegmenter,
+    path: str | Path,
+    *,
+    tile: TileSize = "auto",
+    progress: Callable[[Tile], None] | None = None,
+) -> Path:
+    """Segment an image larger than memory into a zarr array of labels on disk.
+
+    Parameters
+    ----------
+    image, model, tile, progress
+        As for `segment`.
+    path : path
+        Of the array to write, (H, W) uint8, class index + 1. Its attributes name the
+        classes, their colours and the model.
+
+    Returns
+    -------
+    Path
+    """
+    return run(segment_to_zarr_steps(image, model, path, tile=tile), progress)
+
+
+def segment_to_zarr_steps(
+    image: Any, model: PrototypeSegmenter, path: str | Path, *, tile: TileSize = "auto"
+) -> Generator[Tile, None, Path]:
+    """As `segment_to_zarr`, one generator step a tile; only one tile is in memory."""
+    import zarr
+
+    source = as_source(image, model)
+    path = Path(path)
+    labels = zarr.create_array(
+        store=str(path),
+        shape=(source.height, source.width),
+        chunks=(min(1024, source.height), min(1024, source.width)),
+        dtype="uint8",
+        overwrite=True,
+    )
+    labels.attrs["napari-gaussproto"] = {
+        "model": model.card.name,
+        "classes": [c.model_dump() for c in model.classes],
+    }
+    for done, window, latents in _latents(source, model, tile):
+        labels[done.y0 : done.y1, done.x0 : done.x1] = _core_labels(model, window, done, latents)
+        yield done
+    return path
+
+
+@torch.no_grad()
+def _core_labels(model: PrototypeSegmenter, window: Window, done: Tile, latents: Tensor) -> Any:
+    """Labels of a tile's core; its surroundings make the interpolation seamless."""
+    height, width = (n * model.cell_size for n in latents.shape[-2:])
+    if model.config.partition != "grid":
+        raise ConfigError("Only grid models can be streamed to disk: choose a grid model.")
+    partition = Grid(height, width, model.cell_size)
+    segmentation = model.decode(Encoding(partition.latents(latents), partition))
+    top, left = window.core_y0 - window.y0, window.core_x0 - window.x0
+    return segmentation.labels[
+        top : top + done.y1 - done.y0, left : left + done.x1 - done.x0
+    ]
+
+
+def as_source(image: Any, model: PrototypeSegmenter) -> ImageSource:
+    """An image as this model reads it."""
+    if isinstance(image, ImageSource):
+        return image
+    return ImageSource.from_array(image, channels=model.config.channels)
+
+
+def _latents(
+    source: ImageSource, model: PrototypeSegmenter, tile: TileSize
+) -> Generator[tuple[Tile, Window, Tensor], None, None]:
+    """Latent maps (D, h, w) of all windows; a tile that does not fit is halved."""
+    side = _side(source, model, tile)
+    model.eval()
+    covered: list[Window] = []
+    while True:
+        windows = [w for w in _windows(source, model, side) if not _is_covered(w, covered)]
+        total = len(covered) + len(windows)
+        try:
+            for window in windows:
+                latents = _forward(source, model, window)
+                covered.append(window)
+                yield (
+                    Tile(
+                        len(covered),
+                        total,
+                        window.core_y0,
+                        window.core_x0,
+                        min(window.core_y1, source.height),
+                        min(window.core_x1, source.width),
+                    ),
+                    window,
+                    latents,
+                )
+            return
+        except RuntimeError as error:
+            if not _is_out_of_memory(error):
+                raise
+            side = _halved(side, model, error)
+            release_memory(model.device)
+
+
+def _windows(source: ImageSource, model: PrototypeSegmenter, side: int) -> list[Window]:
+    whole = max(source.height, source.width) <= side
+    halo = 0 if whole else model.receptive_radius
+    return list(plan(source.height, source.width, side, halo, model.alignment))
+
+
+def _is_covered(window: Window, covered: list[Window]) -> bool:
+    """Whether a larger tile, done before memory ran out, holds this one's core."""
+    return any(
+        done.core_y0 <= window.core_y0
+        and done.core_x0 <= window.core_x0
+        and done.core_y1 >= window.core_y1
+        and done.core_x1 >= window.core_x1
+        for done in covered
+    )
+
+
+@torch.no_grad()
+def _forward(source: ImageSource, model: PrototypeSegmenter, window: Window) -> Tensor:
+    pixels = source.read(
+        window.y0, window.x0, min(window.y1, source.height), min(window.x1, source.width)
+    )
+    padded = pad_to(pixels[None], window.y1 - window.y0, window.x1 - window.x0)
+    padded = padded.to(model.device, memory_format=torch.channels_last)
+    return model.extract(padded)[0]
+
+
+def _side(source: ImageSource, model: PrototypeSegmenter, tile: TileSize) -> int:
+    """Side of a core in pixels, a multiple of the alignment."""
+    longest = round_up(max(source.height, source.width), model.alignment)
+    if tile is None:
+        return longest
+    if tile != "auto":
+        if tile < 1:
+            raise ConfigError(f"A tile of {tile} pixels cannot be: give a side of 64 or more.")
+        return round_up(tile, model.alignment)
+    shrunk = model.config.downsample
+    bytes_per_pixel = 4 * _VALUES_PER_PIXEL / shrunk**2
+    affordable = _SHARE_OF_MEMORY * free_memory(model.device) / bytes_per_pixel
+    if source.height * source.width <= min(affordable, (1.5 * _LARGEST_SIDE * shrunk) ** 2):
+        return longest
+    window = min(affordable**0.5, _LARGEST_SIDE * shrunk + 2 * model.receptive_radius)
+    side = int(window) - 2 * round_up(model.receptive_radius, model.alignment)
+    return max(model.alignment, side // model.alignment * model.alignment)
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or any(
+        sign in text for sign in ("out of memory", "can't allocate memory", "not enough memory")
+    )
+
+
+def _halved(side: int, model: PrototypeSegmenter, error: RuntimeError) -> int:
+    # Half of a multiple of the alignment, and a divisor of the former side where possible,
+    # so that finished tiles cover whole new ones.
+    half = side // 2 // model.alignment * model.alignment
+    if half < model.alignment:
+        raise ConfigError(
+            "Memory is too short for even one small tile: close other programs, "
+            "or choose another device."
+        ) from error
+    logger.warning("out of memory with tiles of %d px, going on with %d px", side, half)
+    return half
+
+

@@ -1,0 +1,328 @@
+"""The segmenter: image to cells (`encode`), cells to classes and explanations (`decode`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from napari_gaussproto.core.card import ModelCard
+from napari_gaussproto.core.config import ModelConfig, SegmentationClass
+from napari_gaussproto.core.extractor import Extractor
+from napari_gaussproto.core.gaussian import GaussianPrototypeLayer
+from napari_gaussproto.core.partition import Partition, make_partition
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.image import ImageSource
+
+Map = npt.NDArray[np.float32]
+
+# Levels at which the spread of training cells is remembered, for typicality and novelty.
+QUANTILES = 101
+
+
+@dataclass
+class Prototype:
+    """What is known about one Gaussian besides its parameters.
+
+    Attributes
+    ----------
+    name : str
+    class_index : int
+    patches : ndarray
+        (K, S, S, 3) uint8, the nearest training patches, nearest first.
+    patch_labels : ndarray
+        (K,) class index at each patch's centre.
+    usage : float
+        Share of its class' training cells for which it is responsible.
+    purity : float
+        Largest class share among the patches; nan without patches.
+    distance_quantiles : ndarray
+        (QUANTILES,) squared Mahalanobis distances of its own training cells, ascending.
+    """
+
+    name: str
+    class_index: int
+    patches: npt.NDArray[np.uint8] = field(
+        default_factory=lambda: np.zeros((0, 48, 48, 3), np.uint8)
+    )
+    patch_labels: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    usage: float = float("nan")
+    purity: float = float("nan")
+    distance_quantiles: npt.NDArray[np.float32] = field(
+        default_factory=lambda: np.zeros(0, np.float32)
+    )
+
+
+@dataclass
+class Encoding:
+    """An image as cells: the slow part of a segmentation, kept.
+
+    Attributes
+    ----------
+    latents : Tensor
+        (N, D).
+    partition : Partition
+    """
+
+    latents: Tensor
+    partition: Partition
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of the image in pixels."""
+        return self.partition.shape
+
+
+class PrototypeSegmenter(nn.Module):
+    """Extractor, partition and Gaussian prototype layer in a row.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    pretrained : bool
+        Start the backbone from ImageNet weights; files bring their own.
+    class_index : list of int, optional
+        Class of each prototype; by default ``prototypes_per_class`` for every class.
+
+    Attributes
+    ----------
+    prototypes : list of Prototype
+        In the order of the layer's.
+    card : ModelCard
+    receptive_radius : int
+        Pixels of the original image beyond which the input hardly moves a latent vector.
+    density_quantiles : ndarray
+        (QUANTILES,) of log p(z) over training cells, ascending; empty before training.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        pretrained: bool = False,
+        class_index: list[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.extractor = Extractor(config, pretrained)
+        if class_index is None:
+            class_index = [
+                c for c in range(len(config.classes)) for _ in range(config.prototypes_per_class)
+            ]
+        self.layer = make_layer(config, class_index)
+        self.prototypes = name_prototypes(config.classes, class_index)
+        self.card = ModelCard()
+        self.receptive_radius = 4 * self.extractor.alignment
+        self.density_quantiles: npt.NDArray[np.float32] = np.zeros(0, np.float32)
+
+    @property
+    def classes(self) -> list[SegmentationClass]:
+        """Classes, in order of their index."""
+        return self.config.classes
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.layer.mean.device
+
+    @property
+    def alignment(self) -> int:
+        """Pixels that the sides and origins of what `extract` gets are multiples of."""
+        return self.extractor.alignment
+
+    @property
+    def cell_size(self) -> int:
+        """Pixels of the original image per latent position."""
+        return self.config.cell_size
+
+    def extract(self, image: Tensor) -> Tensor:
+        """Latent map (B, D, H / cell_size, W / cell_size) of images (B, C, H, W) in [0, 1].
+
+        H and W must be multiples of `alignment`.
+        """
+        latents: Tensor = self.extractor(image)
+        return latents
+
+    def partition(self, source: ImageSource) -> Partition:
+        """Cut an image into this model's cells."""
+        return make_partition(self.config, (source.height, source.width), self.config.downsample)
+
+    def crop_partition(self, crop: Tensor) -> Partition:
+        """Cut a training crop (C, h, w), which is shrunk already, into cells."""
+        height, width = crop.shape[-2:]
+        return make_partition(self.config, (height, width), 1)
+
+    def encode(self, image: Any) -> Encoding:
+        """Cells of a whole image, without tiles.
+
+        Parameters
+        ----------
+        image : array or ImageSource
+            See `ImageSource.from_array`.
+        """
+        from napari_gaussproto.core.predict import encode_steps, run
+
+        return run(encode_steps(image, self, tile=None))
+
+    def decode(self, encoding: Encoding) -> Segmentation:
+        """Classes and explanations of an encoded image; a few matrix products."""
+        return Segmentation(self, encoding)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Log p(c|z) at every latent position, (B, C, h, w), of images (B, C, H, W)."""
+        latents = self.extract(image)
+        batch, dim, height, width = latents.shape
+        cells = latents.permute(0, 2, 3, 1).reshape(-1, dim)
+        return self.layer(cells).reshape(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+def make_layer(config: ModelConfig, class_index: list[int]) -> GaussianPrototypeLayer:
+    """Build the Gaussian prototype layer that a configuration describes."""
+    return GaussianPrototypeLayer(
+        config.latent_dim,
+        class_index,
+        len(config.classes),
+        covariance=config.covariance,
+        learned_scale=config.learned_scale,
+        scale_floor=config.scale_floor,
+    )
+
+
+def name_prototypes(classes: list[SegmentationClass], class_index: list[int]) -> list[Prototype]:
+    """Name prototypes after their class and their number in it: “weed 3”."""
+    counts = [0] * len(classes)
+    prototypes = []
+    for c in class_index:
+        counts[c] += 1
+        prototypes.append(Prototype(f"{classes[c].name} {counts[c]}", c))
+    return prototypes
+
+
+class Segmentation:
+    """What a model says about one image; maps are computed when asked for.
+
+    Every map is (H, W) at the image's resolution, or with ``cells=True`` at the partition's
+    own, where an element covers ``map_pixel_size`` pixels in each direction.
+    """
+
+    def __init__(self, model: PrototypeSegmenter, encoding: Encoding) -> None:
+        self.encoding = encoding
+        self.classes = list(model.classes)
+        self.prototypes = list(model.prototypes)
+        self._density_quantiles = model.density_quantiles
+        layer = model.layer
+        self._dim = layer.dim
+        self._active = layer.active.tolist()
+        # Everything that a later edit of the model would change is computed now.
+        with torch.no_grad():
+            self._mahalanobis = layer.mahalanobis(encoding.latents)
+            self._log_likelihood = layer.log_likelihood_from(self._mahalanobis)
+            self._log_posterior = layer.class_log_posterior(self._log_likelihood)
+            self._log_responsibility = layer.log_responsibility(self._log_likelihood)
+            self._log_density = layer.log_density(self._log_likelihood)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        return self.encoding.shape
+
+    @property
+    def map_pixel_size(self) -> int:
+        """Side of an element of a map at cell resolution, in pixels."""
+        return self.encoding.partition.map_pixel_size
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.uint8]:
+        """Class index + 1 of every pixel, (H, W)."""
+        labels = np.empty(self.shape, np.uint8)
+        for row, band in self.encoding.partition.pixel_rows(self._log_posterior):
+            labels[row : row + band.shape[1]] = (band.argmax(0) + 1).to(torch.uint8).cpu().numpy()
+        return labels
+
+    def class_probabilities(self, cells: bool = False) -> Map:
+        """p(c|z), (C, H, W): the log-posteriors are interpolated, then normalised."""
+        paint = self.encoding.partition.to_map if cells else self.encoding.partition.to_pixels
+        return paint(self._log_posterior).softmax(0).float().cpu().numpy()
+
+    def log_likelihood(self, m: int, cells: bool = False) -> Map:
+        """Gaussian log-density under prototype ``m``."""
+        return self._paint(self._log_likelihood[:, self._check(m)], cells)
+
+    def likelihood(self, m: int, cells: bool = False) -> Map:
+        """Typicality for prototype ``m``, in [0, 1].
+
+        The share of the prototype's own training cells that lie farther from it. Before
+        training there are none; then it is the chi-squared survival function of the squared
+        Mahalanobis distance, which is that share for cells drawn from the Gaussian itself.
+        """
+        distance = self._mahalanobis[:, self._check(m)]
+        quantiles = self.prototypes[m].distance_quantiles
+        if not self._active[m]:
+            values = torch.zeros_like(distance)
+        elif len(quantiles):
+            values = 1 - rank(distance, quantiles)
+        else:
+            half_dim = torch.full_like(distance, self._dim / 2)
+            values = torch.special.gammaincc(half_dim, distance / 2)
+        return self._paint(values, cells)
+
+    def responsibility(self, m: int, cells: bool = False) -> Map:
+        """Share of prototype ``m`` in explaining each cell; all prototypes sum to 1."""
+        return self._paint(self._log_responsibility[:, self._check(m)].exp(), cells)
+
+    def novelty(self, cells: bool = False) -> Map:
+        """Share of the training cells that the model finds more familiar, in [0, 1].
+
+        Before training there are none to compare with; then the cells of this image are.
+        """
+        quantiles = self._density_quantiles
+        if not len(quantiles):
+            quantiles = quantiles_of(self._log_density)
+        return self._paint(1 - rank(self._log_density, quantiles), cells)
+
+    def uncertainty(self, cells: bool = False) -> Map:
+        """Entropy of p(c|z) over its largest possible value, in [0, 1]."""
+        probability = self._log_posterior.exp()
+        entropy = -(probability * self._log_posterior).sum(1)
+        return self._paint(entropy / float(np.log(len(self.classes))), cells)
+
+    def cover(self) -> dict[str, float]:
+        """Share of the pixels of each class, by name; they sum to 1."""
+        counts = np.bincount(self.labels.ravel(), minlength=len(self.classes) + 1)[1:]
+        return {
+            c.name: float(n) / self.labels.size for c, n in zip(self.classes, counts, strict=True)
+        }
+
+    def prototype_share(self) -> Map:
+        """Mean responsibility of each prototype over the image, (M,); sums to 1."""
+        return self._log_responsibility.exp().mean(0).float().cpu().numpy()
+
+    def _check(self, m: int) -> int:
+        if not 0 <= m < len(self.prototypes):
+            raise IndexError(f"there is no prototype {m}: the model has {len(self.prototypes)}")
+        return m
+
+    def _paint(self, values: Tensor, cells: bool) -> Map:
+        partition = self.encoding.partition
+        paint = partition.to_map if cells else partition.to_pixels
+        return paint(values[:, None])[0].float().cpu().numpy()
+
+
+def quantiles_of(values: Tensor) -> npt.NDArray[np.float32]:
+    """Quantiles of values at `QUANTILES` even levels, ascending."""
+    levels = np.linspace(0, 1, QUANTILES)
+    return np.quantile(values.detach().float().cpu().numpy(), levels).astype(np.float32)
+
+
+def rank(values: Tensor, quantiles: npt.NDArray[np.float32]) -> Tensor:
+    """Share in [0, 1] of a distribution, known by its quantiles, that lies below each value."""
+    known = torch.as_tensor(quantiles, dtype=values.dtype, device=values.device)
+    above = torch.searchsorted(known, values.contiguous(), right=True).clamp(1, len(known) - 1)
+    low, high = known[above - 1], known[above]
+    within = ((values - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
+    return (above - 1 + within) / (len(known) - 1)

@@ -1,0 +1,540 @@
+"""Fit a segmenter: a generator of typed steps, so that anyone can show, stop or resume it.
+
+Stages: features of labelled cells are cached with the backbone as it comes; neck and a
+throw-away linear head warm up on them; k-means++ places the prototypes; layer and neck
+follow; then everything is trained end to end; at last the prototypes get their patches.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_gaussproto.core import cached, initialize, loss
+from napari_gaussproto.core.card import now
+from napari_gaussproto.core.checkpoint import load_checkpoint, save_checkpoint
+from napari_gaussproto.core.config import ModelConfig, TrainingConfig
+from napari_gaussproto.core.device import resolve_device
+from napari_gaussproto.core.finish import finish_steps
+from napari_gaussproto.core.metrics import confusion_matrix, mean_iou
+from napari_gaussproto.core.predict import run, segment
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.training_data import (
+    CropSampler,
+    TrainingImage,
+    pixel_counts,
+    prepare,
+)
+
+Pairs = tuple[Sequence[Any], Sequence[Any]]
+
+# Share of the joint stage that the learning rate rises, and that prototypes may be re-seeded.
+_RISE = 0.25
+_RESEED_UNTIL = 0.6
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """What happened in one step of a fit.
+
+    Attributes
+    ----------
+    stage : str
+        "features", "warm-up", "layer", "joint" or "finish".
+    step, total : int
+        Within the stage; ``total`` is an estimate when the budget is in minutes.
+    losses : dict of str to float
+        Each term times its weight; empty where nothing is optimised.
+    validation_miou, best_miou : float or None
+        Of this step, if it validated, and the best so far.
+    seconds_left : float or None
+        Of the joint stage.
+    """
+
+    stage: str
+    step: int
+    total: int
+    losses: dict[str, float] = field(default_factory=dict)
+    validation_miou: float | None = None
+    best_miou: float | None = None
+    seconds_left: float | None = None
+
+
+def fit(
+    images: Sequence[Any],
+    labels: Sequence[Any],
+    config: ModelConfig,
+    *,
+    progress: Callable[[TrainingStep], None] | None = None,
+    **options: Any,
+) -> PrototypeSegmenter:
+    """Train a segmenter to its end.
+
+    Parameters
+    ----------
+    images, labels, config
+        As for `fit_steps`.
+    progress : callable, optional
+        Called with every step.
+    **options
+        Further arguments of `fit_steps`.
+
+    Returns
+    -------
+    PrototypeSegmenter
+        In evaluation mode, on the training device.
+    """
+    return run(fit_steps(images, labels, config, **options), progress)
+
+
+def fit_steps(
+    images: Sequence[Any],
+    labels: Sequence[Any],
+    config: ModelConfig,
+    *,
+    training: TrainingConfig | None = None,
+    validation: Pairs | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    minutes: float | None = None,
+    device: str = "auto",
+    checkpoint: str | Path | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Generator[TrainingStep, None, PrototypeSegmenter]:
+    """Train a segmenter, one optimiser step at a time.
+
+    Parameters
+    ----------
+    images : sequence of array
+        See `ImageSource.from_array`.
+    labels : sequence of array
+        Integers of each image's (H, W): 0 not labelled, else class index + 1.
+    config : ModelConfig
+    training : TrainingConfig, optional
+    validation : tuple of sequences, optional
+        Images and labels to choose the best weights and the temperature by. Without them
+        the last weights are kept and the temperature is the trained one.
+    seed : int
+        The same seed gives the same model on the same CPU and number of threads.
+    steps : int, optional
+        Joint steps; overrides the configuration.
+    minutes : float, optional
+        Budget of the joint stage, instead of a number of steps.
+    device : str
+    checkpoint : path, optional
+        Where to keep the state of the joint stage. If the file exists, training resumes.
+    stop : callable, optional
+        Asked after every joint step; True ends the stage early and finishes with the best
+        weights so far.
+
+    Yields
+    ------
+    TrainingStep
+
+    Returns
+    -------
+    PrototypeSegmenter
+
+    Raises
+    ------
+    LabelError, ImageError, ConfigError
+        See `prepare` and `PrototypeSegmenter`.
+    """
+    training = training or TrainingConfig()
+    if steps is not None:
+        training = training.model_copy(update={"steps": steps})
+    data = prepare(images, labels, config)
+    held_out = prepare_validation(validation, config)
+    with seeded(seed):
+        model = PrototypeSegmenter(config, pretrained=config.pretrained)
+    model.to(resolve_device(device))
+    trainer = Trainer(model, data, held_out, training, seed)
+    path = Path(checkpoint) if checkpoint is not None else None
+    if path is None or not path.exists():
+        yield from trainer.start()
+    yield from trainer.joint(minutes, path, stop or (lambda: False))
+    yield from trainer.finish()
+    return trainer.model
+
+
+def prepare_validation(
+    validation: Pairs | None, config: ModelConfig
+) -> list[TrainingImage]:
+    """Validation images, checked; a class may be missing among them."""
+    if validation is None:
+        return []
+    return prepare(*validation, config, every_class=False)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch's global generator inside the block only."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield
+
+
+def one_cycle(progress: float) -> float:
+    """Learning rate over its peak at a progress in [0, 1]: cosine up, then cosine down.
+
+    The shape of Smith & Topin (2017), as a function of progress alone, so that a resumed or
+    a timed training needs no state of a scheduler.
+    """
+    if progress < _RISE:
+        return 0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * progress / _RISE))
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - _RISE) / (1 - _RISE)))) + 1e-4
+
+
+class Trainer:
+    """The stages of a fit and what they share.
+
+    Parameters
+    ----------
+    model : PrototypeSegmenter
+    data, validation : sequence of TrainingImage
+    config : TrainingConfig
+    seed : int
+    """
+
+    def __init__(
+        self,
+        model: PrototypeSegmenter,
+        data: Sequence[TrainingImage],
+        validation: Sequence[TrainingImage],
+        config: TrainingConfig,
+        seed: int,
+    ) -> None:
+        self.model = model
+        self.data = data
+        self.validation = validation
+        self.config = config
+        self.seed = seed
+        counts = pixel_counts(data, len(model.classes))
+        self.class_weight = loss.class_weights(counts, config.class_balance).to(model.device)
+        self.best: dict[str, Tensor] | None = None
+        self.best_miou: float | None = None
+        self.steps_done = 0
+        self.started = time.monotonic()
+
+    # -- stages before the joint one --------------------------------------------------------
+
+    def start(self) -> Iterator[TrainingStep]:
+        """Cache features, warm up the neck, place the prototypes, train neck and layer."""
+        cells = yield from self._cache()
+        yield from self._warm_up(cells)
+        latents = cached.latents_of(self.model, cells)
+        initialize.place_by_kmeans(self.model.layer, latents, cells.target.argmax(1), self.seed)
+        self._set_temperature(latents, cells.target)
+        yield from self._train_layer(cells)
+
+    def _cache(self) -> Generator[TrainingStep, None, cached.CachedCells]:
+        steps = cached.cache_cells(
+            self.model, self.data, self.config.cells_per_image, self.seed
+        )
+        while True:
+            try:
+                done = next(steps)
+            except StopIteration as end:
+                return end.value
+            yield TrainingStep("features", done, len(self.data))
+
+    def _warm_up(self, cells: cached.CachedCells) -> Iterator[TrainingStep]:
+        with seeded(self.seed):
+            head = nn.Linear(self.model.config.latent_dim, len(self.model.classes))
+        head.to(self.model.device)
+
+        def terms(z: Tensor, target: Tensor) -> dict[str, Tensor]:
+            return {"classification": nn.functional.cross_entropy(head(z), target)}
+
+        parameters = [*self.model.extractor.neck.parameters(), *head.parameters()]
+        yield from self._cached_stage(
+            "warm-up", cells, terms, parameters, self.config.warm_up_steps
+        )
+
+    def _train_layer(self, cells: cached.CachedCells) -> Iterator[TrainingStep]:
+        parameters = [
+            *self.model.extractor.neck.parameters(),
+            *(p for p in self.model.layer.parameters() if p.requires_grad),
+        ]
+        objective = cached.balanced_objective(self.model, self.config)
+        yield from self._cached_stage(
+            "layer", cells, objective, parameters, self.config.layer_steps
+        )
+
+    def _cached_stage(
+        self,
+        stage: str,
+        cells: cached.CachedCells,
+        terms: Callable[[Tensor, Tensor], dict[str, Tensor]],
+        parameters: Sequence[nn.Parameter],
+        steps: int,
+    ) -> Iterator[TrainingStep]:
+        if not steps:
+            return
+        losses = cached.train_cached(
+            self.model, cells, terms, parameters, steps, self.config.learning_rate, self.seed
+        )
+        for step, values in enumerate(losses, start=1):
+            yield TrainingStep(stage, step, steps, values)
+
+    @torch.no_grad()
+    def _set_temperature(self, latents: Tensor, target: Tensor) -> None:
+        """Start from a temperature that fits the cached cells, not from saturation."""
+        log_likelihood = self.model.layer.log_likelihood(latents)
+        best = min(
+            (1.0, 2.0, 4.0, 8.0, 16.0, 32.0),
+            key=lambda t: self._cross_entropy(log_likelihood, target, t),
+        )
+        self.model.layer.log_temperature.fill_(math.log(best))
+
+    def _cross_entropy(self, log_likelihood: Tensor, target: Tensor, temperature: float) -> float:
+        self.model.layer.log_temperature.fill_(math.log(temperature))
+        log_posterior = self.model.layer.class_log_posterior(log_likelihood)
+        return float(-(target * log_posterior).sum(1).mean())
+
+    # -- the joint stage --------------------------------------------------------------------
+
+    def joint(
+        self, minutes: float | None, checkpoint: Path | None, stop: Callable[[], bool]
+    ) -> Iterator[TrainingStep]:
+        """Train everything end to end; afterwards the model holds the best weights."""
+        self.model.to(memory_format=torch.channels_last)
+        optimizer = torch.optim.AdamW(self._groups(), weight_decay=self.config.weight_decay)
+        average = copy.deepcopy(self.model).requires_grad_(False)
+        first = 0
+        if checkpoint is not None and checkpoint.exists():
+            first = self._resume(checkpoint, optimizer, average)
+        sampler = CropSampler(
+            self.data,
+            len(self.model.classes),
+            self.config.crop_size,
+            self.config.augmentation,
+            self.seed,
+        )
+        usage = torch.full_like(self.model.layer.raw_weight.data, math.nan)
+        clock = _Clock(self.config.steps, minutes, first)
+        step = first
+        while not clock.over(step):
+            self._set_learning_rate(optimizer, one_cycle(clock.progress(step)))
+            losses, usage = self._step(sampler, step, optimizer, usage)
+            step += 1
+            self._average(average, step)
+            last = clock.over(step) or stop()
+            miou = None
+            if last or step % self.config.validate_every == 0:
+                miou = self._validate(average)
+                if clock.progress(step) < _RESEED_UNTIL and not last:
+                    usage = self._reseed(sampler, step, optimizer, usage)
+                if checkpoint is not None:
+                    self._save(checkpoint, step, optimizer, average)
+            yield TrainingStep(
+                "joint", step, clock.total(step), losses, miou, self.best_miou, clock.left(step)
+            )
+            if last:
+                break
+        self.steps_done = step
+        self.model.load_state_dict(self.best or average.state_dict())
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Parameters in three groups: backbone; weights; and those that must not decay."""
+        layer = [p for p in self.model.layer.parameters() if p.requires_grad]
+        return [
+            {
+                "params": list(self.model.extractor.backbone.parameters()),
+                "peak": self.config.backbone_learning_rate,
+            },
+            {
+                "params": list(self.model.extractor.neck.parameters()),
+                "peak": self.config.learning_rate,
+            },
+            # Decay would pull means to the origin and scales to an arbitrary value.
+            {"params": layer, "peak": self.config.learning_rate, "weight_decay": 0.0},
+        ]
+
+    @staticmethod
+    def _set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+
+    def _step(
+        self, sampler: CropSampler, step: int, optimizer: torch.optim.Optimizer, usage: Tensor
+    ) -> tuple[dict[str, float], Tensor]:
+        images, labels = sampler.batch(step, self.config.batch_size)
+        self.model.train()
+        z, target, weight = self._cells(images, labels)
+        terms = self.terms(z, target, weight)
+        optimizer.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        optimizer.step()
+        fresh = self.usage(z.detach(), target, weight)
+        usage = torch.where(usage.isnan(), fresh, 0.9 * usage + 0.1 * fresh)
+        return {name: float(value.detach()) for name, value in terms.items()}, usage
+
+    def _cells(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents, soft labels and weights of the cells of a batch at working resolution."""
+        device = self.model.device
+        images = images.to(device, memory_format=torch.channels_last)
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+            latents = self.model.extractor.at_working_resolution(images)
+        cells = []
+        for image, latent, label in zip(images, latents, labels.to(device), strict=True):
+            partition = self.model.crop_partition(image)
+            cells.append(
+                (partition.latents(latent), *partition.targets(label, len(self.model.classes)))
+            )
+        z, target, weight = (torch.cat(part) for part in zip(*cells, strict=True))
+        return z, target, weight
+
+    def terms(self, z: Tensor, target: Tensor, weight: Tensor) -> dict[str, Tensor]:
+        """Terms of the objective on cells (N, D), (N, C), (N,)."""
+        return loss.objective(
+            self.model.layer, z, target, weight, self.class_weight, self.config.loss
+        )
+
+    def usage(self, z: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """Share of its class' cells that each prototype explains, (M,)."""
+        return initialize.usage(self.model.layer, z, target, weight)
+
+    def _reseed(
+        self, sampler: CropSampler, step: int, optimizer: torch.optim.Optimizer, usage: Tensor
+    ) -> Tensor:
+        """Give dead prototypes a new place, and forget the optimiser's memory of the old."""
+        dead = (usage < self.config.min_usage).nonzero().flatten()
+        if not len(dead):
+            return usage
+        images, labels = sampler.batch(step, self.config.batch_size)
+        with torch.no_grad():
+            z, target, weight = self._cells(images, labels)
+        moved = initialize.reseed(self.model.layer, dead, z, target, weight)
+        for parameter in (self.model.layer.mean, self.model.layer.raw_scale):
+            state = optimizer.state.get(parameter, {})
+            for key in ("exp_avg", "exp_avg_sq"):
+                if key in state:
+                    state[key][moved] = 0
+        usage = usage.clone()
+        usage[moved] = math.nan
+        return usage
+
+    @torch.no_grad()
+    def _average(self, average: PrototypeSegmenter, step: int) -> None:
+        """Move the running average of the weights towards the current ones."""
+        # The decay starts small: early weights are far off and must be forgotten.
+        decay = min(self.config.ema_decay, (1 + step) / (10 + step))
+        ours, theirs = average.state_dict(), self.model.state_dict()
+        for key, value in ours.items():
+            if value.is_floating_point():
+                value.lerp_(theirs[key], 1 - decay)
+            else:
+                value.copy_(theirs[key])
+
+    def _validate(self, average: PrototypeSegmenter) -> float | None:
+        """Mean IoU of the averaged weights; keeps them when they are the best so far."""
+        if not self.validation:
+            return None
+        average.eval()
+        miou = evaluate(average, self.validation)
+        if self.best_miou is None or miou > self.best_miou:
+            self.best_miou = miou
+            self.best = {key: value.clone() for key, value in average.state_dict().items()}
+        return miou
+
+    def _save(
+        self,
+        path: Path,
+        step: int,
+        optimizer: torch.optim.Optimizer,
+        average: PrototypeSegmenter,
+    ) -> None:
+        states = {"model": self.model.state_dict(), "average": average.state_dict()}
+        if self.best is not None:
+            states["best"] = self.best
+        progress = {"step": step, "best_miou": self.best_miou, "seed": self.seed}
+        save_checkpoint(path, states, optimizer, progress)
+
+    def _resume(
+        self, path: Path, optimizer: torch.optim.Optimizer, average: PrototypeSegmenter
+    ) -> int:
+        states, progress = load_checkpoint(path, optimizer)
+        self.model.load_state_dict(states["model"])
+        average.load_state_dict(states["average"])
+        self.best = states.get("best")
+        self.best_miou = progress["best_miou"]
+        return int(progress["step"])
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def finish(self) -> Iterator[TrainingStep]:
+        """Calibrate, prune, and give every prototype its statistics and patches."""
+        self.model.eval()
+        total = len(self.data) + len(self.validation)
+        for done in finish_steps(
+            self.model, self.data, self.validation, self.config, self.seed
+        ):
+            yield TrainingStep("finish", done, total, best_miou=self.best_miou)
+        self.model.card.history.append(
+            {
+                "what": "fit",
+                "when": now(),
+                "images": len(self.data),
+                "validation_images": len(self.validation),
+                "steps": self.steps_done,
+                "seed": self.seed,
+                "seconds": round(time.monotonic() - self.started),
+                "validation_miou": self.best_miou,
+                "training": self.config.model_dump(),
+            }
+        )
+
+
+class _Clock:
+    """Progress of a stage whose budget is a number of steps or of minutes."""
+
+    def __init__(self, steps: int, minutes: float | None, first: int) -> None:
+        self._steps = steps
+        self._seconds = None if minutes is None else 60 * minutes
+        self._first = first
+        self._start = time.monotonic()
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._start
+
+    def progress(self, step: int) -> float:
+        if self._seconds is None:
+            return step / self._steps
+        return min(1.0, self._elapsed() / self._seconds)
+
+    def over(self, step: int) -> bool:
+        return self.progress(step) >= 1
+
+    def left(self, step: int) -> float | None:
+        """Seconds left, from the pace so far."""
+        if self._seconds is not None:
+            return max(0.0, self._seconds - self._elapsed())
+        done = step - self._first
+        return self._elapsed() / done * (self._steps - step) if done else None
+
+    def total(self, step: int) -> int:
+        if self._seconds is None:
+            return self._steps
+        progress = self.progress(step)
+        return max(step, round(step / progress)) if progress else step
+
+
+def evaluate(model: PrototypeSegmenter, images: Sequence[TrainingImage]) -> float:
+    """Mean IoU over all labelled pixels of images at their own resolution."""
+    n = len(model.classes)
+    confusion = sum(
+        confusion_matrix(segment(image.source, model).labels, image.full_labels.numpy(), n)
+        for image in images
+    )
+    return float(mean_iou(confusion))

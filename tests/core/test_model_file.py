@@ -1,0 +1,143 @@
+"""Model files: a round trip, and one sentence for everything that can be wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from napari_gaussproto.core import model_file
+from napari_gaussproto.core.errors import ModelFileError
+from napari_gaussproto.core.model_file import load_model_file, read_summary, save_model
+from napari_gaussproto.core.registry import load_model
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from tests.core.builders import tiny_model, two_tone
+
+
+@pytest.fixture
+def model() -> PrototypeSegmenter:
+    model = tiny_model()
+    model.card.name = "tiny"
+    model.card.licence = "CC BY-SA 4.0"
+    model.prototypes[1].name = "wet soil"
+    model.prototypes[1].patches = np.full((3, 48, 48, 3), 7, np.uint8)
+    model.prototypes[1].patch_labels = np.array([0, 0, 1])
+    model.prototypes[1].usage = 0.25
+    model.layer.active[3] = False
+    model.receptive_radius = 96
+    return model
+
+
+def test_round_trip_keeps_predictions_and_descriptions(
+    model: PrototypeSegmenter, tmp_path: Path
+) -> None:
+    path = save_model(model, tmp_path / "tiny", half=False)
+    assert path.name == "tiny.safetensors"
+    again = load_model(path, device="cpu")
+    image = two_tone()[0]
+    first, second = model.decode(model.encode(image)), again.decode(again.encode(image))
+    np.testing.assert_array_equal(first.log_likelihood(0), second.log_likelihood(0))
+    np.testing.assert_array_equal(first.labels, second.labels)
+    assert again.config == model.config
+    assert again.card == model.card
+    assert again.prototypes[1].name == "wet soil"
+    np.testing.assert_array_equal(again.prototypes[1].patches, model.prototypes[1].patches)
+    assert again.layer.active.tolist() == [True, True, True, False]
+    assert again.receptive_radius == 96
+
+
+def test_half_precision_halves_the_file(model: PrototypeSegmenter, tmp_path: Path) -> None:
+    full = save_model(model, tmp_path / "full", half=False).stat().st_size
+    half = save_model(model, tmp_path / "half").stat().st_size
+    assert half < 0.6 * full
+
+
+def test_summary_reads_without_weights(model: PrototypeSegmenter, tmp_path: Path) -> None:
+    summary = read_summary(save_model(model, tmp_path / "tiny"))
+    assert summary.card.licence == "CC BY-SA 4.0"
+    assert [p["name"] for p in summary.prototypes][1] == "wet soil"
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ModelFileError, match="There is no model file"):
+        load_model_file(tmp_path / "none.safetensors")
+
+
+def test_no_such_model_names_the_choices() -> None:
+    with pytest.raises(ModelFileError, match="no model “nonsense”"):
+        load_model("nonsense")
+
+
+@pytest.mark.parametrize("length", [0, 4, 200, 5000])
+def test_truncated_file(model: PrototypeSegmenter, tmp_path: Path, length: int) -> None:
+    path = save_model(model, tmp_path / "tiny")
+    path.write_bytes(path.read_bytes()[:length])
+    with pytest.raises(ModelFileError, match="fresh copy"):
+        load_model_file(path)
+
+
+def test_foreign_files(tmp_path: Path) -> None:
+    text = tmp_path / "notes.safetensors"
+    text.write_text("this is not a model, it is a shopping list with many lines\n" * 9)
+    with pytest.raises(ModelFileError, match="not a model file"):
+        load_model_file(text)
+    other = tmp_path / "other.safetensors"
+    save_file({"weight": torch.zeros(3)}, other)
+    with pytest.raises(ModelFileError, match="another program"):
+        load_model_file(other)
+
+
+def test_newer_format(
+    model: PrototypeSegmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_file, "FORMAT_VERSION", 99)
+    path = save_model(model, tmp_path / "new")
+    monkeypatch.undo()
+    with pytest.raises(ModelFileError, match="newer version"):
+        load_model_file(path)
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        "{",
+        "[]",
+        json.dumps({"format_version": 1}),
+        json.dumps({"format_version": 1, "config": {"classes": []}, "card": {}, "prototypes": []}),
+    ],
+)
+def test_damaged_description(tmp_path: Path, description: str) -> None:
+    path = tmp_path / "bad.safetensors"
+    save_file({"weight": torch.zeros(3)}, path, metadata={"napari-gaussproto": description})
+    with pytest.raises(ModelFileError, match="damaged"):
+        load_model_file(path)
+
+
+def test_weights_that_do_not_fit(model: PrototypeSegmenter, tmp_path: Path) -> None:
+    good = save_model(model, tmp_path / "good")
+    description = json.dumps(model_file._read_description(good))
+    path = tmp_path / "bad.safetensors"
+    save_file({"weight": torch.zeros(3)}, path, metadata={"napari-gaussproto": description})
+    with pytest.raises(ModelFileError, match="does not fit its own description"):
+        load_model_file(path)
+
+
+def test_a_failed_save_keeps_the_old_file(
+    model: PrototypeSegmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save_model(model, tmp_path / "tiny")
+    before = path.read_bytes()
+
+    def full_disk(tensors: object, target: Path, metadata: object) -> None:
+        Path(target).write_bytes(b"half a file")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("napari_gaussproto.core.checkpoint.save_file", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        save_model(model, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
