@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from napari_gaussproto.core import edit, initialize
 from napari_gaussproto.core.config import TrainingConfig
-from napari_gaussproto.core.predict import run, encode_steps
+from napari_gaussproto.core.predict import encode_steps, run
 from napari_gaussproto.core.receptive import effective_radius
 from napari_gaussproto.core.segmenter import (
     PrototypeSegmenter,
@@ -65,20 +65,40 @@ def finish_steps(
 ) -> Iterator[int]:
     """Calibrate on validation cells, prune and merge, and fill `model.prototypes`.
 
-    Changes the model in place; yields the number of images done.
+    Changes the model in place; yields the number of images done, per set.
     """
-    generator = torch.Generator().manual_seed(seed)
-    parts = []
-    for index, image in enumerate([*validation, *data]):
-        parts.append(_sample(model, image, index - len(validation), generator))
-        yield index + 1
     if validation:
-        calibrate_temperature(model, _joined(parts[: len(validation)]))
-    cells = _joined(parts[len(validation) :])
+        calibrate_temperature(model, sample_cells(model, validation, seed))
+        yield len(validation)
+    cells = yield from sample_cells_steps(model, data, seed)
     tidy(model, cells, config)
     describe(model, cells, data)
     model.receptive_radius = effective_radius(
         model.extract, model.config.channels, model.alignment, model.device
+    )
+
+
+def sample_cells(
+    model: PrototypeSegmenter, images: Sequence[TrainingImage], seed: int
+) -> LabelledCells:
+    """Draw labelled cells of every image, at random over its labelled area."""
+    return run(sample_cells_steps(model, images, seed))
+
+
+def sample_cells_steps(
+    model: PrototypeSegmenter, images: Sequence[TrainingImage], seed: int
+) -> Generator[int, None, LabelledCells]:
+    """As `sample_cells`; yields the number of images done."""
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    for index, image in enumerate(images):
+        parts.append(_sample(model, image, index, generator))
+        yield index + 1
+    return LabelledCells(
+        torch.cat([p.z for p in parts]),
+        torch.cat([p.target for p in parts]),
+        torch.cat([p.image for p in parts]),
+        torch.cat([p.cell for p in parts]),
     )
 
 
@@ -96,15 +116,6 @@ def _sample(
         target[drawn].to(device),
         torch.full((len(drawn),), index),
         drawn,
-    )
-
-
-def _joined(parts: Sequence[LabelledCells]) -> LabelledCells:
-    return LabelledCells(
-        torch.cat([p.z for p in parts]),
-        torch.cat([p.target for p in parts]),
-        torch.cat([p.image for p in parts]),
-        torch.cat([p.cell for p in parts]),
     )
 
 

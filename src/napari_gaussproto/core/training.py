@@ -25,8 +25,8 @@ from napari_gaussproto.core.checkpoint import load_checkpoint, save_checkpoint
 from napari_gaussproto.core.config import ModelConfig, TrainingConfig
 from napari_gaussproto.core.device import resolve_device
 from napari_gaussproto.core.finish import finish_steps
-from napari_gaussproto.core.metrics import confusion_matrix, mean_iou
-from napari_gaussproto.core.predict import run, segment
+from napari_gaussproto.core.predict import run
+from napari_gaussproto.core.evaluation import validation_miou
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training_data import (
     CropSampler,
@@ -320,7 +320,7 @@ class Trainer:
             self.config.augmentation,
             self.seed,
         )
-        usage = torch.full_like(self.model.layer.raw_weight.data, math.nan)
+        usage: Tensor | None = None
         clock = _Clock(self.config.steps, minutes, first)
         step = first
         while not clock.over(step):
@@ -366,7 +366,11 @@ class Trainer:
             group["lr"] = group["peak"] * factor
 
     def _step(
-        self, sampler: CropSampler, step: int, optimizer: torch.optim.Optimizer, usage: Tensor
+        self,
+        sampler: CropSampler,
+        step: int,
+        optimizer: torch.optim.Optimizer,
+        usage: Tensor | None,
     ) -> tuple[dict[str, float], Tensor]:
         images, labels = sampler.batch(step, self.config.batch_size)
         self.model.train()
@@ -377,8 +381,9 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
         optimizer.step()
         fresh = self.usage(z.detach(), target, weight)
-        usage = torch.where(usage.isnan(), fresh, 0.9 * usage + 0.1 * fresh)
-        return {name: float(value.detach()) for name, value in terms.items()}, usage
+        if usage is not None:
+            fresh = torch.where(usage.isnan(), fresh, 0.9 * usage + 0.1 * fresh)
+        return {name: float(value.detach()) for name, value in terms.items()}, fresh
 
     def _cells(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Latents, soft labels and weights of the cells of a batch at working resolution."""
@@ -442,7 +447,8 @@ class Trainer:
         if not self.validation:
             return None
         average.eval()
-        miou = evaluate(average, self.validation)
+        pairs = ((image.source, image.full_labels.numpy()) for image in self.validation)
+        miou = validation_miou(average, pairs)
         if self.best_miou is None or miou > self.best_miou:
             self.best_miou = miou
             self.best = {key: value.clone() for key, value in average.state_dict().items()}
@@ -476,7 +482,7 @@ class Trainer:
     def finish(self) -> Iterator[TrainingStep]:
         """Calibrate, prune, and give every prototype its statistics and patches."""
         self.model.eval()
-        total = len(self.data) + len(self.validation)
+        total = max(len(self.data), len(self.validation))
         for done in finish_steps(
             self.model, self.data, self.validation, self.config, self.seed
         ):
@@ -528,13 +534,3 @@ class _Clock:
             return self._steps
         progress = self.progress(step)
         return max(step, round(step / progress)) if progress else step
-
-
-def evaluate(model: PrototypeSegmenter, images: Sequence[TrainingImage]) -> float:
-    """Mean IoU over all labelled pixels of images at their own resolution."""
-    n = len(model.classes)
-    confusion = sum(
-        confusion_matrix(segment(image.source, model).labels, image.full_labels.numpy(), n)
-        for image in images
-    )
-    return float(mean_iou(confusion))

@@ -1,0 +1,1 @@
+"""Files and sample data: what comes in and what goes out."""

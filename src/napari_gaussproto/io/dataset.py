@@ -1,0 +1,117 @@
+"""What a training configuration file says, and the images it names."""
+
+from __future__ import annotations
+
+import csv
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from napari_gaussproto.core.card import ModelCard
+from napari_gaussproto.core.config import ModelConfig, TrainingConfig
+from napari_gaussproto.core.errors import ConfigError, LabelError
+from napari_gaussproto.io.images import read_image, read_mask
+
+
+class DataSettings(BaseModel):
+    """Where images and masks are.
+
+    Attributes
+    ----------
+    images, masks : str
+        Folders, relative to the data folder given on the command line.
+    index : str
+        Table with the columns ``image``, ``mask`` and ``split``, relative to it as well.
+    mask_offset : int
+        Added to every mask value, so that classes count from 1.
+    ignore : list of int
+        Mask values (before the offset) that are not labelled.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    images: str = "images"
+    masks: str = "masks"
+    index: str = "index.csv"
+    mask_offset: int = 0
+    ignore: list[int] = Field(default_factory=list)
+
+
+class TrainFile(BaseModel):
+    """A training configuration: data, model, training and card."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    data: DataSettings = DataSettings()
+    model: ModelConfig
+    training: TrainingConfig = TrainingConfig()
+    card: ModelCard = Field(default_factory=ModelCard)
+
+
+Split = tuple[list[Any], list[npt.NDArray[Any]]]
+
+
+def read_train_file(path: str | Path) -> TrainFile:
+    """Read a training configuration (TOML).
+
+    Raises
+    ------
+    ConfigError
+        When it cannot be read or says something that has no meaning.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            return TrainFile.model_validate(tomllib.load(file))
+    except OSError as error:
+        raise ConfigError(f"“{path}” could not be read: check the name and the folder.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"“{path.name}” is not valid TOML: {error}.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"“{path.name}” sets {where} wrongly: {first['msg']}.") from error
+
+
+def load_split(settings: DataSettings, folder: str | Path, split: str) -> Split:
+    """Images and label images of one split.
+
+    Raises
+    ------
+    ConfigError
+        When the index is missing or names no such split.
+    ImageError, LabelError
+        For files that cannot be used.
+    """
+    folder = Path(folder)
+    index = folder / settings.index
+    try:
+        with index.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row.get("split") == split]
+    except OSError as error:
+        raise ConfigError(
+            f"There is no index “{index}”: give the data folder with --data."
+        ) from error
+    if not rows:
+        raise ConfigError(
+            f"“{index.name}” lists no image of the split “{split}”: check its column “split”."
+        )
+    images = [read_image(folder / settings.images / row["image"]) for row in rows]
+    masks = [_labels(folder / settings.masks / row["mask"], settings) for row in rows]
+    return images, masks
+
+
+def _labels(path: Path, settings: DataSettings) -> npt.NDArray[Any]:
+    mask = read_mask(path).astype(np.int64)
+    labels = mask + settings.mask_offset
+    labels[np.isin(mask, settings.ignore)] = 0
+    if labels.min() < 0 or labels.max() > 254:
+        raise LabelError(
+            f"“{path.name}” has values from {mask.min()} to {mask.max()}: "
+            "set mask_offset so that classes count from 1."
+        )
+    return labels.astype(np.uint8)

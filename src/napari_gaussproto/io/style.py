@@ -1,0 +1,29 @@
+"""How label layers look in napari: class colours, and class names in the status bar."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from napari_gaussproto.core.config import SegmentationClass
+
+# A label value that no class has must be seen, so that nobody paints invisibly.
+UNKNOWN_COLOR = "magenta"
+
+
+def direct_colormap(classes: Sequence[SegmentationClass]) -> Any:
+    """napari colormap that gives label c + 1 the colour of class c."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    colors: dict[int | None, str] = {None: UNKNOWN_COLOR, 0: "transparent"}
+    return DirectLabelColormap(
+        color_dict=colors | {c + 1: entry.color for c, entry in enumerate(classes)}
+    )
+
+
+def class_features(classes: Sequence[SegmentationClass]) -> Any:
+    """Table that lets napari show a label's class name in the status bar."""
+    import pandas as pd
+
+    names = ["not labelled", *(entry.name for entry in classes)]
+    return pd.DataFrame({"index": range(len(names)), "class": names})
