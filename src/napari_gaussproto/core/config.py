@@ -170,7 +170,7 @@ class TrainingConfig(Settings):
     backbone_learning_rate: float = Field(5e-4, ge=0)
     weight_decay: float = Field(1e-2, ge=0)
     gradient_clip: float = Field(1.0, gt=0)
-    ema_decay: float = Field(0.98, ge=0, lt=1)
+    ema_decay: float = Field(0.99, ge=0, lt=1)
     class_balance: float = Field(0.25, ge=0, le=1)
     validate_every: int = Field(50, ge=1)
     min_usage: float = Field(0.01, ge=0, lt=1)

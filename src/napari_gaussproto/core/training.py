@@ -39,7 +39,8 @@ Pairs = tuple[Sequence[Any], Sequence[Any]]
 
 # Share of the joint stage that the learning rate rises, and that prototypes may be re-seeded.
 _RISE = 0.25
-_RESEED_UNTIL = 0.6
+_RESEED_EVERY = 50
+_RESEED_UNTIL = 0.5
 
 
 @dataclass(frozen=True)
@@ -327,13 +328,13 @@ class Trainer:
             self._set_learning_rate(optimizer, one_cycle(clock.progress(step)))
             losses, usage = self._step(sampler, step, optimizer, usage)
             step += 1
+            if step % _RESEED_EVERY == 0 and clock.progress(step) < _RESEED_UNTIL:
+                usage = self._reseed(sampler, step, optimizer, usage)
             self._average(average, step)
             last = clock.over(step) or stop()
             miou = None
             if last or step % self.config.validate_every == 0:
                 miou = self._validate(average)
-                if clock.progress(step) < _RESEED_UNTIL and not last:
-                    usage = self._reseed(sampler, step, optimizer, usage)
                 if checkpoint is not None:
                     self._save(checkpoint, step, optimizer, average)
             yield TrainingStep(

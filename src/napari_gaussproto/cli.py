@@ -1,0 +1,107 @@
+"""The command line: ``napari-gaussproto demo | predict | train | info``."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_gaussproto.core.errors import GaussProtoError
+
+app = typer.Typer(
+    help="Explainable segmentation of field photographs with Gaussian prototypes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Model = Annotated[str, typer.Option(help="Name of a shipped model, or a model file.")]
+DEFAULT_MODEL = "peanut-grid"
+
+
+@app.callback()
+def options(
+    verbose: Annotated[bool, typer.Option(help="Say what happens in detail.")] = False,
+) -> None:
+    """Set up logging for every command."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(message)s"
+    )
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("demo-output"),
+    device: Device = "auto",
+    gui: Annotated[bool, typer.Option(help="Open the results in napari afterwards.")] = False,
+) -> None:
+    """Segment the bundled photographs with the shipped model."""
+    from napari_gaussproto.commands.demo import run_demo
+
+    run_demo(out, device, gui)
+
+
+@app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="Photographs, TIFFs, zarr arrays.")],
+    model: Model = DEFAULT_MODEL,
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("predictions"),
+    device: Device = "auto",
+    tile: Annotated[
+        str, typer.Option(help="auto, none (whole image), or a side in pixels.")
+    ] = "auto",
+    maps: Annotated[bool, typer.Option(help="Write likelihood maps.")] = True,
+    overview: Annotated[bool, typer.Option(help="Write an overview picture.")] = True,
+) -> None:
+    """Segment image files; those that cannot be read are reported and left out."""
+    from napari_gaussproto.commands.predict import run_predict
+
+    failed = run_predict(files, model, out, device, tile, maps=maps, overview=overview)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Option(help="Training configuration (TOML).")],
+    data: Annotated[Path, typer.Option(help="Folder that the configuration's paths start at.")],
+    out: Annotated[Path, typer.Option(help="Model file to write.")],
+    device: Device = "auto",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
+    minutes: Annotated[
+        float | None, typer.Option(help="Budget of end-to-end training, instead of steps.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Keep the state here; if the file exists, training resumes."),
+    ] = None,
+    test: Annotated[bool, typer.Option(help="Measure the test split as well, once.")] = False,
+) -> None:
+    """Train a model; Ctrl-C stops early and keeps the best weights so far."""
+    from napari_gaussproto.commands.train import run_train
+
+    run_train(config, data, out, device, seed, minutes, checkpoint, test=test)
+
+
+@app.command()
+def info(model: Annotated[str, typer.Argument(help="Name or file of a model.")]) -> None:
+    """Show what a model says about itself."""
+    from napari_gaussproto.commands.info import run_info
+
+    run_info(model)
+
+
+def main() -> None:
+    """Run the command line; a user error is one line and exit code 1."""
+    try:
+        app()
+    except GaussProtoError as error:
+        typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

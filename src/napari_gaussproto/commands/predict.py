@@ -1,0 +1,133 @@
+"""``napari-gaussproto predict``: segment files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_gaussproto.commands.results import (
+    console,
+    cover_table,
+    progress_bar,
+    write_cover,
+    write_results,
+)
+from napari_gaussproto.core.errors import ConfigError, GaussProtoError
+from napari_gaussproto.core.predict import (
+    Tile,
+    TileSize,
+    as_source,
+    segment,
+    segment_to_zarr,
+)
+from napari_gaussproto.core.registry import load_model
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from napari_gaussproto.io.images import read_image
+
+# Above this many pixels labels are streamed to disk and no maps are kept.
+LARGE = 100_000_000
+
+
+def parse_tile(text: str) -> TileSize:
+    """Tile size from the command line.
+
+    Raises
+    ------
+    ConfigError
+        When it is none of ``auto``, ``none`` or a whole number.
+    """
+    if text == "auto":
+        return "auto"
+    if text == "none":
+        return None
+    if text.isdigit():
+        return int(text)
+    raise ConfigError(f"“{text}” is no tile size: give auto, none, or a side in pixels.")
+
+
+def run_predict(
+    files: Sequence[Path],
+    model_name: str,
+    out: Path,
+    device: str,
+    tile: str,
+    *,
+    maps: bool,
+    overview: bool,
+) -> int:
+    """Segment files, write everything into a folder, print the cover.
+
+    Returns
+    -------
+    int
+        How many files could not be segmented; each is named with the reason.
+
+    Raises
+    ------
+    GaussProtoError
+        When the model, the device or the tile size cannot be used.
+    """
+    side = parse_tile(tile)
+    model = load_model(model_name, device)
+    out.mkdir(parents=True, exist_ok=True)
+    rows: list[tuple[str, dict[str, float]]] = []
+    failures: list[tuple[Path, str]] = []
+    names = unique_names(files)
+    with progress_bar() as bar:
+        overall = bar.add_task(f"{len(files)} images on {model.device}", total=len(files))
+        for path, name in zip(files, names, strict=True):
+            task = bar.add_task(name, total=None)
+
+            def show(done: Tile, task: Any = task) -> None:
+                bar.update(task, completed=done.index, total=done.total)
+
+            try:
+                cover = _one(path, name, model, out, side, show, maps=maps, overview=overview)
+                if cover is not None:
+                    rows.append((name, cover))
+            except GaussProtoError as error:
+                failures.append((path, str(error)))
+            bar.remove_task(task)
+            bar.advance(overall)
+    write_cover(out / "cover.csv", rows, model.classes)
+    if rows:
+        console.print(cover_table(rows, model.classes))
+    console.print(f"{len(files) - len(failures)} of {len(files)} images segmented, into {out}/")
+    for path, reason in failures:
+        console.print(f"[red]left out[/red] {path}: {reason}", highlight=False)
+    return len(failures)
+
+
+def _one(
+    path: Path,
+    name: str,
+    model: PrototypeSegmenter,
+    out: Path,
+    side: TileSize,
+    show: Any,
+    *,
+    maps: bool,
+    overview: bool,
+) -> dict[str, float] | None:
+    image = read_image(path)
+    source = as_source(image, model)
+    if source.height * source.width > LARGE:
+        segment_to_zarr(source, model, out / f"{name}.labels.zarr", tile=side, progress=show)
+        console.print(f"{name} is large: labels only, as zarr")
+        return None
+    segmentation = segment(source, model, tile=side, progress=show)
+    write_results(out, name, image, segmentation, model, maps=maps, overview=overview)
+    return segmentation.cover()
+
+
+def unique_names(files: Sequence[Path]) -> list[str]:
+    """Name of each file's results: its stem, numbered where two are alike."""
+    names: list[str] = []
+    for path in files:
+        stem = path.stem.removesuffix(".ome")
+        name, number = stem, 2
+        while name in names:
+            name, number = f"{stem}-{number}", number + 1
+        names.append(name)
+    return names

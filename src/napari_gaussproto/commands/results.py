@@ -1,0 +1,85 @@
+"""Write and print the results of a segmentation; shared by the commands."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from napari_gaussproto.core.config import SegmentationClass
+from napari_gaussproto.core.segmenter import PrototypeSegmenter, Segmentation
+from napari_gaussproto.io.ome import write_labels, write_maps
+from napari_gaussproto.io.overview import overview_figure
+
+console = Console()
+
+
+def progress_bar() -> Progress:
+    """A progress bar with a description and the time that is left."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console
+    )
+
+
+def write_results(
+    folder: Path,
+    name: str,
+    photo: Any,
+    segmentation: Segmentation,
+    model: PrototypeSegmenter,
+    *,
+    maps: bool = True,
+    overview: bool = True,
+) -> list[Path]:
+    """Write labels, likelihood maps and the overview picture of one image."""
+    title = model.card.name
+    labels = folder / f"{name}.labels.ome.tif"
+    written = [write_labels(labels, segmentation.labels, model.classes, {"model": title})]
+    if maps:
+        stack = np.stack(
+            [segmentation.likelihood(m, cells=True) for m in range(len(model.prototypes))]
+        )
+        path = folder / f"{name}.likelihood.ome.tif"
+        names = [prototype.name for prototype in model.prototypes]
+        written.append(write_maps(path, stack, names, segmentation.map_pixel_size))
+    if overview:
+        path = folder / f"{name}.overview.png"
+        figure = overview_figure(np.asarray(photo), segmentation, title=f"{name} · {title}")
+        figure.savefig(path, dpi=110)
+        written.append(path)
+    return written
+
+
+def write_cover(
+    path: Path, rows: Sequence[tuple[str, dict[str, float]]], classes: Sequence[SegmentationClass]
+) -> None:
+    """Write a table of cover per class, a row per image, shares from 0 to 1."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image", *(c.name for c in classes)])
+        for name, cover in rows:
+            writer.writerow([name, *(f"{cover[c.name]:.6f}" for c in classes)])
+
+
+def cover_table(
+    rows: Sequence[tuple[str, dict[str, float]]],
+    classes: Sequence[SegmentationClass],
+    extra: dict[str, Sequence[str]] | None = None,
+) -> Table:
+    """A table for the terminal: cover per class in the class' colour, and more columns."""
+    table = Table(title="Cover", title_justify="left")
+    table.add_column("image")
+    for entry in classes:
+        table.add_column(entry.name, justify="right", header_style=entry.color)
+    for header in extra or {}:
+        table.add_column(header, justify="right")
+    for index, (name, cover) in enumerate(rows):
+        further = [values[index] for values in (extra or {}).values()]
+        table.add_row(name, *(f"{cover[c.name]:.1%}" for c in classes), *further)
+    return table

@@ -1,0 +1,20 @@
+"""Open napari with the Segment dock, from the command line."""
+
+from __future__ import annotations
+
+
+def show_demo(sample: str, model: str, device: str) -> None:
+    """Show a bundled photograph, segment it in the dock, and wait until napari is closed."""
+    import napari
+
+    from napari_gaussproto.io.samples import open_photo
+    from napari_gaussproto.widgets.segment import SegmentWidget
+
+    viewer = napari.Viewer()
+    for data, options, kind in open_photo(sample):
+        viewer.add_layer(napari.layers.Layer.create(data, options, kind))
+    dock = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(dock, name="Segment", area="right")
+    dock.choose(model=model, device=device)
+    dock.run()
+    napari.run()

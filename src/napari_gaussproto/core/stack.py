@@ -1,0 +1,166 @@
+"""Segment stacks plane by plane: time series and z-stacks of photographs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_gaussproto.core.config import SegmentationClass
+from napari_gaussproto.core.errors import ImageError
+from napari_gaussproto.core.image import ImageSource
+from napari_gaussproto.core.predict import Tile, TileSize, segment_steps
+from napari_gaussproto.core.segmenter import Map, Prototype, PrototypeSegmenter, Segmentation
+
+
+@dataclass(frozen=True)
+class StackTile:
+    """A finished tile of a stack.
+
+    Attributes
+    ----------
+    index, total : int
+        Over all planes; ``total`` is exact when planes have equal sizes, as they do.
+    plane, planes : int
+        Number of this plane, from 1, and how many there are.
+    """
+
+    index: int
+    total: int
+    plane: int
+    planes: int
+
+
+class StackSegmentation:
+    """Segmentations of all planes of an array, as arrays with the same leading axes.
+
+    Parameters
+    ----------
+    planes : list of Segmentation
+        In C order of the leading axes.
+    leading : tuple of int
+        Lengths of those axes; empty for a single image.
+    """
+
+    def __init__(self, planes: list[Segmentation], leading: tuple[int, ...]) -> None:
+        self.planes = planes
+        self.leading = leading
+
+    @property
+    def classes(self) -> list[SegmentationClass]:
+        """Classes, in order of their index."""
+        return self.planes[0].classes
+
+    @property
+    def prototypes(self) -> list[Prototype]:
+        """Prototypes, in order of their index."""
+        return self.planes[0].prototypes
+
+    @property
+    def map_pixel_size(self) -> int:
+        """Side of an element of a map at cell resolution, in pixels."""
+        return self.planes[0].map_pixel_size
+
+    @property
+    def n_cells(self) -> int:
+        """Cells of all planes."""
+        return sum(plane.encoding.partition.n_cells for plane in self.planes)
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.uint8]:
+        """Class index + 1, (..., H, W)."""
+        return self._stacked(lambda plane: plane.labels)
+
+    def likelihood(self, m: int) -> Map:
+        """Typicality for prototype ``m`` at cell resolution, (..., h, w)."""
+        return self._stacked(lambda plane: plane.likelihood(m, cells=True))
+
+    def class_probability(self, c: int) -> Map:
+        """p(c|z) of one class at cell resolution, (..., h, w)."""
+        return self._stacked(lambda plane: plane.class_probabilities(cells=True)[c])
+
+    def novelty(self) -> Map:
+        """Novelty at cell resolution, (..., h, w)."""
+        return self._stacked(lambda plane: plane.novelty(cells=True))
+
+    def uncertainty(self) -> Map:
+        """Uncertainty at cell resolution, (..., h, w)."""
+        return self._stacked(lambda plane: plane.uncertainty(cells=True))
+
+    def prototype_share(self) -> Map:
+        """Mean responsibility of each prototype over all planes, (M,); sums to 1."""
+        share: Map = np.mean([plane.prototype_share() for plane in self.planes], axis=0)
+        return share
+
+    @cached_property
+    def cover(self) -> dict[str, float]:
+        """Share of all pixels of each class, by name."""
+        covers = [plane.cover() for plane in self.planes]
+        return {c.name: float(np.mean([cover[c.name] for cover in covers])) for c in self.classes}
+
+    def _stacked(self, of: Callable[[Segmentation], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        if not self.leading:
+            return of(self.planes[0])
+        arrays = [of(plane) for plane in self.planes]
+        return np.stack(arrays).reshape(*self.leading, *arrays[0].shape)
+
+
+def segment_stack_steps(
+    array: Any, model: PrototypeSegmenter, *, rgb: bool, tile: TileSize = "auto"
+) -> Generator[StackTile, None, StackSegmentation]:
+    """Segment every plane of an array, one generator step a tile.
+
+    Parameters
+    ----------
+    array : array-like
+        (..., H, W), or (..., H, W, C) when ``rgb``. For a model of n channels, other than 1
+        or 3, three axes with n in front are one image.
+    model : PrototypeSegmenter
+    rgb : bool
+        Whether the last axis holds colours.
+    tile : "auto", None or int
+        See `segment`.
+
+    Raises
+    ------
+    ImageError
+        When the planes do not suit the model.
+    """
+    channel_axis, spatial = _axes(tuple(array.shape), rgb, model.config.channels)
+    leading = tuple(int(n) for n in array.shape[: len(array.shape) - spatial])
+    indices = list(np.ndindex(*leading))
+    planes = []
+    for number, index in enumerate(indices, start=1):
+        source = ImageSource.from_array(
+            array[index] if index else array, model.config.channels, channel_axis
+        )
+        steps = segment_steps(source, model, tile=tile)
+        while True:
+            try:
+                done = next(steps)
+            except StopIteration as end:
+                planes.append(end.value)
+                break
+            yield _overall(done, number, len(indices))
+    return StackSegmentation(planes, leading)
+
+
+def _axes(shape: tuple[int, ...], rgb: bool, channels: int) -> tuple[int | None, int]:
+    """Channel axis within a plane, and how many trailing axes make a plane."""
+    if rgb:
+        return 2, 3
+    if len(shape) < 2:
+        raise ImageError(
+            f"An array of shape {shape} is no image: choose a layer with height and width."
+        )
+    if len(shape) == 3 and channels not in (1, 3) and shape[0] == channels:
+        return 0, 3
+    return None, 2
+
+
+def _overall(done: Tile, plane: int, planes: int) -> StackTile:
+    return StackTile((plane - 1) * done.total + done.index, planes * done.total, plane, planes)

@@ -1,0 +1,165 @@
+"""One picture that shows what was found in a photograph, and by which prototypes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec, GridSpecFromSubplotSpec
+from matplotlib.image import AxesImage
+
+from napari_gaussproto.core.segmenter import Segmentation
+
+_INK = "#333333"
+_OPACITY = 0.55
+# Longest side of a picture in the figure; more pixels would only make the file large.
+_SIDE = 1000
+_PATCHES = 5
+
+
+def overview_figure(
+    photo: npt.NDArray[Any], segmentation: Segmentation, *, columns: int = 4, title: str = ""
+) -> Figure:
+    """Draw photo, labels with legend, and the most responsible prototypes with patches.
+
+    Parameters
+    ----------
+    photo : ndarray
+        (H, W) or (H, W, C); the image that was segmented.
+    segmentation : Segmentation
+    columns : int
+        How many prototypes to show.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Without any global state; save it with ``figure.savefig(path)``.
+    """
+    figure = Figure(figsize=(13, 8.4), facecolor="white", layout=None)
+    FigureCanvasAgg(figure)
+    chosen = most_responsible(segmentation, columns)
+    rows = GridSpec(
+        2, 1, figure, left=0.02, right=0.93, top=0.91, bottom=0.02, hspace=0.1,
+        height_ratios=[1.45, 1.0],
+    )  # fmt: skip
+    _draw_photo_and_labels(figure, rows[0], photo, segmentation)
+    _draw_prototypes(figure, rows[1], segmentation, chosen)
+    if title:
+        figure.suptitle(title, x=0.02, y=0.975, ha="left", color=_INK, fontsize=15)
+    return figure
+
+
+def most_responsible(segmentation: Segmentation, count: int) -> list[int]:
+    """Prototypes to show: the most responsible one of every class, then the next ones."""
+    share = segmentation.prototype_share()
+    ranked = np.argsort(-share, kind="stable").tolist()
+    first = {segmentation.prototypes[m].class_index: m for m in reversed(ranked)}
+    leaders = sorted(first.values(), key=lambda m: -share[m])[:count]
+    others = [m for m in ranked if m not in leaders]
+    chosen = (leaders + others)[:count]
+    return sorted(chosen, key=lambda m: (segmentation.prototypes[m].class_index, -share[m]))
+
+
+def _draw_photo_and_labels(
+    figure: Figure, cell: Any, photo: npt.NDArray[Any], segmentation: Segmentation
+) -> None:
+    left, right = GridSpecFromSubplotSpec(1, 2, cell, wspace=0.01)
+    small = thumbnail(photo)
+    _picture(figure.add_subplot(left), small, "Photograph")
+    axes = figure.add_subplot(right)
+    _picture(axes, overlay(small, segmentation), "Classes")
+    cover = segmentation.cover()
+    for entry in segmentation.classes:
+        axes.plot(
+            [], [], "s", markersize=9, color=entry.color,
+            label=f"{entry.name}  {cover[entry.name]:.1%}",
+        )  # fmt: skip
+    axes.legend(
+        loc="lower right", frameon=True, framealpha=0.85, edgecolor="none", labelcolor=_INK,
+        fontsize=11, handletextpad=0.2, borderpad=0.6,
+    )  # fmt: skip
+
+
+def _draw_prototypes(
+    figure: Figure, cell: Any, segmentation: Segmentation, chosen: list[int]
+) -> None:
+    share = segmentation.prototype_share()
+    image: AxesImage | None = None
+    for column, m in zip(
+        GridSpecFromSubplotSpec(1, len(chosen), cell, wspace=0.05), chosen, strict=True
+    ):
+        prototype = segmentation.prototypes[m]
+        color = segmentation.classes[prototype.class_index].color
+        upper, lower = GridSpecFromSubplotSpec(2, 1, column, height_ratios=[3.2, 1], hspace=0.04)
+        axes = figure.add_subplot(upper)
+        image = axes.imshow(segmentation.likelihood(m, cells=True), cmap="magma", vmin=0, vmax=1)
+        _bare(axes)
+        axes.set_title(
+            f"{prototype.name} · {share[m]:.0%} of the image", color=_INK, fontsize=11, loc="left"
+        )
+        axes.plot([0, 1], [1.005, 1.005], transform=axes.transAxes, color=color, lw=4,
+                  clip_on=False, solid_capstyle="butt")  # fmt: skip
+        _draw_patches(figure, lower, prototype.patches, color)
+    if image is not None:
+        bar = figure.colorbar(image, cax=figure.add_axes((0.944, 0.14, 0.008, 0.22)))
+        bar.set_label("typicality", color=_INK)
+        bar.outline.set_visible(False)
+
+
+def _draw_patches(
+    figure: Figure, cell: Any, patches: npt.NDArray[np.uint8], color: str
+) -> None:
+    for slot, patch in zip(
+        GridSpecFromSubplotSpec(1, _PATCHES, cell, wspace=0.06), patches[:_PATCHES], strict=False
+    ):
+        axes = figure.add_subplot(slot)
+        axes.imshow(patch)
+        _bare(axes)
+        for spine in axes.spines.values():
+            spine.set_visible(True)
+            spine.set_color(color)
+            spine.set_linewidth(1.5)
+
+
+def _picture(axes: Axes, image: npt.NDArray[Any], title: str) -> None:
+    axes.imshow(image, cmap="gray")
+    _bare(axes)
+    axes.set_title(title, color=_INK, fontsize=12, loc="left")
+
+
+def _bare(axes: Axes) -> None:
+    axes.set_anchor("NW")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def thumbnail(photo: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """A photograph as RGB in [0, 1], at most `_SIDE` pixels on its longer side."""
+    from napari_gaussproto.core.image import ImageSource
+
+    source = ImageSource.from_array(photo)
+    step = max(1, -(-max(source.height, source.width) // _SIDE))
+    pixels = source.read(0, 0, source.height, source.width)[:, ::step, ::step]
+    rgb = pixels[:3] if pixels.shape[0] >= 3 else pixels[:1].expand(3, -1, -1)
+    picture: npt.NDArray[np.float32] = rgb.permute(1, 2, 0).numpy()
+    return picture
+
+
+def overlay(
+    photo: npt.NDArray[np.float32], segmentation: Segmentation
+) -> npt.NDArray[np.float32]:
+    """Class colours over a photograph that may be an even subsample of the segmented one."""
+    step = -(-segmentation.labels.shape[0] // photo.shape[0])
+    labels = segmentation.labels[::step, ::step]
+    palette = np.array([(0, 0, 0), *(to_rgb(c.color) for c in segmentation.classes)], np.float32)
+    grey = photo.mean(2, keepdims=True)
+    mixed: npt.NDArray[np.float32] = (1 - _OPACITY) * grey + _OPACITY * palette[labels]
+    return mixed

@@ -1,0 +1,1 @@
+"""Docks for napari; everything they compute is in ``core``."""

@@ -1,0 +1,89 @@
+"""What the docks of one viewer share: current model, results and chosen prototype."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from psygnal import Signal
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Layer
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.core.segmenter import PrototypeSegmenter
+    from napari_gaussproto.core.stack import StackSegmentation
+
+
+@dataclass
+class Outcome:
+    """The last segmentation of one image layer and the layers that show it.
+
+    Attributes
+    ----------
+    source : Image
+        The layer that was segmented.
+    segmentation : StackSegmentation
+    provenance : dict
+        Model, version and settings; goes into the layers' metadata.
+    labels : Labels or None
+    labels_checksum : int
+        Of the labels as they were written, to notice what a person painted since.
+    maps : dict
+        Role -> layer, for example ``"likelihood"`` or ``"novelty"``.
+    """
+
+    source: Image
+    segmentation: StackSegmentation
+    provenance: dict[str, Any]
+    labels: Labels | None = None
+    labels_checksum: int = 0
+    maps: dict[str, Layer] = field(default_factory=dict)
+
+
+class SharedState:
+    """Evented state of one viewer; a dock changes it, all docks hear of it."""
+
+    model_changed = Signal(object)
+    outcome_changed = Signal(object)
+    prototype_changed = Signal(int)
+
+    def __init__(self) -> None:
+        self.model: PrototypeSegmenter | None = None
+        self.model_key: tuple[str, float, str] | None = None
+        self.outcomes: WeakKeyDictionary[Any, Outcome] = WeakKeyDictionary()
+        self.current: Outcome | None = None
+        self.prototype = 0
+
+    def set_model(self, model: PrototypeSegmenter, key: tuple[str, float, str]) -> None:
+        """Make a loaded model the current one; ``key`` is file, change time and device."""
+        if key != self.model_key:
+            self.model, self.model_key = model, key
+            self.model_changed.emit(model)
+
+    def set_outcome(self, outcome: Outcome) -> None:
+        """Make a new result the current one of its image."""
+        self.outcomes[outcome.source] = outcome
+        self.current = outcome
+        count = len(outcome.segmentation.prototypes)
+        self.prototype = min(self.prototype, count - 1)
+        self.outcome_changed.emit(outcome)
+
+    def select_prototype(self, m: int) -> None:
+        """Choose the prototype whose likelihood is shown."""
+        if m != self.prototype:
+            self.prototype = m
+            self.prototype_changed.emit(m)
+
+
+_states: WeakKeyDictionary[Any, SharedState] = WeakKeyDictionary()
+
+
+def state_of(viewer: Viewer) -> SharedState:
+    """The state of a viewer, made on first use."""
+    # Plugins may be handed a proxy; the state belongs to the viewer behind it.
+    real = getattr(viewer, "__wrapped__", viewer)
+    if real not in _states:
+        _states[real] = SharedState()
+    return _states[real]
