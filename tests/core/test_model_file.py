@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 
 from napari_gaussproto.core import model_file
 from napari_gaussproto.core.errors import ModelFileError
-from napari_gaussproto.core.model_file import load_model_file, read_summary, save_model
+from napari_gaussproto.core.model_file import load_model_file, save_model
 from napari_gaussproto.core.registry import load_model
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.summary import read_description, read_summary
 from tests.core.builders import tiny_model, two_tone
 
 
@@ -119,7 +120,7 @@ def test_damaged_description(tmp_path: Path, description: str) -> None:
 
 def test_weights_that_do_not_fit(model: PrototypeSegmenter, tmp_path: Path) -> None:
     good = save_model(model, tmp_path / "good")
-    description = json.dumps(model_file._read_description(good))
+    description = json.dumps(read_description(good))
     path = tmp_path / "bad.safetensors"
     save_file({"weight": torch.zeros(3)}, path, metadata={"napari-gaussproto": description})
     with pytest.raises(ModelFileError, match="does not fit its own description"):

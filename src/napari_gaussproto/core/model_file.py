@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
-from napari_gaussproto.core.card import ModelCard
 from napari_gaussproto.core.checkpoint import write_atomically
-from napari_gaussproto.core.config import ModelConfig
 from napari_gaussproto.core.errors import GaussProtoError, ModelFileError
 from napari_gaussproto.core.segmenter import Prototype, PrototypeSegmenter
-
-FORMAT = "napari-gaussproto"
-FORMAT_VERSION = 1
-SUFFIX = ".safetensors"
-
-
-@dataclass(frozen=True)
-class ModelSummary:
-    """What a file says about its model, read without building the network.
-
-    Attributes
-    ----------
-    config : ModelConfig
-    card : ModelCard
-    prototypes : list of dict
-        ``name``, ``class_index``, ``usage`` and ``purity`` of each.
-    """
-
-    config: ModelConfig
-    card: ModelCard
-    prototypes: list[dict[str, Any]]
-
+from napari_gaussproto.core.summary import (
+    FORMAT,
+    FORMAT_VERSION,
+    SUFFIX,
+    ModelSummary,
+    parse_summary,
+    read_description,
+)
 
 def save_model(model: PrototypeSegmenter, path: str | Path, half: bool = True) -> Path:
     """Write a model to one file.
@@ -95,7 +77,7 @@ def load_model_file(path: str | Path, device: torch.device | str = "cpu") -> Pro
     """
     path = Path(path)
     tensors, description = _read(path)
-    summary = _summary(path, description)
+    summary = parse_summary(path, description)
     try:
         model = _build(summary, tensors, description)
     except GaussProtoError:
@@ -108,18 +90,6 @@ def load_model_file(path: str | Path, device: torch.device | str = "cpu") -> Pro
     return model.to(device).eval()
 
 
-def read_summary(path: str | Path) -> ModelSummary:
-    """Read configuration, card and list of prototypes, without weights or network.
-
-    Raises
-    ------
-    ModelFileError
-        As `load_model_file`.
-    """
-    path = Path(path)
-    return _summary(path, _read_description(path))
-
-
 def _stored(key: str, value: Tensor, half: bool) -> Tensor:
     reducible = half and key.startswith("extractor.") and value.dtype == torch.float32
     return value.half() if reducible else value
@@ -130,52 +100,9 @@ def _finite(value: float) -> float | None:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    description = _read_description(path)
+    description = read_description(path)
     with safe_open(path, framework="pt") as file:
         return {key: file.get_tensor(key) for key in file.keys()}, description  # noqa: SIM118
-
-
-def _read_description(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise ModelFileError(f"There is no model file “{path}”: check the name and the folder.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise ModelFileError(
-            f"“{path.name}” is not a model file or is cut short: get a fresh copy of it."
-        ) from error
-    if FORMAT not in metadata:
-        raise ModelFileError(
-            f"“{path.name}” holds weights of another program: "
-            "choose a model saved by napari-gaussproto."
-        )
-    try:
-        description = json.loads(metadata[FORMAT])
-        version = int(description["format_version"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelFileError(
-            f"The description inside “{path.name}” is damaged: get a fresh copy of it."
-        ) from error
-    if version > FORMAT_VERSION:
-        raise ModelFileError(
-            f"“{path.name}” was saved by a newer version of napari-gaussproto: "
-            "update the plugin to open it."
-        )
-    return dict(description)
-
-
-def _summary(path: Path, description: dict[str, Any]) -> ModelSummary:
-    try:
-        return ModelSummary(
-            ModelConfig.model_validate(description["config"]),
-            ModelCard.model_validate(description["card"]),
-            list(description["prototypes"]),
-        )
-    except (ValidationError, KeyError, TypeError) as error:
-        raise ModelFileError(
-            f"The description inside “{path.name}” is damaged: get a fresh copy of it."
-        ) from error
 
 
 def _build(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from napari_gaussproto.core.device import resolve_device
 from napari_gaussproto.core.errors import ModelFileError
-from napari_gaussproto.core.model_file import SUFFIX, load_model_file
-from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.summary import SUFFIX
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.segmenter import PrototypeSegmenter
 
 
 def _folder() -> Path:
@@ -59,4 +61,8 @@ def load_model(name_or_path: str | Path, device: str = "auto") -> PrototypeSegme
     ConfigError
         When the device is not there.
     """
+    # Listing models must not take the seconds that torch needs to load.
+    from napari_gaussproto.core.device import resolve_device
+    from napari_gaussproto.core.model_file import load_model_file
+
     return load_model_file(model_path(name_or_path), resolve_device(device))

@@ -311,9 +311,9 @@ class Trainer:
         self.model.to(memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(self._groups(), weight_decay=self.config.weight_decay)
         average = copy.deepcopy(self.model).requires_grad_(False)
-        first = 0
+        first, usage = 0, None
         if checkpoint is not None and checkpoint.exists():
-            first = self._resume(checkpoint, optimizer, average)
+            first, usage = self._resume(checkpoint, optimizer, average)
         sampler = CropSampler(
             self.data,
             len(self.model.classes),
@@ -321,7 +321,6 @@ class Trainer:
             self.config.augmentation,
             self.seed,
         )
-        usage: Tensor | None = None
         clock = _Clock(self.config.steps, minutes, first)
         step = first
         while not clock.over(step):
@@ -336,7 +335,7 @@ class Trainer:
             if last or step % self.config.validate_every == 0:
                 miou = self._validate(average)
                 if checkpoint is not None:
-                    self._save(checkpoint, step, optimizer, average)
+                    self._save(checkpoint, step, optimizer, average, usage)
             yield TrainingStep(
                 "joint", step, clock.total(step), losses, miou, self.best_miou, clock.left(step)
             )
@@ -461,8 +460,13 @@ class Trainer:
         step: int,
         optimizer: torch.optim.Optimizer,
         average: PrototypeSegmenter,
+        usage: Tensor,
     ) -> None:
-        states = {"model": self.model.state_dict(), "average": average.state_dict()}
+        states = {
+            "model": self.model.state_dict(),
+            "average": average.state_dict(),
+            "usage": {"usage": usage},
+        }
         if self.best is not None:
             states["best"] = self.best
         progress = {"step": step, "best_miou": self.best_miou, "seed": self.seed}
@@ -470,13 +474,13 @@ class Trainer:
 
     def _resume(
         self, path: Path, optimizer: torch.optim.Optimizer, average: PrototypeSegmenter
-    ) -> int:
+    ) -> tuple[int, Tensor]:
         states, progress = load_checkpoint(path, optimizer)
         self.model.load_state_dict(states["model"])
         average.load_state_dict(states["average"])
         self.best = states.get("best")
         self.best_miou = progress["best_miou"]
-        return int(progress["step"])
+        return int(progress["step"]), states["usage"]["usage"].to(self.model.device)
 
     # -- the end ----------------------------------------------------------------------------
 

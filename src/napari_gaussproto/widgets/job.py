@@ -1,0 +1,162 @@
+"""What the Segment dock asks of a thread: load the model, segment, compute what is shown."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_gaussproto import __version__
+from napari_gaussproto.core.card import now
+from napari_gaussproto.widgets.libraries import load_libraries
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.predict import TileSize
+    from napari_gaussproto.core.segmenter import PrototypeSegmenter
+    from napari_gaussproto.core.stack import StackSegmentation, StackTile
+
+ModelKey = tuple[str, float, str]
+
+
+@dataclass(frozen=True)
+class SegmentRequest:
+    """Everything a run needs, taken from the GUI before the thread starts.
+
+    Attributes
+    ----------
+    pixels : array-like
+    rgb : bool
+    model_file : Path
+    device : str
+    tile : "auto", None or int
+    extras : frozenset of str
+        Of ``"probability"``, ``"novelty"``, ``"uncertainty"``.
+    prototype : int
+        Whose likelihood is shown first.
+    known_model : PrototypeSegmenter or None
+        Loaded already, with ``known_key``.
+    """
+
+    pixels: Any
+    rgb: bool
+    model_file: Path
+    device: str
+    tile: TileSize
+    extras: frozenset[str]
+    prototype: int
+    known_model: PrototypeSegmenter | None
+    known_key: ModelKey | None
+
+
+@dataclass
+class SegmentResult:
+    """What a run gives back to the GUI, with every array computed.
+
+    Attributes
+    ----------
+    segmentation : StackSegmentation
+    labels : ndarray
+    cover : dict
+    prototype : int
+    likelihood : ndarray
+    extras : dict
+        Role -> (name, map).
+    """
+
+    model: PrototypeSegmenter
+    key: ModelKey
+    segmentation: StackSegmentation
+    labels: npt.NDArray[np.uint8]
+    cover: dict[str, float]
+    prototype: int
+    likelihood: npt.NDArray[np.float32]
+    provenance: dict[str, Any]
+    seconds: float
+    tiles: int
+    extras: dict[str, tuple[str, npt.NDArray[np.float32]]] = field(default_factory=dict)
+
+
+def devices_job() -> Generator[None, None, list[str]]:
+    """Load torch, which takes seconds, and find the devices."""
+    load_libraries()
+    from napari_gaussproto.core.device import available_devices
+
+    yield
+    return available_devices()
+
+
+def segment_job(request: SegmentRequest) -> Generator[StackTile, None, SegmentResult]:
+    """Load the model if needed, segment, and compute the maps that will be shown."""
+    load_libraries()
+    from napari_gaussproto.core.stack import segment_stack_steps
+
+    start = time.monotonic()
+    model, key = _model(request)
+    tiles = 0
+    steps = segment_stack_steps(request.pixels, model, rgb=request.rgb, tile=request.tile)
+    while True:
+        try:
+            done = next(steps)
+        except StopIteration as end:
+            segmentation: StackSegmentation = end.value
+            break
+        tiles = done.total
+        yield done
+    prototype = min(request.prototype, len(segmentation.prototypes) - 1)
+    return SegmentResult(
+        model=model,
+        key=key,
+        segmentation=segmentation,
+        labels=segmentation.labels,
+        cover=segmentation.cover,
+        prototype=prototype,
+        likelihood=segmentation.likelihood(prototype),
+        provenance=_provenance(request, model),
+        seconds=time.monotonic() - start,
+        tiles=tiles,
+        extras=_extras(segmentation, request.extras),
+    )
+
+
+def _model(request: SegmentRequest) -> tuple[PrototypeSegmenter, ModelKey]:
+    from napari_gaussproto.core.device import resolve_device
+    from napari_gaussproto.core.model_file import load_model_file
+
+    device = resolve_device(request.device)
+    path = request.model_file
+    key = (str(path), path.stat().st_mtime if path.exists() else 0.0, str(device))
+    if request.known_model is not None and request.known_key == key:
+        return request.known_model, key
+    return load_model_file(path, device), key
+
+
+def _provenance(request: SegmentRequest, model: PrototypeSegmenter) -> dict[str, Any]:
+    return {
+        "model": model.card.name,
+        "model_file": request.model_file.name,
+        "model_created": model.card.created,
+        "version": __version__,
+        "device": str(model.device),
+        "tile": request.tile,
+        "time": now(),
+    }
+
+
+def _extras(
+    segmentation: StackSegmentation, wanted: frozenset[str]
+) -> dict[str, tuple[str, npt.NDArray[np.float32]]]:
+    maps: dict[str, tuple[str, npt.NDArray[np.float32]]] = {}
+    if "probability" in wanted:
+        for c, entry in enumerate(segmentation.classes):
+            name = f"probability of {entry.name}"
+            maps[f"probability {c}"] = (name, segmentation.class_probability(c))
+    if "novelty" in wanted:
+        maps["novelty"] = ("novelty", segmentation.novelty())
+    if "uncertainty" in wanted:
+        maps["uncertainty"] = ("uncertainty", segmentation.uncertainty())
+    return maps

@@ -1,0 +1,294 @@
+"""The Segment dock: from an image to classes and likelihood maps."""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_info, show_warning
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_gaussproto.core.errors import GaussProtoError, ImageError
+from napari_gaussproto.widgets.choosers import ImageChooser, ModelChooser
+from napari_gaussproto.widgets.job import (
+    SegmentRequest,
+    SegmentResult,
+    devices_job,
+    segment_job,
+)
+from napari_gaussproto.widgets.layers import (
+    check_unchanged,
+    pixels_of,
+    show_labels,
+    show_map,
+    undisturbed,
+)
+from napari_gaussproto.widgets.likelihood import LikelihoodPanel
+from napari_gaussproto.widgets.parts import CoverTable
+from napari_gaussproto.widgets.settings import preference
+from napari_gaussproto.widgets.state import Outcome, state_of
+from napari_gaussproto.widgets.workers import Runner
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.core.stack import StackTile
+
+logger = logging.getLogger(__name__)
+
+_EXTRAS = {
+    "probability": ("Probability", "Add a layer with the probability of each class"),
+    "uncertainty": ("Uncertainty", "Add a layer that shows where the classes are a close call"),
+    "novelty": ("Novelty", "Add a layer that shows what is unlike anything in the training data"),
+}
+
+
+class SegmentWidget(QScrollArea):
+    """Segment an image of the viewer with a prototype model.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:  # noqa: F821 - napari's name
+        super().__init__()
+        self._viewer: Viewer = viewer
+        self.state = state_of(viewer)
+        self.runner = Runner(self)
+        self._loader = Runner(self)
+        self._started: tuple[Image, tuple[int, ...], float] | None = None
+        self._build()
+        self._connect()
+        self._update_buttons()
+        # Loading torch takes seconds; done now, in a thread, the first run need not wait.
+        self._loader.succeeded.connect(self._fill_devices)
+        self._loader.start(devices_job)
+
+    # -- what one sees ----------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.images = ImageChooser(self._viewer)
+        self.models = ModelChooser(self._warn)
+        self.device = QComboBox()
+        self._fill_devices(["cpu"])
+        self.device.setToolTip("Where to compute; auto takes the fastest there is")
+        self.extras = {key: _checkbox(*texts) for key, texts in _EXTRAS.items()}
+        self.run_button = QPushButton("Segment")
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip("Stop at once; layers stay as they are")
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setFixedHeight(6)
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+        self.likelihood = LikelihoodPanel(self._viewer, self.state)
+        self.cover = CoverTable()
+        self.setWidget(self._arrange())
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(290)
+
+    def _arrange(self) -> QWidget:
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.addRow("Image", self.images)
+        form.addRow("Model", self.models)
+        form.addRow("Device", self.device)
+        extras, buttons = QHBoxLayout(), QHBoxLayout()
+        for box in self.extras.values():
+            extras.addWidget(box)
+        extras.addStretch()
+        form.addRow("Also", extras)
+        buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.cancel_button, 1)
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.addLayout(form)
+        layout.addLayout(buttons)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.status)
+        layout.addWidget(_heading("Show"))
+        layout.addWidget(self.likelihood)
+        layout.addWidget(_heading("Cover"))
+        layout.addWidget(self.cover)
+        layout.addStretch()
+        return content
+
+    def _connect(self) -> None:
+        self.run_button.clicked.connect(self.run)
+        self.cancel_button.clicked.connect(self.runner.cancel)
+        self.images.image_changed.connect(self._on_image)
+        self.models.model_chosen.connect(self._update_buttons)
+        self.runner.progressed.connect(self._on_progress)
+        self.runner.succeeded.connect(self._on_result)
+        self.runner.failed.connect(self._on_failure)
+        self.runner.cancelled.connect(lambda: self.status.setText("Cancelled."))
+        self.runner.finished.connect(self._update_buttons)
+        QApplication.instance().aboutToQuit.connect(self.runner.shut_down)
+        self.destroyed.connect(partial(_forget, self.images, self.runner))
+
+    # -- what one does ----------------------------------------------------------------------
+
+    def choose(self, model: str, device: str) -> None:
+        """Choose a shipped model and a device, as a person would."""
+        self.models.choose_shipped(model)
+        self.device.setCurrentText(device)
+
+    def _fill_devices(self, names: list[str]) -> None:
+        chosen = self.device.currentText() or str(preference("device"))
+        self.device.clear()
+        self.device.addItems(["auto", *names])
+        self.device.setCurrentText(chosen)
+
+    def run(self) -> None:
+        """Segment the chosen image."""
+        image, path = self.images.image(), self.models.path()
+        if image is None or path is None:
+            return
+        self._launch(image, path)
+
+    def _launch(self, image: Image, path: Path) -> None:
+        pixels = pixels_of(image)
+        request = SegmentRequest(
+            pixels=pixels,
+            rgb=bool(image.rgb),
+            model_file=path,
+            device=self.device.currentText(),
+            tile=int(preference("tile")) or "auto",
+            extras=frozenset(key for key, box in self.extras.items() if box.isChecked()),
+            prototype=self.state.prototype,
+            known_model=self.state.model,
+            known_key=self.state.model_key,
+        )
+        self._started = (image, tuple(pixels.shape), time.monotonic())
+        self.progress.setRange(0, 0)
+        self.status.setText("Loading the model…" if self.state.model is None else "Segmenting…")
+        self.runner.start(partial(segment_job, request))
+        self._update_buttons()
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Follow the layer list; napari calls this for docks it adds."""
+        self.images.refresh()
+
+    # -- what comes back --------------------------------------------------------------------
+
+    def _on_progress(self, done: StackTile) -> None:
+        self.progress.setRange(0, done.total)
+        self.progress.setValue(done.index)
+        if self._started is None:
+            return
+        elapsed = time.monotonic() - self._started[2]
+        left = elapsed / done.index * (done.total - done.index)
+        plane = f"plane {done.plane}/{done.planes}, " if done.planes > 1 else ""
+        self.status.setText(f"{plane}tile {done.index}/{done.total}, {left:.0f} s left")
+
+    def _on_result(self, result: SegmentResult) -> None:
+        if self._started is None:
+            return
+        image, shape, _ = self._started
+        try:
+            check_unchanged(self._viewer, image, shape)
+        except ImageError as error:
+            self.status.setText(str(error))
+            show_info(str(error))
+            return
+        self.state.set_model(result.model, result.key)
+        self._show(image, result)
+        tiles = f", {result.tiles} tiles" if result.tiles > 1 else ""
+        device = result.provenance["device"]
+        self.status.setText(f"Done in {result.seconds:.1f} s on {device}{tiles}.")
+
+    def _show(self, image: Image, result: SegmentResult) -> None:
+        former = self.state.outcomes.get(image)
+        outcome = Outcome(image, result.segmentation, result.provenance)
+        if former is not None:
+            outcome.labels, outcome.labels_checksum = former.labels, former.labels_checksum
+            outcome.maps = former.maps
+        with undisturbed(self._viewer):
+            show_labels(self._viewer, outcome, result.labels)
+            for role, (name, values) in result.extras.items():
+                title = f"{image.name} – {name}"
+                show_map(self._viewer, outcome, role, values, title, visible=False)
+            self.state.set_outcome(outcome)
+            self.likelihood.show_prototype(outcome, result.prototype, result.likelihood)
+        if former is None:
+            # The first time, what a person wants next is to look at the labels and to brush.
+            self._viewer.layers.selection.active = outcome.labels
+        self.cover.show_cover(image.name, result.cover, outcome.segmentation.classes)
+
+    def _on_failure(self, error: Exception) -> None:
+        if isinstance(error, GaussProtoError):
+            self._warn(str(error))
+            return
+        self.status.setText("Something unexpected went wrong; the details are in the message.")
+        raise error
+
+    def _on_image(self) -> None:
+        image = self.images.image()
+        outcome = self.state.outcomes.get(image) if image is not None else None
+        if outcome is not None and outcome is not self.state.current:
+            self.state.set_outcome(outcome)
+            segmentation = outcome.segmentation
+            self.cover.show_cover(image.name, segmentation.cover, segmentation.classes)
+        self._update_buttons()
+
+    def _warn(self, sentence: str) -> None:
+        self.status.setText(sentence)
+        show_warning(sentence)
+
+    def _update_buttons(self) -> None:
+        running = self.runner.running
+        if not running:
+            self.progress.setRange(0, 1)
+            self.progress.setValue(0)
+        missing = None
+        if self.images.image() is None:
+            missing = "Open an image first: File > Open, or File > Open Sample"
+        elif self.models.path() is None:
+            missing = "Choose a model first"
+        self.run_button.setEnabled(missing is None and not running)
+        self.run_button.setToolTip(missing or "Segment the chosen image")
+        self.cancel_button.setEnabled(running)
+
+    def closeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Stop the work when the dock goes away."""
+        self.runner.cancel()
+        super().closeEvent(event)
+
+
+def _forget(images: ImageChooser, runner: Runner) -> None:
+    """Let go of the viewer and of the thread when the dock is destroyed."""
+    images.disconnect_viewer()
+    runner.cancel()
+
+
+def _checkbox(text: str, tip: str) -> QCheckBox:
+    box = QCheckBox(text)
+    box.setToolTip(tip)
+    return box
+
+
+def _heading(text: str) -> QLabel:
+    label = QLabel(f"<b>{text}</b>")
+    label.setContentsMargins(0, 8, 0, 0)
+    return label
