@@ -8,6 +8,7 @@ import torch
 
 from napari_gaussproto.core.config import Augmentation, ModelConfig, TrainingConfig
 from napari_gaussproto.core.gaussian import GaussianPrototypeLayer
+from napari_gaussproto.core.initialize import place_by_kmeans
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
 
 # The smallest timm network with features at strides 2 to 32: keeps training tests quick.
@@ -61,12 +62,15 @@ def tiny_training(**changes: object) -> TrainingConfig:
 
 
 def tiny_model(seed: int = 0, **changes: object) -> PrototypeSegmenter:
-    """A segmenter with random weights, in evaluation mode."""
+    """A segmenter with a random backbone, its prototypes placed on a two-tone image."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = PrototypeSegmenter(tiny_config(**changes)).eval()
-        with torch.no_grad():
-            model.layer.mean.normal_()
+    if model.config.channels == 3 and len(model.classes) == 2:
+        image, labels = two_tone(seed=seed)
+        encoding = model.encode(image)
+        target, _ = encoding.partition.targets(torch.from_numpy(labels), 2)
+        place_by_kmeans(model.layer, encoding.latents, target.argmax(1), seed)
     return model
 
 

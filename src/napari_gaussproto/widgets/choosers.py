@@ -25,8 +25,9 @@ _OPEN = "Open a model file…"
 
 def _shrinkable(combo: QComboBox) -> None:
     """Let a long name be cut instead of widening the dock."""
-    combo.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    combo.setMinimumWidth(80)
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(8)
+    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
 
 class ImageChooser(QComboBox):

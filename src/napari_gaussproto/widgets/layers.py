@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 _LABEL_OPACITY = 0.5
-_MAP_OPACITY = 0.7
+_MAP_OPACITY = 0.6
 
 
 def pixels_of(layer: Image) -> Any:

@@ -65,6 +65,7 @@ class LikelihoodPanel(QWidget):
         self.chooser = QComboBox()
         self.chooser.setIconSize(ICON_SIZE)
         self.chooser.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.chooser.setMinimumWidth(200)
         self.chooser.setToolTip("A prototype with its nearest training patches")
         self.chooser.activated.connect(self._on_chosen)
         self.pin = QPushButton("Pin")

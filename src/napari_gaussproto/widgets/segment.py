@@ -106,7 +106,7 @@ class SegmentWidget(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(290)
+        self.setMinimumWidth(320)
 
     def _arrange(self) -> QWidget:
         form = QFormLayout()
@@ -114,11 +114,11 @@ class SegmentWidget(QScrollArea):
         form.addRow("Image", self.images)
         form.addRow("Model", self.models)
         form.addRow("Device", self.device)
-        extras, buttons = QHBoxLayout(), QHBoxLayout()
+        extras, buttons = QVBoxLayout(), QHBoxLayout()
+        extras.setSpacing(2)
         for box in self.extras.values():
             extras.addWidget(box)
-        extras.addStretch()
-        form.addRow("Also", extras)
+        form.addRow("Also add", extras)
         buttons.addWidget(self.run_button, 2)
         buttons.addWidget(self.cancel_button, 1)
         content = QWidget()
