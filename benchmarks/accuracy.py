@@ -45,7 +45,9 @@ def train(kind: str, seed: int, file: TrainFile, splits: dict[str, Any]) -> Prot
     )
     for step in stages:
         if step.validation_miou is not None:
-            print(f"{kind} {seed}: step {step.step} val mIoU {step.validation_miou:.4f}", flush=True)
+            print(
+                f"{kind} {seed}: step {step.step} val mIoU {step.validation_miou:.4f}", flush=True
+            )
     return trainer.model
 
 

@@ -88,5 +88,3 @@ class LinearTrainer(Trainer):
         self.model.eval()
         calibrate_temperature(self.model, sample_cells(self.model, self.validation, self.seed))
         yield TrainingStep("finish", 1, 1, best_miou=self.best_miou)
-
-

@@ -23,9 +23,7 @@ def random_layer(
 ) -> GaussianPrototypeLayer:
     """A layer with random parameters everywhere."""
     generator = torch.Generator().manual_seed(seed)
-    layer = GaussianPrototypeLayer(
-        dim, class_index, max(class_index) + 1, covariance=covariance
-    )
+    layer = GaussianPrototypeLayer(dim, class_index, max(class_index) + 1, covariance=covariance)
     with torch.no_grad():
         for parameter in (layer.mean, layer.raw_scale, layer.raw_weight, layer.raw_prior):
             parameter.copy_(torch.randn(parameter.shape, generator=generator))

@@ -20,9 +20,7 @@ TAG = "napari-gaussproto"
 
 
 def by_role(viewer: Any, role: str) -> list[Any]:
-    return [
-        layer for layer in viewer.layers if layer.metadata.get(TAG, {}).get("role") == role
-    ]
+    return [layer for layer in viewer.layers if layer.metadata.get(TAG, {}).get("role") == role]
 
 
 def test_without_an_image_the_button_says_what_to_do(dock: Any) -> None:
@@ -146,9 +144,7 @@ def test_transforms_and_units_are_kept(viewer: Any, dock: Any, run: Any) -> None
     for name in ("scale", "translate", "rotate", "shear"):
         np.testing.assert_allclose(getattr(labels, name), getattr(image, name))
     assert labels.units == image.units
-    np.testing.assert_allclose(
-        labels.data_to_world((7, 9)), image.data_to_world((7, 9)), atol=1e-9
-    )
+    np.testing.assert_allclose(labels.data_to_world((7, 9)), image.data_to_world((7, 9)), atol=1e-9)
 
 
 def test_choosing_a_prototype_moves_one_layer(viewer: Any, dock: Any, run: Any) -> None:
@@ -188,7 +184,7 @@ def test_extra_layers_on_request(viewer: Any, dock: Any, run: Any) -> None:
     for role in ("probability 0", "probability 1", "novelty", "uncertainty"):
         (layer,) = by_role(viewer, role)
         assert np.isfinite(layer.data).all()
-        assert 0 <= layer.data.min() and layer.data.max() <= 1.001
+        assert layer.data.min() >= 0 and layer.data.max() <= 1.001
 
 
 def test_cancel_is_quick_and_changes_nothing(

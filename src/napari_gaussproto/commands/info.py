@@ -8,8 +8,8 @@ from rich.panel import Panel
 from rich.table import Table
 
 from napari_gaussproto.commands.results import console
-from napari_gaussproto.core.summary import ModelSummary, read_summary
 from napari_gaussproto.core.registry import model_path
+from napari_gaussproto.core.summary import ModelSummary, read_summary
 
 
 def run_info(model: str) -> None:

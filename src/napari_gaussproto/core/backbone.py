@@ -6,6 +6,7 @@ import logging
 from functools import cache
 from importlib import util
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -67,7 +68,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.name = name
         self.network = _create(name, channels, pretrained)
-        info = self.network.feature_info
+        info: Any = self.network.feature_info
         self.widths: list[int] = list(info.channels())
         self.strides: list[int] = list(info.reduction())
         mean, std = _normalisation(name, self.network, channels)
@@ -154,7 +155,9 @@ def _offline_state() -> dict[str, Tensor]:
         )
     packaged = torch.load(files[0], map_location="cpu", weights_only=True)
     return {
-        renamed: value for key, value in packaged.items() if (renamed := _timm_name(key)) is not None
+        renamed: value
+        for key, value in packaged.items()
+        if (renamed := _timm_name(key)) is not None
     }
 
 

@@ -28,11 +28,9 @@ def resolve_device(name: str = "auto") -> torch.device:
     names = available_devices()
     if name == "auto":
         return torch.device(names[0])
-    if name in names or name == "cuda:0" and "cuda" in names:
+    if name in names or (name == "cuda:0" and "cuda" in names):
         return torch.device(name)
-    raise ConfigError(
-        f"There is no device “{name}” here: choose {', '.join(names)}, or auto."
-    )
+    raise ConfigError(f"There is no device “{name}” here: choose {', '.join(names)}, or auto.")
 
 
 def free_memory(device: torch.device) -> int:

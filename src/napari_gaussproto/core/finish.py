@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from napari_gaussproto.core import edit, initialize
 from napari_gaussproto.core.config import TrainingConfig
+from napari_gaussproto.core.gaussian import GaussianPrototypeLayer
 from napari_gaussproto.core.predict import encode_steps, run
 from napari_gaussproto.core.receptive import effective_radius
 from napari_gaussproto.core.segmenter import (
@@ -155,9 +156,7 @@ def tidy(model: PrototypeSegmenter, cells: LabelledCells, config: TrainingConfig
     model.prototypes = name_prototypes(model.classes, layer.class_index.tolist())
 
 
-def _closest_siblings(
-    layer: edit.GaussianPrototypeLayer, limit: float
-) -> tuple[int, int] | None:
+def _closest_siblings(layer: GaussianPrototypeLayer, limit: float) -> tuple[int, int] | None:
     """The most similar pair of a class, if its squared Hellinger distance is below a limit."""
     pairs = layer.siblings()
     if not len(pairs):
@@ -229,5 +228,3 @@ def _patch(model: PrototypeSegmenter, image: TrainingImage, cell: int) -> npt.ND
     size = (PATCH_PIXELS, PATCH_PIXELS)
     small = F.interpolate(window[None], size=size, mode="bilinear", antialias=True)[0]
     return (small.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-
-

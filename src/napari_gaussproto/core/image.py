@@ -170,7 +170,7 @@ def _to_channels(pixels: Tensor, wanted: int) -> Tensor:
 def _value_range(array: Any, axis: int | None) -> tuple[float, float]:
     """Offset and span, decided once per image, so that every tile is scaled alike."""
     dtype = np.dtype(array.dtype)
-    if dtype == bool:
+    if dtype.kind == "b":
         return 0.0, 1.0
     if dtype == np.uint8:
         return 0.0, 255.0

@@ -23,6 +23,7 @@ from napari_gaussproto.core.summary import (
     read_description,
 )
 
+
 def save_model(model: PrototypeSegmenter, path: str | Path, half: bool = True) -> Path:
     """Write a model to one file.
 

@@ -183,9 +183,7 @@ def _core_labels(model: PrototypeSegmenter, window: Window, done: Tile, latents:
     partition = Grid(height, width, model.cell_size)
     segmentation = model.decode(Encoding(partition.latents(latents), partition))
     top, left = window.core_y0 - window.y0, window.core_x0 - window.x0
-    return segmentation.labels[
-        top : top + done.y1 - done.y0, left : left + done.x1 - done.x0
-    ]
+    return segmentation.labels[top : top + done.y1 - done.y0, left : left + done.x1 - done.x0]
 
 
 def as_source(image: Any, model: PrototypeSegmenter) -> ImageSource:
@@ -293,5 +291,3 @@ def _halved(side: int, model: PrototypeSegmenter, error: RuntimeError) -> int:
         ) from error
     logger.warning("out of memory with tiles of %d px, going on with %d px", side, half)
     return half
-
-

@@ -24,9 +24,9 @@ from napari_gaussproto.core.card import now
 from napari_gaussproto.core.checkpoint import load_checkpoint, save_checkpoint
 from napari_gaussproto.core.config import ModelConfig, TrainingConfig
 from napari_gaussproto.core.device import resolve_device
+from napari_gaussproto.core.evaluation import validation_miou
 from napari_gaussproto.core.finish import finish_steps
 from napari_gaussproto.core.predict import run
-from napari_gaussproto.core.evaluation import validation_miou
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training_data import (
     CropSampler,
@@ -167,9 +167,7 @@ def fit_steps(
     return trainer.model
 
 
-def prepare_validation(
-    validation: Pairs | None, config: ModelConfig
-) -> list[TrainingImage]:
+def prepare_validation(validation: Pairs | None, config: ModelConfig) -> list[TrainingImage]:
     """Validation images, checked; a class may be missing among them."""
     if validation is None:
         return []
@@ -238,9 +236,7 @@ class Trainer:
         yield from self._train_layer(cells)
 
     def _cache(self) -> Generator[TrainingStep, None, cached.CachedCells]:
-        steps = cached.cache_cells(
-            self.model, self.data, self.config.cells_per_image, self.seed
-        )
+        steps = cached.cache_cells(self.model, self.data, self.config.cells_per_image, self.seed)
         while True:
             try:
                 done = next(steps)
@@ -488,9 +484,7 @@ class Trainer:
         """Calibrate, prune, and give every prototype its statistics and patches."""
         self.model.eval()
         total = max(len(self.data), len(self.validation))
-        for done in finish_steps(
-            self.model, self.data, self.validation, self.config, self.seed
-        ):
+        for done in finish_steps(self.model, self.data, self.validation, self.config, self.seed):
             yield TrainingStep("finish", done, total, best_miou=self.best_miou)
         self.model.card.history.append(
             {

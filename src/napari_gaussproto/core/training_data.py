@@ -231,7 +231,7 @@ class CropSampler:
             image = self._images[holding[rng.integers(len(holding))]]
             candidates = (image.labels == c + 1).nonzero()
         else:
-            image = self._images[rng.integers(len(self._images))]
+            image = self._images[int(rng.integers(len(self._images)))]
             candidates = image.labels.nonzero()
         if not len(candidates):
             height, width = image.labels.shape

@@ -69,7 +69,7 @@ def most_responsible(segmentation: Segmentation, count: int) -> list[int]:
 def _draw_photo_and_labels(
     figure: Figure, cell: Any, photo: npt.NDArray[Any], segmentation: Segmentation
 ) -> None:
-    left, right = GridSpecFromSubplotSpec(1, 2, cell, wspace=0.01)
+    left, right = _split(cell, 1, 2, wspace=0.01)
     small = thumbnail(photo)
     _picture(figure.add_subplot(left), small, "Photograph")
     axes = figure.add_subplot(right)
@@ -91,12 +91,10 @@ def _draw_prototypes(
 ) -> None:
     share = segmentation.prototype_share()
     image: AxesImage | None = None
-    for column, m in zip(
-        GridSpecFromSubplotSpec(1, len(chosen), cell, wspace=0.05), chosen, strict=True
-    ):
+    for column, m in zip(_split(cell, 1, len(chosen), wspace=0.05), chosen, strict=True):
         prototype = segmentation.prototypes[m]
         color = segmentation.classes[prototype.class_index].color
-        upper, lower = GridSpecFromSubplotSpec(2, 1, column, height_ratios=[3.2, 1], hspace=0.04)
+        upper, lower = _split(column, 2, 1, height_ratios=[3.2, 1], hspace=0.04)
         axes = figure.add_subplot(upper)
         image = axes.imshow(segmentation.likelihood(m, cells=True), cmap="magma", vmin=0, vmax=1)
         _bare(axes)
@@ -112,11 +110,9 @@ def _draw_prototypes(
         bar.outline.set_visible(False)
 
 
-def _draw_patches(
-    figure: Figure, cell: Any, patches: npt.NDArray[np.uint8], color: str
-) -> None:
+def _draw_patches(figure: Figure, cell: Any, patches: npt.NDArray[np.uint8], color: str) -> None:
     for slot, patch in zip(
-        GridSpecFromSubplotSpec(1, _PATCHES, cell, wspace=0.06), patches[:_PATCHES], strict=False
+        _split(cell, 1, _PATCHES, wspace=0.06), patches[:_PATCHES], strict=False
     ):
         axes = figure.add_subplot(slot)
         axes.imshow(patch)
@@ -125,6 +121,12 @@ def _draw_patches(
             spine.set_visible(True)
             spine.set_color(color)
             spine.set_linewidth(1.5)
+
+
+def _split(cell: Any, rows: int, columns: int, **options: Any) -> list[Any]:
+    """Cells of a grid inside a cell, row by row."""
+    grid: Any = GridSpecFromSubplotSpec(rows, columns, cell, **options)
+    return list(grid)
 
 
 def _picture(axes: Axes, image: npt.NDArray[Any], title: str) -> None:
@@ -153,9 +155,7 @@ def thumbnail(photo: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     return picture
 
 
-def overlay(
-    photo: npt.NDArray[np.float32], segmentation: Segmentation
-) -> npt.NDArray[np.float32]:
+def overlay(photo: npt.NDArray[np.float32], segmentation: Segmentation) -> npt.NDArray[np.float32]:
     """Class colours over a photograph that may be an even subsample of the segmented one."""
     step = -(-segmentation.labels.shape[0] // photo.shape[0])
     labels = segmentation.labels[::step, ::step]

@@ -50,9 +50,7 @@ def _file(name: str, suffix: str) -> Any:
     return resources.files("napari_gaussproto.io") / "data" / f"{name}.{suffix}"
 
 
-def _labels_layer(
-    labels: Any, name: str, classes: list[SegmentationClass]
-) -> LayerData:
+def _labels_layer(labels: Any, name: str, classes: list[SegmentationClass]) -> LayerData:
     """A hidden label layer with class colours and names."""
     from napari_gaussproto.io.style import class_features, direct_colormap
 

@@ -12,7 +12,7 @@ UNKNOWN_COLOR = "magenta"
 
 
 def direct_colormap(classes: Sequence[SegmentationClass]) -> Any:
-    """napari colormap that gives label c + 1 the colour of class c."""
+    """Napari colormap that gives label c + 1 the colour of class c."""
     from napari.utils.colormaps import DirectLabelColormap
 
     colors: dict[int | None, str] = {None: UNKNOWN_COLOR, 0: "transparent"}

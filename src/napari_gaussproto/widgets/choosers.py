@@ -10,8 +10,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QSizePolicy, QToolButton, QWidget
 
 from napari_gaussproto.core.errors import GaussProtoError
-from napari_gaussproto.core.summary import read_summary
 from napari_gaussproto.core.registry import list_models, model_path
+from napari_gaussproto.core.summary import read_summary
 from napari_gaussproto.widgets.layers import is_ours
 from napari_gaussproto.widgets.parts import CardDialog
 from napari_gaussproto.widgets.settings import recent_models, remember_model

@@ -239,6 +239,4 @@ def check_unchanged(viewer: Viewer, layer: Image, shape: tuple[int, ...]) -> Non
             "The image was removed while it was segmented: add it again and press Segment."
         )
     if tuple(pixels_of(layer).shape) != shape:
-        raise ImageError(
-            "The image changed its size while it was segmented: press Segment again."
-        )
+        raise ImageError("The image changed its size while it was segmented: press Segment again.")

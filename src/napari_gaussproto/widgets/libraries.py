@@ -20,7 +20,6 @@ def load_libraries() -> None:
     """
     with _lock, _without_triton():
         import timm  # noqa: F401
-        import torch._dynamo
         import torchvision  # noqa: F401
 
 

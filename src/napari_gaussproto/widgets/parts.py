@@ -69,7 +69,7 @@ class ShareBar(QWidget):
         self.setMinimumWidth(60)
         self.setFixedHeight(10)
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802 - Qt's name
+    def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the bar."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), QColor(128, 128, 128, 50))

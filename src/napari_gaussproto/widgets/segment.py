@@ -47,6 +47,7 @@ from napari_gaussproto.widgets.state import Outcome, state_of
 from napari_gaussproto.widgets.workers import Runner
 
 if TYPE_CHECKING:
+    import napari.viewer
     from napari.layers import Image
     from napari.viewer import Viewer
 
@@ -69,7 +70,7 @@ class SegmentWidget(QScrollArea):
     viewer : napari.viewer.Viewer
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:  # noqa: F821 - napari's name
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__()
         self._viewer: Viewer = viewer
         self.state = state_of(viewer)
@@ -246,7 +247,7 @@ class SegmentWidget(QScrollArea):
     def _on_image(self) -> None:
         image = self.images.image()
         outcome = self.state.outcomes.get(image) if image is not None else None
-        if outcome is not None and outcome is not self.state.current:
+        if image is not None and outcome is not None and outcome is not self.state.current:
             self.state.set_outcome(outcome)
             segmentation = outcome.segmentation
             self.cover.show_cover(image.name, segmentation.cover, segmentation.classes)
@@ -270,7 +271,7 @@ class SegmentWidget(QScrollArea):
         self.run_button.setToolTip(missing or "Segment the chosen image")
         self.cancel_button.setEnabled(running)
 
-    def closeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+    def closeEvent(self, event: Any) -> None:
         """Stop the work when the dock goes away."""
         self.runner.cancel()
         super().closeEvent(event)
