@@ -4,9 +4,24 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash scripts/setup.sh
-.venv/bin/ruff check .
-.venv/bin/ruff format --check .
-.venv/bin/mypy
-# napari says so at once when a layer is touched outside the main thread.
+
+python=$PWD/.venv/bin/python
+failed=()
+check() {
+    local name=$1
+    shift
+    echo "== $name"
+    "$@" </dev/null || failed+=("$name")
+}
+
+check "ruff check" "$python" -m ruff check .
+check "ruff format" "$python" -m ruff format --check .
+check "mypy" "$python" -m mypy
+# napari then complains at once when a layer is touched outside the main thread.
 export NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1
-exec bash scripts/display.sh .venv/bin/python -m pytest "$@"
+check "pytest" bash scripts/display.sh "$python" -m pytest "$@"
+
+if [ ${#failed[@]} -gt 0 ]; then
+    (IFS=,; echo "FAILED: ${failed[*]}" >&2)
+    exit 1
+fi

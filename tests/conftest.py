@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-import torch
-from hypothesis import settings
+import os
 
-# Shared machines stall now and then; a slow example is no failure.
-settings.register_profile("napari-gaussproto", deadline=None, max_examples=50)
-settings.load_profile("napari-gaussproto")
+# Empty: napari neither reads nor writes the preferences of the person who runs the tests. It
+# looks at this once, when it is imported.
+os.environ["NAPARI_CONFIG"] = ""
+
+import torch
+from hypothesis import HealthCheck, settings
+
+# Shared machines stall now and then; a slow example is no failure. CI repeats its examples,
+# so that a failure there can be had again at home.
+settings.register_profile(
+    "local", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("ci", settings.get_profile("local"), derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 torch.set_num_threads(2)
