@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -74,6 +76,9 @@ class Partition(Protocol):
 
     def center(self, cell: int) -> tuple[int, int]:
         """Pixel (y, x) at or nearest to the middle of a cell."""
+
+    def cell_mask(self, cell: int) -> tuple[int, int, npt.NDArray[np.bool_]]:
+        """Pixels of a cell: first row, first column, and a mask over its bounding box."""
 
 
 class Grid:
@@ -162,6 +167,14 @@ class Grid:
             min(row * self.cell_size + half, height - 1),
             min(column * self.cell_size + half, width - 1),
         )
+
+    def cell_mask(self, cell: int) -> tuple[int, int, npt.NDArray[np.bool_]]:
+        """Pixels of a cell: a square, cut off where it overhangs the image."""
+        row, column = divmod(cell, self.grid_shape[1])
+        top, left = row * self.cell_size, column * self.cell_size
+        height, width = self.shape
+        size = (min(self.cell_size, height - top), min(self.cell_size, width - left))
+        return top, left, np.ones(size, dtype=bool)
 
 
 class _GridPool:
