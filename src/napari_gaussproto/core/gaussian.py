@@ -198,23 +198,24 @@ class GaussianPrototypeLayer(nn.Module):
             raise ValueError(f"cells must have shape (N, {self.dim}), not {tuple(z.shape)}")
         with torch.autocast(z.device.type, enabled=False):
             z = _at_least_float32(z)
-            if self.covariance == "full":
-                return self._mahalanobis_full(z)
-            return self._mahalanobis_diagonal(z)
+            full = self.covariance == "full"
+            squared = self._mahalanobis_full(z) if full else self._mahalanobis_diagonal(z)
+            # Rounding may go below 0; a latent that is far beyond reason may overflow.
+            return F.hardtanh(squared, 0, -LOG_ZERO, inplace=True)
 
     def _mahalanobis_diagonal(self, z: Tensor) -> Tensor:
         # sum_d ((z - mu) / s)^2 written out as two matrix products: (z^2) . s^-2 and
         # z . mu s^-2, which never builds an (N, M, D) tensor. The common shift keeps the
         # numbers small, so that little is lost in the difference of large terms.
-        shift = self.mean.mean(0).detach()
+        active = self.active.to(z.dtype)
+        shift = (active @ self.mean.detach().to(z.dtype)) / active.sum().clamp_min(1)
         z = z - shift
         mean = self.mean.to(z.dtype) - shift
         precision = self.scale.to(z.dtype).reciprocal().square()
         linear = mean * precision
         constant = (linear * mean).sum(1)
-        terms = torch.cat([z.square(), z], dim=1)
-        coefficients = torch.cat([precision, -2 * linear], dim=1)
-        return torch.addmm(constant, terms, coefficients.T).clamp_min(0)
+        distance = torch.addmm(constant, z * z, precision.T)
+        return distance.addmm_(z, linear.T, alpha=-2)
 
     def _mahalanobis_full(self, z: Tensor) -> Tensor:
         # One prototype at a time: memory stays at (N, D).
@@ -245,17 +246,17 @@ class GaussianPrototypeLayer(nn.Module):
         """Log-densities (N, M) from squared Mahalanobis distances (N, M)."""
         log_det = self.scale.log().sum(1).to(mahalanobis.dtype)
         norm = log_det + 0.5 * self.dim * math.log(2 * math.pi)
-        return torch.where(self.active, -0.5 * mahalanobis - norm, LOG_ZERO)
+        return torch.add(-norm, mahalanobis, alpha=-0.5).masked_fill_(~self.active, LOG_ZERO)
 
     def class_log_likelihood(self, log_likelihood: Tensor) -> Tensor:
         """Log p(z|c), (N, C), from log-likelihoods (N, M)."""
-        weighted = (log_likelihood + self.log_weight.to(log_likelihood.dtype)).clamp_min(LOG_ZERO)
-        columns = [
-            weighted[:, members].logsumexp(1)
-            if len(members)
-            else weighted.new_full((len(weighted),), LOG_ZERO)
-            for members in self._members()
-        ]
+        members = self._members()
+        order = torch.cat(members)
+        weighted = log_likelihood[:, order].add_(self.log_weight.to(log_likelihood.dtype)[order])
+        # Views of one array: autograd keeps it once, however many classes there are.
+        parts = weighted.split([len(own) for own in members], dim=1)
+        # A class without prototypes has an empty part, whose sum is log(0).
+        columns = [part.logsumexp(1) for part in parts]
         return torch.stack(columns, dim=1).clamp_min(LOG_ZERO)
 
     def log_density(self, log_likelihood: Tensor) -> Tensor:
