@@ -1,62 +1,281 @@
-"""Edits of the list of prototypes."""
+"""A person's edits of a model: exact undo, names, statistics, and the way into a file."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 
 from napari_gaussproto.core import edit
-from tests.core.builders import random_layer
+from napari_gaussproto.core.errors import EditError
+from napari_gaussproto.core.history import EditHistory
+from napari_gaussproto.core.model_file import load_model_file, save_model
+from napari_gaussproto.core.segmenter import Encoding, PrototypeSegmenter
+from tests.core.builders import tiny_model, two_tone
+
+# soil 1, soil 2, plant 1, plant 2
 
 
-@pytest.mark.parametrize("covariance", ["diagonal", "spherical", "full"])
-def test_selecting_all_is_bit_identical(covariance: str) -> None:
-    layer = random_layer(covariance=covariance)
-    layer.active[1] = False
-    z = torch.randn(20, 6)
-    copy = edit.select(layer, range(5))
-    assert torch.equal(copy(z), layer(z))
-    assert copy.active.tolist() == layer.active.tolist()
+@pytest.fixture
+def model() -> PrototypeSegmenter:
+    model = tiny_model()
+    for m, prototype in enumerate(model.prototypes):
+        prototype.patches = np.full((3, 48, 48, 3), 10 * m, np.uint8)
+        prototype.patch_labels = np.full(3, prototype.class_index)
+        prototype.usage, prototype.purity = 0.5, 1.0
+    model.card.measures = {"test": {"images": 2, "iou": {}, "miou": 0.9, "ece": 0.1}}
+    return model
 
 
-def test_selecting_some_equals_switching_the_others_off() -> None:
-    layer = random_layer()
-    z = torch.randn(20, 6)
-    chosen = edit.select(layer, [0, 2, 4])
-    layer.active[[1, 3]] = False
-    torch.testing.assert_close(chosen(z), layer(z))
+@pytest.fixture
+def encoding(model: PrototypeSegmenter) -> Encoding:
+    return model.encode(two_tone()[0])
 
 
-@pytest.mark.parametrize("covariance", ["diagonal", "full"])
-def test_merging_keeps_weight_mean_and_covariance(covariance: str) -> None:
-    layer = random_layer(covariance=covariance)
-    merged = edit.merge(layer, 3, 4)
-    share = layer.log_weight.exp()[[3, 4]]
-    share = share / share.sum()
-    mean = share @ layer.mean[[3, 4]]
-    offset = layer.mean[[3, 4]] - mean
-    factor = layer.scale_tril[[3, 4]]
-    second = factor @ factor.mT + offset[:, :, None] * offset[:, None]
-    expected = (share[:, None, None] * second).sum(0)
-    got = merged.scale_tril[3] @ merged.scale_tril[3].T
-    torch.testing.assert_close(merged.mean[3], mean)
-    if covariance == "full":
-        torch.testing.assert_close(got, expected, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(got.diagonal(), expected.diagonal(), atol=1e-4, rtol=1e-4)
-    assert merged.n_prototypes == 4
-    torch.testing.assert_close(merged.log_weight.exp()[3], torch.tensor(1.0))
+def fingerprint(model: PrototypeSegmenter) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in model.state_dict().items()}
 
 
-def test_merging_leaves_the_others_and_the_original_alone() -> None:
-    layer = random_layer()
-    before = {key: value.clone() for key, value in layer.state_dict().items()}
-    merged = edit.merge(layer, 0, 1)
-    torch.testing.assert_close(merged.mean[1:], layer.mean[2:])
-    torch.testing.assert_close(merged.log_weight[1:], layer.log_weight[2:])
-    for key, value in layer.state_dict().items():
-        assert torch.equal(value, before[key])
+EDITS: dict[str, Callable[[PrototypeSegmenter, Encoding], PrototypeSegmenter]] = {
+    "turn off": lambda model, encoding: edit.turn_off(model, 1),
+    "turn on": lambda model, encoding: edit.turn_on(model, 1),
+    "rename": lambda model, encoding: edit.rename(model, 1, "wet soil"),
+    "reassign": lambda model, encoding: edit.reassign(model, 1, 1),
+    "merge": lambda model, encoding: edit.merge(model, 2, 3, encoding.latents),
+    "split": lambda model, encoding: edit.split(model, 0, encoding.latents),
+    "delete": lambda model, encoding: edit.delete(model, 0),
+    "add": lambda model, encoding: edit.add(model, 1, encoding.latents[:40]),
+}
 
 
-def test_merging_across_classes_is_refused() -> None:
-    with pytest.raises(ValueError, match="same class"):
-        edit.merge(random_layer(), 0, 2)
+@pytest.mark.parametrize("what", EDITS)
+def test_every_edit_leaves_the_old_model_alone_and_shares_the_extractor(
+    model: PrototypeSegmenter, encoding: Encoding, what: str
+) -> None:
+    before, card = fingerprint(model), model.card.model_copy(deep=True)
+    names = [p.name for p in model.prototypes]
+    edited = EDITS[what](model, encoding)
+    assert edited.extractor is model.extractor
+    assert edited.layer is not model.layer
+    assert all(torch.equal(model.state_dict()[key], value) for key, value in before.items())
+    assert model.card == card
+    assert [p.name for p in model.prototypes] == names
+    assert len(edited.prototypes) == edited.layer.n_prototypes
+    assert [p.class_index for p in edited.prototypes] == edited.layer.class_index.tolist()
+    assert edited.card.history[-1]["what"] == what
+    assert len({p.name for p in edited.prototypes}) == len(edited.prototypes)
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_an_edited_model_saves_and_loads_like_any_other(
+    model: PrototypeSegmenter, encoding: Encoding, what: str, tmp_path: Path
+) -> None:
+    edited = edit.turn_off(EDITS[what](model, encoding), 2)
+    again = load_model_file(save_model(edited, tmp_path / "edited", half=False))
+    assert again.layer.active.tolist() == edited.layer.active.tolist()
+    assert again.card.history == edited.card.history
+    np.testing.assert_array_equal(
+        again.decode(encoding).class_probabilities(), edited.decode(encoding).class_probabilities()
+    )
+    for ours, theirs in zip(edited.prototypes, again.prototypes, strict=True):
+        assert ours.name == theirs.name
+        np.testing.assert_array_equal(ours.patches, theirs.patches)
+        np.testing.assert_array_equal(ours.distance_quantiles, theirs.distance_quantiles)
+
+
+def test_off_then_on_is_bit_identical(model: PrototypeSegmenter, encoding: Encoding) -> None:
+    again = edit.turn_on(edit.turn_off(model, 1), 1)
+    first, second = model.decode(encoding), again.decode(encoding)
+    np.testing.assert_array_equal(first.class_probabilities(), second.class_probabilities())
+    for m in range(4):
+        np.testing.assert_array_equal(first.likelihood(m), second.likelihood(m))
+
+
+def test_deleting_predicts_as_turning_off(model: PrototypeSegmenter, encoding: Encoding) -> None:
+    off, gone = edit.turn_off(model, 1), edit.delete(model, 1)
+    np.testing.assert_allclose(
+        off.decode(encoding).class_probabilities(),
+        gone.decode(encoding).class_probabilities(),
+        atol=1e-6,
+    )
+
+
+def test_a_class_without_active_prototypes_is_never_predicted(
+    model: PrototypeSegmenter, encoding: Encoding
+) -> None:
+    assert (model.decode(encoding).labels == 2).any()
+    edited = edit.turn_off(edit.turn_off(model, 2), 3)
+    segmentation = edited.decode(encoding)
+    assert (segmentation.labels == 1).all()
+    assert np.isfinite(segmentation.novelty()).all()
+
+
+@pytest.mark.parametrize("final", [edit.turn_off, edit.delete])
+def test_the_last_active_prototype_stays(
+    model: PrototypeSegmenter, final: Callable[[PrototypeSegmenter, int], PrototypeSegmenter]
+) -> None:
+    for m in (0, 1, 2):
+        model = edit.turn_off(model, m)
+    with pytest.raises(EditError, match="last prototype that is on"):
+        final(model, 3)
+    assert len(edit.delete(model, 0).prototypes) == 3
+
+
+def test_rename_refuses_what_would_confuse(model: PrototypeSegmenter) -> None:
+    assert edit.rename(model, 1, "  wet soil ").prototypes[1].name == "wet soil"
+    assert edit.rename(model, 1, "soil 2").prototypes[1].name == "soil 2"
+    with pytest.raises(EditError, match="needs a name"):
+        edit.rename(model, 1, "  ")
+    with pytest.raises(EditError, match="“soil 1” already"):
+        edit.rename(model, 1, "soil 1")
+
+
+def test_reassigning_renames_only_automatic_names(model: PrototypeSegmenter) -> None:
+    assert edit.reassign(model, 1, 1).prototypes[1].name == "plant 3"
+    named = edit.rename(model, 1, "moss")
+    assert edit.reassign(named, 1, 1).prototypes[1].name == "moss"
+    with pytest.raises(EditError, match="no class number 7"):
+        edit.reassign(model, 1, 7)
+
+
+def test_reassigning_moves_exactly_the_responsibility(
+    model: PrototypeSegmenter, encoding: Encoding
+) -> None:
+    before, after = model.decode(encoding), edit.reassign(model, 1, 1).decode(encoding)
+    for m in range(4):
+        np.testing.assert_allclose(before.responsibility(m), after.responsibility(m), atol=1e-5)
+
+
+def test_merging_combines_statistics(model: PrototypeSegmenter, encoding: Encoding) -> None:
+    merged = edit.merge(model, 3, 2)
+    assert [p.name for p in merged.prototypes] == ["soil 1", "soil 2", "plant 2"]
+    result = merged.prototypes[2]
+    assert result.usage == pytest.approx(1.0)
+    assert [int(p[0, 0, 0]) for p in result.patches] == [30, 20, 30, 20, 30, 20]
+    assert len(result.distance_quantiles) == 0
+    measured = edit.merge(model, 3, 2, encoding.latents).prototypes[2].distance_quantiles
+    layer = merged.layer
+    owner = layer.log_responsibility(layer.log_likelihood(encoding.latents)).argmax(1)
+    own = layer.mahalanobis(encoding.latents)[owner == 2, 2].detach()
+    assert measured[0] == pytest.approx(float(own.min()), rel=1e-4)
+    assert measured[-1] == pytest.approx(float(own.max()), rel=1e-4)
+
+
+def test_merging_refuses_with_a_sentence(model: PrototypeSegmenter) -> None:
+    with pytest.raises(EditError, match="two prototypes"):
+        edit.merge(model, 1, 1)
+    with pytest.raises(EditError, match="different classes"):
+        edit.merge(model, 1, 2)
+    with pytest.raises(EditError, match="turn both on"):
+        edit.merge(edit.turn_off(model, 0), 0, 1)
+
+
+def test_splitting_divides_the_cells_of_the_prototype(
+    model: PrototypeSegmenter, encoding: Encoding
+) -> None:
+    layer = model.layer
+    own = layer.log_responsibility(layer.log_likelihood(encoding.latents)).argmax(1) == 0
+    seen: list[int] = []
+
+    def cut(rows: list[int]) -> np.ndarray:
+        seen.extend(rows)
+        return np.zeros((len(rows), 48, 48, 3), np.uint8)
+
+    parts = edit.split(model, 0, encoding.latents, cut)
+    names = [p.name for p in parts.prototypes]
+    assert names == ["soil 1a", "soil 1b", "soil 2", "plant 1", "plant 2"]
+    assert len(seen) == 16 and own[seen].all()
+    weight = parts.layer.log_weight.exp()
+    torch.testing.assert_close(weight[:2].sum(), layer.log_weight.exp()[0])
+    mean = encoding.latents[own].mean(0)
+    torch.testing.assert_close(weight[:2] @ parts.layer.mean[:2] / weight[:2].sum(), mean)
+    assert sum(p.usage for p in parts.prototypes[:2]) == pytest.approx(0.5)
+
+
+def test_splitting_without_cells_keeps_the_moments(model: PrototypeSegmenter) -> None:
+    model.layer.set_parameters(model.layer.mean, model.layer.scale + 1)
+    parts = edit.split(model, 0).layer
+    torch.testing.assert_close(parts.mean[:2].mean(0), model.layer.mean[0])
+    second = (parts.scale[:2].square() + parts.mean[:2].square()).mean(0)
+    expected = model.layer.scale[0].square() + model.layer.mean[0].square()
+    torch.testing.assert_close(second, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_splitting_again_and_again_finds_new_names(model: PrototypeSegmenter) -> None:
+    twice = edit.split(edit.split(model, 0), 0)
+    assert [p.name for p in twice.prototypes[:3]] == ["soil 1aa", "soil 1ab", "soil 1b"]
+
+
+def test_an_added_prototype_explains_its_cells(
+    model: PrototypeSegmenter, encoding: Encoding
+) -> None:
+    cell, row = encoding.partition.cell_at(90, 120), 128 // 4
+    block = [cell + dy * row + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    # Something new lies there, of a kind that the model takes for soil.
+    latents = encoding.latents.clone()
+    latents[block] += 0.5 * (latents[block] - model.layer.mean[2:].mean(0).detach())
+    encoding = Encoding(latents, encoding.partition)
+    assert model.decode(encoding).labels[90, 120] == 1
+    around = latents[block]
+    patches = np.zeros((2, 48, 48, 3), np.uint8)
+    edited = edit.add(model, 1, around, patches=patches)
+    assert edited.prototypes[4].name == "plant 3"
+    assert edited.card.history[-1]["prototypes"] == ["plant 3"]
+    after = edited.decode(encoding)
+    assert after.labels[90, 120] == 2
+    assert after.at([cell]).responsibility[0].argmax() == 4
+    with pytest.raises(EditError, match="paint a larger"):
+        edit.add(model, 1, around[:0])
+    with pytest.raises(EditError, match="already"):
+        edit.add(model, 1, around, name="plant 1")
+
+
+def test_measures_are_marked_as_older_than_the_edits(model: PrototypeSegmenter) -> None:
+    assert list(edit.rename(model, 0, "x").card.measures) == ["test"]
+    twice = edit.turn_off(edit.turn_off(model, 0), 1)
+    assert list(twice.card.measures) == ["test, before edits"]
+
+
+def test_undo_and_redo_over_many_edits(model: PrototypeSegmenter, encoding: Encoding) -> None:
+    history = EditHistory(model)
+    assert not history.can_undo and not history.can_redo and history.undo_name == ""
+    states = [model]
+    for apply in (
+        lambda now: edit.turn_off(now, 1),
+        lambda now: edit.merge(now, 2, 3),
+        lambda now: edit.rename(now, 0, "bare soil"),
+        lambda now: edit.split(now, 0),
+    ):
+        history.push(apply(history.model))
+        states.append(history.model)
+    assert history.names == [
+        "turn off soil 2", "merge plant 1, plant 2", "rename soil 1 to bare soil",
+        "split bare soil",
+    ]  # fmt: skip
+    for expected in states[-2::-1]:
+        assert history.undo() is expected
+    assert not history.can_undo and history.redo_name == "turn off soil 2"
+    with pytest.raises(IndexError, match="undo"):
+        history.undo()
+    for expected in states[1:]:
+        assert history.redo() is expected
+    with pytest.raises(IndexError, match="redo"):
+        history.redo()
+    history.undo()
+    history.push(edit.turn_off(history.model, 0))
+    assert not history.can_redo and history.names[-1] == "turn off bare soil"
+    np.testing.assert_array_equal(
+        history.start.decode(encoding).labels, model.decode(encoding).labels
+    )
+
+
+@pytest.mark.parametrize("covariance", ["spherical", "full"])
+def test_edits_work_for_every_covariance(covariance: str) -> None:
+    model = tiny_model(covariance=covariance)
+    encoding = model.encode(two_tone()[0])
+    for apply in EDITS.values():
+        segmentation = apply(model, encoding).decode(encoding)
+        np.testing.assert_allclose(segmentation.class_probabilities().sum(0), 1, atol=1e-5)

@@ -21,3 +21,7 @@ class ModelFileError(GaussProtoError):
 
 class ConfigError(GaussProtoError):
     """A setting has no meaning on this machine or in this combination."""
+
+
+class EditError(GaussProtoError):
+    """An edit of the prototypes would make no sense."""

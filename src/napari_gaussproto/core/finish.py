@@ -7,15 +7,15 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
-from torch.nn import functional as F
 
-from napari_gaussproto.core import edit, initialize
+from napari_gaussproto.core import initialize, layer_edit
 from napari_gaussproto.core.config import TrainingConfig
 from napari_gaussproto.core.gaussian import GaussianPrototypeLayer
+from napari_gaussproto.core.image import ImageSource
+from napari_gaussproto.core.patches import Patches, cut_patch
 from napari_gaussproto.core.predict import encode_steps, run
 from napari_gaussproto.core.receptive import effective_radius
 from napari_gaussproto.core.segmenter import (
@@ -29,9 +29,6 @@ from napari_gaussproto.core.training_data import TrainingImage
 _CELLS_PER_IMAGE = 2000
 _PATCHES = 8
 _PATCHES_PER_IMAGE = 2
-# A patch shows a cell with its surroundings: this many grid cells across.
-_PATCH_CELLS = 12
-PATCH_PIXELS = 48
 
 
 @dataclass
@@ -148,9 +145,9 @@ def tidy(model: PrototypeSegmenter, cells: LabelledCells, config: TrainingConfig
         if used[m] >= config.min_usage
         or used[m] == used[layer.class_index == layer.class_index[m]].max()
     ]
-    layer = edit.select(layer, keep)
+    layer = layer_edit.select(layer, keep)
     while (pair := _closest_siblings(layer, config.min_hellinger)) is not None:
-        layer = edit.merge(layer, *pair)
+        layer = layer_edit.merge(layer, *pair)
     model.layer = layer.requires_grad_(True)
     model.layer.raw_scale.requires_grad_(model.config.learned_scale)
     model.prototypes = name_prototypes(model.classes, layer.class_index.tolist())
@@ -187,7 +184,7 @@ def describe(
         prototype.usage = float(used[m])
         nearest = _nearest_cells(distance[:, m], cells.image)
         prototype.patches = np.stack(
-            [_patch(model, data[int(cells.image[i])], int(cells.cell[i])) for i in nearest]
+            [_patch(model, data[int(cells.image[i])].source, int(cells.cell[i])) for i in nearest]
         )
         prototype.patch_labels = cells.target[nearest].argmax(1).cpu().numpy()
         counts = np.bincount(prototype.patch_labels, minlength=len(model.classes))
@@ -215,16 +212,6 @@ def _nearest_cells(distance: Tensor, image: Tensor) -> list[int]:
     return chosen
 
 
-def _patch(model: PrototypeSegmenter, image: TrainingImage, cell: int) -> npt.NDArray[np.uint8]:
-    """The surroundings of a cell as a small RGB picture, (S, S, 3)."""
-    y, x = model.partition(image.source).center(cell)
-    half = _PATCH_CELLS * model.cell_size // 2
-    height, width = image.source.height, image.source.width
-    top = max(0, min(y - half, height - 2 * half))
-    left = max(0, min(x - half, width - 2 * half))
-    window = image.source.read(top, left, min(top + 2 * half, height), min(left + 2 * half, width))
-    if window.shape[0] != 3:
-        window = window[:1].expand(3, -1, -1)
-    size = (PATCH_PIXELS, PATCH_PIXELS)
-    small = F.interpolate(window[None], size=size, mode="bilinear", antialias=True)[0]
-    return (small.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+def _patch(model: PrototypeSegmenter, source: ImageSource, cell: int) -> Patches:
+    y, x = model.partition(source).center(cell)
+    return cut_patch(source, y, x, model.cell_size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,9 +17,12 @@ from napari_gaussproto.core.card import ModelCard
 from napari_gaussproto.core.config import ModelConfig, SegmentationClass
 from napari_gaussproto.core.extractor import Extractor
 from napari_gaussproto.core.gaussian import GaussianPrototypeLayer
-from napari_gaussproto.core.partition import Partition, make_partition
+from napari_gaussproto.core.partition import Partition
+from napari_gaussproto.core.partitioner import make_partitioner
 
 if TYPE_CHECKING:
+    from napari_gaussproto.core.explain import Explanation
+    from napari_gaussproto.core.gallery import Gallery
     from napari_gaussproto.core.image import ImageSource
 
 Map = npt.NDArray[np.float32]
@@ -92,6 +97,8 @@ class PrototypeSegmenter(nn.Module):
 
     Attributes
     ----------
+    partitioner : Partitioner
+        Cuts images into cells as the configuration says.
     prototypes : list of Prototype
         In the order of the layer's.
     card : ModelCard
@@ -109,6 +116,7 @@ class PrototypeSegmenter(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
+        self.partitioner = make_partitioner(config)
         self.extractor = Extractor(config, pretrained)
         if class_index is None:
             class_index = [
@@ -150,12 +158,9 @@ class PrototypeSegmenter(nn.Module):
 
     def partition(self, source: ImageSource) -> Partition:
         """Cut an image into this model's cells."""
-        return make_partition(self.config, (source.height, source.width), self.config.downsample)
+        from napari_gaussproto.core.predict import run
 
-    def crop_partition(self, crop: Tensor) -> Partition:
-        """Cut a training crop (C, h, w), which is shrunk already, into cells."""
-        height, width = crop.shape[-2:]
-        return make_partition(self.config, (height, width), 1)
+        return run(self.partitioner.steps(source))
 
     def encode(self, image: Any) -> Encoding:
         """Cells of a whole image, without tiles.
@@ -172,6 +177,24 @@ class PrototypeSegmenter(nn.Module):
     def decode(self, encoding: Encoding) -> Segmentation:
         """Classes and explanations of an encoded image; a few matrix products."""
         return Segmentation(self, encoding)
+
+    def with_layer(
+        self, layer: GaussianPrototypeLayer, prototypes: list[Prototype], card: ModelCard
+    ) -> PrototypeSegmenter:
+        """A model with other prototypes that shares this one's extractor, without a copy."""
+        other = copy.copy(self)
+        # A shallow copy of a module shares the table of its parts; this one needs its own.
+        other._modules = dict(self._modules)
+        other.layer = layer.train(self.training)
+        other.prototypes = prototypes
+        other.card = card
+        return other
+
+    def gallery(self) -> Gallery:
+        """Prototypes by class, with patches and marks of health; shows itself in a notebook."""
+        from napari_gaussproto.core.gallery import gallery_of
+
+        return gallery_of(self)
 
     def forward(self, image: Tensor) -> Tensor:
         """Log p(c|z) at every latent position, (B, C, h, w), of images (B, C, H, W)."""
@@ -203,6 +226,26 @@ def name_prototypes(classes: list[SegmentationClass], class_index: list[int]) ->
     return prototypes
 
 
+@dataclass(frozen=True)
+class CellValues:
+    """What a model says about K cells.
+
+    Attributes
+    ----------
+    posterior : ndarray
+        (K, C) p(c|z).
+    responsibility, typicality : ndarray
+        (K, M); 0 for inactive prototypes.
+    novelty : ndarray
+        (K,).
+    """
+
+    posterior: Map
+    responsibility: Map
+    typicality: Map
+    novelty: Map
+
+
 class Segmentation:
     """What a model says about one image; maps are computed when asked for.
 
@@ -217,14 +260,15 @@ class Segmentation:
         self._density_quantiles = model.density_quantiles
         layer = model.layer
         self._dim = layer.dim
-        self._active = layer.active.tolist()
+        self.active: list[bool] = layer.active.tolist()
         # Everything that a later edit of the model would change is computed now.
         with torch.no_grad():
             self._mahalanobis = layer.mahalanobis(encoding.latents)
             self._log_likelihood = layer.log_likelihood_from(self._mahalanobis)
-            self._log_posterior = layer.class_log_posterior(self._log_likelihood)
             self._log_responsibility = layer.log_responsibility(self._log_likelihood)
-            self._log_density = layer.log_density(self._log_likelihood)
+            log_class = layer.class_log_likelihood(self._log_likelihood)
+            self._log_posterior = layer.class_log_posterior_from(log_class)
+            self._log_density = layer.log_density_from(log_class)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -241,7 +285,9 @@ class Segmentation:
         """Class index + 1 of every pixel, (H, W)."""
         labels = np.empty(self.shape, np.uint8)
         for row, band in self.encoding.partition.pixel_rows(self._log_posterior):
-            labels[row : row + band.shape[1]] = (band.argmax(0) + 1).to(torch.uint8).cpu().numpy()
+            # torch's argmax over the first axis is forty times slower than its max.
+            best = band.max(0).indices
+            labels[row : row + band.shape[1]] = (best + 1).to(torch.uint8).cpu().numpy()
         return labels
 
     def class_probabilities(self, cells: bool = False) -> Map:
@@ -260,16 +306,17 @@ class Segmentation:
         training there are none; then it is the chi-squared survival function of the squared
         Mahalanobis distance, which is that share for cells drawn from the Gaussian itself.
         """
-        distance = self._mahalanobis[:, self._check(m)]
+        return self._paint(self._typicality(m, slice(None)), cells)
+
+    def _typicality(self, m: int, cells: Any) -> Tensor:
+        distance = self._mahalanobis[cells, self._check(m)]
         quantiles = self.prototypes[m].distance_quantiles
-        if not self._active[m]:
-            values = torch.zeros_like(distance)
-        elif len(quantiles):
-            values = 1 - rank(distance, quantiles)
-        else:
-            half_dim = torch.full_like(distance, self._dim / 2)
-            values = torch.special.gammaincc(half_dim, distance / 2)
-        return self._paint(values, cells)
+        if not self.active[m]:
+            return torch.zeros_like(distance)
+        if len(quantiles):
+            return 1 - rank(distance, quantiles)
+        half_dim = torch.full_like(distance, self._dim / 2)
+        return torch.special.gammaincc(half_dim, distance / 2)
 
     def responsibility(self, m: int, cells: bool = False) -> Map:
         """Share of prototype ``m`` in explaining each cell; all prototypes sum to 1."""
@@ -280,16 +327,54 @@ class Segmentation:
 
         Before training there are none to compare with; then the cells of this image are.
         """
+        return self._paint(self._novelty(slice(None)), cells)
+
+    def _novelty(self, cells: Any) -> Tensor:
         quantiles = self._density_quantiles
-        if not len(quantiles):
+        if not self.knows_training_cells:
             quantiles = quantiles_of(self._log_density)
-        return self._paint(1 - rank(self._log_density, quantiles), cells)
+        return 1 - rank(self._log_density[cells], quantiles)
+
+    @property
+    def knows_training_cells(self) -> bool:
+        """Whether novelty compares with training cells, or else with those of this image."""
+        return len(self._density_quantiles) > 0
+
+    def log_density(self, cells: bool = False) -> Map:
+        """Log p(z); unlike novelty it also orders what is farther than all training cells."""
+        return self._paint(self._log_density, cells)
 
     def uncertainty(self, cells: bool = False) -> Map:
         """Entropy of p(c|z) over its largest possible value, in [0, 1]."""
         probability = self._log_posterior.exp()
         entropy = -(probability * self._log_posterior).sum(1)
         return self._paint(entropy / float(np.log(len(self.classes))), cells)
+
+    def at(self, cells: Sequence[int] | Tensor) -> CellValues:
+        """Values of some cells, by their indices in the partition."""
+        rows = torch.as_tensor(cells, dtype=torch.long, device=self._log_density.device)
+        typicality = [self._typicality(m, rows) for m in range(len(self.prototypes))]
+        return CellValues(
+            *(
+                values.float().cpu().numpy()
+                for values in (
+                    self._log_posterior[rows].exp(),
+                    self._log_responsibility[rows].exp(),
+                    torch.stack(typicality, dim=1),
+                    self._novelty(rows),
+                )
+            )
+        )
+
+    def most_responsible(self) -> npt.NDArray[np.int64]:
+        """Index of the most responsible prototype of every cell, (N,)."""
+        return self._log_responsibility.argmax(1).cpu().numpy()
+
+    def explain(self, y: int, x: int) -> Explanation:
+        """Why a pixel has its class; see `napari_gaussproto.core.explain.explain`."""
+        from napari_gaussproto.core.explain import explain
+
+        return explain(self, y, x)
 
     def cover(self) -> dict[str, float]:
         """Share of the pixels of each class, by name; they sum to 1."""
