@@ -12,14 +12,18 @@ import argparse
 import itertools
 import json
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks.linear import LinearSegmenter, LinearTrainer
 from napari_gaussproto.core.evaluation import measure
+from napari_gaussproto.core.metrics import confusion_matrix, mean_iou
 from napari_gaussproto.core.model_file import save_model
+from napari_gaussproto.core.predict import as_source
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import Trainer, seeded
 from napari_gaussproto.core.training_data import prepare
@@ -57,6 +61,7 @@ def run(kind: str, seed: int, file: TrainFile, splits: dict[str, Any], out: Path
     row: dict[str, Any] = {"head": kind, "seed": seed, "minutes": (time.monotonic() - start) / 60}
     for split in ("val", "test"):
         row[split] = measure(model, zip(*splits[split], strict=True))
+    row["oracle_miou"] = oracle_miou(model, zip(*splits["test"], strict=True))
     row["prototypes"] = len(model.prototypes)
     if kind == "prototypes":
         row["least_usage"] = min(p.usage for p in model.prototypes)
@@ -71,6 +76,19 @@ def run(kind: str, seed: int, file: TrainFile, splits: dict[str, Any], out: Path
     return row
 
 
+def oracle_miou(model: PrototypeSegmenter, pairs: Iterable[tuple[Any, Any]]) -> float:
+    """Mean IoU if every cell had its true majority class: what the partition allows."""
+    n = len(model.classes)
+    confusion = np.zeros((n, n), np.int64)
+    for image, labels in pairs:
+        partition = model.partition(as_source(image, model))
+        target, _ = partition.targets(torch.from_numpy(labels), n)
+        majority = torch.nn.functional.one_hot(target.argmax(1), n).float()
+        best = partition.to_pixels(majority).argmax(0).numpy() + 1
+        confusion += confusion_matrix(best, labels, n)
+    return round(mean_iou(confusion), 4)
+
+
 def closest_siblings(model: PrototypeSegmenter) -> float | None:
     """Smallest squared Hellinger distance between two prototypes of a class."""
     pairs = model.layer.siblings()
@@ -83,13 +101,15 @@ def closest_siblings(model: PrototypeSegmenter) -> float | None:
 def markdown(rows: list[dict[str, Any]]) -> str:
     classes = list(rows[0]["test"]["iou"])
     head = ["head", "seed", "val mIoU", "test mIoU", *(f"test {c}" for c in classes), "test ECE"]
-    head += ["prototypes", "least usage"]
+    head += ["oracle mIoU", "prototypes", "least usage"]
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for row in rows:
         cells = [row["head"], str(row["seed"]), f"{row['val']['miou']:.3f}"]
         cells += [f"{row['test']['miou']:.3f}"]
         cells += [f"{row['test']['iou'][c]:.3f}" for c in classes]
-        cells += [f"{row['test']['ece']:.3f}", str(row["prototypes"] or "")]
+        cells += [f"{row['test']['ece']:.3f}"]
+        cells += [f"{row['oracle_miou']:.3f}" if "oracle_miou" in row else ""]
+        cells += [str(row["prototypes"] or "")]
         cells += [f"{row['least_usage']:.1%}" if "least_usage" in row else ""]
         lines.append("| " + " | ".join(cells) + " |")
     for kind in dict.fromkeys(row["head"] for row in rows):

@@ -8,9 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_gaussproto.core.errors import ConfigError
-from napari_gaussproto.core.partition import Grid, make_partition
-from tests.core.builders import tiny_config
+from napari_gaussproto.core.partition import Grid
 
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 2, 4, 8]))
 
@@ -50,22 +48,13 @@ def test_many_bands_agree_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.testing.assert_close(grid.to_pixels(values), whole)
 
 
-def test_pool_puts_tiles_where_they_belong() -> None:
+def test_what_overhangs_the_image_is_no_cell() -> None:
     grid = Grid(30, 22, 4)  # 8 x 6 cells, the padded map is larger
     latents = torch.randn(5, 10, 10)
-    pool = grid.pool(5)
-    for row in (0, 4, 8):
-        for column in (0, 4, 8):
-            pool.add(latents[:, row : row + 4, column : column + 4], row, column)
-    assert torch.equal(pool.cells(), grid.latents(latents))
+    assert torch.equal(grid.to_map(grid.latents(latents)), latents[:, :8, :6])
 
 
 def test_cell_at_and_center_agree() -> None:
     grid = Grid(33, 41, 8)
     for cell in range(grid.n_cells):
         assert grid.cell_at(*grid.center(cell)) == cell
-
-
-def test_a_partition_that_is_not_there_yet_is_named() -> None:
-    with pytest.raises(ConfigError, match="superpixel"):
-        make_partition(tiny_config(partition="superpixel"), (10, 10), 1)

@@ -207,9 +207,9 @@ def test_crops_depend_on_the_step_alone_and_fit_their_labels() -> None:
     one = CropSampler(data, 2, 64, augmentation, seed=3)
     other = CropSampler(data, 2, 64, augmentation, seed=3)
     one.batch(0, 2)
-    images, labels = one.batch(7, 4)
-    again, labels_again = other.batch(7, 4)
-    assert torch.equal(images, again) and torch.equal(labels, labels_again)
+    crops, again = one.batch(7, 4), other.batch(7, 4)
+    images, labels = crops.images, crops.labels
+    assert torch.equal(images, again.images) and torch.equal(labels, again.labels)
     assert images.shape == (4, 3, 64, 64) and images.min() >= 0 and images.max() <= 1
     # Green is where the labels say plant: image and labels were moved together.
     greener = (images[:, 1] - images[:, 0]) > 0

@@ -59,7 +59,7 @@ def cache_cells(
         )
         target, weight = partition.targets(image.full_labels, len(model.classes))
         chosen = _draw(target, weight, per_class, generator).to(model.device)
-        levels = [partition.latents(to_stride(level, size)[0])[chosen] for level in pyramid]
+        levels = [partition.features(to_stride(level, size)[0])[chosen] for level in pyramid]
         features.append(torch.cat(levels, dim=1))
         targets.append(target.to(model.device)[chosen])
         yield done

@@ -53,6 +53,7 @@ def _classes_from_names(value: Any) -> Any:
     ]
 
 
+Pooling = Literal["mask_mean", "roi_align", "masked_roi_align"]
 Classes = Annotated[list[SegmentationClass], BeforeValidator(_classes_from_names)]
 
 
@@ -79,6 +80,13 @@ class ModelConfig(Settings):
         Width of the fused features, and D of the latent space.
     prototypes_per_class : int
         At the start of training; pruning and merging may leave fewer.
+    region_size : int
+        Superpixels only: nominal side of a region, in pixels of the original image.
+    compactness : float
+        Superpixels only: weight of nearness in space over nearness in colour.
+    pooling : {"mask_mean", "roi_align", "masked_roi_align"}
+        Superpixels only: a region's latent vector is the mean over its pixels, over its box,
+        or over those sample points of its box that lie in it.
     covariance : {"diagonal", "spherical", "full"}
     learned_scale : bool
         False keeps the scales of the initialisation.
@@ -96,6 +104,9 @@ class ModelConfig(Settings):
     neck_channels: int = Field(64, ge=4)
     latent_dim: int = Field(32, ge=2, le=512)
     prototypes_per_class: int = Field(5, ge=1, le=64)
+    region_size: int = Field(12, ge=2)
+    compactness: float = Field(10.0, gt=0)
+    pooling: Pooling = "mask_mean"
     covariance: Literal["diagonal", "spherical", "full"] = "diagonal"
     learned_scale: bool = True
     scale_floor: float = Field(0.1, gt=0)

@@ -36,6 +36,12 @@ class ImageSource:
         Value that becomes 0, and the distance to the value that becomes 1.
     channel_axis : int or None
         Position of the channels in ``array``.
+
+    Attributes
+    ----------
+    height, width, channels : int
+    memo : dict
+        What was computed from this image and is worth keeping with it, such as its regions.
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class ImageSource:
         self.channels = channels
         spatial = [n for axis, n in enumerate(array.shape) if axis != channel_axis]
         self.height, self.width = int(spatial[0]), int(spatial[1])
+        self.memo: dict[Any, Any] = {}
 
     @classmethod
     def from_array(
@@ -105,11 +112,19 @@ class ImageSource:
                 f"The image could not be read from where it is stored ({error}): "
                 "check that the file is still there and open it again."
             ) from error
-        planes = values[None] if self._axis is None else np.moveaxis(values, self._axis, 0)
-        pixels = torch.from_numpy(np.array(planes, dtype=np.float32))
-        pixels.nan_to_num_(nan=self._offset, posinf=self._offset, neginf=self._offset)
-        pixels.sub_(self._offset).div_(self._span).clamp_(0, 1)
-        return _to_channels(pixels, self.channels)
+        return _to_channels(self._scaled(values), self.channels)
+
+    def _scaled(self, values: npt.NDArray[Any]) -> Tensor:
+        """Values of a window as float32 (C, h, w) in [0, 1], in the memory order they had."""
+        pixels = torch.from_numpy(np.array(values, dtype=np.float32))
+        if values.dtype.kind == "f":
+            pixels.nan_to_num_(nan=self._offset, posinf=self._offset, neginf=self._offset)
+        if self._offset:
+            pixels.sub_(self._offset)
+        pixels.div_(self._span)
+        if values.dtype != np.uint8:  # whose values cannot lie outside
+            pixels.clamp_(0, 1)
+        return pixels[None] if self._axis is None else pixels.movedim(self._axis, 0)
 
 
 def _check_kind(array: Any) -> None:

@@ -2,7 +2,7 @@
 
 A partition knows both directions: features and labels from pixels to cells, and scores from
 cells to pixels. Everything else in the package works on cells and never asks which
-partition they came from. ``make_partition`` is the one place that chooses.
+partition they came from. ``partitioner.py`` is the one place that chooses.
 """
 
 from __future__ import annotations
@@ -16,21 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_gaussproto.core.config import ModelConfig
-from napari_gaussproto.core.errors import ConfigError
-
 # Pixels painted at a time: bounds the memory of a full-resolution, many-channel map.
 _PAINT_PIXELS = 1 << 21
-
-
-class CellPool(Protocol):
-    """Collects latent maps, tile by tile, into cells."""
-
-    def add(self, latents: Tensor, row: int, column: int) -> None:
-        """Take latents (D, h, w) whose first element lies at this latent position."""
-
-    def cells(self) -> Tensor:
-        """Latents of all cells, (N, D)."""
 
 
 class Partition(Protocol):
@@ -48,18 +35,29 @@ class Partition(Protocol):
     def map_pixel_size(self) -> int:
         """Side of one element of ``to_map``, in pixels."""
 
-    def pool(self, dim: int) -> CellPool:
-        """Start collecting latents of dimension ``dim``."""
+    @property
+    def guide(self) -> Tensor:
+        """What a training crop must carry along to be cut the same way.
+
+        (G, h, w) integers at the resolution that the backbone sees, warped like labels; G is
+        0 where the shape of a crop says everything.
+        """
+
+    def features(self, features: Tensor) -> Tensor:
+        """Features (N, F) of the cells of a map (F, h', w') at the latent stride."""
 
     def latents(self, latents: Tensor) -> Tensor:
-        """Cells (N, D) of a latent map (D, h, w) of the whole image; differentiable."""
+        """Cells (N, D), normalised, of a latent map (D, h', w'); differentiable.
+
+        The map may overhang the image at the bottom and right.
+        """
 
     def targets(self, labels: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
         """Soft labels (N, C) and weights (N,) of a label image (H, W).
 
         Labels are 0 for "not labelled", else class index + 1. The soft label is the share of
-        each class among a cell's labelled pixels; the weight is the share of the image's
-        cell area that is labelled, so a cell without labels weighs 0.
+        each class among a cell's labelled pixels; the weight is the labelled area over the
+        nominal area of a cell, so a cell without labels weighs 0 and a large one more.
         """
 
     def to_map(self, values: Tensor) -> Tensor:
@@ -79,6 +77,9 @@ class Partition(Protocol):
 
     def cell_mask(self, cell: int) -> tuple[int, int, npt.NDArray[np.bool_]]:
         """Pixels of a cell: first row, first column, and a mask over its bounding box."""
+
+    def outlines(self) -> npt.NDArray[np.bool_]:
+        """(H, W): whether a pixel lies at the border of its cell."""
 
 
 class Grid:
@@ -106,14 +107,19 @@ class Grid:
         """Side of a cell in pixels."""
         return self.cell_size
 
-    def pool(self, dim: int) -> CellPool:
-        """Start collecting latents; see `Partition.pool`."""
-        return _GridPool(self.grid_shape, dim)
+    @property
+    def guide(self) -> Tensor:
+        """(0, 1, 1): a crop needs nothing."""
+        return torch.zeros(0, 1, 1, dtype=torch.int32)
+
+    def features(self, features: Tensor) -> Tensor:
+        """Features (N, F) of a map (F, h', w'); overhang from padding is cut off."""
+        rows, columns = self.grid_shape
+        return features[:, :rows, :columns].permute(1, 2, 0).reshape(self.n_cells, -1)
 
     def latents(self, latents: Tensor) -> Tensor:
-        """Cells (N, D) of a latent map (D, h, w); overhang from padding is cut off."""
-        rows, columns = self.grid_shape
-        return latents[:, :rows, :columns].permute(1, 2, 0).reshape(self.n_cells, -1)
+        """Cells (N, D) of a latent map (D, h', w'), whose positions are normalised already."""
+        return self.features(latents)
 
     def targets(self, labels: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
         """Soft labels (N, C) and weights (N,); see `Partition.targets`."""
@@ -176,46 +182,10 @@ class Grid:
         size = (min(self.cell_size, height - top), min(self.cell_size, width - left))
         return top, left, np.ones(size, dtype=bool)
 
-
-class _GridPool:
-    """Latents of a grid, filled in tile by tile."""
-
-    def __init__(self, grid_shape: tuple[int, int], dim: int) -> None:
-        self._shape = grid_shape
-        self._dim = dim
-        self._filled: Tensor | None = None
-
-    def add(self, latents: Tensor, row: int, column: int) -> None:
-        rows, columns = self._shape
-        if self._filled is None:
-            self._filled = latents.new_zeros((rows, columns, self._dim))
-        part = latents.permute(1, 2, 0)[: rows - row, : columns - column]
-        self._filled[row : row + part.shape[0], column : column + part.shape[1]] = part
-
-    def cells(self) -> Tensor:
-        if self._filled is None:
-            raise ValueError("no tile was added")
-        return self._filled.reshape(-1, self._dim)
-
-
-def make_partition(config: ModelConfig, shape: tuple[int, int], downsample: int) -> Partition:
-    """Cut an image as a model's configuration says.
-
-    Parameters
-    ----------
-    config : ModelConfig
-    shape : tuple of int
-        (H, W) in pixels.
-    downsample : int
-        Pixels of that image per pixel that the backbone sees.
-
-    Raises
-    ------
-    ConfigError
-        For a partition that this version does not know.
-    """
-    if config.partition == "grid":
-        return Grid(*shape, downsample * config.output_stride)
-    raise ConfigError(
-        f"This version cannot run “{config.partition}” models yet: choose a grid model."
-    )
+    def outlines(self) -> npt.NDArray[np.bool_]:
+        """(H, W): whether a pixel lies in the first row or column of its cell."""
+        height, width = self.shape
+        lines = np.zeros((height, width), bool)
+        lines[:: self.cell_size] = True
+        lines[:, :: self.cell_size] = True
+        return lines

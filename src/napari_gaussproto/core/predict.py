@@ -6,23 +6,22 @@ import logging
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from napari_gaussproto.core.device import free_memory, release_memory
-from napari_gaussproto.core.errors import ConfigError
+from napari_gaussproto.core.errors import ConfigError, ImageError
 from napari_gaussproto.core.image import ImageSource
-from napari_gaussproto.core.partition import Grid
+from napari_gaussproto.core.partition import Partition
 from napari_gaussproto.core.segmenter import Encoding, PrototypeSegmenter, Segmentation
+from napari_gaussproto.core.steps import run
 from napari_gaussproto.core.tiles import Window, pad_to, plan, round_up
 
 logger = logging.getLogger(__name__)
 
 TileSize = Literal["auto"] | int | None
-Step = TypeVar("Step")
-Result = TypeVar("Result")
 
 # Float32 values that a forward pass keeps alive at its peak, per pixel that the backbone
 # sees: twice what was measured with EfficientNet-Lite0 (benchmarks/predict.py --memory).
@@ -51,20 +50,6 @@ class Tile:
     x0: int
     y1: int
     x1: int
-
-
-def run(
-    steps: Generator[Step, None, Result], progress: Callable[[Step], None] | None = None
-) -> Result:
-    """Drive a generator to its end and return its value."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        if progress is not None:
-            progress(step)
 
 
 def segment(
@@ -110,18 +95,42 @@ def encode_steps(
 ) -> Generator[Tile, None, Encoding]:
     """Cells of an image, one generator step a tile; the generator's value is the result."""
     source = as_source(image, model)
-    partition = model.partition(source)
-    pool = partition.pool(model.config.latent_dim)
+    blocks, partition = yield from _cut(source, model)
     k = model.cell_size
-    for done, window, latents in _latents(source, model, tile):
+    buffer: Tensor | None = None
+    for done, window, latents in _latents(source, model, tile, blocks):
         core = latents[
             :,
             (window.core_y0 - window.y0) // k : (window.core_y1 - window.y0) // k,
             (window.core_x0 - window.x0) // k : (window.core_x1 - window.x0) // k,
         ]
-        pool.add(core, window.core_y0 // k, window.core_x0 // k)
+        if buffer is None:
+            rows, columns = -(-source.height // k), -(-source.width // k)
+            buffer = latents.new_zeros((rows, columns, latents.shape[0]))
+        top, left = window.core_y0 // k, window.core_x0 // k
+        part = core.permute(1, 2, 0)[: buffer.shape[0] - top, : buffer.shape[1] - left]
+        buffer[top : top + part.shape[0], left : left + part.shape[1]] = part
         yield done
-    return Encoding(pool.cells(), partition)
+    if buffer is None:
+        raise ImageError("The image is empty: choose one with pixels.")
+    with torch.no_grad():
+        return Encoding(partition.latents(buffer.permute(2, 0, 1)), partition)
+
+
+def _cut(
+    source: ImageSource, model: PrototypeSegmenter
+) -> Generator[Tile, None, tuple[int, Partition]]:
+    """Cut an image into cells; how many steps that took, and the partition."""
+    steps = model.partitioner.steps(source)
+    count = 0
+    while True:
+        try:
+            block = next(steps)
+        except StopIteration as end:
+            return count, end.value
+        count = block.total
+        # How many tiles follow is known when they are planned; as many as blocks, about.
+        yield Tile(block.index, 2 * block.total, 0, 0, 0, 0)
 
 
 def segment_to_zarr(
@@ -169,18 +178,20 @@ def segment_to_zarr_steps(
         "classes": [c.model_dump() for c in model.classes],
     }
     for done, window, latents in _latents(source, model, tile):
-        labels[done.y0 : done.y1, done.x0 : done.x1] = _core_labels(model, window, done, latents)
+        labels[done.y0 : done.y1, done.x0 : done.x1] = _core_labels(
+            source, model, window, done, latents
+        )
         yield done
     return path
 
 
 @torch.no_grad()
-def _core_labels(model: PrototypeSegmenter, window: Window, done: Tile, latents: Tensor) -> Any:
-    """Labels of a tile's core; its surroundings make the interpolation seamless."""
-    height, width = (n * model.cell_size for n in latents.shape[-2:])
-    if model.config.partition != "grid":
-        raise ConfigError("Only grid models can be streamed to disk: choose a grid model.")
-    partition = Grid(height, width, model.cell_size)
+def _core_labels(
+    source: ImageSource, model: PrototypeSegmenter, window: Window, done: Tile, latents: Tensor
+) -> Any:
+    """Labels of a tile's core; its surroundings make them agree with the neighbours'."""
+    cut = model.partitioner.steps(source, (window.y0, window.x0, window.y1, window.x1))
+    partition = run(cut)
     segmentation = model.decode(Encoding(partition.latents(latents), partition))
     top, left = window.core_y0 - window.y0, window.core_x0 - window.x0
     return segmentation.labels[top : top + done.y1 - done.y0, left : left + done.x1 - done.x0]
@@ -194,22 +205,25 @@ def as_source(image: Any, model: PrototypeSegmenter) -> ImageSource:
 
 
 def _latents(
-    source: ImageSource, model: PrototypeSegmenter, tile: TileSize
+    source: ImageSource, model: PrototypeSegmenter, tile: TileSize, ahead: int = 0
 ) -> Generator[tuple[Tile, Window, Tensor], None, None]:
-    """Latent maps (D, h, w) of all windows; a tile that does not fit is halved."""
+    """Latent maps (D, h, w) of all windows; a tile that does not fit is halved.
+
+    ``ahead`` steps were counted before these.
+    """
     side = _side(source, model, tile)
     model.eval()
     covered: list[Window] = []
     while True:
         windows = [w for w in _windows(source, model, side) if not _is_covered(w, covered)]
-        total = len(covered) + len(windows)
+        total = ahead + len(covered) + len(windows)
         try:
             for window in windows:
                 latents = _forward(source, model, window)
                 covered.append(window)
                 yield (
                     Tile(
-                        len(covered),
+                        ahead + len(covered),
                         total,
                         window.core_y0,
                         window.core_x0,

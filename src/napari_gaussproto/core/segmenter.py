@@ -19,6 +19,7 @@ from napari_gaussproto.core.extractor import Extractor
 from napari_gaussproto.core.gaussian import GaussianPrototypeLayer
 from napari_gaussproto.core.partition import Partition
 from napari_gaussproto.core.partitioner import make_partitioner
+from napari_gaussproto.core.steps import run
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.explain import Explanation
@@ -158,8 +159,6 @@ class PrototypeSegmenter(nn.Module):
 
     def partition(self, source: ImageSource) -> Partition:
         """Cut an image into this model's cells."""
-        from napari_gaussproto.core.predict import run
-
         return run(self.partitioner.steps(source))
 
     def encode(self, image: Any) -> Encoding:
@@ -170,7 +169,7 @@ class PrototypeSegmenter(nn.Module):
         image : array or ImageSource
             See `ImageSource.from_array`.
         """
-        from napari_gaussproto.core.predict import encode_steps, run
+        from napari_gaussproto.core.predict import encode_steps
 
         return run(encode_steps(image, self, tile=None))
 

@@ -26,9 +26,10 @@ from napari_gaussproto.core.config import ModelConfig, TrainingConfig
 from napari_gaussproto.core.device import resolve_device
 from napari_gaussproto.core.evaluation import validation_miou
 from napari_gaussproto.core.finish import finish_steps
-from napari_gaussproto.core.predict import run
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.steps import run
 from napari_gaussproto.core.training_data import (
+    Crops,
     CropSampler,
     TrainingImage,
     pixel_counts,
@@ -368,9 +369,9 @@ class Trainer:
         optimizer: torch.optim.Optimizer,
         usage: Tensor | None,
     ) -> tuple[dict[str, float], Tensor]:
-        images, labels = sampler.batch(step, self.config.batch_size)
+        crops = sampler.batch(step, self.config.batch_size)
         self.model.train()
-        z, target, weight = self._cells(images, labels)
+        z, target, weight = self._cells(crops)
         terms = self.terms(z, target, weight)
         optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward()
@@ -381,15 +382,16 @@ class Trainer:
             fresh = torch.where(usage.isnan(), fresh, 0.9 * usage + 0.1 * fresh)
         return {name: float(value.detach()) for name, value in terms.items()}, fresh
 
-    def _cells(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents, soft labels and weights of the cells of a batch at working resolution."""
+    def _cells(self, crops: Crops) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents, soft labels and weights of the cells of crops."""
         device = self.model.device
-        images = images.to(device, memory_format=torch.channels_last)
+        images = crops.images.to(device, memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
             latents = self.model.extractor.at_working_resolution(images)
+        labels = crops.labels.to(device)
         cells = []
-        for image, latent, label in zip(images, latents, labels.to(device), strict=True):
-            partition = self.model.crop_partition(image)
+        for latent, label, guide in zip(latents, labels, crops.guides, strict=True):
+            partition = self.model.partitioner.crop((label.shape[0], label.shape[1]), guide)
             cells.append(
                 (partition.latents(latent), *partition.targets(label, len(self.model.classes)))
             )
@@ -413,9 +415,9 @@ class Trainer:
         dead = (usage < self.config.min_usage).nonzero().flatten()
         if not len(dead):
             return usage
-        images, labels = sampler.batch(step, self.config.batch_size)
+        crops = sampler.batch(step, self.config.batch_size)
         with torch.no_grad():
-            z, target, weight = self._cells(images, labels)
+            z, target, weight = self._cells(crops)
         moved = initialize.reseed(self.model.layer, dead, z, target, weight)
         for parameter in (self.model.layer.mean, self.model.layer.raw_scale):
             state = optimizer.state.get(parameter, {})

@@ -18,6 +18,8 @@ from napari_gaussproto.core.config import Augmentation, ModelConfig
 from napari_gaussproto.core.errors import LabelError
 from napari_gaussproto.core.extractor import shrink
 from napari_gaussproto.core.image import ImageSource
+from napari_gaussproto.core.partitioner import make_partitioner
+from napari_gaussproto.core.steps import run
 
 # How often a crop is centred on a labelled pixel of a class drawn evenly; else of any pixel.
 _CLASS_CENTRED = 0.5
@@ -37,12 +39,15 @@ class TrainingImage:
         (h, w) uint8, 0 for not labelled, else class index + 1.
     full_labels : Tensor
         (H, W) uint8, the labels as they were given.
+    guide : Tensor
+        (G, h, w) integers, what a crop needs to be cut into cells; see `Partition.guide`.
     """
 
     source: ImageSource
     pixels: Tensor
     labels: Tensor
     full_labels: Tensor
+    guide: Tensor
 
 
 def prepare(
@@ -77,6 +82,7 @@ def prepare(
             "give one label image for every image, and at least one."
         )
     prepared = []
+    partitioner = make_partitioner(config)
     for number, (image, mask) in enumerate(zip(images, labels, strict=True), start=1):
         source = (
             image
@@ -87,12 +93,14 @@ def prepare(
             _check_labels(np.asarray(mask), source, len(config.classes), number)
         )
         pixels = shrink(_whole(source, config.downsample)[None], config.downsample)[0]
+        guide = run(partitioner.steps(source)).guide
         prepared.append(
             TrainingImage(
                 source,
                 (pixels * 255).round().to(torch.uint8),
                 shrink_labels(checked, config.downsample, len(config.classes)),
                 checked,
+                guide.expand(-1, *pixels.shape[-2:]),
             )
         )
     counts = pixel_counts(prepared, len(config.classes))
@@ -161,6 +169,25 @@ def _listed(names: list[str]) -> str:
     return " or ".join(f"“{name}”" for name in names)
 
 
+@dataclass(frozen=True)
+class Crops:
+    """Augmented crops of one step.
+
+    Attributes
+    ----------
+    images : Tensor
+        (B, C, S, S) float32 in [0, 1].
+    labels : Tensor
+        (B, S, S) uint8.
+    guides : Tensor
+        (B, G, S, S) int32; see `Partition.guide`.
+    """
+
+    images: Tensor
+    labels: Tensor
+    guides: Tensor
+
+
 class CropSampler:
     """Draws augmented crops; the same seed and step always give the same batch.
 
@@ -191,25 +218,23 @@ class CropSampler:
             for c in range(n_classes)
         ]
 
-    def batch(self, step: int, count: int) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int, count: int) -> Crops:
         """Crops of one step.
 
         Returns
         -------
-        images : Tensor
-            (B, C, S, S) float32 in [0, 1].
-        labels : Tensor
-            (B, S, S) uint8.
+        Crops
         """
         # Derived from the step alone, so a resumed training draws what an unbroken one would.
         rng = np.random.default_rng((self._seed, step))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(rng.integers(2**62)))
             crops = [self._crop(rng) for _ in range(count)]
-        images, labels = zip(*crops, strict=True)
-        return torch.stack(images).float() / 255, torch.stack(labels)
+        images, masks = (torch.stack(part) for part in zip(*crops, strict=True))
+        return Crops(images.float() / 255, masks[:, 0].to(torch.uint8), masks[:, 1:])
 
     def _crop(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """An image (C, S, S), and its labels and guide (1 + G, S, S), warped as one."""
         image, (y, x) = self._place(rng)
         low, high = self._settings.zoom
         zoom = float(np.exp(rng.uniform(np.log(low), np.log(high))))
@@ -219,9 +244,11 @@ class CropSampler:
             for at, length in zip((y, x), image.labels.shape, strict=True)
         )
         pixels = _cut(image.pixels, top, left, side)
-        labels = _cut(image.labels[None], top, left, side, fill=0)[0]
-        pixels, labels = self._resize(pixels, labels)
-        return self._transform(tv_tensors.Image(pixels), tv_tensors.Mask(labels))
+        masks = torch.cat([image.labels[None].int(), image.guide])
+        masks = _cut(masks, top, left, side, fill=0)
+        pixels, masks = self._resize(pixels, masks)
+        warped, masks = self._transform(tv_tensors.Image(pixels), tv_tensors.Mask(masks))
+        return warped, masks.as_subclass(Tensor)
 
     def _place(self, rng: np.random.Generator) -> tuple[TrainingImage, tuple[int, int]]:
         """An image, and the pixel that its crop should hold."""
@@ -239,10 +266,10 @@ class CropSampler:
         y, x = candidates[rng.integers(len(candidates))].tolist()
         return image, (y, x)
 
-    def _resize(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _resize(self, pixels: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         size = [self._size, self._size]
         shrunk = v2.functional.resize_image(pixels, size, antialias=True)
-        return shrunk, v2.functional.resize_mask(labels[None], size)[0]
+        return shrunk, v2.functional.resize_mask(masks, size)
 
 
 def _window_start(at: int, side: int, length: int, rng: np.random.Generator) -> int:

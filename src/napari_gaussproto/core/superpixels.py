@@ -1,0 +1,256 @@
+"""The superpixel partition: one cell per SLIC region."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from skimage.segmentation import find_boundaries
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision.ops import roi_align
+
+from napari_gaussproto.core.config import Pooling
+from napari_gaussproto.core.latent import normalise
+from napari_gaussproto.core.slic import RegionMap
+
+# Values (pixels times channels) of an upsampled map that are held at a time.
+_BAND_VALUES = 1 << 24
+# Pixels painted at a time: bounds the memory of a full-resolution, many-channel map.
+_PAINT_PIXELS = 1 << 21
+# Points along each side of a region's box that `roi_align` samples.
+_ROI_POINTS = 4
+_MASKED_ROI_POINTS = 7
+
+
+class Superpixels:
+    """One cell per region of a region map.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (H, W) of the image in pixels.
+    regions : ndarray
+        (h, w) int32, each shrunk pixel's region, 0 to N - 1, none missing.
+    shrink : int
+        Pixels along the side of a shrunk pixel; the last ones may overhang the image.
+    stride : int
+        Shrunk pixels along the side of a latent position.
+    region_size : int
+        Nominal side of a region, in shrunk pixels; the unit of the weights.
+    pooling : {"mask_mean", "roi_align", "masked_roi_align"}
+        How a region's latent vector follows from the latent map.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        regions: RegionMap,
+        *,
+        shrink: int,
+        stride: int,
+        region_size: int,
+        pooling: Pooling = "mask_mean",
+    ) -> None:
+        self.shape = shape
+        self.regions = regions
+        self._shrink = shrink
+        self._stride = stride
+        self._region_size = region_size
+        self._pool = _POOLS[pooling]
+        self.n_cells = int(regions.max()) + 1
+
+    @property
+    def map_pixel_size(self) -> int:
+        """Side of a shrunk pixel, in pixels."""
+        return self._shrink
+
+    @property
+    def guide(self) -> Tensor:
+        """(1, h, w) int32: region number + 1; 0 is left for what a warp brings in."""
+        return torch.from_numpy(self.regions + 1)[None]
+
+    @cached_property
+    def _index(self) -> Tensor:
+        """(h, w) int64 region of each shrunk pixel."""
+        return torch.from_numpy(self.regions.astype(np.int64))
+
+    @cached_property
+    def _area(self) -> Tensor:
+        """(N,) shrunk pixels of each region."""
+        return torch.bincount(self._index.flatten(), minlength=self.n_cells).float()
+
+    @cached_property
+    def _boxes(self) -> Tensor:
+        """(N, 4) float32: x0, y0, x1, y1 of each region in shrunk pixels, ends excluded."""
+        height, width = self.regions.shape
+        index = self._index.flatten()
+        rows = torch.arange(height).repeat_interleave(width)
+        columns = torch.arange(width).repeat(height)
+        ends = [
+            rows.new_zeros(self.n_cells).scatter_reduce(
+                0, index, values, reduce, include_self=False
+            )
+            for values, reduce in (
+                (columns, "amin"), (rows, "amin"), (columns + 1, "amax"), (rows + 1, "amax"),
+            )
+        ]  # fmt: skip
+        return torch.stack(ends, dim=1).float()
+
+    # -- pixels to cells --------------------------------------------------------------------
+
+    def features(self, features: Tensor) -> Tensor:
+        """Pooled features (N, F) of a map (F, h', w') at the latent stride; differentiable."""
+        return self._pool(self, features)
+
+    def latents(self, latents: Tensor) -> Tensor:
+        """Cells (N, D) of a latent map (D, h', w'); normalised again, as a mean is not."""
+        return normalise(self.features(latents))
+
+    def targets(self, labels: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
+        """Soft labels (N, C) and weights (N,); see `Partition.targets`.
+
+        The weight is the labelled area over the nominal area of a region.
+        """
+        index = self._at_pixels(0, self.shape[0]).to(labels.device)
+        joint = index * (n_classes + 1) + labels
+        counts = torch.bincount(joint.flatten(), minlength=self.n_cells * (n_classes + 1))
+        histogram = counts.reshape(self.n_cells, n_classes + 1)[:, 1:].float()
+        labelled = histogram.sum(1)
+        weight = labelled / (self._region_size * self._shrink) ** 2
+        return histogram / labelled.clamp_min(1)[:, None], weight
+
+    # -- cells to pixels --------------------------------------------------------------------
+
+    def to_map(self, values: Tensor) -> Tensor:
+        """Values (N, K) painted at the shrunk resolution, (K, h, w)."""
+        return values.T[:, self._index.to(values.device)]
+
+    def to_pixels(self, values: Tensor) -> Tensor:
+        """Values (N, K) painted at the image's resolution, (K, H, W)."""
+        return torch.cat([band for _, band in self.pixel_rows(values)], dim=1)
+
+    def pixel_rows(self, values: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Bands of `to_pixels`."""
+        columns = values.T.contiguous()
+        step = max(1, _PAINT_PIXELS // self.shape[1])
+        for first in range(0, self.shape[0], step):
+            last = min(first + step, self.shape[0])
+            yield first, columns[:, self._at_pixels(first, last).to(values.device)]
+
+    def _at_pixels(self, first: int, last: int) -> Tensor:
+        """Region of every pixel in some rows, (rows, W) int64."""
+        k = self._shrink
+        rows = torch.arange(first, last) // k
+        columns = torch.arange(self.shape[1]) // k
+        return self._index[rows][:, columns]
+
+    # -- single cells -----------------------------------------------------------------------
+
+    def cell_at(self, y: int, x: int) -> int:
+        """Index of the region that holds a pixel."""
+        return int(self.regions[y // self._shrink, x // self._shrink])
+
+    def center(self, cell: int) -> tuple[int, int]:
+        """Pixel (y, x) of a region that is nearest to its centroid."""
+        rows, columns = np.nonzero(self._inside(cell))
+        y0, x0 = self._origin(cell)
+        nearest = ((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2).argmin()
+        k, (height, width) = self._shrink, self.shape
+        y = (y0 + int(rows[nearest])) * k + k // 2
+        x = (x0 + int(columns[nearest])) * k + k // 2
+        return min(y, height - 1), min(x, width - 1)
+
+    def cell_mask(self, cell: int) -> tuple[int, int, npt.NDArray[np.bool_]]:
+        """Where a region's pixels lie; see `Partition.cell_mask`."""
+        k, (height, width) = self._shrink, self.shape
+        y0, x0 = (n * k for n in self._origin(cell))
+        mask = self._inside(cell).repeat(k, 0).repeat(k, 1)
+        return y0, x0, mask[: height - y0, : width - x0]
+
+    def _origin(self, cell: int) -> tuple[int, int]:
+        x0, y0 = self._boxes[cell, :2].int().tolist()
+        return y0, x0
+
+    def _inside(self, cell: int) -> npt.NDArray[np.bool_]:
+        """A region's mask within its box, at the shrunk resolution."""
+        x0, y0, x1, y1 = self._boxes[cell].int().tolist()
+        inside: npt.NDArray[np.bool_] = self.regions[y0:y1, x0:x1] == cell
+        return inside
+
+    def outlines(self) -> npt.NDArray[np.bool_]:
+        """(H, W): whether a pixel lies at the border of its region."""
+        full = self._at_pixels(0, self.shape[0]).numpy()
+        borders: npt.NDArray[np.bool_] = find_boundaries(full, mode="inner")
+        return borders
+
+
+# -- pooling: (partition, features (F, h', w')) -> (N, F) -----------------------------------
+
+
+def _mask_mean(partition: Superpixels, features: Tensor) -> Tensor:
+    """Mean of the bilinearly upsampled features over each region's pixels."""
+    index, area = partition._index.to(features.device), partition._area.to(features)
+    height, width = index.shape
+    channels, stride = features.shape[0], partition._stride
+    total = features.new_zeros(partition.n_cells, channels)
+    rows = max(1, _BAND_VALUES // (channels * features.shape[2] * stride**2))
+    for first in range(0, -(-height // stride), rows):
+        last = min(first + rows, features.shape[1])
+        # A position of margin on either side makes a band equal to its part of the whole.
+        above, below = max(first - 1, 0), min(last + 1, features.shape[1])
+        size = ((below - above) * stride, features.shape[2] * stride)
+        band = F.interpolate(features[None, :, above:below], size=size, mode="bilinear")[0]
+        top = (first - above) * stride
+        count = min(last * stride, height) - first * stride
+        pixels = band[:, top : top + count, :width].permute(1, 2, 0).reshape(-1, channels)
+        here = index[first * stride : first * stride + count].flatten()
+        total = total.index_add(0, here, pixels)
+    return total / area[:, None]
+
+
+def _roi(partition: Superpixels, features: Tensor, points: int) -> Tensor:
+    """Features (N, F, points, points) at an even lattice of points in each region's box."""
+    boxes = partition._boxes.to(features)
+    return roi_align(
+        features[None],
+        [boxes],
+        (points, points),
+        spatial_scale=1 / partition._stride,
+        sampling_ratio=1,
+        aligned=True,
+    )
+
+
+def _roi_align(partition: Superpixels, features: Tensor) -> Tensor:
+    """Mean over each region's box: Fast R-CNN's reading (He et al. 2017); sees neighbours."""
+    return _roi(partition, features, _ROI_POINTS).mean((2, 3))
+
+
+def _masked_roi_align(partition: Superpixels, features: Tensor) -> Tensor:
+    """Mean over those points of the box that lie in the region; all of it if none does."""
+    values = _roi(partition, features, _MASKED_ROI_POINTS)
+    inside = _points_inside(partition, _MASKED_ROI_POINTS).to(features)
+    return (values * inside[:, None]).sum((2, 3)) / inside.sum((1, 2))[:, None]
+
+
+def _points_inside(partition: Superpixels, points: int) -> Tensor:
+    """Which sample points of each box lie in its region, (N, points, points)."""
+    x0, y0, x1, y1 = partition._boxes.unbind(1)
+    at = (torch.arange(points) + 0.5) / points
+    rows = (y0[:, None] + at * (y1 - y0)[:, None]).long()
+    columns = (x0[:, None] + at * (x1 - x0)[:, None]).long()
+    found = partition._index[rows[:, :, None], columns[:, None, :]]
+    inside = found == torch.arange(partition.n_cells)[:, None, None]
+    inside[~inside.any(2).any(1)] = True
+    return inside
+
+
+_POOLS: dict[str, Callable[[Superpixels, Tensor], Tensor]] = {
+    "mask_mean": _mask_mean,
+    "roi_align": _roi_align,
+    "masked_roi_align": _masked_roi_align,
+}
