@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from napari_gaussproto.core.errors import ImageError
 from napari_gaussproto.core.regions import (
@@ -171,7 +172,7 @@ def _explanation(
     left: int,
     mask: Mask,
 ) -> Explanation:
-    values = segmentation.at(cells.tolist())
+    values = segmentation.at(torch.from_numpy(cells))
     share = weight @ values.responsibility
     typicality = weight @ values.typicality
     # Masked prototypes have no share; what is left is renormalised against rounding.

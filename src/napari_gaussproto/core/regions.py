@@ -19,6 +19,8 @@ Polygon = npt.NDArray[np.float64]
 _INSIDE = 0.5
 # Outlines may leave the true border by this many pixels; fewer corners draw faster.
 _TOLERANCE = 0.75
+# Regions up to this size, in pixels, keep every corner.
+_SMALL = 64
 
 
 def component_at(labels: npt.NDArray[Any], y: int, x: int) -> Mask:
@@ -76,15 +78,14 @@ def outline(mask: Mask, top: int = 0, left: int = 0) -> list[Polygon]:
     list of ndarray
         (K, 2) each, (y, x) in pixels of the image, where pixel centres are whole numbers.
     """
-    padded = np.pad(mask, 1).astype(np.float32)
-    # Pixels are squares: doubling them puts the contour on their edges.
-    fine = padded.repeat(2, axis=0).repeat(2, axis=1)
-    offset = np.array([top - 1, left - 1])
-    polygons = []
-    for contour in find_contours(fine, 0.5):
-        polygon = (contour - 0.5) / 2 + offset
-        polygons.append(approximate_polygon(polygon, _TOLERANCE if len(mask) > 1 else 0))
-    return polygons
+    # Pixels are squares: doubling them puts the contour close to their edges, from where it
+    # snaps onto them.
+    fine = np.pad(mask, 1).astype(np.float32).repeat(2, axis=0).repeat(2, axis=1)
+    tolerance = _TOLERANCE if max(mask.shape) > _SMALL else 0.1
+    return [
+        approximate_polygon(np.floor((contour - 0.5) / 2) - 0.5, tolerance) + (top, left)
+        for contour in find_contours(fine, 0.5)
+    ]
 
 
 def bounding_box(mask: Mask) -> tuple[slice, slice]:

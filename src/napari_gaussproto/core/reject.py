@@ -19,8 +19,9 @@ from napari_gaussproto.core.config import LossWeights, TrainingConfig
 from napari_gaussproto.core.errors import EditError
 from napari_gaussproto.core.gaussian import GaussianPrototypeLayer
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.threads import one_thread
 
-_BATCH = 4096
+_BATCH = 2048
 _CHECK_EVERY = 10
 # Medians of fewer cells than this are no guide.
 _FEWEST_OWN = 20
@@ -147,9 +148,10 @@ def present_targets(model: PrototypeSegmenter, m: int, cells: Tensor) -> tuple[T
 @torch.no_grad()
 def class_accuracy(layer: GaussianPrototypeLayer, cells: Tensor, target: Tensor) -> float:
     """Mean over the classes that occur of the share of cells that get the right class."""
-    truth, predicted = target.argmax(1), layer(cells).argmax(1)
-    shares = [(predicted[truth == c] == c).float().mean() for c in truth.unique().tolist()]
-    return float(torch.stack(shares).mean())
+    with one_thread():
+        truth, predicted = target.argmax(1), layer(cells).argmax(1)
+        shares = [(predicted[truth == c] == c).float().mean() for c in truth.unique().tolist()]
+        return float(torch.stack(shares).mean())
 
 
 def _train(
@@ -169,11 +171,14 @@ def _train(
     even = torch.ones(min(_BATCH, len(cells)), device=cells.device)
     for _ in range(steps):
         rows = torch.randint(len(cells), (len(even),), generator=generator).to(cells.device)
-        terms = loss.objective(layer, cells[rows], target[rows], even, class_weight, LossWeights())
-        total = torch.stack(list(terms.values())).sum()
-        optimizer.zero_grad()
-        total.backward()
-        optimizer.step()
+        with one_thread():
+            terms = loss.objective(
+                layer, cells[rows], target[rows], even, class_weight, LossWeights()
+            )
+            total = torch.stack(list(terms.values())).sum()
+            optimizer.zero_grad()
+            total.backward()
+            optimizer.step()
         yield float(total.detach())
 
 
@@ -192,7 +197,7 @@ def _with_trained_layer(
         old.log_likelihood_from(distances),
         layer.log_likelihood_from(new_distances),
     )
-    owner = layer.log_responsibility(new_likelihood).argmax(1)
+    owner = old.log_responsibility(likelihood).argmax(1)
     prototypes = []
     for m, prototype in enumerate(model.prototypes):
         own = owner == m
