@@ -82,8 +82,9 @@ def outline(mask: Mask, top: int = 0, left: int = 0) -> list[Polygon]:
     # snaps onto them.
     fine = np.pad(mask, 1).astype(np.float32).repeat(2, axis=0).repeat(2, axis=1)
     tolerance = _TOLERANCE if max(mask.shape) > _SMALL else 0.1
+    offset = np.array([top - 0.5, left - 0.5])
     return [
-        approximate_polygon(np.floor((contour - 0.5) / 2) - 0.5, tolerance) + (top, left)
+        approximate_polygon(np.floor((contour - 0.5) / 2) + offset, tolerance)
         for contour in find_contours(fine, 0.5)
     ]
 

@@ -1,0 +1,202 @@
+"""An explanation as one figure, ready for a paper: PNG, SVG or PDF."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
+
+from napari_gaussproto.core.errors import ConfigError
+from napari_gaussproto.core.explain import Explanation, Responsible
+from napari_gaussproto.core.image import ImageSource
+from napari_gaussproto.core.segmenter import Segmentation
+
+SUFFIXES = (".png", ".svg", ".pdf")
+_INK, _FAINT = "#333333", "#e4e4e4"
+_OUTLINE = "#ffffff"
+_MOST = 4
+_PATCHES = 4
+# The crop shows a cell with so many times its size around it, a region with a margin.
+_AROUND_CELL, _AROUND_REGION = 24, 1.3
+_LEAST_SIDE = 96
+
+
+def explanation_figure(
+    photo: npt.NDArray[Any],
+    segmentation: Segmentation,
+    explanation: Explanation,
+    *,
+    title: str = "",
+) -> Figure:
+    """Draw the place, the prototypes responsible for it, the class posterior and the novelty.
+
+    Parameters
+    ----------
+    photo : ndarray
+        (H, W) or (H, W, C); the image that was segmented.
+    segmentation : Segmentation
+    explanation : Explanation
+    title : str
+        By default what was explained.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Without any global state.
+    """
+    figure = Figure(figsize=(10, 4.6), facecolor="white")
+    FigureCanvasAgg(figure)
+    grid = GridSpec(
+        2, 2, figure, left=0.02, right=0.98, top=0.88, bottom=0.1, wspace=0.06, hspace=0.5,
+        width_ratios=[0.8, 1.2], height_ratios=[3.2, 1],
+    )  # fmt: skip
+    _draw_place(figure.add_subplot(grid[:, 0]), photo, segmentation, explanation)
+    shown = explanation.responsible[:_MOST]
+    _draw_responsible(figure.add_subplot(grid[0, 1]), segmentation, shown)
+    _draw_posterior(figure.add_subplot(grid[1, 1]), segmentation, explanation)
+    figure.suptitle(
+        title or heading(segmentation, explanation), x=0.02, ha="left", color=_INK, fontsize=13
+    )
+    figure.text(0.98, 0.015, explanation.familiarity, ha="right", color=_INK, fontsize=9)
+    return figure
+
+
+def save_explanation(
+    path: str | Path,
+    photo: npt.NDArray[Any],
+    segmentation: Segmentation,
+    explanation: Explanation,
+    *,
+    title: str = "",
+) -> Path:
+    """Write an explanation's figure; PNG with 300 dots per inch, SVG and PDF with text as text.
+
+    Raises
+    ------
+    ConfigError
+        When the suffix is none of ``.png``, ``.svg``, ``.pdf``.
+    """
+    path = Path(path)
+    if not path.suffix:
+        path = path.with_suffix(".png")
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(
+            f"An explanation cannot be saved as “{path.suffix}”: choose PNG, SVG or PDF."
+        )
+    from matplotlib import rc_context
+
+    figure = explanation_figure(photo, segmentation, explanation, title=title)
+    with rc_context({"svg.fonttype": "none", "pdf.fonttype": 42}):
+        figure.savefig(path, dpi=300)
+    return path
+
+
+def heading(segmentation: Segmentation, explanation: Explanation) -> str:
+    """What was explained, in words."""
+    name = segmentation.classes[explanation.label].name
+    place = f"(y {explanation.y}, x {explanation.x})"
+    return f"Why is this region {name}?" if explanation.is_region else f"Why {name} at {place}?"
+
+
+def _draw_place(
+    axes: Axes, photo: npt.NDArray[Any], segmentation: Segmentation, explanation: Explanation
+) -> None:
+    top, left, bottom, right = _crop(segmentation.shape, explanation)
+    source = ImageSource.from_array(photo)
+    pixels = source.read(top, left, bottom, right)
+    rgb = pixels[:3] if pixels.shape[0] >= 3 else pixels[:1].expand(3, -1, -1)
+    extent = (left - 0.5, right - 0.5, bottom - 0.5, top - 0.5)
+    axes.imshow(rgb.permute(1, 2, 0).numpy(), extent=extent)
+    # matplotlib draws (x, y).
+    lines = [polygon[:, ::-1] for polygon in explanation.outlines]
+    axes.add_collection(LineCollection(lines, colors=_INK, linewidths=3.2))
+    axes.add_collection(LineCollection(lines, colors=_OUTLINE, linewidths=1.6))
+    axes.set_xlim(extent[0], extent[1])
+    axes.set_ylim(extent[2], extent[3])
+    _bare(axes)
+    axes.set_anchor("NW")
+
+
+def _crop(shape: tuple[int, int], explanation: Explanation) -> tuple[int, int, int, int]:
+    """Window (top, left, bottom, right) of the image around what is explained."""
+    height, width = explanation.mask.shape
+    factor = _AROUND_REGION if explanation.is_region else _AROUND_CELL
+    side = min(max(_LEAST_SIDE, round(factor * max(height, width))), *shape)
+    middle = (explanation.top + height / 2, explanation.left + width / 2)
+    top, left = (
+        int(min(max(0, centre - side / 2), length - side))
+        for centre, length in zip(middle, shape, strict=True)
+    )
+    return top, left, top + side, left + side
+
+
+def _draw_responsible(axes: Axes, segmentation: Segmentation, shown: list[Responsible]) -> None:
+    axes.set_xlim(0, 1)
+    axes.set_ylim(_MOST - 0.5, -0.5)
+    _bare(axes)
+    axes.set_title("Responsible prototypes", loc="left", color=_INK, fontsize=11)
+    for row, part in enumerate(shown):
+        color = segmentation.classes[part.class_index].color
+        axes.text(0, row - 0.14, part.name, color=_INK, fontsize=10, va="bottom")
+        axes.text(
+            0.6, row - 0.14, f"{part.responsibility:.0%}", color=_INK, fontsize=10, ha="right",
+            va="bottom",
+        )  # fmt: skip
+        axes.barh([row + 0.06], [0.6], height=0.18, color=_FAINT)
+        axes.barh([row + 0.06], [0.6 * part.responsibility], height=0.18, color=color)
+        axes.text(
+            0, row + 0.19, f"typicality {part.typicality:.2f}", color="#777777", fontsize=8,
+            va="top",
+        )  # fmt: skip
+        _draw_patches(axes, segmentation.prototypes[part.index].patches, row)
+
+
+def _draw_patches(axes: Axes, patches: npt.NDArray[np.uint8], row: int) -> None:
+    """The nearest training patches, in a row at the right of a bar."""
+    side = 0.88 / _MOST
+    for slot, patch in enumerate(patches[:_PATCHES]):
+        width = side * _aspect(axes)
+        left = 0.64 + slot * (width + 0.006)
+        inset = axes.inset_axes((left, 1 - (row + 0.94) / _MOST, width, side))
+        inset.imshow(patch)
+        _bare(inset)
+
+
+def _aspect(axes: Axes) -> float:
+    """Height over width of axes on the page, which makes a share of one a share of the other."""
+    box = axes.get_position()
+    width, height = axes.figure.get_size_inches()
+    return float(box.height * height / (box.width * width))
+
+
+def _draw_posterior(axes: Axes, segmentation: Segmentation, explanation: Explanation) -> None:
+    axes.set_xlim(0, 1)
+    axes.set_ylim(-0.6, 1)
+    _bare(axes)
+    axes.set_title("Class probability", loc="left", color=_INK, fontsize=11)
+    left = 0.0
+    for entry, value in zip(
+        segmentation.classes, explanation.class_probability.tolist(), strict=True
+    ):
+        axes.barh([0.5], [value], left=left, height=0.6, color=entry.color)
+        left += value
+    for slot, (entry, value) in enumerate(
+        zip(segmentation.classes, explanation.class_probability.tolist(), strict=True)
+    ):
+        x = slot / len(segmentation.classes)
+        axes.plot([x + 0.008], [-0.3], "s", color=entry.color, markersize=7, clip_on=False)
+        axes.text(x + 0.03, -0.3, f"{entry.name} {value:.0%}", color=_INK, fontsize=10, va="center")
+
+
+def _bare(axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)

@@ -1,0 +1,68 @@
+"""The figure of an explanation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_gaussproto.core.errors import ConfigError
+from napari_gaussproto.core.explain import explain, explain_region
+from napari_gaussproto.core.segmenter import Segmentation
+from napari_gaussproto.io.explanation import explanation_figure, save_explanation
+from tests.core.builders import tiny_model, two_tone
+
+PHOTO = two_tone()[0]
+
+
+@pytest.fixture(scope="module")
+def segmentation() -> Segmentation:
+    model = tiny_model()
+    for prototype in model.prototypes:
+        prototype.patches = np.full((5, 48, 48, 3), 200, np.uint8)
+    return model.decode(model.encode(PHOTO))
+
+
+def texts(figure: object) -> list[str]:
+    from matplotlib.text import Text
+
+    return [text.get_text() for text in figure.findobj(Text)]
+
+
+def test_the_figure_names_what_is_in_the_explanation(segmentation: Segmentation) -> None:
+    found = explain(segmentation, 50, 60)
+    shown = texts(explanation_figure(PHOTO, segmentation, found))
+    for part in found.responsible:
+        assert part.name in shown and f"{part.responsibility:.0%}" in shown
+    assert found.familiarity in shown
+    assert f"soil {found.class_probability[0]:.0%}" in shown
+    assert any(text.startswith("Why ") and "(y 50, x 60)" in text for text in shown)
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (95, 127), (0, 127)])
+def test_the_crop_stays_inside_the_image(
+    segmentation: Segmentation, corner: tuple[int, int]
+) -> None:
+    axes = explanation_figure(PHOTO, segmentation, explain(segmentation, *corner)).axes[0]
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    assert left >= -0.5 and right <= 127.5 and top >= -0.5 and bottom <= 95.5
+    assert left <= corner[1] <= right and top <= corner[0] <= bottom
+
+
+def test_files_are_written_by_their_suffix(segmentation: Segmentation, tmp_path: Path) -> None:
+    region = explain_region(segmentation, segmentation.labels == 2)
+    png = save_explanation(tmp_path / "why", PHOTO, segmentation, region)
+    assert png.name == "why.png"
+    with Image.open(png) as image:
+        assert image.size == (3000, 1380)
+    svg = save_explanation(tmp_path / "why.svg", PHOTO, segmentation, region)
+    assert "Responsible prototypes" in svg.read_text()  # text stays text
+    assert save_explanation(tmp_path / "why.pdf", PHOTO, segmentation, region).stat().st_size
+    with pytest.raises(ConfigError, match="choose PNG, SVG or PDF"):
+        save_explanation(tmp_path / "why.bmp", PHOTO, segmentation, region)
+
+
+def test_grey_photographs_are_drawn(segmentation: Segmentation) -> None:
+    explanation_figure(PHOTO[..., 0], segmentation, explain(segmentation, 50, 60))
