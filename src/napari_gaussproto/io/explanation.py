@@ -171,9 +171,7 @@ def _draw_patches(axes: Axes, patches: npt.NDArray[np.uint8], row: int) -> None:
 
 def _aspect(axes: Axes) -> float:
     """Height over width of axes on the page, which makes a share of one a share of the other."""
-    box = axes.get_position()
-    width, height = axes.figure.get_size_inches()
-    return float(box.height * height / (box.width * width))
+    return float(axes.bbox.height / axes.bbox.width)
 
 
 def _draw_posterior(axes: Axes, segmentation: Segmentation, explanation: Explanation) -> None:
