@@ -252,7 +252,8 @@ class GaussianPrototypeLayer(nn.Module):
         """Log p(z|c), (N, C), from log-likelihoods (N, M)."""
         members = self._members()
         order = torch.cat(members)
-        weighted = log_likelihood[:, order].add_(self.log_weight.to(log_likelihood.dtype)[order])
+        log_weight = self.log_weight.to(log_likelihood.dtype)[order]
+        weighted = log_likelihood.index_select(1, order).add_(log_weight)
         # Views of one array: autograd keeps it once, however many classes there are.
         parts = weighted.split([len(own) for own in members], dim=1)
         # A class without prototypes has an empty part, whose sum is log(0).
@@ -261,12 +262,19 @@ class GaussianPrototypeLayer(nn.Module):
 
     def log_density(self, log_likelihood: Tensor) -> Tensor:
         """Log p(z), (N,), from log-likelihoods (N, M)."""
-        joint = self.class_log_likelihood(log_likelihood) + self.log_prior
-        return joint.logsumexp(1)
+        return self.log_density_from(self.class_log_likelihood(log_likelihood))
+
+    def log_density_from(self, class_log_likelihood: Tensor) -> Tensor:
+        """Log p(z), (N,), from log p(z|c), (N, C)."""
+        return (class_log_likelihood + self.log_prior).logsumexp(1)
 
     def class_log_posterior(self, log_likelihood: Tensor) -> Tensor:
         """Log p(c|z) at temperature T, (N, C), from log-likelihoods (N, M)."""
-        joint = self.class_log_likelihood(log_likelihood) + self.log_prior
+        return self.class_log_posterior_from(self.class_log_likelihood(log_likelihood))
+
+    def class_log_posterior_from(self, class_log_likelihood: Tensor) -> Tensor:
+        """Log p(c|z) at temperature T, (N, C), from log p(z|c), (N, C)."""
+        joint = class_log_likelihood + self.log_prior
         # The largest is taken off before the division, so that cells very far from every
         # prototype keep their differences in float32.
         joint = joint - joint.max(1, keepdim=True).values.detach()
