@@ -316,6 +316,17 @@ class Segmentation:
             return 1 - rank(distance, quantiles)
         half_dim = torch.full_like(distance, self._dim / 2)
         return torch.special.gammaincc(half_dim, distance / 2)
+    def log_likelihood_limits(self) -> tuple[float, float]:
+        """Range that shows the log-likelihoods of all active prototypes on one scale.
+
+        From the median over all cells and prototypes, below which nothing is told apart that
+        matters, to the 99.9th percentile.
+        """
+        active = torch.as_tensor(self.active, device=self._log_likelihood.device)
+        values = self._log_likelihood[:, active].float().cpu().numpy()
+        low, high = np.quantile(values, (0.5, 0.999))
+        return float(low), max(float(high), float(low) + 1e-3)
+
 
     def responsibility(self, m: int, cells: bool = False) -> Map:
         """Share of prototype ``m`` in explaining each cell; all prototypes sum to 1."""

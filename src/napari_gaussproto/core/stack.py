@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -78,6 +78,35 @@ class StackSegmentation:
     def likelihood(self, m: int) -> Map:
         """Typicality for prototype ``m`` at cell resolution, (..., h, w)."""
         return self._stacked(lambda plane: plane.likelihood(m, cells=True))
+
+    def responsibility(self, m: int) -> Map:
+        """Share of prototype ``m`` in explaining each cell, (..., h, w)."""
+        return self._stacked(lambda plane: plane.responsibility(m, cells=True))
+
+    def log_likelihood(self, m: int) -> Map:
+        """Gaussian log-density under prototype ``m`` at cell resolution, (..., h, w)."""
+        return self._stacked(lambda plane: plane.log_likelihood(m, cells=True))
+
+    def log_likelihood_limits(self) -> tuple[float, float]:
+        """Range that shows all prototypes on all planes on one scale."""
+        limits = [plane.log_likelihood_limits() for plane in self.planes]
+        return min(low for low, _ in limits), max(high for _, high in limits)
+
+    def decoded_by(self, model: PrototypeSegmenter) -> StackSegmentation:
+        """What another model says about the same cells.
+
+        Parameters
+        ----------
+        model : PrototypeSegmenter
+            With the extractor that made these cells, as after an edit of its prototypes.
+        """
+        planes = [model.decode(plane.encoding) for plane in self.planes]
+        return StackSegmentation(planes, self.leading)
+
+    def plane_at(self, index: Sequence[int]) -> Segmentation:
+        """The plane at a position along the leading axes."""
+        flat = np.ravel_multi_index(tuple(index), self.leading) if self.leading else 0
+        return self.planes[int(flat)]
 
     def class_probability(self, c: int) -> Map:
         """p(c|z) of one class at cell resolution, (..., h, w)."""

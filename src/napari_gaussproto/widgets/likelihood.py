@@ -19,7 +19,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gaussproto.widgets.layers import show_map, show_stack, undisturbed
+from napari_gaussproto.widgets.follow import prototype_map
+from napari_gaussproto.widgets.layers import show_stack, undisturbed
 from napari_gaussproto.widgets.parts import ICON_SIZE, picture_icon
 from napari_gaussproto.widgets.state import Outcome, SharedState
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 # down; from this many on, a person is asked first.
 _ASK_FROM = 9
 _SECONDS_A_LAYER = 0.12
-LIKELIHOOD = "likelihood"
 
 
 class LikelihoodPanel(QWidget):
@@ -47,12 +47,14 @@ class LikelihoodPanel(QWidget):
     def __init__(self, viewer: Viewer, state: SharedState) -> None:
         super().__init__()
         self._viewer, self._state = viewer, state
+        self._map = prototype_map(viewer)
         self._batch: Iterator[int] | None = None
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._add_next)
         self._build()
         state.outcome_changed.connect(self._on_outcome)
         state.prototype_changed.connect(self._on_prototype)
+        state.shown_changed.connect(self._on_shown)
         self.setEnabled(False)
 
     def _build(self) -> None:
@@ -61,7 +63,7 @@ class LikelihoodPanel(QWidget):
         self.likelihood = QRadioButton("Likelihood")
         self.likelihood.setToolTip("Show how typical each place is for the chosen prototype")
         self.classes.setChecked(True)
-        self.classes.toggled.connect(self._toggle)
+        self.likelihood.toggled.connect(lambda on: self._state.show(likelihood=on))
         self.chooser = QComboBox()
         self.chooser.setIconSize(ICON_SIZE)
         self.chooser.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -112,51 +114,33 @@ class LikelihoodPanel(QWidget):
         )
         self.as_stack.setEnabled(not segmentation.leading)
         self.setEnabled(True)
-        self._toggle()
+        self._on_shown()
 
     def _on_chosen(self, m: int) -> None:
         self._state.select_prototype(m)
         self.likelihood.setChecked(True)
 
     def _on_prototype(self, m: int) -> None:
-        outcome = self._state.current
-        if outcome is None:
-            return
         self.chooser.setCurrentIndex(m)
-        self.show_prototype(outcome, m, outcome.segmentation.likelihood(m))
+
+    def _on_shown(self) -> None:
+        """Follow what another dock chose to show."""
+        button = self.likelihood if self._state.shows_likelihood else self.classes
+        button.setChecked(True)
 
     def show_prototype(self, outcome: Outcome, m: int, values: np.ndarray) -> None:
-        """Let the following layer show a prototype, whose map is given."""
-        name = f"{outcome.source.name} – likelihood of {outcome.segmentation.prototypes[m].name}"
-        with undisturbed(self._viewer):
-            visible = self.likelihood.isChecked()
-            show_map(self._viewer, outcome, LIKELIHOOD, values, name, visible=visible)
+        """Let the following layer show a prototype, whose typicality is given."""
+        if self._state.quantity == "typicality":
+            self._map.show(outcome, m, values)
+        else:
+            self._map.refresh()
         self.shown.emit()
-
-    def _toggle(self) -> None:
-        """Show classes or likelihood; both at once would only be muddy."""
-        outcome = self._state.current
-        if outcome is None:
-            return
-        classes = self.classes.isChecked()
-        if outcome.labels is not None and outcome.labels in self._viewer.layers:
-            outcome.labels.visible = classes
-        layer = outcome.maps.get(LIKELIHOOD)
-        if layer is not None and layer in self._viewer.layers:
-            layer.visible = not classes
 
     # -- more layers ------------------------------------------------------------------------
 
     def add_layer(self, m: int) -> None:
         """Keep a prototype's likelihood as a layer of its own."""
-        outcome = self._state.current
-        if outcome is None:
-            return
-        prototype = outcome.segmentation.prototypes[m]
-        name = f"{outcome.source.name} – {prototype.name}"
-        with undisturbed(self._viewer):
-            values = outcome.segmentation.likelihood(m)
-            show_map(self._viewer, outcome, f"pinned {m}", values, name, visible=False)
+        self._map.pin(m)
 
     def add_all_layers(self) -> None:
         """Add a layer for every prototype, one at a time so that napari stays alive."""
