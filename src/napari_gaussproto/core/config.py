@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
+
+from napari_gaussproto.core.errors import ConfigError
 
 # Okabe & Ito (2008), "Color Universal Design": told apart with any colour vision.
 # Starts with the hues that read as plant, other plant, ground in field photographs.
@@ -118,6 +127,23 @@ class ModelConfig(Settings):
         if len(set(names)) < len(names):
             raise ValueError("class names must differ from each other")
         return value
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether the size of cells can be chosen for every image anew."""
+        return self.partition == "superpixel"
+
+    def with_region_size(self, size: int) -> ModelConfig:
+        """Copy of the configuration with another region size, checked.
+
+        Raises
+        ------
+        ConfigError
+        """
+        try:
+            return ModelConfig.model_validate(self.model_dump() | {"region_size": size})
+        except ValidationError as error:
+            raise ConfigError(f"Regions of {size} pixels cannot be: give 2 or more.") from error
 
     @property
     def cell_size(self) -> int:

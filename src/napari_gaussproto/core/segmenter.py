@@ -189,6 +189,24 @@ class PrototypeSegmenter(nn.Module):
         other.card = card
         return other
 
+    def with_regions(self, region_size: int) -> PrototypeSegmenter:
+        """Same model with superpixels of another nominal side in pixels; weights are shared.
+
+        The prototypes were learned from regions of the model's own size: far from it, expect
+        worse results. Models whose cells are no superpixels are returned as they are.
+
+        Raises
+        ------
+        ConfigError
+            For a size that regions cannot have.
+        """
+        if not self.config.has_regions or region_size == self.config.region_size:
+            return self
+        other = copy.copy(self)
+        other.config = self.config.with_region_size(region_size)
+        other.partitioner = make_partitioner(other.config)
+        return other
+
     def gallery(self) -> Gallery:
         """Prototypes by class, with patches and marks of health; shows itself in a notebook."""
         from napari_gaussproto.core.gallery import gallery_of
@@ -298,6 +316,17 @@ class Segmentation:
         """Gaussian log-density under prototype ``m``."""
         return self._paint(self._log_likelihood[:, self._check(m)], cells)
 
+    def log_likelihood_limits(self) -> tuple[float, float]:
+        """Range that shows the log-likelihoods of all active prototypes on one scale.
+
+        From the median over all cells and prototypes, below which nothing is told apart that
+        matters, to the 99.9th percentile.
+        """
+        active = torch.as_tensor(self.active, device=self._log_likelihood.device)
+        values = self._log_likelihood[:, active].float().cpu().numpy()
+        low, high = np.quantile(values, (0.5, 0.999))
+        return float(low), max(float(high), float(low) + 1e-3)
+
     def likelihood(self, m: int, cells: bool = False) -> Map:
         """Typicality for prototype ``m``, in [0, 1].
 
@@ -316,17 +345,6 @@ class Segmentation:
             return 1 - rank(distance, quantiles)
         half_dim = torch.full_like(distance, self._dim / 2)
         return torch.special.gammaincc(half_dim, distance / 2)
-    def log_likelihood_limits(self) -> tuple[float, float]:
-        """Range that shows the log-likelihoods of all active prototypes on one scale.
-
-        From the median over all cells and prototypes, below which nothing is told apart that
-        matters, to the 99.9th percentile.
-        """
-        active = torch.as_tensor(self.active, device=self._log_likelihood.device)
-        values = self._log_likelihood[:, active].float().cpu().numpy()
-        low, high = np.quantile(values, (0.5, 0.999))
-        return float(low), max(float(high), float(low) + 1e-3)
-
 
     def responsibility(self, m: int, cells: bool = False) -> Map:
         """Share of prototype ``m`` in explaining each cell; all prototypes sum to 1."""

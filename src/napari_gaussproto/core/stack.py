@@ -120,6 +120,10 @@ class StackSegmentation:
         """Uncertainty at cell resolution, (..., h, w)."""
         return self._stacked(lambda plane: plane.uncertainty(cells=True))
 
+    def outlines(self) -> npt.NDArray[np.bool_]:
+        """Whether a pixel lies at the border of its cell, (..., H, W)."""
+        return self._stacked(lambda plane: plane.encoding.partition.outlines())
+
     def prototype_share(self) -> Map:
         """Mean responsibility of each prototype over all planes, (M,); sums to 1."""
         share: Map = np.mean([plane.prototype_share() for plane in self.planes], axis=0)

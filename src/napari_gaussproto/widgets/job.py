@@ -16,8 +16,11 @@ from napari_gaussproto.core.card import now
 from napari_gaussproto.widgets.libraries import load_libraries
 
 if TYPE_CHECKING:
+    from napari_gaussproto.core.config import ModelConfig
     from napari_gaussproto.core.predict import TileSize
+    from napari_gaussproto.core.preview import CellPreview
     from napari_gaussproto.core.segmenter import PrototypeSegmenter
+    from napari_gaussproto.core.slic import Block
     from napari_gaussproto.core.stack import StackSegmentation, StackTile
 
 ModelKey = tuple[str, float, str]
@@ -35,11 +38,13 @@ class SegmentRequest:
     device : str
     tile : "auto", None or int
     extras : frozenset of str
-        Of ``"probability"``, ``"novelty"``, ``"uncertainty"``.
+        Of ``"probability"``, ``"novelty"``, ``"uncertainty"``, ``"outlines"``.
     prototype : int
         Whose likelihood is shown first.
     known_model : PrototypeSegmenter or None
         Loaded already, with ``known_key``.
+    region_size : int
+        Nominal side of a superpixel, in pixels; grid models take no notice.
     """
 
     pixels: Any
@@ -51,6 +56,7 @@ class SegmentRequest:
     prototype: int
     known_model: PrototypeSegmenter | None
     known_key: ModelKey | None
+    region_size: int
 
 
 @dataclass
@@ -66,6 +72,8 @@ class SegmentResult:
     likelihood : ndarray
     extras : dict
         Role -> (name, map).
+    outlines : ndarray or None
+        Borders of the cells, (..., H, W) bool, if wanted.
     """
 
     model: PrototypeSegmenter
@@ -79,6 +87,7 @@ class SegmentResult:
     seconds: float
     tiles: int
     extras: dict[str, tuple[str, npt.NDArray[np.float32]]] = field(default_factory=dict)
+    outlines: npt.NDArray[np.bool_] | None = None
 
 
 def devices_job() -> Generator[None, None, list[str]]:
@@ -98,7 +107,8 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile, None, SegmentRe
     start = time.monotonic()
     model, key = _model(request)
     tiles = 0
-    steps = segment_stack_steps(request.pixels, model, rgb=request.rgb, tile=request.tile)
+    cutting = model.with_regions(request.region_size)
+    steps = segment_stack_steps(request.pixels, cutting, rgb=request.rgb, tile=request.tile)
     while True:
         try:
             done = next(steps)
@@ -120,7 +130,18 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile, None, SegmentRe
         seconds=time.monotonic() - start,
         tiles=tiles,
         extras=_extras(segmentation, request.extras),
+        outlines=segmentation.outlines() if "outlines" in request.extras else None,
     )
+
+
+def preview_job(
+    plane: Any, rgb: bool, config: ModelConfig, window: tuple[int, int, int, int]
+) -> Generator[Block, None, CellPreview]:
+    """Cut the visible part of a plane into cells."""
+    load_libraries()
+    from napari_gaussproto.core.preview import preview_steps
+
+    return (yield from preview_steps(plane, config, window, 2 if rgb else None))
 
 
 def _model(request: SegmentRequest) -> tuple[PrototypeSegmenter, ModelKey]:
@@ -143,6 +164,7 @@ def _provenance(request: SegmentRequest, model: PrototypeSegmenter) -> dict[str,
         "version": __version__,
         "device": str(model.device),
         "tile": request.tile,
+        "region_size": request.region_size if model.config.has_regions else None,
         "time": now(),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,9 @@ def is_ours(layer: Layer) -> bool:
     return PLUGIN in layer.metadata
 
 
-def placement(layer: Layer, pixel_size: int = 1) -> dict[str, Any]:
+def placement(
+    layer: Layer, pixel_size: int = 1, origin: Sequence[int] | None = None
+) -> dict[str, Any]:
     """Arguments that lay an array over a layer.
 
     Parameters
@@ -46,12 +48,14 @@ def placement(layer: Layer, pixel_size: int = 1) -> dict[str, Any]:
         axes. The first element then covers the first ``pixel_size`` pixels, so its centre
         lies ``(pixel_size - 1) / 2`` pixels further than the first pixel's; that offset
         goes through the layer's rotation, shear and scale.
+    origin : sequence of int, optional
+        Pixel of the image, along every axis, where the array starts.
     """
     ndim = layer.ndim
     factor = np.ones(ndim)
     factor[-2:] = pixel_size
-    offset = np.zeros(ndim)
-    offset[-2:] = (pixel_size - 1) / 2
+    offset = np.zeros(ndim) if origin is None else np.array(origin, float)
+    offset[-2:] += (pixel_size - 1) / 2
     linear = Affine(
         scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=ndim
     ).linear_matrix
@@ -184,6 +188,42 @@ def show_map(
     layer.metadata = _tagged(layer, outcome, role)
     outcome.maps[role] = layer
     _move_below_labels(viewer, layer, outcome)
+    return layer
+
+
+def show_outlines(
+    viewer: Viewer,
+    image: Image,
+    known: Layer | None,
+    outlines: npt.NDArray[np.bool_],
+    name: str,
+    origin: Sequence[int] | None = None,
+) -> Layer:
+    """Show the borders of cells as thin bright lines over an image, in ``known`` if given.
+
+    Parameters
+    ----------
+    outlines : ndarray
+        (..., h, w) with as many axes as the image, without colours.
+    """
+    place = placement(image, origin=origin)
+    lines = outlines.astype(np.uint8)
+    if known is not None and known in viewer.layers:
+        known.data = lines
+        known.translate = place["translate"]
+        known.name = name
+        return known
+    layer: Layer = viewer.add_image(
+        lines,
+        name=name,
+        contrast_limits=(0, 1),
+        colormap="gray",
+        blending="additive",
+        opacity=0.45,
+        rgb=False,
+        metadata={PLUGIN: {"role": "outlines"}},
+        **place,
+    )
     return layer
 
 

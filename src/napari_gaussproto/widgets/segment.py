@@ -38,10 +38,12 @@ from napari_gaussproto.widgets.layers import (
     pixels_of,
     show_labels,
     show_map,
+    show_outlines,
     undisturbed,
 )
 from napari_gaussproto.widgets.likelihood import LikelihoodPanel
 from napari_gaussproto.widgets.parts import CoverTable
+from napari_gaussproto.widgets.regions import RegionPanel
 from napari_gaussproto.widgets.settings import preference
 from napari_gaussproto.widgets.state import Outcome, state_of
 from napari_gaussproto.widgets.workers import Runner
@@ -59,6 +61,7 @@ _EXTRAS = {
     "probability": ("Probability", "Add a layer with the probability of each class"),
     "uncertainty": ("Uncertainty", "Add a layer that shows where the classes are a close call"),
     "novelty": ("Novelty", "Add a layer that shows what is unlike anything in the training data"),
+    "outlines": ("Outlines of the cells", "Add a layer with the borders of the cells"),
 }
 
 
@@ -89,6 +92,7 @@ class SegmentWidget(QScrollArea):
     def _build(self) -> None:
         self.images = ImageChooser(self._viewer)
         self.models = ModelChooser(self._warn)
+        self.regions = RegionPanel(self._viewer, self.images)
         self.device = QComboBox()
         self._fill_devices(["cpu"])
         self.device.setToolTip("Where to compute; auto takes the fastest there is")
@@ -115,6 +119,7 @@ class SegmentWidget(QScrollArea):
         form.addRow("Image", self.images)
         form.addRow("Model", self.models)
         form.addRow("Device", self.device)
+        form.addRow("Cells", self.regions)
         extras, buttons = QVBoxLayout(), QHBoxLayout()
         extras.setSpacing(2)
         for box in self.extras.values():
@@ -139,14 +144,16 @@ class SegmentWidget(QScrollArea):
         self.run_button.clicked.connect(self.run)
         self.cancel_button.clicked.connect(self.runner.cancel)
         self.images.image_changed.connect(self._on_image)
-        self.models.model_chosen.connect(self._update_buttons)
+        self.state.outcome_changed.connect(self._on_outcome)
+        self.models.combo.currentIndexChanged.connect(self._on_model)
+        self._on_model()
         self.runner.progressed.connect(self._on_progress)
         self.runner.succeeded.connect(self._on_result)
         self.runner.failed.connect(self._on_failure)
         self.runner.cancelled.connect(lambda: self.status.setText("Cancelled."))
         self.runner.finished.connect(self._update_buttons)
         QApplication.instance().aboutToQuit.connect(self.runner.shut_down)
-        self.destroyed.connect(partial(_forget, self.images, self.runner))
+        self.destroyed.connect(partial(_forget, self.images, self.regions, self.runner))
 
     # -- what one does ----------------------------------------------------------------------
 
@@ -180,6 +187,7 @@ class SegmentWidget(QScrollArea):
             prototype=self.state.prototype,
             known_model=self.state.model,
             known_key=self.state.model_key,
+            region_size=self.regions.size.value(),
         )
         self._started = (image, tuple(pixels.shape), time.monotonic())
         self.progress.setRange(0, 0)
@@ -221,7 +229,7 @@ class SegmentWidget(QScrollArea):
 
     def _show(self, image: Image, result: SegmentResult) -> None:
         former = self.state.outcomes.get(image)
-        outcome = Outcome(image, result.segmentation, result.provenance)
+        outcome = Outcome(image, result.segmentation, result.provenance, model=result.model)
         if former is not None:
             outcome.labels, outcome.labels_checksum = former.labels, former.labels_checksum
             outcome.maps = former.maps
@@ -230,12 +238,16 @@ class SegmentWidget(QScrollArea):
             for role, (name, values) in result.extras.items():
                 title = f"{image.name} – {name}"
                 show_map(self._viewer, outcome, role, values, title, visible=False)
+            if result.outlines is not None:
+                known, name = outcome.maps.get("outlines"), f"{image.name} – cells"
+                outcome.maps["outlines"] = show_outlines(
+                    self._viewer, image, known, result.outlines, name
+                )
             self.state.set_outcome(outcome)
             self.likelihood.show_prototype(outcome, result.prototype, result.likelihood)
         if former is None:
             # The first time, what a person wants next is to look at the labels and to brush.
             self._viewer.layers.selection.active = outcome.labels
-        self.cover.show_cover(image.name, result.cover, outcome.segmentation.classes)
 
     def _on_failure(self, error: Exception) -> None:
         if isinstance(error, GaussProtoError):
@@ -249,8 +261,15 @@ class SegmentWidget(QScrollArea):
         outcome = self.state.outcomes.get(image) if image is not None else None
         if image is not None and outcome is not None and outcome is not self.state.current:
             self.state.set_outcome(outcome)
-            segmentation = outcome.segmentation
-            self.cover.show_cover(image.name, segmentation.cover, segmentation.classes)
+        self._update_buttons()
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        """Show the cover of the current result, also after an edit in another dock."""
+        segmentation = outcome.segmentation
+        self.cover.show_cover(outcome.source.name, segmentation.cover, segmentation.classes)
+
+    def _on_model(self, index: int = 0) -> None:
+        self.regions.set_model(self.models.path())
         self._update_buttons()
 
     def _warn(self, sentence: str) -> None:
@@ -277,9 +296,10 @@ class SegmentWidget(QScrollArea):
         super().closeEvent(event)
 
 
-def _forget(images: ImageChooser, runner: Runner) -> None:
-    """Let go of the viewer and of the thread when the dock is destroyed."""
+def _forget(images: ImageChooser, regions: RegionPanel, runner: Runner) -> None:
+    """Let go of the viewer and of the threads when the dock is destroyed."""
     images.disconnect_viewer()
+    regions.disconnect_viewer()
     runner.cancel()
 
 
