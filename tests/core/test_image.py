@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from napari_gaussproto.core.errors import ImageError
 from napari_gaussproto.core.image import ImageSource
+from napari_gaussproto.core.tiles import pad_to
 
 
 def whole(array: object, channels: int | None = None, **options: object) -> torch.Tensor:
@@ -117,3 +118,17 @@ def test_a_store_that_fails_is_a_sentence() -> None:
     lazy = da.zeros((64, 64), dtype=np.uint8).map_blocks(broken, dtype=np.uint8)
     with pytest.raises(ImageError, match="disk gone"):
         ImageSource.from_array(lazy, 3).read(0, 0, 8, 8)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 90), st.integers(0, 90))
+def test_padding_when_read_is_padding_afterwards(
+    height: int, width: int, down: int, across: int
+) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    source = ImageSource.from_array(image, channel_axis=2)
+    padded = source.read_padded(0, 0, height + down, width + across)
+    expected = pad_to(source.read(0, 0, height, width)[None], height + down, width + across)[0]
+    assert torch.equal(padded, expected)
+    top, left = height // 2, width // 2
+    window = source.read_padded(top, left, height - top, width - left)
+    assert torch.equal(window, expected[:, top:height, left:width])

@@ -102,17 +102,33 @@ class ImageSource:
         ImageError
             When the array's storage fails.
         """
+        return _to_channels(self._scaled(self._stored(y0, x0, y1, x1)), self.channels)
+
+    def read_padded(self, y0: int, x0: int, height: int, width: int) -> Tensor:
+        """As `read`, for a window that may reach beyond the bottom and the right edge.
+
+        What lies beyond is mirrored, which continues texture; a border repeated or black
+        would be an edge that is not in the photograph.
+        """
+        values = self._stored(y0, x0, min(y0 + height, self.height), min(x0 + width, self.width))
+        beyond = [(0, max(0, y0 + height - self.height)), (0, max(0, x0 + width - self.width))]
+        if self._axis is not None:
+            beyond.insert(self._axis, (0, 0))
+        # Mirrored as stored, which for a photograph is a quarter of the size in floats.
+        values = np.pad(values, beyond, mode="reflect")
+        return _to_channels(self._scaled(values), self.channels)
+
+    def _stored(self, y0: int, x0: int, y1: int, x1: int) -> npt.NDArray[Any]:
         window: list[Any] = [slice(y0, y1), slice(x0, x1)]
         if self._axis is not None:
             window.insert(self._axis, slice(None))
         try:
-            values = np.asarray(self._array[tuple(window)])
+            return np.asarray(self._array[tuple(window)])
         except Exception as error:  # lazy arrays fail in the way their storage fails
             raise ImageError(
                 f"The image could not be read from where it is stored ({error}): "
                 "check that the file is still there and open it again."
             ) from error
-        return _to_channels(self._scaled(values), self.channels)
 
     def _scaled(self, values: npt.NDArray[Any]) -> Tensor:
         """Values of a window as float32 (C, h, w) in [0, 1], in the memory order they had."""

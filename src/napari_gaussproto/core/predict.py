@@ -17,7 +17,7 @@ from napari_gaussproto.core.image import ImageSource
 from napari_gaussproto.core.partition import Partition
 from napari_gaussproto.core.segmenter import Encoding, PrototypeSegmenter, Segmentation
 from napari_gaussproto.core.steps import run
-from napari_gaussproto.core.tiles import Window, pad_to, plan, round_up
+from napari_gaussproto.core.tiles import Window, plan, round_up
 
 logger = logging.getLogger(__name__)
 
@@ -212,7 +212,8 @@ def _latents(
     ``ahead`` steps were counted before these.
     """
     side = _side(source, model, tile)
-    model.eval()
+    if model.training:  # going through all parts takes as long as reading a photograph
+        model.eval()
     covered: list[Window] = []
     while True:
         windows = [w for w in _windows(source, model, side) if not _is_covered(w, covered)]
@@ -260,11 +261,8 @@ def _is_covered(window: Window, covered: list[Window]) -> bool:
 
 @torch.no_grad()
 def _forward(source: ImageSource, model: PrototypeSegmenter, window: Window) -> Tensor:
-    pixels = source.read(
-        window.y0, window.x0, min(window.y1, source.height), min(window.x1, source.width)
-    )
-    padded = pad_to(pixels[None], window.y1 - window.y0, window.x1 - window.x0)
-    padded = padded.to(model.device, memory_format=torch.channels_last)
+    pixels = source.read_padded(window.y0, window.x0, window.y1 - window.y0, window.x1 - window.x0)
+    padded = pixels[None].to(model.device, memory_format=torch.channels_last)
     return model.extract(padded)[0]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -79,24 +78,8 @@ def pad_to(image: Tensor, height: int, width: int) -> Tensor:
         across = min(missing[1], image.shape[-1] - 1)
         if down == across == 0:
             return F.pad(image, (0, missing[1], 0, missing[0]), mode="replicate")
-        image = _mirrored(image, down, across)
+        image = F.pad(image, (0, across, 0, down), mode="reflect")
     return image
-
-
-def _mirrored(image: Tensor, down: int, across: int) -> Tensor:
-    """`torch.nn.functional.pad` in mode "reflect", which is slow on channels-last memory."""
-    batch, channels, height, width = image.shape
-    is_last = image.is_contiguous(memory_format=torch.channels_last)
-    padded = torch.empty(
-        (batch, channels, height + down, width + across),
-        dtype=image.dtype,
-        device=image.device,
-        memory_format=torch.channels_last if is_last else torch.contiguous_format,
-    )
-    padded[..., :height, :width] = image
-    padded[..., :height, width:] = image[..., width - 1 - across : width - 1].flip(-1)
-    padded[..., height:, :] = padded[..., height - 1 - down : height - 1, :].flip(-2)
-    return padded
 
 
 def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
