@@ -256,12 +256,16 @@ def test_undo_and_redo_over_many_edits(model: PrototypeSegmenter, encoding: Enco
         "split bare soil",
     ]  # fmt: skip
     for expected in states[-2::-1]:
+        assert history.undone is expected
         assert history.undo() is expected
     assert not history.can_undo and history.redo_name == "turn off soil 2"
     with pytest.raises(IndexError, match="undo"):
         history.undo()
+    assert history.undone is None
     for expected in states[1:]:
+        assert history.redone is expected
         assert history.redo() is expected
+    assert history.redone is None
     with pytest.raises(IndexError, match="redo"):
         history.redo()
     history.undo()

@@ -171,8 +171,9 @@ def test_the_most_novel_place_comes_first(model: PrototypeSegmenter, encoding: E
     places = most_novel_places(with_odd_cells(model, encoding), 4, distance=16)
     assert 8 <= places[0].y < 20 and 80 <= places[0].x < 92
     assert len(places) == 4
+    values = [place.value for place in places]
+    assert values == sorted(values, reverse=True) and 0 <= values[-1] <= values[0] <= 1
     for i, a in enumerate(places):
-        assert 0 <= a.value <= 1
         for b in places[:i]:  # suppressed around stronger ones
             assert max(abs(a.y - b.y), abs(a.x - b.x)) >= 16
 
@@ -184,4 +185,5 @@ def test_the_most_uncertain_place_is_where_the_classes_are_a_close_call(
     places = most_uncertain_places(segmentation, 3, distance=4)
     values = [uncertainty[p.y // 4, p.x // 4] for p in places]
     assert min(values) > np.median(uncertainty)
-    assert [p.value for p in places] == pytest.approx(values)
+    assert [p.value for p in places] == pytest.approx(values, abs=0.01)
+    assert places[0].value == max(p.value for p in places)

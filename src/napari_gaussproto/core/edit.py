@@ -258,6 +258,12 @@ def add(
     return edited
 
 
+def named(model: PrototypeSegmenter, name: str) -> PrototypeSegmenter:
+    """The same model under another name in its card, as when it is saved to another file."""
+    card = model.card.model_copy(update={"name": name})
+    return model.with_layer(model.layer, model.prototypes, card)
+
+
 # -- what the edits share -------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -79,7 +80,7 @@ class Explanation:
     mask: Mask
     n_cells: int
 
-    @property
+    @cached_property
     def outlines(self) -> list[Polygon]:
         """Closed outlines of what is explained, (K, 2) each, in pixels (y, x)."""
         return outline(self.mask, self.top, self.left)

@@ -60,6 +60,16 @@ def health(model: PrototypeSegmenter) -> list[list[Mark]]:
     ]
 
 
+@torch.no_grad()
+def similar_siblings(model: PrototypeSegmenter, m: int) -> list[int]:
+    """Active prototypes of the same class, by Hellinger distance, the most similar first."""
+    layer = model.layer
+    overlap = layer.log_bhattacharyya()[m]
+    same = (layer.class_index == layer.class_index[m]) & layer.active
+    others = [int(i) for i in same.nonzero().flatten() if int(i) != m]
+    return sorted(others, key=lambda i: -float(overlap[i]))
+
+
 def _dead(prototype: Prototype) -> Mark | None:
     if not prototype.usage < _LEAST_USAGE:
         return None

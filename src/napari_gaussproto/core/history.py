@@ -57,6 +57,16 @@ class EditHistory:
         return name_of_last_edit(self._models[self._position + 1]) if self.can_redo else ""
 
     @property
+    def undone(self) -> PrototypeSegmenter | None:
+        """The model that `undo` would return."""
+        return self._models[self._position - 1] if self.can_undo else None
+
+    @property
+    def redone(self) -> PrototypeSegmenter | None:
+        """The model that `redo` would return."""
+        return self._models[self._position + 1] if self.can_redo else None
+
+    @property
     def names(self) -> list[str]:
         """The edits in force, the first one first."""
         return [name_of_last_edit(model) for model in self._models[1 : self._position + 1]]

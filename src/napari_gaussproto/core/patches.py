@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
 from napari_gaussproto.core.image import ImageSource
-from napari_gaussproto.core.partition import Partition
 
 Patches = npt.NDArray[np.uint8]
 
@@ -40,14 +37,6 @@ def cut_patch(source: ImageSource, y: int, x: int, cell_size: int) -> Patches:
     size = (PATCH_PIXELS, PATCH_PIXELS)
     small = F.interpolate(window[None], size=size, mode="bilinear", antialias=True)[0]
     return (small.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-
-
-def cut_patches(
-    source: ImageSource, partition: Partition, cells: Sequence[int], cell_size: int
-) -> Patches:
-    """The surroundings of some cells of an image, (K, S, S, 3) uint8; see `cut_patch`."""
-    pictures = [cut_patch(source, *partition.center(cell), cell_size) for cell in cells]
-    return np.stack(pictures) if pictures else no_patches()
 
 
 def no_patches() -> Patches:

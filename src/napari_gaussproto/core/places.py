@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 from skimage.feature import peak_local_max
 
@@ -26,7 +25,7 @@ class Place:
     y, x : int
         Pixel of the image.
     value : float
-        Novelty or uncertainty there, in [0, 1].
+        Mean novelty or uncertainty around it, in [0, 1].
     """
 
     y: int
@@ -50,36 +49,36 @@ def most_novel_places(
     """
     # Novelty is 1 wherever a cell is farther than every training cell; the density itself
     # still orders those.
-    surprise = -segmentation.log_density(cells=True)
-    return _peaks(segmentation, surprise, segmentation.novelty(cells=True), n, distance)
+    peaks = _peaks(segmentation, -segmentation.log_density(cells=True), n, distance)
+    density = np.array([-score for *_, score in peaks], np.float32)
+    novelty = segmentation.novelty_at(density).tolist()
+    return [Place(y, x, value) for (y, x, _), value in zip(peaks, novelty, strict=True)]
 
 
 def most_uncertain_places(
     segmentation: Segmentation, n: int = 5, distance: int | None = None
 ) -> list[Place]:
     """Places where the classes are the closest call; see `most_novel_places`."""
-    uncertainty = segmentation.uncertainty(cells=True)
-    return _peaks(segmentation, uncertainty, uncertainty, n, distance)
+    peaks = _peaks(segmentation, segmentation.uncertainty(cells=True), n, distance)
+    return [Place(y, x, score) for y, x, score in peaks]
 
 
 def _peaks(
-    segmentation: Segmentation, score: Map, value: Map, n: int, distance: int | None
-) -> list[Place]:
-    """Highest local means of a score, with non-maximum suppression."""
+    segmentation: Segmentation, score: Map, n: int, distance: int | None
+) -> list[tuple[int, int, float]]:
+    """Highest local means of a score, with non-maximum suppression: y, x and the mean."""
     height, width = segmentation.shape
     if distance is None:
         distance = round(max(height, width) * _APART)
-    apart = max(1, distance // segmentation.map_pixel_size)
-    smooth = gaussian_filter(score.astype(np.float64), apart * _WINDOW, mode="nearest")
-    found: npt.NDArray[np.int64] = peak_local_max(
-        smooth, min_distance=apart, num_peaks=n, exclude_border=False
-    )
-    return [_place(segmentation, value, row, column) for row, column in found]
-
-
-def _place(segmentation: Segmentation, value: Map, row: int, column: int) -> Place:
     size = segmentation.map_pixel_size
-    height, width = segmentation.shape
-    y = min(int(row) * size + size // 2, height - 1)
-    x = min(int(column) * size + size // 2, width - 1)
-    return Place(y, x, float(value[row, column]))
+    apart = max(1, distance // size)
+    smooth = gaussian_filter(score.astype(np.float64), apart * _WINDOW, mode="nearest")
+    found = peak_local_max(smooth, min_distance=apart, num_peaks=n, exclude_border=False)
+    return [
+        (
+            min(row * size + size // 2, height - 1),
+            min(column * size + size // 2, width - 1),
+            float(smooth[row, column]),
+        )
+        for row, column in found.tolist()
+    ]

@@ -16,8 +16,8 @@ from napari_gaussproto.core.segmenter import PrototypeSegmenter
 
 Floats = npt.NDArray[np.float64]
 
-# Directions are found on this many cells; more changes them little.
-_FIT_CELLS = 5000
+# Directions are found on so many points drawn from each prototype.
+_DRAWS = 300
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,11 @@ def project(
 ) -> Projection:
     """Project prototypes and cells onto two directions.
 
-    With three classes or more among the cells, the directions are those of Fisher's linear
-    discriminant analysis between the classes; with fewer there are not two such directions,
-    and the principal components are taken.
+    The directions belong to the model and not to the image, so that pictures of several images
+    can be compared: they are found on points drawn from the active prototypes. With three
+    classes or more they are those of Fisher's linear discriminant analysis between the
+    classes; with fewer there are not two such directions, and the principal components are
+    taken.
 
     Parameters
     ----------
@@ -67,32 +69,35 @@ def project(
     """
     layer = model.layer
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(latents), generator=generator)[: max(_FIT_CELLS, sample)]
+    order = torch.randperm(len(latents), generator=generator)[:sample]
     z = latents[order.to(latents.device)]
-    cell_class = layer(z).argmax(1).cpu().numpy()
-    cells = z.float().cpu().numpy().astype(np.float64)
-    means = layer.mean.float().cpu().numpy().astype(np.float64)
-    method, axes, origin = _directions(cells[:_FIT_CELLS], cell_class[:_FIT_CELLS], means)
-    factors = layer.scale_tril.float().cpu().numpy().astype(np.float64)
+    means = _array(layer.mean)
+    factors = _array(layer.scale_tril)
+    active = layer.active.cpu().numpy()
+    draws = np.random.default_rng(seed).normal(size=(_DRAWS, layer.dim))
+    points = [mean + draws @ f.T for mean, f in zip(means[active], factors[active], strict=True)]
+    groups = layer.class_index.cpu().numpy()[active].repeat(_DRAWS)
+    method, axes, origin = _directions(np.concatenate(points), groups)
     return Projection(
         method,
         (means - origin) @ axes,
         np.array([_ellipse(axes.T @ factor) for factor in factors]),
-        (cells[:sample] - origin) @ axes,
-        cell_class[:sample],
+        (_array(z) - origin) @ axes,
+        layer(z).argmax(1).cpu().numpy(),
     )
 
 
+def _array(tensor: Tensor) -> Floats:
+    return tensor.float().cpu().numpy().astype(np.float64)
+
+
 def _directions(
-    cells: Floats, groups: npt.NDArray[np.int64], means: Floats
+    points: Floats, groups: npt.NDArray[np.int64]
 ) -> tuple[Literal["discriminant", "principal"], Floats, Floats]:
     """Two directions as columns (D, 2), and the point that becomes the origin."""
-    counts = np.bincount(groups)
-    if (counts > 1).sum() >= 3:
-        found = LinearDiscriminantAnalysis(n_components=2).fit(cells, groups)
+    if len(np.unique(groups)) >= 3:
+        found = LinearDiscriminantAnalysis(n_components=2).fit(points, groups)
         return "discriminant", found.scalings_[:, :2], found.xbar_
-    # Few cells, as in a tiny image, are helped out by the prototypes themselves.
-    points = np.concatenate([cells, means])
     found = PCA(2).fit(points)
     return "principal", found.components_.T, found.mean_
 

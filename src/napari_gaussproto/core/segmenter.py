@@ -358,10 +358,17 @@ class Segmentation:
         return self._paint(self._novelty(slice(None)), cells)
 
     def _novelty(self, cells: Any) -> Tensor:
+        return self._novelty_of(self._log_density[cells])
+
+    def _novelty_of(self, log_density: Tensor) -> Tensor:
         quantiles = self._density_quantiles
         if not self.knows_training_cells:
             quantiles = quantiles_of(self._log_density)
-        return 1 - rank(self._log_density[cells], quantiles)
+        return 1 - rank(log_density, quantiles)
+
+    def novelty_at(self, log_density: Map) -> Map:
+        """Novelty of places of a given log-density, for example of averages of `log_density`."""
+        return self._novelty_of(torch.from_numpy(log_density)).numpy()
 
     @property
     def knows_training_cells(self) -> bool:

@@ -163,23 +163,42 @@ def segment_stack_steps(
     ImageError
         When the planes do not suit the model.
     """
-    channel_axis, spatial = _axes(tuple(array.shape), rgb, model.config.channels)
-    leading = tuple(int(n) for n in array.shape[: len(array.shape) - spatial])
-    indices = list(np.ndindex(*leading))
+    source_of = plane_sources(array, model, rgb=rgb)
+    leading = _leading(array, model, rgb)
+    count = int(np.prod(leading))
     planes = []
-    for number, index in enumerate(indices, start=1):
-        source = ImageSource.from_array(
-            array[index] if index else array, model.config.channels, channel_axis
-        )
-        steps = segment_steps(source, model, tile=tile)
+    for number in range(1, count + 1):
+        steps = segment_steps(source_of(number - 1), model, tile=tile)
         while True:
             try:
                 done = next(steps)
             except StopIteration as end:
                 planes.append(end.value)
                 break
-            yield _overall(done, number, len(indices))
+            yield _overall(done, number, count)
     return StackSegmentation(planes, leading)
+
+
+def plane_sources(
+    array: Any, model: PrototypeSegmenter, *, rgb: bool
+) -> Callable[[int], ImageSource]:
+    """A function that gives the image of a plane by its number; see `segment_stack_steps`."""
+    channel_axis, _ = _axes(tuple(array.shape), rgb, model.config.channels)
+    indices = list(np.ndindex(*_leading(array, model, rgb)))
+
+    def source(number: int) -> ImageSource:
+        index = indices[number]
+        return ImageSource.from_array(
+            array[index] if index else array, model.config.channels, channel_axis
+        )
+
+    return source
+
+
+def _leading(array: Any, model: PrototypeSegmenter, rgb: bool) -> tuple[int, ...]:
+    """Lengths of the axes in front of a plane."""
+    _, spatial = _axes(tuple(array.shape), rgb, model.config.channels)
+    return tuple(int(n) for n in array.shape[: len(array.shape) - spatial])
 
 
 def _axes(shape: tuple[int, ...], rgb: bool, channels: int) -> tuple[int | None, int]:

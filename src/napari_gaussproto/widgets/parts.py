@@ -69,6 +69,11 @@ class ShareBar(QWidget):
         self.setMinimumWidth(60)
         self.setFixedHeight(10)
 
+    def set_share(self, share: float, color: str) -> None:
+        """Show another share."""
+        self._share, self._color = share, QColor(color)
+        self.update()
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the bar."""
         painter = QPainter(self)

@@ -1,0 +1,170 @@
+"""What an edit asks of a thread: the edited model, and all that is shown by it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_gaussproto.widgets.follow import values_of
+from napari_gaussproto.widgets.libraries import load_libraries
+from napari_gaussproto.widgets.state import Outcome, Quantity
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.compare import Comparison
+    from napari_gaussproto.core.reject import Rejection
+    from napari_gaussproto.core.segmenter import PrototypeSegmenter
+    from napari_gaussproto.core.stack import StackSegmentation
+
+    Edit = Callable[[PrototypeSegmenter], PrototypeSegmenter]
+    Steps = Callable[[PrototypeSegmenter], Generator[Any, None, PrototypeSegmenter | Rejection]]
+    Select = Callable[[PrototypeSegmenter], int]
+
+Maps = dict[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a thread needs to know of an outcome."""
+
+    outcome: Outcome
+    segmentation: StackSegmentation
+    roles: list[str]
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    """An image decoded again."""
+
+    outcome: Outcome
+    segmentation: StackSegmentation
+    maps: Maps
+
+
+@dataclass(frozen=True)
+class EditResult:
+    """What a thread gives back.
+
+    Attributes
+    ----------
+    model : PrototypeSegmenter
+    redrawn : list of Redrawn
+        All images whose cells the model's extractor made.
+    prototype : int
+        The one to select.
+    values : ndarray or None
+        Its map on the current image.
+    comparison : Comparison or None
+        Of the current image, before and after.
+    rejection : Rejection or None
+    seconds : float
+    """
+
+    model: PrototypeSegmenter
+    redrawn: list[Redrawn]
+    prototype: int
+    values: npt.NDArray[np.float32] | None
+    comparison: Comparison | None
+    rejection: Rejection | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Request:
+    """An edit that waits for its turn; ``kind`` decides what happens to the history."""
+
+    kind: Literal["edit", "undo", "redo", "again"]
+    steps: Steps
+    select: Select | None = None
+    truth: npt.NDArray[Any] | None = field(default=None, compare=False)
+
+
+def one_step(edit: Edit, model: PrototypeSegmenter) -> Generator[Any, None, PrototypeSegmenter]:
+    """An edit as a generator of one step."""
+    yield
+    return edit(model)
+
+
+def no_step(
+    version: PrototypeSegmenter, model: PrototypeSegmenter
+) -> Generator[Any, None, PrototypeSegmenter]:
+    """Another version of the model, as it is."""
+    yield
+    return version
+
+
+def as_it_is(model: PrototypeSegmenter) -> Generator[Any, None, PrototypeSegmenter]:
+    """The model itself, to decode again by it."""
+    yield
+    return model
+
+
+def edit_job(
+    request: Request,
+    model: PrototypeSegmenter,
+    before: list[Before],
+    current: Outcome | None,
+    prototype: int,
+    quantity: Quantity,
+) -> Generator[Any, None, EditResult]:
+    """Edit, decode every image again and compute all that is shown of it."""
+    load_libraries()
+    from napari_gaussproto.core.compare import compare
+    from napari_gaussproto.core.reject import Rejection
+    from napari_gaussproto.core.threads import one_thread
+
+    start = time.monotonic()
+    found = yield from request.steps(model)
+    rejection = found if isinstance(found, Rejection) else None
+    edited = found.model if isinstance(found, Rejection) else found
+    name = model.prototypes[prototype].name
+    redrawn, values, comparison = [], None, None
+    chosen = request.select(edited) if request.select else _same(edited, name, prototype)
+    for entry in before:
+        with one_thread():
+            segmentation = entry.segmentation.decoded_by(edited)
+            drawn = Redrawn(entry.outcome, segmentation, _maps(segmentation, entry.roles))
+            _ = segmentation.labels, segmentation.cover
+            if entry.outcome is current:
+                values = values_of(segmentation, chosen, quantity)
+                comparison = compare(entry.segmentation, segmentation, request.truth)
+        redrawn.append(drawn)
+        yield
+    seconds = time.monotonic() - start
+    return EditResult(edited, redrawn, chosen, values, comparison, rejection, seconds)
+
+
+def _same(model: PrototypeSegmenter, name: str, position: int) -> int:
+    """The prototype of that name, or else the one that took its place."""
+    names = [p.name for p in model.prototypes]
+    return names.index(name) if name in names else min(position, len(names) - 1)
+
+
+def _maps(segmentation: StackSegmentation, roles: list[str]) -> Maps:
+    """New values for the maps besides the likelihood that an image has."""
+    maps: Maps = {}
+    for role in roles:
+        if role == "novelty":
+            maps[role] = segmentation.novelty()
+        elif role == "uncertainty":
+            maps[role] = segmentation.uncertainty()
+        elif role.startswith("probability "):
+            maps[role] = segmentation.class_probability(int(role.split()[1]))
+    return maps
+
+
+def save_job(
+    model: PrototypeSegmenter, path: Path
+) -> Generator[Any, None, tuple[Path, PrototypeSegmenter]]:
+    """Write a model under the name of its file; returns where, and the model as it was."""
+    load_libraries()
+    from napari_gaussproto.core.edit import named
+    from napari_gaussproto.core.model_file import save_model
+
+    yield
+    return save_model(named(model, path.stem), path), model

@@ -1,0 +1,428 @@
+"""The Prototypes dock: see what a model knows, ask why, and change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSplitter,
+    QStackedWidget,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_gaussproto.widgets.edit_control import EditController
+from napari_gaussproto.widgets.edits import EditSession
+from napari_gaussproto.widgets.follow import QUANTITIES, prototype_map
+from napari_gaussproto.widgets.insight_job import FoundPlaces, places_job, space_job
+from napari_gaussproto.widgets.prototypes_edit import EditPanel
+from napari_gaussproto.widgets.prototypes_gallery import GalleryView
+from napari_gaussproto.widgets.prototypes_places import PlacesPanel
+from napari_gaussproto.widgets.prototypes_space import SpacePanel
+from napari_gaussproto.widgets.prototypes_why import WhyPanel
+from napari_gaussproto.widgets.state import Outcome, state_of
+from napari_gaussproto.widgets.why_control import WhyController, plane_pixels
+from napari_gaussproto.widgets.workers import Runner
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.core.gallery import Gallery, GalleryEntry
+
+_EMPTY = (
+    "Segment an image first:<br>Plugins > Segment (Gaussian Prototypes).<br><br>"
+    "Its prototypes then appear here."
+)
+_FOREIGN = "Another model made this segmentation: press Segment again to see and edit this one."
+_QUANTITY_TIPS = {
+    "typicality": "Share of the prototype's own training cells that lie farther from it",
+    "responsibility": "Share of the prototype in explaining each place; all of them sum to 1",
+    "log-likelihood": "Logarithm of the Gaussian density, on one scale for all prototypes",
+}
+_CLOSE_UP = 3.0
+
+
+class PrototypesWidget(QWidget):
+    """Gallery, explanations and edits of the prototypes of the current model.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer: Viewer = viewer
+        self.state = state_of(viewer)
+        self._map = prototype_map(viewer)
+        self._gallery: Gallery | None = None
+        self.session = EditSession(viewer, self.state, self)
+        self._build()
+        self.why = WhyController(viewer, self.state, self.why_panel, self)
+        self.edits = EditController(viewer, self.state, self.session, self.edit_panel, self)
+        self.runner = Runner(self)
+        # Places and latent space are computed for the tab that is looked at, a moment after
+        # the last edit.
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(150)
+        self._stale = {"places", "space"}
+        self._connect()
+        self._refresh()
+
+    # -- what one sees ----------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.model_name = QLabel()
+        self.undo_button = _button("Undo", "")
+        self.redo_button = _button("Redo", "")
+        self.save_button = _button("Save…", "Save the model with its edits as a file")
+        self.gallery = GalleryView()
+        self.quantity = QComboBox()
+        self.quantity.addItems(QUANTITIES)
+        for i, name in enumerate(QUANTITIES):
+            self.quantity.setItemData(i, _QUANTITY_TIPS[name], Qt.ItemDataRole.ToolTipRole)
+        self.quantity.setToolTip(_QUANTITY_TIPS["typicality"])
+        self.classes_button = _button("Classes", "Show the classes again instead of the map")
+        self.pin = _button("Pin", "Keep this prototype's map as a layer of its own")
+        self.why_panel, self.edit_panel = WhyPanel(), EditPanel()
+        self.places, self.space = PlacesPanel(), SpacePanel()
+        self.tabs = QTabWidget()
+        for panel, title, tip in (
+            (self.why_panel, "Why?", "Which prototypes made a place what it is"),
+            (self.edit_panel, "Edit", "Change the chosen prototype, or add one"),
+            (self.places, "Look next", "Places worth a look or an annotation"),
+            (self.space, "Space", "The latent space as a picture"),
+        ):
+            self.tabs.addTab(panel, title)
+            self.tabs.setTabToolTip(self.tabs.count() - 1, tip)
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+        self.setMinimumWidth(340)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        top, show = QHBoxLayout(), QHBoxLayout()
+        top.addWidget(self.model_name, 1)
+        for button in (self.undo_button, self.redo_button, self.save_button):
+            top.addWidget(button)
+        show.addWidget(QLabel("Map"))
+        show.addWidget(self.quantity, 1)
+        show.addWidget(self.classes_button)
+        show.addWidget(self.pin)
+        upper = QWidget()
+        upper_layout = QVBoxLayout(upper)
+        upper_layout.setContentsMargins(0, 0, 0, 0)
+        upper_layout.addWidget(self.gallery, 1)
+        upper_layout.addLayout(show)
+        splitter = QSplitter(Qt.Orientation.Vertical)
+        splitter.addWidget(upper)
+        splitter.addWidget(self.tabs)
+        splitter.setChildrenCollapsible(False)
+        splitter.setStretchFactor(0, 1)
+        full = QWidget()
+        full_layout = QVBoxLayout(full)
+        full_layout.setContentsMargins(0, 0, 0, 0)
+        full_layout.addLayout(top)
+        full_layout.addWidget(splitter, 1)
+        full_layout.addWidget(self.status)
+        self._empty = QLabel(_EMPTY)
+        self._empty.setWordWrap(True)
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self._empty)
+        self._pages.addWidget(full)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self._pages)
+
+    def _connect(self) -> None:
+        state = self.state
+        connections: list[tuple[Any, Callable[..., Any]]] = [
+            (state.outcome_changed, self._on_outcome),
+            (state.model_changed, self._on_model),
+            (state.prototype_changed, self._on_prototype),
+            (state.shown_changed, self._on_shown),
+        ]
+        for signal, slot in connections:
+            signal.connect(slot)
+        self.gallery.chosen.connect(self.choose)
+        self.gallery.renamed.connect(self.edits.rename)
+        self.gallery.switched.connect(self.edits.switch)
+        self.why_panel.chosen.connect(self.choose)
+        self.space.view.chosen.connect(self.choose)
+        self.places.chosen.connect(self.go_to)
+        self.why.add_wanted.connect(self.edits.add_region)
+        for source in (self.why.reported, self.edits.reported, self.session.failed):
+            source.connect(self.status.setText)
+        self.session.failed.connect(show_warning)
+        self.session.failed.connect(self._refresh)
+        self.session.busy_changed.connect(self._on_busy)
+        self.session.saved.connect(self._on_saved)
+        self.undo_button.clicked.connect(self.session.undo)
+        self.redo_button.clicked.connect(self.session.redo)
+        self.save_button.clicked.connect(self._ask_where)
+        self.quantity.activated.connect(self._on_quantity)
+        self.classes_button.clicked.connect(lambda: state.show(likelihood=False))
+        self.pin.clicked.connect(lambda: self._map.pin(state.prototype))
+        self.tabs.currentChanged.connect(self._on_tab)
+        self._later.timeout.connect(self._compute_insight)
+        self.runner.succeeded.connect(self._show_insight)
+        self._viewer.dims.events.current_step.connect(self._on_dims)
+        QApplication.instance().aboutToQuit.connect(self._shut_down)
+        self.destroyed.connect(
+            partial(_let_go, self._viewer, connections, self._on_dims, self.why, self.session)
+        )
+
+    # -- what one does ----------------------------------------------------------------------
+
+    def choose(self, m: int) -> None:
+        """Choose a prototype; its map shows at once."""
+        self.state.select_prototype(m)
+        if not self.state.shows_likelihood:
+            self.state.show(likelihood=True)
+
+    def go_to(self, y: int, x: int) -> None:
+        """Move the camera to a pixel of the current image, and explain it."""
+        outcome = self.state.current
+        if outcome is None or outcome.source not in self._viewer.layers:
+            return
+        leading = self._leading(outcome)
+        point = outcome.source.data_to_world((*leading, y, x))
+        camera = getattr(self._viewer, "scene", self._viewer).camera
+        scale = float(abs(outcome.source.scale[-2:]).mean())
+        camera.center = tuple(point[-2:])
+        camera.zoom = max(camera.zoom, _CLOSE_UP / scale)
+        self.why.ask(leading, y, x)
+
+    def _on_quantity(self, index: int) -> None:
+        name = QUANTITIES[index]
+        self.quantity.setToolTip(_QUANTITY_TIPS[name])
+        self.state.show(quantity=name, likelihood=True)
+
+    def _ask_where(self) -> None:
+        model = self.state.model
+        if model is None:
+            return
+        start = f"{model.card.name}-edited.safetensors"
+        name, _ = QFileDialog.getSaveFileName(self, "Save model", start, "Models (*.safetensors)")
+        if name:
+            self.session.save(Path(name))
+
+    # -- what changes -----------------------------------------------------------------------
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        made_by, model = outcome.model, self.state.model
+        if made_by is not model and self._is_editable(outcome):
+            # Segmented while the model was edited.
+            self.session.catch_up()
+        self._refresh()
+        self.why.ask_again()
+
+    def _on_model(self, model: object) -> None:
+        self._refresh()
+
+    def _on_prototype(self, m: int) -> None:
+        self.gallery.select(m)
+        self.space.view.select(m)
+        self._show_chosen()
+
+    def _on_shown(self) -> None:
+        self.quantity.setCurrentText(self.state.quantity)
+        self.classes_button.setEnabled(self.state.shows_likelihood)
+
+    def _on_busy(self, busy: bool) -> None:
+        self.edit_panel.train_button.setEnabled(not busy)
+        self._update_history()
+
+    def _on_saved(self, path: Path) -> None:
+        self.status.setText(f"Saved as {path.name}.")
+        self._update_history()
+
+    def _refresh(self, event: object = None) -> None:
+        """Show model and result as they are now."""
+        outcome = self.state.current
+        if outcome is None or outcome.model is None:
+            self._pages.setCurrentIndex(0)
+            return
+        self._pages.setCurrentIndex(1)
+        model, segmentation = outcome.model, outcome.segmentation
+        self._gallery = model.gallery()
+        self.gallery.show_gallery(
+            self._gallery,
+            segmentation.classes,
+            segmentation.prototype_share().tolist(),
+            self.state.prototype,
+        )
+        editable = self._is_editable(outcome)
+        self.edit_panel.setEnabled(editable)
+        self.edits.refresh_labels()
+        self._show_chosen()
+        self._update_history()
+        self._on_shown()
+        if not editable:
+            self.status.setText(_FOREIGN)
+        self._mark_stale()
+
+    def _is_editable(self, outcome: Outcome) -> bool:
+        """Whether the current model can decode this image's cells."""
+        made_by, model = outcome.model, self.state.model
+        return made_by is not None and model is not None and made_by.extractor is model.extractor
+
+    def _show_chosen(self) -> None:
+        """Show the chosen prototype in the Edit part."""
+        outcome, entry = self.state.current, self._entry(self.state.prototype)
+        if outcome is None or outcome.model is None or entry is None:
+            return
+        from napari_gaussproto.core.health import similar_siblings
+
+        prototypes = outcome.model.prototypes
+        siblings = similar_siblings(outcome.model, entry.index) if entry.active else []
+        self.edit_panel.show_prototype(
+            entry, outcome.segmentation.classes, [(i, prototypes[i].name) for i in siblings]
+        )
+
+    def _entry(self, m: int) -> GalleryEntry | None:
+        if self._gallery is None:
+            return None
+        entries = (e for group in self._gallery.groups for e in group.prototypes)
+        return next((e for e in entries if e.index == m), None)
+
+    def _update_history(self) -> None:
+        history, busy = self.state.history, self.session.busy
+        can_undo = history is not None and history.can_undo
+        can_redo = history is not None and history.can_redo
+        self.undo_button.setEnabled(can_undo and not busy)
+        self.redo_button.setEnabled(can_redo and not busy)
+        self.undo_button.setToolTip(
+            f"Undo: {history.undo_name}" if history and can_undo else "There is no edit to undo"
+        )
+        self.redo_button.setToolTip(
+            f"Redo: {history.redo_name}" if history and can_redo else "Nothing was undone"
+        )
+        model = self.state.model
+        if model is not None:
+            unsaved = "" if model is self.state.saved else " *"
+            self.model_name.setText(f"<b>{model.card.name}</b>{unsaved}")
+            edits = "\n".join(history.names) if history and history.names else "not edited"
+            self.model_name.setToolTip(f"The model; its edits:\n{edits}")
+        self.save_button.setEnabled(model is not None)
+
+    # -- places and latent space ------------------------------------------------------------
+
+    def _mark_stale(self) -> None:
+        self._stale = {"places", "space"}
+        self._on_tab()
+
+    def _on_tab(self, index: int = 0) -> None:
+        if self._wanted() is not None:
+            self._later.start()
+
+    def _wanted(self) -> str | None:
+        """The insight that the open tab lacks."""
+        for name, panel in (("places", self.places), ("space", self.space)):
+            if self.tabs.currentWidget() is panel and name in self._stale:
+                return name
+        return None
+
+    def _compute_insight(self) -> None:
+        outcome, wanted = self.state.current, self._wanted()
+        if outcome is None or outcome.model is None or wanted is None:
+            return
+        self._stale.discard(wanted)
+        if wanted == "space":
+            self.runner.start(partial(space_job, outcome.segmentation, outcome.model))
+            return
+        leading = self._leading(outcome)
+        plane, pixels = outcome.segmentation.plane_at(leading), plane_pixels(outcome, leading)
+        rgb = bool(outcome.source.rgb)
+        self.runner.start(partial(places_job, plane, pixels, rgb, outcome.model))
+
+    def _show_insight(self, found: Any) -> None:
+        outcome = self.state.current
+        if outcome is None or outcome.model is None:
+            return
+        if isinstance(found, list):
+            for places in found:
+                self._show_places(places)
+            return
+        prototypes, layer = outcome.model.prototypes, outcome.model.layer
+        if len(found.means) != len(prototypes):
+            return  # an edit came in between
+        self.space.show_projection(
+            found,
+            [p.name for p in prototypes],
+            [p.class_index for p in prototypes],
+            layer.active.tolist(),
+            [c.color for c in outcome.segmentation.classes],
+        )
+        self.space.view.select(self.state.prototype)
+
+    def _show_places(self, found: FoundPlaces) -> None:
+        self.places.show_places(found.kind, found.places, found.pictures)
+
+    def _leading(self, outcome: Outcome) -> tuple[int, ...]:
+        """Which plane of a stack is in view."""
+        if not outcome.segmentation.leading:
+            return ()
+        point = outcome.source.world_to_data(self._viewer.dims.point)
+        count = len(outcome.segmentation.leading)
+        limits = outcome.segmentation.leading
+        return tuple(
+            min(max(0, round(float(value))), n - 1)
+            for value, n in zip(point[:count], limits, strict=True)
+        )
+
+    def _on_dims(self, event: object = None) -> None:
+        outcome = self.state.current
+        if outcome is not None and outcome.segmentation.leading:
+            self._stale.add("places")
+            self._on_tab()
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def _shut_down(self) -> None:
+        self.why.shut_down()
+        self.session.shut_down()
+        self.runner.cancel()
+
+    def hideEvent(self, event: Any) -> None:
+        """Let go of the mouse when the dock is not seen any more."""
+        self.why_panel.button.setChecked(False)
+        super().hideEvent(event)
+
+    def closeEvent(self, event: Any) -> None:
+        """Stop listening and working when the dock goes away."""
+        self._shut_down()
+        super().closeEvent(event)
+
+
+def _let_go(
+    viewer: Viewer,
+    connections: list[tuple[Any, Callable[..., Any]]],
+    on_dims: Callable[..., Any],
+    why: WhyController,
+    session: EditSession,
+) -> None:
+    """Let go of the viewer and of what the docks share when the dock is destroyed."""
+    for signal, slot in connections:
+        signal.disconnect(slot, missing_ok=True)
+    viewer.dims.events.current_step.disconnect(on_dims)
+
+
+def _button(text: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    return button

@@ -1,0 +1,171 @@
+"""The Why? tool on the canvas: where a person points, and the outline of what is explained."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+
+from napari_gaussproto.widgets.layers import placement, undisturbed
+from napari_gaussproto.widgets.settings import PLUGIN
+from napari_gaussproto.widgets.state import Outcome, SharedState
+
+if TYPE_CHECKING:
+    from napari.layers import Labels, Layer, Shapes
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.core.explain import Explanation
+
+OVERLAY = "why"
+_HOVER_KEY = "Shift"
+# Widths on screen, in pixels: a bright line on a dark one is seen on any ground.
+_HALO, _LINE = 4.0, 1.8
+
+
+class WhyTool(QObject):
+    """Listens to the mouse while it is on; clicking asks, dragging still moves the image.
+
+    Signals
+    -------
+    asked(tuple, int, int)
+        Position along the leading axes, y and x in pixels of the current image.
+    hovered(tuple, int, int)
+        The same, while the mouse moves with Shift held.
+    """
+
+    asked = Signal(tuple, int, int)
+    hovered = Signal(tuple, int, int)
+
+    def __init__(self, viewer: Viewer, state: SharedState, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer, self._state = viewer, state
+        self._on = False
+        self._painting: tuple[Labels, str] | None = None
+
+    @property
+    def on(self) -> bool:
+        """Whether the tool listens."""
+        return self._on
+
+    def switch(self, on: bool) -> None:
+        """Start or stop listening."""
+        if on == self._on:
+            return
+        self._on = on
+        if on:
+            self._viewer.mouse_drag_callbacks.append(self._on_drag)
+            self._viewer.mouse_move_callbacks.append(self._on_move)
+            self._lay_brush_down()
+        else:
+            self._viewer.mouse_drag_callbacks.remove(self._on_drag)
+            self._viewer.mouse_move_callbacks.remove(self._on_move)
+            self._take_brush_up()
+
+    # -- the mouse --------------------------------------------------------------------------
+
+    def _on_drag(self, viewer: Any, event: Any) -> Generator[None, None, None]:
+        moved = False
+        start = np.array(event.pos, float)
+        yield
+        while event.type == "mouse_move":
+            # A hand is never quite still during a click.
+            moved = moved or bool(np.abs(np.array(event.pos, float) - start).max() > 3)
+            yield
+        if not moved and event.button == 1 and self._moves_image():
+            self._emit(self.asked, event.position)
+
+    def _on_move(self, viewer: Any, event: Any) -> None:
+        if any(str(getattr(key, "name", key)) == _HOVER_KEY for key in event.modifiers):
+            self._emit(self.hovered, event.position)
+
+    def _emit(self, signal: Any, position: Any) -> None:
+        outcome = self._state.current
+        if outcome is None:
+            return
+        place = pixel_at(outcome, position)
+        if place is not None:
+            signal.emit(*place)
+
+    # -- the brush --------------------------------------------------------------------------
+
+    def _moves_image(self) -> bool:
+        """Whether a click is free, and not a stroke that a person paints on purpose."""
+        active = self._viewer.layers.selection.active
+        return active is None or str(getattr(active, "mode", "pan_zoom")) == "pan_zoom"
+
+    def _lay_brush_down(self) -> None:
+        active = self._viewer.layers.selection.active
+        if active is not None and not self._moves_image():
+            self._painting = (active, str(active.mode))
+            active.mode = "pan_zoom"
+
+    def _take_brush_up(self) -> None:
+        if self._painting is not None:
+            layer, mode = self._painting
+            if layer in self._viewer.layers and str(layer.mode) == "pan_zoom":
+                layer.mode = mode
+        self._painting = None
+
+
+def pixel_at(outcome: Outcome, position: Any) -> tuple[tuple[int, ...], int, int] | None:
+    """Leading position, y and x of a point in world coordinates; None outside the image."""
+    segmentation = outcome.segmentation
+    point = [round(float(value)) for value in outcome.source.world_to_data(position)]
+    leading = tuple(point[:-2][: len(segmentation.leading)])
+    y, x = point[-2:]
+    height, width = segmentation.planes[0].shape
+    inside = 0 <= y < height and 0 <= x < width
+    inside &= all(0 <= i < n for i, n in zip(leading, segmentation.leading, strict=True))
+    return (leading, y, x) if inside else None
+
+
+def show_outline(
+    viewer: Viewer, outcome: Outcome, explanation: Explanation, leading: tuple[int, ...]
+) -> Layer:
+    """Outline what is explained, in the one layer that is kept for it."""
+    front = np.array(leading, float)
+    polygons = [
+        np.column_stack([np.broadcast_to(front, (len(p), len(front))), p])
+        for p in explanation.outlines
+    ]
+    layer = _overlay(viewer, outcome)
+    camera = getattr(viewer, "scene", viewer).camera
+    pixel = 1 / (camera.zoom * float(np.abs(outcome.source.scale[-2:]).mean()))
+    layer.data = []
+    for width, color in ((_HALO, "#202020"), (_LINE, "white")):
+        layer.add(
+            polygons,
+            shape_type="path",
+            edge_width=width * pixel,
+            edge_color=color,
+            face_color="transparent",
+        )
+    layer.selected_data = set()
+    layer.visible = True
+    return layer
+
+
+def clear_outline(viewer: Viewer, outcome: Outcome) -> None:
+    """Empty the outline, if there is one."""
+    layer = outcome.maps.get(OVERLAY)
+    if layer is not None and layer in viewer.layers:
+        layer.data = []
+
+
+def _overlay(viewer: Viewer, outcome: Outcome) -> Shapes:
+    known = outcome.maps.get(OVERLAY)
+    if known is not None and known in viewer.layers:
+        return known
+    with undisturbed(viewer):
+        layer: Shapes = viewer.add_shapes(
+            name=f"{outcome.source.name} – why",
+            ndim=len(outcome.segmentation.leading) + 2,
+            opacity=1.0,
+            **placement(outcome.source),
+        )
+        layer.editable = False
+    layer.metadata = {PLUGIN: {"role": OVERLAY}}
+    outcome.maps[OVERLAY] = layer
+    return layer
