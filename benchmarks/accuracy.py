@@ -131,11 +131,13 @@ def main() -> None:
     splits = {s: load_split(file.data, options.data, s) for s in ("train", "val", "test")}
     options.out.mkdir(parents=True, exist_ok=True)
     table = RESULTS / f"{file.card.name}.json"
-    rows = []
+    rows = json.loads(table.read_text()) if table.exists() else []
     for seed, kind in itertools.product(options.seeds, options.heads):
+        # A row that is there is replaced, so the table can be filled in several runs.
+        rows = [row for row in rows if (row["head"], row["seed"]) != (kind, seed)]
         rows.append(run(kind, seed, file, splits, options.out))
         RESULTS.mkdir(exist_ok=True)
-        table.write_text(json.dumps(rows, indent=1))
+        table.write_text(json.dumps(rows, indent=1) + "\n")
         table.with_suffix(".md").write_text(markdown(rows))
     print(markdown(rows))
 

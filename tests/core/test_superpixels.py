@@ -31,8 +31,9 @@ def partition(pooling: Any = "mask_mean", shrink: int = 2) -> Superpixels:
     return Superpixels(shape, REGIONS, shrink=shrink, stride=4, region_size=6, pooling=pooling)
 
 
-def test_mask_mean_is_the_mean_over_the_regions_pixels() -> None:
-    features = torch.randn(5, 4, 5, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("size", [(3, 4), (4, 5), (7, 8)])
+def test_mask_mean_is_the_mean_over_the_regions_pixels(size: tuple[int, int]) -> None:
+    features = torch.randn(5, *size, generator=torch.Generator().manual_seed(0))
     upsampled = torch.nn.functional.interpolate(features[None], scale_factor=4, mode="bilinear")
     pixels = upsampled[0, :, :10, :14]
     pooled = partition().features(features)
@@ -44,7 +45,7 @@ def test_mask_mean_is_the_mean_over_the_regions_pixels() -> None:
 def test_bands_do_not_change_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     features = torch.randn(3, 3, 4)
     whole = partition().features(features)
-    monkeypatch.setattr("napari_gaussproto.core.superpixels._BAND_VALUES", 1)
+    monkeypatch.setattr("napari_gaussproto.core.superpixels._PAINT_PIXELS", 14 * 3)
     torch.testing.assert_close(partition().features(features), whole)
 
 

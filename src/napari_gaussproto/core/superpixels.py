@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -10,15 +11,12 @@ import numpy.typing as npt
 import torch
 from skimage.segmentation import find_boundaries
 from torch import Tensor
-from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from napari_gaussproto.core.config import Pooling
 from napari_gaussproto.core.latent import normalise
 from napari_gaussproto.core.slic import RegionMap
 
-# Values (pixels times channels) of an upsampled map that are held at a time.
-_BAND_VALUES = 1 << 24
 # Pixels painted at a time: bounds the memory of a full-resolution, many-channel map.
 _PAINT_PIXELS = 1 << 21
 # Points along each side of a region's box that `roi_align` samples.
@@ -62,6 +60,7 @@ class Superpixels:
         self._region_size = region_size
         self._pool = _POOLS[pooling]
         self.n_cells = int(regions.max()) + 1
+        self._mean_weights: dict[tuple[int, int], _Weights] = {}
 
     @property
     def map_pixel_size(self) -> int:
@@ -99,6 +98,12 @@ class Superpixels:
             )
         ]  # fmt: skip
         return torch.stack(ends, dim=1).float()
+
+    def mean_weights(self, size: tuple[int, int]) -> _Weights:
+        """Weights of the mean over each region of a latent map of this size."""
+        if size not in self._mean_weights:
+            self._mean_weights[size] = _mean_weights(self._index, self._area, self._stride, size)
+        return self._mean_weights[size]
 
     # -- pixels to cells --------------------------------------------------------------------
 
@@ -191,25 +196,60 @@ class Superpixels:
 # -- pooling: (partition, features (F, h', w')) -> (N, F) -----------------------------------
 
 
+@dataclass(frozen=True)
+class _Weights:
+    """A sparse matrix (N, h' * w'): what each latent position adds to each region's mean."""
+
+    region: Tensor
+    position: Tensor
+    value: Tensor
+
+
 def _mask_mean(partition: Superpixels, features: Tensor) -> Tensor:
-    """Mean of the bilinearly upsampled features over each region's pixels."""
-    index, area = partition._index.to(features.device), partition._area.to(features)
-    height, width = index.shape
-    channels, stride = features.shape[0], partition._stride
-    total = features.new_zeros(partition.n_cells, channels)
-    rows = max(1, _BAND_VALUES // (channels * features.shape[2] * stride**2))
-    for first in range(0, -(-height // stride), rows):
-        last = min(first + rows, features.shape[1])
-        # A position of margin on either side makes a band equal to its part of the whole.
-        above, below = max(first - 1, 0), min(last + 1, features.shape[1])
-        size = ((below - above) * stride, features.shape[2] * stride)
-        band = F.interpolate(features[None, :, above:below], size=size, mode="bilinear")[0]
-        top = (first - above) * stride
-        count = min(last * stride, height) - first * stride
-        pixels = band[:, top : top + count, :width].permute(1, 2, 0).reshape(-1, channels)
-        here = index[first * stride : first * stride + count].flatten()
-        total = total.index_add(0, here, pixels)
-    return total / area[:, None]
+    """Mean of the bilinearly upsampled features over each region's pixels.
+
+    Upsampling and averaging are linear, so they are one sparse product; nothing is ever
+    upsampled.
+    """
+    weights = partition.mean_weights((features.shape[1], features.shape[2]))
+    position = weights.position.to(features.device)
+    value = weights.value.to(features)
+    parts = features.flatten(1).T[position] * value[:, None]
+    total = features.new_zeros(partition.n_cells, features.shape[0])
+    return total.index_add(0, weights.region.to(features.device), parts)
+
+
+def _mean_weights(index: Tensor, area: Tensor, stride: int, size: tuple[int, int]) -> _Weights:
+    """Weights of the mean over each region of a map (h', w') upsampled by ``stride``."""
+    rows, row_shares = _neighbours(index.shape[0], stride, size[0])
+    columns, column_shares = _neighbours(index.shape[1], stride, size[1])
+    count = size[0] * size[1]
+    keys, values = [], []
+    # In bands: four times the pixels of a large image would not fit. What a region gets from
+    # a position in two bands stays two entries.
+    for band in torch.arange(index.shape[0]).split(max(1, _PAINT_PIXELS // index.shape[1])):
+        position = rows[band, None, :, None] * size[1] + columns[None, :, None, :]
+        share = row_shares[band, None, :, None] * column_shares[None, :, None, :]
+        key, inverse = torch.unique(
+            index[band, :, None, None] * count + position, return_inverse=True
+        )
+        keys.append(key)
+        values.append(torch.zeros(len(key)).index_add(0, inverse.flatten(), share.flatten()))
+    key = torch.cat(keys)
+    region, position = key // count, key % count
+    return _Weights(region, position, torch.cat(values) / area[region])
+
+
+def _neighbours(pixels: int, stride: int, positions: int) -> tuple[Tensor, Tensor]:
+    """Both positions that each pixel is interpolated from, (pixels, 2), and their shares.
+
+    As `torch.nn.functional.interpolate` does in mode "bilinear" without aligned corners.
+    """
+    at = ((torch.arange(pixels) + 0.5) / stride - 0.5).clamp(0, positions - 1)
+    low = at.long()
+    share = at - low
+    high = (low + 1).clamp_max(positions - 1)
+    return torch.stack([low, high], dim=1), torch.stack([1 - share, share], dim=1)
 
 
 def _roi(partition: Superpixels, features: Tensor, points: int) -> Tensor:
