@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -99,8 +99,14 @@ def main() -> None:
     try:
         app()
     except GaussProtoError as error:
-        typer.secho(f"Error: {error}", fg=typer.colors.RED, err=True)
-        sys.exit(1)
+        _fail(str(error))
+    except OSError as error:  # a full disk, a folder without permission
+        _fail(f"A file could not be read or written ({error}): check the place and try again.")
+
+
+def _fail(sentence: str) -> NoReturn:
+    typer.secho(f"Error: {sentence}", fg=typer.colors.RED, err=True)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ from pathlib import Path
 from napari_gaussproto.commands.results import (
     console,
     cover_table,
+    make_folder,
     progress_bar,
+    say,
     write_cover,
     write_results,
 )
@@ -25,10 +27,10 @@ def run_demo(out: Path, device: str, gui: bool) -> None:
     Raises
     ------
     GaussProtoError
-        When the device is not there.
+        When the device is not there, or the folder cannot be created.
     """
     model = load_model(MODEL, device)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     rows, ious = [], []
     names = sample_photo_names()
     with progress_bar() as bar:
@@ -44,7 +46,7 @@ def run_demo(out: Path, device: str, gui: bool) -> None:
             bar.advance(task)
     write_cover(out / "cover.csv", rows, model.classes)
     console.print(cover_table(rows, model.classes, {"mean IoU with the mask": ious}))
-    console.print(f"Labels, likelihood maps, overview pictures and cover.csv are in {out}/")
+    say(f"Labels, likelihood maps, overview pictures and cover.csv are in {out}/")
     if gui:
         from napari_gaussproto.commands.viewer import show_demo
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -34,12 +35,13 @@ def run_info(model: str) -> None:
         f"file: {path} ({path.stat().st_size / 1e6:.1f} MB)",
     ]
     text = "\n".join(fact for fact in facts if fact)
-    console.print(Panel(text, title=card.name, title_align="left"), highlight=False)
+    panel = Panel(escape(text), title=escape(card.name), title_align="left")
+    console.print(panel, highlight=False)
     console.print(_prototypes(summary))
     if card.measures:
         console.print(_measures(card.measures))
     for warning in card.not_for:
-        console.print(f"[yellow]not for[/yellow] {warning}", highlight=False)
+        console.print(f"[yellow]not for[/yellow] {escape(warning)}", highlight=False)
 
 
 def _prototypes(summary: ModelSummary) -> Table:
@@ -49,8 +51,8 @@ def _prototypes(summary: ModelSummary) -> Table:
     for entry in summary.prototypes:
         owner = summary.config.classes[entry["class_index"]]
         table.add_row(
-            str(entry["name"]),
-            f"[{owner.color}]■[/] {owner.name}",
+            escape(str(entry["name"])),
+            f"[{owner.color}]■[/] {escape(owner.name)}",
             _percent(entry["usage"]),
             _percent(entry["purity"]),
         )
@@ -60,7 +62,7 @@ def _prototypes(summary: ModelSummary) -> Table:
 def _measures(measures: dict[str, Any]) -> Table:
     table = Table(title="Measures", title_justify="left")
     names = list(next(iter(measures.values()))["iou"])
-    for header in ("split", "images", "mean IoU", *names, "ECE"):
+    for header in ("split", "images", "mean IoU", *map(escape, names), "ECE"):
         table.add_column(header)
     for split, values in measures.items():
         ious = [values["iou"].get(name) for name in names]

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from napari_gaussproto.commands.results import (
     console,
     cover_table,
+    make_folder,
     progress_bar,
+    say,
     write_cover,
     write_results,
 )
@@ -35,13 +39,13 @@ def parse_tile(text: str) -> TileSize:
     Raises
     ------
     ConfigError
-        When it is none of ``auto``, ``none`` or a whole number.
+        When it is none of ``auto``, ``none`` or a whole number from 1.
     """
     if text == "auto":
         return "auto"
     if text == "none":
         return None
-    if text.isdigit():
+    if text.isdecimal() and int(text) > 0:
         return int(text)
     raise ConfigError(f"“{text}” is no tile size: give auto, none, or a side in pixels.")
 
@@ -66,18 +70,18 @@ def run_predict(
     Raises
     ------
     GaussProtoError
-        When the model, the device or the tile size cannot be used.
+        When the model, the device, the tile size or the folder cannot be used.
     """
     side = parse_tile(tile)
     model = load_model(model_name, device)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     rows: list[tuple[str, dict[str, float]]] = []
     failures: list[tuple[Path, str]] = []
     names = unique_names(files)
     with progress_bar() as bar:
         overall = bar.add_task(f"{len(files)} images on {model.device}", total=len(files))
         for path, name in zip(files, names, strict=True):
-            task = bar.add_task(name, total=None)
+            task = bar.add_task(escape(name), total=None)
 
             def show(done: Tile, task: Any = task) -> None:
                 bar.update(task, completed=done.index, total=done.total)
@@ -93,9 +97,9 @@ def run_predict(
     write_cover(out / "cover.csv", rows, model.classes)
     if rows:
         console.print(cover_table(rows, model.classes))
-    console.print(f"{len(files) - len(failures)} of {len(files)} images segmented, into {out}/")
+    say(f"{len(files) - len(failures)} of {len(files)} images segmented, into {out}/")
     for path, reason in failures:
-        console.print(f"[red]left out[/red] {path}: {reason}", highlight=False)
+        say(f"left out {path}: {reason}")
     return len(failures)
 
 
@@ -114,7 +118,7 @@ def _one(
     source = as_source(image, model)
     if source.height * source.width > LARGE:
         segment_to_zarr(source, model, out / f"{name}.labels.zarr", tile=side, progress=show)
-        console.print(f"{name} is large: labels only, as zarr")
+        say(f"{name} is large: labels only, as zarr")
         return None
     segmentation = segment(source, model, tile=side, progress=show)
     write_results(out, name, image, segmentation, model, maps=maps, overview=overview)

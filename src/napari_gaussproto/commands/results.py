@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from napari_gaussproto.core.config import SegmentationClass
+from napari_gaussproto.core.errors import ConfigError
 from napari_gaussproto.core.segmenter import PrototypeSegmenter, Segmentation
 from napari_gaussproto.io.ome import write_labels, write_maps
 from napari_gaussproto.io.overview import overview_figure
@@ -25,6 +27,27 @@ def progress_bar() -> Progress:
     return Progress(
         TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console
     )
+
+
+def say(text: str) -> None:
+    """Print one line as it is: neither wrapped nor read as markup."""
+    console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder for results.
+
+    Raises
+    ------
+    ConfigError
+        When it cannot be.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"The folder “{path}” cannot be created ({error.strerror}): choose another with --out."
+        ) from error
 
 
 def write_results(
@@ -76,10 +99,10 @@ def cover_table(
     table = Table(title="Cover", title_justify="left")
     table.add_column("image")
     for entry in classes:
-        table.add_column(entry.name, justify="right", header_style=entry.color)
+        table.add_column(escape(entry.name), justify="right", header_style=entry.color)
     for header in extra or {}:
         table.add_column(header, justify="right")
     for index, (name, cover) in enumerate(rows):
         further = [values[index] for values in (extra or {}).values()]
-        table.add_row(name, *(f"{cover[c.name]:.1%}" for c in classes), *further)
+        table.add_row(escape(name), *(f"{cover[c.name]:.1%}" for c in classes), *further)
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,8 @@ from types import FrameType
 
 from rich.progress import Progress, TaskID
 
-from napari_gaussproto.commands.results import console, progress_bar
+from napari_gaussproto.commands.results import make_folder, progress_bar, say
+from napari_gaussproto.core.errors import ConfigError
 from napari_gaussproto.core.evaluation import measure
 from napari_gaussproto.core.model_file import save_model
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
@@ -29,7 +31,14 @@ def run_train(
     *,
     test: bool,
 ) -> Path:
-    """Train on the split "train", choose by "val", measure, and write the model file."""
+    """Train on the split "train", choose by "val", measure, and write the model file.
+
+    Raises
+    ------
+    GaussProtoError
+        When the configuration, the data, the device or the place of the file cannot be used.
+    """
+    check_place(out)
     file = read_train_file(config)
     images, labels = load_split(file.data, data, "train")
     splits = {"val": load_split(file.data, data, "val")}
@@ -53,6 +62,8 @@ def run_train(
     model.card = file.card.model_copy(deep=True)
     model.card.history = history
     model.card.command = f"napari-gaussproto train --config {config} --data FOLDER --seed {seed}"
+    if minutes is not None:
+        model.card.command += f" --minutes {minutes:g}"
     for split, (photos, masks) in splits.items():
         model.card.measures[split] = measure(model, zip(photos, masks, strict=True))
     path = save_model(model, out)
@@ -62,10 +73,27 @@ def run_train(
 
 def _report(model: PrototypeSegmenter, path: Path) -> None:
     for split, values in model.card.measures.items():
-        shares = "  ".join(f"{name} {v:.3f}" for name, v in values["iou"].items() if v is not None)
-        console.print(f"{split}: mean IoU {values['miou']:.3f}  ({shares})  ECE {values['ece']}")
+        shares = "  ".join(f"{name} {_number(v)}" for name, v in values["iou"].items())
+        miou, ece = _number(values["miou"]), _number(values["ece"])
+        say(f"{split}: mean IoU {miou}  ({shares})  ECE {ece}")
     size = path.stat().st_size / 1e6
-    console.print(f"{len(model.prototypes)} prototypes, written to {path} ({size:.1f} MB)")
+    say(f"{len(model.prototypes)} prototypes, written to {path} ({size:.1f} MB)")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def check_place(path: Path) -> None:
+    """Make sure, before hours of training, that a file can be written at its end.
+
+    Raises
+    ------
+    ConfigError
+    """
+    make_folder(path.parent)
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ConfigError(f"“{path}” cannot be written: choose another file with --out.")
 
 
 class _Stages:
@@ -106,7 +134,7 @@ def interruptible() -> Iterator[_Stop]:
     former = signal.getsignal(signal.SIGINT)
 
     def ask(_signal: int, _frame: FrameType | None) -> None:
-        console.print("stopping after this step; once more to give up")
+        say("stopping after this step; once more to give up")
         stop.set()
         signal.signal(signal.SIGINT, former)
 

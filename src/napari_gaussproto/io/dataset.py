@@ -71,10 +71,20 @@ def read_train_file(path: str | Path) -> TrainFile:
         raise ConfigError(f"“{path}” could not be read: check the name and the folder.") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"“{path.name}” is not valid TOML: {error}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"“{path.name}” is no text in UTF-8: save it as such.") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"“{path.name}” sets {where} wrongly: {first['msg']}.") from error
+        raise ConfigError(_sentence(path.name, error)) from error
+
+
+def _sentence(name: str, error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return f"“{name}” does not set {where}: add it."
+    if first["type"] == "extra_forbidden":
+        return f"“{name}” sets {where}, which is not known: check its spelling and its section."
+    return f"“{name}” sets {where} wrongly: {first['msg']}."
 
 
 def load_split(settings: DataSettings, folder: str | Path, split: str) -> Split:
@@ -83,19 +93,13 @@ def load_split(settings: DataSettings, folder: str | Path, split: str) -> Split:
     Raises
     ------
     ConfigError
-        When the index is missing or names no such split.
+        When the index is missing, lacks columns, or names no such split.
     ImageError, LabelError
         For files that cannot be used.
     """
     folder = Path(folder)
     index = folder / settings.index
-    try:
-        with index.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row.get("split") == split]
-    except OSError as error:
-        raise ConfigError(
-            f"There is no index “{index}”: give the data folder with --data."
-        ) from error
+    rows = [row for row in _index(index) if row["split"] == split]
     if not rows:
         raise ConfigError(
             f"“{index.name}” lists no image of the split “{split}”: check its column “split”."
@@ -103,6 +107,28 @@ def load_split(settings: DataSettings, folder: str | Path, split: str) -> Split:
     images = [read_image(folder / settings.images / row["image"]) for row in rows]
     masks = [_labels(folder / settings.masks / row["mask"], settings) for row in rows]
     return images, masks
+
+
+def _index(path: Path) -> list[dict[str, str]]:
+    """Rows of the index."""
+    try:
+        # A spreadsheet program may put a byte order mark in front.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            table = csv.DictReader(file, restval="")
+            missing = {"image", "mask", "split"} - set(table.fieldnames or ())
+            rows = list(table)
+    except OSError as error:
+        raise ConfigError(
+            f"There is no index “{path}”: give the data folder with --data."
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(f"“{path.name}” is no table: save it as CSV in UTF-8.") from error
+    if missing:
+        raise ConfigError(
+            f"“{path.name}” has no column {' and no column '.join(sorted(missing))}: "
+            "image, mask and split are needed, separated by commas."
+        )
+    return rows
 
 
 def _labels(path: Path, settings: DataSettings) -> npt.NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,36 @@ def read_image(path: str | Path) -> Any:
     ImageError
         When the file is missing, damaged or of another kind.
     """
+    return _read(Path(path), _read_photo)
+
+
+def read_mask(path: str | Path) -> npt.NDArray[Any]:
+    """Read a label image: integers (H, W), as they are stored.
+
+    Raises
+    ------
+    ImageError
+        As `read_image`, and when it is not one plane of integers.
+    """
     path = Path(path)
+    mask = np.asarray(_read(path, _read_stored))
+    if mask.ndim != 2 or mask.dtype.kind not in "bui":
+        raise ImageError(
+            f"“{path.name}” is not a mask: one channel of whole numbers is needed, "
+            f"this has shape {mask.shape} and type {mask.dtype}."
+        )
+    return mask.astype(np.uint8) if mask.dtype == bool else mask
+
+
+def _read(path: Path, read_photo: Callable[[Path], npt.NDArray[Any]]) -> Any:
+    """Read a file by its suffix; whatever goes wrong is an `ImageError`."""
+    suffix = path.suffix.lower()
     if not path.exists():
         raise ImageError(f"There is no file “{path}”: check the name and the folder.")
-    suffix = path.suffix.lower()
+    if path.is_dir() and suffix != ".zarr":
+        raise ImageError(
+            f"“{path.name}” is a folder: give the images in it, or a folder ending in .zarr."
+        )
     try:
         if suffix == ".zarr":
             return _read_zarr(path)
@@ -48,7 +75,7 @@ def read_image(path: str | Path) -> Any:
             return np.load(path, allow_pickle=False)
         if suffix in TIFF_SUFFIXES:
             return _read_tiff(path)
-        return _read_photo(path)
+        return read_photo(path)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -62,32 +89,6 @@ def read_image(path: str | Path) -> Any:
         ) from error
 
 
-def read_mask(path: str | Path) -> npt.NDArray[Any]:
-    """Read a label image: integers (H, W).
-
-    Raises
-    ------
-    ImageError
-        As `read_image`, and when it is not one plane of integers.
-    """
-    path = Path(path)
-    if path.suffix.lower() in (*TIFF_SUFFIXES, ".npy", ".zarr"):
-        mask = np.asarray(read_image(path))
-    else:
-        # Not upright by EXIF, no palette turned into colours: numbers as they are stored.
-        try:
-            with Image.open(path) as file:
-                mask = np.asarray(file)
-        except (OSError, ValueError) as error:
-            raise ImageError(f"“{path.name}” could not be read as a mask ({error}).") from error
-    if mask.ndim != 2 or mask.dtype.kind not in "bui":
-        raise ImageError(
-            f"“{path.name}” is not a mask: one channel of whole numbers is needed, "
-            f"this has shape {mask.shape} and type {mask.dtype}."
-        )
-    return mask.astype(np.uint8) if mask.dtype == bool else mask
-
-
 def _read_photo(path: Path) -> npt.NDArray[Any]:
     with Image.open(path) as file:
         upright = ImageOps.exif_transpose(file)
@@ -96,42 +97,52 @@ def _read_photo(path: Path) -> npt.NDArray[Any]:
         return np.asarray(upright)
 
 
+def _read_stored(path: Path) -> npt.NDArray[Any]:
+    """Numbers as they are stored: not upright by EXIF, no palette turned into colours."""
+    with Image.open(path) as file:
+        return np.asarray(file)
+
+
 def _read_tiff(path: Path) -> npt.NDArray[Any]:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
         series = file.series[0]
         array, axes = series.asarray(), series.axes
-    # Channels that are stored first, as in OME-TIFF, go last; single planes are dropped.
-    for channels in ("S", "C"):
-        if channels in axes and axes.index(channels) < len(axes) - 1 and array.ndim == 3:
-            return np.moveaxis(array, axes.index(channels), -1)
-    return np.squeeze(array)
+    sizes = [(a, n) for a, n in zip(axes, array.shape, strict=True) if n > 1 or a in "YX"]
+    array = array.reshape([n for _, n in sizes])
+    # Channels that are stored first, as in OME-TIFF, go last.
+    channels = [index for index, (axis, _) in enumerate(sizes) if axis in "SC"]
+    return np.moveaxis(array, channels[0], -1) if len(channels) == 1 else array
 
 
 def _read_zarr(path: Path) -> Any:
     import zarr
 
     opened = zarr.open(str(path), mode="r")
-    while isinstance(opened, zarr.Group):
-        arrays = sorted(opened.arrays(), key=lambda pair: -int(np.prod(pair[1].shape)))
-        groups = list(opened.groups())
-        if arrays:
-            opened = arrays[0][1]  # of a pyramid, the full resolution
-        elif groups:
-            opened = groups[0][1]
-        else:
-            raise ImageError(f"“{path.name}” holds no array: choose a folder with an image.")
-    return _without_leading_axes(opened)
+    array = _largest(opened) if isinstance(opened, zarr.Group) else opened
+    if array is None:
+        raise ImageError(f"“{path.name}” holds no array: choose a folder with an image.")
+    return _as_one_image(array)
 
 
-def _without_leading_axes(array: Any) -> Any:
-    """Drop axes of length 1 in front, which OME-Zarr images have for time and depth."""
+def _largest(group: Any) -> Any:
+    """Largest array of a group, of a pyramid the full resolution; else of its first groups."""
+    arrays = [array for _, array in group.arrays()]
+    if arrays:
+        return max(arrays, key=lambda array: int(np.prod(array.shape)))
+    inner = (_largest(entry) for _, entry in sorted(group.groups(), key=lambda pair: pair[0]))
+    return next((array for array in inner if array is not None), None)
+
+
+def _as_one_image(array: Any) -> Any:
+    """Drop axes of length 1 before the last two, which OME-Zarr has for time and depth."""
     if array.ndim <= 3:
         return array
     import dask.array as da
 
     lazy = da.from_zarr(array)
-    while lazy.ndim > 3 and lazy.shape[0] == 1:
-        lazy = lazy[0]
+    for axis in reversed(range(lazy.ndim - 2)):
+        if lazy.shape[axis] == 1 and lazy.ndim > 3:
+            lazy = da.squeeze(lazy, axis=axis)
     return lazy

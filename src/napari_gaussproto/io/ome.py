@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tifffile
-from pydantic import ValidationError
 
 from napari_gaussproto.core.config import SegmentationClass
 from napari_gaussproto.core.errors import ImageError
 
 _NAMESPACE = "napari-gaussproto/classes"
+# What XML 1.0 cannot hold, even escaped: control characters and halves of surrogate pairs.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_labels(
@@ -42,14 +44,15 @@ def write_labels(
         str(c + 1): json.dumps({"name": entry.name, "color": entry.color})
         for c, entry in enumerate(classes)
     }
-    annotation = {"Namespace": _NAMESPACE, **entries, **(provenance or {})}
+    texts = {key: _xml_text(value) for key, value in (provenance or {}).items()}
+    annotation = {"Namespace": _NAMESPACE, **entries, **texts}
     tifffile.imwrite(
         path,
         labels,
         ome=True,
         compression="zlib",
         photometric="minisblack",
-        metadata={"axes": "YX", "Name": path.name, "MapAnnotation": annotation},
+        metadata={"axes": "YX", "Name": _xml_text(path.name), "MapAnnotation": annotation},
     )
     return path
 
@@ -60,16 +63,20 @@ def read_labels(path: str | Path) -> tuple[npt.NDArray[np.uint8], list[Segmentat
     Raises
     ------
     ImageError
-        When the file is no label image of this package.
+        When the file is missing, damaged, or no label image of this package.
     """
     path = Path(path)
+    if not path.is_file():
+        raise ImageError(f"There is no file “{path}”: check the name and the folder.")
     try:
         with tifffile.TiffFile(path) as file:
             labels = file.asarray()
-            description = file.ome_metadata
-    except (OSError, ValueError, tifffile.TiffFileError) as error:
-        raise ImageError(f"“{path.name}” could not be read as a TIFF ({error}).") from error
-    classes = _classes(description)
+            classes = _classes(file.ome_metadata)
+    except Exception as error:  # of the TIFF's structure, its compression, its XML or our JSON
+        raise ImageError(
+            f"“{path.name}” could not be read as a TIFF ({error}): "
+            "it may be damaged, open another copy."
+        ) from error
     if not classes:
         raise ImageError(
             f"“{path.name}” does not say what its labels mean: "
@@ -82,20 +89,22 @@ def _classes(description: str | None) -> list[SegmentationClass]:
     if description is None:
         return []
     parsed: Any = tifffile.xml2dict(description).get("OME", {})
-    annotations = parsed.get("StructuredAnnotations", {}).get("MapAnnotation", [])
-    for annotation in annotations if isinstance(annotations, list) else [annotations]:
-        if annotation.get("Namespace") != _NAMESPACE:
-            continue
-        pairs = annotation["Value"]["M"]
-        values = {str(m["K"]): m["value"] for m in pairs if str(m["K"]).isdigit()}
-        try:
-            return [
-                SegmentationClass.model_validate_json(values[key])
-                for key in sorted(values, key=int)
-            ]
-        except ValidationError:
-            return []
+    annotations = (parsed.get("StructuredAnnotations") or {}).get("MapAnnotation", [])
+    for annotation in _as_list(annotations):
+        if annotation.get("Namespace") == _NAMESPACE:
+            pairs = _as_list(annotation["Value"]["M"])
+            values = {int(m["K"]): m["value"] for m in pairs if str(m["K"]).isdecimal()}
+            return [SegmentationClass.model_validate_json(values[key]) for key in sorted(values)]
     return []
+
+
+def _as_list(found: Any) -> list[Any]:
+    """Elements of an XML node, which tifffile gives as a list only where there are several."""
+    return found if isinstance(found, list) else [found]
+
+
+def _xml_text(text: str) -> str:
+    return _NOT_XML.sub("", text)
 
 
 def write_maps(
@@ -123,8 +132,8 @@ def write_maps(
         photometric="minisblack",
         metadata={
             "axes": "CYX",
-            "Name": path.name,
-            "Channel": {"Name": list(names)},
+            "Name": _xml_text(path.name),
+            "Channel": {"Name": [_xml_text(name) for name in names]},
             "PhysicalSizeX": pixel_size,
             "PhysicalSizeXUnit": "pixel",
             "PhysicalSizeY": pixel_size,

@@ -51,7 +51,8 @@ def overview_figure(
     _draw_photo_and_labels(figure, rows[0], photo, segmentation)
     _draw_prototypes(figure, rows[1], segmentation, chosen)
     if title:
-        figure.suptitle(title, x=0.02, y=0.975, ha="left", color=_INK, fontsize=15)
+        figure.suptitle(title, x=0.02, y=0.975, ha="left", color=_INK, fontsize=15,
+                        parse_math=False)  # fmt: skip
     return figure
 
 
@@ -80,10 +81,12 @@ def _draw_photo_and_labels(
             [], [], "s", markersize=9, color=entry.color,
             label=f"{entry.name}  {cover[entry.name]:.1%}",
         )  # fmt: skip
-    axes.legend(
+    legend = axes.legend(
         loc="lower right", frameon=True, framealpha=0.85, edgecolor="none", labelcolor=_INK,
         fontsize=11, handletextpad=0.2, borderpad=0.6,
     )  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def _draw_prototypes(
@@ -99,8 +102,9 @@ def _draw_prototypes(
         image = axes.imshow(segmentation.likelihood(m, cells=True), cmap="magma", vmin=0, vmax=1)
         _bare(axes)
         axes.set_title(
-            f"{prototype.name} · {share[m]:.0%} of the image", color=_INK, fontsize=11, loc="left"
-        )
+            f"{prototype.name} · {share[m]:.0%} of the image", color=_INK, fontsize=11, loc="left",
+            parse_math=False,
+        )  # fmt: skip
         axes.plot([0, 1], [1.005, 1.005], transform=axes.transAxes, color=color, lw=4,
                   clip_on=False, solid_capstyle="butt")  # fmt: skip
         _draw_patches(figure, lower, prototype.patches, color)
@@ -157,7 +161,8 @@ def thumbnail(photo: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 def overlay(photo: npt.NDArray[np.float32], segmentation: Segmentation) -> npt.NDArray[np.float32]:
     """Class colours over a photograph that may be an even subsample of the segmented one."""
-    step = -(-segmentation.labels.shape[0] // photo.shape[0])
+    # The longer side tells the step exactly; a few rows do not.
+    step = -(-max(segmentation.labels.shape) // max(photo.shape[:2]))
     labels = segmentation.labels[::step, ::step]
     palette = np.array([(0, 0, 0), *(to_rgb(c.color) for c in segmentation.classes)], np.float32)
     grey = photo.mean(2, keepdims=True)
