@@ -1,4 +1,4 @@
-"""Open napari with the Segment dock, from the command line."""
+"""Open napari with the plugin's docks, from the command line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ def show_demo(sample: str, model: str, device: str) -> None:
     import napari
 
     from napari_gaussproto.io.samples import open_photo
+    from napari_gaussproto.widgets.prototypes import PrototypesWidget
     from napari_gaussproto.widgets.segment import SegmentWidget
 
     viewer = napari.Viewer()
@@ -15,6 +16,9 @@ def show_demo(sample: str, model: str, device: str) -> None:
         viewer.add_layer(napari.layers.Layer.create(data, options, kind))
     dock = SegmentWidget(viewer)
     viewer.window.add_dock_widget(dock, name="Segment", area="right")
+    prototypes = PrototypesWidget(viewer)
+    viewer.window.add_dock_widget(prototypes, name="Prototypes", area="right", tabify=True)
+    dock.parent().raise_()  # the tab added last would cover it
     dock.choose(model=model, device=device)
     dock.run()
     napari.run()
