@@ -30,8 +30,8 @@ def read_image(path: str | Path) -> Any:
     Returns
     -------
     array
-        (H, W) or (H, W, C); numpy, or for ``.zarr`` a lazy zarr array. Photographs are turned
-        upright as their EXIF orientation says.
+        (H, W) or (H, W, C), numpy. Photographs are turned upright as their EXIF orientation
+        says. For ``.zarr`` a lazy array with the axes as stored, less empty ones.
 
     Raises
     ------

@@ -77,16 +77,15 @@ def _draw_photo_and_labels(
     _picture(axes, overlay(small, segmentation), "Classes")
     cover = segmentation.cover()
     for entry in segmentation.classes:
-        axes.plot(
-            [], [], "s", markersize=9, color=entry.color,
-            label=f"{entry.name}  {cover[entry.name]:.1%}",
-        )  # fmt: skip
+        axes.plot([], [], "s", markersize=9, color=entry.color, label=entry.color)
     legend = axes.legend(
         loc="lower right", frameon=True, framealpha=0.85, edgecolor="none", labelcolor=_INK,
         fontsize=11, handletextpad=0.2, borderpad=0.6,
     )  # fmt: skip
-    for text in legend.get_texts():
+    # Set afterwards: a legend leaves out a label that starts with an underscore.
+    for entry, text in zip(segmentation.classes, legend.get_texts(), strict=True):
         text.set_parse_math(False)
+        text.set_text(f"{entry.name}  {cover[entry.name]:.1%}")
 
 
 def _draw_prototypes(

@@ -1,0 +1,213 @@
+"""Training configurations and the images they name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_gaussproto.core.errors import ConfigError, ImageError, LabelError
+from napari_gaussproto.io.dataset import DataSettings, load_split, read_train_file
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+RNG = np.random.default_rng(0)
+PHOTO = RNG.integers(0, 256, (12, 15, 3), np.uint8)
+MASK = RNG.integers(0, 4, (12, 15), np.uint8)
+
+
+def written(folder: Path, text: str | bytes) -> Path:
+    path = folder / "train.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with two splits."""
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    for name in ("a", "b", "c"):
+        Image.fromarray(PHOTO).save(tmp_path / "images" / f"{name}.png")
+        Image.fromarray(MASK).save(tmp_path / "masks" / f"{name}.png")
+    index(tmp_path, "image,mask,split\na.png,a.png,train\nb.png,b.png,val\nc.png,c.png,train\n")
+    return tmp_path
+
+
+def index(folder: Path, text: str, encoding: str = "utf-8") -> None:
+    (folder / "index.csv").write_text(text, encoding=encoding)
+
+
+# -- configurations -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_configurations_of_the_project_are_valid(path: Path) -> None:
+    file = read_train_file(path)
+    assert file.model.partition in path.stem
+    assert file.card.name and file.card.licence and file.card.not_for
+
+
+def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
+    file = read_train_file(written(tmp_path, '[model]\nclasses = ["soil", "weed"]\n'))
+    assert [entry.name for entry in file.model.classes] == ["soil", "weed"]
+    assert file.data == DataSettings()
+    assert file.training.steps == 300
+
+
+def test_what_is_said_is_used(tmp_path: Path) -> None:
+    text = """
+        [data]
+        mask_offset = 1
+        ignore = [254]
+        [model]
+        classes = [{name = "soil", color = "#112233"}, {name = "weed", color = "#445566"}]
+        latent_dim = 7
+        [training]
+        steps = 11
+        [training.loss]
+        density = 0.25
+        [card]
+        name = "Käfer"
+    """
+    file = read_train_file(written(tmp_path, text))
+    assert file.data.mask_offset == 1 and file.data.ignore == [254]
+    assert file.model.classes[1].color == "#445566" and file.model.latent_dim == 7
+    assert file.training.steps == 11 and file.training.loss.density == 0.25
+    assert file.card.name == "Käfer"
+
+
+GOOD = '[model]\nclasses = ["soil", "weed"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[model\n", "“train.toml” is not valid TOML: "),
+        ('[model]\nclasses = ["Käfer"]'.encode("latin-1"), "“train.toml” is no text in UTF-8: "),
+        ("", "“train.toml” does not set model: add it."),
+        ("[model]\n", "“train.toml” does not set model.classes: add it."),
+        ('[model]\nclasses = ["soil"]\n', "“train.toml” sets model.classes wrongly: "),
+        ('[model]\nclasses = ["soil", "soil"]\n', "class names must differ from each other"),
+        (GOOD + "latent_dimension = 8\n", "sets model.latent_dimension, which is not known: "),
+        (GOOD + "latent_dim = 1\n", "sets model.latent_dim wrongly: "),
+        (GOOD + 'covariance = "round"\n', "sets model.covariance wrongly: "),
+        (GOOD + "[training]\ncrop_size = 8\n", "sets training.crop_size wrongly: "),
+        (GOOD + "[training.loss]\ndensity = -1\n", "sets training.loss.density wrongly: "),
+        (GOOD + "[data]\nmask = 1\n", "sets data.mask, which is not known: check its spelling"),
+        (GOOD + '[data]\nignore = ["a"]\n', "sets data.ignore.0 wrongly: "),
+        (GOOD + "[extra]\n", "sets extra, which is not known: "),
+    ],
+)
+def test_a_wrong_configuration_is_a_sentence(
+    tmp_path: Path, text: str | bytes, sentence: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_train_file(written(tmp_path, text))
+    assert sentence in str(caught.value)
+    assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+
+
+def test_a_missing_configuration_is_a_sentence(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.toml", tmp_path):
+        with pytest.raises(ConfigError, match="could not be read: check the name and the folder"):
+            read_train_file(path)
+
+
+# -- images and masks -----------------------------------------------------------------------
+
+
+def test_a_split_is_its_images_in_the_order_of_the_index(data: Path) -> None:
+    Image.fromarray(255 - PHOTO).save(data / "images" / "c.png")
+    images, masks = load_split(DataSettings(), data, "train")
+    assert [np.array_equal(image, PHOTO) for image in images] == [True, False]
+    assert np.array_equal(images[1], 255 - PHOTO)
+    assert all(np.array_equal(mask, MASK) and mask.dtype == np.uint8 for mask in masks)
+    assert len(load_split(DataSettings(), str(data), "val")[0]) == 1
+
+
+def test_folders_and_index_can_be_elsewhere(data: Path) -> None:
+    (data / "images").rename(data / "photos")
+    (data / "masks").rename(data / "labels")
+    (data / "index.csv").rename(data / "labels" / "table.csv")
+    settings = DataSettings(images="photos", masks="labels", index="labels/table.csv")
+    assert len(load_split(settings, data, "train")[0]) == 2
+
+
+def test_the_offset_moves_values_and_ignored_ones_become_unlabelled(data: Path) -> None:
+    settings = DataSettings(mask_offset=1, ignore=[2])
+    _, masks = load_split(settings, data, "val")
+    expected = np.where(MASK == 2, 0, MASK + 1)  # the values to ignore are those stored
+    assert np.array_equal(masks[0], expected) and masks[0].dtype == np.uint8
+
+
+def test_large_values_can_be_ignored(data: Path) -> None:
+    Image.fromarray(np.where(MASK == 3, 255, MASK).astype(np.uint8)).save(data / "masks/b.png")
+    _, masks = load_split(DataSettings(ignore=[255]), data, "val")
+    assert np.array_equal(masks[0], np.where(MASK == 3, 0, MASK))
+
+
+@pytest.mark.parametrize(
+    ("offset", "values"), [(-1, "from 0 to 3"), (252, "from 0 to 3")], ids=["below", "above"]
+)
+def test_values_that_are_no_label_are_a_sentence(data: Path, offset: int, values: str) -> None:
+    with pytest.raises(LabelError, match=rf"“b\.png” has values {values}: set mask_offset"):
+        load_split(DataSettings(mask_offset=offset), data, "val")
+
+
+def test_a_missing_index_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"There is no index “.*index\.csv”: give the data"):
+        load_split(DataSettings(), tmp_path, "train")
+
+
+def test_an_unknown_split_is_a_sentence(data: Path) -> None:
+    with pytest.raises(ConfigError, match=r"“index\.csv” lists no image of the split “test”"):
+        load_split(DataSettings(), data, "test")
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("", "image and no column mask and no column split"),
+        ("image,split\na.png,train\n", "mask"),
+        ("photo,mask,split\na.png,a.png,train\n", "image"),
+        ("image;mask;split\na.png;a.png;train\n", "image and no column mask"),
+    ],
+)
+def test_an_index_without_its_columns_is_a_sentence(data: Path, text: str, missing: str) -> None:
+    index(data, text)
+    with pytest.raises(ConfigError, match=rf"“index\.csv” has no column {missing}.*by commas\."):
+        load_split(DataSettings(), data, "train")
+
+
+def test_an_index_that_a_spreadsheet_saved_is_read(data: Path) -> None:
+    index(data, "image,mask,split\r\na.png,a.png,train\r\n", encoding="utf-8-sig")
+    assert len(load_split(DataSettings(), data, "train")[0]) == 1
+
+
+def test_an_index_that_is_no_text_is_a_sentence(data: Path) -> None:
+    index(data, "image,mask,split\nKäfer.png,a.png,train\n", encoding="latin-1")
+    with pytest.raises(ConfigError, match=r"“index\.csv” is no table: save it as CSV in UTF-8"):
+        load_split(DataSettings(), data, "train")
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("none.png,a.png,train", "There is no file “.*none.png”"),
+        ("a.png,none.png,train", "There is no file “.*none.png”"),
+        (",a.png,train", "“images” is a folder"),
+        ("a.png,,train", "“masks” is a folder"),
+    ],
+)
+def test_an_index_that_names_no_file_is_a_sentence(data: Path, row: str, sentence: str) -> None:
+    index(data, f"image,mask,split\n{row}\n")
+    with pytest.raises(ImageError, match=sentence):
+        load_split(DataSettings(), data, "train")
+
+
+def test_a_mask_in_colours_is_a_sentence(data: Path) -> None:
+    Image.fromarray(PHOTO).save(data / "masks" / "b.png")
+    with pytest.raises(ImageError, match=r"“b\.png” is not a mask"):
+        load_split(DataSettings(), data, "val")
