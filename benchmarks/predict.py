@@ -104,7 +104,9 @@ def print_memory(side: int) -> None:
     pixels = side * model.config.downsample
     with torch.no_grad():
         model.extract(torch.zeros(1, model.config.channels, 4 * model.alignment, model.alignment))
-        image = torch.from_numpy(np.random.default_rng(0).random((1, 3, pixels, pixels), np.float32))
+        image = torch.from_numpy(
+            np.random.default_rng(0).random((1, 3, pixels, pixels), np.float32)
+        )
         with PeakMemory() as memory:
             model.extract(image)
     values = memory.extra / 4 / side**2

@@ -87,11 +87,14 @@ def train(
 
 
 @app.command()
-def info(model: Annotated[str, typer.Argument(help="Name or file of a model.")]) -> None:
+def info(
+    model: Annotated[str, typer.Argument(help="Name or file of a model.")],
+    markdown: Annotated[bool, typer.Option(help="Print the card as Markdown, for a page.")] = False,
+) -> None:
     """Show what a model says about itself."""
     from napari_gaussproto.commands.info import run_info
 
-    run_info(model)
+    run_info(model, markdown=markdown)
 
 
 def main() -> None:

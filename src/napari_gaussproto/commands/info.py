@@ -8,12 +8,13 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from napari_gaussproto.commands.results import console
+from napari_gaussproto.commands.card import card_markdown
+from napari_gaussproto.commands.results import console, say
 from napari_gaussproto.core.registry import model_path
 from napari_gaussproto.core.summary import ModelSummary, read_summary
 
 
-def run_info(model: str) -> None:
+def run_info(model: str, *, markdown: bool = False) -> None:
     """Print name, terms, classes, prototypes and measures of a model.
 
     Raises
@@ -23,6 +24,9 @@ def run_info(model: str) -> None:
     """
     path = model_path(model)
     summary = read_summary(path)
+    if markdown:
+        say(card_markdown(summary).rstrip("\n"))
+        return
     card, config = summary.card, summary.config
     facts = [
         card.description,

@@ -1,0 +1,143 @@
+"""Take the pictures of the README from the real viewer, into docs/images.
+
+All of them, or those that are named:
+
+    bash scripts/display.sh .venv/bin/python scripts/screenshots.py [NAME ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["NAPARI_CONFIG"] = ""  # pictures must not depend on a person's preferences
+
+import napari
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from qtpy.QtCore import QSettings
+from qtpy.QtWidgets import QApplication
+
+FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images"
+PLUGIN = "napari-gaussproto"
+SAMPLE = "peanut_0286"
+WINDOW = (1400, 860)
+# Photographs make large PNGs; a JPEG of this quality shows no fault and stays below 400 KB.
+QUALITY = 85
+LARGEST = 400_000
+
+
+class Stage:
+    """A viewer with the Segment dock beside a sample photograph."""
+
+    def __init__(self, sample: str = SAMPLE) -> None:
+        self.viewer = napari.Viewer()
+        self.viewer.window.resize(*WINDOW)
+        self.viewer.open_sample(PLUGIN, sample)
+        _, self.dock = self.viewer.window.add_plugin_dock_widget(PLUGIN, "Segment")
+        self.until(lambda: not self.dock._loader.busy)
+
+    def run(self) -> None:
+        """Press Segment and wait for the result."""
+        self.dock.run_button.click()
+        self.until(lambda: not self.dock.runner.running)
+        if not self.dock.status.text().startswith("Done"):
+            raise SystemExit(f"segmenting failed: {self.dock.status.text()}")
+
+    def show_prototype(self, name: str) -> None:
+        """Choose a prototype by its name, as with the mouse."""
+        chooser = self.dock.likelihood.chooser
+        index = next(i for i in range(chooser.count()) if chooser.itemText(i).startswith(name))
+        chooser.setCurrentIndex(index)
+        chooser.activated.emit(index)
+
+    def until(self, condition: Callable[[], bool], seconds: float = 300) -> None:
+        """Let the GUI run until something has happened."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > end:
+                raise SystemExit("waited too long for the viewer")
+            QApplication.processEvents()
+            time.sleep(0.01)
+
+    def picture(self) -> npt.NDArray[np.uint8]:
+        """The whole window, after the GUI has come to rest."""
+        start = time.monotonic()
+        self.until(lambda: time.monotonic() - start > 1)
+        shot: npt.NDArray[np.uint8] = self.viewer.screenshot(canvas_only=False, flash=False)
+        return shot[..., :3]
+
+
+def segment_dock() -> npt.NDArray[np.uint8]:
+    """Classes over the photograph, right after a run."""
+    stage = Stage()
+    stage.run()
+    return stage.picture()
+
+
+def likelihood() -> npt.NDArray[np.uint8]:
+    """The likelihood map of a prototype of the weeds."""
+    stage = Stage()
+    stage.run()
+    stage.show_prototype("weed 1")
+    return stage.picture()
+
+
+def demo_overview() -> npt.NDArray[np.uint8]:
+    """The overview that `napari-gaussproto demo` draws."""
+    from napari_gaussproto.core.predict import segment
+    from napari_gaussproto.core.registry import load_model
+    from napari_gaussproto.io.overview import overview_figure
+    from napari_gaussproto.io.samples import sample_photo
+
+    model = load_model("peanut-grid")
+    photo = sample_photo(SAMPLE)
+    figure = overview_figure(photo, segment(photo, model), title=f"{SAMPLE} · {model.card.name}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "overview.png"
+        figure.savefig(path, dpi=105)
+        return np.asarray(Image.open(path).convert("RGB"))
+
+
+PICTURES: dict[str, Callable[[], npt.NDArray[np.uint8]]] = {
+    "segment-dock": segment_dock,
+    "likelihood": likelihood,
+    "demo-overview": demo_overview,
+}
+
+
+def save(name: str, picture: npt.NDArray[Any]) -> None:
+    """Write a picture, and complain if it is too large for a README."""
+    path = FOLDER / f"{name}.jpg"
+    Image.fromarray(picture).save(path, quality=QUALITY, optimize=True, progressive=True)
+    size = path.stat().st_size
+    print(f"{path.name}: {picture.shape[1]} x {picture.shape[0]}, {size / 1000:.0f} KB", flush=True)
+    if size > LARGEST:
+        raise SystemExit(f"{path.name} is larger than {LARGEST / 1000:.0f} KB")
+
+
+def main() -> None:
+    """Take the pictures that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PICTURES))
+    names = parser.parse_args().names or list(PICTURES)
+    if unknown := set(names) - set(PICTURES):
+        parser.error(f"there is no picture {', '.join(sorted(unknown))}")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as settings:
+        for scope in (QSettings.Scope.UserScope, QSettings.Scope.SystemScope):
+            QSettings.setPath(QSettings.Format.IniFormat, scope, settings)
+        for name in names:
+            save(name, PICTURES[name]())
+            for viewer in list(napari.viewer.Viewer._instances):
+                viewer.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""The card of a model as Markdown, and the one beside the shipped model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from napari_gaussproto import list_models
+from napari_gaussproto.cli import app
+from napari_gaussproto.commands.card import card_markdown
+from napari_gaussproto.core.card import ModelCard
+from napari_gaussproto.core.model_file import save_model
+from napari_gaussproto.core.registry import model_path
+from napari_gaussproto.core.summary import read_summary
+from tests.core.builders import tiny_model
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_the_text_beside_a_shipped_model_is_what_its_file_says(name: str) -> None:
+    beside = model_path(name).with_suffix(".md").read_text(encoding="utf-8")
+    assert beside == card_markdown(read_summary(model_path(name)))
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_a_shipped_model_says_what_people_must_know(name: str) -> None:
+    assert model_path(name).stat().st_size < 10e6
+    card = read_summary(model_path(name)).card
+    assert "CC BY-SA 4.0" in card.licence and "Thi Hoang Yen Tran" in card.attribution
+    assert card.command and card.data and card.citation and card.not_for
+    assert {"val", "test"} <= set(card.measures)
+    text = card_markdown(read_summary(model_path(name)))
+    assert f"{card.measures['test']['miou']:.4f}" in text
+    assert all(warning in text for warning in card.not_for)
+
+
+def test_the_command_prints_the_same_text() -> None:
+    name = list_models()[0]
+    result = CliRunner().invoke(app, ["info", name, "--markdown"])
+    assert result.exit_code == 0
+    assert result.stdout == card_markdown(read_summary(model_path(name)))
+
+
+def test_a_bare_card_has_no_empty_sections(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.card = ModelCard(name="bare")
+    text = card_markdown(read_summary(save_model(model, tmp_path / "bare")))
+    assert text.startswith("# bare\n\n## Classes\n")
+    assert "Not for" not in text and "How good" not in text and "Training data" not in text
+    assert "| 2 | plant |" in text and "| soil 1 | soil | – | – |" in text
+
+
+def test_names_cannot_break_a_table(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.prototypes[0].name = "a|b"
+    model.card = ModelCard(history=[{"what": "edit", "kind": "merge", "share": 0.123456}])
+    text = card_markdown(read_summary(save_model(model, tmp_path / "odd")))
+    assert "| a\\|b | soil |" in text
+    assert "- edit: kind merge, share 0.1235" in text
