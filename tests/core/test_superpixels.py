@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from skimage.measure import label as components
 
 from napari_gaussproto import fit, load_model, save_model, segment, segment_to_zarr
 from napari_gaussproto.core.partitioner import make_partitioner
@@ -165,3 +166,14 @@ def test_regions_are_computed_once_an_image() -> None:
     model = tiny_model(**SUPERPIXELS)
     source = as_source(two_tone()[0], model)
     assert model.partition(source).regions is model.partition(source).regions
+
+
+def test_outlines_are_one_pixel_wide_and_close_every_region() -> None:
+    lines = partition(shrink=1).outlines()
+    two_wide = lines[:, :-1] & lines[:, 1:] & lines[:, :-1]
+    row = lines[1, :]
+    assert row.sum() == 1 and row[5]  # between region 0 and 1
+    assert not two_wide[1].any()
+    whole = components(np.where(lines, -1, REGIONS), connectivity=1, background=-1)
+    for part in np.unique(whole[whole > 0]):
+        assert len(np.unique(REGIONS[whole == part])) == 1

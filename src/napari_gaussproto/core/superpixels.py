@@ -9,7 +9,6 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import torch
-from skimage.segmentation import find_boundaries
 from torch import Tensor
 from torchvision.ops import roi_align
 
@@ -187,10 +186,15 @@ class Superpixels:
         return inside
 
     def outlines(self) -> npt.NDArray[np.bool_]:
-        """(H, W): whether a pixel lies at the border of its region."""
+        """(H, W): whether a pixel's right or lower neighbour is in another region.
+
+        One pixel wide, unlike the borders of both regions.
+        """
         full = self._at_pixels(0, self.shape[0]).numpy()
-        borders: npt.NDArray[np.bool_] = find_boundaries(full, mode="inner")
-        return borders
+        lines = np.zeros(self.shape, bool)
+        lines[:, :-1] = full[:, :-1] != full[:, 1:]
+        lines[:-1] |= full[:-1] != full[1:]
+        return lines
 
 
 # -- pooling: (partition, features (F, h', w')) -> (N, F) -----------------------------------
