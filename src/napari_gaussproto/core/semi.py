@@ -47,8 +47,6 @@ class SemiSettings(Settings):
         Cosine to a class mean above which a cell belongs to it.
     affinity_temperature : float
         In units of the cosine; the smaller, the nearer to the nearest mean alone.
-    teacher_decay : float
-        Of the running average of weights that teaches.
     ramp_up : float
         Share of the training over which the weights of teacher-made terms rise from 0:
         an early teacher is mostly wrong.
@@ -63,7 +61,6 @@ class SemiSettings(Settings):
     density_level: float = Field(0.05, ge=0, lt=1)
     affinity_cosine: float = Field(0.7, gt=-1, lt=1)
     affinity_temperature: float = Field(0.1, gt=0)
-    teacher_decay: float = Field(0.99, ge=0, lt=1)
     ramp_up: float = Field(0.2, ge=0, le=1)
 
     @property

@@ -26,6 +26,7 @@ from napari_gaussproto.core.config import ModelConfig, TrainingConfig
 from napari_gaussproto.core.device import resolve_device
 from napari_gaussproto.core.evaluation import validation_miou
 from napari_gaussproto.core.finish import finish_steps
+from napari_gaussproto.core.partition import Partition
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.steps import run
 from napari_gaussproto.core.training_data import (
@@ -194,6 +195,32 @@ def one_cycle(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - _RISE) / (1 - _RISE)))) + 1e-4
 
 
+@dataclass(frozen=True)
+class CropCells:
+    """Cells of one crop.
+
+    Attributes
+    ----------
+    z, target, weight : Tensor
+        (N, D) latents, (N, C) soft labels and (N,) labelled areas.
+    partition : Partition
+    """
+
+    z: Tensor
+    target: Tensor
+    weight: Tensor
+    partition: Partition
+
+
+def _joined(cells: Sequence[CropCells]) -> tuple[Tensor, Tensor, Tensor]:
+    """Latents, soft labels and weights of all crops."""
+    return (
+        torch.cat([c.z for c in cells]),
+        torch.cat([c.target for c in cells]),
+        torch.cat([c.weight for c in cells]),
+    )
+
+
 class Trainer:
     """The stages of a fit and what they share.
 
@@ -223,6 +250,7 @@ class Trainer:
         self.best: dict[str, Tensor] | None = None
         self.best_miou: float | None = None
         self.steps_done = 0
+        self.progress = 0.0
         self.started = time.monotonic()
 
     # -- stages before the joint one --------------------------------------------------------
@@ -321,7 +349,8 @@ class Trainer:
         clock = _Clock(self.config.steps, minutes, first)
         step = first
         while not clock.over(step):
-            self._set_learning_rate(optimizer, one_cycle(clock.progress(step)))
+            self.progress = clock.progress(step)
+            self._set_learning_rate(optimizer, one_cycle(self.progress))
             losses, usage = self._step(sampler, step, optimizer, usage)
             step += 1
             if step % _RESEED_EVERY == 0 and clock.progress(step) < _RESEED_UNTIL:
@@ -371,8 +400,9 @@ class Trainer:
     ) -> tuple[dict[str, float], Tensor]:
         crops = sampler.batch(step, self.config.batch_size)
         self.model.train()
-        z, target, weight = self._cells(crops)
-        terms = self.terms(z, target, weight)
+        cells = self.crop_cells(crops, self.model)
+        z, target, weight = _joined(cells)
+        terms = self.terms(z, target, weight) | self.further_terms(cells, crops, step)
         optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
@@ -382,21 +412,23 @@ class Trainer:
             fresh = torch.where(usage.isnan(), fresh, 0.9 * usage + 0.1 * fresh)
         return {name: float(value.detach()) for name, value in terms.items()}, fresh
 
-    def _cells(self, crops: Crops) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents, soft labels and weights of the cells of crops."""
-        device = self.model.device
+    def crop_cells(self, crops: Crops, model: PrototypeSegmenter) -> list[CropCells]:
+        """Cells of every crop, by this model or a copy of it."""
+        device = model.device
         images = crops.images.to(device, memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-            latents = self.model.extractor.at_working_resolution(images)
+            latents = model.extractor.at_working_resolution(images)
         labels = crops.labels.to(device)
         cells = []
         for latent, label, guide in zip(latents, labels, crops.guides, strict=True):
-            partition = self.model.partitioner.crop((label.shape[0], label.shape[1]), guide)
-            cells.append(
-                (partition.latents(latent), *partition.targets(label, len(self.model.classes)))
-            )
-        z, target, weight = (torch.cat(part) for part in zip(*cells, strict=True))
-        return z, target, weight
+            partition = model.partitioner.crop((label.shape[0], label.shape[1]), guide)
+            target, weight = partition.targets(label, len(model.classes))
+            cells.append(CropCells(partition.latents(latent), target, weight, partition))
+        return cells
+
+    def further_terms(self, cells: list[CropCells], crops: Crops, step: int) -> dict[str, Tensor]:
+        """Terms besides the supervised ones; none here."""
+        return {}
 
     def terms(self, z: Tensor, target: Tensor, weight: Tensor) -> dict[str, Tensor]:
         """Terms of the objective on cells (N, D), (N, C), (N,)."""
@@ -417,7 +449,7 @@ class Trainer:
             return usage
         crops = sampler.batch(step, self.config.batch_size)
         with torch.no_grad():
-            z, target, weight = self._cells(crops)
+            z, target, weight = _joined(self.crop_cells(crops, self.model))
         moved = initialize.reseed(self.model.layer, dead, z, target, weight)
         for parameter in (self.model.layer.mean, self.model.layer.raw_scale):
             state = optimizer.state.get(parameter, {})

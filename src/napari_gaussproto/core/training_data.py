@@ -213,10 +213,12 @@ class CropSampler:
         self._settings = augmentation
         self._seed = seed
         self._transform = _transform(augmentation, images[0].pixels.shape[0])
-        self._holding = [
-            [i for i, image in enumerate(images) if bool((image.labels == c + 1).any())]
+        holding = [
+            [(i, c + 1) for i, image in enumerate(images) if bool((image.labels == c + 1).any())]
             for c in range(n_classes)
         ]
+        # Of each class that is labelled somewhere, where.
+        self._holding = [places for places in holding if places]
 
     def batch(self, step: int, count: int) -> Crops:
         """Crops of one step.
@@ -255,8 +257,9 @@ class CropSampler:
         c = int(rng.integers(len(self._holding)))
         if rng.random() < _CLASS_CENTRED:
             holding = self._holding[c]
-            image = self._images[holding[rng.integers(len(holding))]]
-            candidates = (image.labels == c + 1).nonzero()
+            index, label = holding[rng.integers(len(holding))]
+            image = self._images[index]
+            candidates = (image.labels == label).nonzero()
         else:
             image = self._images[int(rng.integers(len(self._images)))]
             candidates = image.labels.nonzero()

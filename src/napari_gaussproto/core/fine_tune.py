@@ -1,0 +1,369 @@
+"""Fine-tune a model end to end, on what is labelled and on everything else in the images.
+
+The joint stage of a fit goes on from an existing model, with the terms of ``semi.py`` added.
+The teacher is the running average of the weights that is kept anyway. It sees a crop as the
+sampler draws it, warped only; the student sees the same crop under another light. So nothing
+has to be warped back, and the state of a training is what `Trainer` stores already.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from skimage.measure import label as connected
+from torch import Tensor
+
+from napari_gaussproto.core import semi
+from napari_gaussproto.core.config import Augmentation, TrainingConfig
+from napari_gaussproto.core.errors import LabelError
+from napari_gaussproto.core.predict import as_source
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.semi import SemiSettings
+from napari_gaussproto.core.training import (
+    CropCells,
+    Pairs,
+    Trainer,
+    TrainingStep,
+    prepare_validation,
+)
+from napari_gaussproto.core.training_data import (
+    Crops,
+    CropSampler,
+    TrainingImage,
+    pixel_counts,
+    prepare,
+)
+
+# Standard deviation of the noise of a strong view, of pixels in [0, 1].
+_NOISE = 0.03
+# Unlabelled crops are drawn from a stream of their own.
+_STREAM = 1 << 20
+
+Labels = npt.NDArray[Any]
+
+
+def fine_tuning(**changes: Any) -> TrainingConfig:
+    """Settings to start from: a quarter of the learning rates of a fit, and fewer steps."""
+    settings: dict[str, Any] = {
+        "steps": 100,
+        "learning_rate": 1e-3,
+        "backbone_learning_rate": 1e-4,
+        "validate_every": 20,
+    }
+    return TrainingConfig(**(settings | changes))
+
+
+def fine_tune_steps(
+    model: PrototypeSegmenter,
+    images: Sequence[Any],
+    labels: Sequence[Any],
+    *,
+    unlabelled: Sequence[Any] = (),
+    training: TrainingConfig | None = None,
+    semi_settings: SemiSettings | None = None,
+    validation: Pairs | None = None,
+    seed: int = 0,
+    minutes: float | None = None,
+    checkpoint: str | Path | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Generator[TrainingStep, None, PrototypeSegmenter]:
+    """Train a copy of a model, one optimiser step at a time.
+
+    Parameters
+    ----------
+    model : PrototypeSegmenter
+        Where to start; it is not changed.
+    images, labels : sequence of array
+        As for `fit_steps`; a class may be without labels.
+    unlabelled : sequence of array
+        Further images; the unlabelled parts of ``images`` are used anyway.
+    training : TrainingConfig, optional
+        By default `fine_tuning`.
+    semi_settings : SemiSettings, optional
+        By default all terms are off: supervised training.
+    validation : tuple of sequences, optional
+        Images and labels to keep the best weights by, those of the start included. See
+        `hold_out_strokes`.
+    seed, minutes, checkpoint, stop
+        As for `fit_steps`.
+
+    Yields
+    ------
+    TrainingStep
+        Its ``losses`` also hold ``"gate"``, the share of the unlabelled area that got a
+        pseudo-label, where there is such a term.
+
+    Returns
+    -------
+    PrototypeSegmenter
+
+    Raises
+    ------
+    LabelError, ImageError
+        See `prepare`; also when nothing is labelled.
+    """
+    data = prepare(images, labels, model.config, every_class=False)
+    if not pixel_counts(data, len(model.classes)).any():
+        raise LabelError("Nothing is labelled yet: draw some strokes, then fine-tune.")
+    further = _prepare_unlabelled(unlabelled, model)
+    held_out = prepare_validation(validation, model.config)
+    tuner = FineTuner(
+        copy.deepcopy(model),
+        data,
+        held_out,
+        training or fine_tuning(),
+        seed,
+        semi_settings or SemiSettings(),
+        further,
+    )
+    path = Path(checkpoint) if checkpoint is not None else None
+    if path is None or not path.exists():
+        yield from tuner.start()
+    yield from tuner.joint(minutes, path, stop or (lambda: False))
+    yield from tuner.finish()
+    return tuner.model
+
+
+def hold_out_strokes(
+    labels: Sequence[Labels], share: float = 0.25, seed: int = 0
+) -> tuple[list[Labels], list[Labels] | None]:
+    """Set some strokes aside, whole ones, so that a validation figure means something.
+
+    Neighbouring pixels of one stroke are alike: held out by pixel they would tell nothing.
+
+    Parameters
+    ----------
+    labels : sequence of array
+        Integers of each image's (H, W), 0 not labelled.
+    share : float
+        Of the strokes of each class, rounded down, but at least one where there are two.
+
+    Returns
+    -------
+    kept : list of array
+    held_out : list of array or None
+        None when no class has two strokes: then there are too few to hold any out.
+    """
+    rng = np.random.default_rng(seed)
+    strokes = [connected(mask, background=0, connectivity=2) for mask in labels]
+    by_class: dict[int, list[tuple[int, int]]] = {}
+    for image, (mask, numbered) in enumerate(zip(labels, strokes, strict=True)):
+        numbers, first = np.unique(numbered, return_index=True)
+        for number, at in zip(numbers.tolist(), first.tolist(), strict=True):
+            if number:
+                by_class.setdefault(int(mask.flat[at]), []).append((image, number))
+    kept = [mask.copy() for mask in labels]
+    held_out = [np.zeros_like(mask) for mask in labels]
+    found = False
+    for value in sorted(by_class):
+        own = by_class[value]
+        count = max(1, int(share * len(own))) if len(own) > 1 else 0
+        for position in rng.permutation(len(own))[:count].tolist():
+            image, number = own[position]
+            inside = strokes[image] == number
+            kept[image][inside] = 0
+            held_out[image][inside] = value
+            found = True
+    return kept, held_out if found else None
+
+
+class FineTuner(Trainer):
+    """The joint stage from an existing model, with semi-supervised terms.
+
+    Parameters
+    ----------
+    model, data, validation, config, seed
+        See `Trainer`.
+    settings : SemiSettings
+    unlabelled : sequence of TrainingImage
+        Besides those of ``data``.
+    """
+
+    def __init__(
+        self,
+        model: PrototypeSegmenter,
+        data: Sequence[TrainingImage],
+        validation: Sequence[TrainingImage],
+        config: TrainingConfig,
+        seed: int,
+        settings: SemiSettings,
+        unlabelled: Sequence[TrainingImage] = (),
+    ) -> None:
+        super().__init__(model, data, validation, config, seed)
+        self.settings = settings
+        self.gate_share: float | None = None
+        self._former = semi.remember(model)
+        self._teacher = copy.deepcopy(model).requires_grad_(False).eval()
+        self._sampler = _even_sampler([*data, *unlabelled], config, seed)
+
+    def start(self) -> Iterator[TrainingStep]:
+        """Judge the weights that training starts from: the first candidates for the best."""
+        miou = self._validate(self._teacher)
+        yield TrainingStep("start", 1, 1, validation_miou=miou, best_miou=self.best_miou)
+
+    def finish(self) -> Iterator[TrainingStep]:
+        """See `Trainer.finish`."""
+        yield from super().finish()
+        self.model.card.history[-1] |= {
+            "what": "fine-tune",
+            "semi": self.settings.model_dump(),
+        }
+
+    def further_terms(self, cells: list[CropCells], crops: Crops, step: int) -> dict[str, Tensor]:
+        """The semi-supervised terms that are on, times their weights."""
+        settings = self.settings
+        terms: dict[str, Tensor] = {}
+        if settings.affinity:
+            terms["affinity"] = settings.affinity * self._affinity(cells)
+        if settings.density or settings.needs_teacher:
+            terms |= self._unlabelled_terms(crops, step)
+        if settings.anchoring:
+            terms["anchoring"] = settings.anchoring * semi.anchoring(self.model, self._former)
+        return terms
+
+    def _step(
+        self,
+        sampler: CropSampler,
+        step: int,
+        optimizer: torch.optim.Optimizer,
+        usage: Tensor | None,
+    ) -> tuple[dict[str, float], Tensor]:
+        losses, usage = super()._step(sampler, step, optimizer, usage)
+        if self.gate_share is not None:
+            losses["gate"] = self.gate_share
+        return losses, usage
+
+    def _affinity(self, cells: list[CropCells]) -> Tensor:
+        z = torch.cat([c.z for c in cells])
+        counts = torch.tensor([len(c.z) for c in cells])
+        return semi.affinity(
+            z,
+            self.model.layer(z),
+            torch.cat([c.target for c in cells]),
+            torch.cat([c.weight for c in cells]),
+            torch.cat([_areas(c) for c in cells]),
+            torch.arange(len(cells)).repeat_interleave(counts).to(z.device),
+            cosine=self.settings.affinity_cosine,
+            temperature=self.settings.affinity_temperature,
+        )
+
+    def _unlabelled_terms(self, labelled: Crops, step: int) -> dict[str, Tensor]:
+        settings, layer = self.settings, self.model.layer
+        weak = self._sampler.batch(step, self.config.batch_size)
+        images = strong_view(weak.images, self.config.augmentation, (self.seed, step))
+        strong = replace(weak, images=images)
+        cells = self.crop_cells(strong, self.model)
+        z = torch.cat([c.z for c in cells])
+        # The sampler's labels say which pixels lie inside the image.
+        area = torch.cat([c.weight for c in cells])
+        terms: dict[str, Tensor] = {}
+        if settings.density:
+            terms["unlabelled density"] = settings.density * semi.density(layer, z, area)
+        if not settings.needs_teacher:
+            return terms
+        rise = semi.ramp(self.progress, settings.ramp_up)
+        log_likelihood = layer.log_likelihood(z)
+        taught = self._teach(weak)
+        if settings.soft_labels:
+            value = semi.soft_labels(
+                layer.log_responsibility(log_likelihood),
+                self._teacher.layer.log_responsibility(taught).exp(),
+                area,
+            )
+            terms["soft labels"] = rise * settings.soft_labels * value
+        if settings.pseudo_labels:
+            gate = self._gate(taught, labelled)
+            self.gate_share = gate.share(area)
+            value = semi.pseudo_labels(layer.class_log_posterior(log_likelihood), gate, area)
+            terms["pseudo-labels"] = rise * settings.pseudo_labels * value
+        return terms
+
+    @torch.no_grad()
+    def _teach(self, crops: Crops) -> Tensor:
+        """The teacher's log-likelihoods (N, M) of the cells of crops."""
+        self._teacher.eval()
+        z = torch.cat([c.z for c in self.crop_cells(crops, self._teacher)])
+        return self._teacher.layer.log_likelihood(z)
+
+    @torch.no_grad()
+    def _gate(self, taught: Tensor, labelled: Crops) -> semi.Gate:
+        layer = self._teacher.layer
+        cells = self.crop_cells(labelled, self._teacher)
+        # From this batch alone: a memory would have to be stored to resume a training.
+        limits = semi.class_density_quantiles(
+            layer,
+            torch.cat([c.z for c in cells]),
+            torch.cat([c.target for c in cells]),
+            torch.cat([c.weight for c in cells]),
+            self.settings.density_level,
+        )
+        return semi.double_gate(
+            layer.class_log_posterior(taught), layer.log_density(taught), limits, self.settings.tau
+        )
+
+    def _average(self, average: PrototypeSegmenter, step: int) -> None:
+        super()._average(average, step)
+        self._teacher = average
+
+    def _resume(
+        self, path: Path, optimizer: torch.optim.Optimizer, average: PrototypeSegmenter
+    ) -> tuple[int, Tensor]:
+        progress = super()._resume(path, optimizer, average)
+        self._teacher = average
+        return progress
+
+
+def strong_view(images: Tensor, settings: Augmentation, key: tuple[int, int]) -> Tensor:
+    """Images (B, C, S, S) under another light: gain by channel, contrast and noise.
+
+    Twice the brightness and contrast of the usual augmentation; for any number of channels.
+    The same key gives the same view.
+    """
+    rng = np.random.default_rng((*key, _STREAM))
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    batch, channels = images.shape[:2]
+
+    def factors(spread: float, count: int) -> Tensor:
+        spread = min(2 * spread, 0.9)
+        drawn = torch.rand(batch, count, 1, 1, generator=generator)
+        return 1 + spread * (2 * drawn - 1)
+
+    mean = images.mean((1, 2, 3), keepdim=True)
+    changed = (images - mean) * factors(settings.contrast, 1) + mean
+    changed = changed * factors(settings.brightness, 1)
+    changed = changed * factors(settings.saturation / 4, channels)
+    noise = torch.randn(images.shape, generator=generator) * _NOISE
+    return (changed + noise).clamp(0, 1)
+
+
+def _even_sampler(
+    images: Sequence[TrainingImage], config: TrainingConfig, seed: int
+) -> CropSampler:
+    """Crops from anywhere, warped only; label 1 marks what lies inside the image."""
+    everywhere = [replace(image, labels=torch.ones_like(image.labels)) for image in images]
+    geometry = config.augmentation.model_copy(
+        update={"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
+    )
+    return CropSampler(everywhere, 1, config.crop_size, geometry, seed + _STREAM)
+
+
+def _areas(cells: CropCells) -> Tensor:
+    """Area of each cell of a crop, (N,), in the unit of its weights."""
+    inside = torch.ones(cells.partition.shape, dtype=torch.uint8, device=cells.z.device)
+    return cells.partition.targets(inside, 1)[1]
+
+
+def _prepare_unlabelled(images: Sequence[Any], model: PrototypeSegmenter) -> list[TrainingImage]:
+    if not len(images):
+        return []
+
+    sources = [as_source(image, model) for image in images]
+    nothing = [np.zeros((source.height, source.width), np.uint8) for source in sources]
+    return prepare(sources, nothing, model.config, every_class=False)

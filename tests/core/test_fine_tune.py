@@ -1,0 +1,202 @@
+"""Fine-tuning end to end: what moves, what stays, what stopping and resuming give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from napari_gaussproto.core.config import Augmentation
+from napari_gaussproto.core.errors import LabelError
+from napari_gaussproto.core.fine_tune import (
+    FineTuner,
+    fine_tune_steps,
+    fine_tuning,
+    hold_out_strokes,
+    strong_view,
+)
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.semi import SemiSettings
+from napari_gaussproto.core.steps import run
+from napari_gaussproto.core.training import Trainer, TrainingStep
+from napari_gaussproto.core.training_data import prepare
+from tests.core.builders import tiny_model, tiny_training, two_tone
+
+IMAGE, TRUTH = two_tone(seed=3)
+ALL_TERMS = SemiSettings(
+    density=0.1, soft_labels=0.1, pseudo_labels=0.5, affinity=0.2, anchoring=0.01, tau=0.6
+)
+
+
+def strokes() -> npt.NDArray[np.uint8]:
+    """Every twelfth row, four pixels wide."""
+    labels = TRUTH.copy()
+    labels[np.arange(len(labels)) % 24 > 4] = 0
+    return labels
+
+
+def tuned(
+    model: PrototypeSegmenter, settings: SemiSettings | None = None, **options: Any
+) -> tuple[PrototypeSegmenter, list[TrainingStep]]:
+    steps: list[TrainingStep] = []
+    options = {"training": tiny_training(steps=3)} | options
+    fine_tune = fine_tune_steps(model, [IMAGE], [strokes()], semi_settings=settings, **options)
+    return run(fine_tune, steps.append), steps
+
+
+def weights(model: PrototypeSegmenter) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in model.state_dict().items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.parametrize("partition", ["grid", "superpixel"])
+def test_all_terms_together_move_the_backbone_and_not_the_start(partition: str) -> None:
+    model = tiny_model(partition=partition, region_size=8)
+    before = weights(model)
+    other, _ = two_tone(seed=8)
+    result, steps = tuned(model, ALL_TERMS, unlabelled=[other])
+    assert same(weights(model), before)
+    backbone = "extractor.backbone.network.conv_stem.weight"
+    assert not torch.equal(result.state_dict()[backbone], before[backbone])
+    joint = [step for step in steps if step.stage == "joint"]
+    assert len(joint) == 3
+    for step in joint:
+        assert {
+            "classification",
+            "density",
+            "diversity",
+            "affinity",
+            "unlabelled density",
+            "soft labels",
+            "pseudo-labels",
+            "anchoring",
+            "gate",
+        } == set(step.losses)
+        assert all(np.isfinite(value) for value in step.losses.values())
+    assert joint[0].losses["anchoring"] == 0 < joint[-1].losses["anchoring"]
+    assert result.card.history[-1]["what"] == "fine-tune"
+    assert result.card.history[-1]["semi"]["tau"] == 0.6
+
+
+def test_all_terms_off_is_supervised_training() -> None:
+    data = prepare([IMAGE], [strokes()], tiny_model().config)
+    results = []
+    for kind in (Trainer, FineTuner):
+        arguments = (SemiSettings(),) if kind is FineTuner else ()
+        trainer = kind(tiny_model(), data, [], tiny_training(steps=3), 0, *arguments)
+        steps = list(trainer.joint(None, None, lambda: False))
+        results.append((weights(trainer.model), [step.losses for step in steps]))
+    assert same(results[0][0], results[1][0])
+    assert results[0][1] == results[1][1]
+
+
+@pytest.mark.parametrize(
+    ("name", "term"),
+    [
+        ("density", "unlabelled density"),
+        ("soft_labels", "soft labels"),
+        ("pseudo_labels", "pseudo-labels"),
+        ("affinity", "affinity"),
+        ("anchoring", "anchoring"),
+    ],
+)
+def test_each_term_can_be_on_alone(name: str, term: str) -> None:
+    data = prepare([IMAGE], [strokes()], tiny_model().config)
+    settings = SemiSettings(**{name: 0.5})
+    tuner = FineTuner(tiny_model(), data, [], tiny_training(steps=2), 0, settings)
+    losses = [step.losses for step in tuner.joint(None, None, lambda: False)]
+    supervised = {"classification", "density", "diversity"}
+    assert set(losses[0]) - supervised - {"gate"} == {term}
+    assert ("gate" in losses[0]) == (name == "pseudo_labels")
+
+
+def test_stopping_keeps_the_best_and_the_start_counts() -> None:
+    model = tiny_model()
+    # A rate that ruins the model: nothing beats the start.
+    training = tiny_training(
+        steps=20, validate_every=1, learning_rate=1.0, backbone_learning_rate=1.0, ema_decay=0.0
+    )
+    asked: list[int] = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) == 3
+
+    validation = ([IMAGE], [TRUTH])
+    result, steps = tuned(model, training=training, validation=validation, stop=stop)
+    assert [step.stage for step in steps][:4] == ["start", "joint", "joint", "joint"]
+    assert sum(step.stage == "joint" for step in steps) == 3
+    judged = [step.validation_miou for step in steps if step.validation_miou is not None]
+    assert judged[0] == max(judged) > min(judged)
+    extractor = {k: v for k, v in weights(model).items() if k.startswith("extractor.")}
+    kept = weights(result)
+    assert all(torch.equal(kept[key], value) for key, value in extractor.items())
+
+
+def test_a_killed_fine_tuning_resumes_to_the_same_model(tmp_path: Path) -> None:
+    model, training = tiny_model(), tiny_training(steps=4, validate_every=2)
+    options = {"semi_settings": ALL_TERMS, "training": training}
+    unbroken = run(fine_tune_steps(model, [IMAGE], [strokes()], **options))
+    options["checkpoint"] = tmp_path / "state.safetensors"
+    steps = fine_tune_steps(model, [IMAGE], [strokes()], **options)
+    for step in steps:
+        if step.stage == "joint" and step.step == 3:  # after the checkpoint of step 2
+            break
+    steps.close()
+    resumed = run(fine_tune_steps(model, [IMAGE], [strokes()], **options))
+    assert same(weights(resumed), weights(unbroken))
+
+
+def test_a_class_may_be_without_strokes() -> None:
+    model = tiny_model()
+    labels = np.where(strokes() == 2, 2, 0).astype(np.uint8)
+    training = tiny_training(steps=1)
+    result = run(fine_tune_steps(model, [IMAGE], [labels], training=training))
+    assert set(result.layer.class_index.tolist()) == {0, 1}
+    with pytest.raises(LabelError, match="Nothing is labelled"):
+        run(fine_tune_steps(model, [IMAGE], [np.zeros_like(labels)], training=training))
+
+
+def test_whole_strokes_are_held_out() -> None:
+    first, second = np.zeros((2, 30, 40), np.uint8)
+    for number in range(5):
+        first[6 * number : 6 * number + 3, 2:20] = 1
+    second[3:6, 3:30] = 2
+    second[20:23, 3:30] = 2
+    kept, held_out = hold_out_strokes([first, second], share=0.4)
+    assert held_out is not None
+    for given, left, out in zip((first, second), kept, held_out, strict=True):
+        assert np.array_equal(left + out, given)
+        assert not (left.astype(bool) & out.astype(bool)).any()
+    assert (
+        sum(held_out[0][6 * n].any() and (held_out[0][6 * n, 2:20] == 1).all() for n in range(5))
+        == 2
+    )
+    assert (held_out[1] == 2).sum() == 3 * 27
+    one = np.where(second[:10] > 0, 2, 0).astype(np.uint8)
+    assert hold_out_strokes([one])[1] is None
+
+
+def test_a_strong_view_is_another_light_of_the_same_crop() -> None:
+    images = torch.rand(3, 5, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.4 + 0.3
+    settings = Augmentation()
+    view = strong_view(images, settings, (0, 1))
+    assert torch.equal(view, strong_view(images, settings, (0, 1)))
+    assert not torch.equal(view, strong_view(images, settings, (0, 2)))
+    assert float(view.min()) >= 0
+    assert float(view.max()) <= 1
+    for before, after in zip(images.flatten(0, 1), view.flatten(0, 1), strict=True):
+        pair = torch.stack([before.flatten(), after.flatten()])
+        assert float(torch.corrcoef(pair)[0, 1]) > 0.8
+
+
+def test_fine_tuning_learns_slower_than_a_fit() -> None:
+    assert fine_tuning(steps=7).steps == 7
+    assert fine_tuning().backbone_learning_rate < tiny_training().backbone_learning_rate
