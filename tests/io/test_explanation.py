@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +64,19 @@ def test_files_are_written_by_their_suffix(segmentation: Segmentation, tmp_path:
     assert save_explanation(tmp_path / "why.pdf", PHOTO, segmentation, region).stat().st_size
     with pytest.raises(ConfigError, match="choose PNG, SVG or PDF"):
         save_explanation(tmp_path / "why.bmp", PHOTO, segmentation, region)
+
+
+def test_names_are_shown_as_they_are_written(segmentation: Segmentation, tmp_path: Path) -> None:
+    # Dollar signs start formulas in matplotlib, and a broken formula is an error.
+    strange = copy.copy(segmentation)
+    strange.classes = [
+        entry.model_copy(update={"name": f"$\\frac$ {entry.name}"}) for entry in strange.classes
+    ]
+    strange.prototypes = [
+        dataclasses.replace(prototype, name=f"$x^{{$ {m}")
+        for m, prototype in enumerate(strange.prototypes)
+    ]
+    save_explanation(tmp_path / "why.png", PHOTO, strange, explain(strange, 50, 60))
 
 
 def test_grey_photographs_are_drawn(segmentation: Segmentation) -> None:

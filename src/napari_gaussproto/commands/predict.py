@@ -128,10 +128,12 @@ def _one(
 def unique_names(files: Sequence[Path]) -> list[str]:
     """Name of each file's results: its stem, numbered where two are alike."""
     names: list[str] = []
+    taken: set[str] = set()  # regardless of case, as many file systems see it
     for path in files:
         stem = path.stem.removesuffix(".ome")
         name, number = stem, 2
-        while name in names:
+        while name.casefold() in taken:
             name, number = f"{stem}-{number}", number + 1
         names.append(name)
+        taken.add(name.casefold())
     return names

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -15,9 +15,10 @@ from rich.table import Table
 
 from napari_gaussproto.core.config import SegmentationClass
 from napari_gaussproto.core.errors import ConfigError
-from napari_gaussproto.core.segmenter import PrototypeSegmenter, Segmentation
 from napari_gaussproto.io.ome import write_labels, write_maps
-from napari_gaussproto.io.overview import overview_figure
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.segmenter import PrototypeSegmenter, Segmentation
 
 console = Console()
 
@@ -61,6 +62,9 @@ def write_results(
     overview: bool = True,
 ) -> list[Path]:
     """Write labels, likelihood maps and the overview picture of one image."""
+    # Showing a model's card must not take the seconds that torch needs to load.
+    from napari_gaussproto.io.overview import overview_figure
+
     title = model.card.name
     labels = folder / f"{name}.labels.ome.tif"
     written = [write_labels(labels, segmentation.labels, model.classes, {"model": title})]

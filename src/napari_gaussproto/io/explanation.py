@@ -62,8 +62,9 @@ def explanation_figure(
     _draw_responsible(figure.add_subplot(grid[0, 1]), segmentation, shown)
     _draw_posterior(figure.add_subplot(grid[1, 1]), segmentation, explanation)
     figure.suptitle(
-        title or heading(segmentation, explanation), x=0.02, ha="left", color=_INK, fontsize=13
-    )
+        title or heading(segmentation, explanation), x=0.02, ha="left", color=_INK, fontsize=13,
+        parse_math=False,
+    )  # fmt: skip
     figure.text(0.98, 0.015, explanation.familiarity, ha="right", color=_INK, fontsize=9)
     return figure
 
@@ -144,7 +145,7 @@ def _draw_responsible(axes: Axes, segmentation: Segmentation, shown: list[Respon
     axes.set_title("Responsible prototypes", loc="left", color=_INK, fontsize=11)
     for row, part in enumerate(shown):
         color = segmentation.classes[part.class_index].color
-        axes.text(0, row - 0.14, part.name, color=_INK, fontsize=10, va="bottom")
+        axes.text(0, row - 0.14, part.name, color=_INK, fontsize=10, va="bottom", parse_math=False)
         axes.text(
             0.6, row - 0.14, f"{part.responsibility:.0%}", color=_INK, fontsize=10, ha="right",
             va="bottom",
@@ -190,7 +191,10 @@ def _draw_posterior(axes: Axes, segmentation: Segmentation, explanation: Explana
     ):
         x = slot / len(segmentation.classes)
         axes.plot([x + 0.008], [-0.3], "s", color=entry.color, markersize=7, clip_on=False)
-        axes.text(x + 0.03, -0.3, f"{entry.name} {value:.0%}", color=_INK, fontsize=10, va="center")
+        axes.text(
+            x + 0.03, -0.3, f"{entry.name} {value:.0%}", color=_INK, fontsize=10, va="center",
+            parse_math=False,
+        )  # fmt: skip
 
 
 def _bare(axes: Axes) -> None:

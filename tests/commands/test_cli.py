@@ -1,0 +1,86 @@
+"""What holds for every command: help, and errors that are one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from napari_gaussproto.cli import app
+from napari_gaussproto.core import device
+from tests.commands.conftest import Cli
+
+
+def test_an_error_of_the_real_program_is_one_line_and_quick() -> None:
+    code = (
+        "import runpy, sys\n"
+        "sys.argv[1:] = ['info', 'no-such-model']\n"
+        "try:\n"
+        "    runpy.run_module('napari_gaussproto.cli', run_name='__main__')\n"
+        "finally:\n"
+        "    print(*{'torch', 'matplotlib', 'napari'} & set(sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 1
+    assert done.stdout == "\n"  # nothing that takes long was loaded, and nothing was printed
+    [line] = done.stderr.splitlines()
+    assert line.startswith("Error: There is no model “no-such-model”: give the path")
+
+
+def test_help_names_every_command(cli: Cli) -> None:
+    outcome = cli("--help")
+    assert outcome.code == 0 and outcome.err == ""
+    for name in ("demo", "predict", "train", "info"):
+        assert name in outcome.out
+        assert cli(name, "--help").code == 0
+    assert len(app.registered_commands) == 4
+
+
+def test_without_arguments_help_is_shown(cli: Cli) -> None:
+    outcome = cli()
+    assert "Usage" in outcome.out + outcome.err and "predict" in outcome.out + outcome.err
+
+
+@pytest.mark.parametrize("arguments", [("nonsense",), ("predict",), ("info", "a", "b")])
+def test_wrong_usage_is_told_from_other_errors(cli: Cli, arguments: tuple[str, ...]) -> None:
+    outcome = cli(*arguments)
+    assert outcome.code == 2 and outcome.out == ""
+    assert "Usage" in outcome.err and "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize("command", ["predict", "demo"])
+def test_an_unknown_device_is_a_sentence(
+    cli: Cli, command: str, model_file: Path, photos: list[Path], tmp_path: Path
+) -> None:
+    more = (photos[0], "--model", model_file) if command == "predict" else ()
+    sentence = cli(command, *more, "--device", "abacus", "--out", tmp_path / "o").one_sentence()
+    names = ", ".join(device.available_devices())
+    assert sentence == f"Error: There is no device “abacus” here: choose {names}, or auto."
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_place_that_cannot_be_written_is_a_sentence(
+    cli: Cli, model_file: Path, photos: list[Path], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        sentence = cli("predict", photos[0], "--model", model_file, "--out", out).one_sentence()
+        assert f"“{out}” cannot be created" in sentence and "choose another with --out" in sentence
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_disk_that_fails_is_a_sentence(
+    cli: Cli, model_file: Path, photos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_gaussproto.commands.predict.write_results", full)
+    outcome = cli("predict", photos[0], "--model", model_file, "--out", tmp_path / "o")
+    assert outcome.code == 1 and "Traceback" not in outcome.err
+    [line] = outcome.err.splitlines()
+    assert line.startswith("Error: A file could not be read or written ([Errno 28] No space left")

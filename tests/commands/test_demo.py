@@ -1,0 +1,55 @@
+"""``demo``: the shipped model on a bundled photograph."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_gaussproto.commands import demo, viewer
+from napari_gaussproto.core.metrics import confusion_matrix, mean_iou
+from napari_gaussproto.io.ome import read_labels
+from napari_gaussproto.io.samples import sample_mask
+from tests.commands.conftest import Cli
+
+NAME = "peanut_0286"
+
+
+def test_the_demo_finds_the_plants_of_a_bundled_photograph(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "sample_photo_names", lambda: [NAME])
+    shown = []
+    monkeypatch.setattr(viewer, "show_demo", lambda *arguments: shown.append(arguments))
+    out = tmp_path / "demo"
+    outcome = cli("demo", "--out", out, "--device", "cpu", "--gui")
+    assert outcome.code == 0 and outcome.err == ""
+    assert {path.name for path in out.iterdir()} == {
+        "cover.csv", f"{NAME}.labels.ome.tif", f"{NAME}.likelihood.ome.tif", f"{NAME}.overview.png"
+    }  # fmt: skip
+
+    labels, classes = read_labels(out / f"{NAME}.labels.ome.tif")
+    assert [entry.name for entry in classes] == ["soil", "crop", "weed"]
+    miou = mean_iou(confusion_matrix(labels, sample_mask(NAME), 3))
+    assert miou > 0.6  # far above one class everywhere, which is below 1/3
+    maps = tifffile.imread(out / f"{NAME}.likelihood.ome.tif")
+    assert len(maps) >= 3 and maps.min() >= 0 and maps.max() <= 1 and maps.std() > 0.05
+    with Image.open(out / f"{NAME}.overview.png") as picture:
+        assert picture.size == (1430, 924)
+
+    with (out / "cover.csv").open(newline="") as file:
+        header, row = csv.reader(file)
+    assert header == ["image", "soil", "crop", "weed"] and row[0] == NAME
+    shares = [float(value) for value in row[1:]]
+    assert shares == pytest.approx([(labels == v).mean() for v in (1, 2, 3)], abs=1e-6)
+
+    [line] = [line for line in outcome.out.splitlines() if line.startswith(f"│ {NAME}")]
+    cells = [cell.strip() for cell in line.strip("│").split("│")]
+    assert cells == [NAME, *(f"{share:.1%}" for share in shares), f"{miou:.2f}"]
+    assert f"cover.csv are in {out}/" in outcome.out
+    assert np.ptp(labels) == 2
+    assert shown == [(NAME, "peanut-grid", "cpu")]

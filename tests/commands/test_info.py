@@ -1,0 +1,63 @@
+"""``info``: a model's card in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from napari_gaussproto.core.model_file import load_model_file, save_model
+from napari_gaussproto.core.registry import list_models
+from tests.commands.conftest import Cli
+
+
+def row(text: str, *starts: str) -> str:
+    """The one line of a table in which these texts follow each other."""
+    [line] = [line for line in text.splitlines() if all(start in line for start in starts)]
+    return line
+
+
+def test_the_card_is_shown_as_it_is_written(cli: Cli, model_file: Path) -> None:
+    outcome = cli("info", model_file)
+    assert outcome.code == 0 and outcome.err == ""
+    for text in (
+        "tiny [a/b]", "Soil and plants of a drawing.", "grid model, mobilenetv3_small_050",
+        "cells of 4 px, D = 8, diagonal covariance", "licence of the data: CC0, nobody",
+        "cite: A paper [1]", "not for real fields [/red]",
+    ):  # fmt: skip
+        assert text in outcome.out
+    assert str(model_file) in outcome.out.replace("\n", "")
+
+
+def test_prototypes_and_measures_are_tables(cli: Cli, model_file: Path) -> None:
+    out = cli("info", model_file).out
+    model = load_model_file(model_file)
+    for m, prototype in enumerate(model.prototypes):
+        line = row(out, f" {prototype.name} ")
+        assert model.classes[prototype.class_index].name in line
+        assert f"{0.125 + 0.25 * m:.0%}" in line and "–" in line  # no purity
+    assert row(out, "split", "images", "mean IoU", "soil", "plant", "ECE")
+    cells = [cell.strip() for cell in row(out, " val ").strip("│").split("│")]
+    assert cells == ["val", "3", "0.700", "0.912", "–", "0.012"]
+
+
+def test_a_model_without_measures_has_no_table_of_them(
+    cli: Cli, model_file: Path, tmp_path: Path
+) -> None:
+    model = load_model_file(model_file)
+    model.card.measures, model.card.not_for, model.card.licence = {}, [], ""
+    out = cli("info", save_model(model, tmp_path / "plain.safetensors")).out
+    assert "Prototypes" in out
+    assert "Measures" not in out and "not for" not in out and "licence" not in out
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_shipped_models_tell_their_terms(cli: Cli, name: str) -> None:
+    out = cli("info", name).out
+    assert name in out and "licence of the data" in out and "Measures" in out
+
+
+def test_what_is_no_model_is_a_sentence(cli: Cli, tmp_path: Path, photos: list[Path]) -> None:
+    assert "There is no model “none”" in cli("info", "none").one_sentence()
+    assert "There is no model" in cli("info", tmp_path).one_sentence()
+    assert "“plot.png” is not a model file" in cli("info", photos[0]).one_sentence()

@@ -1,0 +1,206 @@
+"""``predict``: files in, labels, maps, pictures and a table out; what fails is named."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from napari_gaussproto.commands import predict
+from napari_gaussproto.commands.predict import parse_tile, unique_names
+from napari_gaussproto.core.errors import ConfigError
+from napari_gaussproto.core.model_file import load_model_file
+from napari_gaussproto.core.predict import segment
+from napari_gaussproto.io.images import read_image
+from napari_gaussproto.io.ome import read_labels
+from tests.commands.conftest import Cli
+
+
+def expected_labels(path: Path, model_file: Path) -> np.ndarray:
+    return segment(read_image(path), load_model_file(model_file)).labels
+
+
+def table(path: Path) -> list[list[str]]:
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_all_results_of_all_photographs_are_written(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "results"
+    outcome = cli("predict", *photos, "--model", model_file, "--out", out)
+    assert outcome.code == 0 and outcome.err == ""
+    names = ("plot", "plot-2")  # the second one of the same name is numbered
+    kinds = ("labels.ome.tif", "likelihood.ome.tif", "overview.png")
+    assert {path.name for path in out.iterdir()} == {
+        "cover.csv", *(f"{name}.{kind}" for name in names for kind in kinds)
+    }  # fmt: skip
+    model = load_model_file(model_file)
+    header, *rows = table(out / "cover.csv")
+    assert header == ["image", "soil", "plant"]
+    for name, photo, row in zip(names, photos, rows, strict=True):
+        labels, classes = read_labels(out / f"{name}.labels.ome.tif")
+        assert np.array_equal(labels, expected_labels(photo, model_file))
+        assert classes == model.classes
+        assert row[0] == name
+        shares = [(labels == value).mean() for value in (1, 2)]
+        assert [float(share) for share in row[1:]] == pytest.approx(shares, abs=1e-6)
+        maps = tifffile.imread(out / f"{name}.likelihood.ome.tif")
+        assert maps.shape == (len(model.prototypes), 64 // 4, 96 // 4)
+        assert 0 <= maps.min() < maps.max() <= 1
+        with Image.open(out / f"{name}.overview.png") as picture:
+            assert np.asarray(picture.convert("L")).std() > 20
+        assert f"{float(row[1]):.1%}" in outcome.out
+    assert f"2 of 2 images segmented, into {out}/" in outcome.out
+
+
+def test_a_broken_file_is_named_and_the_others_are_segmented(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
+) -> None:
+    broken, missing = tmp_path / "plot [b] 7.jpg", tmp_path / "missing.jpg"
+    broken.write_text("no photograph")
+    deep = tmp_path / "bands.tif"
+    tifffile.imwrite(deep, np.zeros((7, 30, 40), np.uint8), photometric="minisblack")
+    outcome = cli(
+        "predict", photos[0], broken, missing, deep, photos[1],
+        "--model", model_file, "--out", tmp_path / "o", "--no-overview", "--no-maps",
+    )  # fmt: skip
+    assert outcome.code == 1
+    assert outcome.err == "" and "Traceback" not in outcome.out
+    lines = [line for line in outcome.out.splitlines() if line.startswith("left out ")]
+    assert [line.split(": ")[0] for line in lines] == [
+        f"left out {path}" for path in (broken, missing, deep)
+    ]
+    assert "“plot [b] 7.jpg” is no image this program can read" in lines[0]
+    assert "There is no file" in lines[1]
+    assert "channels" in lines[2]
+    assert "2 of 5 images segmented" in outcome.out
+    assert {path.name for path in (tmp_path / "o").iterdir()} == {
+        "cover.csv", "plot.labels.ome.tif", "plot-2.labels.ome.tif"
+    }  # fmt: skip
+    assert [row[0] for row in table(tmp_path / "o" / "cover.csv")] == ["image", "plot", "plot-2"]
+
+
+def test_nothing_but_broken_files_leaves_an_empty_table(
+    cli: Cli, model_file: Path, tmp_path: Path
+) -> None:
+    outcome = cli("predict", "none.jpg", "--model", model_file, "--out", tmp_path / "o")
+    assert outcome.code == 1 and "0 of 1 images segmented" in outcome.out
+    assert table(tmp_path / "o" / "cover.csv") == [["image", "soil", "plant"]]
+
+
+def test_names_that_look_like_markup_or_formulas_are_printed_and_drawn(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
+) -> None:
+    strange = photos[0].rename(photos[0].with_name("$a [red]_{$ [b].png"))
+    out = tmp_path / "o [i]"
+    outcome = cli("predict", strange, "--model", model_file, "--out", out, "--no-maps")
+    assert outcome.code == 0
+    assert (out / "$a [red]_{$ [b].overview.png").exists()
+    assert "$a [red]_{$ [b]" in outcome.out and f"into {out}/" in outcome.out
+
+
+def test_a_large_image_becomes_labels_on_disk(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = tmp_path / "small.png"
+    Image.fromarray(read_image(photos[0])[:32, :32]).save(small)
+    monkeypatch.setattr(predict, "LARGE", 2000)
+    out = tmp_path / "o"
+    outcome = cli("predict", photos[0], small, "--model", model_file, "--out", out,
+                  "--no-overview", "--no-maps")  # fmt: skip
+    assert outcome.code == 0 and "plot is large: labels only, as zarr" in outcome.out
+    assert "2 of 2 images segmented" in outcome.out
+    assert {path.name for path in out.iterdir()} == {
+        "cover.csv", "plot.labels.zarr", "small.labels.ome.tif"
+    }  # fmt: skip
+    stored = zarr.open_array(str(out / "plot.labels.zarr"), mode="r")
+    assert np.array_equal(stored[:], expected_labels(photos[0], model_file))
+    described = stored.attrs["napari-gaussproto"]
+    assert described["model"] == "tiny [a/b]"
+    assert [entry["name"] for entry in described["classes"]] == ["soil", "plant"]
+    assert [row[0] for row in table(out / "cover.csv")] == ["image", "small"]
+
+
+def test_a_zarr_is_segmented_like_a_file(cli: Cli, photos: list[Path], model_file: Path) -> None:
+    stored = photos[0].parent / "plot.zarr"
+    zarr.create_array(store=str(stored), data=read_image(photos[0]), chunks=(32, 32, 3))
+    out = photos[0].parent / "o"
+    assert cli("predict", stored, "--model", model_file, "--out", out, "--no-maps").code == 0
+    assert np.array_equal(
+        read_labels(out / "plot.labels.ome.tif")[0], expected_labels(photos[0], model_file)
+    )
+
+
+# -- tiles ----------------------------------------------------------------------------------
+
+
+def test_the_tile_size_reaches_the_work(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def watched(*arguments: object, **options: object) -> object:
+        asked.append(options["tile"])
+        return segment(*arguments, **options)
+
+    monkeypatch.setattr(predict, "segment", watched)
+    for text in ("auto", "none", "64"):
+        outcome = cli("predict", photos[0], "--model", model_file, "--out", tmp_path / text,
+                      "--tile", text, "--no-overview", "--no-maps")  # fmt: skip
+        assert outcome.code == 0
+        labels, _ = read_labels(tmp_path / text / "plot.labels.ome.tif")
+        assert np.array_equal(labels, expected_labels(photos[0], model_file))
+    assert asked == ["auto", None, 64]
+
+
+@pytest.mark.parametrize("text", ["", "all", "0", "-64", "64.5", "64px", "²", "½", "None"])
+def test_a_tile_size_that_is_none_is_a_sentence(text: str) -> None:
+    with pytest.raises(ConfigError, match=f"“{text}” is no tile size: give auto, none, or a side"):
+        parse_tile(text)
+
+
+def test_a_wrong_tile_size_ends_the_command_before_any_work(
+    cli: Cli, photos: list[Path], tmp_path: Path
+) -> None:
+    outcome = cli("predict", photos[0], "--tile", "huge", "--out", tmp_path / "o")
+    assert "“huge” is no tile size" in outcome.one_sentence()
+    assert not (tmp_path / "o").exists()
+
+
+def test_an_unknown_model_is_a_sentence(cli: Cli, photos: list[Path], tmp_path: Path) -> None:
+    arguments = ("predict", photos[0], "--out", tmp_path / "o", "--model")
+    assert "There is no model “none”" in cli(*arguments, "none").one_sentence()
+    assert "“plot.png” is not a model file" in cli(*arguments, photos[0]).one_sentence()
+    assert not (tmp_path / "o").exists()
+
+
+# -- names ----------------------------------------------------------------------------------
+
+stems = st.text(st.sampled_from("aAß-2."), min_size=1, max_size=4)
+suffixes = st.sampled_from([".jpg", ".png", ".ome.tif", ".zarr"])
+
+
+@given(st.lists(st.builds(lambda stem, end: Path(f"x{stem}{end}"), stems, suffixes), max_size=12))
+def test_no_result_overwrites_another(files: list[Path]) -> None:
+    names = unique_names(files)
+    assert len(names) == len(files)
+    # Windows and macOS do not tell upper from lower case.
+    assert len({name.lower() for name in names}) == len(files)
+    for path, name in zip(files, names, strict=True):
+        assert name.startswith(path.stem.removesuffix(".ome"))
+
+
+def test_names_are_stems_and_are_numbered_where_alike() -> None:
+    files = ["a.jpg", "b/a.png", "a.ome.tif", "A.JPG", "a-2.jpg", "c.d.jpg", "m.ome.zarr/"]
+    assert unique_names([Path(file) for file in files]) == [
+        "a", "a-2", "a-3", "A-4", "a-2-2", "c.d", "m"
+    ]  # fmt: skip
