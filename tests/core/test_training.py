@@ -134,7 +134,7 @@ def test_a_killed_training_resumes_to_the_same_model(tmp_path: Path) -> None:
 def test_a_file_that_is_no_checkpoint_is_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
     path.write_bytes(b"x" * 40)
-    with pytest.raises(ModelFileError, match="cannot be resumed|can be resumed"):
+    with pytest.raises(ModelFileError, match="can be resumed"):
         fit(IMAGES, LABELS, tiny_config(), training=tiny_training(), checkpoint=path)
 
 

@@ -311,8 +311,8 @@ def test_maps_are_not_offered_as_images(viewer: Any, dock: Any, run: Any) -> Non
 
 
 def test_a_model_with_more_channels_takes_the_channel_axis() -> None:
-    from napari_gaussproto.core.predict import run as drive
     from napari_gaussproto.core.stack import segment_stack_steps
+    from napari_gaussproto.core.steps import run as drive
 
     model = tiny_model(channels=5)
     cube = np.random.default_rng(0).random((5, 60, 70)).astype(np.float32)

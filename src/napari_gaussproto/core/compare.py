@@ -96,7 +96,10 @@ def compare(before: Labelled, after: Labelled, truth: Labels | None = None) -> C
         When the truth has another shape.
     """
     first, second, n_classes = before.labels, after.labels, len(before.classes)
-    changed, moved = first != second, confusion_matrix(second, first, n_classes)
+    changed = first != second
+    # Few pixels change: those that stay are counted without looking at where they went.
+    moved = confusion_matrix(second[changed], first[changed], n_classes)
+    moved += np.diag(np.bincount(first.ravel(), minlength=n_classes + 1)[1:] - moved.sum(1))
     if truth is None:
         return Comparison(changed, moved)
     if truth.shape != first.shape:

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from napari_gaussproto.core.backbone import Backbone
 from napari_gaussproto.core.config import ModelConfig
+from napari_gaussproto.core.latent import normalise
 
 
 class Neck(nn.Module):
@@ -39,7 +40,7 @@ class Neck(nn.Module):
 
     def forward(self, pyramid: list[Tensor]) -> Tensor:
         """Latent map (B, D, h, w) of a pyramid; each position has mean 0 and variance 1."""
-        return self._normalise(self.head(self._fuse(pyramid)))
+        return normalise(self.head(self._fuse(pyramid)))
 
     def _fuse(self, pyramid: list[Tensor]) -> Tensor:
         height = pyramid[0].shape[-2] * self.strides[0] // self.output_stride
@@ -51,7 +52,7 @@ class Neck(nn.Module):
                 value = project(norm(to_stride(level, (height, width))))
             else:
                 value = to_stride(project(norm(level)), (height, width))
-            fused = value if fused is None else fused + value
+            fused = value if fused is None else fused.add_(value)
         if fused is None:
             raise ValueError("a pyramid needs at least one level")
         return fused
@@ -67,15 +68,8 @@ class Neck(nn.Module):
         levels = features.T[None, :, :, None].split(self.widths, dim=1)
         pairs = zip(levels, self.norms, self.projections, strict=True)
         fused = torch.stack([project(norm(level)) for level, norm, project in pairs]).sum(0)
-        latents: Tensor = self._normalise(self.head(fused))
+        latents: Tensor = normalise(self.head(fused))
         return latents[0, :, :, 0].T
-
-    @staticmethod
-    def _normalise(latents: Tensor) -> Tensor:
-        """LayerNorm over the channels, without affine parameters, in float32."""
-        latents = latents.float()
-        centred = latents - latents.mean(1, keepdim=True)
-        return centred * torch.rsqrt(centred.square().mean(1, keepdim=True) + 1e-5)
 
 
 def to_stride(level: Tensor, size: tuple[int, int]) -> Tensor:
@@ -131,4 +125,20 @@ class Extractor(nn.Module):
 
 def shrink(image: Tensor, factor: int) -> Tensor:
     """Average images (B, C, H, W) over squares of side ``factor``."""
-    return image if factor == 1 else F.avg_pool2d(image, factor)
+    if factor == 1:
+        return image
+    height, width = (n // factor * factor for n in image.shape[-2:])
+    # Strided sums: avg_pool2d takes several times as long for the few channels of an image.
+    rows = _strided_sum(image[..., :height, :width], factor, -2)
+    return _strided_sum(rows, factor, -1) / factor**2
+
+
+def _strided_sum(values: Tensor, factor: int, axis: int) -> Tensor:
+    """Sums of ``factor`` neighbours along one of the last two axes."""
+    parts = [
+        values[..., i::factor, :] if axis == -2 else values[..., i::factor] for i in range(factor)
+    ]
+    total = parts[0] + parts[1]
+    for part in parts[2:]:
+        total = total + part
+    return total

@@ -16,13 +16,14 @@ from napari_gaussproto.core.config import TrainingConfig
 from napari_gaussproto.core.gaussian import GaussianPrototypeLayer
 from napari_gaussproto.core.image import ImageSource
 from napari_gaussproto.core.patches import Patches, cut_patch
-from napari_gaussproto.core.predict import encode_steps, run
+from napari_gaussproto.core.predict import encode_steps
 from napari_gaussproto.core.receptive import effective_radius
 from napari_gaussproto.core.segmenter import (
     PrototypeSegmenter,
     name_prototypes,
     quantiles_of,
 )
+from napari_gaussproto.core.steps import run
 from napari_gaussproto.core.training_data import TrainingImage
 
 # Labelled cells drawn from an image; enough for percentiles over a whole data set.

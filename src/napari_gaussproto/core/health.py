@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -117,7 +118,7 @@ def _off_the_data(prototype: Prototype, dim: int) -> Mark | None:
     below the median of the chi-squared distribution with D degrees of freedom.
     """
     distances = prototype.distance_quantiles
-    if not len(distances) or distances[0] <= chi2.median(dim):
+    if not len(distances) or distances[0] <= _median_distance(dim):
         return None
     return Mark(
         "off the data",
@@ -125,6 +126,12 @@ def _off_the_data(prototype: Prototype, dim: int) -> Mark | None:
         "No training cell lies near its middle: it stands beside what it explains.",
         "Look at its patches; delete it, or replace it by one added from a painted region.",
     )
+
+
+@lru_cache
+def _median_distance(dim: int) -> float:
+    """Median squared Mahalanobis distance of cells drawn from a Gaussian."""
+    return float(chi2.median(dim))
 
 
 def _impure(model: PrototypeSegmenter, prototype: Prototype) -> Mark | None:

@@ -420,6 +420,10 @@ class Segmentation:
 
     def prototype_share(self) -> Map:
         """Mean responsibility of each prototype over the image, (M,); sums to 1."""
+        return self._prototype_share.copy()
+
+    @cached_property
+    def _prototype_share(self) -> Map:
         return self._log_responsibility.exp().mean(0).float().cpu().numpy()
 
     def _check(self, m: int) -> int:

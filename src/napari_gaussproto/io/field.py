@@ -27,21 +27,25 @@ _WEED_CHANCE = 0.55
 _REACH = 110
 
 Rgb = npt.NDArray[np.float32]
+# Where pixels lie in the field: their rows or their columns, ascending.
+Places = npt.NDArray[np.int64]
 
 
 def synthetic_field(
-    height: int, width: int, seed: int = 0, y0: int = 0, x0: int = 0
+    height: int, width: int, seed: int = 0, y0: int = 0, x0: int = 0, step: int = 1
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Draw a window of a field.
 
     Parameters
     ----------
     height, width : int
-        Size of the window in pixels.
+        Size of the result in pixels.
     seed : int
         Which field.
     y0, x0 : int
         Where the window lies in it.
+    step : int
+        Take every so many-th pixel only: an overview that costs what its own pixels do.
 
     Returns
     -------
@@ -50,26 +54,31 @@ def synthetic_field(
     labels : ndarray
         (H, W) uint8: 1 soil, 2 crop, 3 weed.
     """
-    image = _soil(height, width, seed, y0, x0)
+    rows, columns = y0 + step * np.arange(height), x0 + step * np.arange(width)
+    image = _soil(rows, columns, seed)
     labels = np.full((height, width), _SOIL, np.uint8)
-    for plant in _plants(height, width, seed, y0, x0):
-        plant.draw(image, labels, y0, x0)
-    grain = _white_noise(height, width, seed + 7, y0, x0)[..., None] - 0.5
+    for plant in _plants(rows, columns, seed):
+        plant.draw(image, labels, rows, columns)
+    grain = _uniform(rows[:, None], columns[None], seed + 7)[..., None] - 0.5
     image += 14 * grain
     return image.clip(0, 255).astype(np.uint8), labels
 
 
 def synthetic_field_dask(
-    height: int, width: int, seed: int = 0, chunk: int = 1024
+    height: int, width: int, seed: int = 0, chunk: int = 1024, step: int = 1
 ) -> tuple[Any, Any]:
-    """The same field as lazy dask arrays, image (H, W, 3) and labels (H, W)."""
+    """The same field as lazy dask arrays, image (H, W, 3) and labels (H, W).
+
+    With a ``step``, of every so many-th pixel of that height and width.
+    """
     import dask.array as da
 
-    chunks = da.core.normalize_chunks((chunk, chunk), (height, width))
+    shape = (-(-height // step), -(-width // step))
+    chunks = da.core.normalize_chunks((chunk, chunk), shape)
 
     def block(index: int, tail: tuple[int, ...], block_info: Any = None) -> Any:
         (top, bottom), (left, right) = block_info[None]["array-location"][:2]
-        window = synthetic_field(bottom - top, right - left, seed, top, left)
+        window = synthetic_field(bottom - top, right - left, seed, top * step, left * step, step)
         return window[index].reshape(bottom - top, right - left, *tail)
 
     image = da.map_blocks(
@@ -100,21 +109,14 @@ def _uniform(y: Any, x: Any, seed: int) -> npt.NDArray[np.float32]:
     return ((_hash(y, x, seed) >> np.uint64(40)) / np.float32(1 << 24)).astype(np.float32)
 
 
-def _white_noise(height: int, width: int, seed: int, y0: int, x0: int) -> Rgb:
-    rows = np.arange(y0, y0 + height)[:, None]
-    return _uniform(rows, np.arange(x0, x0 + width)[None], seed)
-
-
-def _value_noise(height: int, width: int, seed: int, y0: int, x0: int, period: int) -> Rgb:
+def _value_noise(rows: Places, columns: Places, seed: int, period: int) -> Rgb:
     """Smooth noise in [0, 1]: random values on a lattice, interpolated."""
-    top, left = y0 // period, x0 // period
-    rows = np.arange(top, (y0 + height) // period + 2)
-    columns = np.arange(left, (x0 + width) // period + 2)
-    lattice = _uniform(rows[:, None], columns[None], seed)
-    y = np.arange(y0, y0 + height) / period - top
-    x = np.arange(x0, x0 + width) / period - left
-    across = _blend(lattice, x)
-    return _blend(across.T, y).T
+    top, left = rows[0] // period, columns[0] // period
+    lattice_rows = np.arange(top, rows[-1] // period + 2)
+    lattice_columns = np.arange(left, columns[-1] // period + 2)
+    lattice = _uniform(lattice_rows[:, None], lattice_columns[None], seed)
+    across = _blend(lattice, columns / period - left)
+    return _blend(across.T, rows / period - top).T
 
 
 def _blend(values: Rgb, at: npt.NDArray[np.float64]) -> Rgb:
@@ -129,19 +131,19 @@ def _blend(values: Rgb, at: npt.NDArray[np.float64]) -> Rgb:
 # -- soil -----------------------------------------------------------------------------------
 
 
-def _soil(height: int, width: int, seed: int, y0: int, x0: int) -> Rgb:
+def _soil(rows: Places, columns: Places, seed: int) -> Rgb:
     """Clods, stones and shadows in brown."""
-    tone = np.zeros((height, width), np.float32)
+    tone = np.zeros((len(rows), len(columns)), np.float32)
     for octave, (period, share) in enumerate(((160, 0.2), (48, 0.3), (18, 0.32), (7, 0.28))):
-        noise = _value_noise(height, width, seed + 11 * octave, y0, x0, period)
+        noise = _value_noise(rows, columns, seed + 11 * octave, period)
         # Ridges instead of waves: clods are round on top and dark in between.
         tone += share * (1 - np.abs(2 * noise - 1))
     tone = (tone - 0.25) * 1.25
-    moist = _value_noise(height, width, seed + 101, y0, x0, 400)
+    moist = _value_noise(rows, columns, seed + 101, 400)
     dry, wet = np.array([188, 156, 118], np.float32), np.array([138, 104, 76], np.float32)
     colour = dry + (wet - dry) * moist[..., None]
     image = colour * (0.45 + 0.75 * tone[..., None])
-    stones = _value_noise(height, width, seed + 211, y0, x0, 26) > 0.86
+    stones = _value_noise(rows, columns, seed + 211, 26) > 0.86
     image[stones] = 0.5 * image[stones] + 0.5 * np.array([176, 168, 156], np.float32)
     return image
 
@@ -166,17 +168,15 @@ class _Plant:
         self.colour = (green + rng.normal(0, 9, 3)).astype(np.float32)
         self.shade = rng.uniform(0.8, 1.12, count)
 
-    def draw(self, image: Rgb, labels: npt.NDArray[np.uint8], y0: int, x0: int) -> None:
-        height, width = labels.shape
-        top, bottom = int(self.y - _REACH) - y0, int(self.y + _REACH) - y0 + 1
-        left, right = int(self.x - _REACH) - x0, int(self.x + _REACH) - x0 + 1
-        rows = slice(max(0, top), min(height, bottom))
-        columns = slice(max(0, left), min(width, right))
-        if rows.start >= rows.stop or columns.start >= columns.stop:
+    def draw(
+        self, image: Rgb, labels: npt.NDArray[np.uint8], rows: Places, columns: Places
+    ) -> None:
+        down, across = _within(rows, self.y), _within(columns, self.x)
+        if down.start >= down.stop or across.start >= across.stop:
             return
-        dy = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] + y0 - self.y
-        dx = np.arange(columns.start, columns.stop, dtype=np.float32)[None] + x0 - self.x
-        part, own = image[rows, columns], labels[rows, columns]
+        dy = rows[down].astype(np.float32)[:, None] - self.y
+        dx = columns[across].astype(np.float32)[None] - self.x
+        part, own = image[down, across], labels[down, across]
         for turn, length, shade in zip(self.turns, self.lengths, self.shade, strict=True):
             along = dx * np.cos(turn) + dy * np.sin(turn)
             across = dy * np.cos(turn) - dx * np.sin(turn)
@@ -203,15 +203,22 @@ class _Plant:
         part[shaded] *= 0.72
 
 
-def _plants(height: int, width: int, seed: int, y0: int, x0: int) -> list[_Plant]:
+def _within(places: Places, middle: float) -> slice:
+    """The places that a plant may reach from its middle."""
+    first, last = int(middle - _REACH), int(middle + _REACH)
+    start, stop = np.searchsorted(places, (first, last + 1))
+    return slice(int(start), int(stop))
+
+
+def _plants(rows: Places, columns: Places, seed: int) -> list[_Plant]:
     """All plants that may reach into a window, in an order that depends on place alone."""
     plants = []
     for lattice, label, chance in (
         ((_ROW_SPACING, _PLANT_SPACING), _CROP, 0.92),
         ((_WEED_SPACING, _WEED_SPACING), _WEED, _WEED_CHANCE),
     ):
-        for row in _covering(y0, height, lattice[0]):
-            for column in _covering(x0, width, lattice[1]):
+        for row in _covering(rows, lattice[0]):
+            for column in _covering(columns, lattice[1]):
                 rng = np.random.default_rng((seed, label, row & 0xFFFFFFFF, column & 0xFFFFFFFF))
                 if rng.random() > chance:
                     continue
@@ -222,7 +229,7 @@ def _plants(height: int, width: int, seed: int, y0: int, x0: int) -> list[_Plant
     return plants
 
 
-def _covering(start: int, length: int, spacing: int) -> range:
-    """Lattice indices whose plants may reach into [start, start + length)."""
+def _covering(places: Places, spacing: int) -> range:
+    """Lattice indices whose plants may reach into the span of some places."""
     margin = _REACH + spacing
-    return range((start - margin) // spacing, (start + length + margin) // spacing + 1)
+    return range((places[0] - margin) // spacing, (places[-1] + 1 + margin) // spacing + 1)

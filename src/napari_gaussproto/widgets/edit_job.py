@@ -129,7 +129,7 @@ def edit_job(
         with one_thread():
             segmentation = entry.segmentation.decoded_by(edited)
             drawn = Redrawn(entry.outcome, segmentation, _maps(segmentation, entry.roles))
-            _ = segmentation.labels, segmentation.cover
+            _ = segmentation.labels, segmentation.cover, segmentation.prototype_share()
             if entry.outcome is current:
                 values = values_of(segmentation, chosen, quantity)
                 comparison = compare(entry.segmentation, segmentation, request.truth)

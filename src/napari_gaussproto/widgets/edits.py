@@ -179,10 +179,10 @@ class EditSession(QObject):
             return
         known = outcome.labels is not None and outcome.labels in self._viewer.layers
         if known or outcome is self._state.current:
-            visible = outcome.labels.visible if outcome.labels is not None else True
+            former = outcome.labels
             show_labels(self._viewer, outcome, redrawn.segmentation.labels)
-            if outcome.labels is not None:
-                outcome.labels.visible = visible
+            if outcome.labels is not None and former not in (None, outcome.labels):
+                outcome.labels.visible = former.visible
         for role, values in redrawn.maps.items():
             layer = outcome.maps[role]
             if layer in self._viewer.layers:

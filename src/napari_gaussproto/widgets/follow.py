@@ -108,11 +108,13 @@ class PrototypeMap:
         if current is None or viewer is None:
             return
         likelihood = self._state.shows_likelihood
-        if current.labels is not None and current.labels in viewer.layers:
-            current.labels.visible = not likelihood
-        layer = current.maps.get(LIKELIHOOD)
-        if layer is not None and layer in viewer.layers:
-            layer.visible = likelihood
+        for layer, wanted in (
+            (current.labels, not likelihood),
+            (current.maps.get(LIKELIHOOD), likelihood),
+        ):
+            # napari redraws everything for a layer that is made visible, even if it was.
+            if layer is not None and layer in viewer.layers and layer.visible != wanted:
+                layer.visible = wanted
 
 
 def prototype_map(viewer: Viewer) -> PrototypeMap:

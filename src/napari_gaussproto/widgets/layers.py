@@ -87,11 +87,14 @@ def undisturbed(viewer: Viewer) -> Iterator[None]:
     zoom, centre = camera.zoom, camera.center
     point = viewer.dims.point
     yield
-    camera.zoom, camera.center = zoom, centre
-    if active is not None and active in viewer.layers:
-        viewer.layers.selection.active = active
+    # napari draws again for each of these, also when nothing is changed by it.
+    if (camera.zoom, camera.center) != (zoom, centre):
+        camera.zoom, camera.center = zoom, centre
+    selection = viewer.layers.selection
+    if active is not None and active in viewer.layers and selection.active is not active:
+        selection.active = active
     steps = viewer.dims.point
-    if len(steps) == len(point):
+    if len(steps) == len(point) and tuple(steps) != tuple(point):
         for axis, value in enumerate(point):
             viewer.dims.set_point(axis, value)
 
@@ -129,11 +132,11 @@ def _add_labels(viewer: Viewer, outcome: Outcome, labels: npt.NDArray[np.uint8])
 
 
 def _style_labels(layer: Labels, outcome: Outcome) -> None:
-    layer.colormap = direct_colormap(outcome.segmentation.classes)
-    layer.features = class_features(outcome.segmentation.classes)
-    layer.metadata = _tagged(layer, outcome, "labels") | {
-        "classes": [c.model_dump() for c in outcome.segmentation.classes]
-    }
+    classes = [c.model_dump() for c in outcome.segmentation.classes]
+    if layer.metadata.get("classes") != classes:
+        layer.colormap = direct_colormap(outcome.segmentation.classes)
+        layer.features = class_features(outcome.segmentation.classes)
+    layer.metadata = _tagged(layer, outcome, "labels") | {"classes": classes}
 
 
 def _keep_colors(layer: Labels) -> None:

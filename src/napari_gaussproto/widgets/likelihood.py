@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gaussproto.widgets.follow import prototype_map
+from napari_gaussproto.widgets.follow import LIKELIHOOD, prototype_map
 from napari_gaussproto.widgets.layers import show_stack, undisturbed
 from napari_gaussproto.widgets.parts import ICON_SIZE, picture_icon
 from napari_gaussproto.widgets.state import Outcome, SharedState
@@ -150,7 +150,7 @@ class LikelihoodPanel(QWidget):
         count = len(outcome.segmentation.prototypes)
         if count >= _ASK_FROM and not self._agreed(count):
             return
-        self._batch = iter(range(count))
+        self._batch = (m for m in range(count) if self._state.current is outcome)
         self._timer.start(0)
 
     def _agreed(self, count: int) -> bool:
@@ -181,3 +181,7 @@ class LikelihoodPanel(QWidget):
         stack = np.stack([outcome.segmentation.likelihood(m) for m in range(count)])
         with undisturbed(self._viewer):
             show_stack(self._viewer, outcome, stack)
+        # Over classes or over one prototype's map it would only be muddy.
+        for layer in (outcome.labels, outcome.maps.get(LIKELIHOOD)):
+            if layer is not None:
+                layer.visible = False

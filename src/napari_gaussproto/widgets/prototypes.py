@@ -232,7 +232,8 @@ class PrototypesWidget(QWidget):
         self.why.ask_again()
 
     def _on_model(self, model: object) -> None:
-        self._refresh()
+        # The results made by it follow, and with them everything else.
+        self._update_history()
 
     def _on_prototype(self, m: int) -> None:
         self.gallery.select(m)

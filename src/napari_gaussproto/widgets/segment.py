@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QScrollArea,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -82,7 +84,7 @@ class SegmentWidget(QScrollArea):
         self._started: tuple[Image, tuple[int, ...], float] | None = None
         self._build()
         self._connect()
-        self._update_buttons()
+        self._on_image()
         # Loading torch takes seconds; done now, in a thread, the first run need not wait.
         self._loader.succeeded.connect(self._fill_devices)
         self._loader.start(devices_job)
@@ -96,6 +98,7 @@ class SegmentWidget(QScrollArea):
         self.device = QComboBox()
         self._fill_devices(["cpu"])
         self.device.setToolTip("Where to compute; auto takes the fastest there is")
+        self.device.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.extras = {key: _checkbox(*texts) for key, texts in _EXTRAS.items()}
         self.run_button = QPushButton("Segment")
         self.cancel_button = QPushButton("Cancel")
@@ -107,6 +110,8 @@ class SegmentWidget(QScrollArea):
         self.status.setWordWrap(True)
         self.likelihood = LikelihoodPanel(self._viewer, self.state)
         self.cover = CoverTable()
+        self.cover_heading = _heading("Cover")
+        self.cover_heading.hide()
         self.setWidget(self._arrange())
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -135,7 +140,7 @@ class SegmentWidget(QScrollArea):
         layout.addWidget(self.status)
         layout.addWidget(_heading("Show"))
         layout.addWidget(self.likelihood)
-        layout.addWidget(_heading("Cover"))
+        layout.addWidget(self.cover_heading)
         layout.addWidget(self.cover)
         layout.addStretch()
         return content
@@ -209,7 +214,7 @@ class SegmentWidget(QScrollArea):
         elapsed = time.monotonic() - self._started[2]
         left = elapsed / done.index * (done.total - done.index)
         plane = f"plane {done.plane}/{done.planes}, " if done.planes > 1 else ""
-        self.status.setText(f"{plane}tile {done.index}/{done.total}, {left:.0f} s left")
+        self.status.setText(f"{plane}tile {done.index}/{done.total}, {_duration(left)} left")
 
     def _on_result(self, result: SegmentResult) -> None:
         if self._started is None:
@@ -259,14 +264,26 @@ class SegmentWidget(QScrollArea):
     def _on_image(self) -> None:
         image = self.images.image()
         outcome = self.state.outcomes.get(image) if image is not None else None
-        if image is not None and outcome is not None and outcome is not self.state.current:
+        if outcome is None:
+            # What another image gave must not be taken for this one's.
+            self.likelihood.setEnabled(False)
+            self.cover_heading.hide()
+            self.cover.hide()
+        elif outcome is self.state.current:
+            self.likelihood.setEnabled(True)
+            self._on_outcome(outcome)
+        else:
             self.state.set_outcome(outcome)
+        if not self.runner.running:
+            self.status.setText(f"{self._missing()}." if self._missing() else "")
         self._update_buttons()
 
     def _on_outcome(self, outcome: Outcome) -> None:
         """Show the cover of the current result, also after an edit in another dock."""
-        segmentation = outcome.segmentation
-        self.cover.show_cover(outcome.source.name, segmentation.cover, segmentation.classes)
+        name, segmentation = outcome.source.name, outcome.segmentation
+        self.cover_heading.setText(f"<b>Cover</b> of {escape(name)}")
+        self.cover_heading.show()
+        self.cover.show_cover(name, segmentation.cover, segmentation.classes)
 
     def _on_model(self, index: int = 0) -> None:
         self.regions.set_model(self.models.path())
@@ -281,14 +298,16 @@ class SegmentWidget(QScrollArea):
         if not running:
             self.progress.setRange(0, 1)
             self.progress.setValue(0)
-        missing = None
-        if self.images.image() is None:
-            missing = "Open an image first: File > Open, or File > Open Sample"
-        elif self.models.path() is None:
-            missing = "Choose a model first"
+        missing = self._missing()
         self.run_button.setEnabled(missing is None and not running)
         self.run_button.setToolTip(missing or "Segment the chosen image")
         self.cancel_button.setEnabled(running)
+
+    def _missing(self) -> str | None:
+        """What a person must do before anything can be segmented."""
+        if self.images.image() is None:
+            return "Open an image first: File > Open, or File > Open Sample"
+        return None if self.models.path() is not None else "Choose a model first"
 
     def closeEvent(self, event: Any) -> None:
         """Stop the work when the dock goes away."""
@@ -307,6 +326,10 @@ def _checkbox(text: str, tip: str) -> QCheckBox:
     box = QCheckBox(text)
     box.setToolTip(tip)
     return box
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def _heading(text: str) -> QLabel:
