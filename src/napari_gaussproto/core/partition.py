@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_gaussproto.core.largest import largest_between
+
 # Pixels painted at a time: bounds the memory of a full-resolution, many-channel map.
 _PAINT_PIXELS = 1 << 21
 
@@ -68,6 +70,12 @@ class Partition(Protocol):
 
     def pixel_rows(self, values: Tensor) -> Iterator[tuple[int, Tensor]]:
         """As ``to_pixels``, in bands: (first row, maps (K, rows, W))."""
+
+    def largest(self, values: Tensor) -> Tensor:
+        """Which of K values (N, K) is the largest at every pixel, (H, W) uint8.
+
+        The same as asking ``to_pixels``, for less.
+        """
 
     def cell_at(self, y: int, x: int) -> int:
         """Index of the cell that holds a pixel."""
@@ -159,6 +167,10 @@ class Grid:
             top = (first - above) * k
             count = min(last * k, height) - first * k
             yield first * k, band[:, top : top + count, :width]
+
+    def largest(self, values: Tensor) -> Tensor:
+        """Index of the largest value at every pixel, (H, W) uint8; see `Partition.largest`."""
+        return largest_between(self.to_map(values), self.cell_size, *self.shape)
 
     def cell_at(self, y: int, x: int) -> int:
         """Index of the cell that holds a pixel."""

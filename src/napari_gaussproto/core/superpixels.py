@@ -145,6 +145,12 @@ class Superpixels:
             last = min(first + step, self.shape[0])
             yield first, columns[:, self._at_pixels(first, last).to(values.device)]
 
+    def largest(self, values: Tensor) -> Tensor:
+        """Index of the largest value at every pixel, (H, W) uint8; see `Partition.largest`."""
+        best = values.max(1).indices.to(torch.uint8)
+        bands = [band[0] for _, band in self.pixel_rows(best[:, None])]
+        return torch.cat(bands)
+
     def _at_pixels(self, first: int, last: int) -> Tensor:
         """Region of every pixel in some rows, (rows, W) int64."""
         k = self._shrink
