@@ -23,6 +23,7 @@ import numpy.typing as npt
 from PIL import Image
 from qtpy.QtCore import QSettings
 from qtpy.QtWidgets import QApplication
+from scipy.ndimage import distance_transform_edt
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images"
 PLUGIN = "napari-gaussproto"
@@ -89,6 +90,35 @@ def likelihood() -> npt.NDArray[np.uint8]:
     return stage.picture()
 
 
+def prototypes_dock() -> npt.NDArray[np.uint8]:
+    """The Prototypes dock after the question why a leaf of a weed got its class."""
+    stage = Stage()
+    stage.run()
+    _, dock = stage.viewer.window.add_plugin_dock_widget(PLUGIN, "Prototypes", tabify=True)
+    dock.parent().raise_()
+    segmentation = stage.dock.state.current.segmentation
+    labels = stage.dock.state.current.labels.data
+    share = segmentation.prototype_share()
+    weeds = [m for m, p in enumerate(segmentation.prototypes) if p.name.startswith("weed")]
+    dock.choose(max(weeds, key=lambda m: share[m]))
+    # Well inside the largest weed, where a person would click.
+    depth = distance_transform_edt(labels == 3)
+    y, x = divmod(int(depth.argmax()), labels.shape[1])
+    dock.why.ask((), y, x)
+    stage.until(lambda: not dock.why.runner.running)
+    return stage.picture()
+
+
+def cells_preview() -> npt.NDArray[np.uint8]:
+    """Superpixels over the photograph, before anything is computed from them."""
+    stage = Stage()
+    stage.dock.models.choose_shipped("peanut-superpixel")
+    stage.viewer.scene.camera.zoom *= 2
+    stage.dock.regions.preview.click()
+    stage.until(lambda: stage.dock.regions.note.isVisible())
+    return stage.picture()
+
+
 def demo_overview() -> npt.NDArray[np.uint8]:
     """The overview that `napari-gaussproto demo` draws."""
     from napari_gaussproto.core.predict import segment
@@ -108,6 +138,8 @@ def demo_overview() -> npt.NDArray[np.uint8]:
 PICTURES: dict[str, Callable[[], npt.NDArray[np.uint8]]] = {
     "segment-dock": segment_dock,
     "likelihood": likelihood,
+    "prototypes-dock": prototypes_dock,
+    "cells-preview": cells_preview,
     "demo-overview": demo_overview,
 }
 

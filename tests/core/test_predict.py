@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_gaussproto.core import predict
-from napari_gaussproto.core.config import ModelConfig
 from napari_gaussproto.core.errors import ConfigError
 from napari_gaussproto.core.predict import segment, segment_steps, segment_to_zarr
 from napari_gaussproto.core.receptive import effective_radius
@@ -168,9 +167,3 @@ def test_effective_radius_of_known_networks() -> None:
     )
     assert effective_radius(pointwise, 3, 32) == 32
     assert 32 < effective_radius(wide, 3, 32) <= 96
-
-
-def test_an_unknown_partition_does_not_pretend() -> None:
-    config = ModelConfig(classes=["a", "b"], partition="superpixel", pretrained=False)
-    with pytest.raises(ConfigError, match="superpixel"):
-        segment(two_tone()[0], PrototypeSegmenter(config))

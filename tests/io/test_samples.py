@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,14 +79,28 @@ def test_the_field_opens_with_its_labels(monkeypatch: pytest.MonkeyPatch) -> Non
     assert options["visible"] is False
 
 
-def test_the_large_field_is_lazy(monkeypatch: pytest.MonkeyPatch) -> None:
-    [(large, _, _)] = open_large_field()
-    assert large.shape == (samples.LARGE_SIDE, samples.LARGE_SIDE, 3)
-    assert large.npartitions > 30
-    monkeypatch.setattr(samples, "LARGE_SIDE", 130)
-    [(image, options, kind)] = open_large_field()
+def levels(data: Any) -> list[Any]:
+    """Of a pyramid its levels, of one array that array."""
+    return data if isinstance(data, list) else [data]
+
+
+def test_the_large_field_is_lazy() -> None:
+    [(data, options, kind)] = open_large_field()
     assert kind == "image" and options["rgb"] is True
-    assert np.array_equal(image.compute(), synthetic_field(130, 130)[0])
+    full = levels(data)[0]
+    assert full.shape == (samples.LARGE_SIDE, samples.LARGE_SIDE, 3)
+    assert full.npartitions > 30
+
+
+def test_every_level_of_the_large_field_shows_the_same_field(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(samples, "LARGE_SIDE", 130)
+    [(data, _, _)] = open_large_field()
+    whole, _ = synthetic_field(130, 130)
+    for level in levels(data):
+        step = round(130 / level.shape[0])
+        assert np.array_equal(level.compute(), whole[::step, ::step])
 
 
 def test_labels_have_their_class_colours_and_names() -> None:

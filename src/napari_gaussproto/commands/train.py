@@ -136,7 +136,8 @@ def interruptible() -> Iterator[_Stop]:
     def ask(_signal: int, _frame: FrameType | None) -> None:
         say("stopping after this step; once more to give up")
         stop.set()
-        signal.signal(signal.SIGINT, former)
+        # Not the former handler: a job in the background starts with SIGINT ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     signal.signal(signal.SIGINT, ask)
     try:

@@ -96,6 +96,7 @@ class PrototypeRow(QFrame):
         self.patches.show_patches(prototype.patches, labels, prototype.name, classes)
         if not self.name.hasFocus():
             self.name.setText(prototype.name)
+            self.name.setCursorPosition(0)  # a long name shows its beginning
         self.percent.setText(f"{share:.0%}" if share >= 0.1 else f"{share:.1%}")
         self.percent.setToolTip(
             f"Explains {share:.1%} of the current image; weight in its class {entry.weight:.0%}"
