@@ -130,7 +130,7 @@ def shrink(image: Tensor, factor: int) -> Tensor:
     height, width = (n // factor * factor for n in image.shape[-2:])
     # Strided sums: avg_pool2d takes several times as long for the few channels of an image.
     rows = _strided_sum(image[..., :height, :width], factor, -2)
-    return _strided_sum(rows, factor, -1) / factor**2
+    return _strided_sum(rows, factor, -1).div_(factor**2)
 
 
 def _strided_sum(values: Tensor, factor: int, axis: int) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 # Squares between cells interpolated at a time: bounds the memory.
-_BLOCK = 1 << 14
+_BLOCK = 1 << 11
 
 
 def largest_between(maps: Tensor, k: int, height: int, width: int) -> Tensor:
