@@ -109,6 +109,38 @@ def prototypes_dock() -> npt.NDArray[np.uint8]:
     return stage.picture()
 
 
+def prototypes_edit() -> npt.NDArray[np.uint8]:
+    """A prototype whose patches carry another label, its map, and what one can do about it."""
+    stage = Stage()
+    stage.run()
+    _, dock = stage.viewer.window.add_plugin_dock_widget(PLUGIN, "Prototypes", tabify=True)
+    dock.parent().raise_()
+    dock.tabs.setCurrentWidget(dock.edit_panel)
+    marks = {row.index: row.mark for row in dock.gallery.rows if not row.mark.isHidden()}
+    dock.choose(max(marks))
+    return stage.picture()
+
+
+def explanation() -> npt.NDArray[np.uint8]:
+    """The figure that the Prototypes dock exports, of the largest weed."""
+    from napari_gaussproto.core.explain import explain_region
+    from napari_gaussproto.core.predict import segment
+    from napari_gaussproto.core.regions import component_at
+    from napari_gaussproto.core.registry import load_model
+    from napari_gaussproto.io.explanation import save_explanation
+    from napari_gaussproto.io.samples import sample_photo
+
+    photo = sample_photo(SAMPLE)
+    segmentation = segment(photo, load_model("peanut-grid"))
+    depth = distance_transform_edt(segmentation.labels == 3)
+    y, x = divmod(int(depth.argmax()), photo.shape[1])
+    region = explain_region(segmentation, component_at(segmentation.labels, y, x))
+    with tempfile.TemporaryDirectory() as folder:
+        path = save_explanation(Path(folder) / "why.png", photo, segmentation, region)
+        figure = Image.open(path).convert("RGB")
+        return np.asarray(figure.resize((figure.width // 2, figure.height // 2)))
+
+
 def cells_preview() -> npt.NDArray[np.uint8]:
     """Superpixels over the photograph, before anything is computed from them."""
     stage = Stage()
@@ -139,6 +171,8 @@ PICTURES: dict[str, Callable[[], npt.NDArray[np.uint8]]] = {
     "segment-dock": segment_dock,
     "likelihood": likelihood,
     "prototypes-dock": prototypes_dock,
+    "prototypes-edit": prototypes_edit,
+    "explanation": explanation,
     "cells-preview": cells_preview,
     "demo-overview": demo_overview,
 }

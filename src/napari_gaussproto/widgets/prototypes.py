@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QSizePolicy,
     QSplitter,
     QStackedWidget,
     QTabWidget,
@@ -111,7 +112,10 @@ class PrototypesWidget(QWidget):
             self.tabs.setTabToolTip(self.tabs.count() - 1, tip)
         self.status = QLabel()
         self.status.setWordWrap(True)
-        self.setMinimumWidth(340)
+        self.status.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.setMinimumWidth(360)
+        # Otherwise napari puts an empty stretch below.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._arrange()
 
     def _arrange(self) -> None:

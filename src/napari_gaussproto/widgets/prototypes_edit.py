@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.config import SegmentationClass
     from napari_gaussproto.core.gallery import GalleryEntry
 
-PRESENT = "what the model says elsewhere"
+PRESENT = "keep the rest"
 
 
 class EditPanel(QWidget):
@@ -90,7 +90,10 @@ class EditPanel(QWidget):
         self.add_button = _button("Add", "Make a prototype of what was painted")
         self.add_button.clicked.connect(lambda: self.added.emit(self.new_class.currentIndex()))
         self.labels = QComboBox()
-        self.labels.setToolTip("Labels that must stay right while the prototype is trained away")
+        self.labels.setToolTip(
+            "What must stay right while the prototype is trained away: the result where other "
+            "prototypes made it, or the labels of a layer"
+        )
         self.train_button = _button(
             "Train away",
             "Remove it for good and let the others learn to do without it, some seconds",
@@ -118,7 +121,7 @@ class EditPanel(QWidget):
         grid.addWidget(QLabel("Merge with"), 1, 0)
         grid.addWidget(self.siblings, 1, 1)
         grid.addWidget(self.merge_button, 1, 2)
-        grid.addWidget(QLabel("Reject, holding"), 2, 0)
+        grid.addWidget(QLabel("Reject"), 2, 0)
         grid.addWidget(self.labels, 2, 1)
         grid.addWidget(self.train_button, 2, 2)
         grid.addWidget(self.progress, 3, 0, 1, 2)
@@ -127,9 +130,9 @@ class EditPanel(QWidget):
         new = QHBoxLayout()
         new.addWidget(self.new_class, 1)
         new.addWidget(self.brush)
-        grid.addWidget(QLabel("New prototype"), 5, 0)
-        grid.addLayout(new, 5, 1)
-        grid.addWidget(self.add_button, 5, 2)
+        new.addWidget(self.add_button)
+        grid.addWidget(QLabel("New for"), 5, 0)
+        grid.addLayout(new, 5, 1, 1, 2)
         for combo in (self.class_choice, self.siblings, self.labels, self.new_class):
             combo.setSizeAdjustPolicy(
                 QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon

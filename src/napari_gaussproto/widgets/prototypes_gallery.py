@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.gallery import Gallery, GalleryEntry, GalleryGroup
     from napari_gaussproto.core.health import Mark
 
-_PATCHES, _SIDE = 4, 34
+_PATCHES, _SIDE = 3, 36
 _WARNING = "#e69f00"
 
 
