@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from napari_gaussproto.core.backbone import Backbone
 from napari_gaussproto.core.config import ModelConfig
+from napari_gaussproto.core.folding import FoldedCopy
 from napari_gaussproto.core.latent import normalise
 
 
@@ -102,6 +103,7 @@ class Extractor(nn.Module):
             config.neck_channels,
             config.latent_dim,
         )
+        self._folded = FoldedCopy(self.backbone, config.channels, 2 * max(self.backbone.strides))
 
     @property
     def alignment(self) -> int:
@@ -110,8 +112,7 @@ class Extractor(nn.Module):
 
     def pyramid(self, image: Tensor) -> list[Tensor]:
         """Backbone features of images (B, C, H, W) in [0, 1] at full resolution."""
-        levels: list[Tensor] = self.backbone(shrink(image, self.downsample))
-        return levels
+        return self._features(shrink(image, self.downsample))
 
     def forward(self, image: Tensor) -> Tensor:
         """Latent map (B, D, H / cell_size, W / cell_size) of images (B, C, H, W) in [0, 1]."""
@@ -119,8 +120,14 @@ class Extractor(nn.Module):
 
     def at_working_resolution(self, image: Tensor) -> Tensor:
         """Latent map (B, D, h, w) of images that are shrunk already."""
-        latents: Tensor = self.neck(self.backbone(image))
+        latents: Tensor = self.neck(self._features(image))
         return latents
+
+    def _features(self, image: Tensor) -> list[Tensor]:
+        """Pyramid of images that are shrunk already; for prediction by the folded backbone."""
+        predicts = not (self.training or torch.is_grad_enabled())
+        levels: list[Tensor] = (self._folded.get() if predicts else self.backbone)(image)
+        return levels
 
 
 def shrink(image: Tensor, factor: int) -> Tensor:

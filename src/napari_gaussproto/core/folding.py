@@ -1,0 +1,126 @@
+"""Batch normalisation folded into the convolutions before it, for prediction.
+
+A convolution followed by a normalisation with fixed statistics is one convolution with other
+weights. On a CPU that saves a quarter of a backbone's time, and the memory of one more map.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+logger = logging.getLogger(__name__)
+
+# Largest difference between features before and after, relative to the largest feature.
+_TOLERANCE = 1e-3
+Key = tuple[tuple[int, int], ...]
+
+
+class FoldedCopy:
+    """The folded copy of a network, made when first asked for and after every change.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode whenever a copy is asked for.
+    channels, side : int
+        Shape of an image that it accepts.
+    """
+
+    def __init__(self, network: nn.Module, channels: int, side: int) -> None:
+        # In a tuple, so that torch does not take it for a part of whatever holds this object.
+        self._network = (network,)
+        self._shape = (1, channels, side, side)
+        self._key: Key = ()
+        self._copy: tuple[nn.Module, ...] = ()
+
+    def get(self) -> nn.Module:
+        """The copy, or the network itself where nothing can be folded."""
+        (network,) = self._network
+        key = _versions(network)
+        if key != self._key or not self._copy:
+            self._copy = (self._fold(network),)
+            self._key = key
+        return self._copy[0]
+
+    def _fold(self, network: nn.Module) -> nn.Module:
+        folded = copy.deepcopy(network).eval().requires_grad_(False)
+        if not fold(folded):
+            return network
+        # The order in which parts are listed need not be the order in which they are used.
+        if self._same(network, folded):
+            return folded
+        logger.info("batch normalisation cannot be folded in %s", type(network).__name__)
+        return network
+
+    @torch.no_grad()
+    def _same(self, network: nn.Module, folded: nn.Module) -> bool:
+        parameter = next(network.parameters())
+        generator = torch.Generator().manual_seed(0)
+        image = torch.randn(self._shape, generator=generator).to(parameter)
+        try:
+            pairs = list(zip(network(image), folded(image), strict=True))
+        except (RuntimeError, ValueError, AssertionError):  # an image of this size does not suit
+            return False
+        return all(_close(before, after) for before, after in pairs)
+
+
+def fold(network: nn.Module) -> int:
+    """Fold, in place, every normalisation that stands right after a convolution.
+
+    Returns
+    -------
+    int
+        How many.
+    """
+    count = 0
+    for parent in list(network.modules()):
+        names = list(parent._modules)
+        for first, second in zip(names, names[1:], strict=False):
+            convolution, normalisation = parent._modules[first], parent._modules[second]
+            if _belong_together(convolution, normalisation):
+                assert isinstance(convolution, nn.Conv2d)
+                assert isinstance(normalisation, nn.BatchNorm2d)
+                _absorb(convolution, normalisation)
+                # timm's normalisations carry the activation that follows.
+                parent._modules[second] = getattr(normalisation, "act", nn.Identity())
+                count += 1
+    return count
+
+
+def _belong_together(first: nn.Module | None, second: nn.Module | None) -> bool:
+    return (
+        isinstance(first, nn.Conv2d)
+        and isinstance(second, nn.BatchNorm2d)
+        and first.out_channels == second.num_features
+        and second.running_mean is not None
+    )
+
+
+@torch.no_grad()
+def _absorb(convolution: nn.Conv2d, normalisation: nn.BatchNorm2d) -> None:
+    mean, variance = normalisation.running_mean, normalisation.running_var
+    assert mean is not None and variance is not None
+    convolution.weight, convolution.bias = fuse_conv_bn_weights(
+        convolution.weight,
+        convolution.bias,
+        mean,
+        variance,
+        normalisation.eps,
+        normalisation.weight,
+        normalisation.bias,
+    )
+
+
+def _close(before: Tensor, after: Tensor) -> bool:
+    return bool((before - after).abs().max() <= _TOLERANCE * before.abs().max())
+
+
+def _versions(network: nn.Module) -> Key:
+    """What changes with every change of a weight, in place or by another tensor."""
+    tensors = [*network.parameters(), *network.buffers()]
+    return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
