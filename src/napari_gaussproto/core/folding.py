@@ -7,6 +7,7 @@ weights. On a CPU that saves a quarter of a backbone's time, and the memory of o
 from __future__ import annotations
 
 import copy
+import itertools
 import logging
 
 import torch
@@ -80,7 +81,7 @@ def fold(network: nn.Module) -> int:
     count = 0
     for parent in list(network.modules()):
         names = list(parent._modules)
-        for first, second in zip(names, names[1:], strict=False):
+        for first, second in itertools.pairwise(names):
             convolution, normalisation = parent._modules[first], parent._modules[second]
             if _belong_together(convolution, normalisation):
                 assert isinstance(convolution, nn.Conv2d)
