@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 TileSize = Literal["auto"] | int | None
 
 # Float32 values that a forward pass keeps alive at its peak, per pixel that the backbone
-# sees: twice what was measured with EfficientNet-Lite0 (benchmarks/predict.py --memory).
+# sees: a fifth more than the most that was measured with EfficientNet-Lite0
+# (python -m benchmarks.predict --memory).
 _VALUES_PER_PIXEL = 120
 # A tile larger than this (in pixels that the backbone sees) gains no speed, and a run could
 # not be cancelled, nor its progress shown, while it is computed.
