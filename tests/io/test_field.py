@@ -47,6 +47,15 @@ def test_windows_agree_far_from_the_origin(y: int, x: int) -> None:
     assert np.array_equal(part, image[90:, 80:]) and np.array_equal(part_labels, labels[90:, 80:])
 
 
+@pytest.mark.parametrize("step", [2, 3, 16])
+def test_an_overview_is_every_so_many_th_pixel(step: int) -> None:
+    image, labels = synthetic_field(-(-420 // step), -(-500 // step), 1, step=step)
+    assert np.array_equal(image, IMAGE[::step, ::step])
+    assert np.array_equal(labels, LABELS[::step, ::step])
+    lazy, lazy_labels = synthetic_field_dask(420, 500, seed=1, chunk=60, step=step)
+    assert np.array_equal(lazy.compute(), image) and np.array_equal(lazy_labels.compute(), labels)
+
+
 def test_lazy_and_eager_fields_agree() -> None:
     image, labels = synthetic_field_dask(420, 500, seed=1, chunk=200)
     assert image.shape == (420, 500, 3) and labels.shape == (420, 500)

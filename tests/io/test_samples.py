@@ -84,23 +84,17 @@ def levels(data: Any) -> list[Any]:
     return data if isinstance(data, list) else [data]
 
 
-def test_the_large_field_is_lazy() -> None:
-    [(data, options, kind)] = open_large_field()
-    assert kind == "image" and options["rgb"] is True
-    full = levels(data)[0]
-    assert full.shape == (samples.LARGE_SIDE, samples.LARGE_SIDE, 3)
-    assert full.npartitions > 30
-
-
-def test_every_level_of_the_large_field_shows_the_same_field(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(samples, "LARGE_SIDE", 128)
-    [(data, _, _)] = open_large_field()
-    whole, _ = synthetic_field(128, 128)
-    for level in levels(data):
-        step = 128 // level.shape[0]
-        assert np.array_equal(level.compute(), whole[::step, ::step])
+def test_the_large_field_is_a_lazy_pyramid(monkeypatch: pytest.MonkeyPatch) -> None:
+    [(levels, _, _)] = open_large_field()
+    assert levels[0].shape == (samples.LARGE_SIDE, samples.LARGE_SIDE, 3)
+    assert levels[0].npartitions > 30
+    assert levels[-1].size < 2e6  # what napari computes first, while a person waits
+    monkeypatch.setattr(samples, "LARGE_SIDE", 130)
+    [(levels, options, kind)] = open_large_field()
+    assert kind == "image" and options["rgb"] is True and options["multiscale"] is True
+    whole = synthetic_field(130, 130)[0]
+    assert np.array_equal(levels[0].compute(), whole)
+    assert np.array_equal(levels[2].compute(), whole[::4, ::4])
 
 
 def test_labels_have_their_class_colours_and_names() -> None:
