@@ -88,13 +88,13 @@ def test_the_large_field_is_a_lazy_pyramid(monkeypatch: pytest.MonkeyPatch) -> N
     [(levels, _, _)] = open_large_field()
     assert levels[0].shape == (samples.LARGE_SIDE, samples.LARGE_SIDE, 3)
     assert levels[0].npartitions > 30
-    assert levels[-1].size < 2e6  # what napari computes first, while a person waits
+    assert isinstance(levels[-1], np.ndarray)  # napari shows it at once
     monkeypatch.setattr(samples, "LARGE_SIDE", 130)
     [(levels, options, kind)] = open_large_field()
     assert kind == "image" and options["rgb"] is True and options["multiscale"] is True
     whole = synthetic_field(130, 130)[0]
-    assert np.array_equal(levels[0].compute(), whole)
-    assert np.array_equal(levels[2].compute(), whole[::4, ::4])
+    for level, step in enumerate((1, 2, 4, 8, 16)):
+        assert np.array_equal(np.asarray(levels[level]), whole[::step, ::step])
 
 
 def test_labels_have_their_class_colours_and_names() -> None:

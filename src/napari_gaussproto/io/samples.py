@@ -17,7 +17,6 @@ from napari_gaussproto.io.images import read_image, read_mask
 SAMPLE_CLASSES = FIELD_CLASSES
 _NAMES = ("peanut_0077", "peanut_0090", "peanut_0128", "peanut_0286", "peanut_0335", "peanut_0375")
 LARGE_SIDE = 8192
-_LARGE_STEPS = (1, 2, 4, 8, 16)
 LayerData = tuple[Any, dict[str, Any], str]
 
 
@@ -93,7 +92,12 @@ def open_field() -> list[LayerData]:
 
 def open_large_field() -> list[LayerData]:
     """A large procedural field, computed where one looks, as a napari layer."""
-    # Shown coarsely from afar: computing all of it would keep napari busy for a minute.
-    levels = [synthetic_field_dask(LARGE_SIDE, LARGE_SIDE, step=step)[0] for step in _LARGE_STEPS]
+    # From afar it is shown coarsely: computing all of it would keep napari busy for a minute.
+    levels = [
+        synthetic_field_dask(LARGE_SIDE, LARGE_SIDE, chunk=512, step=step)[0] for step in (1, 2, 4)
+    ]
+    overview = -(-LARGE_SIDE // 8)
+    levels.append(synthetic_field(overview, overview, step=8)[0])
+    levels.append(levels[-1][::2, ::2])
     options = {"name": "large field", "rgb": True, "multiscale": True, "contrast_limits": (0, 255)}
     return [(levels, options, "image")]

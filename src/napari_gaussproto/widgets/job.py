@@ -91,12 +91,23 @@ class SegmentResult:
 
 
 def devices_job() -> Generator[None, None, list[str]]:
-    """Load torch, which takes seconds, and find the devices."""
+    """Load torch and prepare napari, which takes seconds, and find the devices."""
     load_libraries()
     from napari_gaussproto.core.device import available_devices
 
     yield
+    _warm_up_labels()
+    yield
     return available_devices()
+
+
+def _warm_up_labels() -> None:
+    """Let napari compile how it draws labels: seconds that the GUI would stand still for."""
+    from napari_gaussproto.core.config import SegmentationClass
+    from napari_gaussproto.io.style import direct_colormap
+
+    classes = [SegmentationClass(name=name, color="#000000") for name in ("a", "b")]
+    direct_colormap(classes).map(np.zeros((1, 1), np.uint8))
 
 
 def segment_job(request: SegmentRequest) -> Generator[StackTile, None, SegmentResult]:
