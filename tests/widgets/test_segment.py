@@ -28,6 +28,31 @@ def test_without_an_image_the_button_says_what_to_do(dock: Any) -> None:
     assert "Open an image" in dock.run_button.toolTip()
 
 
+def test_the_status_says_what_is_missing_until_it_is_there(viewer: Any, dock: Any) -> None:
+    assert dock.status.text().startswith("Open an image first")
+    assert dock.cover.isHidden() and dock.cover_heading.isHidden()
+    viewer.add_image(two_tone()[0])
+    assert dock.status.text() == ""
+
+
+def test_what_one_image_gave_is_not_shown_beside_another(viewer: Any, dock: Any, run: Any) -> None:
+    first = viewer.add_image(two_tone()[0], name="a <b> field")
+    run(dock)
+    assert not dock.cover.isHidden() and "a &lt;b&gt; field" in dock.cover_heading.text()
+    viewer.add_image(two_tone(40, 50)[0], name="second")
+    dock.images.choose(viewer.layers["second"])
+    assert dock.cover.isHidden() and not dock.likelihood.isEnabled()
+    dock.images.choose(first)
+    assert not dock.cover.isHidden() and dock.likelihood.isEnabled()
+    viewer.layers.remove(first)
+    assert dock.cover.isHidden() and not dock.likelihood.isEnabled()
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(3.4, "3 s"), (99, "99 s"), (696, "12 min")])
+def test_time_left_is_easy_to_read(seconds: float, text: str) -> None:
+    assert segment_module._duration(seconds) == text
+
+
 def test_run_adds_labels_and_likelihood(viewer: Any, dock: Any, run: Any) -> None:
     image = viewer.add_image(two_tone(97, 130)[0], name="field")
     run(dock)
@@ -174,6 +199,8 @@ def test_pin_all_and_stack(viewer: Any, dock: Any, run: Any, qtbot: Any) -> None
     assert stack.data.shape[0] == 4
     assert stack.axis_labels[0] == "prototype"
     assert viewer.layers.selection.active is active
+    # Nothing else lies over or under the stack but the image.
+    assert [layer for layer in viewer.layers if layer.visible] == [viewer.layers[0], stack]
 
 
 def test_extra_layers_on_request(viewer: Any, dock: Any, run: Any) -> None:
