@@ -140,6 +140,45 @@ def test_a_zarr_is_segmented_like_a_file(cli: Cli, photos: list[Path], model_fil
     )
 
 
+# -- results of an earlier run ----------------------------------------------------------------
+
+
+def test_corrected_labels_are_kept_when_run_again(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "o"
+    command = ("predict", photos[0], "--model", model_file, "--out", out, "--no-maps")
+    path = out / "plot.labels.ome.tif"
+    predicted = expected_labels(photos[0], model_file)
+    for number in (1, 2):
+        assert cli(*command).code == 0
+        corrected = np.full_like(predicted, number)
+        tifffile.imwrite(path, corrected)  # as a viewer saves it
+        outcome = cli(*command)
+        assert f"kept as plot.labels.former-{number}.ome.tif" in outcome.out
+        kept = tifffile.imread(out / f"plot.labels.former-{number}.ome.tif")
+        assert np.array_equal(kept, corrected)
+        assert np.array_equal(read_labels(path)[0], predicted)
+    before = {entry.name for entry in out.iterdir()}
+    assert "kept as" not in cli(*command).out  # the same labels again: nothing to keep
+    assert {entry.name for entry in out.iterdir()} == before
+
+
+def test_streamed_labels_are_kept_when_run_again(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "LARGE", 10)
+    out = tmp_path / "o"
+    command = ("predict", photos[0], "--model", model_file, "--out", out)
+    assert cli(*command).code == 0
+    zarr.open_array(str(out / "plot.labels.zarr"), mode="r+")[:5] = 0
+    assert cli(*command).code == 0
+    kept = zarr.open_array(str(out / "plot.labels.former-1.zarr"), mode="r")
+    assert not kept[:5].any() and kept[5:].all()
+    again = zarr.open_array(str(out / "plot.labels.zarr"), mode="r")
+    assert np.array_equal(again[:], expected_labels(photos[0], model_file))
+
+
 # -- tiles ----------------------------------------------------------------------------------
 
 

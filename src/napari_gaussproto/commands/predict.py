@@ -14,6 +14,7 @@ from napari_gaussproto.commands.results import (
     make_folder,
     progress_bar,
     say,
+    set_aside,
     write_cover,
     write_results,
 )
@@ -117,7 +118,10 @@ def _one(
     image = read_image(path)
     source = as_source(image, model)
     if source.height * source.width > LARGE:
-        segment_to_zarr(source, model, out / f"{name}.labels.zarr", tile=side, progress=show)
+        store = out / f"{name}.labels.zarr"
+        if store.exists():
+            set_aside(store)
+        segment_to_zarr(source, model, store, tile=side, progress=show)
         say(f"{name} is large: labels only, as zarr")
         return None
     segmentation = segment(source, model, tile=side, progress=show)

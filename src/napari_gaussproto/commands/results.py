@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from napari_gaussproto.core.config import SegmentationClass
-from napari_gaussproto.core.errors import ConfigError
-from napari_gaussproto.io.ome import write_labels, write_maps
+from napari_gaussproto.core.errors import ConfigError, ImageError
+from napari_gaussproto.io.ome import read_labels, write_labels, write_maps
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.segmenter import PrototypeSegmenter, Segmentation
@@ -51,6 +52,25 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
+def set_aside(path: Path) -> Path:
+    """Rename a former result to the first free name, so that nothing done to it is lost."""
+    stem, _, suffixes = path.name.partition(".labels")
+    number = 1
+    while (former := path.with_name(f"{stem}.labels.former-{number}{suffixes}")).exists():
+        number += 1
+    path.rename(former)
+    say(f"{path.name} was there and differs: kept as {former.name}")
+    return former
+
+
+def _holds(path: Path, labels: npt.NDArray[np.uint8]) -> bool:
+    """Whether a label file holds just these labels; no, when it cannot be read."""
+    try:
+        return np.array_equal(read_labels(path)[0], labels)
+    except ImageError:
+        return False
+
+
 def write_results(
     folder: Path,
     name: str,
@@ -61,12 +81,18 @@ def write_results(
     maps: bool = True,
     overview: bool = True,
 ) -> list[Path]:
-    """Write labels, likelihood maps and the overview picture of one image."""
+    """Write labels, likelihood maps and the overview picture of one image.
+
+    Labels of that name that differ, for example because a person corrected them, are kept
+    under another name.
+    """
     # Showing a model's card must not take the seconds that torch needs to load.
     from napari_gaussproto.io.overview import overview_figure
 
     title = model.card.name
     labels = folder / f"{name}.labels.ome.tif"
+    if labels.exists() and not _holds(labels, segmentation.labels):
+        set_aside(labels)
     written = [write_labels(labels, segmentation.labels, model.classes, {"model": title})]
     if maps:
         stack = np.stack(

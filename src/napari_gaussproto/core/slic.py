@@ -26,7 +26,7 @@ from napari_gaussproto.core.image import ImageSource
 
 RegionMap = npt.NDArray[np.int32]
 
-# Half of scikit-image's; costs 0.001 of the oracle's mean IoU (benchmarks/slic.py).
+# Half of scikit-image's; costs 0.002 of the oracle's mean IoU (benchmarks/slic.py).
 _ITERATIONS = 5
 # Largest side of a block, in pixels that SLIC sees: tens of MB, about a second.
 _BLOCK = 1024
