@@ -11,10 +11,9 @@ from napari.layers import Labels
 from skimage.measure import label as components
 
 from napari_gaussproto.core.corrections import (
-    LABELLED,
+    PREDICTED,
     Corrections,
-    class_label_of,
-    code_of,
+    label_value_of,
     labels_of,
 )
 from napari_gaussproto.core.errors import EditError, LabelError
@@ -29,7 +28,7 @@ actions = st.lists(
         st.tuples(st.just("paint"), positions, values),
         st.tuples(st.just("fill"), positions, values),
         st.tuples(st.just("accept region"), positions),
-        st.tuples(st.just("accept all")),
+        st.tuples(st.just("accept plane")),
         st.tuples(st.just("predict"), st.integers(0, 5)),
         st.tuples(st.just("undo")),
         st.tuples(st.just("redo")),
@@ -59,7 +58,7 @@ class Model:
         self.future: list[npt.NDArray[np.uint8]] = []
 
     def shown(self) -> npt.NDArray[np.int64]:
-        return np.where(self.now > 0, self.now.astype(int) + LABELLED, self.prediction)
+        return np.where(self.now > 0, self.now.astype(int), self.prediction.astype(int) + PREDICTED)
 
     def set(self, mask: npt.NDArray[np.bool_], label: object) -> None:
         self.past.append(self.now)
@@ -93,19 +92,19 @@ def test_labels_and_napari_s_history_never_disagree(sequence: list[tuple]) -> No
         steps = len(layer._undo_history)
         if action == "paint":
             (y, x), label = arguments
-            layer.paint((y, x), code_of(label))
+            layer.paint((y, x), label)
             expected = brush(y, x), label
         elif action == "fill":
             (y, x), label = arguments
             expected = model.region(model.shown(), y, x, 1), label
-            layer.fill((y, x), code_of(label))
+            layer.fill((y, x), label)
         elif action.startswith("accept"):
             mask = np.ones(SHAPE, bool)
             if action == "accept region":
                 mask = model.region(model.prediction.astype(int), *arguments[0], 2)
                 edit = record.accept_region(*arguments[0])
             else:
-                edit = record.accept_all()
+                edit = record.accept_plane()
             layer.data_setitem(edit.indices, edit.new)
             expected = mask & (model.now == 0), model.prediction
         elif action == "predict":
@@ -128,7 +127,7 @@ def test_a_stroke_that_only_confirms_is_a_label_and_can_be_undone() -> None:
     events = []
     layer.events.paint.connect(events.append)
     layer.brush_size = 3
-    layer.paint((4, 4), code_of(2))
+    layer.paint((4, 4), 2)
     assert len(events) == 1
     assert np.array_equal(record.labels, 2 * brush(4, 4))
     assert not record.corrected.any()
@@ -166,12 +165,12 @@ def test_edits_are_exactly_invertible(sequence: list[tuple], data: st.DataObject
 def test_accepting_keeps_labels_and_erasing_shows_the_prediction() -> None:
     record = Corrections(np.full(SHAPE, 1, np.uint8))
     record.apply(record.paint(brush(2, 2), 3))
-    record.apply(record.accept_all())
+    record.apply(record.accept_plane())
     assert np.array_equal(record.labels, np.where(brush(2, 2), 3, 1))
     assert np.array_equal(record.corrected, brush(2, 2))
     record.apply(record.erase(brush(2, 2)))
     assert np.array_equal(record.labels, np.where(brush(2, 2), 0, 1))
-    assert (record.codes[brush(2, 2)] == 1).all()
+    assert (record.codes[brush(2, 2)] == PREDICTED + 1).all()
 
 
 def test_labels_can_be_loaded_again() -> None:
@@ -183,8 +182,39 @@ def test_labels_can_be_loaded_again() -> None:
 
 
 def test_codes_and_labels() -> None:
-    assert [code_of(value) for value in (0, 2, LABELLED + 2)] == [0, LABELLED + 2, LABELLED + 2]
-    assert [class_label_of(value) for value in (0, 2, LABELLED + 2)] == [0, 2, 2]
+    assert [label_value_of(value) for value in (0, 2, PREDICTED + 2)] == [0, 2, 2]
+
+
+def test_without_a_prediction_codes_are_plain_labels() -> None:
+    record = Corrections(np.zeros(SHAPE, np.uint8))
+    record.apply(record.paint(brush(4, 4), 3))
+    assert np.array_equal(record.codes, 3 * brush(4, 4))
+    assert not record.corrected.any()
+    with pytest.raises(EditError, match="fit or run a model"):
+        record.accept_plane()
+    with pytest.raises(EditError, match="fit or run a model"):
+        record.accept_region(0, 0)
+
+
+def test_planes_of_a_stack_are_accepted_one_by_one() -> None:
+    record = Corrections(np.stack([prediction(), prediction(1)]))
+    record.apply(record.accept_region(1, 0, 0))
+    assert not record.labels[0].any() and record.labels[1].any()
+    record.apply(record.accept_plane((1,)))
+    assert not record.labels[0].any()
+    assert np.array_equal(record.labels[1], prediction(1))
+
+
+def test_all_labels_can_be_replaced_at_once() -> None:
+    record = Corrections(prediction(), prediction(2))
+    edit = record.replace(np.where(brush(4, 4), 3, 0))
+    record.apply(edit)
+    assert np.array_equal(record.labels, 3 * brush(4, 4))
+    assert np.array_equal(
+        record.codes[~brush(4, 4)], (prediction().astype(int) + PREDICTED)[~brush(4, 4)]
+    )
+    record.revert(edit)
+    assert np.array_equal(record.labels, prediction(2))
 
 
 def test_what_cannot_be_is_said() -> None:

@@ -1,15 +1,17 @@
-"""Which pixels of a prediction a person has labelled, kept in the painted array itself.
+"""Labels that a person draws on an image, and below them what a model predicts, in one array.
 
-An array of *codes* holds, for every pixel, either the predicted class (1 to C) or, once the
-brush touched it, the labelled class + `LABELLED`. Painting writes codes of labels, so a stroke
-that confirms the prediction changes values as well. That matters: a viewer's undo history
-holds changed values only (napari drops the other pixels of a stroke, and the whole stroke if
-nothing changed). Whatever the viewer undoes and redoes in the codes, it therefore undoes and
-redoes in the record, because there is nothing else that could disagree with them.
+An array of *codes* holds for every pixel its label (class index + 1) where a person set one,
+else `PREDICTED` + the predicted class' label value, or 0 where nothing is predicted either.
+So a stroke that confirms the prediction changes values as well. That matters: a viewer's undo
+history holds changed values only (napari drops the other pixels of a stroke, and the whole
+stroke if nothing changed). And a fill or a colour picker sees what a person sees. Whatever
+the viewer undoes and redoes in the codes, it therefore undoes and redoes in the record,
+because there is nothing else that could disagree with them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +21,8 @@ import numpy.typing as npt
 from napari_gaussproto.core.errors import EditError, LabelError
 from napari_gaussproto.core.regions import Mask, component_at
 
-# Added to a class' label value where a person set it. Round, for the status bar shows codes.
-LABELLED = 1000
+# Added to a class' label value where it is only predicted. Round, for status bars show codes.
+PREDICTED = 1000
 Codes = npt.NDArray[np.uint16]
 Labels = npt.NDArray[np.uint8]
 
@@ -32,12 +34,12 @@ class CodeEdit:
     Attributes
     ----------
     indices : tuple of ndarray
-        (rows, columns) of the changed pixels.
+        Positions of the changed pixels along every axis.
     old, new : ndarray
         Their codes before and after.
     """
 
-    indices: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]
+    indices: tuple[npt.NDArray[np.intp], ...]
     old: Codes
     new: Codes
 
@@ -46,22 +48,14 @@ class CodeEdit:
         return len(self.old)
 
 
-def code_of(label: int) -> int:
-    """What a brush writes to label pixels as class ``label`` (class index + 1).
-
-    0, the eraser, stays 0; a code stays what it is.
-    """
-    return label + LABELLED if 0 < label < LABELLED else label
-
-
-def class_label_of(code: int) -> int:
+def label_value_of(code: int) -> int:
     """Label value (class index + 1) of the class that a code shows; 0 for none."""
-    return code - LABELLED if code > LABELLED else code
+    return code - PREDICTED if code > PREDICTED else code
 
 
 def labels_of(codes: npt.NDArray[Any]) -> Labels:
-    """What a person labelled, (H, W): class index + 1, or 0 where nothing was."""
-    return np.where(codes > LABELLED, codes - LABELLED, 0).astype(np.uint8)
+    """What a person labelled, (..., H, W): class index + 1, or 0 where nothing was."""
+    return np.where(codes < PREDICTED, codes, 0).astype(np.uint8)
 
 
 class Corrections:
@@ -70,14 +64,15 @@ class Corrections:
     Parameters
     ----------
     prediction : ndarray
-        (H, W) integers, class index + 1.
+        (..., H, W) integers, class index + 1; 0 where nothing is predicted.
     labels : ndarray, optional
-        (H, W) integers, labels to start from; 0 for none.
+        Of the same shape, labels to start from; 0 for none.
 
     Attributes
     ----------
     codes : ndarray
-        (H, W) uint16. Give this very array to the viewer's labels layer: it is the record.
+        (..., H, W) uint16. Give this very array to the viewer's labels layer: it is the
+        record.
 
     Raises
     ------
@@ -88,68 +83,96 @@ class Corrections:
     def __init__(
         self, prediction: npt.NDArray[Any], labels: npt.NDArray[Any] | None = None
     ) -> None:
-        self._prediction = _checked(prediction)
-        self.codes: Codes = self._prediction.astype(np.uint16)
+        self._predicted = _predicted_codes(_checked(prediction))
+        self.codes: Codes = self._predicted.copy()
         if labels is not None:
             given = _checked(labels)
             self._same_shape(given)
-            there = given > 0
-            self.codes[there] = given[there].astype(np.uint16) + LABELLED
+            np.copyto(self.codes, given, where=given > 0)
 
     @property
     def prediction(self) -> Labels:
-        """(H, W) the prediction last set."""
-        return self._prediction
+        """(..., H, W) the prediction last set."""
+        return np.where(self._predicted, self._predicted - PREDICTED, 0).astype(np.uint8)
 
     @property
     def labels(self) -> Labels:
-        """(H, W) class index + 1 where a person labelled, else 0."""
+        """(..., H, W) class index + 1 where a person labelled, else 0."""
         return labels_of(self.codes)
 
     @property
     def touched(self) -> Mask:
-        """(H, W) whether a pixel is labelled."""
-        mask: Mask = self.codes > LABELLED
+        """(..., H, W) whether a pixel is labelled."""
+        mask: Mask = (self.codes > 0) & (self.codes < PREDICTED)
         return mask
 
     @property
     def corrected(self) -> Mask:
-        """(H, W) labelled pixels whose label is not what is predicted: for an overlay."""
-        mask: Mask = self.touched & (self.codes != self._prediction.astype(np.uint16) + LABELLED)
+        """(..., H, W) labelled pixels for which another class is predicted."""
+        mask: Mask = (
+            self.touched & (self._predicted > 0) & (self.codes + PREDICTED != self._predicted)
+        )
         return mask
 
     # -- edits: nothing changes until they are applied, here or by the viewer ----------------
 
     def paint(self, mask: Mask, label: int) -> CodeEdit:
         """Label the pixels of a mask as class ``label`` (class index + 1); 0 erases."""
-        return self._edit(mask, np.uint16(code_of(label)))
+        return self._edit(mask, np.uint16(label))
 
     def erase(self, mask: Mask) -> CodeEdit:
         """Take the labels of a mask back; the prediction shows there again."""
         touched = mask & self.touched
-        return self._edit(touched, self._prediction[touched].astype(np.uint16))
+        return self._edit(touched, self._predicted[touched])
+
+    def replace(self, labels: npt.NDArray[Any]) -> CodeEdit:
+        """Make these the labels, all of them."""
+        given = _checked(labels)
+        self._same_shape(given)
+        new = np.where(given > 0, given.astype(np.uint16), self._predicted)
+        changed = new != self.codes
+        return self._edit(changed, new[changed])
 
     def accept(self, mask: Mask) -> CodeEdit:
         """Turn the prediction in a mask into labels; what is labelled keeps its label."""
-        fresh = mask & ~self.touched & (self._prediction > 0)
-        return self._edit(fresh, self._prediction[fresh].astype(np.uint16) + LABELLED)
+        fresh = mask & ~self.touched & (self._predicted > 0)
+        return self._edit(fresh, self._predicted[fresh] - PREDICTED)
 
-    def accept_region(self, y: int, x: int) -> CodeEdit:
-        """Accept the connected pixels that are predicted as the class of one pixel.
+    def accept_region(self, *position: int) -> CodeEdit:
+        """Accept the connected pixels of one plane that are predicted as one pixel is.
+
+        Parameters
+        ----------
+        *position : int
+            Of the pixel, along every axis.
 
         Raises
         ------
         EditError
-            For a pixel outside the image.
+            For a pixel outside the image, or one without a prediction.
         """
-        height, width = self.codes.shape
-        if not (0 <= y < height and 0 <= x < width):
+        if not all(0 <= at < n for at, n in zip(position, self.codes.shape, strict=True)):
             raise EditError("There is no region outside the image: click inside it.")
-        return self.accept(component_at(self._prediction, y, x))
+        if not self._predicted[position]:
+            raise EditError("Nothing is predicted here yet: fit or run a model first.")
+        *leading, y, x = position
+        mask = np.zeros(self.codes.shape, bool)
+        mask[tuple(leading)] = component_at(self._predicted[tuple(leading)], y, x)
+        return self.accept(mask)
 
-    def accept_all(self) -> CodeEdit:
-        """Accept the whole image."""
-        return self.accept(np.ones(self.codes.shape, bool))
+    def accept_plane(self, leading: Sequence[int] = ()) -> CodeEdit:
+        """Accept a whole image, or one plane of a stack.
+
+        Raises
+        ------
+        EditError
+            When nothing is predicted there.
+        """
+        mask = np.zeros(self.codes.shape, bool)
+        mask[tuple(leading)] = True
+        if not self._predicted[mask].any():
+            raise EditError("Nothing is predicted here yet: fit or run a model first.")
+        return self.accept(mask)
 
     def apply(self, edit: CodeEdit) -> None:
         """Do, or do again, an edit."""
@@ -160,11 +183,11 @@ class Corrections:
         self.codes[edit.indices] = edit.old
 
     def _edit(self, mask: Mask, codes: Any) -> CodeEdit:
-        rows, columns = np.nonzero(mask)
-        new = np.broadcast_to(np.asarray(codes, np.uint16), rows.shape)
-        old = self.codes[rows, columns]
+        indices = np.nonzero(mask)
+        new = np.broadcast_to(np.asarray(codes, np.uint16), indices[0].shape)
+        old = self.codes[indices]
         changed = old != new
-        return CodeEdit((rows[changed], columns[changed]), old[changed], new[changed])
+        return CodeEdit(tuple(i[changed] for i in indices), old[changed], new[changed])
 
     # -- the prediction moves on -------------------------------------------------------------
 
@@ -178,10 +201,10 @@ class Corrections:
         """
         newer = _checked(prediction)
         self._same_shape(newer)
-        self._prediction = newer
+        self._predicted = _predicted_codes(newer)
         self.refresh()
 
-    def refresh(self) -> tuple[slice, slice] | None:
+    def refresh(self) -> bool:
         """Show the prediction again where codes are neither labels nor the prediction.
 
         An eraser leaves 0, and an undone stroke the prediction of its time. Call this after
@@ -189,32 +212,34 @@ class Corrections:
 
         Returns
         -------
-        tuple of slice or None
-            The box of the pixels that changed.
+        bool
+            Whether any pixel changed.
         """
-        stale = (self.codes <= LABELLED) & (self.codes != self._prediction)
-        rows, columns = np.flatnonzero(stale.any(1)), np.flatnonzero(stale.any(0))
-        if not len(rows):
-            return None
-        box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
-        np.copyto(self.codes[box], self._prediction[box], where=stale[box])
-        return box
+        stale = ~self.touched & (self.codes != self._predicted)
+        if not stale.any():
+            return False
+        np.copyto(self.codes, self._predicted, where=stale)
+        return True
 
-    def _same_shape(self, other: Labels) -> None:
-        if other.shape != self._prediction.shape:
+    def _same_shape(self, other: npt.NDArray[Any]) -> None:
+        if other.shape != self._predicted.shape:
             raise LabelError(
-                f"The prediction is {self._prediction.shape} pixels, what should be combined with "
-                f"it {other.shape}: choose the annotations that belong to this image."
+                f"The image is {self._predicted.shape} pixels, what should be combined with "
+                f"it {other.shape}: choose labels that belong to this image."
             )
+
+
+def _predicted_codes(labels: Labels) -> Codes:
+    return np.where(labels > 0, labels.astype(np.uint16) + PREDICTED, 0).astype(np.uint16)
 
 
 def _checked(values: npt.NDArray[Any]) -> Labels:
     array = np.asarray(values)
-    if not np.issubdtype(array.dtype, np.integer) or array.ndim != 2:
+    if not np.issubdtype(array.dtype, np.integer) or array.ndim < 2:
         raise LabelError(
             f"Labels of type {array.dtype} and shape {array.shape} cannot be corrected: "
-            "choose a labels layer of one image, with whole numbers."
+            "choose a labels layer of an image, with whole numbers."
         )
     if array.size and (array.min() < 0 or array.max() > np.iinfo(np.uint8).max):
         raise LabelError(f"The values {array.min()} to {array.max()} are no classes: use 0 to 255.")
-    return array.astype(np.uint8)
+    return array.astype(np.uint8, copy=False)
