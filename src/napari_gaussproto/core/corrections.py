@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.errors import EditError, LabelError
-from napari_gaussproto.core.regions import Mask, component_at
 
 # Added to a class' label value where it is only predicted. Round, for status bars show codes.
 PREDICTED = 1000
 Codes = npt.NDArray[np.uint16]
 Labels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,9 @@ class Corrections:
         EditError
             For a pixel outside the image, or one without a prediction.
         """
+        # Loads torch, which is there by the time that something is predicted.
+        from napari_gaussproto.core.regions import component_at
+
         if not all(0 <= at < n for at, n in zip(position, self.codes.shape, strict=True)):
             raise EditError("There is no region outside the image: click inside it.")
         if not self._predicted[position]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from napari_gaussproto.core.config import SegmentationClass
+from napari_gaussproto.core.corrections import PREDICTED
 
 # A label value that no class has must be seen, so that nobody paints invisibly.
 UNKNOWN_COLOR = "magenta"
@@ -27,3 +28,26 @@ def class_features(classes: Sequence[SegmentationClass]) -> Any:
 
     names = ["not labelled", *(entry.name for entry in classes)]
     return pd.DataFrame({"index": range(len(names)), "class": names})
+
+
+def annotation_colormap(classes: Sequence[SegmentationClass]) -> Any:
+    """Napari colormap of an array of codes: labels in class colours.
+
+    What is only predicted is transparent: the layer below shows it.
+    """
+    from napari.utils.colormaps import DirectLabelColormap
+
+    colors: dict[int | None, str] = {None: UNKNOWN_COLOR, 0: "transparent"}
+    for c, entry in enumerate(classes):
+        colors |= {c + 1: entry.color, PREDICTED + c + 1: "transparent"}
+    return DirectLabelColormap(color_dict=colors)
+
+
+def annotation_features(classes: Sequence[SegmentationClass]) -> Any:
+    """Table that lets napari tell labels and predictions in the status bar."""
+    import pandas as pd
+
+    labelled = ["not labelled", *(entry.name for entry in classes)]
+    predicted = [f"{entry.name}, predicted" for entry in classes]
+    values = [*range(len(labelled)), *(PREDICTED + c + 1 for c in range(len(classes)))]
+    return pd.DataFrame({"index": values, "class": labelled + predicted})
