@@ -154,8 +154,8 @@ def test_only_what_changed_is_written(tmp_path: Path, monkeypatch: pytest.Monkey
     store = AnnotationStore(tmp_path / "store")
     store.save(BEFORE)
     packed = []
-    pack = module._packed
-    monkeypatch.setattr(module, "_packed", lambda a: packed.append(a) or pack(a))
+    pack = module.pack
+    monkeypatch.setattr(module, "pack", lambda a: packed.append(a) or pack(a))
     changed = annotation(9)
     state = BEFORE.with_annotation(
         Annotation(BEFORE.images[1].image, changed.labels, changed.touched)

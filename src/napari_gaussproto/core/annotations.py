@@ -12,9 +12,11 @@ import hashlib
 import io
 import itertools
 import json
+import threading
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, ValidationError
 
-from napari_gaussproto.core.atomic import write_bytes_atomically
+from napari_gaussproto.core.atomic import copy_files, write_bytes_atomically
 from napari_gaussproto.core.class_table import Forgotten, TableChange
 from napari_gaussproto.core.config import Classes, SegmentationClass, Settings
 from napari_gaussproto.core.errors import GaussProtoError, LabelError
@@ -200,7 +202,7 @@ def store_path(project: str | Path) -> Path:
 
 @dataclass
 class AnnotationStore:
-    """Annotations on disk.
+    """Annotations on disk; threads of one process may use it at the same time.
 
     Parameters
     ----------
@@ -212,6 +214,7 @@ class AnnotationStore:
     # Data files of arrays that are written already, so that a stroke costs one image only.
     # The arrays are kept, or another one might get their id.
     _known: dict[tuple[int, int], tuple[str, Annotation]] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False, compare=False)
 
     def save(self, annotations: Annotations) -> None:
         """Write what changed since the last call, all of it or nothing.
@@ -224,6 +227,10 @@ class AnnotationStore:
         AnnotationError
             When the folder cannot be written to.
         """
+        with self._lock:
+            self._save(annotations)
+
+    def _save(self, annotations: Annotations) -> None:
         try:
             files = [self._write(annotation) for annotation in annotations.images]
             index = _Index(
@@ -251,9 +258,49 @@ class AnnotationStore:
         AnnotationError
             When the store is damaged, or written by a newer version.
         """
+        with self._lock:
+            index = self._read_index()
+            images = []
+            for entry in index.images:
+                annotation = self._read(entry)
+                self._known[_key(annotation)] = (entry.file, annotation)
+                images.append(annotation)
+            return Annotations(tuple(index.classes), tuple(images))
+
+    def identities(self) -> list[ImageIdentity]:
+        """The images that something was drawn on; no drawing is read.
+
+        Raises
+        ------
+        AnnotationError
+            When the index is damaged, or written by a newer version.
+        """
+        return [entry.image for entry in self._read_index().images]
+
+    @property
+    def saved(self) -> datetime | None:
+        """When something was saved last, in UTC; None when nothing ever was."""
+        try:
+            seconds = (self.folder / _INDEX).stat().st_mtime
+        except OSError:
+            return None
+        return datetime.fromtimestamp(seconds, UTC)
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy what was saved last, byte by byte, whether it can be read or not.
+
+        Raises
+        ------
+        OSError
+            When it cannot be written.
+        """
+        with self._lock:
+            copy_files(self.folder, folder)
+
+    def _read_index(self) -> _Index:
         path = self.folder / _INDEX
         if not path.exists():
-            return Annotations()
+            return _Index(format_version=FORMAT_VERSION, classes=[], images=[])
         try:
             content = json.loads(path.read_bytes())
             if int(content["format_version"]) > FORMAT_VERSION:
@@ -261,21 +308,15 @@ class AnnotationStore:
                     f"The annotations in “{self.folder.name}” were saved by a newer version: "
                     "update napari-gaussproto to open them."
                 )
-            index = _Index.model_validate(content)
+            return _Index.model_validate(content)
         except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
             raise self._damaged(_INDEX) from error
-        images = []
-        for entry in index.images:
-            annotation = self._read(entry)
-            self._known[_key(annotation)] = (entry.file, annotation)
-            images.append(annotation)
-        return Annotations(tuple(index.classes), tuple(images))
 
     def _write(self, annotation: Annotation) -> str:
         known = self._known.get(_key(annotation))
         if known is not None and (self.folder / known[0]).exists():
             return known[0]
-        data = _packed(annotation)
+        data = pack(annotation)
         name = hashlib.sha256(data).hexdigest() + ".npz"
         if not (self.folder / name).exists():
             write_bytes_atomically(self.folder / name, data)
@@ -287,11 +328,8 @@ class AnnotationStore:
             data = (self.folder / entry.file).read_bytes()
             if hashlib.sha256(data).hexdigest() != entry.file.removesuffix(".npz"):
                 raise self._damaged(entry.file)
-            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                labels = arrays["labels"]
-                touched = np.unpackbits(arrays["touched"], count=labels.size).astype(bool)
-            return Annotation(entry.image, labels, touched.reshape(labels.shape))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile, LabelError) as error:
+            return unpack(data, entry.image)
+        except (OSError, ValueError) as error:
             raise self._damaged(entry.file) from error
 
     def _sweep(self, wanted: set[str]) -> None:
@@ -314,7 +352,7 @@ def _key(annotation: Annotation) -> tuple[int, int]:
     return id(annotation.labels), id(annotation.touched)
 
 
-def _packed(annotation: Annotation) -> bytes:
+def pack(annotation: Annotation) -> bytes:
     """The arrays, compressed; the same arrays always give the same bytes."""
     buffer = io.BytesIO()
     arrays = {"labels": annotation.labels, "touched": np.packbits(annotation.touched)}
@@ -329,3 +367,20 @@ def _packed(annotation: Annotation) -> bytes:
                 compress_type=zipfile.ZIP_DEFLATED,
             )
     return buffer.getvalue()
+
+
+def unpack(data: bytes, image: ImageIdentity) -> Annotation:
+    """What `pack` made bytes of; nothing in them is executed.
+
+    Raises
+    ------
+    ValueError
+        When they are something else.
+    """
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            labels = arrays["labels"]
+            touched = np.unpackbits(arrays["touched"], count=labels.size).astype(bool)
+        return Annotation(image, labels, touched.reshape(labels.shape))
+    except (AttributeError, KeyError, TypeError, zipfile.BadZipFile, LabelError) as error:
+        raise ValueError("these bytes are no annotation") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 
@@ -25,6 +26,22 @@ def write_bytes_atomically(path: Path, data: bytes) -> None:
         _flush_folder(path.parent)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def copy_files(source: Path, target: Path) -> None:
+    """Copy the files of a folder into a new one, without half-written and lock files.
+
+    Raises
+    ------
+    OSError
+        When the new folder cannot be written to.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    if not source.is_dir():
+        return
+    for path in sorted(source.iterdir()):
+        if path.is_file() and not path.name.startswith("."):
+            shutil.copy2(path, target / path.name)
 
 
 def _flush_folder(folder: Path) -> None:

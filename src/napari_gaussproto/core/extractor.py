@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from napari_gaussproto.core.backbone import Backbone
 from napari_gaussproto.core.config import ModelConfig
-from napari_gaussproto.core.folding import FoldedCopy
+from napari_gaussproto.core.folding import folded_copy_of
 from napari_gaussproto.core.latent import normalise
 
 
@@ -90,12 +90,18 @@ class Extractor(nn.Module):
     config : ModelConfig
     pretrained : bool
         Start the backbone from ImageNet weights.
+    backbone : Backbone, optional
+        One to share, of the name and channels in the configuration; by default a new one.
     """
 
-    def __init__(self, config: ModelConfig, pretrained: bool) -> None:
+    def __init__(
+        self, config: ModelConfig, pretrained: bool, backbone: Backbone | None = None
+    ) -> None:
         super().__init__()
         self.downsample = config.downsample
-        self.backbone = Backbone(config.backbone, config.channels, pretrained)
+        if backbone is None:
+            backbone = Backbone(config.backbone, config.channels, pretrained)
+        self.backbone = backbone
         self.neck = Neck(
             self.backbone.widths,
             self.backbone.strides,
@@ -103,7 +109,8 @@ class Extractor(nn.Module):
             config.neck_channels,
             config.latent_dim,
         )
-        self._folded = FoldedCopy(self.backbone, config.channels, 2 * max(self.backbone.strides))
+        side = 2 * max(self.backbone.strides)
+        self._folded = folded_copy_of(self.backbone, config.channels, side)
 
     @property
     def alignment(self) -> int:

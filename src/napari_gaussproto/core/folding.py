@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 import itertools
 import logging
+import threading
+import weakref
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +44,7 @@ class FoldedCopy:
     def get(self) -> nn.Module:
         """The copy, or the network itself where nothing can be folded."""
         (network,) = self._network
-        key = _versions(network)
+        key = weight_versions(network)
         if key != self._key or not self._copy:
             self._copy = (self._fold(network),)
             self._key = key
@@ -68,6 +70,20 @@ class FoldedCopy:
         except (RuntimeError, ValueError, AssertionError):  # an image of this size does not suit
             return False
         return all(_close(before, after) for before, after in pairs)
+
+
+# By the network's id, which stays taken while its folded copy lives.
+_copies: weakref.WeakValueDictionary[int, FoldedCopy] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+
+
+def folded_copy_of(network: nn.Module, channels: int, side: int) -> FoldedCopy:
+    """The folded copy of a network; all models that share the network share it, too."""
+    with _lock:
+        known = _copies.get(id(network))
+        if known is None:
+            known = _copies[id(network)] = FoldedCopy(network, channels, side)
+        return known
 
 
 def fold(network: nn.Module) -> int:
@@ -121,7 +137,7 @@ def _close(before: Tensor, after: Tensor) -> bool:
     return bool((before - after).abs().max() <= _TOLERANCE * before.abs().max())
 
 
-def _versions(network: nn.Module) -> Key:
+def weight_versions(network: nn.Module) -> Key:
     """What changes with every change of a weight, in place or by another tensor."""
     tensors = [*network.parameters(), *network.buffers()]
     return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)

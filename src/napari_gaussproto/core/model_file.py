@@ -11,6 +11,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from napari_gaussproto.core.backbone import Backbone
 from napari_gaussproto.core.checkpoint import write_atomically
 from napari_gaussproto.core.errors import GaussProtoError, ModelFileError
 from napari_gaussproto.core.segmenter import Prototype, PrototypeSegmenter
@@ -22,6 +23,10 @@ from napari_gaussproto.core.summary import (
     parse_summary,
     read_description,
 )
+
+# How the names of a model's weights begin, in the file and in its state.
+WEIGHTS = "model/"
+BACKBONE = "extractor.backbone."
 
 
 def save_model(model: PrototypeSegmenter, path: str | Path, half: bool = True) -> Path:
@@ -43,14 +48,26 @@ def save_model(model: PrototypeSegmenter, path: str | Path, half: bool = True) -
     path = Path(path)
     if not path.suffix:
         path = path.with_suffix(SUFFIX)
-    tensors = {f"model/{k}": _stored(k, v, half) for k, v in model.state_dict().items()}
+    tensors = {k: _stored(k, v, half) for k, v in tensors_of(model).items()}
+    description = {"format_version": FORMAT_VERSION} | description_of(model)
+    write_atomically(path, tensors, {FORMAT: json.dumps(description)})
+    return path
+
+
+def tensors_of(model: PrototypeSegmenter) -> dict[str, Tensor]:
+    """Everything in a model that is numbers, by name; not copied."""
+    tensors = {f"{WEIGHTS}{key}": value for key, value in model.state_dict().items()}
     for m, prototype in enumerate(model.prototypes):
         tensors[f"prototype/{m}/patches"] = torch.from_numpy(prototype.patches)
         tensors[f"prototype/{m}/patch_labels"] = torch.from_numpy(prototype.patch_labels)
         tensors[f"prototype/{m}/quantiles"] = torch.from_numpy(prototype.distance_quantiles)
     tensors["density_quantiles"] = torch.from_numpy(model.density_quantiles)
-    description = {
-        "format_version": FORMAT_VERSION,
+    return tensors
+
+
+def description_of(model: PrototypeSegmenter) -> dict[str, Any]:
+    """Everything else in a model, as JSON."""
+    return {
         "config": model.config.model_dump(mode="json"),
         "card": model.card.model_dump(mode="json"),
         "receptive_radius": model.receptive_radius,
@@ -64,8 +81,6 @@ def save_model(model: PrototypeSegmenter, path: str | Path, half: bool = True) -
             for p in model.prototypes
         ],
     }
-    write_atomically(path, tensors, {FORMAT: json.dumps(description)})
-    return path
 
 
 def load_model_file(path: str | Path, device: torch.device | str = "cpu") -> PrototypeSegmenter:
@@ -80,7 +95,7 @@ def load_model_file(path: str | Path, device: torch.device | str = "cpu") -> Pro
     tensors, description = _read(path)
     summary = parse_summary(path, description)
     try:
-        model = _build(summary, tensors, description)
+        model = build_model(summary, tensors, description)
     except GaussProtoError:
         raise
     except (KeyError, ValueError, RuntimeError, TypeError, IndexError) as error:
@@ -92,7 +107,7 @@ def load_model_file(path: str | Path, device: torch.device | str = "cpu") -> Pro
 
 
 def _stored(key: str, value: Tensor, half: bool) -> Tensor:
-    reducible = half and key.startswith("extractor.") and value.dtype == torch.float32
+    reducible = half and key.startswith(f"{WEIGHTS}extractor.") and value.dtype == torch.float32
     return value.half() if reducible else value
 
 
@@ -106,15 +121,29 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return {key: file.get_tensor(key) for key in file.keys()}, description  # noqa: SIM118
 
 
-def _build(
-    summary: ModelSummary, tensors: dict[str, Tensor], description: dict[str, Any]
+def build_model(
+    summary: ModelSummary,
+    tensors: dict[str, Tensor],
+    description: dict[str, Any],
+    backbone: Backbone | None = None,
 ) -> PrototypeSegmenter:
+    """A model on the CPU from what `tensors_of` and `description_of` say about it.
+
+    With a backbone to share, that one is left as it is, wherever it is, and needs no tensors.
+
+    Raises
+    ------
+    KeyError, ValueError, RuntimeError, TypeError, IndexError
+        When the two do not fit together.
+    """
     entries = summary.prototypes
-    model = PrototypeSegmenter(
-        summary.config, class_index=[int(entry["class_index"]) for entry in entries]
-    )
-    wanted = model.state_dict()
-    model.load_state_dict({key: tensors[f"model/{key}"].to(v.dtype) for key, v in wanted.items()})
+    class_index = [int(entry["class_index"]) for entry in entries]
+    model = PrototypeSegmenter(summary.config, class_index=class_index, backbone=backbone)
+    own = model.state_dict()
+    if backbone is not None:
+        own = {key: value for key, value in own.items() if not key.startswith(BACKBONE)}
+    state = {key: tensors[f"{WEIGHTS}{key}"].to(value.dtype) for key, value in own.items()}
+    model.load_state_dict(state, strict=backbone is None)
     model.card = summary.card
     model.receptive_radius = int(description["receptive_radius"])
     model.density_quantiles = tensors["density_quantiles"].numpy()

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from napari_gaussproto.core.backbone import Backbone
 from napari_gaussproto.core.card import ModelCard
 from napari_gaussproto.core.config import ModelConfig, SegmentationClass
 from napari_gaussproto.core.extractor import Extractor
@@ -95,6 +96,8 @@ class PrototypeSegmenter(nn.Module):
         Start the backbone from ImageNet weights; files bring their own.
     class_index : list of int, optional
         Class of each prototype; by default ``prototypes_per_class`` for every class.
+    backbone : Backbone, optional
+        One to share with other models; by default a new one.
 
     Attributes
     ----------
@@ -114,11 +117,12 @@ class PrototypeSegmenter(nn.Module):
         config: ModelConfig,
         pretrained: bool = False,
         class_index: list[int] | None = None,
+        backbone: Backbone | None = None,
     ) -> None:
         super().__init__()
         self.config = config
         self.partitioner = make_partitioner(config)
-        self.extractor = Extractor(config, pretrained)
+        self.extractor = Extractor(config, pretrained, backbone)
         if class_index is None:
             class_index = [
                 c for c in range(len(config.classes)) for _ in range(config.prototypes_per_class)
