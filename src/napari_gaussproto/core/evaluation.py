@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from napari_gaussproto.core.metrics import (
     CalibrationError,
@@ -62,6 +63,41 @@ def validation_miou(model: PrototypeSegmenter, pairs: Pairs) -> float:
     for image, labels in pairs:
         confusion += confusion_matrix(segment(image, model).labels, labels, n)
     return mean_iou(confusion)
+
+
+class RunningOverlap:
+    """Mean IoU over the labelled cells of the last training crops.
+
+    Parameters
+    ----------
+    n_classes : int
+    memory : float
+        Share of what was counted that is kept at every step.
+    """
+
+    def __init__(self, n_classes: int, memory: float = 0.9) -> None:
+        self._confusion = np.zeros((n_classes, n_classes))
+        self._memory = memory
+
+    @torch.no_grad()
+    def add(
+        self, model: PrototypeSegmenter, z: torch.Tensor, target: torch.Tensor, weight: torch.Tensor
+    ) -> None:
+        """Count cells (N, D) with soft labels (N, C) and labelled areas (N,)."""
+        labelled = weight > 0
+        if not labelled.any():
+            return
+        n = len(self._confusion)
+        found = model.layer(z[labelled]).argmax(1)
+        pairs = target[labelled].argmax(1) * n + found
+        counts = torch.bincount(pairs, weights=weight[labelled].double(), minlength=n * n)
+        self._confusion *= self._memory
+        self._confusion += counts.reshape(n, n).cpu().numpy()
+
+    @property
+    def miou(self) -> float | None:
+        """Mean IoU; None before anything was counted."""
+        return mean_iou(self._confusion) if self._confusion.any() else None
 
 
 def _rounded(value: float) -> float | None:

@@ -164,7 +164,7 @@ def segment_stack_steps(
         When the planes do not suit the model.
     """
     source_of = plane_sources(array, model, rgb=rgb)
-    leading = _leading(array, model, rgb)
+    leading = leading_of(array, model, rgb)
     count = int(np.prod(leading))
     planes = []
     for number in range(1, count + 1):
@@ -184,7 +184,7 @@ def plane_sources(
 ) -> Callable[[int], ImageSource]:
     """A function that gives the image of a plane by its number; see `segment_stack_steps`."""
     channel_axis, _ = _axes(tuple(array.shape), rgb, model.config.channels)
-    indices = list(np.ndindex(*_leading(array, model, rgb)))
+    indices = list(np.ndindex(*leading_of(array, model, rgb)))
 
     def source(number: int) -> ImageSource:
         index = indices[number]
@@ -195,8 +195,8 @@ def plane_sources(
     return source
 
 
-def _leading(array: Any, model: PrototypeSegmenter, rgb: bool) -> tuple[int, ...]:
-    """Lengths of the axes in front of a plane."""
+def leading_of(array: Any, model: PrototypeSegmenter, rgb: bool) -> tuple[int, ...]:
+    """Lengths of the axes in front of a plane; see `segment_stack_steps`."""
     _, spatial = _axes(tuple(array.shape), rgb, model.config.channels)
     return tuple(int(n) for n in array.shape[: len(array.shape) - spatial])
 

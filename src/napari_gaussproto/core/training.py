@@ -24,7 +24,7 @@ from napari_gaussproto.core.card import now
 from napari_gaussproto.core.checkpoint import load_checkpoint, save_checkpoint
 from napari_gaussproto.core.config import ModelConfig, TrainingConfig
 from napari_gaussproto.core.device import resolve_device
-from napari_gaussproto.core.evaluation import validation_miou
+from napari_gaussproto.core.evaluation import RunningOverlap, validation_miou
 from napari_gaussproto.core.finish import finish_steps
 from napari_gaussproto.core.partition import Partition
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
@@ -59,6 +59,8 @@ class TrainingStep:
         Each term times its weight; empty where nothing is optimised.
     validation_miou, best_miou : float or None
         Of this step, if it validated, and the best so far.
+    labelled_miou : float or None
+        Mean IoU on the labelled cells of the last crops, which are augmented; joint stage.
     seconds_left : float or None
         Of the joint stage.
     """
@@ -69,6 +71,7 @@ class TrainingStep:
     losses: dict[str, float] = field(default_factory=dict)
     validation_miou: float | None = None
     best_miou: float | None = None
+    labelled_miou: float | None = None
     seconds_left: float | None = None
 
 
@@ -251,6 +254,7 @@ class Trainer:
         self.best_miou: float | None = None
         self.steps_done = 0
         self.progress = 0.0
+        self.labelled = RunningOverlap(len(model.classes))
         self.started = time.monotonic()
 
     # -- stages before the joint one --------------------------------------------------------
@@ -362,9 +366,19 @@ class Trainer:
                 miou = self._validate(average)
                 if checkpoint is not None:
                     self._save(checkpoint, step, optimizer, average, usage)
+            asked = time.monotonic()
             yield TrainingStep(
-                "joint", step, clock.total(step), losses, miou, self.best_miou, clock.left(step)
+                "joint",
+                step,
+                clock.total(step),
+                losses,
+                miou,
+                self.best_miou,
+                self.labelled.miou,
+                clock.left(step),
             )
+            # Whoever holds the generator may pause it.
+            clock.skip(time.monotonic() - asked)
             if last:
                 break
         self.steps_done = step
@@ -407,6 +421,7 @@ class Trainer:
         torch.stack(list(terms.values())).sum().backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
         optimizer.step()
+        self.labelled.add(self.model, z.detach(), target, weight)
         fresh = self.usage(z.detach(), target, weight)
         if usage is not None:
             fresh = torch.where(usage.isnan(), fresh, 0.9 * usage + 0.1 * fresh)
@@ -546,6 +561,10 @@ class _Clock:
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._start
+
+    def skip(self, seconds: float) -> None:
+        """Do not count some time."""
+        self._start += seconds
 
     def progress(self, step: int) -> float:
         if self._seconds is None:

@@ -186,6 +186,11 @@ class AnnotationLayer(QObject):
         self.set_classes(classes)
 
     @property
+    def snapshot(self) -> npt.NDArray[np.uint16]:
+        """Codes as they were when `settle` last looked; this array never changes."""
+        return self._last
+
+    @property
     def labels(self) -> npt.NDArray[np.uint8]:
         """A copy of the labels, (..., H, W)."""
         return self.record.labels

@@ -128,7 +128,7 @@ def edit_job(
     for entry in before:
         with one_thread():
             segmentation = entry.segmentation.decoded_by(edited)
-            drawn = Redrawn(entry.outcome, segmentation, _maps(segmentation, entry.roles))
+            drawn = Redrawn(entry.outcome, segmentation, maps_of(segmentation, entry.roles))
             _ = segmentation.labels, segmentation.cover, segmentation.prototype_share()
             if entry.outcome is current:
                 values = values_of(segmentation, chosen, quantity)
@@ -145,7 +145,7 @@ def _same(model: PrototypeSegmenter, name: str, position: int) -> int:
     return names.index(name) if name in names else min(position, len(names) - 1)
 
 
-def _maps(segmentation: StackSegmentation, roles: list[str]) -> Maps:
+def maps_of(segmentation: StackSegmentation, roles: list[str]) -> Maps:
     """New values for the maps besides the likelihood that an image has."""
     maps: Maps = {}
     for role in roles:

@@ -82,6 +82,21 @@ class Runner(QObject):
         self.cancelled.emit()
         self.finished.emit()
 
+    @property
+    def paused(self) -> bool:
+        """Whether the work rests."""
+        return self._wanted and self._worker is not None and bool(self._worker.is_paused)
+
+    def pause(self) -> None:
+        """Rest at the next step, until `resume`."""
+        if self._wanted and self._worker is not None:
+            self._worker.pause()
+
+    def resume(self) -> None:
+        """Go on."""
+        if self._worker is not None:
+            self._worker.resume()
+
     def shut_down(self, timeout_ms: int = 10_000) -> None:
         """Cancel and wait for the thread, before the widget goes away."""
         self.cancel()

@@ -1,0 +1,310 @@
+"""Fits models to what was drawn, one at a time, and shows what they make of the image."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_gaussproto import __version__
+from napari_gaussproto.core.card import now
+from napari_gaussproto.core.errors import GaussProtoError, ImageError
+from napari_gaussproto.widgets.annotation_layer import label_shape
+from napari_gaussproto.widgets.annotator import Annotator
+from napari_gaussproto.widgets.layers import pixels_of
+from napari_gaussproto.widgets.outcomes import publish, succeed
+from napari_gaussproto.widgets.state import Outcome, SharedState
+from napari_gaussproto.widgets.train_job import (
+    FitRequest,
+    FitResult,
+    PyramidCache,
+    Start,
+    TrainImage,
+    TuneRequest,
+    predict_job,
+    quick_job,
+    tune_job,
+)
+from napari_gaussproto.widgets.workers import Runner
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.core.segmenter import PrototypeSegmenter
+
+Kind = Literal["quick fit", "fine-tune", "prediction"]
+Phase = Literal["idle", "fitting", "running", "paused", "finishing"]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fit that is shown now.
+
+    Attributes
+    ----------
+    kind : str
+    result : FitResult
+    live : bool
+        Whether it came by itself, after a stroke.
+    """
+
+    kind: Kind
+    result: FitResult
+    live: bool
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to fine-tune; one of the two is given."""
+
+    steps: int | None = None
+    minutes: float | None = None
+
+
+class Learner(QObject):
+    """Quick fits and fine-tunes of the current model.
+
+    A quick fit always begins with the model that was there before the first one, and takes
+    all strokes: what comes out depends on the strokes alone, not on the order of the fits.
+
+    Signals
+    -------
+    told(str)
+        A sentence for the status line.
+    warned(str)
+        A sentence about something that a person must do.
+    progressed(object)
+        A `Stage`, `QuickStep` or `TrainingStep`.
+    phase_changed(str)
+    fitted(Fitted)
+    """
+
+    told = Signal(str)
+    warned = Signal(str)
+    progressed = Signal(object)
+    phase_changed = Signal(str)
+    fitted = Signal(object)
+
+    def __init__(
+        self, viewer: Viewer, state: SharedState, annotator: Annotator, parent: QObject
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._state, self._annotator = viewer, state, annotator
+        self.cache = PyramidCache()
+        self._start = Start()
+        self._base: PrototypeSegmenter | None = None
+        self._own: PrototypeSegmenter | None = None
+        self._count = 0
+        self._work: tuple[Kind, Image, tuple[int, ...], bool] | None = None
+        self._stop = threading.Event()
+        self.phase: Phase = "idle"
+        self.runner = Runner(self)
+        self.runner.progressed.connect(self.progressed)
+        self.runner.succeeded.connect(self._on_result)
+        self.runner.failed.connect(self._on_failure)
+        self.runner.cancelled.connect(lambda: self.told.emit("Cancelled; the model is as it was."))
+        self.runner.finished.connect(lambda: self._enter("idle"))
+        viewer.layers.events.removed.connect(self._on_removed)
+
+    # -- where to begin ----------------------------------------------------------------------
+
+    @property
+    def model(self) -> PrototypeSegmenter | None:
+        """The model that was fitted last, with the edits made since; None before any."""
+        current, own = self._state.model, self._own
+        if own is not None and current is not None and current.extractor is own.extractor:
+            return current
+        return own
+
+    def begin_with(self, start: Start) -> None:
+        """Choose where the next fit begins."""
+        self._start, self._base, self._own = start, None, None
+
+    def go_on_from(self, model: PrototypeSegmenter) -> None:
+        """Make a model of the history the one to begin with."""
+        self._base = self._own = model
+
+    def _where_to_begin(self) -> Start:
+        device = self._start.device
+        if self.model is not self._own:
+            # Its prototypes were edited since: the edits are where to begin now.
+            return Start(model=self.model, device=device)
+        if self._base is not None:
+            return Start(model=self._base, device=device)
+        return self._start
+
+    # -- what one asks for -------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being computed that a person waits for."""
+        return self.runner.running
+
+    def quick_fit(self, image: Image, *, live: bool = False) -> None:
+        """Fit neck and prototypes to all strokes; a running quick fit is given up for it."""
+        if self.phase not in ("idle", "fitting"):
+            return
+        self._launch("quick fit", image, live, quick_job, self._request(image))
+
+    def fine_tune(
+        self,
+        image: Image,
+        budget: Budget,
+        semi: dict[str, float],
+        unlabelled: list[Image],
+        checkpoint: Path | None = None,
+    ) -> None:
+        """Train the whole model on all strokes and on what is not labelled."""
+        if self.phase not in ("idle", "fitting"):
+            return
+        self._stop.clear()
+        tune = TuneRequest(
+            steps=budget.steps,
+            minutes=budget.minutes,
+            semi=semi,
+            unlabelled=[self._train_image(other) for other in unlabelled],
+            checkpoint=checkpoint,
+            stop=self._stop.is_set,
+        )
+        self._launch("fine-tune", image, False, tune_job, self._request(image), tune)
+
+    def predict(self, image: Image) -> None:
+        """Segment an image by the model that was fitted last."""
+        if self.phase == "idle" and self.model is not None:
+            request = self._request(image, Start(model=self.model, device=self._start.device))
+            self._launch("prediction", image, False, predict_job, request)
+
+    def stop(self) -> None:
+        """End a fine-tune early and keep the best model so far."""
+        if self.phase in ("running", "paused"):
+            self._stop.set()
+            self.runner.resume()
+            self._enter("finishing")
+
+    def pause(self) -> None:
+        """Let a fine-tune rest."""
+        if self.phase == "running":
+            self.runner.pause()
+            self._enter("paused")
+
+    def resume(self) -> None:
+        """Go on with a fine-tune that rests."""
+        if self.phase == "paused":
+            self.runner.resume()
+            self._enter("running")
+
+    def cancel(self) -> None:
+        """Give up what is being computed; the model stays as it was."""
+        self.runner.cancel()
+
+    # -- the work ----------------------------------------------------------------------------
+
+    def _launch(self, kind: Kind, image: Image, live: bool, job: Any, *arguments: Any) -> None:
+        # Cancelling a former fit says so; the new one speaks for itself.
+        self._work = (kind, image, label_shape(image), live)
+        self.runner.start(partial(job, *arguments))
+        self._enter("running" if kind == "fine-tune" else "fitting")
+
+    def _enter(self, phase: Phase) -> None:
+        if phase == "idle" and self.runner.running:
+            return  # a fit was given up for another one
+        if phase != self.phase:
+            self.phase = phase
+            self.phase_changed.emit(phase)
+
+    def _request(self, image: Image, start: Start | None = None) -> FitRequest:
+        for annotation in self._annotator.annotations:
+            annotation.settle()
+        outcome = self._state.outcomes.get(image)
+        return FitRequest(
+            start=start or self._where_to_begin(),
+            classes=self._annotator.classes,
+            images=[self._train_image(a.image) for a in self._annotator.annotations],
+            shown=self._train_image(image),
+            maps=[] if outcome is None else list(outcome.maps),
+            prototype=self._state.prototype,
+            quantity=self._state.quantity,
+            cache=self.cache,
+        )
+
+    def _train_image(self, image: Image) -> TrainImage:
+        annotation = self._annotator.find(image)
+        codes = None if annotation is None else annotation.snapshot
+        return TrainImage(image.unique_id, pixels_of(image), bool(image.rgb), codes)
+
+    # -- what comes back ---------------------------------------------------------------------
+
+    def _on_result(self, result: FitResult) -> None:
+        if self._work is None:
+            return
+        kind, image, shape, live = self._work
+        if kind != "prediction":
+            self._base, self._own = result.base, result.model
+            self._count += 1
+            device = str(result.model.device)
+            self._state.set_model(result.model, (f"fit {self._count}", float(self._count), device))
+        if image in self._viewer.layers and label_shape(image) == shape:
+            self._show(kind, image, result)
+        else:
+            self.told.emit("The image was removed or changed meanwhile; the model is fitted.")
+        self.fitted.emit(Fitted(kind, result, live))
+        if result.warning:
+            self.warned.emit(result.warning)
+
+    def _show(self, kind: Kind, image: Image, result: FitResult) -> None:
+        model = result.model
+        provenance = {
+            "model": model.card.name,
+            "model_file": None,
+            "model_created": model.card.created,
+            "version": __version__,
+            "device": str(model.device),
+            "fit": kind,
+            "time": now(),
+        }
+        outcome = Outcome(image, result.segmentation, provenance, model=model)
+        annotation = self._annotator.find(image)
+        publish(
+            self._viewer,
+            self._state,
+            succeed(self._state, outcome),
+            result.maps,
+            result.prototype,
+            result.values,
+            annotation.layer if annotation is not None else None,
+        )
+
+    def _on_failure(self, error: Exception) -> None:
+        live = self._work is not None and self._work[3]
+        if isinstance(error, GaussProtoError):
+            (self.told if live else self.warned).emit(str(error))
+            return
+        self.warned.emit("Something unexpected went wrong; the details are in the message.")
+        raise error
+
+    def _on_removed(self, event: Any) -> None:
+        self.cache.forget(getattr(event.value, "unique_id", None))
+
+    def let_go(self) -> None:
+        """Stop the threads and stop following the viewer."""
+        self._stop.set()
+        self.runner.resume()
+        self.runner.cancel()
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+
+
+def check_annotated(annotator: Annotator) -> None:
+    """Make sure that there is something to learn from.
+
+    Raises
+    ------
+    ImageError
+        When no open image has annotations.
+    """
+    if not annotator.annotations:
+        raise ImageError("Nothing is labelled yet: press New and draw a stroke of each class.")

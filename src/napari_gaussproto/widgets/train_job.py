@@ -1,0 +1,422 @@
+"""What the Train dock asks of a thread: fit a model to strokes, and see the image anew."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_gaussproto.core.corrections import labels_of
+from napari_gaussproto.widgets.edit_job import maps_of
+from napari_gaussproto.widgets.follow import values_of
+from napari_gaussproto.widgets.libraries import load_libraries
+from napari_gaussproto.widgets.state import Quantity
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.config import SegmentationClass
+    from napari_gaussproto.core.encoded import EncodedImage
+    from napari_gaussproto.core.image import ImageSource
+    from napari_gaussproto.core.segmenter import PrototypeSegmenter, Segmentation
+    from napari_gaussproto.core.stack import StackSegmentation
+
+Labels = npt.NDArray[np.uint8]
+Maps = dict[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class TrainImage:
+    """An open image, as a thread may see it.
+
+    Attributes
+    ----------
+    key : object
+        Tells images apart, for what is kept of them.
+    pixels : array-like
+    rgb : bool
+    codes : ndarray or None
+        (..., H, W), see `Corrections`; never changed again. None without annotations.
+    """
+
+    key: Any
+    pixels: Any
+    rgb: bool
+    codes: npt.NDArray[np.uint16] | None = None
+
+    def labelled_planes(self) -> list[tuple[int, Labels]]:
+        """Number, in C order of the leading axes, and labels of every plane that has some."""
+        if self.codes is None:
+            return []
+        planes = labels_of(self.codes).reshape(-1, *self.codes.shape[-2:])
+        return [(number, plane) for number, plane in enumerate(planes) if plane.any()]
+
+
+@dataclass(frozen=True)
+class NewModel:
+    """A model to begin with nothing but a backbone.
+
+    Attributes
+    ----------
+    partition : str
+    backbone : str
+    prototypes_per_class, downsample : int
+    region_size : int
+        Of superpixels, in pixels.
+    pretrained : bool
+        False for tests, which have no network.
+    """
+
+    partition: Literal["grid", "superpixel"] = "grid"
+    backbone: str = "tf_efficientnet_lite0"
+    prototypes_per_class: int = 5
+    downsample: int = 2
+    region_size: int = 12
+    pretrained: bool = True
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a fit begins: a model, the file of one, or a new one.
+
+    Attributes
+    ----------
+    model : PrototypeSegmenter or None
+    file : Path or None
+    new : NewModel or None
+        Exactly one of the three is given.
+    device : str
+    """
+
+    model: PrototypeSegmenter | None = None
+    file: Path | None = None
+    new: NewModel | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """Everything a fit needs, taken from the GUI before the thread starts.
+
+    Attributes
+    ----------
+    start : Start
+    classes : tuple of SegmentationClass
+    images : list of TrainImage
+        All that are annotated.
+    shown : TrainImage
+        The one whose classes are shown afterwards.
+    maps : list of str
+        Roles of the maps that the shown image has; they are computed anew.
+    prototype : int
+    quantity : str
+    cache : PyramidCache
+    """
+
+    start: Start
+    classes: tuple[SegmentationClass, ...]
+    images: Sequence[TrainImage]
+    shown: TrainImage
+    maps: Sequence[str]
+    prototype: int
+    quantity: Quantity
+    cache: PyramidCache
+
+
+@dataclass(frozen=True)
+class TuneRequest:
+    """What a fine-tune needs besides.
+
+    Attributes
+    ----------
+    steps : int or None
+    minutes : float or None
+        One of them is the budget.
+    semi : SemiSettings
+    unlabelled : list of TrainImage
+        Open images without annotations that may teach too.
+    checkpoint : Path or None
+    stop : callable
+        Asked after every step; True ends with the best model so far.
+    seed : int
+    """
+
+    steps: int | None
+    minutes: float | None
+    semi: dict[str, float]
+    unlabelled: Sequence[TrainImage]
+    checkpoint: Path | None
+    stop: Callable[[], bool]
+    seed: int = 0
+
+
+@dataclass
+class FitResult:
+    """What a fit gives back, with every array computed.
+
+    Attributes
+    ----------
+    base : PrototypeSegmenter
+        Where the fit began, to begin there again with more strokes.
+    model : PrototypeSegmenter
+    segmentation : StackSegmentation
+        Of the shown image.
+    prototype : int
+    values : ndarray
+        Its map.
+    maps : dict
+    measures : dict of str to float
+    settings : dict
+    seconds : float
+    warning : str
+        A sentence about the measures, or nothing.
+    """
+
+    base: PrototypeSegmenter
+    model: PrototypeSegmenter
+    segmentation: StackSegmentation
+    prototype: int
+    values: npt.NDArray[np.float32]
+    maps: Maps
+    measures: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the work, for the progress bar.
+
+    Attributes
+    ----------
+    text : str
+    done, total : int
+    """
+
+    text: str
+    done: int
+    total: int
+
+
+class PyramidCache:
+    """Backbone features of planes: valid for one backbone and one way of cutting cells."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Any, int], EncodedImage] = {}
+        self._backbone: Any = None
+        self._cut: Any = None
+
+    def get(self, model: PrototypeSegmenter, key: Any, plane: int) -> EncodedImage | None:
+        """What is kept for this model."""
+        self._expect(model)
+        return self._kept.get((key, plane))
+
+    def put(self, model: PrototypeSegmenter, key: Any, plane: int, encoded: EncodedImage) -> None:
+        """Keep the features of a plane."""
+        self._expect(model)
+        self._kept[(key, plane)] = encoded
+
+    def forget(self, key: Any) -> None:
+        """Let go of an image."""
+        for known in [known for known in self._kept if known[0] == key]:
+            del self._kept[known]
+
+    def _expect(self, model: PrototypeSegmenter) -> None:
+        config = model.config
+        cut = (config.partition, config.region_size, config.compactness, config.pooling)
+        if self._backbone is not model.extractor.backbone or self._cut != cut:
+            self._kept.clear()
+            self._backbone, self._cut = model.extractor.backbone, cut
+
+
+def quick_job(request: FitRequest) -> Generator[Any, None, FitResult]:
+    """Fit neck and prototypes to all strokes, and segment the shown image."""
+    load_libraries()
+    from napari_gaussproto.core.quick import quick_fit_steps
+
+    begun = time.monotonic()
+    base, scratch = _begin(request)
+    encoded, labels = [], []
+    for image in request.images:
+        for number, plane in image.labelled_planes():
+            encoded.append((yield from _pyramid(request.cache, base, image, number)))
+            labels.append(plane)
+    fitted = yield from quick_fit_steps(
+        encoded, labels, base, classes=request.classes, scratch=scratch
+    )
+    result = yield from _see(request, base, fitted.model)
+    result.measures = {"labelled accuracy": fitted.accuracy}
+    result.settings = {"from": "a new model" if scratch else base.card.name}
+    result.seconds = time.monotonic() - begun
+    return result
+
+
+def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, FitResult]:
+    """Quick fit, then train end to end, and segment the shown image."""
+    begun = time.monotonic()
+    quick = yield from quick_job(request)
+    from napari_gaussproto.core.device import release_memory
+
+    device = quick.model.device
+    try:
+        model, settings, warning = yield from _tune(request, tune, quick.model)
+    finally:
+        release_memory(device)
+    result = yield from _see(request, model, model)
+    measures = {"held-out mIoU": model.card.history[-1].get("validation_miou")}
+    result.measures = {name: value for name, value in measures.items() if value is not None}
+    result.settings, result.warning = settings, warning
+    result.seconds = time.monotonic() - begun
+    return result
+
+
+def predict_job(request: FitRequest) -> Generator[Any, None, FitResult]:
+    """Segment the shown image by the model as it is."""
+    load_libraries()
+    begun = time.monotonic()
+    base, _ = _begin(request)
+    result = yield from _see(request, base, base)
+    result.seconds = time.monotonic() - begun
+    return result
+
+
+# -- steps of the jobs -------------------------------------------------------------------------
+
+
+def _begin(request: FitRequest) -> tuple[PrototypeSegmenter, bool]:
+    """The model to begin with, of the classes asked for, and whether it is a new one."""
+    from napari_gaussproto.core.adapt import adapt
+    from napari_gaussproto.core.device import resolve_device
+    from napari_gaussproto.core.model_file import load_model_file
+
+    start = request.start
+    if start.new is not None:
+        return new_model(start.new, request.classes, start.device), True
+    model = start.model
+    if model is None:
+        assert start.file is not None  # as `Start` says
+        model = load_model_file(start.file, resolve_device(start.device))
+    if list(model.classes) != list(request.classes):
+        model = adapt(model, request.classes)
+    # A model that was never fitted has nothing to go on from, however often it is begun with.
+    return model, not len(model.density_quantiles)
+
+
+def new_model(
+    new: NewModel, classes: Sequence[SegmentationClass], device: str
+) -> PrototypeSegmenter:
+    """A model that knows nothing but its backbone."""
+    from napari_gaussproto.core.card import now
+    from napari_gaussproto.core.config import ModelConfig
+    from napari_gaussproto.core.device import resolve_device
+    from napari_gaussproto.core.segmenter import PrototypeSegmenter
+
+    config = ModelConfig(
+        classes=list(classes),
+        partition=new.partition,
+        backbone=new.backbone,
+        pretrained=new.pretrained,
+        prototypes_per_class=new.prototypes_per_class,
+        downsample=new.downsample,
+        region_size=new.region_size,
+    )
+    model = PrototypeSegmenter(config, pretrained=new.pretrained)
+    model.card.name = f"{new.partition} model"
+    model.card.history.append({"what": "new model", "when": now()})
+    return model.to(resolve_device(device)).eval()
+
+
+def _pyramid(
+    cache: PyramidCache, model: PrototypeSegmenter, image: TrainImage, plane: int
+) -> Generator[Any, None, EncodedImage]:
+    from napari_gaussproto.core.encoded import encode_pyramid_steps
+
+    kept = cache.get(model, image.key, plane)
+    if kept is None:
+        steps = encode_pyramid_steps(_source(image, model, plane), model)
+        while True:
+            try:
+                tile = next(steps)
+            except StopIteration as end:
+                kept = end.value
+                break
+            yield Stage("Looking at the image", tile.index, tile.total)
+        cache.put(model, image.key, plane, kept)
+    return kept
+
+
+def _see(
+    request: FitRequest, base: PrototypeSegmenter, model: PrototypeSegmenter
+) -> Generator[Any, None, FitResult]:
+    """Segment the shown image, all its planes, and compute all that is shown of it."""
+    from napari_gaussproto.core.encoded import latents_of_image
+    from napari_gaussproto.core.stack import StackSegmentation, leading_of
+    from napari_gaussproto.core.threads import one_thread
+
+    image = request.shown
+    leading = leading_of(image.pixels, model, image.rgb)
+    planes: list[Segmentation] = []
+    for plane in range(int(np.prod(leading))):
+        encoded = yield from _pyramid(request.cache, model, image, plane)
+        planes.append(model.decode(latents_of_image(model, encoded)))
+        yield Stage("Segmenting", plane + 1, int(np.prod(leading)))
+    segmentation = StackSegmentation(planes, leading)
+    prototype = min(request.prototype, len(model.prototypes) - 1)
+    with one_thread():
+        values = values_of(segmentation, prototype, request.quantity)
+        _ = segmentation.labels, segmentation.cover, segmentation.prototype_share()
+        maps = maps_of(segmentation, list(request.maps))
+    return FitResult(base, model, segmentation, prototype, values, maps)
+
+
+def _tune(
+    request: FitRequest, tune: TuneRequest, model: PrototypeSegmenter
+) -> Generator[Any, None, tuple[PrototypeSegmenter, dict[str, Any], str]]:
+    from napari_gaussproto.core.fine_tune import fine_tune_steps, fine_tuning, hold_out_strokes
+    from napari_gaussproto.core.semi import SemiSettings
+
+    sources, labels = [], []
+    for image in request.images:
+        for number, plane in image.labelled_planes():
+            sources.append(_source(image, model, number))
+            labels.append(plane)
+    kept, held_out = hold_out_strokes(labels, seed=tune.seed)
+    warning = ""
+    if held_out is None:
+        warning = (
+            "There are too few strokes to hold some out: no IoU can be given, and the last "
+            "model is kept. Draw at least two strokes of a class."
+        )
+    validation = None
+    if held_out is not None:
+        pairs = [(s, h) for s, h in zip(sources, held_out, strict=True) if h.any()]
+        validation = ([s for s, _ in pairs], [h for _, h in pairs])
+    training = fine_tuning(**({} if tune.steps is None else {"steps": tune.steps}))
+    settings = SemiSettings(**tune.semi)
+    tuned = yield from fine_tune_steps(
+        model,
+        sources,
+        kept,
+        unlabelled=[_source(image, model, 0) for image in tune.unlabelled],
+        training=training,
+        semi_settings=settings,
+        validation=validation,
+        seed=tune.seed,
+        minutes=tune.minutes,
+        checkpoint=tune.checkpoint,
+        stop=tune.stop,
+    )
+    if tune.checkpoint is not None:
+        tune.checkpoint.unlink(missing_ok=True)
+    said = {"steps": tuned.card.history[-1].get("steps"), "minutes": tune.minutes, **tune.semi}
+    return tuned, {k: v for k, v in said.items() if v}, warning
+
+
+def _source(image: TrainImage, model: PrototypeSegmenter, plane: int) -> ImageSource:
+    from napari_gaussproto.core.stack import plane_sources
+
+    return plane_sources(image.pixels, model, rgb=image.rgb)(plane)
