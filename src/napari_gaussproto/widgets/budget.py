@@ -1,0 +1,236 @@
+"""How long to fine-tune, how far it is, and what it may learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+from superqt import QCollapsible
+
+State = Literal["idle", "running", "paused", "finishing"]
+Unit = Literal["minutes", "steps"]
+Term = tuple[str, str, str, bool]
+
+_UNITS: tuple[Unit, ...] = ("minutes", "steps")
+# Smallest, largest, by how much an arrow changes it, decimals.
+_RANGES = {"minutes": (0.5, 1440.0, 1.0, 1), "steps": (1.0, 100_000.0, 50.0, 0)}
+_START = "Train the model end to end, on your strokes"
+_STOP = "Stop and keep the best model so far"
+_PAUSE = "Pause; nothing is lost, and the time of the pause does not count"
+_RESUME = "Go on where it was paused"
+
+
+class BudgetPanel(QWidget):
+    """Budget, progress and the terms of a fine-tune.
+
+    Parameters
+    ----------
+    minutes : float
+        Default budget.
+    steps : int
+        Default when a person chooses steps as the unit.
+    terms : sequence of (key, label, tooltip, default)
+        What a person may switch.
+
+    Signals
+    -------
+    start_asked(), pause_asked(), resume_asked(), stop_asked()
+        A button was pressed. The state changes only by `set_state`.
+    """
+
+    start_asked = Signal()
+    pause_asked = Signal()
+    resume_asked = Signal()
+    stop_asked = Signal()
+
+    def __init__(self, minutes: float = 5.0, steps: int = 300, terms: Sequence[Term] = ()) -> None:
+        super().__init__()
+        self._state: State = "idle"
+        self._reason: str | None = None
+        self._place = ""
+        self._amounts: dict[Unit, float] = {"minutes": minutes, "steps": float(steps)}
+        self._unit: Unit = "minutes"
+        self.amount = QDoubleSpinBox()
+        self.amount.setToolTip("How long to train; it can be stopped at any time")
+        self.unit = QComboBox()
+        self.unit.addItems(_UNITS)
+        self.unit.setToolTip("Count the budget in minutes or in training steps")
+        self.start = QPushButton("Fine-tune")
+        self.pause = QPushButton("Pause")
+        self.stop = QPushButton("Stop")
+        self.stop.setToolTip(_STOP)
+        self.note = QLabel()
+        self.note.setWordWrap(True)
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.boxes: dict[str, QCheckBox] = {}
+        self.unlabelled = QCollapsible("Also learn from unlabelled pixels")
+        self._fill_terms(terms)
+        self._arrange()
+        self._show_unit("minutes")
+        self.unit.currentTextChanged.connect(self._show_unit)
+        self.start.clicked.connect(self.start_asked)
+        self.pause.clicked.connect(self._on_pause)
+        self.stop.clicked.connect(self.stop_asked)
+        self.set_state("idle")
+
+    def _fill_terms(self, terms: Sequence[Term]) -> None:
+        for key, label, tip, default in terms:
+            box = QCheckBox(label)
+            box.setToolTip(tip)
+            box.setChecked(default)
+            box.toggled.connect(self._count_terms)
+            self.boxes[key] = box
+            self.unlabelled.addWidget(box)
+        self.unlabelled.setDuration(0)
+        self.unlabelled.setToolTip(
+            "Besides the strokes, everything that is not painted can teach the model"
+        )
+        self.unlabelled.setVisible(bool(terms))
+        self._count_terms()
+
+    def _arrange(self) -> None:
+        first = QHBoxLayout()
+        first.setSpacing(4)
+        first.addWidget(self.start)
+        first.addWidget(QLabel("for"))
+        first.addWidget(self.amount)
+        first.addWidget(self.unit)
+        first.addStretch()
+        second = QHBoxLayout()
+        second.setSpacing(4)
+        second.addWidget(self.progress, 1)
+        second.addWidget(self.pause)
+        second.addWidget(self.stop)
+        self.running = QWidget()
+        running = QVBoxLayout(self.running)
+        running.setContentsMargins(0, 0, 0, 0)
+        running.setSpacing(2)
+        running.addLayout(second)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addLayout(first)
+        layout.addWidget(self.unlabelled)
+        layout.addWidget(self.running)
+        layout.addWidget(self.note)
+
+    # -- what was chosen --------------------------------------------------------------------
+
+    def minutes(self) -> float | None:
+        """The budget in minutes; None when it is in steps."""
+        return self.amount.value() if self._unit == "minutes" else None
+
+    def steps(self) -> int | None:
+        """The budget in steps; None when it is in minutes."""
+        return round(self.amount.value()) if self._unit == "steps" else None
+
+    def terms(self) -> dict[str, bool]:
+        """Which terms are on."""
+        return {key: box.isChecked() for key, box in self.boxes.items()}
+
+    # -- what is shown ----------------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """See `set_state`."""
+        return self._state
+
+    def set_state(self, state: State) -> None:
+        """Show what the training is doing: "idle", "running", "paused" or "finishing"."""
+        before, self._state = self._state, state
+        active = state in ("running", "paused")
+        self.running.setVisible(state != "idle")
+        for widget in (self.amount, self.unit, *self.boxes.values()):
+            widget.setEnabled(state == "idle")
+        self.pause.setEnabled(active)
+        self.pause.setText("Resume" if state == "paused" else "Pause")
+        self.pause.setToolTip(_RESUME if state == "paused" else _PAUSE)
+        self.stop.setEnabled(active)
+        if state == "running" and before != "paused":
+            self.progress.setRange(0, 0)
+            self.note.setText("Preparing: reading images and strokes…")
+        elif state == "paused":
+            self.note.setText(f"Paused at {self._place}" if self._place else "Paused")
+        elif state == "finishing":
+            self.progress.setRange(0, 0)
+            self.note.setText("Finishing: the best model gets its prototypes' patches…")
+        elif state == "idle":
+            self._place = ""
+            self.progress.setRange(0, 1)
+            self.progress.setValue(0)
+            self.note.setText(self._reason or "")
+        self._update_start()
+
+    def set_reason(self, reason: str | None) -> None:
+        """Why a fine-tune can't start, as a sentence that says what to do; None if it can."""
+        self._reason = reason
+        if self._state == "idle":
+            self.note.setText(reason or "")
+        self._update_start()
+
+    def set_progress(self, step: int, total: int, seconds_left: float | None) -> None:
+        """Show how far the training is.
+
+        Parameters
+        ----------
+        step, total : int
+            With a budget in minutes the total is an estimate, and is shown as one.
+        seconds_left : float or None
+            None while that can't be told.
+        """
+        about = "about " if self._unit == "minutes" else ""
+        self._place = f"step {step:,} of {about}{total:,}"
+        if self._state != "running":
+            return
+        self.progress.setRange(0, max(1, total))
+        self.progress.setValue(min(step, total))
+        self.note.setText(f"{self._place}, {time_left(seconds_left)}")
+
+    def _update_start(self) -> None:
+        idle = self._state == "idle"
+        self.start.setEnabled(idle and self._reason is None)
+        self.start.setToolTip((self._reason or _START) if idle else "The model is being fine-tuned")
+
+    def _show_unit(self, text: str) -> None:
+        if self.unit.currentText() != self._unit:
+            self._amounts[self._unit] = self.amount.value()
+        self._unit = "steps" if text == "steps" else "minutes"
+        low, high, by, decimals = _RANGES[self._unit]
+        self.amount.setDecimals(decimals)
+        self.amount.setRange(low, high)
+        self.amount.setSingleStep(by)
+        self.amount.setValue(self._amounts[self._unit])
+
+    def _count_terms(self) -> None:
+        on = sum(box.isChecked() for box in self.boxes.values())
+        self.unlabelled.setText(f"Also learn from unlabelled pixels ({on or 'none'} on)")
+
+    def _on_pause(self) -> None:
+        (self.resume_asked if self._state == "paused" else self.pause_asked).emit()
+
+
+def time_left(seconds: float | None) -> str:
+    """A remaining time, no more exact than it is known."""
+    if seconds is None:
+        return "time left not known yet"
+    if seconds < 5:
+        return "a few seconds left"
+    if seconds < 90:
+        return f"{5 * round(seconds / 5)} s left"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min left"
+    minutes = 5 * round(seconds / 300)
+    return f"{minutes // 60} h {minutes % 60} min left"
