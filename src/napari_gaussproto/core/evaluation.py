@@ -97,7 +97,10 @@ class RunningOverlap:
     @property
     def miou(self) -> float | None:
         """Mean IoU; None before anything was counted."""
-        return mean_iou(self._confusion) if self._confusion.any() else None
+        if not self._confusion.any():
+            return None
+        # Thousandths of a cell: overlaps are ratios of counts.
+        return mean_iou((1000 * self._confusion).round().astype(np.int64))
 
 
 def _rounded(value: float) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Counts = npt.NDArray[np.int64 | np.float64]
+Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
