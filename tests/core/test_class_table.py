@@ -8,11 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_gaussproto.core.class_table import (
+    MOST_CLASSES,
     TableChange,
+    WantedClass,
     add_class,
+    extend_table,
     import_mask,
     mask_values,
     merge_classes,
+    recolor_class,
     remove_class,
     rename_class,
     reorder_classes,
@@ -106,11 +110,35 @@ def test_a_new_class_gets_a_colour_that_is_free() -> None:
     assert add_class(TABLE, "straw", "#123456").after[-1].color == "#123456"
 
 
+def test_a_colour_changes_nothing_else() -> None:
+    change = recolor_class(TABLE, 1, "#ABCDEF")
+    assert change.after[1] == SegmentationClass(name="plant", color="#ABCDEF")
+    assert change.after[0] == TABLE[0] and change.after[2:] == TABLE[2:]
+    assert np.array_equal(change.apply(LABELS)[0], LABELS)
+
+
+def test_classes_of_a_file_extend_a_table_by_name() -> None:
+    wanted = [WantedClass("straw"), WantedClass("weed", "#123456"), WantedClass("soil")]
+    change = extend_table(TABLE, wanted)
+    assert names(change) == ["soil", "plant", "weed", "stone", "straw"]
+    colors = [entry.color for entry in change.after]
+    assert colors == [*DEFAULT_COLORS[:2], "#123456", DEFAULT_COLORS[3], DEFAULT_COLORS[4]]
+    assert np.array_equal(change.apply(LABELS)[0], LABELS)
+    assert extend_table(TABLE, [WantedClass("soil", TABLE[0].color.upper())]).after == TABLE
+    many = [WantedClass(f"c{i}") for i in range(MOST_CLASSES)]
+    assert len(extend_table((), many).after) == MOST_CLASSES
+    with pytest.raises(EditError, match="254 classes already"):
+        extend_table(TABLE, many)
+
+
 def test_operations_that_make_no_sense_are_refused() -> None:
     for operation in (
         lambda: add_class(TABLE, "soil"),
         lambda: add_class(TABLE, "  "),
         lambda: rename_class(TABLE, 0, "weed"),
+        lambda: recolor_class(TABLE, 0, "green"),
+        lambda: recolor_class(TABLE, 9, "#123456"),
+        lambda: add_class(TABLE, "straw", "#12"),
         lambda: remove_class(TABLE, 4),
         lambda: merge_classes(TABLE, 1, 1),
         lambda: reorder_classes(TABLE, [0, 1, 2, 2]),

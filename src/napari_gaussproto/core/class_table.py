@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from napari_gaussproto.core.config import DEFAULT_COLORS, SegmentationClass
 from napari_gaussproto.core.errors import EditError, LabelError
@@ -16,7 +17,21 @@ Labels = npt.NDArray[np.uint8]
 Table = tuple[SegmentationClass, ...]
 
 # As many as a model can have; a label is 8 bits, and 0 means not labelled.
-_MOST_CLASSES = 254
+MOST_CLASSES = 254
+
+
+class WantedClass(NamedTuple):
+    """A class as a file or a person names it.
+
+    Attributes
+    ----------
+    name : str
+    color : str
+        ``#rrggbb``, or empty for any.
+    """
+
+    name: str
+    color: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,13 +106,13 @@ def add_class(table: Sequence[SegmentationClass], name: str, color: str = "") ->
     EditError
         For an empty name, one that is taken, or too many classes.
     """
-    if len(table) >= _MOST_CLASSES:
-        raise EditError(f"There are {_MOST_CLASSES} classes already: remove or merge some.")
-    used = {entry.color for entry in table}
+    if len(table) >= MOST_CLASSES:
+        raise EditError(f"There are {MOST_CLASSES} classes already: remove or merge some.")
+    used = {entry.color.lower() for entry in table}
     free = [c for c in DEFAULT_COLORS if c not in used]
     chosen = color or (free[0] if free else DEFAULT_COLORS[len(table) % len(DEFAULT_COLORS)])
     _check_name(table, name)
-    after = (*table, SegmentationClass(name=name, color=chosen))
+    after = (*table, _colored(name, chosen))
     return TableChange(tuple(table), after, _identity(table))
 
 
@@ -113,6 +128,40 @@ def rename_class(table: Sequence[SegmentationClass], index: int, name: str) -> T
     _check_name([entry for i, entry in enumerate(table) if i != index], name)
     after = list(table)
     after[index] = table[index].model_copy(update={"name": name})
+    return TableChange(tuple(table), tuple(after), _identity(table))
+
+
+def recolor_class(table: Sequence[SegmentationClass], index: int, color: str) -> TableChange:
+    """Give a class another colour, ``#rrggbb``.
+
+    Raises
+    ------
+    EditError
+        For no such class, or what is no colour.
+    """
+    _check_index(table, index)
+    after = list(table)
+    after[index] = _colored(table[index].name, color)
+    return TableChange(tuple(table), tuple(after), _identity(table))
+
+
+def extend_table(table: Sequence[SegmentationClass], wanted: Sequence[WantedClass]) -> TableChange:
+    """Take classes over by name: known ones get the colours given, others are appended.
+
+    Classes that are not among the wanted stay as they are. All of it is one change.
+
+    Raises
+    ------
+    EditError
+        As `add_class` and `recolor_class`.
+    """
+    after: Sequence[SegmentationClass] = tuple(table)
+    for name, color in wanted:
+        index = next((i for i, entry in enumerate(after) if entry.name == name), None)
+        if index is None:
+            after = add_class(after, name, color).after
+        elif color and after[index].color.lower() != color.lower():
+            after = recolor_class(after, index, color).after
     return TableChange(tuple(table), tuple(after), _identity(table))
 
 
@@ -218,6 +267,13 @@ def _selection(table: Sequence[SegmentationClass], order: Sequence[int]) -> Tabl
 
 def _identity(table: Sequence[SegmentationClass]) -> tuple[int, ...]:
     return tuple(range(len(table) + 1))
+
+
+def _colored(name: str, color: str) -> SegmentationClass:
+    try:
+        return SegmentationClass(name=name, color=color)
+    except ValidationError as error:
+        raise EditError(f"“{color}” is no colour: give it as #rrggbb.") from error
 
 
 def _check_index(table: Sequence[SegmentationClass], index: int) -> None:

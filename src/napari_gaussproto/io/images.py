@@ -38,7 +38,7 @@ def read_image(path: str | Path) -> Any:
     ImageError
         When the file is missing, damaged or of another kind.
     """
-    return _read(Path(path), _read_photo)
+    return read_by_suffix(Path(path), _read_photo)
 
 
 def read_mask(path: str | Path) -> npt.NDArray[Any]:
@@ -50,7 +50,7 @@ def read_mask(path: str | Path) -> npt.NDArray[Any]:
         As `read_image`, and when it is not one plane of integers.
     """
     path = Path(path)
-    mask = np.asarray(_read(path, _read_stored))
+    mask = np.asarray(read_by_suffix(path, _read_stored))
     if mask.ndim != 2 or mask.dtype.kind not in "bui":
         raise ImageError(
             f"“{path.name}” is not a mask: one channel of whole numbers is needed, "
@@ -59,8 +59,19 @@ def read_mask(path: str | Path) -> npt.NDArray[Any]:
     return mask.astype(np.uint8) if mask.dtype == bool else mask
 
 
-def _read(path: Path, read_photo: Callable[[Path], npt.NDArray[Any]]) -> Any:
-    """Read a file by its suffix; whatever goes wrong is an `ImageError`."""
+def read_by_suffix(path: Path, read_photo: Callable[[Path], Any]) -> Any:
+    """Read a file by its suffix; whatever goes wrong is an `ImageError`.
+
+    Parameters
+    ----------
+    path : Path
+    read_photo : callable
+        Reads what Pillow opens: its way with orientation, palette and colours is the caller's.
+
+    Raises
+    ------
+    ImageError
+    """
     suffix = path.suffix.lower()
     if not path.exists():
         raise ImageError(f"There is no file “{path}”: check the name and the folder.")
