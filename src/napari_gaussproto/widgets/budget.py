@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from qtpy.QtCore import Signal
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -62,7 +63,7 @@ class BudgetPanel(QWidget):
         self._place = ""
         self._amounts: dict[Unit, float] = {"minutes": minutes, "steps": float(steps)}
         self._unit: Unit = "minutes"
-        self.amount = QDoubleSpinBox()
+        self.amount = _Amount()
         self.amount.setToolTip("How long to train; it can be stopped at any time")
         self.unit = QComboBox()
         self.unit.addItems(_UNITS)
@@ -76,7 +77,7 @@ class BudgetPanel(QWidget):
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.boxes: dict[str, QCheckBox] = {}
-        self.unlabelled = QCollapsible("Also learn from unlabelled pixels")
+        self.unlabelled = QCollapsible(expandedIcon=QIcon(), collapsedIcon=QIcon())
         self._fill_terms(terms)
         self._arrange()
         self._show_unit("minutes")
@@ -95,6 +96,12 @@ class BudgetPanel(QWidget):
             self.boxes[key] = box
             self.unlabelled.addWidget(box)
         self.unlabelled.setDuration(0)
+        self.unlabelled.layout().setContentsMargins(0, 0, 0, 0)
+        # A heading, not a button: the theme would paint it in its loudest colour when open.
+        self.unlabelled.toggleButton().setStyleSheet(
+            "QPushButton { text-align: left; border: none; background: transparent; padding: 2px; }"
+        )
+        self.unlabelled.toggled.connect(self._count_terms)
         self.unlabelled.setToolTip(
             "Besides the strokes, everything that is not painted can teach the model"
         )
@@ -104,21 +111,16 @@ class BudgetPanel(QWidget):
     def _arrange(self) -> None:
         first = QHBoxLayout()
         first.setSpacing(4)
-        first.addWidget(self.start)
-        first.addWidget(QLabel("for"))
+        first.addWidget(self.start, 1)
         first.addWidget(self.amount)
         first.addWidget(self.unit)
-        first.addStretch()
-        second = QHBoxLayout()
+        self.running = QWidget()
+        second = QHBoxLayout(self.running)
+        second.setContentsMargins(0, 0, 0, 0)
         second.setSpacing(4)
         second.addWidget(self.progress, 1)
         second.addWidget(self.pause)
         second.addWidget(self.stop)
-        self.running = QWidget()
-        running = QVBoxLayout(self.running)
-        running.setContentsMargins(0, 0, 0, 0)
-        running.setSpacing(2)
-        running.addLayout(second)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -216,10 +218,21 @@ class BudgetPanel(QWidget):
 
     def _count_terms(self) -> None:
         on = sum(box.isChecked() for box in self.boxes.values())
-        self.unlabelled.setText(f"Also learn from unlabelled pixels ({on or 'none'} on)")
+        arrow = "▾" if self.unlabelled.isExpanded() else "▸"
+        self.unlabelled.setText(
+            f"{arrow} Also learn from unlabelled pixels ({f'{on} on' if on else 'off'})"
+        )
 
     def _on_pause(self) -> None:
         (self.resume_asked if self._state == "paused" else self.pause_asked).emit()
+
+
+class _Amount(QDoubleSpinBox):
+    """A number without needless decimals, as wide as its largest value."""
+
+    def textFromValue(self, value: float) -> str:
+        """5 and not 5.0."""
+        return f"{value:.{self.decimals()}f}".removesuffix(".0")
 
 
 def time_left(seconds: float | None) -> str:

@@ -7,6 +7,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
 from qtpy.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QFont, QMouseEvent, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QWidget
@@ -19,6 +21,9 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 38, 8, 20, 6
 _AXIS = 16
 # Contrast that graphics need (WCAG 2.1, 1.4.11).
 _CONTRAST = 3.0
+
+
+Values = npt.NDArray[np.float64]
 
 
 @dataclass
@@ -133,7 +138,7 @@ class Plot(QWidget):
         """Lower and upper end of the y axis, and whether it is logarithmic."""
         if self._limits is not None:
             return *self._limits, False
-        return y_scale([series.drawn for series in self.shown()])
+        return y_scale([self._thinned(series)[1] for series in self.shown()])
 
     def step_at(self, x: float) -> float:
         """The step drawn at a place of the widget."""
@@ -155,13 +160,21 @@ class Plot(QWidget):
             self.height() - _TOP - self._bottom,
         )
 
-    def _point(self, step: float, value: float, low: float, high: float, log: bool) -> QPointF:
+    def _thinned(self, series: Series) -> tuple[Values, Values]:
+        """Steps and values of a curve, no more than can be told apart."""
+        chosen = thinned(len(series.x), self.width())
+        return np.array([series.x[i] for i in chosen]), np.array([series.drawn[i] for i in chosen])
+
+    def _points(self, x: Values, y: Values, low: float, high: float, log: bool) -> list[QPointF]:
         area, (first, last) = self._area(), self._span
         if log:
-            value, low, high = (math.log10(max(v, low)) for v in (value, low, high))
-        share = min(1.0, max(0.0, (value - low) / (high - low)))
-        x = area.left() + (step - first) / (last - first) * area.width()
-        return QPointF(x, area.bottom() - share * area.height())
+            y, low, high = np.log10(np.maximum(y, low)), math.log10(low), math.log10(high)
+        across = area.left() + (x - first) / (last - first) * area.width()
+        down = area.bottom() - np.clip((y - low) / (high - low), 0, 1) * area.height()
+        return [QPointF(*point) for point in zip(across.tolist(), down.tolist(), strict=True)]
+
+    def _point(self, step: float, value: float, low: float, high: float, log: bool) -> QPointF:
+        return self._points(np.array([step]), np.array([value]), low, high, log)[0]
 
     # -- drawing ----------------------------------------------------------------------------
 
@@ -234,10 +247,7 @@ class Plot(QWidget):
         style = Qt.PenStyle.DashLine if series.dashed else Qt.PenStyle.SolidLine
         painter.setPen(QPen(color, 1.6, style))
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        points = [
-            self._point(series.x[i], series.drawn[i], low, high, log)
-            for i in thinned(len(series.x), 2 * self.width())
-        ]
+        points = self._points(*self._thinned(series), low, high, log)
         painter.drawPolyline(QPolygonF(points))
         if series.marks or len(points) == 1:
             painter.setPen(Qt.PenStyle.NoPen)
@@ -263,26 +273,23 @@ class Plot(QWidget):
         self.hovered.emit(None, QPoint())
 
 
-def y_scale(curves: Sequence[Sequence[float]]) -> tuple[float, float, bool]:
+def y_scale(curves: Sequence[Values]) -> tuple[float, float, bool]:
     """Lower and upper end of an axis for curves, and whether it should be logarithmic.
 
-    Logarithmic when no value is negative and the medians of the curves, or the values of
-    one of them, are far apart: on a linear axis the small terms would lie on the bottom.
+    Logarithmic when no value is negative and the largest value is far above what is usual
+    for one of the curves: on a linear axis such a curve would lie on the bottom.
     """
-    values = [value for curve in curves for value in curve]
-    if not values:
+    if not curves:
         return 0.0, 1.0, False
-    low, high = min(values), max(values)
-    typical = [sorted(curve)[len(curve) // 2] for curve in curves if len(curve)]
-    positive = [value for value in typical if value > 0]
-    if low >= 0 and positive and high > _LOG_FROM * min(positive):
+    values = np.concatenate(curves)
+    low, high = float(values.min()), float(values.max())
+    usual = [median for curve in curves if (median := float(np.median(curve))) > 0]
+    if low >= 0 and usual and high > _LOG_FROM * min(usual):
         # A term that rises from 0 starts at the bottom and does not stretch the axis.
-        above = [value for value in values if value > 0]
-        low = max(min(above), min(positive) / 10)
+        low = max(float(values[values > 0].min()), min(usual) / 10)
         return low / 1.15, high * 1.15, True
-    if low >= 0:
-        low = 0.0  # losses are compared by their height
-    room = 0.06 * (high - low) or 0.5 * abs(high) or 0.5
+    low = min(low, 0.0)  # losses are compared by their height
+    room = 0.06 * (high - low) or 0.5
     return low - (room if low < 0 else 0.0), high + room, False
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QPoint, QRectF, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QPainter, QPaintEvent, QPalette, QPen
-from qtpy.QtWidgets import QAbstractButton, QSizePolicy, QToolTip, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractButton, QLabel, QSizePolicy, QToolTip, QVBoxLayout, QWidget
 from superqt import QFlowLayout
 
 from napari_gaussproto.core.config import DEFAULT_COLORS
@@ -151,10 +151,12 @@ class TrainingCurves(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.losses = CurvePlot(Plot("Loss by term", "The curves appear here during training."))
+        self.losses = CurvePlot(Plot("Loss by term", "No loss yet."))
         self.quality = CurvePlot(
-            Plot("Mean IoU", "Nothing has been measured yet.", limits=(0.0, 1.0), numbered=True)
+            Plot("Mean IoU", "Not measured yet.", limits=(0.0, 1.0), numbered=True)
         )
+        self.empty = QLabel("The curves of the training appear here.")
+        self.empty.setEnabled(False)
         self._best: float | None = None
         self._stages: list[tuple[str, float]] = []
         self._last = 0.0
@@ -166,11 +168,12 @@ class TrainingCurves(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
+        layout.addWidget(self.empty)
         for part in (self.losses, self.quality):
+            part.hide()
             layout.addWidget(part)
             part.switched.connect(self._on_switch)
             part.plot.hovered.connect(self._on_hover)
-        self.quality.hide()
 
     def clear(self) -> None:
         """Forget everything, before another training; curves that are off stay off."""
@@ -193,7 +196,9 @@ class TrainingCurves(QWidget):
         x = self._place(step.stage, step.step if step.losses else 0)
         for name, value in step.losses.items():
             if name == _GATE_KEY:
-                self._curve(self.quality, Series(GATE, "#999999", dashed=True)).add(x, value)
+                self._curve(self.quality, Series(GATE, "#999999", smooth=True, dashed=True)).add(
+                    x, value
+                )
             else:
                 color = DEFAULT_COLORS[len(self.losses.plot.series) % len(DEFAULT_COLORS)]
                 self._curve(self.losses, Series(name, color, smooth=True)).add(x, value)
@@ -287,9 +292,11 @@ class TrainingCurves(QWidget):
             self._timer.start()
 
     def _refresh(self) -> None:
-        self.quality.setVisible(bool(self._stages or self.quality.plot.series))
+        some = bool(self.losses.plot.series or self.quality.plot.series)
+        self.empty.setVisible(not some)
         breaks = [begin for _, begin in self._drawn_stages()[1:]]
         for part in (self.losses, self.quality):
+            part.setVisible(some)
             part.plot.set_span(0, self._last)
             part.plot.breaks = breaks
             part.plot.update()

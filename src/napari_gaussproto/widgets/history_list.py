@@ -200,7 +200,8 @@ class VersionDelegate(QStyledItemDelegate):
         def x(lane: int) -> float:
             return rect.left() + 10 + _LANE * min(lane, _MOST_LANES - 1)
 
-        painter.setPen(QPen(_faded(ink, 110), 1.5))
+        solid, flat = Qt.PenStyle.SolidLine, Qt.PenCapStyle.FlatCap
+        painter.setPen(QPen(_faded(ink, 110), 1.5, solid, flat))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         top, bottom = float(rect.top()), rect.bottom() + 1.0
         for lane in row.through:

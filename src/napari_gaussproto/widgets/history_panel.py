@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from html import escape
 
 from qtpy.QtCore import QEvent, QItemSelectionModel, QPoint, QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QHelpEvent, QKeySequence
@@ -21,15 +22,16 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from napari_gaussproto.widgets.history_list import VersionDelegate, VersionModel
 from napari_gaussproto.widgets.history_rows import VersionLike
 from napari_gaussproto.widgets.parts import ShareBar, swatch
 
 _REFRESH_MS = 20_000
-_MOST_ROWS = 8
-# Rows that the list shows before it scrolls.
-_FEWEST, _MOST = 2, 5
+_MOST_ROWS, _BAR = 8, 48
+# Rows that the list wants to show, and those that it needs.
+_MOST, _FEWEST = 5, 2
 
 Row = tuple[str, str, int, float]
 
@@ -108,16 +110,17 @@ class HistoryPanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(self.empty)
-        layout.addWidget(self.view)
+        layout.addWidget(self.view, 1)
         layout.addLayout(self._button_row())
         layout.addWidget(self.comparison)
+        layout.addStretch()
         self._show_any()
 
     def _button_row(self) -> QHBoxLayout:
         row = QHBoxLayout()
         row.setSpacing(4)
         for action in _ACTIONS[:3]:
-            button = QPushButton(action.text)
+            button = QPushButton(action.text.replace("Save model", "Save"))
             button.clicked.connect(lambda _, key=action.key: self._do(key))
             self.buttons[action.key] = button
             row.addWidget(button)
@@ -136,16 +139,15 @@ class HistoryPanel(QWidget):
         Parameters
         ----------
         versions : sequence of Version
-            In any order; they are shown newest first.
+            In the order in which they were made; they are shown newest first.
         current : str or None
             Id of the version that is in use.
         """
         chosen = self.selected()
-        ordered = sorted(versions, key=lambda version: version.created, reverse=True)
-        self.model.set_versions(ordered, current)
+        self.model.set_versions(versions[::-1], current)
         if self.selected() != chosen:
             self.select(chosen)
-        self.view.updateGeometry()
+        self.view.fit_rows()
         self._show_any()
 
     def set_busy(self, reason: str | None) -> None:
@@ -279,16 +281,27 @@ class VersionView(QListView):
         self.setUniformItemSizes(True)
         self.setMouseTracking(True)  # for the row under the mouse
         self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setStyleSheet("QListView { background: transparent; border: none; padding: 0; }")
         self.setAccessibleName("Versions")
 
-    def sizeHint(self) -> QSize:
-        """As high as its rows, within limits."""
-        rows = min(max(self.model().rowCount(), _FEWEST), _MOST)
-        return QSize(320, rows * max(1, self.sizeHintForRow(0)) + 2)
+    def fit_rows(self) -> None:
+        """Be no higher than the rows are."""
+        rows = max(1, self.model().rowCount())
+        height = max(1, self.sizeHintForRow(0))
+        self.setMinimumHeight(min(rows, _FEWEST) * height)
+        self.setMaximumHeight(rows * height)
+        self.updateGeometry()
 
-    def minimumSizeHint(self) -> QSize:
-        """Two rows."""
-        return QSize(160, _FEWEST * max(1, self.sizeHintForRow(0)))
+    def sizeHint(self) -> QSize:
+        """Room for a few rows."""
+        rows = min(max(1, self.model().rowCount()), _MOST)
+        return QSize(300, rows * max(1, self.sizeHintForRow(0)))
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Rows are as high as the theme's letters."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self.fit_rows()
 
     def viewportEvent(self, event: QEvent) -> bool:
         """No tooltip over the name that is being edited."""
@@ -312,7 +325,7 @@ class ComparisonTable(QWidget):
         self.close_button.setToolTip("Hide the comparison")
         self.close_button.clicked.connect(self.hide)
         self._grid = QGridLayout()
-        self._grid.setColumnStretch(4, 1)
+        self._grid.setColumnStretch(1, 1)
         self._grid.setHorizontalSpacing(8)
         self._grid.setVerticalSpacing(2)
         heading = QHBoxLayout()
@@ -337,9 +350,11 @@ class ComparisonTable(QWidget):
         for line, (color, text, pixels, share) in enumerate(rows[:_MOST_ROWS]):
             mark = QLabel()
             mark.setPixmap(swatch(color))
-            name = QLabel(text)
+            name = QElidingLabel(text)
             name.setTextFormat(Qt.TextFormat.PlainText)
+            name.setToolTip(escape(text))
             bar = ShareBar(share / largest, color)
+            bar.setFixedWidth(_BAR)
             bar.setToolTip(f"{share:.2%} of the image")
             self._grid.addWidget(mark, line, 0)
             self._grid.addWidget(name, line, 1)

@@ -141,8 +141,7 @@ def ago(created: str, now: datetime | None = None) -> str:
         then = datetime.fromisoformat(created)
     except ValueError:
         return created
-    if then.tzinfo is None:
-        then = then.replace(tzinfo=UTC)
+    then = then.replace(tzinfo=then.tzinfo or UTC)
     seconds = ((now or datetime.now(UTC)) - then).total_seconds()
     if seconds < 45:
         return "just now"
@@ -167,12 +166,20 @@ def version_html(version: VersionLike, names: Mapping[str, str]) -> str:
     if version.parent is not None:
         lines.append(f"From {escape(names.get(version.parent, 'a version that was deleted'))}")
     lines.append(f"{plural(version.strokes, 'stroke')} on {plural(version.images, 'image')}")
-    lines.append(f"Took {_took(version.seconds)}, {escape(version.created)}")
+    lines.append(f"Took {_took(version.seconds)}, {_local(version.created)}")
     lines += [f"{escape(name)}: <b>{value:.3f}</b>" for name, value in version.measures.items()]
     settings = ", ".join(f"{key} {value}" for key, value in _flat(version.settings))
     if settings:
         lines.append(f"<span style='font-size: small'>{escape(settings)}</span>")
     return "<br>".join(lines)
+
+
+def _local(created: str) -> str:
+    """An ISO 8601 time as a date and a time of day here."""
+    try:
+        return f"{datetime.fromisoformat(created).astimezone():%Y-%m-%d %H:%M}"
+    except ValueError:
+        return escape(created)
 
 
 def _took(seconds: float) -> str:
