@@ -44,10 +44,13 @@ class Annotator(QObject):
         Labels were drawn, erased, undone or redone.
     layers_changed()
         An image got annotations, or lost them.
+    table_changed(TableChange, bool)
+        A change was made, or else taken back.
     told(str)
         A sentence for the person.
     """
 
+    table_changed = Signal(object, bool)
     classes_changed = Signal()
     edited = Signal(object)
     layers_changed = Signal()
@@ -125,6 +128,16 @@ class Annotator(QObject):
             annotation.set_classes(self.classes)
         self.classes_changed.emit()
 
+    def replace_all(self, classes: Sequence[SegmentationClass]) -> None:
+        """Another project: its table, and no annotations until they are brought back."""
+        for annotation in self._all:
+            annotation.let_go()
+            if annotation.shown:
+                self._viewer.layers.remove(annotation.layer)
+        self._all.clear()
+        self.layers_changed.emit()
+        self.set_table(classes)
+
     def change_table(self, change: TableChange) -> None:
         """Change classes, and all labels with them.
 
@@ -156,6 +169,7 @@ class Annotator(QObject):
             labels = done.change.revert(annotation.labels, lost)
             self._set(annotation, done.change.before, done.change, labels)
         self._undone.append(done)
+        self.table_changed.emit(done.change, False)
         self._table_is(done.change.before)
 
     def redo(self) -> None:
@@ -168,6 +182,7 @@ class Annotator(QObject):
         for annotation, (labels, _) in results.items():
             self._set(annotation, change.after, change, labels)
         self._done.append(_Done(change, {a: lost for a, (_, lost) in results.items()}))
+        self.table_changed.emit(change, True)
         self._table_is(change.after)
 
     def _set(

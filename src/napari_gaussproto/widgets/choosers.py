@@ -57,6 +57,10 @@ class ImageChooser(QComboBox):
         index = self.currentIndex()
         return self._images[index] if 0 <= index < len(self._images) else None
 
+    def images(self) -> list[Image]:
+        """All layers of the list."""
+        return list(self._images)
+
     def choose(self, image: Image) -> None:
         """Choose a layer of the list."""
         self.setCurrentIndex(self._images.index(image))
@@ -101,7 +105,8 @@ class ModelChooser(QWidget):
     def __init__(self, report: Callable[[str], None]) -> None:
         super().__init__()
         self._report = report
-        self._paths: list[Path] = []
+        self._current: str | None = None
+        self._paths: list[Path | None] = []
         self.combo = QComboBox()
         _shrinkable(self.combo)
         self.combo.setToolTip("A model that comes with the plugin, one used before, or a file")
@@ -116,8 +121,26 @@ class ModelChooser(QWidget):
         layout.addWidget(self.info)
         self._fill()
 
+    @property
+    def current(self) -> str | None:
+        """Name of the model in use, if it is offered."""
+        return self._current
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the model in use is chosen, which no file holds."""
+        return self._current is not None and self.combo.currentIndex() == 0
+
+    def offer_current(self, name: str | None) -> None:
+        """Offer, and choose, a model that is in use but in no file; None takes it away."""
+        path = self.path()
+        self._current = name
+        self._fill()
+        if name is None and path in self._paths:
+            self.combo.setCurrentIndex(self._paths.index(path))
+
     def path(self) -> Path | None:
-        """File of the chosen model."""
+        """File of the chosen model; None for the one in use."""
         index = self.combo.currentIndex()
         return self._paths[index] if 0 <= index < len(self._paths) else None
 
@@ -148,8 +171,9 @@ class ModelChooser(QWidget):
         self.combo.clear()
         shipped = list_models()
         recent = [path for path in recent_models() if path.suffix]
-        self._paths = [*map(model_path, shipped), *recent]
-        self.combo.addItems([*shipped, *(path.name for path in recent), _OPEN])
+        current = [] if self._current is None else [self._current]
+        self._paths = [*(None for _ in current), *map(model_path, shipped), *recent]
+        self.combo.addItems([*current, *shipped, *(path.name for path in recent), _OPEN])
         self._last = 0
 
     def _on_activated(self, index: int) -> None:

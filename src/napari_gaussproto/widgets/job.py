@@ -34,7 +34,8 @@ class SegmentRequest:
     ----------
     pixels : array-like
     rgb : bool
-    model_file : Path
+    model_file : Path or None
+        None runs the known model, which is in no file.
     device : str
     tile : "auto", None or int
     extras : frozenset of str
@@ -49,7 +50,7 @@ class SegmentRequest:
 
     pixels: Any
     rgb: bool
-    model_file: Path
+    model_file: Path | None
     device: str
     tile: TileSize
     extras: frozenset[str]
@@ -159,8 +160,11 @@ def _model(request: SegmentRequest) -> tuple[PrototypeSegmenter, ModelKey]:
     from napari_gaussproto.core.device import resolve_device
     from napari_gaussproto.core.model_file import load_model_file
 
-    device = resolve_device(request.device)
     path = request.model_file
+    if path is None:
+        assert request.known_model is not None and request.known_key is not None
+        return request.known_model, request.known_key
+    device = resolve_device(request.device)
     key = (str(path), path.stat().st_mtime if path.exists() else 0.0, str(device))
     if request.known_model is not None and request.known_key == key:
         return request.known_model, key
@@ -170,7 +174,7 @@ def _model(request: SegmentRequest) -> tuple[PrototypeSegmenter, ModelKey]:
 def _provenance(request: SegmentRequest, model: PrototypeSegmenter) -> dict[str, Any]:
     return {
         "model": model.card.name,
-        "model_file": request.model_file.name,
+        "model_file": None if request.model_file is None else request.model_file.name,
         "model_created": model.card.created,
         "version": __version__,
         "device": str(model.device),

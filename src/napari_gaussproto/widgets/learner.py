@@ -12,12 +12,12 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto import __version__
 from napari_gaussproto.core.card import now
-from napari_gaussproto.core.errors import GaussProtoError, ImageError
+from napari_gaussproto.core.errors import GaussProtoError
 from napari_gaussproto.widgets.annotation_layer import label_shape
 from napari_gaussproto.widgets.annotator import Annotator
 from napari_gaussproto.widgets.layers import pixels_of
 from napari_gaussproto.widgets.outcomes import publish, succeed
-from napari_gaussproto.widgets.state import Outcome, SharedState
+from napari_gaussproto.widgets.state import FITTED, Outcome, SharedState
 from napari_gaussproto.widgets.train_job import (
     FitRequest,
     FitResult,
@@ -82,6 +82,8 @@ class Learner(QObject):
         A `Stage`, `QuickStep` or `TrainingStep`.
     phase_changed(str)
     fitted(Fitted)
+    used()
+        A model of the history is in use now.
     """
 
     told = Signal(str)
@@ -89,6 +91,7 @@ class Learner(QObject):
     progressed = Signal(object)
     phase_changed = Signal(str)
     fitted = Signal(object)
+    used = Signal()
 
     def __init__(
         self, viewer: Viewer, state: SharedState, annotator: Annotator, parent: QObject
@@ -126,8 +129,19 @@ class Learner(QObject):
         self._start, self._base, self._own = start, None, None
 
     def go_on_from(self, model: PrototypeSegmenter) -> None:
-        """Make a model of the history the one to begin with."""
+        """Begin the next fit with a model that is in use already."""
         self._base = self._own = model
+
+    def use(self, model: PrototypeSegmenter) -> None:
+        """Make a model of the history the one in use, and begin the next fit with it."""
+        self.go_on_from(model)
+        self._publish_model(model)
+        self.used.emit()
+
+    def _publish_model(self, model: PrototypeSegmenter) -> None:
+        self._count += 1
+        key = (f"{FITTED}{self._count}", float(self._count), str(model.device))
+        self._state.set_model(model, key)
 
     def _where_to_begin(self) -> Start:
         device = self._start.device
@@ -245,9 +259,7 @@ class Learner(QObject):
         kind, image, shape, live = self._work
         if kind != "prediction":
             self._base, self._own = result.base, result.model
-            self._count += 1
-            device = str(result.model.device)
-            self._state.set_model(result.model, (f"fit {self._count}", float(self._count), device))
+            self._publish_model(result.model)
         if image in self._viewer.layers and label_shape(image) == shape:
             self._show(kind, image, result)
         else:
@@ -296,15 +308,3 @@ class Learner(QObject):
         self.runner.resume()
         self.runner.cancel()
         self._viewer.layers.events.removed.disconnect(self._on_removed)
-
-
-def check_annotated(annotator: Annotator) -> None:
-    """Make sure that there is something to learn from.
-
-    Raises
-    ------
-    ImageError
-        When no open image has annotations.
-    """
-    if not annotator.annotations:
-        raise ImageError("Nothing is labelled yet: press New and draw a stroke of each class.")

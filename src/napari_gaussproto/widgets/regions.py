@@ -78,10 +78,13 @@ class RegionPanel(QWidget):
     def set_model(self, path: Path | None) -> None:
         """Follow the chosen model: its cells are a grid, or regions whose size can be chosen."""
         try:
-            self._config = None if path is None else read_summary(path).config
+            self.set_config(None if path is None else read_summary(path).config)
         except GaussProtoError:
-            self._config = None
-        config = self._config
+            self.set_config(None)
+
+    def set_config(self, config: ModelConfig | None) -> None:
+        """Follow a model by its configuration."""
+        self._config = config
         self.setEnabled(config is not None)
         if config is None:
             return

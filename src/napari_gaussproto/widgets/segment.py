@@ -47,7 +47,7 @@ from napari_gaussproto.widgets.likelihood import LikelihoodPanel
 from napari_gaussproto.widgets.parts import CoverTable
 from napari_gaussproto.widgets.regions import RegionPanel
 from napari_gaussproto.widgets.settings import preference
-from napari_gaussproto.widgets.state import Outcome, state_of
+from napari_gaussproto.widgets.state import Outcome, is_fitted, state_of
 from napari_gaussproto.widgets.workers import Runner
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
+    from napari_gaussproto.core.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.stack import StackTile
 
 logger = logging.getLogger(__name__)
@@ -151,6 +152,9 @@ class SegmentWidget(QScrollArea):
         self.images.image_changed.connect(self._on_image)
         self.state.outcome_changed.connect(self._on_outcome)
         self.models.combo.currentIndexChanged.connect(self._on_model)
+        self.state.model_changed.connect(self._on_model_in_use)
+        if self.state.model is not None:
+            self._on_model_in_use(self.state.model)
         self._on_model()
         self.runner.progressed.connect(self._on_progress)
         self.runner.succeeded.connect(self._on_result)
@@ -175,12 +179,11 @@ class SegmentWidget(QScrollArea):
 
     def run(self) -> None:
         """Segment the chosen image."""
-        image, path = self.images.image(), self.models.path()
-        if image is None or path is None:
-            return
-        self._launch(image, path)
+        image = self.images.image()
+        if image is not None and self._missing() is None:
+            self._launch(image, self.models.path())
 
-    def _launch(self, image: Image, path: Path) -> None:
+    def _launch(self, image: Image, path: Path | None) -> None:
         pixels = pixels_of(image)
         request = SegmentRequest(
             pixels=pixels,
@@ -286,7 +289,10 @@ class SegmentWidget(QScrollArea):
         self.cover.show_cover(name, segmentation.cover, segmentation.classes)
 
     def _on_model(self, index: int = 0) -> None:
-        self.regions.set_model(self.models.path())
+        if self.models.is_current and self.state.model is not None:
+            self.regions.set_config(self.state.model.config)
+        else:
+            self.regions.set_model(self.models.path())
         self._update_buttons()
 
     def _warn(self, sentence: str) -> None:
@@ -307,7 +313,17 @@ class SegmentWidget(QScrollArea):
         """What a person must do before anything can be segmented."""
         if self.images.image() is None:
             return "Open an image first: File > Open, or File > Open Sample"
-        return None if self.models.path() is not None else "Choose a model first"
+        chosen = self.models.is_current or self.models.path() is not None
+        return None if chosen else "Choose a model first"
+
+    def _on_model_in_use(self, model: PrototypeSegmenter) -> None:
+        """Offer a model that was fitted here, and is in no file yet."""
+        key = self.state.model_key
+        fitted = key is not None and is_fitted(key)
+        name = f"{model.card.name}, fitted" if fitted else None
+        if name != self.models.current:
+            self.models.offer_current(name)
+            self._on_model()
 
     def closeEvent(self, event: Any) -> None:
         """Stop the work when the dock goes away."""

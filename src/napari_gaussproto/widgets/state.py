@@ -49,6 +49,14 @@ class Outcome:
     model: PrototypeSegmenter | None = None
 
 
+FITTED = "fit "
+
+
+def is_fitted(key: tuple[str, float, str]) -> bool:
+    """Whether a model's key is that of one fitted in this viewer, which no file holds."""
+    return key[0].startswith(FITTED)
+
+
 class SharedState:
     """Evented state of one viewer; a dock changes it, all docks hear of it."""
 

@@ -162,6 +162,8 @@ class FitResult:
     base : PrototypeSegmenter
         Where the fit began, to begin there again with more strokes.
     model : PrototypeSegmenter
+    began_with : PrototypeSegmenter
+        Its parent in the history.
     segmentation : StackSegmentation
         Of the shown image.
     prototype : int
@@ -170,6 +172,8 @@ class FitResult:
     maps : dict
     measures : dict of str to float
     settings : dict
+    strokes : int
+        Connected ones, on all images.
     seconds : float
     warning : str
         A sentence about the measures, or nothing.
@@ -177,12 +181,14 @@ class FitResult:
 
     base: PrototypeSegmenter
     model: PrototypeSegmenter
+    began_with: PrototypeSegmenter
     segmentation: StackSegmentation
     prototype: int
     values: npt.NDArray[np.float32]
     maps: Maps
     measures: dict[str, float] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    strokes: int = 0
     seconds: float = 0.0
     warning: str = ""
 
@@ -237,6 +243,7 @@ def quick_job(request: FitRequest) -> Generator[Any, None, FitResult]:
     """Fit neck and prototypes to all strokes, and segment the shown image."""
     load_libraries()
     from napari_gaussproto.core.quick import quick_fit_steps
+    from napari_gaussproto.core.strokes import count_strokes
 
     begun = time.monotonic()
     base, scratch = _begin(request)
@@ -251,6 +258,7 @@ def quick_job(request: FitRequest) -> Generator[Any, None, FitResult]:
     result = yield from _see(request, base, fitted.model)
     result.measures = {"labelled accuracy": fitted.accuracy}
     result.settings = {"from": "a new model" if scratch else base.card.name}
+    result.strokes = sum(count_strokes(mask) for mask in labels)
     result.seconds = time.monotonic() - begun
     return result
 
@@ -270,6 +278,7 @@ def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, Fit
     measures = {"held-out mIoU": model.card.history[-1].get("validation_miou")}
     result.measures = {name: value for name, value in measures.items() if value is not None}
     result.settings, result.warning = settings, warning
+    result.began_with, result.strokes = quick.base, quick.strokes
     result.seconds = time.monotonic() - begun
     return result
 
@@ -370,7 +379,7 @@ def _see(
         values = values_of(segmentation, prototype, request.quantity)
         _ = segmentation.labels, segmentation.cover, segmentation.prototype_share()
         maps = maps_of(segmentation, list(request.maps))
-    return FitResult(base, model, segmentation, prototype, values, maps)
+    return FitResult(base, model, base, segmentation, prototype, values, maps)
 
 
 def _tune(

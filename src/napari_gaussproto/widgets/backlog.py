@@ -1,0 +1,86 @@
+"""Work that must be done, one thing after the other, in one thread: saving, above all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal
+
+logger = logging.getLogger(__name__)
+
+Job = Callable[[], Any]
+Done = Callable[[Any], None]
+
+
+class Backlog(QObject):
+    """A queue whose jobs are never cancelled, only replaced by newer ones of the same kind.
+
+    Signals
+    -------
+    failed(Exception)
+    """
+
+    failed = Signal(object)
+    _ended = Signal(object, object, object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gaussproto-saving")
+        self._newest: dict[str, int] = {}
+        self._closed = False
+        self._open = 0
+        self._ended.connect(self._on_ended)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is waiting or being done."""
+        return self._open > 0
+
+    def put(self, job: Job, done: Done | None = None, kind: str = "") -> None:
+        """Do something after everything that waits already.
+
+        Parameters
+        ----------
+        job : callable
+            Called in the thread.
+        done : callable, optional
+            Called with its result in the GUI thread.
+        kind : str
+            Of jobs that wait, only the last one of a kind is done.
+        """
+        if self._closed:
+            return
+        number = self._newest.get(kind, 0) + 1
+        self._newest[kind] = number
+        self._open += 1
+        self._pool.submit(self._run, job, done, kind, number)
+
+    def shut_down(self) -> None:
+        """Finish what waits, and take nothing more."""
+        self._closed = True
+        self._pool.shutdown(wait=True)
+
+    def _run(self, job: Job, done: Done | None, kind: str, number: int) -> None:
+        result: Any = None
+        error: Exception | None = None
+        outdated = bool(kind) and self._newest.get(kind) != number
+        if not outdated:
+            try:
+                result = job()
+            except Exception as problem:  # reported to the person by the owner
+                logger.debug("a job failed", exc_info=True)
+                error = problem
+        try:
+            self._ended.emit(None if outdated else done, result, error)
+        except RuntimeError:  # the window is gone; what had to be written is written
+            logger.debug("nobody listens any more")
+
+    def _on_ended(self, done: Done | None, result: Any, error: Exception | None) -> None:
+        self._open -= 1
+        if error is not None:
+            self.failed.emit(error)
+        elif done is not None:
+            done(result)

@@ -1,0 +1,283 @@
+"""Every fit is a version: kept, compared, gone back to, saved as a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtWidgets import QFileDialog
+
+from napari_gaussproto.widgets.annotator import Annotator
+from napari_gaussproto.widgets.history_panel import HistoryPanel
+from napari_gaussproto.widgets.keep_job import Desk, Drawn, new_project
+from napari_gaussproto.widgets.keeper import Keeper
+from napari_gaussproto.widgets.layers import pixels_of
+from napari_gaussproto.widgets.learner import Fitted, Learner
+from napari_gaussproto.widgets.libraries import load_libraries
+from napari_gaussproto.widgets.scratch_layers import show_changed
+from napari_gaussproto.widgets.settings import remember_model
+from napari_gaussproto.widgets.state import Outcome, SharedState
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.core.compare import Comparison
+    from napari_gaussproto.core.project import Project
+    from napari_gaussproto.core.segmenter import PrototypeSegmenter
+    from napari_gaussproto.core.stack import StackSegmentation
+
+# Milliseconds after the last of many quick fits while a person draws; that one is kept.
+_REST = 3000
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Versions, and which one is in use."""
+
+    versions: list[Any]
+    current: str | None
+
+
+class Historian(QObject):
+    """Adds versions to the project and does what the history panel asks for.
+
+    Signals
+    -------
+    told(str), warned(str)
+    """
+
+    told = Signal(str)
+    warned = Signal(str)
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        state: SharedState,
+        annotator: Annotator,
+        keeper: Keeper,
+        learner: Learner,
+        panel: HistoryPanel,
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._state = viewer, state
+        self._annotator, self._keeper = annotator, keeper
+        self._learner, self._panel = learner, panel
+        self._ids: WeakKeyDictionary[PrototypeSegmenter, str] = WeakKeyDictionary()
+        self._waiting: Fitted | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_REST)
+        self._timer.timeout.connect(self.flush)
+        panel.compare_asked.connect(self.compare)
+        panel.revert_asked.connect(self.revert)
+        panel.rename_asked.connect(self.rename)
+        panel.delete_asked.connect(self.delete)
+        panel.save_asked.connect(self._ask_where)
+        keeper.project_changed.connect(self._on_project)
+
+    # -- adding ------------------------------------------------------------------------------
+
+    def add(self, fitted: Fitted) -> None:
+        """Keep a fit; of quick fits that follow each stroke, the last one."""
+        self._waiting = fitted
+        if fitted.live:
+            self._timer.start()
+        else:
+            self.flush()
+
+    def flush(self) -> None:
+        """Keep the fit that waits, if any."""
+        self._timer.stop()
+        fitted, self._waiting = self._waiting, None
+        if fitted is None:
+            return
+        job = partial(
+            _add,
+            self._keeper.desk,
+            fitted,
+            self._ids,
+            self._annotator.classes,
+            self._keeper.drawn(),
+        )
+        self._keeper.backlog.put(job, self._show)
+
+    def checkpoint(self) -> Path | None:
+        """Where a fine-tune keeps its state, to go on after a kill."""
+        project = self._keeper.desk.project
+        return None if project is None else project.folder / "fine-tune.safetensors"
+
+    def _show(self, listed: Listed) -> None:
+        self._panel.set_versions(listed.versions, listed.current)
+
+    def _refresh(self, _: Any = None) -> None:
+        self._ask(lambda project: _listed(project), self._show)
+
+    # -- what the panel asks for -------------------------------------------------------------
+
+    def compare(self, version: str) -> None:
+        """Show what a version labels otherwise than the current model does."""
+        outcome = self._state.current
+        if outcome is None:
+            self.warned.emit("Segment or fit an image first: then two versions can be compared.")
+            return
+        source = outcome.source
+        self._ask(
+            lambda project: _compared(
+                project, version, pixels_of(source), bool(source.rgb), outcome.segmentation
+            ),
+            partial(self._on_compared, outcome),
+        )
+        self.told.emit("Comparing…")
+
+    def _on_compared(self, outcome: Outcome, found: tuple[str, Comparison, list[Any]]) -> None:
+        name, comparison, classes = found
+        total = comparison.changed.size
+        rows = [
+            (classes[b].color, f"{classes[a].name} → {classes[b].name}", n, n / total)
+            for a, b, n in comparison.moves()
+        ]
+        title = (
+            f"From “{name}” to the current version: {comparison.share_changed:.1%} of the pixels"
+        )
+        self._panel.show_comparison(rows, title)
+        if self._state.current is outcome and outcome.source in self._viewer.layers:
+            show_changed(self._viewer, outcome, comparison.changed)
+        self.told.emit(comparison.summary(classes))
+
+    def revert(self, version: str) -> None:
+        """Make a version the one in use; the next fit begins there."""
+        self.flush()
+        device = "cpu" if self._state.model is None else str(self._state.model.device)
+        self._ask(
+            lambda project: _loaded(project, version, device), partial(self._on_loaded, version)
+        )
+
+    def _on_loaded(self, version: str, loaded: tuple[PrototypeSegmenter, Listed]) -> None:
+        model, listed = loaded
+        self._ids[model] = version
+        self._learner.use(model)
+        self._show(listed)
+        name = next((v.name for v in listed.versions if v.id == version), "")
+        self.told.emit(f"“{name}” is in use; the next fit begins there.")
+
+    def rename(self, version: str, name: str) -> None:
+        """Give a version another name."""
+        self._ask(lambda project: project.versions.rename(version, name), self._refresh)
+
+    def delete(self, version: str) -> None:
+        """Forget a version."""
+        self._ask(lambda project: project.versions.remove(version), self._refresh)
+
+    def save(self, version: str, path: Path) -> None:
+        """Write a version as a model file."""
+
+        def done(_: Any) -> None:
+            remember_model(path)
+            self.told.emit(f"Saved as {path.name}.")
+
+        self._ask(lambda project: _save(project, version, path), done)
+
+    def _ask_where(self, version: str) -> None:
+        name, _ = QFileDialog.getSaveFileName(
+            self._panel, "Save model", "my-model.safetensors", "Models (*.safetensors)"
+        )
+        if name:
+            self.save(version, Path(name))
+
+    # -- the thread --------------------------------------------------------------------------
+
+    def _ask(self, of: Callable[[Project], Any], done: Callable[[Any], None]) -> None:
+        desk = self._keeper.desk
+
+        def job() -> Any:
+            load_libraries()
+            return None if desk.project is None else of(desk.project)
+
+        self._keeper.backlog.put(job, done)
+
+    def _on_project(self, project: Project) -> None:
+        def current(project: Project) -> tuple[PrototypeSegmenter, Listed] | None:
+            now = project.versions.current
+            return None if now is None else _loaded(project, now, "cpu")
+
+        def done(found: Any) -> None:
+            if found is None:
+                self._show(Listed([], None))
+            else:
+                self._on_loaded(found[1].current, found)
+
+        self._ask(current, done)
+
+
+def _listed(project: Project) -> Listed:
+    return Listed(project.versions.versions(), project.versions.current)
+
+
+def _add(
+    desk: Desk,
+    fitted: Fitted,
+    ids: Any,
+    classes: Any,
+    drawn: list[Drawn],
+) -> Listed:
+    """Write a fit as a version; the model it began with too, if that is none yet."""
+    load_libraries()
+    if desk.project is None:
+        desk.project = new_project()
+    versions, result = desk.project.versions, fitted.result
+    annotations, _ = desk.drawn(classes, drawn)
+    began, parent = result.began_with, ids.get(result.began_with)
+    if parent is None and len(began.density_quantiles):
+        # A model that came from elsewhere, or whose prototypes were edited since.
+        kin = [known for known in ids if known.extractor is began.extractor]
+        parent = versions.add(
+            began,
+            parent=ids[kin[-1]] if kin else None,
+            what="edit" if kin else "start",
+            name="" if kin else began.card.name,
+        ).id
+        ids[began] = parent
+    version = versions.add(
+        result.model,
+        parent=parent,
+        what=fitted.kind,  # type: ignore[arg-type]
+        annotations=annotations,
+        settings=result.settings,
+        measures=result.measures,
+        seconds=result.seconds,
+        strokes=result.strokes,
+    )
+    ids[result.model] = version.id
+    return _listed(desk.project)
+
+
+def _loaded(project: Project, version: str, device: str) -> tuple[PrototypeSegmenter, Listed]:
+    model = project.versions.load(version, device)
+    project.versions.branch(version)
+    return model, _listed(project)
+
+
+def _compared(
+    project: Project, version: str, pixels: Any, rgb: bool, now: StackSegmentation
+) -> tuple[str, Comparison, list[Any]]:
+    from napari_gaussproto.core.compare import compare
+    from napari_gaussproto.core.stack import segment_stack_steps
+    from napari_gaussproto.core.steps import run
+
+    model = project.versions.load(version)
+    former = run(segment_stack_steps(pixels, model, rgb=rgb))
+    comparison = compare(former, now)
+    return project.versions.get(version).name, comparison, list(comparison.classes)
+
+
+def _save(project: Project, version: str, path: Path) -> None:
+    from napari_gaussproto.core.edit import named
+    from napari_gaussproto.core.model_file import save_model
+
+    save_model(named(project.versions.load(version), path.stem), path)

@@ -1,0 +1,232 @@
+"""Keeps what a person does: labels are saved as they are drawn, and found again."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_gaussproto.core.annotations import Annotations
+from napari_gaussproto.core.class_table import TableChange
+from napari_gaussproto.core.errors import GaussProtoError
+from napari_gaussproto.widgets.annotation_layer import AnnotationLayer, label_shape
+from napari_gaussproto.widgets.annotator import Annotator
+from napari_gaussproto.widgets.backlog import Backlog
+from napari_gaussproto.widgets.keep_job import Desk, Drawn
+from napari_gaussproto.widgets.layers import pixels_of
+from napari_gaussproto.widgets.libraries import load_libraries
+from napari_gaussproto.widgets.project_bar import ProjectBar
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.core.project import Project
+
+# Milliseconds of rest before labels are saved.
+_REST = 400
+
+
+class Keeper(QObject):
+    """Saves labels by itself and offers to bring former ones back.
+
+    Signals
+    -------
+    told(str), warned(str)
+    counted(list, int)
+        Labelled pixels of each class, and on how many open images.
+    project_changed(Project)
+        Another project is in use.
+    """
+
+    told = Signal(str)
+    warned = Signal(str)
+    counted = Signal(list, int)
+    project_changed = Signal(object)
+
+    def __init__(self, viewer: Viewer, annotator: Annotator, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer, self._annotator = viewer, annotator
+        self.desk = Desk()
+        self.backlog = Backlog(self)
+        self.backlog.failed.connect(self._on_failure)
+        self._bar: ProjectBar | None = None
+        self._found: Path | None = None
+        self._looked: set[Any] = set()
+        self._stored: dict[Any, Any] = {}
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_REST)
+        self._timer.timeout.connect(self.save_now)
+        annotator.table_changed.connect(self._on_table)
+
+    def connect_bar(self, bar: ProjectBar) -> None:
+        """Let a bar show and ask."""
+        self._bar = bar
+        bar.open_asked.connect(self.open)
+        bar.copy_asked.connect(self.copy_to)
+        bar.new_asked.connect(self.begin)
+        bar.restore_asked.connect(lambda: self.open(self._found))
+
+    # -- saving ------------------------------------------------------------------------------
+
+    def save_soon(self) -> None:
+        """Save after a short rest."""
+        self._timer.start()
+
+    def save_now(self) -> None:
+        """Save in the background, at once."""
+        self._timer.stop()
+        job = partial(self.desk.save, self._annotator.classes, self.drawn())
+        self.backlog.put(job, self._on_saved, "save")
+
+    def drawn(self) -> list[Drawn]:
+        """Everything on open images, for a thread."""
+        return [
+            Drawn(a.image.unique_id, a.image.name, pixels_of(a.image), a.snapshot)
+            for a in self._annotator.annotations
+        ]
+
+    def _on_saved(self, counts: list[int]) -> None:
+        self.counted.emit(counts, len(self._annotator.annotations))
+        project = self.desk.project
+        if self._bar is not None and project is not None:
+            from datetime import datetime
+
+            self._bar.show_saved(project.name, project.folder, f"{datetime.now():%H:%M:%S}")
+
+    def _on_table(self, change: TableChange, done: bool) -> None:
+        self.backlog.put(partial(self.desk.change if done else self.desk.revert, change))
+        self.save_soon()
+
+    # -- finding again -----------------------------------------------------------------------
+
+    def look_for(self, image: Image) -> None:
+        """Find out whether an image was labelled before, and offer to bring that back."""
+        key = image.unique_id
+        if key in self._looked:
+            return
+        self._looked.add(key)
+        job = partial(_find, self.desk, key, pixels_of(image), image.name)
+        self.backlog.put(job, partial(self._on_found, image))
+
+    def _on_found(self, image: Image, found: tuple[str, Any] | None) -> None:
+        if found is None or image not in self._viewer.layers:
+            return
+        where, what = found
+        if where == "here":
+            self._stored[image.unique_id] = what
+            annotation = self._annotator.find(image)
+            if annotation is None:
+                self._bring_back(image)
+            elif what.shape == annotation.labels.shape:
+                # Drawing began before they were found: what is new lies on top.
+                merged = np.where(annotation.labels > 0, annotation.labels, what)
+                annotation.apply(annotation.record.replace(merged))
+        elif self._bar is not None and not self._annotator.annotations:
+            self._found = what
+            self._bar.show_offer(
+                f"“{image.name}” was labelled before, in the project “{what.stem}”."
+            )
+
+    def annotate(self, image: Image) -> AnnotationLayer:
+        """Get an image ready to be painted on, with what was drawn on it before."""
+        if self._annotator.find(image) is None and image.unique_id in self._stored:
+            return self._bring_back(image)
+        return self._annotator.annotate(image)
+
+    def _bring_back(self, image: Image) -> AnnotationLayer:
+        labels = self._stored[image.unique_id]
+        fits = labels.shape == label_shape(image)
+        return self._annotator.annotate(image, labels if fits else None)
+
+    # -- projects ----------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """A new project: what is drawn now stays where it is, and a copy goes on."""
+        self.backlog.put(self._begin_job, lambda _: self.told.emit("A new project has begun."))
+
+    def _begin_job(self) -> None:
+        self.desk.project = None
+
+    def open(self, folder: Path | None) -> None:
+        """Work in another project: its classes, its labels of the open images, its models."""
+        if folder is None:
+            return
+        if self._annotator.annotations:
+            self.save_now()
+        self.backlog.put(partial(_open, self.desk, folder), self._on_opened)
+
+    def _on_opened(self, opened: tuple[Project, Annotations]) -> None:
+        project, kept = opened
+        if self._bar is not None:
+            self._bar.show_offer(None)
+            self._bar.show_saved(project.name, project.folder, "before")
+        if kept.classes:
+            self._annotator.replace_all(kept.classes)
+        self._looked.clear()
+        self._stored.clear()
+        self.project_changed.emit(project)
+        for image in self._open_images():
+            self.look_for(image)
+        self.told.emit(f"Opened “{project.name}”.")
+
+    def _open_images(self) -> list[Image]:
+        from napari.layers import Image
+
+        from napari_gaussproto.widgets.layers import is_ours
+
+        return [i for i in self._viewer.layers if isinstance(i, Image) and not is_ours(i)]
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy the project as it is now."""
+        self.save_now()
+        self.backlog.put(
+            partial(_copy, self.desk, folder), lambda name: self.told.emit(f"Copied to “{name}”.")
+        )
+
+    def _on_failure(self, error: Exception) -> None:
+        if isinstance(error, GaussProtoError):
+            self.warned.emit(str(error))
+            return
+        self.warned.emit("Something could not be saved; the details are in the message.")
+        raise error
+
+    def let_go(self) -> None:
+        """Write what is to be written, and stop."""
+        if self._timer.isActive():
+            self.save_now()
+        self.backlog.shut_down()
+
+
+def _find(desk: Desk, key: Any, pixels: Any, name: str) -> tuple[str, Any] | None:
+    """Labels of an image in this project, or another project that knows it."""
+    identity = desk.identity(key, pixels, name)
+    here = desk.kept.find(identity)
+    if here is not None:
+        return "here", here.labels
+    load_libraries()
+    from napari_gaussproto.core.project import default_root, find_annotation
+
+    found = find_annotation(default_root(), identity)
+    current = None if desk.project is None else desk.project.folder
+    others = [folder for folder in found if folder != current]
+    return ("elsewhere", others[0]) if others else None
+
+
+def _open(desk: Desk, folder: Path) -> tuple[Project, Annotations]:
+    load_libraries()
+    from napari_gaussproto.core.project import Project
+
+    project = Project.open(folder)
+    return project, desk.use(project)
+
+
+def _copy(desk: Desk, folder: Path) -> str:
+    if desk.project is None:
+        raise GaussProtoError("There is nothing to copy yet: draw something first.")
+    desk.project.copy_to(folder)
+    return folder.name

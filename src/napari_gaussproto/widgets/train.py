@@ -1,0 +1,542 @@
+"""The Train dock: from strokes and corrections to a fitted model."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_gaussproto.core.class_table import add_class, import_mask, mask_values
+from napari_gaussproto.core.config import DEFAULT_COLORS, SegmentationClass
+from napari_gaussproto.core.errors import GaussProtoError, LabelError
+from napari_gaussproto.core.summary import read_summary
+from napari_gaussproto.io.masks import read_mask
+from napari_gaussproto.widgets.accept_tool import AcceptTool
+from napari_gaussproto.widgets.annotation_layer import AnnotationLayer, label_shape
+from napari_gaussproto.widgets.annotator import Annotator
+from napari_gaussproto.widgets.budget import BudgetPanel
+from napari_gaussproto.widgets.choosers import ImageChooser
+from napari_gaussproto.widgets.class_panel import ClassPanel
+from napari_gaussproto.widgets.correction_overlay import CorrectionOverlay
+from napari_gaussproto.widgets.curves import TrainingCurves
+from napari_gaussproto.widgets.historian import Historian
+from napari_gaussproto.widgets.history_panel import HistoryPanel
+from napari_gaussproto.widgets.job import devices_job
+from napari_gaussproto.widgets.keeper import Keeper
+from napari_gaussproto.widgets.layers import is_ours
+from napari_gaussproto.widgets.learner import Budget, Fitted, Learner
+from napari_gaussproto.widgets.mapping_dialog import MappingDialog
+from napari_gaussproto.widgets.project_bar import ProjectBar
+from napari_gaussproto.widgets.semi_terms import TERMS, weights_of
+from napari_gaussproto.widgets.settings import preference
+from napari_gaussproto.widgets.state import state_of
+from napari_gaussproto.widgets.train_job import Stage
+from napari_gaussproto.widgets.train_panels import LabelsPanel, StartPanel
+from napari_gaussproto.widgets.workers import Runner
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image, Labels
+    from napari.viewer import Viewer
+
+_FIRST_CLASSES = ("soil", "plant")
+
+
+class TrainWidget(QScrollArea):
+    """Draw, correct, fit and fine-tune.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer: Viewer = viewer
+        self.state = state_of(viewer)
+        self.annotator = Annotator(viewer, self.state, self)
+        self.learner = Learner(viewer, self.state, self.annotator, self)
+        self.keeper = Keeper(viewer, self.annotator, self)
+        self.accept_tool = AcceptTool(viewer, self)
+        self.overlay = CorrectionOverlay(viewer)
+        self._loader = Runner(self)
+        self._offered: list[Labels] = []
+        self._build()
+        self._connect()
+        self._begin()
+        self._loader.succeeded.connect(self._fill_devices)
+        self._loader.start(devices_job)
+
+    # -- what one sees ----------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.images = ImageChooser(self._viewer)
+        self.images.setToolTip("The image to label; all images with labels train the model")
+        self.project = ProjectBar()
+        self.classes = ClassPanel()
+        self.labels = LabelsPanel()
+        self.start = StartPanel(self._warn)
+        self.device = QComboBox()
+        self.device.setToolTip("Where to compute; auto takes the fastest there is")
+        self._fill_devices(["cpu"])
+        self.quick = QPushButton("Quick fit")
+        self.live = QCheckBox("live")
+        self.live.setToolTip("Fit again after every stroke")
+        self.cancel = QPushButton("Cancel")
+        self.cancel.setToolTip("Stop at once; the model stays as it was")
+        self.budget = BudgetPanel(terms=TERMS)
+        self.curves = TrainingCurves()
+        self.history = HistoryPanel()
+        self.historian = Historian(
+            self._viewer,
+            self.state,
+            self.annotator,
+            self.keeper,
+            self.learner,
+            self.history,
+            self,
+        )
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+        self.setWidget(self._arrange())
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(370)
+
+    def _arrange(self) -> QWidget:
+        tune = QWidget()
+        tune_layout = QVBoxLayout(tune)
+        tune_layout.setContentsMargins(0, 6, 0, 0)
+        tune_layout.addWidget(self.budget)
+        tune_layout.addWidget(self.curves)
+        tune_layout.addStretch()
+        self.tabs = QTabWidget()
+        self.tabs.addTab(tune, "Fine-tune")
+        self.tabs.setTabToolTip(0, "Train the whole network, also on what is not labelled")
+        self.tabs.addTab(self.history, "History")
+        self.tabs.setTabToolTip(1, "Every fit is kept: compare, go back, save")
+        fit = QHBoxLayout()
+        fit.addWidget(self.quick, 2)
+        fit.addWidget(self.live)
+        fit.addWidget(self.cancel, 1)
+        device = QHBoxLayout()
+        device.addWidget(self.start, 1)
+        device.addWidget(self.device, 0, Qt.AlignmentFlag.AlignTop)
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.addWidget(self.project)
+        layout.addWidget(self.images)
+        for title, part in (("Classes", self.classes), ("Labels", self.labels)):
+            layout.addWidget(_heading(title))
+            layout.addWidget(part)
+        layout.addWidget(_heading("Model"))
+        layout.addLayout(device)
+        layout.addLayout(fit)
+        layout.addWidget(self.status)
+        layout.addWidget(self.tabs, 1)
+        return content
+
+    def _connect(self) -> None:
+        annotator, learner, keeper = self.annotator, self.learner, self.keeper
+        annotator.classes_changed.connect(self._on_classes)
+        annotator.edited.connect(self._on_edited)
+        annotator.layers_changed.connect(self._on_layers)
+        self.classes.change_asked.connect(self.change_classes)
+        self.classes.class_selected.connect(annotator.select)
+        self.classes.undo_asked.connect(annotator.undo)
+        self.classes.redo_asked.connect(annotator.redo)
+        self.labels.new_asked.connect(self.draw)
+        self.labels.layer_chosen.connect(lambda i: self.use_layer(self._offered[i]))
+        self.labels.file_asked.connect(self._ask_mask)
+        self.labels.accept_toggled.connect(self._on_accept)
+        self.labels.accept_all_asked.connect(self.accept_image)
+        self.labels.corrections_toggled.connect(self._show_corrections)
+        self.start.changed.connect(self._on_start)
+        self.device.activated.connect(lambda _: self._on_start())
+        self.quick.clicked.connect(self.quick_fit)
+        self.cancel.clicked.connect(learner.cancel)
+        self.budget.start_asked.connect(self.fine_tune)
+        self.budget.pause_asked.connect(learner.pause)
+        self.budget.resume_asked.connect(learner.resume)
+        self.budget.stop_asked.connect(learner.stop)
+        learner.progressed.connect(self._on_progress)
+        learner.phase_changed.connect(self._on_phase)
+        learner.fitted.connect(self._on_fitted)
+        learner.used.connect(self._see)
+        for sentence in (
+            annotator.told,
+            learner.told,
+            keeper.told,
+            self.accept_tool.told,
+            self.historian.told,
+        ):
+            sentence.connect(self.status.setText)
+        for problem in (learner.warned, keeper.warned, self.historian.warned, self.classes.failed):
+            problem.connect(self._warn)
+        keeper.connect_bar(self.project)
+        keeper.counted.connect(self._on_counted)
+        self.images.image_changed.connect(self._on_image)
+        for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
+            event.connect(self._offer_labels)
+        QApplication.instance().aboutToQuit.connect(self._shut_down)
+        self.destroyed.connect(
+            partial(_let_go, self._viewer, self._offer_labels, annotator, learner, keeper)
+        )
+
+    def _begin(self) -> None:
+        """Begin with the model that another dock runs, or with a new one."""
+        model = self.state.model
+        if model is not None:
+            self.annotator.set_table(model.classes)
+            self.learner.go_on_from(model)
+        else:
+            self.annotator.set_table(
+                [
+                    SegmentationClass(name=name, color=color)
+                    for name, color in zip(
+                        _FIRST_CLASSES, reversed(DEFAULT_COLORS[:2]), strict=True
+                    )
+                ]
+            )
+        self._on_start()
+        self._on_image()
+        self._on_phase("idle")
+
+    def _fill_devices(self, names: list[str]) -> None:
+        chosen = self.device.currentText() or str(preference("device"))
+        self.device.clear()
+        self.device.addItems(["auto", *names])
+        self.device.setCurrentText(chosen)
+
+    # -- classes ----------------------------------------------------------------------------
+
+    def change_classes(self, change: Any) -> None:
+        """Change the class table, and all labels with it."""
+        try:
+            self.annotator.change_table(change)
+        except GaussProtoError as error:
+            self._warn(str(error))
+            self._on_classes()
+
+    def _on_classes(self) -> None:
+        annotator = self.annotator
+        self.classes.set_classes(annotator.classes)
+        self.classes.set_undo(annotator.can_undo, annotator.can_redo)
+        if annotator.classes:
+            self.classes.select(annotator.selected)
+        self.keeper.save_soon()
+        self._update_buttons()
+
+    # -- labels -----------------------------------------------------------------------------
+
+    def draw(self) -> AnnotationLayer | None:
+        """Take the brush to the chosen image."""
+        image = self.images.image()
+        if image is None:
+            self._warn("Open an image first: File > Open, or File > Open Sample.")
+            return None
+        if not self.annotator.classes:
+            self._warn("Add a class first: press + below the list of classes.")
+            return None
+        self.labels.accept.setChecked(False)
+        if self.state.shows_likelihood:
+            self.state.show(likelihood=False)
+        annotation = self.keeper.annotate(image)
+        self.status.setText("Paint with the left button; the eraser (key 1) takes labels back.")
+        return annotation
+
+    def use_layer(self, layer: Labels) -> None:
+        """Take over the labels of another layer."""
+        self._use(np.asarray(layer.data), layer.name)
+
+    def use_file(self, path: Path) -> None:
+        """Take over the labels of a mask file."""
+        try:
+            mask = read_mask(path)
+        except GaussProtoError as error:
+            self._warn(str(error))
+            return
+        self._use(mask.values, path.name)
+
+    def _use(self, mask: Any, name: str) -> None:
+        image = self.images.image()
+        if image is None:
+            return
+        try:
+            if tuple(mask.shape) != label_shape(image):
+                raise LabelError(
+                    f"“{name}” is {tuple(mask.shape)} pixels and the image {label_shape(image)}: "
+                    "choose labels that were made for this image."
+                )
+            flat = mask.reshape(-1, mask.shape[-1])
+            labels = self._mapped(flat)
+            if labels is not None:
+                self._add_labels(image, labels.reshape(mask.shape))
+                self.status.setText(f"Labels were taken from “{name}”; Ctrl+Z takes them back.")
+        except GaussProtoError as error:
+            self._warn(str(error))
+
+    def _mapped(self, flat: Any) -> Any:
+        """Ask what the values of a mask mean; None when a person changed their mind."""
+        dialog = MappingDialog(mask_values(flat), self.annotator.classes, self)
+        if not self._accepted(dialog):
+            return None
+        for name in dialog.new_classes():
+            self.annotator.change_table(add_class(self.annotator.classes, name))
+        return import_mask(flat, dialog.mapping(), len(self.annotator.classes))
+
+    def _accepted(self, dialog: MappingDialog) -> bool:
+        return bool(dialog.exec())
+
+    def _add_labels(self, image: Image, labels: Any) -> None:
+        """Put labels over those that are there, by the viewer's undo."""
+        annotation = self.keeper.annotate(image)
+        merged = np.where(labels > 0, labels, annotation.labels)
+        annotation.apply(annotation.record.replace(merged))
+
+    def accept_image(self) -> None:
+        """Make the prediction of the shown plane labels."""
+        image = self.images.image()
+        annotation = None if image is None else self.keeper.annotate(image)
+        if annotation is None or image is None:
+            return
+        leading = self._plane(image)
+        try:
+            annotation.apply(annotation.record.accept_plane(leading))
+        except GaussProtoError as error:
+            self._warn(str(error))
+
+    def _plane(self, image: Image) -> tuple[int, ...]:
+        """Indices of the plane that the sliders show."""
+        point = np.asarray(image.world_to_data(self._viewer.dims.point))[:-2]
+        last = np.asarray(label_shape(image)[:-2]) - 1
+        return tuple(np.clip(np.round(point), 0, last).astype(int).tolist())
+
+    def _on_accept(self, on: bool) -> None:
+        image = self.images.image()
+        if not on or image is None:
+            self.accept_tool.switch(None)
+            return
+        self.accept_tool.switch(self.keeper.annotate(image))
+        self.status.setText("Click regions of the prediction that are right.")
+
+    def _ask_mask(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(
+            self, "Open a mask", "", "Masks (*.png *.tif *.tiff *.bmp *.npy);;All files (*)"
+        )
+        if name:
+            self.use_file(Path(name))
+
+    def _offer_labels(self, event: object = None) -> None:
+        from napari.layers import Labels
+
+        image = self.images.image()
+        shape = None if image is None else label_shape(image)
+        self._offered = [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Labels) and not is_ours(layer) and tuple(layer.data.shape) == shape
+        ]
+        self.labels.offer([layer.name for layer in self._offered])
+
+    def _show_corrections(self, on: bool) -> None:
+        self.overlay.show(self.annotator.annotations if on else [])
+
+    # -- what was drawn ---------------------------------------------------------------------
+
+    def _on_edited(self, annotation: AnnotationLayer) -> None:
+        self.keeper.save_soon()
+        self._update_buttons()
+        if self.labels.corrections.isChecked():
+            self._show_corrections(True)
+        image = self.images.image()
+        if self.live.isChecked() and image is not None and self._missing() is None:
+            self.learner.quick_fit(image, live=True)
+
+    def _on_layers(self) -> None:
+        self.classes.select(self.annotator.selected)
+        self._update_buttons()
+        self.keeper.save_soon()
+
+    def _on_counted(self, pixels: list[int], images: int) -> None:
+        if len(pixels) == len(self.annotator.classes):
+            self.classes.set_counts(pixels)
+        where = "1 image" if images == 1 else f"{images} images"
+        self.labels.note.setText(
+            f"{sum(pixels):,} pixels on {where} are labelled." if any(pixels) else ""
+        )
+
+    # -- fitting ----------------------------------------------------------------------------
+
+    def quick_fit(self) -> None:
+        """Fit neck and prototypes to all strokes."""
+        image = self.images.image()
+        if image is not None:
+            self.learner.quick_fit(image)
+
+    def fine_tune(self) -> None:
+        """Train the whole model within the budget."""
+        image = self.images.image()
+        if image is None:
+            return
+        self.curves.clear()
+        self.tabs.setCurrentIndex(0)
+        self.live.setChecked(False)
+        budget = Budget(self.budget.steps(), self.budget.minutes())
+        terms = weights_of(self.budget.terms())
+        others = [] if not terms else self._unlabelled()
+        self.learner.fine_tune(image, budget, terms, others, self.historian.checkpoint())
+
+    def _unlabelled(self) -> list[Image]:
+        """Open images without labels."""
+        return [i for i in self.images.images() if self.annotator.find(i) is None]
+
+    def _on_start(self) -> None:
+        """Another model to begin with."""
+        self.learner.begin_with(self.start.start(self.device.currentText()))
+        path = self.start.path
+        if path is not None and not self._labelled():
+            try:
+                self.annotator.set_table(read_summary(path).config.classes)
+            except GaussProtoError as error:
+                self._warn(str(error))
+        self._update_buttons()
+
+    def _labelled(self) -> bool:
+        return any((a.snapshot > 0).any() and a.labels.any() for a in self.annotator.annotations)
+
+    def _on_progress(self, step: Any) -> None:
+        if isinstance(step, Stage):
+            self.status.setText(f"{step.text}… {step.done}/{step.total}")
+            return
+        stage = getattr(step, "stage", "")
+        if stage == "joint":
+            self.curves.add(step)
+            if step.labelled_miou is not None:
+                self.curves.add_labelled(step.step, step.labelled_miou)
+            self.budget.set_progress(step.step, step.total, step.seconds_left)
+        elif stage == "start":
+            self.curves.add(step)
+
+    def _on_phase(self, phase: str) -> None:
+        tuning = phase in ("running", "paused", "finishing")
+        self.budget.set_state(phase if tuning else "idle")  # type: ignore[arg-type]
+        self.history.set_busy("A model is being fitted" if phase != "idle" else None)
+        self._update_buttons()
+
+    def _on_fitted(self, fitted: Fitted) -> None:
+        result = fitted.result
+        if fitted.kind != "prediction":
+            self.historian.add(fitted)
+        measures = ", ".join(f"{name} {value:.3f}" for name, value in result.measures.items())
+        what = {"quick fit": "Fitted", "fine-tune": "Fine-tuned", "prediction": "Segmented"}
+        self.status.setText(
+            f"{what[fitted.kind]} in {result.seconds:.1f} s"
+            + (f": {measures}." if measures else ".")
+            + (f" {result.warning}" if result.warning else "")
+        )
+        if self.labels.corrections.isChecked():
+            self._show_corrections(True)
+
+    # -- what else changes ------------------------------------------------------------------
+
+    def _on_image(self) -> None:
+        self.labels.accept.setChecked(False)
+        self._offer_labels()
+        self._update_buttons()
+        image = self.images.image()
+        if image is None:
+            return
+        self.keeper.look_for(image)
+        if self.annotator.find(image) is not None:
+            self._see()
+
+    def _see(self) -> None:
+        """Segment the chosen image by the model in use, unless that was done already."""
+        image, model = self.images.image(), self.learner.model
+        if image is None or model is None or self.learner.busy:
+            return
+        outcome = self.state.outcomes.get(image)
+        if outcome is None or outcome.model is not model:
+            self.learner.predict(image)
+
+    def _missing(self) -> str | None:
+        """What a person must do before anything can be fitted."""
+        if self.images.image() is None:
+            return "Open an image first: File > Open, or File > Open Sample"
+        if len(self.annotator.classes) < 2:
+            return "Add at least two classes first"
+        if not self.annotator.annotations:
+            return "Press Draw and paint a stroke of each class first"
+        return None
+
+    def _update_buttons(self) -> None:
+        missing, phase = self._missing(), self.learner.phase
+        tuning = phase not in ("idle", "fitting")
+        self.quick.setEnabled(missing is None and not tuning)
+        self.quick.setToolTip(missing or "Fit neck and prototypes to the strokes: seconds")
+        self.cancel.setEnabled(phase != "idle")
+        self.budget.set_reason(missing)
+        self.start.setEnabled(not tuning)
+        image = self.images.image()
+        predicted = image is not None and image in self.state.outcomes
+        for button, tip in (
+            (self.labels.accept, "Then click regions of the prediction that are right"),
+            (self.labels.accept_all, "Make the whole prediction labels"),
+        ):
+            button.setEnabled(predicted)
+            button.setToolTip(tip if predicted else "Fit or run a model first")
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Follow the layer list; napari calls this for docks it adds."""
+        self.images.refresh()
+
+    def _warn(self, sentence: str) -> None:
+        self.status.setText(sentence)
+        show_warning(sentence)
+
+    def _shut_down(self) -> None:
+        self.learner.let_go()
+        self.keeper.let_go()
+
+    def closeEvent(self, event: Any) -> None:
+        """Stop the work when the dock goes away; what was drawn is saved."""
+        self.learner.cancel()
+        self.keeper.save_now()
+        super().closeEvent(event)
+
+
+def _let_go(
+    viewer: Any, follow: Any, annotator: Annotator, learner: Learner, keeper: Keeper
+) -> None:
+    """Let go of the viewer and of the threads when the dock is destroyed."""
+    viewer.layers.events.inserted.disconnect(follow)
+    viewer.layers.events.removed.disconnect(follow)
+    annotator.let_go()
+    learner.let_go()
+    keeper.let_go()
+
+
+def _heading(text: str) -> QLabel:
+    label = QLabel(f"<b>{text}</b>")
+    label.setContentsMargins(0, 6, 0, 0)
+    return label

@@ -1,0 +1,241 @@
+"""The parts of the Train dock: labels of the image, and where a fit begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QFormLayout,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QSizePolicy,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_gaussproto.core.errors import GaussProtoError
+from napari_gaussproto.core.registry import list_models, model_path
+from napari_gaussproto.core.summary import read_summary
+from napari_gaussproto.widgets.settings import recent_models, remember_model
+from napari_gaussproto.widgets.train_job import NewModel, Start
+
+# Backbones of timm that suit a computer without a GPU; any other name can be typed.
+_BACKBONES = ("tf_efficientnet_lite0", "mobilenetv3_large_100", "resnet18", "convnext_tiny")
+_DETAILS = (("fine", 1), ("normal", 2), ("coarse", 4))
+
+
+def _button(text: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    return button
+
+
+class LabelsPanel(QWidget):
+    """Begin, take over and accept labels of the chosen image.
+
+    Signals
+    -------
+    new_asked()
+    layer_chosen(int)
+        A label layer of the menu, by its place in what `offer` was given.
+    file_asked()
+    accept_toggled(bool), accept_all_asked()
+    corrections_toggled(bool)
+    """
+
+    new_asked = Signal()
+    layer_chosen = Signal(int)
+    file_asked = Signal()
+    accept_toggled = Signal(bool)
+    accept_all_asked = Signal()
+    corrections_toggled = Signal(bool)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.new = _button("Draw", "Paint labels on this image, in the class chosen above")
+        self.use = _button("Use labels", "Take over labels that exist already")
+        self.accept = _button(
+            "Accept region", "Then click regions of the prediction that are right: they are labels"
+        )
+        self.accept.setCheckable(True)
+        self.accept_all = _button("Accept image", "Make the whole prediction labels")
+        self.corrections = QCheckBox("Show corrections")
+        self.corrections.setToolTip("Mark labels for which the model predicts another class")
+        self.note = QLabel()
+        self.note.setWordWrap(True)
+        self._menu = QMenu(self)
+        self.use.setMenu(self._menu)
+        grid = QGridLayout()
+        for place, button in enumerate((self.new, self.use, self.accept, self.accept_all)):
+            grid.addWidget(button, place // 2, place % 2)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(grid)
+        layout.addWidget(self.corrections)
+        layout.addWidget(self.note)
+        self.new.clicked.connect(self.new_asked)
+        self.accept.toggled.connect(self.accept_toggled)
+        self.accept_all.clicked.connect(self.accept_all_asked)
+        self.corrections.toggled.connect(self.corrections_toggled)
+
+    def offer(self, names: list[str]) -> None:
+        """Fill the menu with the label layers that fit the image."""
+        self._menu.clear()
+        for place, name in enumerate(names):
+            action = self._menu.addAction(f"Layer “{name}”…")
+            action.triggered.connect(lambda _=False, i=place: self.layer_chosen.emit(i))
+        if names:
+            self._menu.addSeparator()
+        self._menu.addAction("A mask file…").triggered.connect(self.file_asked)
+
+
+class StartPanel(QWidget):
+    """Which model a fit begins with, and what a new one is like.
+
+    Signals
+    -------
+    changed()
+        Another model was chosen, or a new one should be different.
+    """
+
+    changed = Signal()
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        super().__init__()
+        self._report = report
+        self._paths: list[Path | None] = []
+        self._chosen = 0
+        self.model = QComboBox()
+        self.model.setToolTip("The model that learns: one there is, or a new one")
+        self.model.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.backbone = QComboBox()
+        self.backbone.setEditable(True)
+        self.backbone.addItems(_BACKBONES)
+        self.backbone.setToolTip(
+            "The network that looks at the image: the first comes with the plugin, "
+            "others of timm are downloaded. Type any name"
+        )
+        self.backbone.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.prototypes = QSpinBox()
+        self.prototypes.setRange(1, 32)
+        self.prototypes.setValue(5)
+        self.prototypes.setToolTip("Prototypes for each class")
+        self.detail = QComboBox()
+        self.detail.addItems([name for name, _ in _DETAILS])
+        self.detail.setCurrentText("normal")
+        self.detail.setToolTip(
+            "How closely the network looks: fine sees every pixel and is slow, "
+            "coarse suits large photographs"
+        )
+        self.pretrained = True
+        self._arrange()
+        self._fill()
+        self.model.activated.connect(self._on_model)
+        for signal in (
+            self.backbone.currentTextChanged,
+            self.prototypes.valueChanged,
+            self.detail.currentTextChanged,
+        ):
+            signal.connect(lambda _: self.changed.emit())
+
+    def _arrange(self) -> None:
+        row = QHBoxLayout()
+        row.addWidget(QLabel("Prototypes"))
+        row.addWidget(self.prototypes)
+        row.addWidget(QLabel("Detail"))
+        row.addWidget(self.detail, 1)
+        self.options = QWidget()
+        options = QFormLayout(self.options)
+        options.setContentsMargins(0, 0, 0, 0)
+        options.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        options.addRow("Backbone", self.backbone)
+        options.addRow(row)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.model)
+        layout.addWidget(self.options)
+
+    def _fill(self) -> None:
+        self.model.clear()
+        shipped = [*map(model_path, list_models())]
+        recent = [path for path in recent_models() if path not in shipped]
+        self._paths = [None, None, *shipped, *recent]
+        self.model.addItems(
+            [
+                "A new model, on a grid",
+                "A new model, on superpixels",
+                *list_models(),
+                *(path.name for path in recent),
+                "Open a model file…",
+            ]
+        )
+        self._show()
+
+    # -- what is chosen ---------------------------------------------------------------------
+
+    @property
+    def is_new(self) -> bool:
+        """Whether a new model is to be begun."""
+        return self._paths[self._chosen] is None
+
+    @property
+    def path(self) -> Path | None:
+        """File of the chosen model, if it is not new."""
+        return self._paths[self._chosen]
+
+    def start(self, device: str) -> Start:
+        """Where a fit begins."""
+        if self.path is not None:
+            return Start(file=self.path, device=device)
+        new = NewModel(
+            partition="grid" if self._chosen == 0 else "superpixel",
+            backbone=self.backbone.currentText().strip(),
+            prototypes_per_class=self.prototypes.value(),
+            downsample=dict(_DETAILS)[self.detail.currentText()],
+            pretrained=self.pretrained,
+        )
+        return Start(new=new, device=device)
+
+    def choose(self, path: Path | None, *, superpixels: bool = False) -> None:
+        """Choose a model file, or a new model."""
+        self._chosen = int(superpixels) if path is None else self._paths.index(path)
+        self._show()
+        self.changed.emit()
+
+    def choose_file(self, path: Path) -> None:
+        """Choose a file; what is no model is reported."""
+        try:
+            read_summary(path)
+        except GaussProtoError as error:
+            self._report(str(error))
+            self._show()
+            return
+        remember_model(path)
+        self._fill()
+        self.choose(path)
+
+    def _on_model(self, index: int) -> None:
+        if index < len(self._paths):
+            self._chosen = index
+            self._show()
+            self.changed.emit()
+            return
+        self._show()
+        name, _ = QFileDialog.getOpenFileName(
+            self, "Open a model", "", "Models (*.safetensors);;All files (*)"
+        )
+        if name:
+            self.choose_file(Path(name))
+
+    def _show(self) -> None:
+        self.model.setCurrentIndex(self._chosen)
+        self.options.setVisible(self.is_new)
