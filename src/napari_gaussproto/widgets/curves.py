@@ -262,7 +262,7 @@ class TrainingCurves(QWidget):
 
     def _drawn_stages(self) -> list[tuple[str, float]]:
         """Stages that take room on the axis, with where they begin."""
-        ends = [begin for _, begin in self._stages[1:]] + [self._last]
+        ends = [begin for _, begin in [*self._stages, ("", self._last)][1:]]
         return [
             stage
             for stage, end in zip(self._stages, ends, strict=True)

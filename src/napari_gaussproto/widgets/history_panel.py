@@ -29,7 +29,7 @@ from napari_gaussproto.widgets.history_rows import VersionLike
 from napari_gaussproto.widgets.parts import ShareBar, swatch
 
 _REFRESH_MS = 20_000
-_MOST_ROWS, _BAR = 8, 48
+_MOST_ROWS, _BAR = 8, 36
 # Rows that the list wants to show, and those that it needs.
 _MOST, _FEWEST = 5, 2
 
@@ -268,6 +268,7 @@ class VersionView(QListView):
 
     def __init__(self, model: VersionModel) -> None:
         super().__init__()
+        model.setParent(self)
         self.setModel(model)
         self.setItemDelegate(VersionDelegate(model, self))
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -326,7 +327,7 @@ class ComparisonTable(QWidget):
         self.close_button.clicked.connect(self.hide)
         self._grid = QGridLayout()
         self._grid.setColumnStretch(1, 1)
-        self._grid.setHorizontalSpacing(8)
+        self._grid.setHorizontalSpacing(6)
         self._grid.setVerticalSpacing(2)
         heading = QHBoxLayout()
         heading.addWidget(self.title, 1)
