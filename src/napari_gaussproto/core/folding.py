@@ -11,6 +11,7 @@ import itertools
 import logging
 import threading
 import weakref
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,12 @@ class FoldedCopy:
         self._shape = (1, channels, side, side)
         self._key: Key = ()
         self._copy: tuple[nn.Module, ...] = ()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FoldedCopy:
+        # Of another network, whose weights may go other ways: made anew when asked for.
+        (network,) = self._network
+        _, channels, side, _ = self._shape
+        return folded_copy_of(copy.deepcopy(network, memo), channels, side)
 
     def get(self) -> nn.Module:
         """The copy, or the network itself where nothing can be folded."""

@@ -139,11 +139,15 @@ def build_model(
     entries = summary.prototypes
     class_index = [int(entry["class_index"]) for entry in entries]
     model = PrototypeSegmenter(summary.config, class_index=class_index, backbone=backbone)
-    own = model.state_dict()
-    if backbone is not None:
-        own = {key: value for key, value in own.items() if not key.startswith(BACKBONE)}
-    state = {key: tensors[f"{WEIGHTS}{key}"].to(value.dtype) for key, value in own.items()}
-    model.load_state_dict(state, strict=backbone is None)
+    modules = {"extractor.neck.": model.extractor.neck, "layer.": model.layer}
+    if backbone is None:
+        modules[BACKBONE] = model.extractor.backbone
+    # One by one: loading into a module writes to all of it, also to what the state leaves out.
+    for prefix, module in modules.items():
+        own = module.state_dict().items()
+        module.load_state_dict(
+            {key: tensors[f"{WEIGHTS}{prefix}{key}"].to(value.dtype) for key, value in own}
+        )
     model.card = summary.card
     model.receptive_radius = int(description["receptive_radius"])
     model.density_quantiles = tensors["density_quantiles"].numpy()

@@ -51,6 +51,7 @@ from napari_gaussproto.core.summary import parse_summary
 
 FILE_PATTERN = r"^[0-9a-f]{64}\.(safetensors|json|npz)$"
 Parts = dict[str, str]
+_TENSORS = ".safetensors"
 _Reference = weakref.ref[npt.NDArray[Any]]
 _PROTOTYPE = re.compile(r"prototype/(\d+)/(patches|patch_labels)")
 _CLASSES: TypeAdapter[list[Any]] = TypeAdapter(Classes)
@@ -134,7 +135,7 @@ class ModelParts:
             tensors.setdefault(part, {})[name] = value
         parts = {"backbone": self._put_backbone(model.extractor.backbone, tensors.pop("backbone"))}
         for part, values in tensors.items():
-            parts[part] = self._folder.put(_packed(values), ".safetensors")
+            parts[part] = self._folder.put(_packed(values), _TENSORS)
         parts["description"] = self._folder.put(_as_json(description_of(model)), ".json")
         return parts
 
@@ -152,7 +153,7 @@ class ModelParts:
         shared = self._alive(parts["backbone"], device)
         tensors: dict[str, Tensor] = {}
         for part, file in parts.items():
-            if part != "description" and not (part == "backbone" and shared is not None):
+            if file.endswith(_TENSORS) and not (part == "backbone" and shared is not None):
                 values = tensors_from_bytes(self._folder.get(file))
                 tensors |= {_key(part, name): value for name, value in values.items()}
         model = build_model(summary, tensors, description, shared)
@@ -169,7 +170,7 @@ class ModelParts:
         if versions == weight_versions(backbone) and self._folder.has(file):
             return file
         # Equal weights are not enough: networks of some names differ in their padding only.
-        file = self._folder.put(_packed(tensors, backbone.name), ".safetensors")
+        file = self._folder.put(_packed(tensors, backbone.name), _TENSORS)
         self._remember(backbone, file)
         return file
 
