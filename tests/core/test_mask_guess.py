@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 
 from napari_gaussproto.core.config import DEFAULT_COLORS, SegmentationClass
-from napari_gaussproto.core.mask_guess import TRANSPARENT, guess_mapping, label_values
+from napari_gaussproto.core.mask_guess import (
+    TRANSPARENT,
+    are_color_codes,
+    guess_mapping,
+    label_values,
+)
 
 
 def table(count: int) -> list[SegmentationClass]:
@@ -28,6 +33,7 @@ def table(count: int) -> list[SegmentationClass]:
         ({0: 40, 1: 30, 2: 20, 255: 10}, 2, {0: 0, 1: 1, 2: 2, 255: 0}),
         ({0: 70, 50: 10, 100: 10, 150: 10}, 3, {0: 0, 50: 1, 100: 2, 150: 3}),
         ({0: 70, 10: 10, 20: 10, 30: 10}, 2, {0: 0, 10: 0, 20: 0, 30: 0}),  # no guess
+        ({0: 70, 10: 10, 20: 20}, 5, {0: 0, 10: 0, 20: 0}),  # no guess either
         ({0: 4, 1: 3, 2: 2, 3: 1}, 2, {0: 0, 1: 1, 2: 2, 3: 0}),
         ({-1: 2, 1: 5, 2: 5}, 2, {-1: 0, 1: 1, 2: 2}),
         ({0: 5, 1: 5}, 0, {0: 0, 1: 0}),
@@ -43,6 +49,19 @@ def test_colours_of_classes_are_recognised() -> None:
     values = {TRANSPARENT: 10, 0x009E73: 5, 0xFF0000: 5}
     colors = {0x009E73: "#009E73", 0xFF0000: "#ff0000"}
     assert guess_mapping(values, table(3), colors) == {TRANSPARENT: 0, 0x009E73: 1, 0xFF0000: 0}
+
+
+def test_other_colours_are_left_to_the_person() -> None:
+    red_and_blue = {0xFF0000: "#ff0000", 0xFF: "#0000ff", 0: "#000000"}
+    assert are_color_codes(red_and_blue) and label_values(dict.fromkeys(red_and_blue, 1),
+        red_and_blue) == [0xFF, 0xFF0000]  # fmt: skip
+    values = {0: 80, 0xFF: 10, 0xFF0000: 10}
+    assert not any(guess_mapping(values, table(2), red_and_blue).values())
+    blue = {0: "#000000", 0xFF: "#0000ff"}
+    assert guess_mapping({0: 80, 0xFF: 20}, table(3), blue) == {0: 0, 0xFF: 2}
+    palette = {0: "#000000", 1: "#ff0000", 2: "#0000ff"}
+    assert not are_color_codes(palette) and not are_color_codes({})
+    assert guess_mapping({0: 95, 1: 3, 2: 2}, table(2), palette) == {0: 0, 1: 1, 2: 2}
 
 
 def test_values_that_mark_something() -> None:

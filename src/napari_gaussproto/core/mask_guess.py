@@ -38,15 +38,16 @@ def guess_mapping(
         For every value. In this order: colours that are those of classes; values that are
         labels already (1 to C); those that count from 0 (0 to C - 1), when 0 is neither rare
         nor nearly everywhere; as many values as classes, in their order. All 0 where nothing
-        fits. 0, 255 and the like are not labelled unless that leaves a yes-or-no mask empty.
+        fits, as with several colours that are no class's: their order means nothing. 0, 255 and
+        the like are not labelled unless that leaves a yes-or-no mask empty.
     """
     named = _by_color(values, classes, colors or {})
     if named:
         return named
     guess = dict.fromkeys(values, 0)
-    objects = label_values(values)
+    objects = label_values(values, colors)
     n_classes = len(classes)
-    if not objects or not n_classes:
+    if not objects or not n_classes or (len(objects) > 1 and are_color_codes(colors)):
         return guess
     if _zero_is_a_class(values, objects, n_classes):
         objects = [0, *objects]
@@ -55,15 +56,22 @@ def guess_mapping(
     labels = range(1, n_classes + 1)
     if 0 not in objects and set(objects) & set(labels):
         return guess | {value: value for value in objects if value in labels}
-    if len(objects) <= n_classes:
+    if len(objects) == n_classes:
         return guess | {value: i + 1 for i, value in enumerate(objects)}
     return guess
 
 
-def label_values(values: Mapping[int, int]) -> list[int]:
+def label_values(values: Mapping[int, int], colors: Mapping[int, str] | None = None) -> list[int]:
     """Values that mark something: neither 0, nor negative, nor "no label" (255 and the like)."""
     positive = sorted(value for value in values if value > 0)
+    if are_color_codes(colors):
+        return positive
     return [value for value in positive if value not in _VOID] or positive
+
+
+def are_color_codes(colors: Mapping[int, str] | None) -> bool:
+    """Whether values are colours, 0xRRGGBB, and not numbers that a palette gives colours to."""
+    return bool(colors) and all(color == f"#{v:06x}" for v, color in (colors or {}).items())
 
 
 def _by_color(

@@ -195,6 +195,6 @@ def grouped(number: int) -> str:
     return f"{number:,}".replace(",", _NARROW_SPACE)
 
 
-def counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str, plural: str = "") -> str:
     """A number of things."""
-    return f"{grouped(number)} {noun}" + ("" if number == 1 else "s")
+    return f"{grouped(number)} {noun if number == 1 else plural or noun + 's'}"
