@@ -36,7 +36,7 @@ class CodedMask:
 
 
 def read_coded_mask(path: str | Path) -> CodedMask:
-    """Read a mask in whatever coding. A large one takes a second: call it from a worker.
+    """Read a mask in whatever coding. A large one takes seconds: call it from a worker.
 
     Parameters
     ----------
