@@ -15,8 +15,9 @@ from tests.core.builders import tiny_model
 
 
 @pytest.fixture(autouse=True)
-def own_settings(tmp_path: Path) -> None:
-    """Keep the tests away from the person's list of recent models."""
+def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the tests away from the person's list of recent models and from their projects."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     for scope in (QSettings.Scope.UserScope, QSettings.Scope.SystemScope):
         QSettings.setPath(QSettings.Format.IniFormat, scope, str(tmp_path / "settings"))
 

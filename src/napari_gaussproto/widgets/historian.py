@@ -49,8 +49,11 @@ class Historian(QObject):
     Signals
     -------
     told(str), warned(str)
+    compared()
+        A comparison is shown.
     """
 
+    compared = Signal()
     told = Signal(str)
     warned = Signal(str)
 
@@ -149,6 +152,7 @@ class Historian(QObject):
         if self._state.current is outcome and outcome.source in self._viewer.layers:
             show_changed(self._viewer, outcome, comparison.changed)
         self.told.emit(comparison.summary(classes))
+        self.compared.emit()
 
     def revert(self, version: str) -> None:
         """Make a version the one in use; the next fit begins there."""

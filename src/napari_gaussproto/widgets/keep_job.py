@@ -68,10 +68,18 @@ class Desk:
 
     def use(self, project: Project) -> Annotations:
         """Work in another project from now on; returns what is drawn there."""
-        self.project, self.kept = project, project.annotations.load()
+        kept = project.annotations.load()
+        self.close()
+        self.project, self.kept = project, kept
         self._saved.clear()
         self._forgotten.clear()
         return self.kept
+
+    def close(self) -> None:
+        """Let go of the project, so that others can open it."""
+        if self.project is not None:
+            self.project.close()
+            self.project = None
 
     def change(self, change: TableChange) -> None:
         """Take labels of images that are not open along with a change of the table."""

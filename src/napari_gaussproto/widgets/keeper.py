@@ -127,9 +127,11 @@ class Keeper(QObject):
                 merged = np.where(annotation.labels > 0, annotation.labels, what)
                 annotation.apply(annotation.record.replace(merged))
         elif self._bar is not None and not self._annotator.annotations:
-            self._found = what
+            self._found = what.folder
+            when = what.saved.astimezone()
             self._bar.show_offer(
-                f"“{image.name}” was labelled before, in the project “{what.stem}”."
+                f"“{image.name}” was labelled before, in the project “{what.name}”, "
+                f"last on {when:%d %b %Y at %H:%M}."
             )
 
     def annotate(self, image: Image) -> AnnotationLayer:
@@ -150,6 +152,8 @@ class Keeper(QObject):
         self.backlog.put(self._begin_job, lambda _: self.told.emit("A new project has begun."))
 
     def _begin_job(self) -> None:
+        if self.desk.project is not None:
+            self.desk.project.close()
         self.desk.project = None
 
     def open(self, folder: Path | None) -> None:
@@ -199,6 +203,7 @@ class Keeper(QObject):
         """Write what is to be written, and stop."""
         if self._timer.isActive():
             self.save_now()
+        self.backlog.put(self.desk.close)
         self.backlog.shut_down()
 
 
@@ -209,11 +214,11 @@ def _find(desk: Desk, key: Any, pixels: Any, name: str) -> tuple[str, Any] | Non
     if here is not None:
         return "here", here.labels
     load_libraries()
-    from napari_gaussproto.core.project import default_root, find_annotation
+    from napari_gaussproto.core.project import find_annotation, projects_root
 
-    found = find_annotation(default_root(), identity)
+    found = find_annotation(projects_root(), identity)
     current = None if desk.project is None else desk.project.folder
-    others = [folder for folder in found if folder != current]
+    others = [project for project in found if project.folder != current]
     return ("elsewhere", others[0]) if others else None
 
 
@@ -228,5 +233,5 @@ def _open(desk: Desk, folder: Path) -> tuple[Project, Annotations]:
 def _copy(desk: Desk, folder: Path) -> str:
     if desk.project is None:
         raise GaussProtoError("There is nothing to copy yet: draw something first.")
-    desk.project.copy_to(folder)
-    return folder.name
+    with desk.project.copy_to(folder) as copy:
+        return copy.name

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QMenu,
     QPushButton,
+    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -38,6 +39,8 @@ class ProjectBar(QWidget):
         super().__init__()
         self.name = QLabel("Saved as you draw")
         self.name.setToolTip("Labels and models are saved by themselves, in a project folder")
+        # A long name must not widen the dock.
+        self.name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.more = QToolButton()
         self.more.setText("Project")
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
@@ -72,7 +75,7 @@ class ProjectBar(QWidget):
 
     def show_saved(self, name: str, folder: Path, when: str) -> None:
         """Say where and when everything was saved."""
-        self.name.setText(f"{name}, saved {when}")
+        self.name.setText(f"Saved {when}, {name}")
         self.name.setToolTip(f"Everything drawn and fitted is kept in {folder}")
 
     def show_offer(self, sentence: str | None) -> None:

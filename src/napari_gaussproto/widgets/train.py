@@ -24,11 +24,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gaussproto.core.class_table import add_class, import_mask, mask_values
 from napari_gaussproto.core.config import DEFAULT_COLORS, SegmentationClass
-from napari_gaussproto.core.errors import GaussProtoError, LabelError
+from napari_gaussproto.core.errors import GaussProtoError
 from napari_gaussproto.core.summary import read_summary
-from napari_gaussproto.io.masks import read_mask
 from napari_gaussproto.widgets.accept_tool import AcceptTool
 from napari_gaussproto.widgets.annotation_layer import AnnotationLayer, label_shape
 from napari_gaussproto.widgets.annotator import Annotator
@@ -41,9 +39,9 @@ from napari_gaussproto.widgets.historian import Historian
 from napari_gaussproto.widgets.history_panel import HistoryPanel
 from napari_gaussproto.widgets.job import devices_job
 from napari_gaussproto.widgets.keeper import Keeper
+from napari_gaussproto.widgets.label_import import LabelImport
 from napari_gaussproto.widgets.layers import is_ours
 from napari_gaussproto.widgets.learner import Budget, Fitted, Learner
-from napari_gaussproto.widgets.mapping_dialog import MappingDialog
 from napari_gaussproto.widgets.project_bar import ProjectBar
 from napari_gaussproto.widgets.semi_terms import TERMS, weights_of
 from napari_gaussproto.widgets.settings import preference
@@ -75,6 +73,7 @@ class TrainWidget(QScrollArea):
         self.annotator = Annotator(viewer, self.state, self)
         self.learner = Learner(viewer, self.state, self.annotator, self)
         self.keeper = Keeper(viewer, self.annotator, self)
+        self.imports = LabelImport(self.annotator, self.keeper, self)
         self.accept_tool = AcceptTool(viewer, self)
         self.overlay = CorrectionOverlay(viewer)
         self._loader = Runner(self)
@@ -266,52 +265,15 @@ class TrainWidget(QScrollArea):
 
     def use_layer(self, layer: Labels) -> None:
         """Take over the labels of another layer."""
-        self._use(np.asarray(layer.data), layer.name)
+        image = self.images.image()
+        if image is not None:
+            self.imports.from_layer(image, layer)
 
     def use_file(self, path: Path) -> None:
         """Take over the labels of a mask file."""
-        try:
-            mask = read_mask(path)
-        except GaussProtoError as error:
-            self._warn(str(error))
-            return
-        self._use(mask.values, path.name)
-
-    def _use(self, mask: Any, name: str) -> None:
         image = self.images.image()
-        if image is None:
-            return
-        try:
-            if tuple(mask.shape) != label_shape(image):
-                raise LabelError(
-                    f"“{name}” is {tuple(mask.shape)} pixels and the image {label_shape(image)}: "
-                    "choose labels that were made for this image."
-                )
-            flat = mask.reshape(-1, mask.shape[-1])
-            labels = self._mapped(flat)
-            if labels is not None:
-                self._add_labels(image, labels.reshape(mask.shape))
-                self.status.setText(f"Labels were taken from “{name}”; Ctrl+Z takes them back.")
-        except GaussProtoError as error:
-            self._warn(str(error))
-
-    def _mapped(self, flat: Any) -> Any:
-        """Ask what the values of a mask mean; None when a person changed their mind."""
-        dialog = MappingDialog(mask_values(flat), self.annotator.classes, self)
-        if not self._accepted(dialog):
-            return None
-        for name in dialog.new_classes():
-            self.annotator.change_table(add_class(self.annotator.classes, name))
-        return import_mask(flat, dialog.mapping(), len(self.annotator.classes))
-
-    def _accepted(self, dialog: MappingDialog) -> bool:
-        return bool(dialog.exec())
-
-    def _add_labels(self, image: Image, labels: Any) -> None:
-        """Put labels over those that are there, by the viewer's undo."""
-        annotation = self.keeper.annotate(image)
-        merged = np.where(labels > 0, labels, annotation.labels)
-        annotation.apply(annotation.record.replace(merged))
+        if image is not None:
+            self.imports.from_file(image, path)
 
     def accept_image(self) -> None:
         """Make the prediction of the shown plane labels."""
