@@ -104,7 +104,7 @@ class Learner(QObject):
         self._own: PrototypeSegmenter | None = None
         self._count = 0
         self._work: tuple[Kind, Image, tuple[int, ...], bool] | None = None
-        self._stop = threading.Event()
+        self._stop, self._given_up = threading.Event(), threading.Event()
         self.phase: Phase = "idle"
         self.runner = Runner(self)
         self.runner.progressed.connect(self.progressed)
@@ -177,6 +177,7 @@ class Learner(QObject):
         if self.phase not in ("idle", "fitting"):
             return
         self._stop.clear()
+        self._given_up.clear()
         tune = TuneRequest(
             steps=budget.steps,
             minutes=budget.minutes,
@@ -184,6 +185,7 @@ class Learner(QObject):
             unlabelled=[self._train_image(other) for other in unlabelled],
             checkpoint=checkpoint,
             stop=self._stop.is_set,
+            given_up=self._given_up.is_set,
         )
         self._launch("fine-tune", image, False, tune_job, self._request(image), tune)
 
@@ -214,6 +216,7 @@ class Learner(QObject):
 
     def cancel(self) -> None:
         """Give up what is being computed; the model stays as it was."""
+        self._given_up.set()
         self.runner.cancel()
 
     # -- the work ----------------------------------------------------------------------------

@@ -119,7 +119,9 @@ class TrainWidget(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(370)
+        # The scroll bar must not cover the right edge when the dock is narrow.
+        bar = self.verticalScrollBar().sizeHint().width()
+        self.setMinimumWidth(max(370, self.widget().minimumSizeHint().width() + bar))
 
     def _arrange(self) -> QWidget:
         tune = QWidget()
@@ -392,6 +394,7 @@ class TrainWidget(QScrollArea):
             return
         stage = getattr(step, "stage", "")
         if stage == "joint":
+            self.status.setText("Fine-tuning the whole network…")
             self.curves.add(step)
             if step.labelled_miou is not None:
                 self.curves.add_labelled(step.step, step.labelled_miou)

@@ -139,8 +139,11 @@ class TuneRequest:
     unlabelled : list of TrainImage
         Open images without annotations that may teach too.
     checkpoint : Path or None
+        Where the state of the training is kept, to go on after a kill.
     stop : callable
         Asked after every step; True ends with the best model so far.
+    given_up : callable
+        Asked when the work ends too early; True if a person wanted that.
     seed : int
     """
 
@@ -150,6 +153,7 @@ class TuneRequest:
     unlabelled: Sequence[TrainImage]
     checkpoint: Path | None
     stop: Callable[[], bool]
+    given_up: Callable[[], bool]
     seed: int = 0
 
 
@@ -272,6 +276,11 @@ def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, Fit
     device = quick.model.device
     try:
         model, settings, warning = yield from _tune(request, tune, quick.model)
+    except GeneratorExit:
+        # When napari is closed or killed the state stays, and the next fine-tune goes on.
+        if tune.given_up():
+            _forget(tune.checkpoint)
+        raise
     finally:
         release_memory(device)
     result = yield from _see(request, model, model)
@@ -385,6 +394,7 @@ def _see(
 def _tune(
     request: FitRequest, tune: TuneRequest, model: PrototypeSegmenter
 ) -> Generator[Any, None, tuple[PrototypeSegmenter, dict[str, Any], str]]:
+    from napari_gaussproto.core.errors import ConfigError
     from napari_gaussproto.core.fine_tune import fine_tune_steps, fine_tuning, hold_out_strokes
     from napari_gaussproto.core.semi import SemiSettings
 
@@ -406,23 +416,32 @@ def _tune(
         validation = ([s for s, _ in pairs], [h for _, h in pairs])
     training = fine_tuning(**({} if tune.steps is None else {"steps": tune.steps}))
     settings = SemiSettings(**tune.semi)
-    tuned = yield from fine_tune_steps(
-        model,
-        sources,
-        kept,
-        unlabelled=[_source(image, model, 0) for image in tune.unlabelled],
-        training=training,
-        semi_settings=settings,
-        validation=validation,
-        seed=tune.seed,
-        minutes=tune.minutes,
-        checkpoint=tune.checkpoint,
-        stop=tune.stop,
-    )
-    if tune.checkpoint is not None:
-        tune.checkpoint.unlink(missing_ok=True)
+    options: dict[str, Any] = {
+        "unlabelled": [_source(image, model, 0) for image in tune.unlabelled],
+        "training": training,
+        "semi_settings": settings,
+        "validation": validation,
+        "seed": tune.seed,
+        "minutes": tune.minutes,
+        "checkpoint": tune.checkpoint,
+        "stop": tune.stop,
+    }
+    try:
+        tuned = yield from fine_tune_steps(model, sources, kept, **options)
+    except ConfigError:
+        if tune.checkpoint is None or not tune.checkpoint.exists():
+            raise
+        # Left by another training, which this one cannot go on from.
+        _forget(tune.checkpoint)
+        tuned = yield from fine_tune_steps(model, sources, kept, **options)
+    _forget(tune.checkpoint)
     said = {"steps": tuned.card.history[-1].get("steps"), "minutes": tune.minutes, **tune.semi}
     return tuned, {k: v for k, v in said.items() if v}, warning
+
+
+def _forget(checkpoint: Path | None) -> None:
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
 
 
 def _source(image: TrainImage, model: PrototypeSegmenter, plane: int) -> ImageSource:
