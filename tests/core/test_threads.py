@@ -61,7 +61,6 @@ def test_uses_that_overlap_leave_the_number_as_it_was() -> None:
 
 
 def test_one_inside_another_keeps_one_thread() -> None:
-    with one_thread():
-        with one_thread():
-            assert torch.get_num_threads() == 1
+    with one_thread(), one_thread():
+        assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 2
