@@ -138,7 +138,23 @@ def test_a_failed_save_keeps_the_old_file(
         raise OSError("No space left on device")
 
     monkeypatch.setattr("napari_gaussproto.core.checkpoint.save_file", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(ModelFileError, match="No space"):
         save_model(model, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_dot_in_a_name_is_no_suffix(model: PrototypeSegmenter, tmp_path: Path) -> None:
+    assert save_model(model, tmp_path / "field v1.2").name == "field v1.2.safetensors"
+    assert save_model(model, tmp_path / "plain.safetensors").name == "plain.safetensors"
+
+
+def test_a_place_that_cannot_be_written_to_gives_a_sentence(
+    model: PrototypeSegmenter, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for path in (tmp_path / "file" / "model", tmp_path / "taken"):
+        (tmp_path / "taken.safetensors" / "full").mkdir(parents=True, exist_ok=True)
+        with pytest.raises(ModelFileError, match="choose another folder"):
+            save_model(model, path)
+    assert not list(tmp_path.glob(".*.part"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -16,15 +16,26 @@ from napari_gaussproto.core.errors import ModelFileError
 
 
 def write_atomically(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file so that a crash leaves the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a safetensors file so that a crash leaves the old one or the new one.
+
+    Raises
+    ------
+    ModelFileError
+        When it cannot be written there; a former file is left as it was.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     try:
-        contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-        save_file(contiguous, partial, metadata=metadata)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(contiguous, partial, metadata=metadata)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:
+        raise ModelFileError(
+            f"“{path}” could not be written ({error}): choose another folder, or make room there."
+        ) from error
 
 
 def save_checkpoint(

@@ -36,7 +36,7 @@ def save_model(model: PrototypeSegmenter, path: str | Path, half: bool = True) -
     ----------
     model : PrototypeSegmenter
     path : path
-        ``.safetensors`` is appended when it has no suffix.
+        ``.safetensors`` is appended where it is missing.
     half : bool
         Store the extractor's weights as float16. The layer's stay float32: they are few.
 
@@ -44,14 +44,23 @@ def save_model(model: PrototypeSegmenter, path: str | Path, half: bool = True) -
     -------
     Path
         The file written; a crash leaves a former file of that name as it was.
+
+    Raises
+    ------
+    ModelFileError
+        When the file cannot be written there.
     """
-    path = Path(path)
-    if not path.suffix:
-        path = path.with_suffix(SUFFIX)
+    path = model_path(path)
     tensors = {k: _stored(k, v, half) for k, v in tensors_of(model).items()}
     description = {"format_version": FORMAT_VERSION} | description_of(model)
     write_atomically(path, tensors, {FORMAT: json.dumps(description)})
     return path
+
+
+def model_path(path: str | Path) -> Path:
+    """The file that a model is saved to under a name; a dot in the name is no suffix."""
+    path = Path(path)
+    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
 
 
 def tensors_of(model: PrototypeSegmenter) -> dict[str, Tensor]:
