@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from napari_gaussproto.core.errors import ImageError
 from napari_gaussproto.core.image import ImageSource
+from napari_gaussproto.core.stack import plane_sources
 from napari_gaussproto.core.tiles import pad_to
+from tests.core.builders import tiny_model
 
 
 def whole(array: object, channels: int | None = None, **options: object) -> torch.Tensor:
@@ -42,6 +44,42 @@ def test_every_type_is_scaled_to_one(array: np.ndarray, tolerance: float) -> Non
     pixels = whole(array, 3)
     assert pixels.dtype == torch.float32 and pixels.shape == (3, 12, 10)
     np.testing.assert_allclose(pixels.permute(1, 2, 0), RAMP, atol=tolerance)
+
+
+def test_a_few_values_beyond_the_range_do_not_darken_an_image() -> None:
+    photo = np.random.default_rng(0).random((64, 64, 3)).astype(np.float32)
+    expected = whole(photo)
+    sharpened = photo.copy()
+    sharpened[0, 0] = (1.2, -0.1, 240.0)
+    clipped = whole(sharpened)
+    np.testing.assert_allclose(clipped[:, 0, 0], (1, 0, 1))
+    assert torch.equal(clipped[:, 1:], expected[:, 1:])
+    bright = photo * 255
+    bright[0, 0, 0] = 260
+    np.testing.assert_allclose(whole(bright)[:, 1:], expected[:, 1:], atol=1e-6)
+
+
+def test_the_range_of_integers_in_memory_is_exact() -> None:
+    image = np.full((3000, 2000), 200, np.uint16)
+    image[1::2, 1::2] = 60000  # which every second row and column would miss
+    assert float(whole(image).max()) == pytest.approx(60000 / 65535)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_planes_of_a_stack_are_scaled_alike(lazy: bool) -> None:
+    stack = np.stack([np.full((64, 64), value, np.uint16) for value in (1000, 1030)])
+    source = plane_sources(da.from_array(stack) if lazy else stack, tiny_model(), rgb=False)
+    brightness = [float(source(plane).read(0, 0, 1, 1)[0, 0, 0]) for plane in (0, 1)]
+    assert brightness == pytest.approx([1000 / 4095, 1030 / 4095])
+
+
+def test_memory_that_is_short_is_not_taken_for_a_lost_file() -> None:
+    def too_much(block: np.ndarray) -> np.ndarray:
+        raise MemoryError
+
+    lazy = da.zeros((64, 64), dtype=np.uint8, chunks=64).map_blocks(too_much, dtype=np.uint8)
+    with pytest.raises(MemoryError):
+        ImageSource.from_array(lazy).read(0, 0, 64, 64)
 
 
 def test_bool_becomes_zero_and_one() -> None:

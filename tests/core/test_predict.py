@@ -12,8 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_gaussproto.core import predict
-from napari_gaussproto.core.errors import ConfigError
-from napari_gaussproto.core.predict import segment, segment_steps, segment_to_zarr
+from napari_gaussproto.core.errors import ConfigError, ImageError
+from napari_gaussproto.core.image import ImageSource
+from napari_gaussproto.core.predict import (
+    segment,
+    segment_steps,
+    segment_to_zarr,
+    segment_to_zarr_steps,
+)
 from napari_gaussproto.core.receptive import effective_radius
 from napari_gaussproto.core.registry import load_model
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
@@ -73,6 +79,44 @@ def test_streamed_labels_agree_with_labels_in_memory(
     assert names == ["soil", "crop", "weed"]
 
 
+def test_labels_replace_nothing_but_labels(tmp_path: Path) -> None:
+    image, model = two_tone()[0], tiny_model()
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "a.jpg").write_bytes(b"x")
+    with pytest.raises(ConfigError, match="another name"):
+        segment_to_zarr(image, model, photos)
+    assert (photos / "a.jpg").read_bytes() == b"x"
+    stored = zarr.create_array(store=str(tmp_path / "p.zarr"), shape=image.shape, dtype="uint8")
+    stored[:] = image
+    with pytest.raises(ConfigError, match="no labels of this program"):
+        segment_to_zarr(image, model, tmp_path / "p.zarr")
+    np.testing.assert_array_equal(zarr.open_array(str(tmp_path / "p.zarr"))[:], image)
+    for place in (tmp_path / "p.zarr", tmp_path / "p.zarr" / "labels"):
+        with pytest.raises(ConfigError, match="the image itself"):
+            segment_to_zarr(stored, model, place)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"photos", "p.zarr"}
+
+
+def test_former_labels_stay_until_the_new_ones_are_complete(tmp_path: Path) -> None:
+    image, model = two_tone(128, 96)[0], tiny_model()
+    path = segment_to_zarr(image, model, tmp_path / "labels.zarr")
+    former = zarr.open_array(str(path), mode="r")[:]
+    steps = segment_to_zarr_steps(image[:64], model, path, tile=32)
+    next(steps)
+    steps.close()
+    np.testing.assert_array_equal(zarr.open_array(str(path), mode="r")[:], former)
+    segment_to_zarr(image[:64], model, path, tile=32)
+    assert zarr.open_array(str(path), mode="r").shape == (64, 96)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["labels.zarr"]
+
+
+def test_a_source_of_other_channels_is_refused() -> None:
+    source = ImageSource.from_array(np.zeros((64, 64, 5), np.uint8))
+    with pytest.raises(ImageError, match="5 channels"):
+        segment(source, tiny_model())
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (3, 200), (33, 31), (32, 64)])
 def test_images_of_any_size(shape: tuple[int, int]) -> None:
     assert segment(two_tone(*shape)[0], tiny_model()).labels.shape == shape
@@ -91,10 +135,15 @@ def test_one_step_a_tile_and_the_result_at_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("x"), RuntimeError("DefaultCPUAllocator: not enough memory")]
+    "error",
+    [
+        torch.OutOfMemoryError("x"),
+        RuntimeError("DefaultCPUAllocator: not enough memory"),
+        MemoryError("Unable to allocate 9 GiB for an array"),
+    ],
 )
 def test_out_of_memory_halves_the_tile_and_goes_on(
-    monkeypatch: pytest.MonkeyPatch, error: RuntimeError
+    monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     model = tiny_model()
     model.receptive_radius = 32

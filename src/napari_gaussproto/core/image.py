@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,16 @@ from napari_gaussproto.core.errors import ImageError
 
 logger = logging.getLogger(__name__)
 
+ValueRange = tuple[float, float]
+
 # The value range is judged on about this many pixels of a larger image.
 _SAMPLE = 1 << 20
-_PATCH = 512
+# So many planes of a stack; of a stack on disk every plane costs a read.
+_MOST_PLANES = 16
+# Integers in memory up to this many are looked at one and all, which takes milliseconds.
+_SCANNED = 1 << 27
+# Share of floats that sharpening or resampling may have carried beyond a photograph's range.
+_MOST_OUTSIDE = 0.01
 # Full scales of usual sensors: 8, 10, 12, 14 and 16 bits. A 12-bit camera stores uint16.
 _FULL_SCALES = (255, 1023, 4095, 16383, 65535)
 # ITU-R BT.601 luma.
@@ -39,6 +47,7 @@ class ImageSource:
 
     Attributes
     ----------
+    array : array-like
     height, width, channels : int
     memo : dict
         What was computed from this image and is worth keeping with it, such as its regions.
@@ -47,18 +56,22 @@ class ImageSource:
     def __init__(
         self, array: Any, channels: int, offset: float, span: float, channel_axis: int | None
     ) -> None:
-        self._array = array
         self._axis = channel_axis
         self._offset = offset
         self._span = span
         self.channels = channels
+        self.array = array
         spatial = [n for axis, n in enumerate(array.shape) if axis != channel_axis]
         self.height, self.width = int(spatial[0]), int(spatial[1])
         self.memo: dict[Any, Any] = {}
 
     @classmethod
     def from_array(
-        cls, array: Any, channels: int | None = None, channel_axis: int | None = None
+        cls,
+        array: Any,
+        channels: int | None = None,
+        channel_axis: int | None = None,
+        value_range: ValueRange | None = None,
     ) -> ImageSource:
         """Understand an array.
 
@@ -68,12 +81,17 @@ class ImageSource:
             (H, W), (H, W, C) or (C, H, W); bool, integer or float. Integers are scaled by
             the smallest usual full scale (8 to 16 bits) that holds them; floats in [0, 1]
             are taken as they are, in [0, 255] divided by 255, others stretched from their
-            least to their greatest value. Values that are not finite become 0.
+            least to their greatest value. Up to a hundredth of the floats may lie outside
+            such a range, as after sharpening, and are clipped. Values that are not finite
+            become 0.
         channels : int, optional
             What the model expects; by default what the array has. Grey is repeated, alpha
             dropped, and RGB turned into grey where that makes them fit.
         channel_axis : int, optional
             Where the channels are, if it is not plain from the shape.
+        value_range : tuple of float, optional
+            Offset and span, for planes that must be scaled alike; see `range_of_planes`. By
+            default that of this array.
 
         Raises
         ------
@@ -91,7 +109,7 @@ class ImageSource:
                 f"The image has {count} channels, the model was made for {wanted}: "
                 "choose a model for such images, or give the matching channels only."
             )
-        offset, span = _value_range(array, axis)
+        offset, span = value_range or range_of_planes([array], axis)
         return cls(array, wanted, offset, span, axis)
 
     def read(self, y0: int, x0: int, y1: int, x1: int) -> Tensor:
@@ -123,7 +141,9 @@ class ImageSource:
         if self._axis is not None:
             window.insert(self._axis, slice(None))
         try:
-            return np.asarray(self._array[tuple(window)])
+            return np.asarray(self.array[tuple(window)])
+        except MemoryError:  # a smaller window may do
+            raise
         except Exception as error:  # lazy arrays fail in the way their storage fails
             raise ImageError(
                 f"The image could not be read from where it is stored ({error}): "
@@ -198,44 +218,61 @@ def _to_channels(pixels: Tensor, wanted: int) -> Tensor:
     return pixels.expand(wanted, -1, -1).contiguous()
 
 
-def _value_range(array: Any, axis: int | None) -> tuple[float, float]:
-    """Offset and span, decided once per image, so that every tile is scaled alike."""
-    dtype = np.dtype(array.dtype)
+def range_of_planes(planes: Sequence[Any], channel_axis: int | None) -> ValueRange:
+    """Offset and span that scale all planes of a stack alike, and all tiles of an image.
+
+    Of more than `_MOST_PLANES` planes, some that are spread evenly are looked at.
+
+    Parameters
+    ----------
+    planes : sequence of array-like
+        Of one type; see `ImageSource.from_array`, also for how they are scaled.
+    channel_axis : int or None
+        Within a plane.
+    """
+    dtype = np.dtype(planes[0].dtype)
     if dtype.kind == "b":
         return 0.0, 1.0
     if dtype == np.uint8:
         return 0.0, 255.0
-    sample = _sample(array, axis)
-    finite = sample[np.isfinite(sample)] if dtype.kind == "f" else sample
-    if not finite.size:
-        return 0.0, 1.0
-    low, high = float(finite.min()), float(finite.max())
+    chosen = np.unique(np.linspace(0, len(planes) - 1, _MOST_PLANES).round().astype(int))
+    budget = _SAMPLE // len(chosen)
+    samples = [_sample(planes[index], channel_axis, budget) for index in chosen]
     if dtype.kind == "f":
-        return _float_range(low, high)
+        return _float_range(np.concatenate(samples))
+    low = min(float(sample.min()) for sample in samples)
+    high = max(float(sample.max()) for sample in samples)
     if low < 0 or high > _FULL_SCALES[-1]:
         return low, max(high - low, 1.0)
     return 0.0, float(next(scale for scale in _FULL_SCALES if high <= scale))
 
 
-def _float_range(low: float, high: float) -> tuple[float, float]:
-    tolerance = 1e-3
-    if low >= -tolerance and high <= 1 + tolerance:
+def _float_range(sample: npt.NDArray[np.floating[Any]]) -> ValueRange:
+    finite = sample[np.isfinite(sample)]
+    if not finite.size:
         return 0.0, 1.0
-    if low >= 0 and high <= 255:
-        return 0.0, 255.0
-    logger.info("stretching float image from [%g, %g] to [0, 1]", low, high)
-    return low, max(high - low, 1e-12)
+    for high, tolerance in ((1.0, 1e-3), (255.0, 0.0)):
+        outside = np.count_nonzero((finite < -tolerance) | (finite > high + tolerance))
+        if outside <= _MOST_OUTSIDE * finite.size:
+            return 0.0, high
+    least, greatest = float(finite.min()), float(finite.max())
+    logger.info("stretching float image from [%g, %g] to [0, 1]", least, greatest)
+    return least, max(greatest - least, 1e-12)
 
 
-def _sample(array: Any, axis: int | None) -> npt.NDArray[Any]:
-    """Pixels to judge the value range by: an even sample, or patches of a stored image."""
+def _sample(array: Any, axis: int | None, budget: int) -> npt.NDArray[Any]:
+    """Pixels to judge the value range by: about ``budget``, of a small integer array all."""
     height, width = (n for i, n in enumerate(array.shape) if i != axis)
-    if isinstance(array, np.ndarray) or height * width <= _SAMPLE:
-        step = max(1, round((height * width / _SAMPLE) ** 0.5))
+    in_memory = isinstance(array, np.ndarray) and not isinstance(array, np.memmap)
+    if in_memory and array.dtype.kind in "ui" and array.size <= _SCANNED:
+        return np.array([array.min(), array.max()])
+    if isinstance(array, np.ndarray) or height * width <= budget:
+        step = max(1, round((height * width / budget) ** 0.5))
         rows, columns = [slice(None, None, step)], [slice(None, None, step)]
     else:
         # Strided reads of a chunked store would touch every chunk; nine patches do not.
-        rows, columns = (_patches(height), _patches(width))
+        side = int((budget / 9) ** 0.5)
+        rows, columns = _patches(height, side), _patches(width, side)
     windows = [[y, x] for y in rows for x in columns]
     if axis is not None:
         for window in windows:
@@ -243,6 +280,6 @@ def _sample(array: Any, axis: int | None) -> npt.NDArray[Any]:
     return np.concatenate([np.asarray(array[tuple(window)]).ravel() for window in windows])
 
 
-def _patches(length: int) -> list[slice]:
-    starts = (int(share * max(0, length - _PATCH)) for share in (0.1, 0.5, 0.9))
-    return [slice(start, start + _PATCH) for start in starts]
+def _patches(length: int, side: int) -> list[slice]:
+    starts = (int(share * max(0, length - side)) for share in (0.1, 0.5, 0.9))
+    return [slice(start, start + side) for start in starts]

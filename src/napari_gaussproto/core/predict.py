@@ -14,6 +14,7 @@ from torch import Tensor
 from napari_gaussproto.core.device import free_memory, release_memory
 from napari_gaussproto.core.errors import ConfigError, ImageError
 from napari_gaussproto.core.image import ImageSource
+from napari_gaussproto.core.label_store import check_apart, new_label_store
 from napari_gaussproto.core.partition import Partition
 from napari_gaussproto.core.segmenter import Encoding, PrototypeSegmenter, Segmentation
 from napari_gaussproto.core.steps import run
@@ -86,7 +87,13 @@ def segment(
 def segment_steps(
     image: Any, model: PrototypeSegmenter, *, tile: TileSize = "auto"
 ) -> Generator[Tile, None, Segmentation]:
-    """As `segment`, one generator step a tile; the generator's value is the result."""
+    """As `segment`, one generator step a tile; the generator's value is the result.
+
+    Raises
+    ------
+    ImageError, ConfigError
+        As `segment`, at the first step.
+    """
     encoding = yield from encode_steps(image, model, tile=tile)
     return model.decode(encoding)
 
@@ -94,7 +101,13 @@ def segment_steps(
 def encode_steps(
     image: Any, model: PrototypeSegmenter, *, tile: TileSize = "auto"
 ) -> Generator[Tile, None, Encoding]:
-    """Cells of an image, one generator step a tile; the generator's value is the result."""
+    """Cells of an image, one generator step a tile; the generator's value is the result.
+
+    Raises
+    ------
+    ImageError, ConfigError
+        As `segment`, at the first step; and when the image has no pixels.
+    """
     source = as_source(image, model)
     blocks, partition = yield from _cut(source, model)
     k = model.cell_size
@@ -150,11 +163,20 @@ def segment_to_zarr(
         As for `segment`.
     path : path
         Of the array to write, (H, W) uint8, class index + 1. Its attributes name the
-        classes, their colours and the model.
+        classes, their colours and the model. Former labels of that name are replaced once
+        the new ones are complete; anything else there is left alone.
 
     Returns
     -------
     Path
+
+    Raises
+    ------
+    ImageError
+        When the image does not suit the model.
+    ConfigError
+        When ``path`` holds something else, the image for example, or cannot be written, and
+        when not even the smallest tile fits into memory.
     """
     return run(segment_to_zarr_steps(image, model, path, tile=tile), progress)
 
@@ -162,27 +184,20 @@ def segment_to_zarr(
 def segment_to_zarr_steps(
     image: Any, model: PrototypeSegmenter, path: str | Path, *, tile: TileSize = "auto"
 ) -> Generator[Tile, None, Path]:
-    """As `segment_to_zarr`, one generator step a tile; only one tile is in memory."""
-    import zarr
+    """As `segment_to_zarr`, one generator step a tile; only one tile is in memory.
 
+    Given up half-way it leaves nothing behind, and former labels as they were.
+    """
     source = as_source(image, model)
     path = Path(path)
-    labels = zarr.create_array(
-        store=str(path),
-        shape=(source.height, source.width),
-        chunks=(min(1024, source.height), min(1024, source.width)),
-        dtype="uint8",
-        overwrite=True,
-    )
-    labels.attrs["napari-gaussproto"] = {
-        "model": model.card.name,
-        "classes": [c.model_dump() for c in model.classes],
-    }
-    for done, window, latents in _latents(source, model, tile):
-        labels[done.y0 : done.y1, done.x0 : done.x1] = _core_labels(
-            source, model, window, done, latents
-        )
-        yield done
+    check_apart(path, source.array)
+    about = {"model": model.card.name, "classes": [c.model_dump() for c in model.classes]}
+    with new_label_store(path, (source.height, source.width), about) as labels:
+        for done, window, latents in _latents(source, model, tile):
+            labels[done.y0 : done.y1, done.x0 : done.x1] = _core_labels(
+                source, model, window, done, latents
+            )
+            yield done
     return path
 
 
@@ -199,8 +214,19 @@ def _core_labels(
 
 
 def as_source(image: Any, model: PrototypeSegmenter) -> ImageSource:
-    """An image as this model reads it."""
+    """An image as this model reads it.
+
+    Raises
+    ------
+    ImageError
+        When the image does not suit the model.
+    """
     if isinstance(image, ImageSource):
+        if image.channels != model.config.channels:
+            raise ImageError(
+                f"The image is read with {image.channels} channels, the model was made for "
+                f"{model.config.channels}: make its source with as many."
+            )
         return image
     return ImageSource.from_array(image, channels=model.config.channels)
 
@@ -236,7 +262,7 @@ def _latents(
                     latents,
                 )
             return
-        except RuntimeError as error:
+        except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
             side = _halved(side, model, error)
@@ -286,14 +312,14 @@ def _side(source: ImageSource, model: PrototypeSegmenter, tile: TileSize) -> int
     return max(model.alignment, side // model.alignment * model.alignment)
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
+def _is_out_of_memory(error: Exception) -> bool:
     text = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or any(
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
         sign in text for sign in ("out of memory", "can't allocate memory", "not enough memory")
     )
 
 
-def _halved(side: int, model: PrototypeSegmenter, error: RuntimeError) -> int:
+def _halved(side: int, model: PrototypeSegmenter, error: Exception) -> int:
     # Half of a multiple of the alignment, and a divisor of the former side where possible,
     # so that finished tiles cover whole new ones.
     half = side // 2 // model.alignment * model.alignment

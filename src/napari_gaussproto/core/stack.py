@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.config import SegmentationClass
 from napari_gaussproto.core.errors import ImageError
-from napari_gaussproto.core.image import ImageSource
+from napari_gaussproto.core.image import ImageSource, ValueRange, range_of_planes
 from napari_gaussproto.core.predict import Tile, TileSize, segment_steps
 from napari_gaussproto.core.segmenter import Map, Prototype, PrototypeSegmenter, Segmentation
 
@@ -72,8 +72,10 @@ class StackSegmentation:
 
     @cached_property
     def labels(self) -> npt.NDArray[np.uint8]:
-        """Class index + 1, (..., H, W)."""
-        return self._stacked(lambda plane: plane.labels)
+        """Class index + 1, (..., H, W); read-only, as those of the planes are."""
+        labels = self._stacked(lambda plane: plane.labels)
+        labels.flags.writeable = False
+        return labels
 
     def likelihood(self, m: int) -> Map:
         """Typicality for prototype ``m`` at cell resolution, (..., h, w)."""
@@ -182,17 +184,43 @@ def segment_stack_steps(
 def plane_sources(
     array: Any, model: PrototypeSegmenter, *, rgb: bool
 ) -> Callable[[int], ImageSource]:
-    """A function that gives the image of a plane by its number; see `segment_stack_steps`."""
-    channel_axis, _ = _axes(tuple(array.shape), rgb, model.config.channels)
+    """A function that gives the image of a plane by its number; see `segment_stack_steps`.
+
+    All planes are scaled by one range: brightness that changes from plane to plane is what
+    the camera saw.
+    """
+    channels = model.config.channels
+    channel_axis, _ = _axes(tuple(array.shape), rgb, channels)
     indices = list(np.ndindex(*leading_of(array, model, rgb)))
+    if not indices:
+        raise ImageError(f"The stack is empty (shape {tuple(array.shape)}): choose another layer.")
+    planes = _Planes(array, indices)
+
+    @cache
+    def common() -> ValueRange:
+        return range_of_planes(planes, channel_axis)
 
     def source(number: int) -> ImageSource:
-        index = indices[number]
-        return ImageSource.from_array(
-            array[index] if index else array, model.config.channels, channel_axis
-        )
+        plane = planes[number]
+        if len(planes) == 1:
+            return ImageSource.from_array(plane, channels, channel_axis)
+        return ImageSource.from_array(plane, channels, channel_axis, common())
 
     return source
+
+
+class _Planes(Sequence[Any]):
+    """The planes of an array, each taken when it is asked for."""
+
+    def __init__(self, array: Any, indices: Sequence[tuple[int, ...]]) -> None:
+        self._array, self._indices = array, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, number: Any) -> Any:
+        index = self._indices[number]
+        return self._array[index] if index else self._array
 
 
 def leading_of(array: Any, model: PrototypeSegmenter, rgb: bool) -> tuple[int, ...]:
