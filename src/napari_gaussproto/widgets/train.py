@@ -12,7 +12,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QApplication,
     QCheckBox,
-    QComboBox,
     QFileDialog,
     QFrame,
     QHBoxLayout,
@@ -93,8 +92,6 @@ class TrainWidget(QScrollArea):
         self.classes = ClassPanel()
         self.labels = LabelsPanel()
         self.start = StartPanel(self._warn)
-        self.device = QComboBox()
-        self.device.setToolTip("Where to compute; auto takes the fastest there is")
         self._fill_devices(["cpu"])
         self.quick = QPushButton("Quick fit")
         self.live = QCheckBox("live")
@@ -139,9 +136,6 @@ class TrainWidget(QScrollArea):
         fit.addWidget(self.quick, 2)
         fit.addWidget(self.live)
         fit.addWidget(self.cancel, 1)
-        device = QHBoxLayout()
-        device.addWidget(self.start, 1)
-        device.addWidget(self.device, 0, Qt.AlignmentFlag.AlignTop)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.addWidget(self.project)
@@ -150,7 +144,7 @@ class TrainWidget(QScrollArea):
             layout.addWidget(_heading(title))
             layout.addWidget(part)
         layout.addWidget(_heading("Model"))
-        layout.addLayout(device)
+        layout.addWidget(self.start)
         layout.addLayout(fit)
         layout.addWidget(self.status)
         layout.addWidget(self.tabs, 1)
@@ -172,7 +166,6 @@ class TrainWidget(QScrollArea):
         self.labels.accept_all_asked.connect(self.accept_image)
         self.labels.corrections_toggled.connect(self._show_corrections)
         self.start.changed.connect(self._on_start)
-        self.device.activated.connect(lambda _: self._on_start())
         self.quick.clicked.connect(self.quick_fit)
         self.cancel.clicked.connect(learner.cancel)
         self.budget.start_asked.connect(self.fine_tune)
@@ -223,10 +216,7 @@ class TrainWidget(QScrollArea):
         self._on_phase("idle")
 
     def _fill_devices(self, names: list[str]) -> None:
-        chosen = self.device.currentText() or str(preference("device"))
-        self.device.clear()
-        self.device.addItems(["auto", *names])
-        self.device.setCurrentText(chosen)
+        self.start.offer_devices(names, str(preference("device")))
 
     # -- classes ----------------------------------------------------------------------------
 
@@ -376,7 +366,7 @@ class TrainWidget(QScrollArea):
 
     def _on_start(self) -> None:
         """Another model to begin with."""
-        self.learner.begin_with(self.start.start(self.device.currentText()))
+        self.learner.begin_with(self.start.start())
         path = self.start.path
         if path is not None and not self._labelled():
             try:

@@ -124,7 +124,10 @@ class StartPanel(QWidget):
             "The network that looks at the image: the first comes with the plugin, "
             "others of timm are downloaded. Type any name"
         )
-        self.backbone.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.backbone.setMinimumContentsLength(8)
+        self.backbone.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
         self.prototypes = QSpinBox()
         self.prototypes.setRange(1, 32)
         self.prototypes.setValue(5)
@@ -136,6 +139,12 @@ class StartPanel(QWidget):
             "How closely the network looks: fine sees every pixel and is slow, "
             "coarse suits large photographs"
         )
+        for field in (self.backbone, self.prototypes, self.detail):
+            field.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.backbone.lineEdit().setCursorPosition(0)
+        self.device = QComboBox()
+        self.device.setToolTip("Where to compute; auto takes the fastest there is")
+        self.device.activated.connect(lambda _: self.changed.emit())
         self.pretrained = True
         self._arrange()
         self._fill()
@@ -148,20 +157,19 @@ class StartPanel(QWidget):
             signal.connect(lambda _: self.changed.emit())
 
     def _arrange(self) -> None:
-        row = QHBoxLayout()
-        row.addWidget(QLabel("Prototypes"))
-        row.addWidget(self.prototypes)
-        row.addWidget(QLabel("Detail"))
-        row.addWidget(self.detail, 1)
         self.options = QWidget()
         options = QFormLayout(self.options)
         options.setContentsMargins(0, 0, 0, 0)
         options.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         options.addRow("Backbone", self.backbone)
-        options.addRow(row)
+        options.addRow("Prototypes", self.prototypes)
+        options.addRow("Detail", self.detail)
+        row = QHBoxLayout()
+        row.addWidget(self.model, 1)
+        row.addWidget(self.device)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.model)
+        layout.addLayout(row)
         layout.addWidget(self.options)
 
     def _fill(self) -> None:
@@ -192,8 +200,9 @@ class StartPanel(QWidget):
         """File of the chosen model, if it is not new."""
         return self._paths[self._chosen]
 
-    def start(self, device: str) -> Start:
+    def start(self) -> Start:
         """Where a fit begins."""
+        device = self.device.currentText()
         if self.path is not None:
             return Start(file=self.path, device=device)
         new = NewModel(
@@ -204,6 +213,13 @@ class StartPanel(QWidget):
             pretrained=self.pretrained,
         )
         return Start(new=new, device=device)
+
+    def offer_devices(self, names: list[str], preferred: str) -> None:
+        """Fill the list of devices; the chosen one stays."""
+        chosen = self.device.currentText() or preferred
+        self.device.clear()
+        self.device.addItems(["auto", *names])
+        self.device.setCurrentText(chosen)
 
     def choose(self, path: Path | None, *, superpixels: bool = False) -> None:
         """Choose a model file, or a new model."""
