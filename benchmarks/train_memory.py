@@ -48,7 +48,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS)
     options = parser.parse_args()
     image, truth = synthetic_field(HEIGHT, WIDTH)
-    labels, rows = strokes(truth), []
+    labels = strokes(truth)
+    rows: list[dict[str, Any]] = []
     model = load_model(MODEL, "cpu")
     encoded: EncodedImage = measured("encode", lambda: encode_pyramid(image, model), rows)
     fitted = measured("quick fit", lambda: quick_fit([encoded], [labels], model), rows)

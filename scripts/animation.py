@@ -2,7 +2,7 @@
 
     bash scripts/display.sh .venv/bin/python scripts/animation.py
 
-writes docs/images/train-loop.gif and docs/images/train-dock.jpg. The strokes are drawn with
+writes docs/images/train-loop.webp and docs/images/train-dock.jpg. The strokes are drawn with
 the layer's own brush into regions that the mask of the sample says are still wrong, as a
 person would; everything that is seen is what the dock really does.
 """
@@ -30,7 +30,7 @@ SAMPLE = "peanut_0286"
 CLASSES = ("soil", "crop", "weed")
 STROKE = 130
 WIDTH = 900
-COLORS = 96
+QUALITY = 70
 STEPS = 40
 LARGEST = 3_500_000
 Labels = npt.NDArray[np.uint8]
@@ -48,8 +48,7 @@ class Recorder:
         """Add the window as it is now."""
         shot = Image.fromarray(self._stage.shot())
         height = round(shot.height * WIDTH / shot.width)
-        small = shot.resize((WIDTH, height), Image.Resampling.LANCZOS)
-        self.frames.append(small.quantize(COLORS, dither=Image.Dither.NONE))
+        self.frames.append(shot.resize((WIDTH, height), Image.Resampling.LANCZOS))
         self.durations.append(milliseconds)
 
     def save(self, path: Path) -> None:
@@ -190,7 +189,7 @@ def main() -> None:
             QSettings.setPath(QSettings.Format.IniFormat, scope, home)
         stage = TrainStage()
         recorder = record(stage)
-        recorder.save(FOLDER / "train-loop.gif")
+        recorder.save(FOLDER / "train-loop.webp")
         stage.viewer.close()
 
 

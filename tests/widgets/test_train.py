@@ -426,6 +426,30 @@ def test_after_a_kill_everything_drawn_is_offered_again(
     qtbot.waitUntil(lambda: not again._loader.busy, timeout=WAIT)
 
 
+def test_a_dock_that_is_closed_leaves_its_work_to_the_next(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    train.change_classes(add_class(train.annotator.classes, "weed"))
+    layer = draw(train)
+    quick(train, qtbot)
+    settled(train, qtbot)
+    drawn, folder = train.annotator.annotations[0].labels, train.keeper.desk.project.folder
+    again = TrainWidget(viewer)
+    viewer.window.add_dock_widget(again, name="Train again", area="right")
+    assert [c.name for c in again.annotator.classes] == ["soil", "plant", "weed"]
+    annotation = again.annotator.annotations[0]
+    assert annotation.layer is layer and np.array_equal(annotation.labels, drawn)
+    assert len(by_role(viewer, "annotations")) == 1
+    qtbot.waitUntil(lambda: len(again.history.model.versions) == 1, timeout=WAIT)
+    assert again.keeper.desk.project.folder == folder
+    layer.paint((3, 3), 3)
+    annotation.settle()
+    assert annotation.labels[3, 3] == 3
+    settled(again, qtbot)
+    qtbot.waitUntil(lambda: not again._loader.busy, timeout=WAIT)
+    again.retire()
+
+
 def test_an_image_removed_while_fitting_loses_nothing(
     train: Any, viewer: Any, image: Any, qtbot: Any
 ) -> None:

@@ -90,6 +90,17 @@ class Corrections:
             self._same_shape(given)
             np.copyto(self.codes, given, where=given > 0)
 
+    @classmethod
+    def of_codes(cls, codes: Codes) -> Corrections:
+        """Go on with an array of codes that is shown already; it becomes the record.
+
+        Below labels, what is predicted is not known until `update`.
+        """
+        record = cls(np.zeros(codes.shape, np.uint8))
+        record._predicted = np.where(codes > PREDICTED, codes, 0).astype(np.uint16)
+        record.codes = codes
+        return record
+
     @property
     def prediction(self) -> Labels:
         """(..., H, W) the prediction last set."""

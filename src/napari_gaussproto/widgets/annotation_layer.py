@@ -65,6 +65,24 @@ class AnnotationLayer(QObject):
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.settle)
 
+    @classmethod
+    def of_layer(
+        cls,
+        viewer: Viewer,
+        image: Image,
+        classes: Sequence[SegmentationClass],
+        parent: QObject,
+        layer: Labels,
+    ) -> AnnotationLayer:
+        """Go on with a layer that a former dock made; its undo stays."""
+        found = cls(viewer, image, classes, parent)
+        found.record = Corrections.of_codes(layer.data)
+        found._last = layer.data.copy()
+        found.layer = layer
+        found._follow(layer)
+        found._style(layer)
+        return found
+
     # -- the layer ---------------------------------------------------------------------------
 
     @property
@@ -93,16 +111,19 @@ class AnnotationLayer(QObject):
             self.record.codes,
             name=f"{self.image.name} – {ROLE}",
             opacity=_OPACITY,
-            metadata={PLUGIN: {"role": ROLE}},
+            metadata={PLUGIN: {"role": ROLE, "image": str(self.image.unique_id)}},
             **placement(self.image),
         )
         self._style(layer)
         layer.brush_size = 10
+        self._follow(layer)
+        return layer
+
+    def _follow(self, layer: Labels) -> None:
         layer.events.paint.connect(self._on_paint)
         layer.events.set_data.connect(self._on_set_data)
         layer.events.selected_label.connect(self._on_selected_label)
         layer.events.colormap.connect(self._on_colormap)
-        return layer
 
     def _style(self, layer: Labels) -> None:
         layer.colormap = annotation_colormap(self.classes)
@@ -204,6 +225,12 @@ class AnnotationLayer(QObject):
             events.set_data.disconnect(self._on_set_data)
             events.selected_label.disconnect(self._on_selected_label)
             events.colormap.disconnect(self._on_colormap)
+
+
+def layers_of(viewer: Viewer, image: Image) -> list[Labels]:
+    """Annotation layers of an image, whichever dock made them."""
+    own = {"role": ROLE, "image": str(image.unique_id)}
+    return [layer for layer in viewer.layers if layer.metadata.get(PLUGIN) == own]
 
 
 def forget_history(layer: Labels) -> None:

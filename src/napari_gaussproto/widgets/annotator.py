@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.class_table import Forgotten, TableChange
 from napari_gaussproto.core.config import SegmentationClass
-from napari_gaussproto.widgets.annotation_layer import AnnotationLayer
+from napari_gaussproto.widgets.annotation_layer import AnnotationLayer, layers_of
 from napari_gaussproto.widgets.layers import checksum
 from napari_gaussproto.widgets.state import Outcome, SharedState
 
@@ -61,6 +61,7 @@ class Annotator(QObject):
         self._viewer, self._state = viewer, state
         self.classes: Table = ()
         self.selected = 0
+        self._gone = False
         self._all: list[AnnotationLayer] = []
         self._done: list[_Done] = []
         self._undone: list[_Done] = []
@@ -91,8 +92,7 @@ class Annotator(QObject):
         found = self.find(image)
         if found is None:
             found = AnnotationLayer(self._viewer, image, self.classes, self, labels)
-            found.edited.connect(lambda: self.edited.emit(found))
-            self._all.append(found)
+            self._add(found)
             outcome = self._state.outcomes.get(image)
             if outcome is not None:
                 self._take_over(found, outcome)
@@ -102,6 +102,20 @@ class Annotator(QObject):
             found.show()
         found.brush(self.selected)
         return found
+
+    def adopt(self, image: Image) -> None:
+        """Go on with the layer that a former dock made for an image, if there is one."""
+        for layer in layers_of(self._viewer, image)[:1]:
+            found = AnnotationLayer.of_layer(self._viewer, image, self.classes, self, layer)
+            self._add(found)
+            outcome = self._state.outcomes.get(image)
+            if outcome is not None:
+                found.set_prediction(by_name(outcome, self.classes))
+            self.layers_changed.emit()
+
+    def _add(self, annotation: AnnotationLayer) -> None:
+        annotation.edited.connect(lambda: self.edited.emit(annotation))
+        self._all.append(annotation)
 
     def select(self, class_index: int) -> None:
         """Paint as a class from now on, in every layer."""
@@ -257,6 +271,9 @@ class Annotator(QObject):
 
     def let_go(self) -> None:
         """Stop following the viewer."""
+        if self._gone:
+            return
+        self._gone = True
         self._state.outcome_changed.disconnect(self._on_outcome)
         for annotation in self._all:
             annotation.let_go()

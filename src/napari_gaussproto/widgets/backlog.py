@@ -39,6 +39,11 @@ class Backlog(QObject):
         """Whether something is waiting or being done."""
         return self._open > 0
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is taken any more."""
+        return self._closed
+
     def put(self, job: Job, done: Done | None = None, kind: str = "") -> None:
         """Do something after everything that waits already.
 

@@ -83,6 +83,7 @@ class Historian(QObject):
         panel.delete_asked.connect(self.delete)
         panel.save_asked.connect(self._ask_where)
         keeper.project_changed.connect(self._on_project)
+        keeper.resumed.connect(self._refresh)
 
     # -- adding ------------------------------------------------------------------------------
 

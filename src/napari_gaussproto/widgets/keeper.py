@@ -40,12 +40,15 @@ class Keeper(QObject):
         Labelled pixels of each class, and on how many open images.
     project_changed(Project)
         Another project is in use.
+    resumed(Project)
+        The project of a former dock is in use again.
     """
 
     told = Signal(str)
     warned = Signal(str)
     counted = Signal(list, int)
     project_changed = Signal(object)
+    resumed = Signal(object)
 
     def __init__(self, viewer: Viewer, annotator: Annotator, parent: QObject) -> None:
         super().__init__(parent)
@@ -164,6 +167,12 @@ class Keeper(QObject):
             self.save_now()
         self.backlog.put(partial(_open, self.desk, folder), self._on_opened)
 
+    def resume(self, folder: Path) -> None:
+        """Go on in the project of a former dock; what is drawn is in the viewer already."""
+        self.backlog.put(
+            partial(_open, self.desk, folder), lambda opened: self.resumed.emit(opened[0])
+        )
+
     def _on_opened(self, opened: tuple[Project, Annotations]) -> None:
         project, kept = opened
         if self._bar is not None:
@@ -201,6 +210,8 @@ class Keeper(QObject):
 
     def let_go(self) -> None:
         """Write what is to be written, and stop."""
+        if self.backlog.closed:
+            return
         if self._timer.isActive():
             self.save_now()
         self.backlog.put(self.desk.close)

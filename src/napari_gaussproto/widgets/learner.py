@@ -103,6 +103,7 @@ class Learner(QObject):
         self._base: PrototypeSegmenter | None = None
         self._own: PrototypeSegmenter | None = None
         self._count = 0
+        self._gone = False
         self._work: tuple[Kind, Image, tuple[int, ...], bool] | None = None
         self._stop, self._given_up = threading.Event(), threading.Event()
         self.phase: Phase = "idle"
@@ -131,6 +132,17 @@ class Learner(QObject):
     def go_on_from(self, model: PrototypeSegmenter) -> None:
         """Begin the next fit with a model that is in use already."""
         self._base = self._own = model
+
+    @property
+    def beginnings(self) -> tuple[PrototypeSegmenter | None, PrototypeSegmenter | None]:
+        """Where the next fit begins, and what the last one made."""
+        return self._base, self._own
+
+    def go_on(
+        self, beginnings: tuple[PrototypeSegmenter | None, PrototypeSegmenter | None]
+    ) -> None:
+        """Go on where a former dock was."""
+        self._base, self._own = beginnings
 
     def use(self, model: PrototypeSegmenter) -> None:
         """Make a model of the history the one in use, and begin the next fit with it."""
@@ -307,6 +319,9 @@ class Learner(QObject):
 
     def let_go(self) -> None:
         """Stop the threads and stop following the viewer."""
+        if self._gone:
+            return
+        self._gone = True
         self._stop.set()
         self.runner.resume()
         self.runner.cancel()

@@ -46,6 +46,7 @@ from napari_gaussproto.widgets.semi_terms import TERMS, weights_of
 from napari_gaussproto.widgets.settings import preference
 from napari_gaussproto.widgets.state import state_of
 from napari_gaussproto.widgets.train_job import Stage
+from napari_gaussproto.widgets.train_memory import TrainMemory, remember, take_over
 from napari_gaussproto.widgets.train_panels import LabelsPanel, StartPanel
 from napari_gaussproto.widgets.workers import Runner
 
@@ -79,7 +80,8 @@ class TrainWidget(QScrollArea):
         self._offered: list[Labels] = []
         self._build()
         self._connect()
-        self._begin()
+        self._retired = False
+        self._begin(take_over(viewer, self))
         self._loader.succeeded.connect(self._fill_devices)
         self._loader.start(devices_job)
 
@@ -196,10 +198,18 @@ class TrainWidget(QScrollArea):
             partial(_let_go, self._viewer, self._offer_labels, annotator, learner, keeper)
         )
 
-    def _begin(self) -> None:
-        """Begin with the model that another dock runs, or with a new one."""
+    def _begin(self, memory: TrainMemory | None) -> None:
+        """Go on with a former dock's work, with the model in use, or with a new one."""
         model = self.state.model
-        if model is not None:
+        self._on_start()
+        if memory is not None:
+            self.annotator.set_table(memory.classes)
+            self.learner.go_on(memory.beginnings)
+            for image in self.images.images():
+                self.annotator.adopt(image)
+            if memory.folder is not None:
+                self.keeper.resume(memory.folder)
+        elif model is not None:
             self.annotator.set_table(model.classes)
             self.learner.go_on_from(model)
         else:
@@ -211,9 +221,23 @@ class TrainWidget(QScrollArea):
                     )
                 ]
             )
-        self._on_start()
         self._on_image()
         self._on_phase("idle")
+
+    def retire(self) -> None:
+        """Stop for good: another dock takes over. What was drawn is saved."""
+        if not self._retired:
+            self._retired = True
+            self._remember()
+            self.accept_tool.switch(None)
+            self.annotator.let_go()
+            self._shut_down()
+
+    def _remember(self) -> None:
+        project = self.keeper.desk.project
+        folder = None if project is None else project.folder
+        memory = TrainMemory(self.annotator.classes, folder, self.learner.beginnings)
+        remember(self._viewer, memory)
 
     def _fill_devices(self, names: list[str]) -> None:
         self.start.offer_devices(names, str(preference("device")))
@@ -334,6 +358,7 @@ class TrainWidget(QScrollArea):
     def _on_counted(self, pixels: list[int], images: int) -> None:
         if len(pixels) == len(self.annotator.classes):
             self.classes.set_counts(pixels)
+        self._remember()
         where = "1 image" if images == 1 else f"{images} images"
         self.labels.note.setText(
             f"{sum(pixels):,} pixels on {where} are labelled." if any(pixels) else ""
@@ -470,6 +495,7 @@ class TrainWidget(QScrollArea):
         show_warning(sentence)
 
     def _shut_down(self) -> None:
+        self._retired = True
         self.learner.let_go()
         self.keeper.let_go()
 

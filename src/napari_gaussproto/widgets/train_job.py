@@ -21,9 +21,14 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.config import SegmentationClass
     from napari_gaussproto.core.encoded import EncodedImage
     from napari_gaussproto.core.image import ImageSource
+    from napari_gaussproto.core.learn import Learned
     from napari_gaussproto.core.segmenter import PrototypeSegmenter, Segmentation
     from napari_gaussproto.core.stack import StackSegmentation
 
+_TOO_FEW = (
+    "There are too few strokes to set some aside: no IoU can be given, and the last weights "
+    "are kept. Draw at least two strokes of a class."
+)
 Labels = npt.NDArray[np.uint8]
 Maps = dict[str, npt.NDArray[np.float32]]
 
@@ -268,26 +273,32 @@ def quick_job(request: FitRequest) -> Generator[Any, None, FitResult]:
 
 
 def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, FitResult]:
-    """Quick fit, then train end to end, and segment the shown image."""
-    begun = time.monotonic()
-    quick = yield from quick_job(request)
+    """Train end to end, and segment the shown image."""
+    load_libraries()
     from napari_gaussproto.core.device import release_memory
+    from napari_gaussproto.core.strokes import count_strokes
 
-    device = quick.model.device
+    begun = time.monotonic()
+    base, scratch = _begin(request)
     try:
-        model, settings, warning = yield from _tune(request, tune, quick.model)
+        learned = yield from _learn(request, tune, base, scratch)
     except GeneratorExit:
         # When napari is closed or killed the state stays, and the next fine-tune goes on.
         if tune.given_up():
             _forget(tune.checkpoint)
         raise
     finally:
-        release_memory(device)
-    result = yield from _see(request, model, model)
-    measures = {"held-out mIoU": model.card.history[-1].get("validation_miou")}
-    result.measures = {name: value for name, value in measures.items() if value is not None}
-    result.settings, result.warning = settings, warning
-    result.began_with, result.strokes = quick.base, quick.strokes
+        release_memory(base.device)
+    result = yield from _see(request, learned.model, learned.model)
+    result.began_with = base
+    if learned.held_out_miou is None:
+        result.warning = _TOO_FEW
+    else:
+        result.measures = {"held-out mIoU": learned.held_out_miou}
+    said = {"steps": learned.steps, "minutes": tune.minutes, **tune.semi}
+    result.settings = {name: value for name, value in said.items() if value}
+    labels = [mask for image in request.images for _, mask in image.labelled_planes()]
+    result.strokes = sum(count_strokes(mask) for mask in labels)
     result.seconds = time.monotonic() - begun
     return result
 
@@ -391,52 +402,47 @@ def _see(
     return FitResult(base, model, base, segmentation, prototype, values, maps)
 
 
-def _tune(
-    request: FitRequest, tune: TuneRequest, model: PrototypeSegmenter
-) -> Generator[Any, None, tuple[PrototypeSegmenter, dict[str, Any], str]]:
+def _learn(
+    request: FitRequest, tune: TuneRequest, base: PrototypeSegmenter, scratch: bool
+) -> Generator[Any, None, Learned]:
     from napari_gaussproto.core.errors import ConfigError
-    from napari_gaussproto.core.fine_tune import fine_tune_steps, fine_tuning, hold_out_strokes
+    from napari_gaussproto.core.fine_tune import fine_tuning
+    from napari_gaussproto.core.learn import learn_steps
     from napari_gaussproto.core.semi import SemiSettings
 
-    sources, labels = [], []
-    for image in request.images:
-        for number, plane in image.labelled_planes():
-            sources.append(_source(image, model, number))
-            labels.append(plane)
-    kept, held_out = hold_out_strokes(labels, seed=tune.seed)
-    warning = ""
-    if held_out is None:
-        warning = (
-            "There are too few strokes to hold some out: no IoU can be given, and the last "
-            "model is kept. Draw at least two strokes of a class."
-        )
-    validation = None
-    if held_out is not None:
-        pairs = [(s, h) for s, h in zip(sources, held_out, strict=True) if h.any()]
-        validation = ([s for s, _ in pairs], [h for _, h in pairs])
-    training = fine_tuning(**({} if tune.steps is None else {"steps": tune.steps}))
-    settings = SemiSettings(**tune.semi)
+    places = [
+        (image, number, mask)
+        for image in request.images
+        for number, mask in image.labelled_planes()
+    ]
+    sources = [_source(image, base, number) for image, number, _ in places]
+    labels = [mask for _, _, mask in places]
+
+    def encode(model: PrototypeSegmenter, place: int) -> Generator[Any, None, EncodedImage]:
+        image, number, _ = places[place]
+        return _pyramid(request.cache, model, image, number)
+
     options: dict[str, Any] = {
-        "unlabelled": [_source(image, model, 0) for image in tune.unlabelled],
-        "training": training,
-        "semi_settings": settings,
-        "validation": validation,
+        "scratch": scratch,
+        "encode": encode,
+        "unlabelled": [_source(image, base, 0) for image in tune.unlabelled],
+        "training": fine_tuning(**({} if tune.steps is None else {"steps": tune.steps})),
+        "semi_settings": SemiSettings(**tune.semi),
         "seed": tune.seed,
         "minutes": tune.minutes,
         "checkpoint": tune.checkpoint,
         "stop": tune.stop,
     }
     try:
-        tuned = yield from fine_tune_steps(model, sources, kept, **options)
+        learned = yield from learn_steps(base, sources, labels, **options)
     except ConfigError:
         if tune.checkpoint is None or not tune.checkpoint.exists():
             raise
         # Left by another training, which this one cannot go on from.
         _forget(tune.checkpoint)
-        tuned = yield from fine_tune_steps(model, sources, kept, **options)
+        learned = yield from learn_steps(base, sources, labels, **options)
     _forget(tune.checkpoint)
-    said = {"steps": tuned.card.history[-1].get("steps"), "minutes": tune.minutes, **tune.semi}
-    return tuned, {k: v for k, v in said.items() if v}, warning
+    return learned
 
 
 def _forget(checkpoint: Path | None) -> None:
