@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -283,3 +284,45 @@ def test_edits_work_for_every_covariance(covariance: str) -> None:
     for apply in EDITS.values():
         segmentation = apply(model, encoding).decode(encoding)
         np.testing.assert_allclose(segmentation.class_probabilities().sum(0), 1, atol=1e-5)
+
+
+def test_a_prototype_is_found_again_after_other_edits(
+    model: PrototypeSegmenter, encoding: Encoding
+) -> None:
+    chosen, first = model.prototypes[2], model.prototypes[0]
+    edited = edit.rename(edit.reassign(edit.delete(model, 0), 1, 0), 1, "stone")
+    assert edit.index_of(edited, chosen) == 1
+    with pytest.raises(EditError, match="“soil 1” is not in the model any more"):
+        edit.index_of(edited, first)
+    merged = edit.merge(model, 2, 3)
+    assert edit.index_of(merged, chosen) == 2
+    divided = edit.split(model, 2, encoding.latents)
+    with pytest.raises(EditError, match="any more"):
+        edit.index_of(divided, chosen)
+    halves = divided.prototypes[2:4]
+    assert [edit.index_of(divided, half) for half in halves] == [2, 3]
+
+
+@pytest.mark.parametrize("m", [-1, 4])
+def test_a_prototype_that_is_not_there_is_refused_with_a_sentence(
+    model: PrototypeSegmenter, m: int
+) -> None:
+    with pytest.raises(EditError, match="the model has 4 of them"):
+        edit.turn_on(model, m)
+
+
+def test_a_history_goes_along_to_another_device(
+    model: PrototypeSegmenter, encoding: Encoding
+) -> None:
+    history = EditHistory(model)
+    history.push(edit.turn_off(model, 1))
+    history.push(edit.rename(history.model, 0, "bare"))
+    history.undo()
+    copied = copy.deepcopy(model.extractor)
+    other = history.with_extractor(copied)
+    assert other.names == ["turn off soil 2"] and other.redo_name == "rename soil 1 to bare"
+    assert other.model.extractor is copied and history.model.extractor is model.extractor
+    assert torch.equal(other.model.layer.mean, history.model.layer.mean)
+    assert other.model.layer.mean is not history.model.layer.mean
+    assert other.model.layer.active.tolist() == [True, False, True, True]
+    assert edit.index_of(other.model, model.prototypes[3]) == 3

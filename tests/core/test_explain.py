@@ -119,6 +119,22 @@ def test_a_region_is_explained_by_mean_responsibilities(segmentation: Segmentati
     assert mask[found.y, found.x]
 
 
+@pytest.mark.parametrize("cells", [{}, {"partition": "superpixel", "region_size": 8}])
+def test_the_whole_image_is_explained_by_the_shares_of_the_prototypes(
+    cells: dict[str, object],
+) -> None:
+    model = tiny_model(**cells)
+    whole = model.decode(model.encode(two_tone(70, 101)[0]))
+    found = explain_region(whole, np.ones(whole.shape, bool))
+    share = whole.prototype_share()
+    assert share.sum() == pytest.approx(1, abs=1e-5)
+    for part in found.responsible:
+        assert part.responsibility == pytest.approx(share[part.index], abs=1e-5)
+    # Cells differ in size here, or this would say nothing.
+    unweighted = np.exp(whole._log_responsibility.numpy()).mean(0)
+    assert np.abs(unweighted - share).max() > 1e-4
+
+
 def test_regions_that_make_no_sense_are_refused(segmentation: Segmentation) -> None:
     with pytest.raises(ImageError, match="empty"):
         explain_region(segmentation, np.zeros((70, 101), dtype=bool))

@@ -127,6 +127,27 @@ def test_another_class_changes_no_responsibility_and_no_density() -> None:
     assert moved.class_index.tolist() == [0, 0, 1, 0, 2]
 
 
+def test_a_class_that_gets_its_first_prototype_changes_the_density_by_one_factor() -> None:
+    layer = random_layer()
+    layer.active[2] = False  # the only one of class 1
+    z = torch.randn(30, 6)
+    moved = layer_edit.with_class(layer, 0, 1)
+    before, after = layer.log_likelihood(z), moved.log_likelihood(z)
+    torch.testing.assert_close(moved.log_responsibility(after), layer.log_responsibility(before))
+    factor = moved.log_density(after) - layer.log_density(before)
+    torch.testing.assert_close(factor, factor.mean().expand(30))
+
+
+def test_splitting_a_spherical_one_keeps_the_trace_of_the_covariance() -> None:
+    layer = random_layer(covariance="spherical")
+    mean, covariance = moments(layer, [3])
+    parts = layer_edit.split(layer, 3)
+    got_mean, got = moments(parts, [3, 4])
+    torch.testing.assert_close(got_mean, mean, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(got.trace(), covariance.trace(), atol=1e-4, rtol=1e-4)
+    assert float((got - covariance).abs().max()) > 0.01
+
+
 def test_another_class_there_and_back_predicts_as_before() -> None:
     layer = random_layer()
     z = torch.randn(30, 6)

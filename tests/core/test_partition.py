@@ -58,3 +58,12 @@ def test_cell_at_and_center_agree() -> None:
     grid = Grid(33, 41, 8)
     for cell in range(grid.n_cells):
         assert grid.cell_at(*grid.center(cell)) == cell
+
+
+def test_areas_count_pixels_of_the_image() -> None:
+    cut = Grid(19, 27, 8)
+    expected = np.zeros(cut.n_cells)
+    for y in range(19):
+        for x in range(27):
+            expected[cut.cell_at(y, x)] += 1
+    assert cut.areas.tolist() == expected.tolist()

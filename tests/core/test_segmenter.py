@@ -107,3 +107,8 @@ def test_rank_runs_from_zero_to_one() -> None:
     quantiles = np.linspace(10, 20, QUANTILES).astype(np.float32)
     values = torch.tensor([0.0, 10.0, 12.5, 20.0, 99.0])
     np.testing.assert_allclose(rank(values, quantiles), [0, 0, 0.25, 1, 1], atol=1e-6)
+
+
+def test_what_was_predicted_cannot_be_painted_over(segmentation: Segmentation) -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        segmentation.labels[0, 0] = 0

@@ -66,12 +66,13 @@ def test_a_constant_map_gives_constant_features(pooling: str) -> None:
 
 
 def test_a_masked_box_sees_less_of_its_neighbours_than_a_box() -> None:
-    # Region 0 lies left, in an L; a feature that is on right of it must count little.
+    # Region 0 lies left, in an L around region 2, which fills the lower right of its box; a
+    # feature that is on there must count little.
     features = torch.zeros(1, 3, 4)
-    features[:, :, 2:] = 1
+    features[:, 1:, 1:] = 1
     leak = {p: float(partition(p).features(features)[0, 0]) for p in POOLINGS}
-    assert leak["masked_roi_align"] <= leak["roi_align"]
-    assert leak["mask_mean"] <= leak["roi_align"]
+    assert leak["masked_roi_align"] < leak["roi_align"]
+    assert leak["mask_mean"] < leak["roi_align"]
 
 
 def test_targets_are_histograms_weighted_by_area() -> None:
@@ -86,6 +87,14 @@ def test_targets_are_histograms_weighted_by_area() -> None:
         counts = np.bincount(own, minlength=3)[1:]
         assert weight[cell] == pytest.approx(counts.sum() / 12**2)
         np.testing.assert_allclose(target[cell], counts / max(1, counts.sum()))
+
+
+@pytest.mark.parametrize("shrink", [1, 2, 3])
+def test_areas_count_pixels_of_the_image(shrink: int) -> None:
+    cut = partition(shrink=shrink)
+    height, width = cut.shape
+    full = REGIONS.repeat(shrink, 0).repeat(shrink, 1)[:height, :width]
+    assert cut.areas.tolist() == np.bincount(full.ravel()).tolist()
 
 
 def test_values_are_painted_where_their_region_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,22 @@ _FEWEST_FOR_QUANTILES = 20
 _MOST_CELLS = 5000
 
 
+def index_of(model: PrototypeSegmenter, prototype: Prototype) -> int:
+    """Where a prototype is in a model, which may have been edited since it was seen.
+
+    Raises
+    ------
+    EditError
+        When it is not there any more.
+    """
+    for m, other in enumerate(model.prototypes):
+        if other.identity is prototype.identity:
+            return m
+    raise EditError(
+        f"“{prototype.name}” is not in the model any more: choose another prototype, or undo."
+    )
+
+
 def turn_off(model: PrototypeSegmenter, m: int) -> PrototypeSegmenter:
     """Mask a prototype: it explains nothing until it is turned on again.
 
@@ -154,7 +170,8 @@ def split(
     m : int
     cells : Tensor, optional
         (N, D) latents of an image. With them the parts are the 2-means clusters of the cells
-        that the prototype is most responsible for; without, or when those are too few, the
+        that the prototype is most responsible for, and mean and scale are those of the clusters:
+        what it had learned elsewhere is gone. Without, or when those are too few, they are the
         halves of the Gaussian across its largest spread.
     cut : callable, optional
         Gives the patches of some of these cells; otherwise both parts keep all patches.
@@ -190,7 +207,8 @@ def split(
     prototypes = list(model.prototypes)
     taken = {p.name for p in prototypes}
     for part, letter in zip(parts, _two_letters(prototype.name, taken), strict=True):
-        part.name = f"{prototype.name}{letter}"
+        # Neither is the former one, so what was asked of that is asked of none of the two.
+        part.name, part.identity = f"{prototype.name}{letter}", object()
     prototypes[m : m + 1] = parts
     names = [part.name for part in parts]
     return _changed(model, layer, prototypes, "split", [m], into=names)
@@ -298,7 +316,9 @@ def _before_edits(split: str) -> str:
 
 def _prototype(model: PrototypeSegmenter, m: int) -> Prototype:
     if not 0 <= m < len(model.prototypes):
-        raise IndexError(f"there is no prototype {m}: the model has {len(model.prototypes)}")
+        raise EditError(
+            f"There is no prototype number {m}: the model has {len(model.prototypes)} of them."
+        )
     return model.prototypes[m]
 
 

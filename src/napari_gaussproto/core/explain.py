@@ -33,7 +33,8 @@ class Responsible:
     responsibility : float
         Its share; those of an explanation sum to 1.
     typicality : float
-        Share of the prototype's own training cells that lie farther from it.
+        Share of the prototype's own cells that lie farther from it; see
+        `Segmentation.likelihood`.
     """
 
     index: int

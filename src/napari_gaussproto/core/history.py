@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_gaussproto.core.extractor import Extractor
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
 
 
@@ -19,6 +20,19 @@ class EditHistory:
     def __init__(self, model: PrototypeSegmenter) -> None:
         self._models = [model]
         self._position = 0
+
+    def with_extractor(self, extractor: Extractor) -> EditHistory:
+        """The same edits of a copy of the model on another device.
+
+        Parameters
+        ----------
+        extractor : Extractor
+            That copy's.
+        """
+        other = EditHistory(self.start)
+        other._models = [model.with_extractor(extractor) for model in self._models]
+        other._position = self._position
+        return other
 
     @property
     def model(self) -> PrototypeSegmenter:

@@ -1,6 +1,7 @@
 """Changes to a layer's list of Gaussians; each returns a new layer and leaves the old one alone.
 
-Only the rows that an edit is about change; all others keep their parameters to the bit.
+Only the rows that an edit is about change; all others keep their parameters to the bit, but for
+`with_class`, which writes the weights and priors of the two classes in another form.
 """
 
 from __future__ import annotations
@@ -63,9 +64,10 @@ def with_active(layer: GaussianPrototypeLayer, m: int, active: bool) -> Gaussian
 def with_class(layer: GaussianPrototypeLayer, m: int, class_index: int) -> GaussianPrototypeLayer:
     """Give a prototype to another class.
 
-    The mixture over the latent space stays as it is: prior times weight of every prototype
-    is kept, so p(z) and all responsibilities are unchanged, and only the class that the
-    prototype counts for is another.
+    The mixture over the latent space stays as it is: prior times weight of every active
+    prototype is kept, so p(z) and all responsibilities are unchanged, and only the class that
+    the prototype counts for is another. If that class had no active prototype before, p(z) is
+    unchanged but for one factor, the same everywhere: the prior of that class counts again.
     """
     joint = _log_joint(layer)
     changed = duplicate(layer)
@@ -131,8 +133,10 @@ def split(layer: GaussianPrototypeLayer, m: int) -> GaussianPrototypeLayer:
     """Cut a prototype in two at its mean, across the direction of its largest spread.
 
     The parts take the place of ``m`` and of ``m + 1``. Each has half of the weight and the
-    moments of its half of the Gaussian along that direction, so mean and covariance of the
-    two together are those of ``m``.
+    moments of its half of the Gaussian along that direction. So mean and covariance of the two
+    together are those of ``m``, as far as the layer can express those of a part: a ``spherical``
+    one spreads what is taken from that direction over all of them, which keeps the trace of
+    the covariance only, and no scale is below the floor.
     """
     scale = layer.scale_tril[m] if layer.covariance == "full" else layer.scale[m]
     if layer.covariance == "full":

@@ -38,6 +38,10 @@ class Partition(Protocol):
         """Side of one element of ``to_map``, in pixels."""
 
     @property
+    def areas(self) -> Tensor:
+        """(N,) float32: pixels of the image that each cell covers; they sum to H * W."""
+
+    @property
     def guide(self) -> Tensor:
         """What a training crop must carry along to be cut the same way.
 
@@ -114,6 +118,14 @@ class Grid:
     def map_pixel_size(self) -> int:
         """Side of a cell in pixels."""
         return self.cell_size
+
+    @property
+    def areas(self) -> Tensor:
+        """(N,): whole squares, but for those that overhang the image."""
+        sides = [torch.full((count,), float(self.cell_size)) for count in self.grid_shape]
+        for side, length in zip(sides, self.shape, strict=True):
+            side[-1] -= len(side) * self.cell_size - length
+        return torch.outer(*sides).flatten()
 
     @property
     def guide(self) -> Tensor:

@@ -37,6 +37,9 @@ QUANTILES = 101
 class Prototype:
     """What is known about one Gaussian besides its parameters.
 
+    `identity` stays with a prototype through edits of the model, when its place in the list and
+    its name do not; see `napari_gaussproto.core.edit.index_of`.
+
     Attributes
     ----------
     name : str
@@ -50,7 +53,10 @@ class Prototype:
     purity : float
         Largest class share among the patches; nan without patches.
     distance_quantiles : ndarray
-        (QUANTILES,) squared Mahalanobis distances of its own training cells, ascending.
+        (QUANTILES,) squared Mahalanobis distances of its own cells, ascending: training cells,
+        or those of the image that it was merged, split or added on.
+    identity : object
+        In no file.
     """
 
     name: str
@@ -64,6 +70,7 @@ class Prototype:
     distance_quantiles: npt.NDArray[np.float32] = field(
         default_factory=lambda: np.zeros(0, np.float32)
     )
+    identity: object = field(default_factory=object, repr=False, compare=False)
 
 
 @dataclass
@@ -193,6 +200,18 @@ class PrototypeSegmenter(nn.Module):
         other.card = card
         return other
 
+    def with_extractor(self, extractor: Extractor) -> PrototypeSegmenter:
+        """The same prototypes behind a copy of the extractor, on the device of that copy."""
+        device = next(extractor.parameters()).device
+        layer = copy.deepcopy(self.layer).to(device)
+        other = self.with_layer(layer, self.prototypes, self.card)
+        other.extractor = extractor
+        return other
+
+    def on_device(self, device: torch.device | str) -> PrototypeSegmenter:
+        """A copy of the model on a device; this one stays where it is."""
+        return self.with_extractor(copy.deepcopy(self.extractor).to(device))
+
     def with_regions(self, region_size: int) -> PrototypeSegmenter:
         """Same model with superpixels of another nominal side in pixels; weights are shared.
 
@@ -306,6 +325,8 @@ class Segmentation:
         """Class index + 1 of every pixel, (H, W)."""
         best = self.encoding.partition.largest(self._log_posterior)
         labels: npt.NDArray[np.uint8] = (best + 1).cpu().numpy()
+        # What the model said; whoever wants to paint takes a copy.
+        labels.flags.writeable = False
         return labels
 
     def class_probabilities(self, cells: bool = False) -> Map:
@@ -331,9 +352,11 @@ class Segmentation:
     def likelihood(self, m: int, cells: bool = False) -> Map:
         """Typicality for prototype ``m``, in [0, 1].
 
-        The share of the prototype's own training cells that lie farther from it. Before
-        training there are none; then it is the chi-squared survival function of the squared
-        Mahalanobis distance, which is that share for cells drawn from the Gaussian itself.
+        The share of the prototype's own cells that lie farther from it: of its training cells,
+        or, once it was merged, split or added by a person, of those of the image that this was
+        done on. Before training, or where those are few, it is the chi-squared survival function
+        of the squared Mahalanobis distance, which is that share for cells drawn from the
+        Gaussian itself.
         """
         return self._paint(self._typicality(m, slice(None)), cells)
 
@@ -420,12 +443,14 @@ class Segmentation:
         }
 
     def prototype_share(self) -> Map:
-        """Mean responsibility of each prototype over the image, (M,); sums to 1."""
+        """Mean responsibility of each prototype over the image's area, (M,); sums to 1."""
         return self._prototype_share.copy()
 
     @cached_property
     def _prototype_share(self) -> Map:
-        return self._log_responsibility.exp().mean(0).float().cpu().numpy()
+        areas = self.encoding.partition.areas
+        weight = (areas / areas.sum()).to(self._log_responsibility)
+        return (weight @ self._log_responsibility.exp()).float().cpu().numpy()
 
     def _check(self, m: int) -> int:
         if not 0 <= m < len(self.prototypes):

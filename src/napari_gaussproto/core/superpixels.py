@@ -66,6 +66,15 @@ class Superpixels:
         """Side of a shrunk pixel, in pixels."""
         return self._shrink
 
+    @cached_property
+    def areas(self) -> Tensor:
+        """(N,) pixels of the image in each region; see `Partition.areas`."""
+        sides = [torch.full((count,), float(self._shrink)) for count in self.regions.shape]
+        for side, length in zip(sides, self.shape, strict=True):
+            side[-1] -= len(side) * self._shrink - length
+        pixels = torch.outer(*sides).flatten()
+        return torch.bincount(self._index.flatten(), pixels, self.n_cells)
+
     @property
     def guide(self) -> Tensor:
         """(1, h, w) int32: region number + 1; 0 is left for what a warp brings in."""
