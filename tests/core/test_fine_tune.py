@@ -10,7 +10,9 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from napari_gaussproto.core.config import Augmentation
+from napari_gaussproto.core.adapt import adapt, unfitted
+from napari_gaussproto.core.config import Augmentation, ModelConfig
+from napari_gaussproto.core.edit import turn_off
 from napari_gaussproto.core.errors import LabelError
 from napari_gaussproto.core.fine_tune import (
     FineTuner,
@@ -22,8 +24,8 @@ from napari_gaussproto.core.fine_tune import (
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.semi import SemiSettings
 from napari_gaussproto.core.steps import run
-from napari_gaussproto.core.training import Trainer, TrainingStep
-from napari_gaussproto.core.training_data import prepare
+from napari_gaussproto.core.training import CropCells, Trainer, TrainingStep
+from napari_gaussproto.core.training_data import Crops, prepare
 from tests.core.builders import tiny_model, tiny_training, two_tone
 
 IMAGE, TRUTH = two_tone(seed=3)
@@ -85,10 +87,17 @@ def test_all_terms_together_move_the_backbone_and_not_the_start(partition: str) 
     assert result.card.history[-1]["semi"]["tau"] == 0.6
 
 
+class FixedStatistics(Trainer):
+    """A trainer that leaves the statistics of normalisations alone."""
+
+    def crop_cells(self, crops: Crops, model: PrototypeSegmenter) -> list[CropCells]:
+        return super().crop_cells(crops, model.eval())
+
+
 def test_all_terms_off_is_supervised_training() -> None:
     data = prepare([IMAGE], [strokes()], tiny_model().config)
     results = []
-    for kind in (Trainer, FineTuner):
+    for kind in (FixedStatistics, FineTuner):
         arguments = (SemiSettings(),) if kind is FineTuner else ()
         trainer = kind(tiny_model(), data, [], tiny_training(steps=3), 0, *arguments)
         steps = list(trainer.joint(None, None, lambda: False))
@@ -162,6 +171,100 @@ def test_a_class_may_be_without_strokes() -> None:
     assert set(result.layer.class_index.tolist()) == {0, 1}
     with pytest.raises(LabelError, match="Nothing is labelled"):
         run(fine_tune_steps(model, [IMAGE], [np.zeros_like(labels)], training=training))
+
+
+def test_statistics_of_normalisations_stay() -> None:
+    model = tiny_model()
+    result, _ = tuned(model, ALL_TERMS)
+    before, after = weights(model), weights(result)
+    statistics = [key for key in before if "running" in key]
+    assert statistics
+    assert all(torch.equal(before[key], after[key]) for key in statistics)
+
+
+def known_model(classes: tuple[str, ...] = ("soil", "plant", "stone")) -> PrototypeSegmenter:
+    """A model that was fitted to its image before, with a class that is never drawn here."""
+    model = adapt(tiny_model(), ModelConfig(classes=list(classes)).classes, {0: 0, 1: 1})
+    rng = np.random.default_rng(0)
+    with torch.no_grad():
+        # The former knowledge of stones, far from all cells; nearly the same place twice.
+        model.layer.mean[4:] = 50.0
+        model.layer.mean[5] += 1e-3
+        model.layer.active[4:] = True
+        # A prototype of soil that no cell uses.
+        model.layer.mean[1] = -50.0
+    for prototype in model.prototypes:
+        prototype.name = f"my {prototype.name}"
+        prototype.patches = rng.integers(0, 255, (2, 48, 48, 3)).astype(np.uint8)
+        prototype.patch_labels = np.full(2, prototype.class_index)
+        prototype.distance_quantiles = np.linspace(0, 9, 101, dtype=np.float32)
+        prototype.usage = 0.5
+    model.density_quantiles = np.linspace(-9, 0, 101, dtype=np.float32)
+    return model
+
+
+def test_what_the_strokes_do_not_use_is_not_lost() -> None:
+    model = known_model()
+    training = fine_tuning(steps=120, batch_size=2, crop_size=64, validate_every=200)
+    fine_tune = fine_tune_steps(model, [IMAGE], [strokes()], training=training)
+    result = run(fine_tune)
+    assert [p.name for p in result.prototypes] == [p.name for p in model.prototypes]
+    assert result.layer.active.all()
+    for m in (1, 4, 5):
+        before, after = model.prototypes[m], result.prototypes[m]
+        assert np.array_equal(after.patches, before.patches)
+        assert np.array_equal(after.distance_quantiles, before.distance_quantiles)
+        assert after.usage == 0.5
+        # Beyond what such steps can do: nobody gave it a new place.
+        assert float((result.layer.mean[m] - model.layer.mean[m]).abs().max()) < 0.1
+    assert not np.array_equal(result.prototypes[2].patches, model.prototypes[2].patches)
+    assert np.array_equal(result.density_quantiles, model.density_quantiles)
+
+
+def test_a_fine_tuning_that_may_tidy_does() -> None:
+    model = known_model()
+    training = tiny_training(steps=1, min_usage=0.01)
+    result = run(fine_tune_steps(model, [IMAGE], [strokes()], training=training))
+    assert result.layer.n_prototypes < model.layer.n_prototypes
+
+
+def test_a_new_class_is_placed_before_it_is_trained() -> None:
+    model = adapt(tiny_model(), ModelConfig(classes=["soil", "plant", "stone"]).classes)
+    image, labels = IMAGE.copy(), strokes()
+    image[30:60, 90:128] = [60, 70, 190]
+    labels[34:56, 96:124] = 3
+    options: dict[str, Any] = {"training": fine_tuning(steps=2, batch_size=2, crop_size=64)}
+    result = run(fine_tune_steps(model, [image], [labels], semi_settings=ALL_TERMS, **options))
+    assert result.layer.active.all()
+    assert not unfitted(result)
+    found = result.decode(result.encode(image)).labels
+    assert (found[34:56, 96:124] == 3).mean() > 0.5
+    assert not model.layer.active[4:].any()
+    # Without strokes of it, it waits, and does no harm to any term.
+    steps: list[TrainingStep] = []
+    waits = run(
+        fine_tune_steps(model, [IMAGE], [strokes()], semi_settings=ALL_TERMS, **options),
+        steps.append,
+    )
+    assert unfitted(waits) == [4, 5]
+    assert all(np.isfinite(list(step.losses.values())).all() for step in steps)
+    assert max(value for step in steps for value in step.losses.values()) < 1e3
+    off = turn_off(turn_off(tiny_model(), 0), 1)
+    with pytest.raises(LabelError, match="“soil” is labelled, but all its prototypes"):
+        run(fine_tune_steps(off, [IMAGE], [strokes()], **options))
+
+
+def test_replay_brings_earlier_labels_into_the_batches() -> None:
+    model = tiny_model()
+    other, truth = two_tone(seed=8)
+    only = np.where(strokes() == 2, 2, 0).astype(np.uint8)
+    training = tiny_training(steps=2)
+    counted = []
+    for replay in (None, ([other], [truth])):
+        fine_tune = fine_tune_steps(model, [IMAGE], [only], training=training, replay=replay)
+        counted.append(run(fine_tune))
+    assert [result.card.history[-1]["images"] for result in counted] == [1, 2]
+    assert not same(weights(counted[0]), weights(counted[1]))
 
 
 def test_whole_strokes_are_held_out() -> None:

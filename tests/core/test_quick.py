@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from napari_gaussproto.core import encoded as encoded_module
-from napari_gaussproto.core.config import SegmentationClass
+from napari_gaussproto.core.adapt import adapt, unfitted
+from napari_gaussproto.core.config import ModelConfig, SegmentationClass
+from napari_gaussproto.core.edit import turn_off
 from napari_gaussproto.core.encoded import EncodedImage, encode_pyramid, latents_of_image
 from napari_gaussproto.core.errors import LabelError
 from napari_gaussproto.core.predict import Tile
@@ -21,7 +23,7 @@ from napari_gaussproto.core.quick import (
     quick_fit,
     quick_fit_steps,
 )
-from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.segmenter import Prototype, PrototypeSegmenter
 from napari_gaussproto.core.steps import run
 from tests.core.builders import tiny_config, tiny_model, two_tone
 
@@ -194,6 +196,82 @@ def test_a_class_without_strokes_is_never_predicted() -> None:
     labels[:6, :20] = 3
     more = quick_fit([image], [labels], model, scratch=True, settings=SETTINGS)
     assert more.model.layer.active.all()
+
+
+def with_stone(model: PrototypeSegmenter) -> PrototypeSegmenter:
+    """The model with a new class, between the two that it knows."""
+    return adapt(model, ModelConfig(classes=["soil", "stone", "plant"]).classes)
+
+
+def stone_strokes() -> npt.NDArray[np.uint8]:
+    """Strokes of soil and plant under the new table, and of blue stones."""
+    labels = np.where(STROKES == 2, 3, STROKES).astype(np.uint8)
+    labels[40:52, 100:124] = 2
+    return labels
+
+
+def stony_image() -> npt.NDArray[np.uint8]:
+    image = IMAGE.copy()
+    image[36:56, 96:128] = [60, 70, 190]
+    return image
+
+
+def test_a_new_class_is_learned_and_the_old_prototypes_stay(fitted: QuickFit) -> None:
+    model = with_stone(fitted.model)
+    image = encode_pyramid(stony_image(), model)
+    still = QuickSettings(neck_steps=0, layer_steps=0)
+    placed = quick_fit([image], [stone_strokes()], model, settings=still).model
+    own = placed.layer.class_index == 1
+    assert placed.layer.active.all()
+    for name in ("mean", "raw_scale", "raw_weight"):
+        before, after = getattr(model.layer, name), getattr(placed.layer, name)
+        assert torch.equal(before[~own], after[~own])
+        assert not torch.equal(before[own], after[own])
+    assert not model.layer.active[own].any()
+    fit = quick_fit([image], [stone_strokes()], model, settings=SETTINGS)
+    labels = fit.model.decode(fit.encodings[0]).labels
+    assert (labels[40:52, 100:124] == 2).mean() > 0.8
+    assert [p.name for p in fit.model.prototypes] == [p.name for p in model.prototypes]
+    assert any(len(p.distance_quantiles) for p in fit.model.prototypes if p.class_index == 1)
+
+
+def test_a_new_class_without_strokes_stays_unfitted(fitted: QuickFit) -> None:
+    model = with_stone(fitted.model)
+    labels = np.where(STROKES == 2, 3, STROKES).astype(np.uint8)
+    fit = quick_fit([encode_pyramid(IMAGE, model)], [labels], model, settings=SETTINGS)
+    assert unfitted(fit.model) == unfitted(model) != []
+    assert 2 not in fit.model.decode(fit.encodings[0]).labels
+
+
+def test_a_fit_never_switches_a_rejected_prototype_on(fitted: QuickFit) -> None:
+    image = encode_pyramid(IMAGE, fitted.model)
+    one_off = turn_off(fitted.model, 2)
+    # Nothing is known about its cells: it looks like a new one, but for where it is.
+    one_off.prototypes[2] = Prototype("plant 1", 1)
+    again = quick_fit([image], [STROKES], one_off, settings=SETTINGS).model
+    assert again.layer.active.tolist() == [True, True, False, True]
+    assert torch.equal(again.layer.mean[2], fitted.model.layer.mean[2])
+    both_off = turn_off(one_off, 3)
+    with pytest.raises(LabelError, match="“plant” is labelled, but all its prototypes"):
+        quick_fit([image], [STROKES], both_off, settings=SETTINGS)
+    fresh = quick_fit([image], [STROKES], both_off, scratch=True, settings=SETTINGS)
+    assert fresh.model.layer.active.all()
+
+
+def test_novelty_is_not_measured_without_the_cells_of_a_known_class(fitted: QuickFit) -> None:
+    three = blank(classes=["soil", "plant", "stone"])
+    image = encode_pyramid(stony_image(), three)
+    labels = STROKES.copy()
+    labels[40:52, 100:124] = 3
+    model = quick_fit([image], [labels], three, scratch=True, settings=SETTINGS).model
+    again = quick_fit([image], [STROKES], model, settings=SETTINGS).model
+    assert np.array_equal(again.density_quantiles, model.density_quantiles)
+    stones = [m for m, p in enumerate(model.prototypes) if p.class_index == 2]
+    for m in stones:
+        assert np.array_equal(
+            again.prototypes[m].distance_quantiles, model.prototypes[m].distance_quantiles
+        )
+        assert again.prototypes[m].usage == model.prototypes[m].usage
 
 
 def test_typicality_and_novelty_know_the_labelled_cells(fitted: QuickFit) -> None:

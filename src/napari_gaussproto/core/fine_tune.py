@@ -19,12 +19,15 @@ import numpy.typing as npt
 import torch
 from skimage.measure import label as connected
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from napari_gaussproto.core import semi
+from napari_gaussproto.core.adapt import place_unfitted, waiting_classes
 from napari_gaussproto.core.config import Augmentation, TrainingConfig
 from napari_gaussproto.core.errors import LabelError
+from napari_gaussproto.core.finish import sample_cells
 from napari_gaussproto.core.predict import as_source
-from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.segmenter import Prototype, PrototypeSegmenter
 from napari_gaussproto.core.semi import SemiSettings
 from napari_gaussproto.core.training import (
     CropCells,
@@ -50,12 +53,20 @@ Labels = npt.NDArray[Any]
 
 
 def fine_tuning(**changes: Any) -> TrainingConfig:
-    """Settings to start from: a quarter of the learning rates of a fit, and fewer steps."""
+    """Settings to start from: a fortieth of the learning rates of a fit, and fewer steps.
+
+    Few strokes on a backbone that learns faster ruin what the start could do.
+
+    Nothing is pruned, merged or moved by force: a prototype that the strokes do not use is
+    what the model knew before.
+    """
     settings: dict[str, Any] = {
         "steps": 100,
-        "learning_rate": 1e-3,
-        "backbone_learning_rate": 1e-4,
+        "learning_rate": 1e-4,
+        "backbone_learning_rate": 1e-5,
         "validate_every": 20,
+        "min_usage": 0.0,
+        "min_hellinger": 0.0,
     }
     return TrainingConfig(**(settings | changes))
 
@@ -66,6 +77,7 @@ def fine_tune_steps(
     labels: Sequence[Any],
     *,
     unlabelled: Sequence[Any] = (),
+    replay: Pairs | None = None,
     training: TrainingConfig | None = None,
     semi_settings: SemiSettings | None = None,
     validation: Pairs | None = None,
@@ -84,6 +96,8 @@ def fine_tune_steps(
         As for `fit_steps`; a class may be without labels.
     unlabelled : sequence of array
         Further images; the unlabelled parts of ``images`` are used anyway.
+    replay : tuple of sequences, optional
+        Images and labels of earlier work, mixed into the batches, so that it is not forgotten.
     training : TrainingConfig, optional
         By default `fine_tuning`.
     semi_settings : SemiSettings, optional
@@ -107,15 +121,21 @@ def fine_tune_steps(
     Raises
     ------
     LabelError, ImageError
-        See `prepare`; also when nothing is labelled.
+        See `prepare`; also when nothing is labelled, or when a labelled class has prototypes
+        that a person switched off and no others.
     """
     data = prepare(images, labels, model.config, every_class=False)
-    if not pixel_counts(data, len(model.classes)).any():
+    counts = pixel_counts(data, len(model.classes))
+    if not counts.any():
         raise LabelError("Nothing is labelled yet: draw some strokes, then fine-tune.")
+    if replay is not None:
+        earlier = prepare(*replay, model.config, every_class=False)
+        counts += pixel_counts(earlier, len(model.classes))
+        data += earlier
     further = _prepare_unlabelled(unlabelled, model)
     held_out = prepare_validation(validation, model.config)
     tuner = FineTuner(
-        copy.deepcopy(model),
+        _with_every_labelled_class(model, data, counts.nonzero().flatten().tolist(), seed),
         data,
         held_out,
         training or fine_tuning(),
@@ -129,6 +149,18 @@ def fine_tune_steps(
     yield from tuner.joint(minutes, path, stop or (lambda: False))
     yield from tuner.finish()
     return tuner.model
+
+
+def _with_every_labelled_class(
+    model: PrototypeSegmenter, data: Sequence[TrainingImage], labelled: list[int], seed: int
+) -> PrototypeSegmenter:
+    """A copy to train, in which labelled classes that were new have prototypes in place."""
+    waiting = waiting_classes(model, labelled)
+    own = copy.deepcopy(model)
+    if waiting:
+        cells = sample_cells(own.eval(), data, seed)
+        place_unfitted(own, waiting, cells.z, cells.target, seed)
+    return own
 
 
 def hold_out_strokes(
@@ -209,12 +241,42 @@ class FineTuner(Trainer):
         yield TrainingStep("start", 1, 1, validation_miou=miou, best_miou=self.best_miou)
 
     def finish(self) -> Iterator[TrainingStep]:
-        """See `Trainer.finish`."""
+        """See `Trainer.finish`; what no label speaks about stays as it was known."""
+        former, spread = self.model.prototypes, self.model.density_quantiles
+        self.model.prototypes = [copy.copy(prototype) for prototype in former]
         yield from super().finish()
+        if not (self.config.min_usage or self.config.min_hellinger):
+            self._keep_known(former, spread)
         self.model.card.history[-1] |= {
             "what": "fine-tune",
             "semi": self.settings.model_dump(),
         }
+
+    def _keep_known(
+        self, former: list[Prototype], density_quantiles: npt.NDArray[np.float32]
+    ) -> None:
+        """Take back the description of prototypes that own no labelled cell."""
+        model = self.model
+        for m, (before, after) in enumerate(zip(former, model.prototypes, strict=True)):
+            # Their own cells are all that the quantiles are made from.
+            if after.distance_quantiles is before.distance_quantiles:
+                model.prototypes[m] = before
+        alive = set(model.layer.class_index[model.layer.active].tolist())
+        labelled = pixel_counts(self.data, len(model.classes)).nonzero().flatten().tolist()
+        if not alive <= set(labelled):
+            # Made without the cells of some class, it would call that class novel.
+            model.density_quantiles = density_quantiles
+
+    def crop_cells(self, crops: Crops, model: PrototypeSegmenter) -> list[CropCells]:
+        """As `Trainer.crop_cells`, with the statistics of all normalisations left alone.
+
+        Those of a few crops around strokes are not those of images, and the prototypes would
+        have to follow.
+        """
+        for module in model.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+        return super().crop_cells(crops, model)
 
     def further_terms(self, cells: list[CropCells], crops: Crops, step: int) -> dict[str, Tensor]:
         """The semi-supervised terms that are on, times their weights."""

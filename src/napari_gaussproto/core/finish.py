@@ -137,7 +137,12 @@ def calibrate_temperature(model: PrototypeSegmenter, cells: LabelledCells) -> No
 
 @torch.no_grad()
 def tidy(model: PrototypeSegmenter, cells: LabelledCells, config: TrainingConfig) -> None:
-    """Remove dead prototypes and merge duplicates; every class keeps at least one."""
+    """Remove dead prototypes and merge duplicates; every class keeps at least one.
+
+    With both limits 0 nothing happens: names and pictures stay, too.
+    """
+    if not (config.min_usage or config.min_hellinger):
+        return
     layer = model.layer
     used = initialize.usage(layer, cells.z, cells.target, cells.weight)
     keep = [

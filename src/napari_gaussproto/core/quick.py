@@ -8,7 +8,6 @@ from where they are. Then the prototypes alone are fitted to the cells' final la
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
@@ -21,17 +20,21 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from napari_gaussproto.core import initialize, loss
+from napari_gaussproto.core.adapt import place_unfitted, waiting_classes
 from napari_gaussproto.core.card import now
 from napari_gaussproto.core.config import LossWeights, SegmentationClass, Settings
 from napari_gaussproto.core.encoded import EncodedImage, latents_of_image
-from napari_gaussproto.core.errors import LabelError
-from napari_gaussproto.core.extractor import Neck
+from napari_gaussproto.core.quick_cells import (
+    StrokeCells,
+    cells_steps,
+    check,
+    describe,
+    latents_at,
+)
+from napari_gaussproto.core.quick_start import restart, with_own_head
 from napari_gaussproto.core.segmenter import (
     Encoding,
     PrototypeSegmenter,
-    make_layer,
-    name_prototypes,
-    quantiles_of,
 )
 from napari_gaussproto.core.steps import run
 from napari_gaussproto.core.threads import one_thread
@@ -101,23 +104,6 @@ class QuickFit:
     accuracy: float
 
 
-@dataclass
-class _Cells:
-    """Labelled cells of all images; ``image`` and ``cell`` say where each is."""
-
-    features: Tensor
-    target: Tensor
-    image: Tensor
-    cell: Tensor
-
-    @property
-    def class_weight(self) -> Tensor:
-        """(C,) so that every class that has cells counts alike; 0 for the others."""
-        mass = self.target.sum(0)
-        even = torch.where(mass > 0, 1 / mass.clamp_min(1e-12), 0)
-        return even * mass.sum() / (mass > 0).sum()
-
-
 def quick_fit(
     images: Sequence[EncodedImage],
     labels: Sequence[npt.NDArray[Any]],
@@ -152,7 +138,9 @@ def quick_fit_steps(
         The class table that the labels were drawn with, to be checked.
     scratch : bool
         Forget the model's neck and prototypes; only its backbone and settings are used.
-        Classes without labels then get prototypes that are switched off.
+        Classes without labels then get prototypes that are switched off. Otherwise what the
+        model knows stays, and labelled classes whose prototypes are all unfitted get them
+        placed; see `adapt`.
     settings : QuickSettings, optional
     seed : int
         The same seed gives the same model on the same CPU and number of threads.
@@ -164,31 +152,34 @@ def quick_fit_steps(
     Raises
     ------
     LabelError
-        Without labels, with labels of one class only, of other classes than the model's, or
-        of another shape than their image.
+        Without labels, with labels of one class only, of other classes than the model's, of
+        a class whose prototypes a person switched off, or of another shape than their image.
     """
     settings = settings or QuickSettings()
-    _check(images, labels, model, classes)
-    cells = yield from _cells_steps(images, labels, model, settings, seed)
-    fitted = _with_own_head(model)
+    check(images, labels, model, classes)
+    cells = yield from _drawn(images, labels, model, settings, seed)
+    waiting = [] if scratch else waiting_classes(model, cells.labelled)
+    fitted = with_own_head(model)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if scratch:
-            _restart(fitted, images, cells)
+            restart(fitted, images, cells)
         head = nn.Linear(model.config.latent_dim, len(model.classes)).to(model.device)
+    if waiting:
+        place_unfitted(fitted, waiting, _points(fitted, cells), cells.target, seed)
     rate = settings.learning_rate * (1 if scratch else 0.25)
     yield from _fit_neck(fitted, cells, head if scratch else None, settings, rate)
     encodings = []
     for done, image in enumerate(images, start=1):
         encodings.append(latents_of_image(fitted, image))
         yield QuickStep("decode", done, len(images))
-    latents = _latents_at(encodings, cells)
+    latents = latents_at(encodings, cells)
     if scratch:
         with one_thread():
             initialize.place_by_kmeans(fitted.layer, latents, cells.target.argmax(1), seed)
             _start_temperature(fitted, latents, cells.target)
     yield from _fit_layer(fitted, latents, cells, settings, rate)
-    accuracy = _describe(fitted, latents, cells)
+    accuracy = describe(fitted, latents, cells)
     fitted.card.history.append(
         {
             "what": "quick fit",
@@ -203,153 +194,31 @@ def quick_fit_steps(
     return QuickFit(fitted, encodings, accuracy)
 
 
-# -- what can be wrong --------------------------------------------------------------------------
+# -- stages --------------------------------------------------------------------------------------
 
 
-def _check(
-    images: Sequence[EncodedImage],
-    labels: Sequence[npt.NDArray[Any]],
-    model: PrototypeSegmenter,
-    classes: Sequence[SegmentationClass] | None,
-) -> None:
-    names = [c.name for c in model.classes]
-    if classes is not None and [c.name for c in classes] != names:
-        raise LabelError(
-            f"The strokes are of the classes {_listed([c.name for c in classes])}, the model "
-            f"knows {_listed(names)}: start a new model, or make the class table the same."
-        )
-    if len(images) != len(labels):
-        raise LabelError(
-            f"There are {len(images)} images and {len(labels)} label images: "
-            "give one label image for every image."
-        )
-    found: set[int] = set()
-    for image, mask in zip(images, labels, strict=True):
-        if image.backbone is not model.extractor.backbone:
-            raise LabelError(
-                "The image was encoded by another backbone than the model's: encode it again."
-            )
-        found |= _values(mask, image.shape, len(names))
-    present = sorted(found - {0})
-    if not present:
-        raise LabelError("Nothing is labelled yet: draw a stroke of each of two classes.")
-    if len(present) == 1:
-        raise LabelError(
-            f"Only “{names[present[0] - 1]}” is labelled: draw a stroke of another class, too."
-        )
-
-
-def _values(mask: npt.NDArray[Any], shape: tuple[int, int], n_classes: int) -> set[int]:
-    if not np.issubdtype(mask.dtype, np.integer) or mask.shape != shape:
-        raise LabelError(
-            f"The labels are of type {mask.dtype} and shape {mask.shape}, the image is {shape} "
-            "pixels: give whole numbers of the same height and width."
-        )
-    low, high = int(mask.min()), int(mask.max())
-    if low < 0 or high > n_classes:
-        raise LabelError(
-            f"The labels contain the value {high if high > n_classes else low}, but the model "
-            f"has {n_classes} classes: use 0 to {n_classes}, or start a new model."
-        )
-    counts = np.bincount(mask.ravel(), minlength=n_classes + 1)
-    return set(np.flatnonzero(counts).tolist())
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(f"“{name}”" for name in names) or "none"
-
-
-# -- cells --------------------------------------------------------------------------------------
-
-
-def _cells_steps(
+def _drawn(
     images: Sequence[EncodedImage],
     labels: Sequence[npt.NDArray[Any]],
     model: PrototypeSegmenter,
     settings: QuickSettings,
     seed: int,
-) -> Generator[QuickStep, None, _Cells]:
-    generator = torch.Generator().manual_seed(seed)
-    parts = []
-    for index, (image, mask) in enumerate(zip(images, labels, strict=True)):
-        if mask.any():
-            pixels = torch.from_numpy(np.ascontiguousarray(mask, dtype=np.uint8))
-            target, weight = image.partition.targets(pixels, len(model.classes))
-            chosen = _draw(target, weight, settings.cells_per_class, generator)
-            features = image.features(chosen, model.config.output_stride)
-            parts.append((features, target[chosen], torch.full((len(chosen),), index), chosen))
-        yield QuickStep("features", index + 1, len(images))
-    features, target, image_index, cell = (torch.cat(p) for p in zip(*parts, strict=True))
-    return _Cells(features, target.to(features.device), image_index, cell)
-
-
-def _draw(target: Tensor, weight: Tensor, per_class: int, generator: torch.Generator) -> Tensor:
-    """Labelled cells, at most ``per_class`` of each class by majority, in ascending order."""
-    majority = torch.where(weight > 0, target.argmax(1), -1)
-    chosen = []
-    for c in range(target.shape[1]):
-        own = (majority == c).nonzero().flatten()
-        chosen.append(own[torch.randperm(len(own), generator=generator)[:per_class]])
-    return torch.cat(chosen).sort().values
-
-
-def _latents_at(encodings: Sequence[Encoding], cells: _Cells) -> Tensor:
-    """Latents (N, D) of the labelled cells, as the model itself will see them."""
-    parts = [
-        encoding.latents[cells.cell[cells.image == index].to(encoding.latents.device)]
-        for index, encoding in enumerate(encodings)
-    ]
-    return torch.cat(parts)
-
-
-# -- model --------------------------------------------------------------------------------------
-
-
-def _with_own_head(model: PrototypeSegmenter) -> PrototypeSegmenter:
-    """A copy whose neck and prototypes may change; the backbone is shared."""
-    other = model.with_layer(
-        copy.deepcopy(model.layer),
-        [copy.copy(prototype) for prototype in model.prototypes],
-        model.card.model_copy(deep=True),
-    )
-    extractor = copy.copy(model.extractor)
-    extractor._modules = dict(extractor._modules)
-    extractor.neck = copy.deepcopy(model.extractor.neck)
-    other.extractor = extractor
-    # Its statistics are fixed: those of a few strokes are not those of an image.
-    return other.eval()
-
-
-def _restart(model: PrototypeSegmenter, images: Sequence[EncodedImage], cells: _Cells) -> None:
-    """A new neck, normalised over whole images, and new prototypes."""
-    config, backbone = model.config, model.extractor.backbone
-    neck = Neck(
-        backbone.widths,
-        backbone.strides,
-        config.output_stride,
-        config.neck_channels,
-        config.latent_dim,
-    )
-    model.extractor.neck = neck.to(model.device).eval()
-    _set_statistics(model.extractor.neck, images)
-    class_index = [c for c in range(len(model.classes)) for _ in range(config.prototypes_per_class)]
-    layer = make_layer(config, class_index).to(model.device).eval()
-    layer.active.copy_((cells.target.sum(0) > 0)[layer.class_index])
-    model.layer = layer
-    model.prototypes = name_prototypes(model.classes, class_index)
+) -> Generator[QuickStep, None, StrokeCells]:
+    steps = cells_steps(images, labels, model, settings.cells_per_class, seed)
+    while True:
+        try:
+            done = next(steps)
+        except StopIteration as end:
+            cells: StrokeCells = end.value
+            return cells
+        yield QuickStep("features", done, len(images))
 
 
 @torch.no_grad()
-def _set_statistics(neck: Neck, images: Sequence[EncodedImage]) -> None:
-    """Mean and variance of every channel of the pyramid, over all images."""
-    for position, norm in enumerate(neck.norms):
-        levels = [image.pyramid[position] for image in images]
-        count = sum(level.shape[-1] * level.shape[-2] for level in levels)
-        mean = torch.stack([level.sum((0, 2, 3)) for level in levels]).sum(0) / count
-        square = torch.stack([level.square().sum((0, 2, 3)) for level in levels]).sum(0) / count
-        statistics: Any = norm
-        statistics.running_mean.copy_(mean)
-        statistics.running_var.copy_((square - mean.square()).clamp_min(1e-6))
+def _points(model: PrototypeSegmenter, cells: StrokeCells) -> Tensor:
+    """Latents (N, D) of the labelled cells by the neck as it is now."""
+    points: Tensor = model.extractor.neck.points(cells.features)
+    return points
 
 
 # -- fitting ------------------------------------------------------------------------------------
@@ -359,7 +228,7 @@ Terms = Callable[[], dict[str, Tensor]]
 
 def _fit_neck(
     model: PrototypeSegmenter,
-    cells: _Cells,
+    cells: StrokeCells,
     head: nn.Linear | None,
     settings: QuickSettings,
     rate: float,
@@ -369,13 +238,13 @@ def _fit_neck(
 
     def under_head() -> dict[str, Tensor]:
         log_posterior = head(neck.points(cells.features)).log_softmax(1)  # type: ignore[misc]
-        value = loss.classification(log_posterior, cells.target, _ones(cells), class_weight)
+        value = loss.classification(log_posterior, cells.target, cells.weight, class_weight)
         return {"classification": value}
 
     def under_prototypes() -> dict[str, Tensor]:
         z = neck.points(cells.features)
         return loss.objective(
-            model.layer, z, cells.target, _ones(cells), class_weight, settings.loss
+            model.layer, z, cells.target, cells.weight, class_weight, settings.loss
         )
 
     decayed = {"params": list(neck.parameters()), "weight_decay": settings.weight_decay}
@@ -388,7 +257,7 @@ def _fit_neck(
 def _fit_layer(
     model: PrototypeSegmenter,
     latents: Tensor,
-    cells: _Cells,
+    cells: StrokeCells,
     settings: QuickSettings,
     rate: float,
 ) -> Generator[QuickStep, None, None]:
@@ -396,7 +265,7 @@ def _fit_layer(
 
     def terms() -> dict[str, Tensor]:
         return loss.objective(
-            model.layer, latents, cells.target, _ones(cells), class_weight, settings.loss
+            model.layer, latents, cells.target, cells.weight, class_weight, settings.loss
         )
 
     groups = [{"params": _free(model.layer), "weight_decay": 0.0}]
@@ -424,10 +293,6 @@ def _free(layer: nn.Module) -> list[nn.Parameter]:
     return [p for p in layer.parameters() if p.requires_grad]
 
 
-def _ones(cells: _Cells) -> Tensor:
-    return torch.ones(len(cells.target), device=cells.target.device)
-
-
 @torch.no_grad()
 def _start_temperature(model: PrototypeSegmenter, latents: Tensor, target: Tensor) -> None:
     """The temperature that fits the labelled cells best: to start from, not saturated."""
@@ -438,25 +303,3 @@ def _start_temperature(model: PrototypeSegmenter, latents: Tensor, target: Tenso
         layer.log_temperature.fill_(math.log(temperature))
         costs.append(float(-(target * layer.class_log_posterior(log_likelihood)).sum()))
     layer.log_temperature.fill_(math.log(_TEMPERATURES[int(np.argmin(costs))]))
-
-
-@torch.no_grad()
-def _describe(model: PrototypeSegmenter, latents: Tensor, cells: _Cells) -> float:
-    """Statistics that typicality and novelty compare with; the accuracy on labelled cells."""
-    layer = model.layer
-    distance = layer.mahalanobis(latents)
-    log_likelihood = layer.log_likelihood_from(distance)
-    model.density_quantiles = quantiles_of(layer.log_density(log_likelihood))
-    used = initialize.usage(layer, latents, cells.target, _ones(cells))
-    majority = cells.target.argmax(1)
-    joint = log_likelihood + layer.log_weight
-    owner = joint.masked_fill(layer.class_index[None] != majority[:, None], -torch.inf).argmax(1)
-    for m, prototype in enumerate(model.prototypes):
-        own = distance[owner == m, m]
-        if len(own):
-            prototype.distance_quantiles = quantiles_of(own)
-        if layer.active[m] and bool((majority == prototype.class_index).any()):
-            prototype.usage = float(used[m])
-    right = layer.class_log_posterior(log_likelihood).argmax(1) == majority
-    shares = [right[majority == c].float().mean() for c in majority.unique().tolist()]
-    return float(torch.stack(shares).mean())

@@ -1,0 +1,165 @@
+"""The methods that the annotation loop compares; each is fitted to the same strokes."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from skimage.feature import multiscale_basic_features
+from sklearn.ensemble import RandomForestClassifier
+
+from benchmarks.annotator import Labels
+from benchmarks.loop_tasks import Photo, Task
+from napari_gaussproto.core.encoded import encode_pyramid
+from napari_gaussproto.core.fine_tune import FineTuner, fine_tuning, hold_out_strokes
+from napari_gaussproto.core.metrics import confusion_matrix, iou, mean_iou
+from napari_gaussproto.core.predict import segment
+from napari_gaussproto.core.quick import quick_fit
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.semi import SemiSettings
+from napari_gaussproto.core.training_data import prepare, shrink_labels
+
+# Set before any result was seen: about what the terms have in the literature.
+WEIGHTS = {
+    "density": 0.1,
+    "soft_labels": 0.5,
+    "pseudo_labels": 0.5,
+    "affinity": 0.2,
+    "anchoring": 0.01,
+}
+_OFF = dict.fromkeys(WEIGHTS, 0.0)
+TERMS = {
+    "supervised": SemiSettings(**_OFF),
+    "all terms": SemiSettings(**WEIGHTS),
+    **{name: SemiSettings(**(_OFF | {name: weight})) for name, weight in WEIGHTS.items()},
+}
+AS_DOCK = "soft_labels, as the dock"
+METHODS = ["quick fit", "random forest", *TERMS, AS_DOCK]
+# The same for every fine-tune; the number of steps is an argument.
+BUDGET: dict[str, Any] = {"crop_size": 192, "batch_size": 4}
+_TREES = 100
+_HALF = 2
+
+Row = dict[str, Any]
+
+
+def run_method(method: str, task: Task, number: int, steps: int) -> Row:
+    """Fit a method to the strokes of rounds 1 to ``number`` and judge it."""
+    start = time.monotonic()
+    extra: Row = {}
+    if method == "random forest":
+        predict = _forest(task, number)
+    elif method == "quick fit":
+        predict = _predictor(task.quick(number).model)
+    elif method == AS_DOCK:
+        model, extra = _as_dock(task, number, steps)
+        predict = _predictor(model)
+    else:
+        model, extra = _fine_tuned(task, number, TERMS[method], steps)
+        predict = _predictor(model)
+    seconds = time.monotonic() - start
+    return {
+        "annotated": judge(predict, task.annotated),
+        "held_out": judge(predict, task.held_out),
+        "seconds": round(seconds, 1),
+        **extra,
+    }
+
+
+def judge(predict: Callable[[np.ndarray], Labels], photos: Sequence[Photo]) -> Row:
+    """IoU by class and its mean, over all pixels of all photographs."""
+    n = 3
+    confusion = np.zeros((n, n), np.int64)
+    for image, truth in photos:
+        confusion += confusion_matrix(predict(image), truth, n)
+    values = [round(float(v), 4) if np.isfinite(v) else None for v in iou(confusion)]
+    return {"miou": round(mean_iou(confusion), 4), "iou": values}
+
+
+def _predictor(model: PrototypeSegmenter) -> Callable[[np.ndarray], Labels]:
+    return lambda image: segment(image, model).labels
+
+
+def _fine_tuned(
+    task: Task, number: int, settings: SemiSettings, steps: int
+) -> tuple[PrototypeSegmenter, Row]:
+    """From the round's quick fit, to the running average of the weights after the last step."""
+    labels = task.strokes[number - 1]
+    return _tune(task, task.quick(number).model, labels, None, settings, steps)
+
+
+def _as_dock(task: Task, number: int, steps: int) -> tuple[PrototypeSegmenter, Row]:
+    """Without a quarter of the strokes first, to choose weights by; a last quick fit to all."""
+    labels = task.strokes[number - 1]
+    kept, held_out = hold_out_strokes(labels, seed=task.seed)
+    fit = quick_fit(task.encoded, kept, task.start, scratch=task.scratch, seed=task.seed)
+    tuned, extra = _tune(task, fit.model, kept, held_out, TERMS["soft_labels"], steps)
+    encoded = [encode_pyramid(image, tuned) for image, _ in task.annotated]
+    return quick_fit(encoded, labels, tuned, seed=task.seed).model, extra
+
+
+def _tune(
+    task: Task,
+    start: PrototypeSegmenter,
+    labels: list[Labels],
+    held_out: list[Labels] | None,
+    settings: SemiSettings,
+    steps: int,
+) -> tuple[PrototypeSegmenter, Row]:
+    images = [image for image, _ in task.annotated]
+    model = copy.deepcopy(start)
+    data = prepare(images, labels, model.config, every_class=False)
+    validation = []
+    if held_out is not None:
+        validation = prepare(images, held_out, model.config, every_class=False)
+    config = fine_tuning(steps=steps, validate_every=max(1, steps // 3), **BUDGET)
+    tuner = FineTuner(model, data, validation, config, task.seed, settings)
+    judged: list[float] = []
+    gate: list[float] = []
+    for step in itertools.chain(tuner.start(), tuner.joint(None, None, lambda: False)):
+        judged += [] if step.validation_miou is None else [round(step.validation_miou, 4)]
+        gate += [step.losses["gate"]] if "gate" in step.losses else []
+    extra: Row = {"validation": judged} if judged else {}
+    if gate:
+        extra["gate"] = round(float(np.mean(gate)), 4)
+    return tuner.model.eval(), extra
+
+
+# -- random forest on filters -------------------------------------------------------------------
+
+_features: dict[int, np.ndarray] = {}
+
+
+def _forest(task: Task, number: int) -> Callable[[np.ndarray], Labels]:
+    """Multi-scale intensity, edge and texture filters of the halved photograph."""
+    x, y = [], []
+    for (image, _), labels in zip(task.annotated, task.strokes[number - 1], strict=True):
+        small = shrink_labels(torch.from_numpy(labels), _HALF, 3).numpy()
+        x.append(_filters(image)[small > 0])
+        y.append(small[small > 0])
+    forest = RandomForestClassifier(_TREES, n_jobs=2, random_state=task.seed)
+    forest.fit(np.concatenate(x), np.concatenate(y))
+
+    def predict(image: np.ndarray) -> Labels:
+        features = _filters(image)
+        flat = forest.predict(features.reshape(-1, features.shape[-1])).astype(np.uint8)
+        labels = flat.reshape(features.shape[:2])
+        height, width = image.shape[:2]
+        return labels.repeat(_HALF, 0).repeat(_HALF, 1)[:height, :width]
+
+    return predict
+
+
+def _filters(image: np.ndarray) -> np.ndarray:
+    if id(image) not in _features:
+        height, width = (side // _HALF for side in image.shape[:2])
+        blocks = image[: height * _HALF, : width * _HALF].reshape(height, _HALF, width, _HALF, -1)
+        _features[id(image)] = multiscale_basic_features(
+            blocks.mean((1, 3)) / 255, sigma_min=0.5, sigma_max=16, channel_axis=-1
+        ).astype(np.float32)
+    return _features[id(image)]
