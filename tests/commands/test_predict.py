@@ -16,11 +16,12 @@ from PIL import Image
 from napari_gaussproto.commands import predict
 from napari_gaussproto.commands.predict import parse_tile, unique_names
 from napari_gaussproto.core.errors import ConfigError
-from napari_gaussproto.core.model_file import load_model_file
+from napari_gaussproto.core.model_file import load_model_file, save_model
 from napari_gaussproto.core.predict import segment
 from napari_gaussproto.io.images import read_image
 from napari_gaussproto.io.ome import read_labels
 from tests.commands.conftest import Cli
+from tests.core.builders import tiny_model
 
 
 def expected_labels(path: Path, model_file: Path) -> np.ndarray:
@@ -95,6 +96,37 @@ def test_nothing_but_broken_files_leaves_an_empty_table(
     outcome = cli("predict", "none.jpg", "--model", model_file, "--out", tmp_path / "o")
     assert outcome.code == 1 and "0 of 1 images segmented" in outcome.out
     assert table(tmp_path / "o" / "cover.csv") == [["image", "soil", "plant"]]
+
+
+def test_a_second_run_keeps_the_rows_of_the_first(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "o"
+    options = ("--model", model_file, "--out", out, "--no-maps", "--no-overview")
+    second = photos[1].rename(photos[1].with_name("second.png"))
+    cli("predict", photos[0], *options)
+    first = table(out / "cover.csv")
+    cli("predict", second, *options)
+    both = table(out / "cover.csv")
+    assert both[:2] == first and both[2][0] == "second"
+    cli("predict", photos[0], "none.jpg", *options)
+    assert table(out / "cover.csv") == both
+    cli("predict", "none.jpg", *options)
+    assert table(out / "cover.csv") == both
+
+
+def test_a_table_of_other_classes_is_kept_under_another_name(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "o"
+    options = ("--out", out, "--no-maps", "--no-overview")
+    cli("predict", photos[0], "--model", model_file, *options)
+    first = table(out / "cover.csv")
+    other = save_model(tiny_model(classes=["ground", "crop"]), tmp_path / "other")
+    outcome = cli("predict", photos[0], "--model", other, *options)
+    assert "kept as cover.former-1.csv" in outcome.out
+    assert table(out / "cover.former-1.csv") == first
+    assert table(out / "cover.csv")[0] == ["image", "ground", "crop"]
 
 
 def test_names_that_look_like_markup_or_formulas_are_printed_and_drawn(

@@ -65,6 +65,19 @@ def test_photographs_are_upright(tmp_path: Path, orientation: int, suffix: str) 
     assert np.abs(read.astype(int) - upright).max() <= (12 if suffix == "jpg" else 0)
 
 
+@pytest.mark.parametrize("orientation", AS_STORED)
+@pytest.mark.parametrize("upright", [RGB, GREY], ids=["RGB", "grey"])
+def test_tiffs_are_upright_and_masks_are_as_they_are_stored(
+    tmp_path: Path, orientation: int, upright: np.ndarray
+) -> None:
+    path = tmp_path / "a.tif"
+    stored = np.ascontiguousarray(AS_STORED[orientation](upright))
+    tifffile.imwrite(path, stored, extratags=[(274, "H", 1, orientation, True)])
+    np.testing.assert_array_equal(read_image(path), upright)
+    if upright is GREY:
+        np.testing.assert_array_equal(read_mask(path), stored)
+
+
 def test_a_damaged_exif_block_does_not_spoil_a_photograph(tmp_path: Path) -> None:
     path = save(tmp_path / "a.jpg", RGB, exif=b"Exif\0\0not a directory at all")
     assert read_image(path).shape == RGB.shape

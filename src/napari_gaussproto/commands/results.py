@@ -54,9 +54,11 @@ def make_folder(path: Path) -> None:
 
 def set_aside(path: Path) -> Path:
     """Rename a former result to the first free name, so that nothing done to it is lost."""
-    stem, _, suffixes = path.name.partition(".labels")
+    stem, kind, suffixes = path.name.partition(".labels")
+    if not kind:
+        stem, suffixes = path.stem, path.suffix
     number = 1
-    while (former := path.with_name(f"{stem}.labels.former-{number}{suffixes}")).exists():
+    while (former := path.with_name(f"{stem}{kind}.former-{number}{suffixes}")).exists():
         number += 1
     path.rename(former)
     say(f"{path.name} was there and differs: kept as {former.name}")
@@ -112,12 +114,36 @@ def write_results(
 def write_cover(
     path: Path, rows: Sequence[tuple[str, dict[str, float]]], classes: Sequence[SegmentationClass]
 ) -> None:
-    """Write a table of cover per class, a row per image, shares from 0 to 1."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", *(c.name for c in classes)])
-        for name, cover in rows:
-            writer.writerow([name, *(f"{cover[c.name]:.6f}" for c in classes)])
+    """Write a table of cover per class, a row per image, shares from 0 to 1.
+
+    Rows of other images that an earlier run wrote there stay, as their labels do. A table of
+    other classes is kept under another name.
+    """
+    header = ["image", *(c.name for c in classes)]
+    former = _table(path)
+    if former and former[0] != header:
+        if not rows:
+            return
+        former = []
+        set_aside(path)
+    lines = {line[0]: line for line in former[1:] if line}
+    for name, cover in rows:
+        lines[name] = [name, *(f"{cover[c.name]:.6f}" for c in classes)]
+    partial = path.with_name(f".{path.name}.part")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *lines.values()])
+    partial.replace(path)
+
+
+def _table(path: Path) -> list[list[str]]:
+    """Lines of a CSV file; none when there is no such file, or none that can be read."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.reader(file))
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return [["unreadable"]]
 
 
 def cover_table(

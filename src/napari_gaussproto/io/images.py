@@ -30,15 +30,15 @@ def read_image(path: str | Path) -> Any:
     Returns
     -------
     array
-        (H, W) or (H, W, C), numpy. Photographs are turned upright as their EXIF orientation
-        says. For ``.zarr`` a lazy array with the axes as stored, less empty ones.
+        (H, W) or (H, W, C), numpy. Photographs and plain TIFFs are turned upright as their
+        orientation tag says. For ``.zarr`` a lazy array with the axes as stored, less empty ones.
 
     Raises
     ------
     ImageError
         When the file is missing, damaged or of another kind.
     """
-    return read_by_suffix(Path(path), _read_photo)
+    return read_by_suffix(Path(path), _read_photo, upright=True)
 
 
 def read_mask(path: str | Path) -> npt.NDArray[Any]:
@@ -59,7 +59,7 @@ def read_mask(path: str | Path) -> npt.NDArray[Any]:
     return mask.astype(np.uint8) if mask.dtype == bool else mask
 
 
-def read_by_suffix(path: Path, read_photo: Callable[[Path], Any]) -> Any:
+def read_by_suffix(path: Path, read_photo: Callable[[Path], Any], *, upright: bool = False) -> Any:
     """Read a file by its suffix; whatever goes wrong is an `ImageError`.
 
     Parameters
@@ -67,6 +67,8 @@ def read_by_suffix(path: Path, read_photo: Callable[[Path], Any]) -> Any:
     path : Path
     read_photo : callable
         Reads what Pillow opens: its way with orientation, palette and colours is the caller's.
+    upright : bool
+        Whether to turn a TIFF as its orientation tag says.
 
     Raises
     ------
@@ -85,7 +87,7 @@ def read_by_suffix(path: Path, read_photo: Callable[[Path], Any]) -> Any:
         if suffix == ".npy":
             return np.load(path, allow_pickle=False)
         if suffix in TIFF_SUFFIXES:
-            return _read_tiff(path)
+            return _read_tiff(path, upright)
         return read_photo(path)
     except ImageError:
         raise
@@ -114,17 +116,38 @@ def _read_stored(path: Path) -> npt.NDArray[Any]:
         return np.asarray(file)
 
 
-def _read_tiff(path: Path) -> npt.NDArray[Any]:
+def _read_tiff(path: Path, upright: bool) -> npt.NDArray[Any]:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
         series = file.series[0]
         array, axes = series.asarray(), series.axes
+        tag = series.keyframe.tags.get("Orientation") if upright else None
+        orientation = 1 if tag is None else int(tag.value)
     sizes = [(a, n) for a, n in zip(axes, array.shape, strict=True) if n > 1 or a in "YX"]
     array = array.reshape([n for _, n in sizes])
     # Channels that are stored first, as in OME-TIFF, go last.
     channels = [index for index, (axis, _) in enumerate(sizes) if axis in "SC"]
-    return np.moveaxis(array, channels[0], -1) if len(channels) == 1 else array
+    if len(channels) == 1:
+        array = np.moveaxis(array, channels[0], -1)
+    spatial = "".join(axis for axis, _ in sizes if axis not in "SC")
+    is_image = spatial == "YX" and len(channels) <= 1
+    return _upright(array, orientation) if is_image else array
+
+
+def _upright(array: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
+    """Turn an image (H, W) or (H, W, C) as the tag "Orientation" of TIFF 6.0 and EXIF says.
+
+    The tag tells which side of the scene the first row and the first column lie on: from 5 on
+    they are swapped, and the rest are mirrored rows or columns.
+    """
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return np.ascontiguousarray(array)
 
 
 def _read_zarr(path: Path) -> Any:
