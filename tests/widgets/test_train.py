@@ -136,6 +136,20 @@ def test_quick_fit_segments_the_image_and_keeps_the_strokes(
     assert "Fitted in" in train.status.text()
 
 
+def test_a_new_superpixel_model_learns_from_strokes(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    train.start.choose(None, superpixels=True)
+    train.start.region.setValue(6)
+    draw(train)
+    quick(train, qtbot)
+    config = train.state.model.config
+    assert config.partition == "superpixel" and config.region_size == 6
+    record = train.annotator.annotations[0].record
+    right = (record.prediction == record.labels)[record.touched]
+    assert right.mean() > 0.8
+
+
 def test_live_mode_fits_after_a_stroke(train: Any, image: Any, qtbot: Any) -> None:
     draw(train, 1)
     train.live.setChecked(True)

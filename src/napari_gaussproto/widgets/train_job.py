@@ -343,6 +343,7 @@ def new_model(
     from napari_gaussproto.core.config import ModelConfig
     from napari_gaussproto.core.device import resolve_device
     from napari_gaussproto.core.segmenter import PrototypeSegmenter
+    from napari_gaussproto.core.training import seeded
 
     config = ModelConfig(
         classes=list(classes),
@@ -353,7 +354,8 @@ def new_model(
         downsample=new.downsample,
         region_size=new.region_size,
     )
-    model = PrototypeSegmenter(config, pretrained=new.pretrained)
+    with seeded(0):
+        model = PrototypeSegmenter(config, pretrained=new.pretrained)
     model.card.name = f"{new.partition} model"
     model.card.history.append({"what": "new model", "when": now()})
     return model.to(resolve_device(device)).eval()

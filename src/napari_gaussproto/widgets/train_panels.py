@@ -139,7 +139,15 @@ class StartPanel(QWidget):
             "How closely the network looks: fine sees every pixel and is slow, "
             "coarse suits large photographs"
         )
-        for field in (self.backbone, self.prototypes, self.detail):
+        self.region = QSpinBox()
+        self.region.setRange(4, 200)
+        self.region.setValue(12)
+        self.region.setSuffix(" px")
+        self.region.setToolTip(
+            "Side of a superpixel: smaller than the thinnest thing that matters; "
+            "the Segment dock can preview it"
+        )
+        for field in (self.backbone, self.prototypes, self.detail, self.region):
             field.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.backbone.lineEdit().setCursorPosition(0)
         self.device = QComboBox()
@@ -153,6 +161,7 @@ class StartPanel(QWidget):
             self.backbone.currentTextChanged,
             self.prototypes.valueChanged,
             self.detail.currentTextChanged,
+            self.region.valueChanged,
         ):
             signal.connect(lambda _: self.changed.emit())
 
@@ -164,6 +173,8 @@ class StartPanel(QWidget):
         options.addRow("Backbone", self.backbone)
         options.addRow("Prototypes", self.prototypes)
         options.addRow("Detail", self.detail)
+        options.addRow("Region size", self.region)
+        self._options = options
         row = QHBoxLayout()
         row.addWidget(self.model, 1)
         row.addWidget(self.device)
@@ -210,6 +221,7 @@ class StartPanel(QWidget):
             backbone=self.backbone.currentText().strip(),
             prototypes_per_class=self.prototypes.value(),
             downsample=dict(_DETAILS)[self.detail.currentText()],
+            region_size=self.region.value(),
             pretrained=self.pretrained,
         )
         return Start(new=new, device=device)
@@ -255,3 +267,4 @@ class StartPanel(QWidget):
     def _show(self) -> None:
         self.model.setCurrentIndex(self._chosen)
         self.options.setVisible(self.is_new)
+        self._options.setRowVisible(self.region, self._chosen == 1)
