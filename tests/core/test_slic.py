@@ -62,6 +62,27 @@ def test_blocks_continue_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     assert abs(int(whole.max()) - int(blocks.max())) <= 4
 
 
+@pytest.mark.parametrize("compactness", [1.0, 10.0])
+def test_regions_are_connected_across_blocks(
+    monkeypatch: pytest.MonkeyPatch, compactness: float
+) -> None:
+    # With a margin this small, blocks disagree along their seams.
+    monkeypatch.setattr(slic, "_BLOCK", 64)
+    monkeypatch.setattr(slic, "_MARGIN", 1)
+    regions = run(region_map_steps(source(), SlicSettings(6, compactness, 2)))
+    assert components(regions, connectivity=1, background=-1).max() == regions.max() + 1
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "size"),
+    [(30, 60, 30), (60, 30, 30), (8, 80, 8), (60, 60, 30), (21, 49, 7), (12, 60, 12)],
+)
+def test_small_images_have_the_regions_that_fit_in(height: int, width: int, size: int) -> None:
+    noise = np.random.default_rng(0).integers(80, 100, (height, width, 3)).astype(np.uint8)
+    regions = run(region_map_steps(source(noise), SlicSettings(size, 50.0, 1)))
+    assert regions.max() + 1 == height * width // size**2
+
+
 def test_a_window_is_cut_as_the_whole_is() -> None:
     whole = run(region_map_steps(source(), SETTINGS))
     part = run(region_map_steps(source(), SETTINGS, (64, 128, 256, 384)))

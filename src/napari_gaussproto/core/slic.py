@@ -87,7 +87,7 @@ def region_map_steps(
     -------
     ndarray
         (h, w) int32, the number of each shrunk pixel's region: 0 to N - 1, none missing.
-        Every region is connected (4 neighbours) within a block.
+        Every region is connected (4 neighbours).
     """
     k = settings.shrink
     y0, x0, y1, x1 = window or (0, 0, source.height, source.width)
@@ -113,6 +113,9 @@ def region_map_steps(
                 target[...] = block
             if len(cores) > workers:
                 yield Block(first + len(batch), len(cores))
+    if len(cores) > 1:
+        # Blocks that did not quite agree may have left a region in pieces along their seam.
+        regions = _connected(regions, 1)
     return consecutive(regions)
 
 
@@ -178,12 +181,10 @@ def _clusters(features: npt.NDArray[np.float32], settings: SlicSettings) -> npt.
     # scikit-image stretches the values it gets to [0, 1], by their least and greatest ones;
     # undone in the weight of space, so that every block is cut by the same measure.
     span = float(padded.max() - padded.min()) or 1.0
-    # It spaces centres by rounding sqrt(pixels / segments): a little above the size, so that
-    # neither the step nor the first centre falls to a rounding error.
-    segments = max(1, int(padded.shape[0] * padded.shape[1] / (size + 0.01) ** 2))
+    # It spaces centres by rounding sqrt(pixels / segments), which is the size exactly.
     nearest = slic(
         padded,
-        n_segments=segments,
+        n_segments=rows * columns,
         compactness=settings.compactness / span,
         max_num_iter=_ITERATIONS,
         convert2lab=False,

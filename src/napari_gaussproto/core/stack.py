@@ -145,7 +145,12 @@ class StackSegmentation:
 
 
 def segment_stack_steps(
-    array: Any, model: PrototypeSegmenter, *, rgb: bool, tile: TileSize = "auto"
+    array: Any,
+    model: PrototypeSegmenter,
+    *,
+    rgb: bool,
+    tile: TileSize = "auto",
+    memos: dict[int, dict[Any, Any]] | None = None,
 ) -> Generator[StackTile, None, StackSegmentation]:
     """Segment every plane of an array, one generator step a tile.
 
@@ -159,6 +164,9 @@ def segment_stack_steps(
         Whether the last axis holds colours.
     tile : "auto", None or int
         See `segment`.
+    memos : dict, optional
+        `ImageSource.memo` of each plane by its number: what an earlier run left there is used,
+        and what this one computes is added. For the same array and channels only.
 
     Raises
     ------
@@ -170,7 +178,10 @@ def segment_stack_steps(
     count = int(np.prod(leading))
     planes = []
     for number in range(1, count + 1):
-        steps = segment_steps(source_of(number - 1), model, tile=tile)
+        source = source_of(number - 1)
+        if memos is not None:
+            source.memo = memos.setdefault(number - 1, {})
+        steps = segment_steps(source, model, tile=tile)
         while True:
             try:
                 done = next(steps)
