@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_gaussproto.core import learn
+from napari_gaussproto.core import training as training_module
 from napari_gaussproto.core.fine_tune import fine_tuning
 from napari_gaussproto.core.image import ImageSource
 from napari_gaussproto.core.learn import learn_steps
@@ -40,7 +41,57 @@ def test_held_out_strokes_are_unseen_until_the_last_fit(monkeypatch: pytest.Monk
     assert 0 < (first > 0).sum() < (labels > 0).sum()
     assert np.array_equal(last, labels)
     assert learned.held_out_miou is not None and 0 <= learned.held_out_miou <= 1
-    assert learned.steps == 2
+    assert 0 <= learned.steps <= 2
+
+
+def test_the_second_training_is_as_long_as_the_first_was_good(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Validation after 1, 2 and 3 steps is made to be best after the second."""
+    figures = iter([0.3, 0.4, 0.6, 0.5])
+    monkeypatch.setattr(training_module, "validation_miou", lambda *_: next(figures))
+    source = ImageSource.from_array(two_tone()[0], 3)
+    training = fine_tuning(steps=3, batch_size=2, crop_size=64, validate_every=1)
+    labels = strokes((10, 30, 50, 70))
+    steps = learn_steps(tiny_model(), [source], [labels], training=training)
+    stages = []
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            learned = end.value
+            break
+        stages.append(getattr(step, "stage", ""))
+    assert stages.count("joint") == 3 and stages.count("final") == 2
+    assert learned.steps == 2 and learned.held_out_miou == 0.6
+
+
+def test_training_that_only_does_harm_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = iter([0.9, 0.4])
+    monkeypatch.setattr(training_module, "validation_miou", lambda *_: next(figures))
+    source = ImageSource.from_array(two_tone()[0], 3)
+    training = fine_tuning(steps=1, batch_size=2, crop_size=64, validate_every=1)
+    learned = run(
+        learn_steps(tiny_model(), [source], [strokes((10, 30, 50, 70))], training=training)
+    )
+    assert learned.steps == 0 and learned.held_out_miou == 0.9
+
+
+def test_stopping_early_still_learns_from_all_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def watched(encoded: Any, labels: Any, *rest: Any, **options: Any) -> Any:
+        seen.append(labels[0].copy())
+        return quick_fit_steps(encoded, labels, *rest, **options)
+
+    monkeypatch.setattr(learn, "quick_fit_steps", watched)
+    labels = strokes((10, 30, 50, 70))
+    source = ImageSource.from_array(two_tone()[0], 3)
+    training = fine_tuning(steps=50, batch_size=2, crop_size=64)
+    learned = run(
+        learn_steps(tiny_model(), [source], [labels], training=training, stop=lambda: True)
+    )
+    assert learned.steps == 1 and np.array_equal(seen[-1], labels)
 
 
 def test_one_stroke_a_class_gives_no_figure() -> None:

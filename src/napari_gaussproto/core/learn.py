@@ -1,21 +1,23 @@
 """From strokes to a fine-tuned model, with an honest figure: what the Train dock does.
 
-Some strokes are set aside before anything is fitted, the start of the fine-tune included, or
-the start would know them already. The weights are chosen by those strokes. At last neck and
-prototypes are fitted once more to all strokes, so that none is lost for the model.
+Some strokes are set aside before anything is fitted, and the weights of a first training are
+judged by them: how good it is, and after how many steps it is best. Then a second one of that
+many steps learns from all strokes, and is what is kept: strokes are few, and a model without
+a quarter of them is clearly worse (python -m benchmarks.loop).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_gaussproto.core.config import TrainingConfig
 from napari_gaussproto.core.encoded import EncodedImage, encode_pyramid_steps
-from napari_gaussproto.core.fine_tune import fine_tune_steps, hold_out_strokes
+from napari_gaussproto.core.fine_tune import fine_tune_steps, fine_tuning, hold_out_strokes
 from napari_gaussproto.core.image import ImageSource
 from napari_gaussproto.core.quick import quick_fit_steps
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
@@ -32,14 +34,30 @@ class Learned:
     ----------
     model : PrototypeSegmenter
     held_out_miou : float or None
-        Of the best weights, on strokes that they had not seen; None with too few strokes.
+        Of the best weights of the first training, on strokes that it did not see; None with
+        too few strokes.
     steps : int
-        Of the end-to-end training.
+        Of the end-to-end training that is kept; 0 when it only did harm.
     """
 
     model: PrototypeSegmenter
     held_out_miou: float | None
     steps: int
+
+
+class _Watch:
+    """Remembers after which step a training was best."""
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.miou: float | None = None
+
+    def see(self, step: Any) -> None:
+        """Look at a step of a training."""
+        miou = getattr(step, "validation_miou", None)
+        if miou is not None and (self.miou is None or miou > self.miou):
+            self.miou = miou
+            self.step = step.step if step.stage == "joint" else 0
 
 
 def learn_steps(
@@ -50,9 +68,11 @@ def learn_steps(
     scratch: bool = False,
     encode: Encode | None = None,
     seed: int = 0,
+    minutes: float | None = None,
+    stop: Callable[[], bool] | None = None,
     **options: Any,
 ) -> Generator[Any, None, Learned]:
-    """Hold strokes out, fit quickly, train end to end, and fit quickly to all strokes.
+    """Train on part of the strokes to see what is best, then on all of them.
 
     Parameters
     ----------
@@ -67,12 +87,18 @@ def learn_steps(
         Gives the features of an image by its number, where some are kept already.
     seed : int
         Also of the choice which strokes are set aside.
+    minutes : float, optional
+        Budget of both trainings together, instead of the steps of each.
+    stop : callable, optional
+        Asked after every step; True ends the first training with its best weights, to which
+        only a quick fit to all strokes is added, or the second one as it is.
     **options
-        Of `fine_tune_steps`: unlabelled, training, semi_settings, minutes, checkpoint, stop.
+        Of `fine_tune_steps`: unlabelled, training, semi_settings, checkpoint.
 
     Yields
     ------
     Tile, QuickStep or TrainingStep
+        Those of the second training have "final" as stage instead of "joint".
 
     Raises
     ------
@@ -83,24 +109,73 @@ def learn_steps(
     def anew(by: PrototypeSegmenter, number: int) -> Generator[Any, None, EncodedImage]:
         return encode_pyramid_steps(sources[number], by)
 
-    encode = encode or anew
+    encode, stopped = encode or anew, stop or (lambda: False)
     kept, held_out = hold_out_strokes(labels, seed=seed)
     encoded = yield from _all(encode, model, len(sources))
-    start = yield from quick_fit_steps(encoded, kept, model, scratch=scratch, seed=seed)
-    validation = None
-    if held_out is not None:
-        pairs = [(s, h) for s, h in zip(sources, held_out, strict=True) if h.any()]
-        validation = ([s for s, _ in pairs], [h for _, h in pairs])
-    tuned = yield from fine_tune_steps(
-        start.model, sources, kept, validation=validation, seed=seed, **options
-    )
-    entry = tuned.card.history[-1]
-    measure, steps = entry.get("validation_miou"), int(entry.get("steps", 0))
     if held_out is None:
-        return Learned(tuned, None, steps)
-    encoded = yield from _all(encode, tuned, len(sources))
-    final = yield from quick_fit_steps(encoded, labels, tuned, seed=seed)
-    return Learned(final.model, measure, steps)
+        start = yield from quick_fit_steps(encoded, labels, model, scratch=scratch, seed=seed)
+        tuned = yield from fine_tune_steps(
+            start.model, sources, labels, seed=seed, minutes=minutes, stop=stopped, **options
+        )
+        return Learned(tuned, None, _steps_of(tuned))
+    first = yield from quick_fit_steps(encoded, kept, model, scratch=scratch, seed=seed)
+    pairs = [(s, h) for s, h in zip(sources, held_out, strict=True) if h.any()]
+    judged = fine_tune_steps(
+        first.model,
+        sources,
+        kept,
+        validation=([s for s, _ in pairs], [h for _, h in pairs]),
+        seed=seed,
+        minutes=None if minutes is None else minutes / 2,
+        stop=stopped,
+        **options,
+    )
+    watch = _Watch()
+    tuned = yield from _passing(judged, watch.see)
+    if stopped():
+        encoded = yield from _all(encode, tuned, len(sources))
+        final = yield from quick_fit_steps(encoded, labels, tuned, seed=seed)
+        return Learned(final.model, watch.miou, _steps_of(tuned))
+    start = yield from quick_fit_steps(encoded, labels, model, scratch=scratch, seed=seed)
+    if not watch.step:
+        return Learned(start.model, watch.miou, 0)
+    settings: TrainingConfig = options.pop("training", None) or fine_tuning()
+    options["training"] = settings.model_copy(update={"steps": watch.step})
+    options["checkpoint"] = None  # it belongs to the first training
+    second = fine_tune_steps(start.model, sources, labels, seed=seed, stop=stopped, **options)
+    tuned = yield from _as_final(second)
+    return Learned(tuned, watch.miou, _steps_of(tuned))
+
+
+def _steps_of(model: PrototypeSegmenter) -> int:
+    return int(model.card.history[-1].get("steps", 0))
+
+
+def _passing(
+    steps: Generator[Any, None, PrototypeSegmenter], see: Callable[[Any], None]
+) -> Generator[Any, None, PrototypeSegmenter]:
+    """Steps as they are, looked at."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            model: PrototypeSegmenter = end.value
+            return model
+        see(step)
+        yield step
+
+
+def _as_final(
+    steps: Generator[Any, None, PrototypeSegmenter],
+) -> Generator[Any, None, PrototypeSegmenter]:
+    """Steps of the training that is kept."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            model: PrototypeSegmenter = end.value
+            return model
+        yield replace(step, stage="final") if step.stage == "joint" else step
 
 
 def _all(

@@ -55,6 +55,10 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from napari.viewer import Viewer
 
+_DOING = {
+    "joint": "Fine-tuning on a part of the strokes, judged by the others…",
+    "final": "Fine-tuning on all strokes, for as long as was best…",
+}
 _FIRST_CLASSES = ("soil", "plant")
 
 
@@ -408,8 +412,8 @@ class TrainWidget(QScrollArea):
             self.status.setText(f"{step.text}… {step.done}/{step.total}")
             return
         stage = getattr(step, "stage", "")
-        if stage == "joint":
-            self.status.setText("Fine-tuning the whole network…")
+        if stage in ("joint", "final"):
+            self.status.setText(_DOING[stage])
             self.curves.add(step)
             if step.labelled_miou is not None:
                 self.curves.add_labelled(step.step, step.labelled_miou)

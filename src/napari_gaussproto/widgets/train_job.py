@@ -29,6 +29,10 @@ _TOO_FEW = (
     "There are too few strokes to set some aside: no IoU can be given, and the last weights "
     "are kept. Draw at least two strokes of a class."
 )
+_NO_GAIN = (
+    "Fine-tuning made strokes that were set aside no better, so the quick fit is kept. More "
+    "strokes, on more images, help."
+)
 Labels = npt.NDArray[np.uint8]
 Maps = dict[str, npt.NDArray[np.float32]]
 
@@ -295,6 +299,7 @@ def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, Fit
         result.warning = _TOO_FEW
     else:
         result.measures = {"held-out mIoU": learned.held_out_miou}
+        result.warning = "" if learned.steps else _NO_GAIN
     said = {"steps": learned.steps, "minutes": tune.minutes, **tune.semi}
     result.settings = {name: value for name, value in said.items() if value}
     labels = [mask for image in request.images for _, mask in image.labelled_planes()]
