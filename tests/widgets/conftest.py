@@ -10,8 +10,9 @@ import pytest
 from qtpy.QtCore import QSettings
 
 from napari_gaussproto.core.model_file import save_model
+from napari_gaussproto.widgets.prototypes import PrototypesWidget
 from napari_gaussproto.widgets.segment import SegmentWidget
-from tests.core.builders import tiny_model
+from tests.core.builders import tiny_model, two_tone
 
 
 @pytest.fixture(autouse=True)
@@ -56,3 +57,51 @@ def run(qtbot: Any) -> Callable[[SegmentWidget], None]:
             widget.run_button.click()
 
     return press
+
+
+@pytest.fixture
+def photo(viewer: Any) -> Any:
+    return viewer.add_image(two_tone()[0], name="field")
+
+
+@pytest.fixture
+def prototypes(viewer: Any, photo: Any, dock: Any, run: Any, qtbot: Any) -> Any:
+    """The Prototypes dock after an image was segmented."""
+    widget = PrototypesWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Prototypes", area="right", tabify=True)
+    widget.parent().raise_()
+    run(dock)
+    yield widget
+    widget._shut_down()
+    idle = (widget.session.runner, widget.session._saver, widget.runner, widget.why.runner)
+    qtbot.waitUntil(lambda: not any(runner.busy for runner in idle), timeout=30_000)
+
+
+@pytest.fixture
+def shown(viewer: Any, prototypes: Any, qtbot: Any) -> None:
+    """The viewer on the screen, laid out, with the whole image in view."""
+    viewer.window.show()
+    viewer.reset_view()
+    qtbot.waitUntil(lambda: prototypes.gallery.rows[0].isVisible(), timeout=10_000)
+    qtbot.wait(100)
+
+
+@pytest.fixture
+def wait(prototypes: Any, qtbot: Any) -> Callable[[], None]:
+    """Wait until all edits are in force."""
+
+    def until_idle() -> None:
+        qtbot.waitUntil(
+            lambda: not prototypes.session.busy and not prototypes.session._waiting,
+            timeout=30_000,
+        )
+
+    return until_idle
+
+
+@pytest.fixture
+def other_file(tmp_path: Path) -> Path:
+    """Another model for the same classes."""
+    model = tiny_model(seed=5)
+    model.card.name = "other"
+    return save_model(model, tmp_path / "other")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +19,11 @@ from napari_gaussproto.widgets.scratch_layers import (
     brush_layer,
     brushed,
     hide_changed,
+    is_scratch,
     show_changed,
     wipe,
 )
-from napari_gaussproto.widgets.state import SharedState
+from napari_gaussproto.widgets.state import Outcome, SharedState
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from napari_gaussproto.core.compare import Comparison
     from napari_gaussproto.core.reject import Rejection
-    from napari_gaussproto.core.segmenter import PrototypeSegmenter
+    from napari_gaussproto.core.segmenter import Prototype, PrototypeSegmenter
     from napari_gaussproto.core.stack import StackSegmentation
 
 _PATCHES = 8
@@ -57,7 +59,9 @@ class EditController(QObject):
         super().__init__(parent)
         self._viewer, self._state, self._session, self._panel = viewer, state, session, panel
         self._label_layers: list[Labels] = []
-        self._comparison: Comparison | None = None
+        self._named: WeakSet[Labels] = WeakSet()
+        # The last edit's, with the result that it is about.
+        self._compared: tuple[Outcome, Comparison] | None = None
         panel.switched.connect(lambda on: self.switch(state.prototype, on))
         panel.reassigned.connect(self.reassign)
         panel.merged.connect(self.merge)
@@ -78,46 +82,71 @@ class EditController(QObject):
         """Turn a prototype on or off."""
         from napari_gaussproto.core import edit
 
-        self._session.apply(lambda model: (edit.turn_on if on else edit.turn_off)(model, m))
+        self._edit(m, edit.turn_on if on else edit.turn_off)
 
     def rename(self, m: int, name: str) -> None:
         """Give a prototype another name."""
         from napari_gaussproto.core import edit
 
-        # The one renamed stays chosen, though its name is another.
-        self._session.apply(lambda model: edit.rename(model, m, name), lambda model: m)
+        self._edit(m, partial(edit.rename, name=name))
 
     def reassign(self, class_index: int) -> None:
         """Give the chosen prototype to another class."""
         from napari_gaussproto.core import edit
 
-        m, model = self._state.prototype, self._state.model
-        if model is None or model.prototypes[m].class_index == class_index:
-            return
-        self._session.apply(lambda model: edit.reassign(model, m, class_index), lambda model: m)
+        shown = self._shown(self._state.prototype)
+        if shown is not None and shown.class_index != class_index:
+            self._edit(self._state.prototype, partial(edit.reassign, class_index=class_index))
 
     def merge(self, other: int) -> None:
         """Merge another prototype into the chosen one."""
         from napari_gaussproto.core import edit
 
-        m, cells = self._state.prototype, self._latents()
-        self._session.apply(
-            lambda model: edit.merge(model, m, other, cells), lambda model: m - (other < m)
-        )
+        second, cells = self._shown(other), self._latents()
+        if second is None:
+            return
+
+        def merge(model: PrototypeSegmenter, m: int) -> PrototypeSegmenter:
+            return edit.merge(model, m, edit.index_of(model, second), cells)
+
+        self._edit(self._state.prototype, merge)
 
     def split(self) -> None:
         """Split the chosen prototype by its cells in the current image."""
         from napari_gaussproto.core import edit
 
-        m, cells, cut = self._state.prototype, self._latents(), self._cutter()
-        self._session.apply(lambda model: edit.split(model, m, cells, cut), lambda model: m)
+        cells, cut = self._latents(), self._cutter()
+        self._edit(self._state.prototype, partial(edit.split, cells=cells, cut=cut))
 
     def delete(self) -> None:
         """Remove the chosen prototype."""
         from napari_gaussproto.core import edit
 
-        m = self._state.prototype
-        self._session.apply(lambda model: edit.delete(model, m))
+        self._edit(self._state.prototype, edit.delete)
+
+    def _edit(
+        self, m: int, change: Callable[[PrototypeSegmenter, int], PrototypeSegmenter]
+    ) -> None:
+        """Edit the prototype that is shown at a place of the gallery.
+
+        Other edits may wait before this one, so its place is looked up when its turn comes.
+        """
+        prototype = self._shown(m)
+        if prototype is None:
+            return
+
+        def edit_it(model: PrototypeSegmenter) -> PrototypeSegmenter:
+            from napari_gaussproto.core.edit import index_of
+
+            return change(model, index_of(model, prototype))
+
+        self._session.apply(edit_it, truth=self._truth())
+
+    def _shown(self, m: int) -> Prototype | None:
+        """The prototype that a person sees at a place."""
+        outcome = self._state.current
+        prototypes = [] if outcome is None else outcome.segmentation.prototypes
+        return prototypes[m] if 0 <= m < len(prototypes) else None
 
     # -- a new prototype --------------------------------------------------------------------
 
@@ -160,37 +189,56 @@ class EditController(QObject):
             patches = cut(nearest_to_mean(latents, rows, _PATCHES)) if len(rows) else None
             return edit.add(model, class_index, latents[rows], patches=patches)
 
-        self._session.apply(add, lambda model: len(model.prototypes) - 1)
+        self._session.apply(add, lambda model: len(model.prototypes) - 1, self._truth())
 
     # -- rejecting for good -----------------------------------------------------------------
 
-    def refresh_labels(self) -> None:
+    def refresh_labels(self, event: object = None) -> None:
         """Offer the label layers that fit the current image."""
         from napari.layers import Labels
 
         outcome = self._state.current
         if outcome is None:
             return
+        for layer in self._viewer.layers:
+            if isinstance(layer, Labels) and layer not in self._named:
+                self._named.add(layer)
+                layer.events.name.connect(self.refresh_labels)
         shape = outcome.segmentation.labels.shape
         self._label_layers = [
             layer
             for layer in self._viewer.layers
-            if isinstance(layer, Labels) and tuple(layer.data.shape) == shape
+            if isinstance(layer, Labels)
+            and tuple(layer.data.shape) == shape
+            and not is_scratch(layer)
         ]
         self._panel.offer_labels([layer.name for layer in self._label_layers])
 
     def train_away(self) -> None:
         """Remove the chosen prototype and let the others learn to do without it."""
-        outcome = self._state.current
-        if outcome is None:
+        outcome, prototype = self._state.current, self._shown(self._state.prototype)
+        if outcome is None or prototype is None:
             return
-        m, segmentation = self._state.prototype, outcome.segmentation
-        index = self._panel.labels.currentIndex() - 1
-        labels = None
-        if self._panel.labels.currentText() != PRESENT and index < len(self._label_layers):
-            labels = np.array(self._label_layers[index].data)  # a person may go on painting
-        steps = partial(_train_away_steps, m, segmentation, labels)
+        labels = self._chosen_labels()
+        steps = partial(_train_away_steps, prototype, outcome.segmentation, labels)
         self._session.apply_steps(steps, truth=labels)
+
+    def _chosen_labels(self) -> npt.NDArray[Any] | None:
+        """A copy of the labels of the chosen layer; a person may go on painting."""
+        index = self._panel.labels.currentIndex() - 1
+        chosen = self._panel.labels.currentText() != PRESENT
+        if not chosen or not 0 <= index < len(self._label_layers):
+            return None
+        return np.array(self._label_layers[index].data)
+
+    def _truth(self) -> npt.NDArray[Any] | None:
+        """Labels to tell the IoU by; only those that fit, as an edit needs none."""
+        outcome, labels = self._state.current, self._chosen_labels()
+        if outcome is None or labels is None:
+            return None
+        fits = labels.shape == outcome.segmentation.labels.shape
+        fits = fits and 0 <= labels.min() <= labels.max() <= len(outcome.segmentation.classes)
+        return labels if fits else None
 
     # -- what comes back --------------------------------------------------------------------
 
@@ -203,12 +251,20 @@ class EditController(QObject):
             self._panel.show_progress(None)
 
     def _on_changed(self, result: EditResult) -> None:
-        outcome = self._state.current
-        if result.comparison is None or outcome is None:
+        if result.comparison is None or result.outcome is None:
             return
-        self._comparison = result.comparison
-        self.reported.emit(self.summary(result, outcome.segmentation))
+        self._compared = (result.outcome, result.comparison)
+        self.reported.emit(self.summary(result, result.outcome.segmentation))
         self._on_changes_wanted(self._panel.changes.isChecked())
+
+    def follow_outcome(self, outcome: Outcome) -> None:
+        """Hide what an edit changed in a result that was replaced by another one since."""
+        compared = self._compared
+        if compared is None or compared[0].source is not outcome.source:
+            return
+        if compared[0] is not outcome:
+            self._compared = None
+            hide_changed(self._viewer, outcome)
 
     def summary(self, result: EditResult, segmentation: StackSegmentation) -> str:
         """What an edit changed, in a sentence or two."""
@@ -217,7 +273,8 @@ class EditController(QObject):
             found = result.rejection
             text += (
                 f" Accuracy on the labelled cells: {found.before:.1%} before, "
-                f"{found.masked:.1%} without it, {found.after:.1%} after training."
+                f"{found.masked:.1%} without it, {found.after:.1%} after training. It was trained "
+                "on these labels, so expect less elsewhere."
             )
         return text
 
@@ -225,11 +282,10 @@ class EditController(QObject):
         outcome = self._state.current
         if outcome is None:
             return
-        comparison = self._comparison
         if not wanted:
             hide_changed(self._viewer, outcome)
-        elif comparison and comparison.changed.shape == outcome.segmentation.labels.shape:
-            show_changed(self._viewer, outcome, comparison.changed)
+        elif self._compared is not None and self._compared[0] is outcome:
+            show_changed(self._viewer, outcome, self._compared[1].changed)
 
     # -- the current image ------------------------------------------------------------------
 
@@ -250,14 +306,16 @@ class EditController(QObject):
 
 
 def _train_away_steps(
-    m: int,
+    prototype: Prototype,
     segmentation: StackSegmentation,
     labels: npt.NDArray[Any] | None,
     model: PrototypeSegmenter,
 ) -> Generator[Any, None, Rejection]:
+    from napari_gaussproto.core.edit import index_of
     from napari_gaussproto.core.reject import present_targets, reject_steps
     from napari_gaussproto.core.stack_cells import latents_of, targets_of
 
+    m = index_of(model, prototype)
     cells = latents_of(segmentation)
     if labels is None:
         target, weight = present_targets(model, m, cells)

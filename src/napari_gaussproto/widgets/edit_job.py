@@ -18,7 +18,7 @@ from napari_gaussproto.widgets.state import Outcome, Quantity
 if TYPE_CHECKING:
     from napari_gaussproto.core.compare import Comparison
     from napari_gaussproto.core.reject import Rejection
-    from napari_gaussproto.core.segmenter import PrototypeSegmenter
+    from napari_gaussproto.core.segmenter import Prototype, PrototypeSegmenter
     from napari_gaussproto.core.stack import StackSegmentation
 
     Edit = Callable[[PrototypeSegmenter], PrototypeSegmenter]
@@ -57,10 +57,12 @@ class EditResult:
         All images whose cells the model's extractor made.
     prototype : int
         The one to select.
+    outcome : Outcome or None
+        That of the image which was the current one, if it was decoded again.
     values : ndarray or None
-        Its map on the current image.
+        The map of the prototype on that image.
     comparison : Comparison or None
-        Of the current image, before and after.
+        Of that image, before and after an edit.
     rejection : Rejection or None
     seconds : float
     """
@@ -68,6 +70,7 @@ class EditResult:
     model: PrototypeSegmenter
     redrawn: list[Redrawn]
     prototype: int
+    outcome: Outcome | None
     values: npt.NDArray[np.float32] | None
     comparison: Comparison | None
     rejection: Rejection | None
@@ -76,7 +79,10 @@ class EditResult:
 
 @dataclass(frozen=True)
 class Request:
-    """An edit that waits for its turn; ``kind`` decides what happens to the history."""
+    """An edit that waits for its turn; ``kind`` decides what happens to the history.
+
+    ``truth`` holds labels (..., H, W) of the current image to tell its IoU by.
+    """
 
     kind: Literal["edit", "undo", "redo", "again"]
     steps: Steps
@@ -112,7 +118,11 @@ def edit_job(
     prototype: int,
     quantity: Quantity,
 ) -> Generator[Any, None, EditResult]:
-    """Edit, decode every image again and compute all that is shown of it."""
+    """Edit, decode every image again and compute all that is shown of it.
+
+    ``prototype`` is the chosen one's place in the current result; it stays the chosen one where
+    it is in the edited model.
+    """
     load_libraries()
     from napari_gaussproto.core.compare import compare
     from napari_gaussproto.core.reject import Rejection
@@ -122,27 +132,33 @@ def edit_job(
     found = yield from request.steps(model)
     rejection = found if isinstance(found, Rejection) else None
     edited = found.model if isinstance(found, Rejection) else found
-    name = model.prototypes[prototype].name
-    redrawn, values, comparison = [], None, None
-    chosen = request.select(edited) if request.select else _same(edited, name, prototype)
+    redrawn, shown, values, comparison = [], None, None, None
+    seen = model.prototypes if current is None else current.segmentation.prototypes
+    chosen = request.select(edited) if request.select else _same(edited, seen, prototype)
     for entry in before:
         with one_thread():
             segmentation = entry.segmentation.decoded_by(edited)
             drawn = Redrawn(entry.outcome, segmentation, maps_of(segmentation, entry.roles))
             _ = segmentation.labels, segmentation.cover, segmentation.prototype_share()
             if entry.outcome is current:
-                values = values_of(segmentation, chosen, quantity)
-                comparison = compare(entry.segmentation, segmentation, request.truth)
+                shown, values = current, values_of(segmentation, chosen, quantity)
+                if request.kind != "again":
+                    comparison = compare(entry.segmentation, segmentation, request.truth)
         redrawn.append(drawn)
         yield
     seconds = time.monotonic() - start
-    return EditResult(edited, redrawn, chosen, values, comparison, rejection, seconds)
+    return EditResult(edited, redrawn, chosen, shown, values, comparison, rejection, seconds)
 
 
-def _same(model: PrototypeSegmenter, name: str, position: int) -> int:
-    """The prototype of that name, or else the one that took its place."""
-    names = [p.name for p in model.prototypes]
-    return names.index(name) if name in names else min(position, len(names) - 1)
+def _same(model: PrototypeSegmenter, seen: list[Prototype], position: int) -> int:
+    """The prototype at a position of what was seen, or else the one that took its place."""
+    from napari_gaussproto.core.edit import index_of
+    from napari_gaussproto.core.errors import EditError
+
+    try:
+        return index_of(model, seen[position])
+    except (EditError, IndexError):
+        return min(position, len(model.prototypes) - 1)
 
 
 def maps_of(segmentation: StackSegmentation, roles: list[str]) -> Maps:
@@ -154,8 +170,18 @@ def maps_of(segmentation: StackSegmentation, roles: list[str]) -> Maps:
         elif role == "uncertainty":
             maps[role] = segmentation.uncertainty()
         elif role.startswith("probability "):
-            maps[role] = segmentation.class_probability(int(role.split()[1]))
+            c = int(role.split()[1])
+            if c < len(segmentation.classes):
+                maps[role] = segmentation.class_probability(c)
+        elif role == "stack" and not segmentation.leading:
+            maps[role] = likelihoods(segmentation)
     return maps
+
+
+def likelihoods(segmentation: StackSegmentation) -> npt.NDArray[np.float32]:
+    """Likelihood of all prototypes of one image, (M, h, w)."""
+    count = len(segmentation.prototypes)
+    return np.stack([segmentation.likelihood(m) for m in range(count)])
 
 
 def save_job(

@@ -30,8 +30,14 @@ from napari_gaussproto.widgets.workers import Runner
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
+    from napari_gaussproto.core.history import EditHistory
     from napari_gaussproto.core.segmenter import PrototypeSegmenter
     from napari_gaussproto.widgets.edit_job import Edit, Select, Steps
+    from napari_gaussproto.widgets.state import Outcome
+
+
+FOREIGN = "Another model made this segmentation: press Segment again to see and edit this one."
+_REPLACED = "Another model came into use during the edit: the edit was given up."
 
 
 class EditSession(QObject):
@@ -60,6 +66,9 @@ class EditSession(QObject):
         self._map = prototype_map(viewer)
         self._waiting: list[Request] = []
         self._current: Request | None = None
+        # What the current edit began with: a result is only good for these.
+        self._history: EditHistory | None = None
+        self._model: PrototypeSegmenter | None = None
         self.runner = Runner(self)
         self.runner.progressed.connect(self.progressed)
         self.runner.succeeded.connect(self._on_result)
@@ -76,9 +85,20 @@ class EditSession(QObject):
         """Whether an edit is being worked on."""
         return self._current is not None
 
-    def apply(self, edit: Edit, select: Select | None = None) -> None:
-        """Apply an edit; ``select`` names the prototype to select in the edited model."""
-        self._ask(Request("edit", partial(one_step, edit), select))
+    @property
+    def editable(self) -> bool:
+        """Whether edits of the current model would show in the current image."""
+        current, model = self._state.current, self._state.model
+        return model is not None and (current is None or _made_by(current, model))
+
+    def apply(
+        self, edit: Edit, select: Select | None = None, truth: npt.NDArray[Any] | None = None
+    ) -> None:
+        """Apply an edit; ``select`` names the prototype to select in the edited model.
+
+        ``truth`` holds labels of the current image, which tell the IoU before and after.
+        """
+        self._ask(Request("edit", partial(one_step, edit), select, truth))
 
     def apply_steps(
         self, steps: Steps, truth: npt.NDArray[Any] | None = None, select: Select | None = None
@@ -120,7 +140,19 @@ class EditSession(QObject):
 
     # -- one after the other ----------------------------------------------------------------
 
+    def follow_model(self, model: object = None) -> None:
+        """Give up what is at work or waits for a model that is not the current one any more."""
+        if self._current is None or self._state.history is self._history:
+            return
+        edits = [r for r in (self._current, *self._waiting) if r.kind != "again"]
+        self.cancel()
+        if edits:
+            self.failed.emit(_REPLACED)
+
     def _ask(self, request: Request) -> None:
+        if request.kind != "again" and not self.editable:
+            self.failed.emit(FOREIGN)
+            return
         self._waiting.append(request)
         if self._current is None:
             self._start()
@@ -130,11 +162,12 @@ class EditSession(QObject):
         if state.model is None or not self._waiting:
             return
         self._current = self._waiting.pop(0)
+        self._history, self._model = state.history, state.model
         model = state.model
         before = [
             Before(outcome, outcome.segmentation, list(outcome.maps))
             for outcome in list(state.outcomes.values())
-            if outcome.model is not None and outcome.model.extractor is model.extractor
+            if _made_by(outcome, model)
         ]
         # The current image comes first, and is the one that is compared.
         before.sort(key=lambda b: b.outcome is not state.current)
@@ -146,18 +179,29 @@ class EditSession(QObject):
 
     def _on_result(self, result: EditResult) -> None:
         state = self._state
+        if state.history is not self._history or state.model is not self._model:
+            self.failed.emit(_REPLACED)
+            return
         self._move_history(result.model)
         with undisturbed(self._viewer):
             for redrawn in result.redrawn:
-                self._show(redrawn, result.model)
-            state.prototype = result.prototype
+                # An image that was segmented again meanwhile has a new outcome; the layers
+                # are that one's now.
+                if state.outcomes.get(redrawn.outcome.source) is redrawn.outcome:
+                    self._show(redrawn, result.model)
             state.set_edited_model(result.model)
             current = state.current
             if current is not None and current.model is result.model:
+                state.prototype = result.prototype
                 state.set_outcome(current)
-                if result.values is not None:
+                if result.values is not None and current is result.outcome:
                     self._map.show(current, result.prototype, result.values)
+                else:
+                    self._map.refresh()
         self.changed.emit(result)
+        late = (o for o in list(state.outcomes.values()) if o.model is not result.model)
+        if any(_made_by(outcome, result.model) for outcome in late):
+            self.catch_up()
 
     def _move_history(self, model: PrototypeSegmenter) -> None:
         history, request = self._state.history, self._current
@@ -190,9 +234,7 @@ class EditSession(QObject):
                     self._viewer, outcome, role, values, layer.name,
                     visible=layer.visible, keep_name=True,
                 )  # fmt: skip
-        # What was pinned stays as it was; the same number may name another prototype now.
-        for role in [role for role in outcome.maps if role.startswith("pinned ")]:
-            del outcome.maps[role]
+        outcome.release_pins()
 
     def _on_failure(self, error: Exception) -> None:
         if isinstance(error, GaussProtoError):
@@ -202,12 +244,17 @@ class EditSession(QObject):
         raise error
 
     def _on_finished(self) -> None:
-        self._current = None
+        self._current = self._history = self._model = None
         self.busy_changed.emit(False)
         self._start()
 
     def _on_saved(self, written: tuple[Path, PrototypeSegmenter]) -> None:
         path, model = written
-        self._state.saved = model
+        self._state.mark_saved(model, path)
         remember_model(path)
         self.saved.emit(path)
+
+
+def _made_by(outcome: Outcome, model: PrototypeSegmenter) -> bool:
+    """Whether a version of a model made an outcome, so that this one can decode its cells."""
+    return outcome.model is not None and outcome.model.extractor is model.extractor

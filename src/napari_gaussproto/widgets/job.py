@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.slic import Block
     from napari_gaussproto.core.stack import StackSegmentation, StackTile
-
-ModelKey = tuple[str, float, str]
+    from napari_gaussproto.widgets.region_memo import RegionMemo
+    from napari_gaussproto.widgets.state import ModelKey
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,10 @@ class SegmentRequest:
         Loaded already, with ``known_key``.
     region_size : int
         Nominal side of a superpixel, in pixels; grid models take no notice.
+    known_models : mapping
+        Models that were read before, with a person's edits, by their keys.
+    memo : RegionMemo or None
+        What earlier runs left of the image's cells.
     """
 
     pixels: Any
@@ -58,6 +62,8 @@ class SegmentRequest:
     known_model: PrototypeSegmenter | None
     known_key: ModelKey | None
     region_size: int
+    known_models: Mapping[ModelKey, PrototypeSegmenter] = field(default_factory=dict)
+    memo: RegionMemo | None = None
 
 
 @dataclass
@@ -120,7 +126,10 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile, None, SegmentRe
     model, key = _model(request)
     tiles = 0
     cutting = model.with_regions(request.region_size)
-    steps = segment_stack_steps(request.pixels, cutting, rgb=request.rgb, tile=request.tile)
+    memos = request.memo.planes(request.pixels, cutting.config) if request.memo else None
+    steps = segment_stack_steps(
+        request.pixels, cutting, rgb=request.rgb, tile=request.tile, memos=memos
+    )
     while True:
         try:
             done = next(steps)
@@ -166,8 +175,11 @@ def _model(request: SegmentRequest) -> tuple[PrototypeSegmenter, ModelKey]:
         return request.known_model, request.known_key
     device = resolve_device(request.device)
     key = (str(path), path.stat().st_mtime if path.exists() else 0.0, str(device))
-    if request.known_model is not None and request.known_key == key:
-        return request.known_model, key
+    if key in request.known_models:
+        return request.known_models[key], key
+    for other, model in request.known_models.items():
+        if other[:2] == key[:2]:  # only the device is another: the edits come along
+            return model.on_device(device), key
     return load_model_file(path, device), key
 
 

@@ -35,7 +35,10 @@ def is_ours(layer: Layer) -> bool:
 
 
 def placement(
-    layer: Layer, pixel_size: int = 1, origin: Sequence[int] | None = None
+    layer: Layer,
+    pixel_size: int = 1,
+    origin: Sequence[int] | None = None,
+    ndim: int | None = None,
 ) -> dict[str, Any]:
     """Arguments that lay an array over a layer.
 
@@ -49,17 +52,20 @@ def placement(
         lies ``(pixel_size - 1) / 2`` pixels further than the first pixel's; that offset
         goes through the layer's rotation, shear and scale.
     origin : sequence of int, optional
-        Pixel of the image, along every axis, where the array starts.
+        Pixel of the image, along the array's axes, where the array starts.
+    ndim : int, optional
+        Axes of the array, which are the last ones of the image: an image of many channels has
+        one in front that its results lack.
     """
-    ndim = layer.ndim
-    factor = np.ones(ndim)
+    factor, offset = np.ones(layer.ndim), np.zeros(layer.ndim)
     factor[-2:] = pixel_size
-    offset = np.zeros(ndim) if origin is None else np.array(origin, float)
+    if origin is not None:
+        offset[-len(origin) :] = origin
     offset[-2:] += (pixel_size - 1) / 2
     linear = Affine(
-        scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=ndim
+        scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim
     ).linear_matrix
-    return {
+    place = {
         "scale": np.asarray(layer.scale) * factor,
         "translate": np.asarray(layer.translate) + linear @ offset,
         "rotate": layer.rotate,
@@ -67,6 +73,24 @@ def placement(
         "affine": layer.affine,
         "units": layer.units,
         "axis_labels": layer.axis_labels,
+    }
+    dropped = 0 if ndim is None else layer.ndim - ndim
+    return _of_last_axes(place, dropped) if dropped > 0 else place
+
+
+def _of_last_axes(place: dict[str, Any], dropped: int) -> dict[str, Any]:
+    """A placement without its first axes."""
+    shear = np.asarray(place["shear"])
+    if shear.ndim == 1:  # napari's short form: what is above the diagonal, row by row
+        full = np.eye(len(place["scale"]))
+        full[np.triu_indices(len(full), 1)] = shear
+        shear = full
+    last = slice(dropped, None)
+    return {
+        **{key: place[key][last] for key in ("scale", "translate", "units", "axis_labels")},
+        "rotate": np.asarray(place["rotate"])[last, last],
+        "shear": shear[last, last],
+        "affine": Affine(affine_matrix=np.asarray(place["affine"].affine_matrix)[last, last]),
     }
 
 
@@ -119,10 +143,10 @@ def show_labels(viewer: Viewer, outcome: Outcome, labels: npt.NDArray[np.uint8])
 
 def _add_labels(viewer: Viewer, outcome: Outcome, labels: npt.NDArray[np.uint8]) -> Labels:
     layer: Labels = viewer.add_labels(
-        labels,
+        labels.copy(),  # a person may paint on it, and the result must stay what it was
         name=f"{outcome.source.name} – classes",
         opacity=_LABEL_OPACITY,
-        **placement(outcome.source),
+        **placement(outcome.source, ndim=outcome.ndim),
     )
     _style_labels(layer, outcome)
     layer.brush_size = 10
@@ -175,6 +199,9 @@ def show_map(
         if not keep_name:
             known.name = name
         return known
+    if known is not None and known in viewer.layers:
+        # Its cells have another size now. Nobody would know what a second map in view is.
+        visible, known.visible = known.visible, False
     layer = viewer.add_image(
         values,
         name=name,
@@ -184,7 +211,7 @@ def show_map(
         opacity=_MAP_OPACITY,
         blending="translucent",
         rgb=False,
-        **placement(outcome.source, outcome.segmentation.map_pixel_size),
+        **placement(outcome.source, outcome.segmentation.map_pixel_size, ndim=outcome.ndim),
     )
     if hasattr(layer, "colorbar"):  # napari 0.6.5 and later
         layer.colorbar.visible = True
@@ -209,7 +236,7 @@ def show_outlines(
     outlines : ndarray
         (..., h, w) with as many axes as the image, without colours.
     """
-    place = placement(image, origin=origin)
+    place = placement(image, origin=origin, ndim=outlines.ndim)
     lines = outlines.astype(np.uint8)
     if known is not None and known in viewer.layers:
         known.data = lines
@@ -232,12 +259,12 @@ def show_outlines(
 
 def show_stack(viewer: Viewer, outcome: Outcome, stack: npt.NDArray[np.float32]) -> Layer:
     """Show the maps of all prototypes of one image as one layer with a slider."""
-    place = placement(outcome.source, outcome.segmentation.map_pixel_size)
+    place = placement(outcome.source, outcome.segmentation.map_pixel_size, ndim=outcome.ndim)
     place["scale"] = np.array([1.0, *place["scale"]])
     place["translate"] = np.array([0.0, *place["translate"]])
     place["rotate"] = _with_axis_in_front(place["rotate"])
     place["shear"] = np.array([0.0, 0.0, outcome.source.shear[-1]])
-    place["affine"] = Affine(affine_matrix=_with_axis_in_front(outcome.source.affine.affine_matrix))
+    place["affine"] = Affine(affine_matrix=_with_axis_in_front(place["affine"].affine_matrix))
     place["units"] = ("pixel", *place["units"])
     place["axis_labels"] = ("prototype", "y", "x")
     layer: Layer = viewer.add_image(

@@ -35,7 +35,7 @@ def strip_pixmap(patches: npt.NDArray[np.uint8], count: int, side: int) -> QPixm
 
 
 class PatchStrip(QLabel):
-    """The nearest training patches of a prototype; hovering enlarges all of them.
+    """The nearest patches of a prototype; hovering enlarges all of them.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class PatchStrip(QLabel):
             cells.append(f"<td>{picture}<br>{self._label(i)}</td>")
         rows = [cells[i : i + _IN_A_ROW] for i in range(0, len(cells), _IN_A_ROW)]
         table = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
-        title = f"<b>{escape(self._name)}</b>: nearest training patches and their labels"
+        title = f"<b>{escape(self._name)}</b>: nearest patches and their labels"
         return f"<p>{title}</p><table cellspacing='2'>{table}</table>"
 
     def _label(self, i: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLabel,
+    QMessageBox,
     QPushButton,
     QSizePolicy,
     QSplitter,
@@ -24,8 +26,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_gaussproto.core.errors import GaussProtoError
 from napari_gaussproto.widgets.edit_control import EditController
-from napari_gaussproto.widgets.edits import EditSession
+from napari_gaussproto.widgets.edits import FOREIGN, EditSession
 from napari_gaussproto.widgets.follow import QUANTITIES, prototype_map
 from napari_gaussproto.widgets.insight_job import FoundPlaces, places_job, space_job
 from napari_gaussproto.widgets.prototypes_edit import EditPanel
@@ -42,18 +45,30 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_gaussproto.core.gallery import Gallery, GalleryEntry
+    from napari_gaussproto.core.stack import StackSegmentation
 
 _EMPTY = (
     "Segment an image first:<br>Plugins > Segment (Gaussian Prototypes).<br><br>"
     "Its prototypes then appear here."
 )
-_FOREIGN = "Another model made this segmentation: press Segment again to see and edit this one."
 _QUANTITY_TIPS = {
-    "typicality": "Share of the prototype's own training cells that lie farther from it",
+    "typicality": (
+        "Share of the prototype's own cells that lie farther from it: of its training cells, or of "
+        "those of the image that it was merged, split or added on"
+    ),
     "responsibility": "Share of the prototype in explaining each place; all of them sum to 1",
     "log-likelihood": "Logarithm of the Gaussian density, on one scale for all prototypes",
 }
 _CLOSE_UP = 3.0
+
+
+@dataclass(frozen=True)
+class Insight:
+    """What is being computed for a tab, ``"places"`` or ``"space"``, and from what."""
+
+    what: str
+    segmentation: StackSegmentation
+    leading: tuple[int, ...]
 
 
 class PrototypesWidget(QWidget):
@@ -81,6 +96,7 @@ class PrototypesWidget(QWidget):
         self._later.setSingleShot(True)
         self._later.setInterval(150)
         self._stale = {"places", "space"}
+        self._computing: Insight | None = None
         self._connect()
         self._refresh()
 
@@ -155,10 +171,18 @@ class PrototypesWidget(QWidget):
     def _connect(self) -> None:
         state = self.state
         connections: list[tuple[Any, Callable[..., Any]]] = [
+            (state.model_changed, self.session.follow_model),
             (state.outcome_changed, self._on_outcome),
             (state.model_changed, self._on_model),
             (state.prototype_changed, self._on_prototype),
             (state.shown_changed, self._on_shown),
+            *(
+                (event, self.edits.refresh_labels)
+                for event in (
+                    self._viewer.layers.events.inserted,
+                    self._viewer.layers.events.removed,
+                )
+            ),
         ]
         for signal, slot in connections:
             signal.connect(slot)
@@ -184,6 +208,7 @@ class PrototypesWidget(QWidget):
         self.tabs.currentChanged.connect(self._on_tab)
         self._later.timeout.connect(self._compute_insight)
         self.runner.succeeded.connect(self._show_insight)
+        self.runner.failed.connect(self._on_no_insight)
         self._viewer.dims.events.current_step.connect(self._on_dims)
         QApplication.instance().aboutToQuit.connect(self._shut_down)
         self.destroyed.connect(
@@ -204,7 +229,8 @@ class PrototypesWidget(QWidget):
         if outcome is None or outcome.source not in self._viewer.layers:
             return
         leading = self._leading(outcome)
-        point = outcome.source.data_to_world((*leading, y, x))
+        channels = (0,) * (outcome.source.ndim - outcome.ndim)  # an axis that the result lacks
+        point = outcome.source.data_to_world((*channels, *leading, y, x))
         camera = getattr(self._viewer, "scene", self._viewer).camera
         scale = float(abs(outcome.source.scale[-2:]).mean())
         camera.center = tuple(point[-2:])
@@ -220,24 +246,37 @@ class PrototypesWidget(QWidget):
         model = self.state.model
         if model is None:
             return
+        from napari_gaussproto.core.model_file import model_path
+
         start = f"{model.card.name}-edited.safetensors"
         name, _ = QFileDialog.getSaveFileName(self, "Save model", start, "Models (*.safetensors)")
-        if name:
-            self.session.save(Path(name))
+        if not name:
+            return
+        path = model_path(name)
+        # The dialog asked about the name as it was typed.
+        if str(path) == name or not path.exists() or self._may_replace(path):
+            self.session.save(path)
+
+    def _may_replace(self, path: Path) -> bool:
+        question = f"{path.name} is there already. Replace it?"
+        answer = QMessageBox.question(self, "Save model", question)
+        return bool(answer == QMessageBox.StandardButton.Yes)
 
     # -- what changes -----------------------------------------------------------------------
 
     def _on_outcome(self, outcome: Outcome) -> None:
-        made_by, model = outcome.model, self.state.model
-        if made_by is not model and self._is_editable(outcome):
+        if outcome.model is not self.state.model and self.session.editable:
             # Segmented while the model was edited.
             self.session.catch_up()
+        self.edits.follow_outcome(outcome)
         self._refresh()
+        if not self.session.editable:
+            self.status.setText(FOREIGN)
         self.why.ask_again()
 
     def _on_model(self, model: object) -> None:
         # The results made by it follow, and with them everything else.
-        self._update_history()
+        self._update_editable()
 
     def _on_prototype(self, m: int) -> None:
         self.gallery.select(m)
@@ -271,20 +310,23 @@ class PrototypesWidget(QWidget):
             segmentation.prototype_share().tolist(),
             self.state.prototype,
         )
-        editable = self._is_editable(outcome)
-        self.edit_panel.setEnabled(editable)
         self.edits.refresh_labels()
         self._show_chosen()
-        self._update_history()
+        self._update_editable()
         self._on_shown()
-        if not editable:
-            self.status.setText(_FOREIGN)
         self._mark_stale()
 
-    def _is_editable(self, outcome: Outcome) -> bool:
-        """Whether the current model can decode this image's cells."""
-        made_by, model = outcome.model, self.state.model
-        return made_by is not None and model is not None and made_by.extractor is model.extractor
+    def _update_editable(self) -> None:
+        """Offer edits only where they are edits of what is shown."""
+        editable = self.session.editable
+        self.edit_panel.setEnabled(editable)
+        self.gallery.set_editable(editable)
+        self.why_panel.add.setEnabled(editable)
+        self._update_history()
+        if editable and self.status.text() == FOREIGN:
+            self.status.clear()
+        elif not editable and not self.status.text():
+            self.status.setText(FOREIGN)
 
     def _show_chosen(self) -> None:
         """Show the chosen prototype in the Edit part."""
@@ -306,7 +348,7 @@ class PrototypesWidget(QWidget):
         return next((e for e in entries if e.index == m), None)
 
     def _update_history(self) -> None:
-        history, busy = self.state.history, self.session.busy
+        history, busy = self.state.history, self.session.busy or not self.session.editable
         can_undo = history is not None and history.can_undo
         can_redo = history is not None and history.can_redo
         self.undo_button.setEnabled(can_undo and not busy)
@@ -346,26 +388,27 @@ class PrototypesWidget(QWidget):
         outcome, wanted = self.state.current, self._wanted()
         if outcome is None or outcome.model is None or wanted is None:
             return
-        self._stale.discard(wanted)
+        segmentation, leading = outcome.segmentation, self._leading(outcome)
+        self._computing = Insight(wanted, segmentation, leading)
         if wanted == "space":
-            self.runner.start(partial(space_job, outcome.segmentation, outcome.model))
+            self.runner.start(partial(space_job, segmentation, outcome.model))
             return
-        leading = self._leading(outcome)
-        plane, pixels = outcome.segmentation.plane_at(leading), plane_pixels(outcome, leading)
+        plane, pixels = segmentation.plane_at(leading), plane_pixels(outcome, leading)
         rgb = bool(outcome.source.rgb)
         self.runner.start(partial(places_job, plane, pixels, rgb, outcome.model))
 
     def _show_insight(self, found: Any) -> None:
-        outcome = self.state.current
-        if outcome is None or outcome.model is None:
+        outcome, computed = self.state.current, self._computing
+        if outcome is None or outcome.model is None or computed is None:
             return
+        if computed != Insight(computed.what, outcome.segmentation, self._leading(outcome)):
+            return  # of something else than what is shown now; that is computed next
+        self._stale.discard(computed.what)
         if isinstance(found, list):
             for places in found:
                 self._show_places(places)
             return
         prototypes, layer = outcome.model.prototypes, outcome.model.layer
-        if len(found.means) != len(prototypes):
-            return  # an edit came in between
         self.space.show_projection(
             found,
             [p.name for p in prototypes],
@@ -374,6 +417,11 @@ class PrototypesWidget(QWidget):
             [c.color for c in outcome.segmentation.classes],
         )
         self.space.view.select(self.state.prototype)
+
+    def _on_no_insight(self, error: Exception) -> None:
+        if not isinstance(error, GaussProtoError):
+            raise error
+        self.status.setText(str(error))
 
     def _show_places(self, found: FoundPlaces) -> None:
         self.places.show_places(found.kind, found.places, found.pictures)
@@ -423,7 +471,7 @@ def _let_go(
 ) -> None:
     """Let go of the viewer and of what the docks share when the dock is destroyed."""
     for signal, slot in connections:
-        signal.disconnect(slot, missing_ok=True)
+        signal.disconnect(slot)
     viewer.dims.events.current_step.disconnect(on_dims)
 
 

@@ -69,7 +69,9 @@ class EditPanel(QWidget):
         self.on_off = _button("Turn off", "Let it explain nothing, or take it into use again")
         self.on_off.clicked.connect(lambda: self.switched.emit(not self._active))
         self.split_button = _button(
-            "Split", "Divide it in two by the cells of this image that it explains"
+            "Split",
+            "Divide it in two by the cells of this image that it explains. The two are learned "
+            "from these cells; what it had learned from other images is gone",
         )
         self.split_button.clicked.connect(self.split)
         self.delete_button = _button("Delete", "Remove it from the model; undo brings it back")
@@ -87,7 +89,7 @@ class EditPanel(QWidget):
         self.new_class.setToolTip("The class of the new prototype")
         self.brush = _button("Brush", "Paint an example in a layer of its own")
         self.brush.clicked.connect(self.brush_wanted)
-        self.add_button = _button("Add", "Make a prototype of what was painted")
+        self.add_button = _button("Add", "Make a prototype of the painted cells of this image")
         self.add_button.clicked.connect(lambda: self.added.emit(self.new_class.currentIndex()))
         self.labels = QComboBox()
         self.labels.setToolTip(

@@ -109,6 +109,11 @@ class PrototypeRow(QFrame):
         self.mark.setToolTip(marks_html(entry.marks))
         self.setAccessibleName(prototype.name)
 
+    def set_editable(self, editable: bool) -> None:
+        """Let a person rename and switch this prototype, or only look at it."""
+        self.name.setReadOnly(not editable)
+        self.on.setEnabled(editable)
+
     def set_selected(self, selected: bool) -> None:
         """Show whether this is the chosen prototype."""
         self._selected = selected
@@ -211,6 +216,11 @@ class GalleryView(QScrollArea):
             for entry in group.prototypes:
                 next(rows).show_entry(entry, classes, share[entry.index])
         self.select(chosen)
+
+    def set_editable(self, editable: bool) -> None:
+        """Let a person edit the prototypes, or only look at them."""
+        for row in self.rows:
+            row.set_editable(editable)
 
     def row(self, m: int) -> PrototypeRow | None:
         """The row of a prototype."""

@@ -67,7 +67,7 @@ class ResponsibleRow(QFrame):
         self.patches.show_patches(prototype.patches, labels, prototype.name, classes)
         self.setToolTip(
             f"{part.name}: responsible for {part.responsibility:.1%}; typicality "
-            f"{part.typicality:.2f}, the share of its own training cells that lie farther from it"
+            f"{part.typicality:.2f}, the share of its own cells that lie farther from it"
         )
 
     def mousePressEvent(self, event: QMouseEvent) -> None:

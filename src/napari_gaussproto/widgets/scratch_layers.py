@@ -13,11 +13,16 @@ from napari_gaussproto.widgets.settings import PLUGIN
 from napari_gaussproto.widgets.state import Outcome
 
 if TYPE_CHECKING:
-    from napari.layers import Labels
+    from napari.layers import Labels, Layer
     from napari.viewer import Viewer
 
 BRUSHED, CHANGED = "new prototype", "changed"
 _BRUSH_COLOR, _CHANGED_COLOR = "#f0e442", "#ff00ff"
+
+
+def is_scratch(layer: Layer) -> bool:
+    """Whether a layer is one of these, and holds no labels of the image."""
+    return layer.metadata.get(PLUGIN, {}).get("role") in (BRUSHED, CHANGED)
 
 
 def brush_layer(viewer: Viewer, outcome: Outcome) -> Labels:
@@ -29,9 +34,9 @@ def brush_layer(viewer: Viewer, outcome: Outcome) -> Labels:
             name=f"{outcome.source.name} – new prototype",
             opacity=0.7,
             colormap=_one_color(_BRUSH_COLOR),
-            **placement(outcome.source),
+            metadata={PLUGIN: {"role": BRUSHED}},
+            **placement(outcome.source, ndim=outcome.ndim),
         )
-        layer.metadata = {PLUGIN: {"role": BRUSHED}}
         layer.brush_size = 20
         outcome.maps[BRUSHED] = layer
     layer.visible = True
@@ -73,10 +78,10 @@ def show_changed(viewer: Viewer, outcome: Outcome, changed: npt.NDArray[np.bool_
             name=f"{outcome.source.name} – changed",
             opacity=0.9,
             colormap=_one_color(_CHANGED_COLOR),
-            **placement(outcome.source),
+            metadata={PLUGIN: {"role": CHANGED}},
+            **placement(outcome.source, ndim=outcome.ndim),
         )
     layer.editable = False
-    layer.metadata = {PLUGIN: {"role": CHANGED}}
     outcome.maps[CHANGED] = layer
     return layer
 

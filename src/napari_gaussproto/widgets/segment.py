@@ -196,6 +196,8 @@ class SegmentWidget(QScrollArea):
             known_model=self.state.model,
             known_key=self.state.model_key,
             region_size=self.regions.size.value(),
+            known_models=self.state.known_models(),
+            memo=self.state.memo_of(image),
         )
         self._started = (image, tuple(pixels.shape), time.monotonic())
         self.progress.setRange(0, 0)

@@ -163,7 +163,7 @@ def _overlay(viewer: Viewer, outcome: Outcome) -> Shapes:
             name=f"{outcome.source.name} – why",
             ndim=len(outcome.segmentation.leading) + 2,
             opacity=1.0,
-            **placement(outcome.source),
+            **placement(outcome.source, ndim=outcome.ndim),
         )
         layer.editable = False
     layer.metadata = {PLUGIN: {"role": OVERLAY}}

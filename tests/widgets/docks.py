@@ -1,0 +1,42 @@
+"""What tests of the Prototypes dock share: the dock after a run, and what a person does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QPoint, Qt
+
+from napari_gaussproto.core.predict import segment
+
+TAG = "napari-gaussproto"
+LEFT = Qt.MouseButton.LeftButton
+
+
+def by_role(viewer: Any, role: str) -> list[Any]:
+    """Layers of this plugin that have a role."""
+    return [layer for layer in viewer.layers if layer.metadata.get(TAG, {}).get("role") == role]
+
+
+def labels_of(prototypes: Any) -> Any:
+    """The label layer of the current result."""
+    return prototypes.state.current.labels
+
+
+def expected_labels(prototypes: Any) -> np.ndarray:
+    """What the current model says about the image, from scratch."""
+    return segment(prototypes.state.current.source.data, prototypes.state.model).labels
+
+
+def click(qtbot: Any, widget: Any) -> None:
+    """Click in the middle of a widget."""
+    qtbot.mouseClick(widget, LEFT)
+
+
+def canvas_point(viewer: Any, world: tuple[float, float]) -> QPoint:
+    """Where a point of the world is drawn on the canvas."""
+    native = viewer.window._qt_viewer.canvas.native
+    camera = getattr(viewer, "scene", viewer).camera
+    centre = np.array([native.height(), native.width()]) / 2
+    y, x = centre + (np.array(world) - camera.center[-2:]) * camera.zoom
+    return QPoint(round(x), round(y))
