@@ -58,11 +58,11 @@ class QuickSettings(Settings):
     loss : LossWeights
     """
 
-    neck_steps: int = Field(60, ge=0)
-    layer_steps: int = Field(40, ge=0)
+    neck_steps: int = Field(30, ge=0)
+    layer_steps: int = Field(15, ge=0)
     learning_rate: float = Field(1e-2, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
-    cells_per_class: int = Field(400, ge=1)
+    cells_per_class: int = Field(150, ge=1)
     loss: LossWeights = LossWeights()
 
 
