@@ -279,9 +279,9 @@ class Learner(QObject):
             self._show(kind, image, result)
         else:
             self.told.emit("The image was removed or changed meanwhile; the model is fitted.")
-        self.fitted.emit(Fitted(kind, result, live))
         if result.warning:
             self.warned.emit(result.warning)
+        self.fitted.emit(Fitted(kind, result, live))
 
     def _show(self, kind: Kind, image: Image, result: FitResult) -> None:
         model = result.model
