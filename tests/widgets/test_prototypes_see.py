@@ -224,7 +224,7 @@ def test_an_image_of_many_channels_is_shown_explained_and_looked_at(
         expected = source.data_to_world((0, *point))[-2:]
         assert outcome.labels.data_to_world(point)[-2:] == pytest.approx(expected)
     prototypes.choose(1)
-    assert by_role(viewer, "likelihood")[-1].data.shape == (8, 10)
+    assert by_role(viewer, "likelihood")[-1].data.shape == (15, 20)
     prototypes.tabs.setCurrentWidget(prototypes.places)
     qtbot.waitUntil(lambda: prototypes.places.lists["novel"].count() > 0, timeout=10_000)
     prototypes.go_to(31, 47)
