@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytest
+from napari.qt.threading import WorkerBase
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QTimer
 
+from napari_gaussproto.core.edit import turn_off
 from napari_gaussproto.core.model_file import save_model
 from napari_gaussproto.widgets import segment as segment_module
 from napari_gaussproto.widgets.layers import placement
+from napari_gaussproto.widgets.segment import SegmentWidget
 from tests.core.builders import tiny_model, two_tone
 
 TAG = "napari-gaussproto"
@@ -201,6 +206,128 @@ def test_pin_all_and_stack(viewer: Any, dock: Any, run: Any, qtbot: Any) -> None
     assert viewer.layers.selection.active is active
     # Nothing else lies over or under the stack but the image.
     assert [layer for layer in viewer.layers if layer.visible] == [viewer.layers[0], stack]
+
+
+def test_one_stack_however_often_it_is_asked_for(viewer: Any, dock: Any, run: Any) -> None:
+    image = viewer.add_image(two_tone()[0])
+    run(dock)
+    dock.likelihood.as_stack.trigger()
+    dock.likelihood.as_stack.trigger()
+    (stack,) = by_role(viewer, "stack")
+    before = stack.data.copy()
+    image.data = image.data[::-1].copy()
+    run(dock)
+    (stack,) = by_role(viewer, "stack")
+    assert not np.array_equal(stack.data, before)
+    for m, shown in enumerate(stack.data):
+        np.testing.assert_array_equal(shown, dock.state.current.segmentation.likelihood(m))
+
+
+def test_no_map_of_an_earlier_run_looks_current(
+    viewer: Any, dock: Any, run: Any, tmp_path: Path
+) -> None:
+    image = viewer.add_image(two_tone()[0], name="field")
+    for box in dock.extras.values():
+        box.setChecked(True)
+    run(dock)
+    dock.likelihood.pin.click()
+    (pinned,) = by_role(viewer, "pinned 0")
+    for box in dock.extras.values():
+        box.setChecked(False)
+    image.data = image.data[::-1].copy()
+    run(dock)
+    segmentation = dock.state.current.segmentation
+    for role, values in (
+        ("novelty", segmentation.novelty()),
+        ("probability 1", segmentation.class_probability(1)),
+        ("pinned 0", segmentation.likelihood(0)),
+    ):
+        (layer,) = by_role(viewer, role)
+        np.testing.assert_array_equal(layer.data, values)
+    # Another model: the first prototype is another one, and there are fewer pixels.
+    assert dock.models.choose_file(save_model(tiny_model(seed=1), tmp_path / "other"))
+    image.data = image.data[:40].copy()
+    run(dock)
+    assert pinned.name.endswith("(earlier run)") and pinned in viewer.layers
+    old, new = by_role(viewer, "novelty")
+    assert old.name.endswith("(earlier run)") and new.name == "field – novelty"
+    run(dock)
+    assert len(by_role(viewer, "novelty")) == 2
+
+
+def test_an_edit_during_a_run_is_in_its_result(
+    viewer: Any, dock: Any, run: Any, qtbot: Any
+) -> None:
+    viewer.add_image(two_tone()[0])
+    run(dock)
+    state = dock.state
+    model = state.model
+    edited = turn_off(model, 0)
+    dock.run_button.click()
+    state.history.push(edited)
+    state.set_edited_model(edited)
+    qtbot.waitUntil(lambda: not dock.runner.running, timeout=60_000)
+    assert state.model is state.current.model is edited
+    assert not state.current.segmentation.likelihood(0).any()
+    assert by_role(viewer, "labels")[0].metadata[TAG]["edits"] == state.history.names
+    run(dock)
+    assert by_role(viewer, "labels")[0].metadata[TAG]["edits"] == state.history.names
+
+
+def test_new_data_of_the_same_shape_during_a_run_ends_with_a_sentence(
+    viewer: Any, dock: Any, qtbot: Any
+) -> None:
+    image = viewer.add_image(two_tone()[0])
+    with qtbot.waitSignal(dock.runner.finished, timeout=60_000):
+        dock.run_button.click()
+        image.data = image.data[::-1].copy()
+    assert "changed while" in dock.status.text()
+    assert len(viewer.layers) == 1
+
+
+def test_the_result_of_a_removed_image_is_freed(viewer: Any, dock: Any, run: Any) -> None:
+    image = viewer.add_image(two_tone()[0])
+    run(dock)
+    result = ref(dock.state.current.segmentation)
+    viewer.layers.remove(image)
+    del image
+    gc.collect()
+    assert result() is None
+    assert dock.state.current is None
+
+
+def test_a_closed_dock_stops_and_is_gone(
+    viewer: Any, model_file: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = viewer.add_image(np.zeros((1024, 1024, 3), np.uint8))
+    dock = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(dock, name="Segment")
+    dock.models.choose_file(model_file)
+    dock.regions.preview.setChecked(True)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=60_000)
+    monkeypatch.setattr(segment_module, "preference", lambda name: 64 if name == "tile" else "cpu")
+    with qtbot.waitSignal(dock.runner.progressed, timeout=60_000):
+        dock.run_button.click()
+    runner, state = dock.runner, dock.state
+    closed, destroyed = ref(dock), []
+    dock.destroyed.connect(lambda: destroyed.append(True))
+    viewer.window.remove_dock_widget(dock)
+    assert not runner.running
+    qtbot.waitUntil(lambda: bool(destroyed), timeout=10_000)
+    del dock
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    gc.collect()
+    assert closed() is None
+    assert list(viewer.layers) == [image]
+    image.name = "another name"  # nobody who is gone is told
+    state.show(likelihood=True)
+
+
+def test_a_model_file_needs_no_suffix(dock: Any, model_file: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "model"
+    plain.write_bytes(model_file.read_bytes())
+    assert dock.models.choose_file(plain)
+    assert dock.models.path() == plain
 
 
 def test_extra_layers_on_request(viewer: Any, dock: Any, run: Any) -> None:

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QSizePolicy, QTo
 from napari_gaussproto.core.errors import GaussProtoError
 from napari_gaussproto.core.registry import list_models, model_path
 from napari_gaussproto.core.summary import read_summary
+from napari_gaussproto.widgets.dock import Connections
 from napari_gaussproto.widgets.layers import is_ours
 from napari_gaussproto.widgets.parts import CardDialog
 from napari_gaussproto.widgets.settings import recent_models, remember_model
@@ -46,9 +47,10 @@ class ImageChooser(QComboBox):
         self._images: list[Image] = []
         _shrinkable(self)
         self.setToolTip("The image to segment; results are laid exactly over it")
-        for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
-            event.connect(self.refresh)
-        viewer.layers.events.reordered.connect(self.refresh)
+        self._connections = Connections()
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            self._connections.add(event, self.refresh)
         self.currentIndexChanged.connect(lambda _: self.image_changed.emit())
         self.refresh()
 
@@ -91,10 +93,10 @@ class ImageChooser(QComboBox):
             self.image_changed.emit()
 
     def disconnect_viewer(self) -> None:
-        """Stop following the layer list."""
-        self._viewer.layers.events.inserted.disconnect(self.refresh)
-        self._viewer.layers.events.removed.disconnect(self.refresh)
-        self._viewer.layers.events.reordered.disconnect(self.refresh)
+        """Stop following the layer list; uses nothing of Qt, which may be gone already."""
+        self._connections.drop()
+        for layer in self._images:
+            layer.events.name.disconnect(self.refresh)
 
 
 class ModelChooser(QWidget):
@@ -170,7 +172,7 @@ class ModelChooser(QWidget):
     def _fill(self) -> None:
         self.combo.clear()
         shipped = list_models()
-        recent = [path for path in recent_models() if path.suffix]
+        recent = recent_models()
         current = [] if self._current is None else [self._current]
         self._paths = [*(None for _ in current), *map(model_path, shipped), *recent]
         self.combo.addItems([*current, *shipped, *(path.name for path in recent), _OPEN])

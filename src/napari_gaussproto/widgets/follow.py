@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.stack import StackSegmentation
 
 LIKELIHOOD = "likelihood"
+_PINNED = "pinned "
 QUANTITIES: tuple[Quantity, ...] = ("typicality", "responsibility", "log-likelihood")
 # Typicality is what people read as the likelihood of a prototype.
 _TITLES = {"typicality": "likelihood"}
@@ -44,6 +45,15 @@ def title_of(outcome: Outcome, m: int, quantity: Quantity) -> str:
     """Name of the layer with the map of a prototype."""
     what = _TITLES.get(quantity, quantity)
     return f"{outcome.source.name} – {what} of {outcome.segmentation.prototypes[m].name}"
+
+
+def pinned_by(role: str) -> tuple[int, Quantity] | None:
+    """Prototype and quantity of a pinned map, by its role; None for other maps."""
+    if not role.startswith(_PINNED):
+        return None
+    *named, number = role.removeprefix(_PINNED).split()
+    quantity = next((q for q in QUANTITIES if [q] == named), QUANTITIES[0])
+    return int(number), quantity
 
 
 class PrototypeMap:
@@ -88,7 +98,7 @@ class PrototypeMap:
             layer = show_map(
                 viewer,
                 outcome,
-                f"pinned {m}" if quantity == "typicality" else f"pinned {quantity} {m}",
+                f"{_PINNED}{m}" if quantity == "typicality" else f"{_PINNED}{quantity} {m}",
                 values_of(outcome.segmentation, m, quantity),
                 f"{outcome.source.name} – {what}{prototype.name}",
                 visible=False,

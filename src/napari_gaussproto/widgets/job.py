@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from napari_gaussproto import __version__
 from napari_gaussproto.core.card import now
+from napari_gaussproto.widgets.edit_job import Maps, maps_of
+from napari_gaussproto.widgets.follow import pinned_by, values_of
 from napari_gaussproto.widgets.libraries import load_libraries
 
 if TYPE_CHECKING:
@@ -46,6 +48,10 @@ class SegmentRequest:
         Loaded already, with ``known_key``.
     region_size : int
         Nominal side of a superpixel, in pixels; grid models take no notice.
+    present : list of str
+        Roles of the maps that the last run of this image left, which are brought up to date.
+    former_model : PrototypeSegmenter or None
+        The one that they show.
     known_models : mapping
         Models that were read before, with a person's edits, by their keys.
     memo : RegionMemo or None
@@ -62,6 +68,8 @@ class SegmentRequest:
     known_model: PrototypeSegmenter | None
     known_key: ModelKey | None
     region_size: int
+    present: list[str] = field(default_factory=list)
+    former_model: PrototypeSegmenter | None = None
     known_models: Mapping[ModelKey, PrototypeSegmenter] = field(default_factory=dict)
     memo: RegionMemo | None = None
 
@@ -77,10 +85,10 @@ class SegmentResult:
     cover : dict
     prototype : int
     likelihood : ndarray
-    extras : dict
-        Role -> (name, map).
+    maps : dict
+        Role -> values, of maps that were asked for or are there from the last run.
     outlines : ndarray or None
-        Borders of the cells, (..., H, W) bool, if wanted.
+        Borders of the cells, (..., H, W) bool, if wanted or there.
     """
 
     model: PrototypeSegmenter
@@ -93,7 +101,7 @@ class SegmentResult:
     provenance: dict[str, Any]
     seconds: float
     tiles: int
-    extras: dict[str, tuple[str, npt.NDArray[np.float32]]] = field(default_factory=dict)
+    maps: Maps = field(default_factory=dict)
     outlines: npt.NDArray[np.bool_] | None = None
 
 
@@ -138,7 +146,33 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile, None, SegmentRe
             break
         tiles = done.total
         yield done
+    result = _shown(request, model, key, segmentation, _provenance(request, model))
+    return replace(result, seconds=time.monotonic() - start, tiles=tiles)
+
+
+def again_job(
+    request: SegmentRequest, result: SegmentResult, model: PrototypeSegmenter
+) -> Generator[None, None, SegmentResult]:
+    """Decode the cells of a result by a model that was edited while they were computed."""
+    yield
+    segmentation = result.segmentation.decoded_by(model)
+    again = _shown(request, model, result.key, segmentation, result.provenance)
+    return replace(again, seconds=result.seconds, tiles=result.tiles)
+
+
+def _shown(
+    request: SegmentRequest,
+    model: PrototypeSegmenter,
+    key: ModelKey,
+    segmentation: StackSegmentation,
+    provenance: dict[str, Any],
+) -> SegmentResult:
+    """A result with every array that the GUI will show."""
     prototype = min(request.prototype, len(segmentation.prototypes) - 1)
+    outlined = "outlines" in (*request.extras, *request.present)
+    maps = maps_of(segmentation, _roles(request, len(segmentation.classes)))
+    if model is request.former_model:
+        maps |= _pinned(segmentation, request.present)
     return SegmentResult(
         model=model,
         key=key,
@@ -147,21 +181,45 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile, None, SegmentRe
         cover=segmentation.cover,
         prototype=prototype,
         likelihood=segmentation.likelihood(prototype),
-        provenance=_provenance(request, model),
-        seconds=time.monotonic() - start,
-        tiles=tiles,
-        extras=_extras(segmentation, request.extras),
-        outlines=segmentation.outlines() if "outlines" in request.extras else None,
+        provenance=provenance,
+        seconds=0.0,
+        tiles=0,
+        maps=maps,
+        outlines=segmentation.outlines() if outlined else None,
     )
 
 
+def _roles(request: SegmentRequest, n_classes: int) -> list[str]:
+    """Maps that are asked for, and those that are there."""
+    wanted: list[str] = [role for role in ("novelty", "uncertainty") if role in request.extras]
+    if "probability" in request.extras:
+        wanted += [f"probability {c}" for c in range(n_classes)]
+    return list(dict.fromkeys([*wanted, *request.present]))
+
+
+def _pinned(segmentation: StackSegmentation, present: list[str]) -> Maps:
+    """New values for prototypes that were pinned: by the same model they are the same ones."""
+    maps: Maps = {}
+    for role in present:
+        pinned = pinned_by(role)
+        if pinned is not None:
+            maps[role] = values_of(segmentation, *pinned)
+    return maps
+
+
 def preview_job(
-    plane: Any, rgb: bool, config: ModelConfig, window: tuple[int, int, int, int]
+    pixels: Any,
+    leading: tuple[int, ...],
+    rgb: bool,
+    config: ModelConfig,
+    window: tuple[int, int, int, int],
 ) -> Generator[Block, None, CellPreview]:
-    """Cut the visible part of a plane into cells."""
+    """Cut the visible part of a plane into cells; ``leading`` says which plane."""
     load_libraries()
     from napari_gaussproto.core.preview import preview_steps
 
+    # An empty index would read the whole of an array on disk.
+    plane = pixels[leading] if leading else pixels
     return (yield from preview_steps(plane, config, window, 2 if rgb else None))
 
 
@@ -194,18 +252,3 @@ def _provenance(request: SegmentRequest, model: PrototypeSegmenter) -> dict[str,
         "region_size": request.region_size if model.config.has_regions else None,
         "time": now(),
     }
-
-
-def _extras(
-    segmentation: StackSegmentation, wanted: frozenset[str]
-) -> dict[str, tuple[str, npt.NDArray[np.float32]]]:
-    maps: dict[str, tuple[str, npt.NDArray[np.float32]]] = {}
-    if "probability" in wanted:
-        for c, entry in enumerate(segmentation.classes):
-            name = f"probability of {entry.name}"
-            maps[f"probability {c}"] = (name, segmentation.class_probability(c))
-    if "novelty" in wanted:
-        maps["novelty"] = ("novelty", segmentation.novelty())
-    if "uncertainty" in wanted:
-        maps["uncertainty"] = ("uncertainty", segmentation.uncertainty())
-    return maps

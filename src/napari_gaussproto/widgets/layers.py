@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _LABEL_OPACITY = 0.5
 _MAP_OPACITY = 0.6
+# Role of the layer with the maps of all prototypes.
+STACK = "stack"
 
 
 def pixels_of(layer: Image) -> Any:
@@ -181,6 +183,12 @@ def _replace(layer: Labels, labels: npt.NDArray[np.uint8]) -> None:
         layer.data_setitem(changed, labels[changed])
 
 
+def set_aside(layer: Layer) -> None:
+    """Say that a layer shows an earlier result, which is not brought up to date any more."""
+    layer.name = f"{layer.name} (earlier run)"
+    layer.metadata = {**layer.metadata, PLUGIN: layer.metadata.get(PLUGIN, {}) | {"earlier": True}}
+
+
 def show_map(
     viewer: Viewer,
     outcome: Outcome,
@@ -192,6 +200,8 @@ def show_map(
     keep_name: bool = False,
 ) -> Layer:
     """Show a map at cell resolution, in the layer of that role if there is one."""
+    if role == STACK:
+        return show_stack(viewer, outcome, values)
     known = outcome.maps.get(role)
     if known is not None and known in viewer.layers and known.data.shape == values.shape:
         known.data = values
@@ -201,6 +211,7 @@ def show_map(
         return known
     if known is not None and known in viewer.layers:
         # Its cells have another size now. Nobody would know what a second map in view is.
+        set_aside(known)
         visible, known.visible = known.visible, False
     layer = viewer.add_image(
         values,
@@ -259,6 +270,11 @@ def show_outlines(
 
 def show_stack(viewer: Viewer, outcome: Outcome, stack: npt.NDArray[np.float32]) -> Layer:
     """Show the maps of all prototypes of one image as one layer with a slider."""
+    known = outcome.maps.get(STACK)
+    if known is not None and known in viewer.layers:
+        known.data = stack
+        known.metadata = _tagged(known, outcome, STACK)
+        return known
     place = placement(outcome.source, outcome.segmentation.map_pixel_size, ndim=outcome.ndim)
     place["scale"] = np.array([1.0, *place["scale"]])
     place["translate"] = np.array([0.0, *place["translate"]])
@@ -275,7 +291,8 @@ def show_stack(viewer: Viewer, outcome: Outcome, stack: npt.NDArray[np.float32])
         opacity=_MAP_OPACITY,
         **place,
     )
-    layer.metadata = _tagged(layer, outcome, "stack")
+    layer.metadata = _tagged(layer, outcome, STACK)
+    outcome.maps[STACK] = layer
     return layer
 
 
@@ -296,8 +313,13 @@ def _tagged(layer: Layer, outcome: Outcome, role: str) -> dict[str, Any]:
     return {**layer.metadata, PLUGIN: {"role": role, **outcome.provenance}}
 
 
-def check_unchanged(viewer: Viewer, layer: Image, shape: tuple[int, ...]) -> None:
+def check_unchanged(viewer: Viewer, layer: Image, pixels: Any) -> None:
     """Make sure that a result still belongs to its layer.
+
+    Parameters
+    ----------
+    pixels : array-like
+        What `pixels_of` gave when the work began.
 
     Raises
     ------
@@ -308,5 +330,5 @@ def check_unchanged(viewer: Viewer, layer: Image, shape: tuple[int, ...]) -> Non
         raise ImageError(
             "The image was removed while it was segmented: add it again and press Segment."
         )
-    if tuple(pixels_of(layer).shape) != shape:
-        raise ImageError("The image changed its size while it was segmented: press Segment again.")
+    if pixels_of(layer) is not pixels:
+        raise ImageError("The image changed while it was segmented: press Segment again.")

@@ -19,6 +19,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_gaussproto.widgets.dock import Connections
+from napari_gaussproto.widgets.edit_job import likelihoods
 from napari_gaussproto.widgets.follow import LIKELIHOOD, prototype_map
 from napari_gaussproto.widgets.layers import show_stack, undisturbed
 from napari_gaussproto.widgets.parts import ICON_SIZE, picture_icon
@@ -52,9 +54,10 @@ class LikelihoodPanel(QWidget):
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._add_next)
         self._build()
-        state.outcome_changed.connect(self._on_outcome)
-        state.prototype_changed.connect(self._on_prototype)
-        state.shown_changed.connect(self._on_shown)
+        self.connections = Connections()
+        self.connections.add(state.outcome_changed, self._on_outcome)
+        self.connections.add(state.prototype_changed, self._on_prototype)
+        self.connections.add(state.shown_changed, self._on_shown)
         self.setEnabled(False)
 
     def _build(self) -> None:
@@ -136,6 +139,11 @@ class LikelihoodPanel(QWidget):
             self._map.refresh()
         self.shown.emit()
 
+    def stop(self) -> None:
+        """Add no more layers, before the dock goes."""
+        self._timer.stop()
+        self._batch = None
+
     # -- more layers ------------------------------------------------------------------------
 
     def add_layer(self, m: int) -> None:
@@ -177,10 +185,8 @@ class LikelihoodPanel(QWidget):
         outcome = self._state.current
         if outcome is None or outcome.segmentation.leading:
             return
-        count = len(outcome.segmentation.prototypes)
-        stack = np.stack([outcome.segmentation.likelihood(m) for m in range(count)])
         with undisturbed(self._viewer):
-            show_stack(self._viewer, outcome, stack)
+            show_stack(self._viewer, outcome, likelihoods(outcome.segmentation))
         # Over classes or over one prototype's map it would only be muddy.
         for layer in (outcome.labels, outcome.maps.get(LIKELIHOOD)):
             if layer is not None:

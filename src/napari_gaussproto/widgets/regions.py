@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout
 from napari_gaussproto.core.errors import GaussProtoError
 from napari_gaussproto.core.summary import read_summary
 from napari_gaussproto.widgets.choosers import ImageChooser
+from napari_gaussproto.widgets.dock import Connections
 from napari_gaussproto.widgets.job import preview_job
 from napari_gaussproto.widgets.layers import pixels_of, show_outlines, undisturbed
 from napari_gaussproto.widgets.workers import Runner
@@ -53,8 +54,8 @@ class RegionPanel(QWidget):
         self._timer.timeout.connect(self._start)
         self._build()
         images.image_changed.connect(self._later)
-        self._camera = getattr(viewer, "scene", viewer).camera
-        self._camera.events.connect(self._later)
+        self.connections = Connections()
+        self.connections.add(getattr(viewer, "scene", viewer).camera.events, self._later)
 
     def _build(self) -> None:
         self.size = QSpinBox()
@@ -124,7 +125,7 @@ class RegionPanel(QWidget):
         ndim = pixels.ndim - 1 if image.rgb else pixels.ndim
         leading = tuple(int(n) for n in self._plane(image)[: ndim - 2])
         self._shown = (image, leading)
-        work = partial(preview_job, pixels[leading], bool(image.rgb), config, _visible(image))
+        work = partial(preview_job, pixels, leading, bool(image.rgb), config, _visible(image))
         self.runner.start(work)
 
     def _plane(self, image: Image) -> tuple[int, ...]:
@@ -157,11 +158,11 @@ class RegionPanel(QWidget):
         if not isinstance(error, GaussProtoError):
             raise error
 
-    def disconnect_viewer(self) -> None:
-        """Let go of the viewer and of the thread."""
-        self._timer.stop()
+    def stop(self) -> None:
+        """End the work and take the preview away, before the dock goes."""
+        self.connections.drop()
+        self.preview.setChecked(False)
         self.runner.cancel()
-        self._camera.events.disconnect(self._later)
 
 
 def _visible(image: Image) -> tuple[int, int, int, int]:

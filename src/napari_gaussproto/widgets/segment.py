@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -27,17 +28,21 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gaussproto.core.errors import GaussProtoError, ImageError
+from napari_gaussproto.core.errors import ConfigError, GaussProtoError
 from napari_gaussproto.widgets.choosers import ImageChooser, ModelChooser
+from napari_gaussproto.widgets.dock import Connections, when_closed
+from napari_gaussproto.widgets.follow import LIKELIHOOD
 from napari_gaussproto.widgets.job import (
     SegmentRequest,
     SegmentResult,
+    again_job,
     devices_job,
     segment_job,
 )
 from napari_gaussproto.widgets.layers import (
     check_unchanged,
     pixels_of,
+    set_aside,
     show_labels,
     show_map,
     show_outlines,
@@ -46,8 +51,10 @@ from napari_gaussproto.widgets.layers import (
 from napari_gaussproto.widgets.likelihood import LikelihoodPanel
 from napari_gaussproto.widgets.parts import CoverTable
 from napari_gaussproto.widgets.regions import RegionPanel
+from napari_gaussproto.widgets.scratch_layers import BRUSHED, CHANGED
 from napari_gaussproto.widgets.settings import preference
 from napari_gaussproto.widgets.state import Outcome, is_fitted, state_of
+from napari_gaussproto.widgets.why_tool import OVERLAY
 from napari_gaussproto.widgets.workers import Runner
 
 if TYPE_CHECKING:
@@ -68,6 +75,15 @@ _EXTRAS = {
 }
 
 
+@dataclass(frozen=True)
+class _Started:
+    """A run that is under way."""
+
+    image: Image
+    request: SegmentRequest
+    time: float
+
+
 class SegmentWidget(QScrollArea):
     """Segment an image of the viewer with a prototype model.
 
@@ -82,7 +98,8 @@ class SegmentWidget(QScrollArea):
         self.state = state_of(viewer)
         self.runner = Runner(self)
         self._loader = Runner(self)
-        self._started: tuple[Image, tuple[int, ...], float] | None = None
+        self._connections = Connections()
+        self._started: _Started | None = None
         self._build()
         self._connect()
         self._on_image()
@@ -150,19 +167,25 @@ class SegmentWidget(QScrollArea):
         self.run_button.clicked.connect(self.run)
         self.cancel_button.clicked.connect(self.runner.cancel)
         self.images.image_changed.connect(self._on_image)
-        self.state.outcome_changed.connect(self._on_outcome)
+        self._connections.add(self.state.outcome_changed, self._on_outcome)
         self.models.combo.currentIndexChanged.connect(self._on_model)
-        self.state.model_changed.connect(self._on_model_in_use)
+        self._connections.add(self.state.model_changed, self._on_model_in_use)
         if self.state.model is not None:
             self._on_model_in_use(self.state.model)
         self._on_model()
         self.runner.progressed.connect(self._on_progress)
         self.runner.succeeded.connect(self._on_result)
         self.runner.failed.connect(self._on_failure)
-        self.runner.cancelled.connect(lambda: self.status.setText("Cancelled."))
+        self.runner.cancelled.connect(self._on_cancelled)
         self.runner.finished.connect(self._update_buttons)
         QApplication.instance().aboutToQuit.connect(self.runner.shut_down)
-        self.destroyed.connect(partial(_forget, self.images, self.regions, self.runner))
+        connections = [
+            self._connections,
+            self.regions.connections,
+            self.likelihood.connections,
+        ]
+        runners = [self.runner, self._loader, self.regions.runner]
+        when_closed(self, self._stop, partial(_forget, self.images, connections, runners))
 
     # -- what one does ----------------------------------------------------------------------
 
@@ -184,7 +207,9 @@ class SegmentWidget(QScrollArea):
             self._launch(image, self.models.path())
 
     def _launch(self, image: Image, path: Path | None) -> None:
+        self.runner.cancel()
         pixels = pixels_of(image)
+        former = self.state.outcomes.get(image)
         request = SegmentRequest(
             pixels=pixels,
             rgb=bool(image.rgb),
@@ -196,10 +221,12 @@ class SegmentWidget(QScrollArea):
             known_model=self.state.model,
             known_key=self.state.model_key,
             region_size=self.regions.size.value(),
+            present=[] if former is None else self._present(former),
+            former_model=None if former is None else former.model,
             known_models=self.state.known_models(),
             memo=self.state.memo_of(image),
         )
-        self._started = (image, tuple(pixels.shape), time.monotonic())
+        self._started = _Started(image, request, time.monotonic())
         self.progress.setRange(0, 0)
         self.status.setText("Loading the model…" if self.state.model is None else "Segmenting…")
         self.runner.start(partial(segment_job, request))
@@ -216,37 +243,58 @@ class SegmentWidget(QScrollArea):
         self.progress.setValue(done.index)
         if self._started is None:
             return
-        elapsed = time.monotonic() - self._started[2]
+        elapsed = time.monotonic() - self._started.time
         left = elapsed / done.index * (done.total - done.index)
         plane = f"plane {done.plane}/{done.planes}, " if done.planes > 1 else ""
         self.status.setText(f"{plane}tile {done.index}/{done.total}, {_duration(left)} left")
 
     def _on_result(self, result: SegmentResult) -> None:
-        if self._started is None:
+        started, state = self._started, self.state
+        if started is None:
             return
-        image, shape, _ = self._started
         try:
-            check_unchanged(self._viewer, image, shape)
-        except ImageError as error:
+            check_unchanged(self._viewer, started.image, started.request.pixels)
+            self._check_model(started.request, result)
+        except GaussProtoError as error:
             self.status.setText(str(error))
             show_info(str(error))
             return
-        self.state.set_model(result.model, result.key)
-        self._show(image, result)
+        state.set_model(result.model, result.key)
+        if state.model is not None and state.model is not result.model:
+            # It was edited meanwhile; the cells are the same.
+            self.runner.start(partial(again_job, started.request, result, state.model))
+            return
+        if state.history is not None:
+            result.provenance["edits"] = state.history.names
+        self._show(started.image, result)
         tiles = f", {result.tiles} tiles" if result.tiles > 1 else ""
         device = result.provenance["device"]
         self.status.setText(f"Done in {result.seconds:.1f} s on {device}{tiles}.")
+
+    def _check_model(self, request: SegmentRequest, result: SegmentResult) -> None:
+        """Make sure that a model which is in no file was not replaced meanwhile."""
+        if request.model_file is None and result.key != self.state.model_key:
+            raise ConfigError(
+                "The model was fitted anew while the image was segmented: press Segment again."
+            )
+
+    def _present(self, outcome: Outcome) -> list[str]:
+        """Roles of the maps that an image has."""
+        return [role for role, layer in outcome.maps.items() if layer in self._viewer.layers]
 
     def _show(self, image: Image, result: SegmentResult) -> None:
         former = self.state.outcomes.get(image)
         outcome = Outcome(image, result.segmentation, result.provenance, model=result.model)
         if former is not None:
             outcome.labels, outcome.labels_checksum = former.labels, former.labels_checksum
-            outcome.maps = former.maps
+            outcome.maps = {role: former.maps[role] for role in self._present(former)}
         with undisturbed(self._viewer):
+            self._set_aside(outcome, result)
             show_labels(self._viewer, outcome, result.labels)
-            for role, (name, values) in result.extras.items():
-                title = f"{image.name} – {name}"
+            for role, values in result.maps.items():
+                name = _title(role, outcome)
+                kept = name is None and role in outcome.maps
+                title = outcome.maps[role].name if kept else f"{image.name} – {name}"
                 show_map(self._viewer, outcome, role, values, title, visible=False)
             if result.outlines is not None:
                 known, name = outcome.maps.get("outlines"), f"{image.name} – cells"
@@ -258,6 +306,17 @@ class SegmentWidget(QScrollArea):
         if former is None:
             # The first time, what a person wants next is to look at the labels and to brush.
             self._viewer.layers.selection.active = outcome.labels
+
+    def _set_aside(self, outcome: Outcome, result: SegmentResult) -> None:
+        """Let go of maps that the new result says nothing about, and say so on them."""
+        shown = {LIKELIHOOD, BRUSHED, CHANGED, OVERLAY, *result.maps}
+        if result.outlines is not None:
+            shown.add("outlines")
+        for role in [role for role in outcome.maps if role not in shown]:
+            set_aside(outcome.maps.pop(role))
+
+    def _on_cancelled(self) -> None:
+        self.status.setText("Cancelled.")
 
     def _on_failure(self, error: Exception) -> None:
         if isinstance(error, GaussProtoError):
@@ -306,6 +365,7 @@ class SegmentWidget(QScrollArea):
         if not running:
             self.progress.setRange(0, 1)
             self.progress.setValue(0)
+            self._started = None
         missing = self._missing()
         self.run_button.setEnabled(missing is None and not running)
         self.run_button.setToolTip(missing or "Segment the chosen image")
@@ -327,17 +387,28 @@ class SegmentWidget(QScrollArea):
             self.models.offer_current(name)
             self._on_model()
 
-    def closeEvent(self, event: Any) -> None:
-        """Stop the work when the dock goes away."""
+    def _stop(self) -> None:
+        """End all work when the dock is closed; results stay."""
+        self.regions.stop()
+        self.likelihood.stop()
         self.runner.cancel()
-        super().closeEvent(event)
+        self._loader.cancel()
 
 
-def _forget(images: ImageChooser, regions: RegionPanel, runner: Runner) -> None:
+def _title(role: str, outcome: Outcome) -> str | None:
+    """What a map is called, if not by the prototype that it shows."""
+    if role.startswith("probability "):
+        return f"probability of {outcome.segmentation.classes[int(role.split()[1])].name}"
+    return role if role in ("novelty", "uncertainty") else None
+
+
+def _forget(images: ImageChooser, connections: list[Connections], runners: list[Runner]) -> None:
     """Let go of the viewer and of the threads when the dock is destroyed."""
     images.disconnect_viewer()
-    regions.disconnect_viewer()
-    runner.cancel()
+    for connection in connections:
+        connection.drop()
+    for runner in runners:
+        runner.abandon()
 
 
 def _checkbox(text: str, tip: str) -> QCheckBox:

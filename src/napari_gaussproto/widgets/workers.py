@@ -97,6 +97,12 @@ class Runner(QObject):
         if self._worker is not None:
             self._worker.resume()
 
+    def abandon(self) -> None:
+        """Let the thread end at its next step; for when this object is destroyed already."""
+        self._wanted, self._pending = False, None
+        if self._worker is not None:
+            self._worker.quit()
+
     def shut_down(self, timeout_ms: int = 10_000) -> None:
         """Cancel and wait for the thread, before the widget goes away."""
         self.cancel()
