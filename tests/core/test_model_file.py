@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from napari_gaussproto.core import model_file
-from napari_gaussproto.core.errors import ModelFileError
+from napari_gaussproto.core.errors import ConfigError, ModelFileError
 from napari_gaussproto.core.model_file import load_model_file, save_model
 from napari_gaussproto.core.registry import load_model
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.summary import read_description, read_summary
+from napari_gaussproto.core.summary import FORMAT, read_description, read_summary
 from tests.core.builders import tiny_model, two_tone
 
 
@@ -158,3 +161,67 @@ def test_a_place_that_cannot_be_written_to_gives_a_sentence(
         with pytest.raises(ModelFileError, match="choose another folder"):
             save_model(model, path)
     assert not list(tmp_path.glob(".*.part"))
+
+
+def damaged(model: PrototypeSegmenter, path: Path, change: Callable[[Any], None]) -> Path:
+    """A model file whose description was changed."""
+    save_model(model, path)
+    with safe_open(path, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    description = read_description(path)
+    change(description)
+    save_file(tensors, path, metadata={FORMAT: json.dumps(description)})
+    return path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.update(prototypes=[1, 2]),
+        lambda d: d["prototypes"][0].pop("usage"),
+        lambda d: d["prototypes"][0].update(class_index=99),
+        lambda d: d["prototypes"][0].update(class_index=-1),
+        lambda d: d["prototypes"][0].update(purity="high"),
+        lambda d: d["card"].update(measures={"val": 3}),
+        lambda d: d["card"].update(measures={"val": {"miou": 0.5}}),
+    ],
+)
+def test_a_damaged_list_of_prototypes_or_measures_is_a_sentence(
+    model: PrototypeSegmenter, tmp_path: Path, change: Callable[[Any], None]
+) -> None:
+    path = damaged(model, tmp_path / "m.safetensors", change)
+    for read in (read_summary, load_model_file):
+        with pytest.raises(ModelFileError, match="damaged"):
+            read(path)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (3, 48, 40, 3), (3, 48, 48)])
+def test_patches_that_are_no_pictures_are_a_sentence(
+    model: PrototypeSegmenter, tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    model.prototypes[1].patches = np.zeros(shape, np.uint8)
+    with pytest.raises(ModelFileError, match="does not fit its own description"):
+        load_model_file(save_model(model, tmp_path / "m"))
+
+
+def test_statistics_of_normalisation_survive_half_precision(
+    model: PrototypeSegmenter, tmp_path: Path
+) -> None:
+    model.extractor.neck.norms[0].running_var.fill_(1e5)
+    again = load_model_file(save_model(model, tmp_path / "m"))
+    assert float(again.extractor.neck.norms[0].running_var[0]) == pytest.approx(1e5)
+
+
+def test_a_file_names_no_backbone_of_the_network(
+    model: PrototypeSegmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("timm.create_model", lambda name, **_: asked.append(name))
+    path = damaged(
+        model,
+        tmp_path / "m.safetensors",
+        lambda d: d["config"].update(backbone="hf-hub:someone/network"),
+    )
+    with pytest.raises(ConfigError, match="no backbone called"):
+        load_model_file(path)
+    assert not asked

@@ -91,6 +91,12 @@ def _is_channels_last(level: Tensor, width: int) -> bool:
 
 def _create(name: str, channels: int, pretrained: bool) -> nn.Module:
     offline = pretrained and name == OFFLINE_BACKBONE
+    # A name such as "hf-hub:someone/model", which a model file may hold, would be fetched.
+    if not timm.is_model(name):
+        raise ConfigError(
+            f"There is no backbone called “{name}”: choose a name from timm.list_models(), "
+            f"or the default “{OFFLINE_BACKBONE}”."
+        )
     try:
         network: nn.Module = timm.create_model(
             name,
@@ -106,11 +112,6 @@ def _create(name: str, channels: int, pretrained: bool) -> nn.Module:
 
 
 def _why_not(name: str, pretrained: bool, error: Exception) -> str:
-    if not timm.is_model(name):
-        return (
-            f"There is no backbone called “{name}”: choose a name from timm.list_models(), "
-            f"or the default “{OFFLINE_BACKBONE}”."
-        )
     if pretrained:
         return (
             f"The weights of the backbone “{name}” could not be fetched ({error}): connect to "

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import safe_open
 from torch import Tensor
@@ -38,7 +39,8 @@ def save_model(model: PrototypeSegmenter, path: str | Path, half: bool = True) -
     path : path
         ``.safetensors`` is appended where it is missing.
     half : bool
-        Store the extractor's weights as float16. The layer's stay float32: they are few.
+        Store the extractor's weights as float16. The layer's stay float32: they are few. So
+        do the statistics of normalisation: a variance can be larger than float16 holds.
 
     Returns
     -------
@@ -116,7 +118,9 @@ def load_model_file(path: str | Path, device: torch.device | str = "cpu") -> Pro
 
 
 def _stored(key: str, value: Tensor, half: bool) -> Tensor:
-    reducible = half and key.startswith(f"{WEIGHTS}extractor.") and value.dtype == torch.float32
+    statistic = key.endswith((".running_mean", ".running_var"))
+    own = key.startswith(f"{WEIGHTS}extractor.") and not statistic
+    reducible = half and own and value.dtype == torch.float32
     return value.half() if reducible else value
 
 
@@ -128,6 +132,22 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     description = read_description(path)
     with safe_open(path, framework="pt") as file:
         return {key: file.get_tensor(key) for key in file.keys()}, description  # noqa: SIM118
+
+
+def _patches(tensors: dict[str, Tensor], m: int) -> dict[str, npt.NDArray[Any]]:
+    """Patches of a prototype and the labels in their middle.
+
+    Raises
+    ------
+    KeyError, ValueError
+        When they are missing, or are no pictures.
+    """
+    patches = tensors[f"prototype/{m}/patches"].numpy()
+    labels = tensors[f"prototype/{m}/patch_labels"].numpy()
+    square = patches.ndim == 4 and patches.shape[1] == patches.shape[2] and patches.shape[3] == 3
+    if not square or patches.dtype != np.uint8 or labels.ndim != 1:
+        raise ValueError(f"patches of shape {patches.shape} and labels of shape {labels.shape}")
+    return {"patches": patches, "patch_labels": labels}
 
 
 def build_model(
@@ -164,8 +184,7 @@ def build_model(
         Prototype(
             name=str(entry["name"]),
             class_index=int(entry["class_index"]),
-            patches=tensors[f"prototype/{m}/patches"].numpy(),
-            patch_labels=tensors[f"prototype/{m}/patch_labels"].numpy(),
+            **_patches(tensors, m),
             usage=float("nan") if entry["usage"] is None else float(entry["usage"]),
             purity=float("nan") if entry["purity"] is None else float(entry["purity"]),
             distance_quantiles=tensors[f"prototype/{m}/quantiles"].numpy(),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from napari_gaussproto.core.card import ModelCard
@@ -17,6 +17,24 @@ from napari_gaussproto.core.errors import ModelFileError
 FORMAT = "napari-gaussproto"
 FORMAT_VERSION = 1
 SUFFIX = ".safetensors"
+
+
+class _Entry(BaseModel):
+    """What is said about a prototype; a newer version may say more."""
+
+    name: str
+    class_index: int = Field(ge=0)
+    usage: float | None
+    purity: float | None
+
+
+class _Measures(BaseModel):
+    """What is said about a split; see `napari_gaussproto.core.evaluation.measure`."""
+
+    images: int
+    iou: dict[str, float | None]
+    miou: float | None
+    ece: float | None
 
 
 @dataclass(frozen=True)
@@ -94,12 +112,15 @@ def parse_summary(path: Path, description: dict[str, Any]) -> ModelSummary:
         When something is missing or has no meaning.
     """
     try:
-        return ModelSummary(
-            ModelConfig.model_validate(description["config"]),
-            ModelCard.model_validate(description["card"]),
-            list(description["prototypes"]),
-        )
-    except (ValidationError, KeyError, TypeError) as error:
+        config = ModelConfig.model_validate(description["config"])
+        card = ModelCard.model_validate(description["card"])
+        entries = [_Entry.model_validate(entry) for entry in description["prototypes"]]
+        if any(entry.class_index >= len(config.classes) for entry in entries):
+            raise ValueError("a prototype of an unknown class")
+        for measures in card.measures.values():
+            _Measures.model_validate(measures)
+        return ModelSummary(config, card, [entry.model_dump() for entry in entries])
+    except (ValidationError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(
             f"The description inside “{path.name}” is damaged: get a fresh copy of it."
         ) from error
