@@ -464,6 +464,18 @@ def test_a_dock_that_is_closed_leaves_its_work_to_the_next(
     again.retire()
 
 
+def test_closing_the_dock_saves_and_lets_go(
+    viewer: Any, train: Any, image: Any, qtbot: Any
+) -> None:
+    layer = draw(train)
+    desk = train.keeper.desk
+    train.parent().destroyOnClose()
+    qtbot.waitUntil(lambda: train._retired, timeout=WAIT)
+    assert train.keeper.backlog.closed and desk.project is None
+    assert desk.kept.images[0].labels.any()
+    layer.paint((3, 3), 1)  # nobody listens, nothing breaks
+
+
 def test_an_image_removed_while_fitting_loses_nothing(
     train: Any, viewer: Any, image: Any, qtbot: Any
 ) -> None:

@@ -29,11 +29,13 @@ from napari_gaussproto.core.summary import read_summary
 from napari_gaussproto.widgets.accept_tool import AcceptTool
 from napari_gaussproto.widgets.annotation_layer import AnnotationLayer, label_shape
 from napari_gaussproto.widgets.annotator import Annotator
+from napari_gaussproto.widgets.backlog import Backlog
 from napari_gaussproto.widgets.budget import BudgetPanel
 from napari_gaussproto.widgets.choosers import ImageChooser
 from napari_gaussproto.widgets.class_panel import ClassPanel
 from napari_gaussproto.widgets.correction_overlay import CorrectionOverlay
 from napari_gaussproto.widgets.curves import TrainingCurves
+from napari_gaussproto.widgets.dock import Connections, when_closed
 from napari_gaussproto.widgets.historian import Historian
 from napari_gaussproto.widgets.history_panel import HistoryPanel
 from napari_gaussproto.widgets.job import devices_job
@@ -82,9 +84,10 @@ class TrainWidget(QScrollArea):
         self.overlay = CorrectionOverlay(viewer)
         self._loader = Runner(self)
         self._offered: list[Labels] = []
+        self._connections = Connections()
+        self._retired = False
         self._build()
         self._connect()
-        self._retired = False
         self._begin(take_over(viewer, self))
         self._loader.succeeded.connect(self._fill_devices)
         self._loader.start(devices_job)
@@ -196,10 +199,10 @@ class TrainWidget(QScrollArea):
         keeper.counted.connect(self._on_counted)
         self.images.image_changed.connect(self._on_image)
         for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
-            event.connect(self._offer_labels)
+            self._connections.add(event, self._offer_labels)
         QApplication.instance().aboutToQuit.connect(self._shut_down)
-        self.destroyed.connect(
-            partial(_let_go, self._viewer, self._offer_labels, annotator, learner, keeper)
+        when_closed(
+            self, self.retire, partial(_forget, self._connections, learner.runner, keeper.backlog)
         )
 
     def _begin(self, memory: TrainMemory | None) -> None:
@@ -234,7 +237,10 @@ class TrainWidget(QScrollArea):
             self._retired = True
             self._remember()
             self.accept_tool.switch(None)
+            self.overlay.show([])
             self.annotator.let_go()
+            self._connections.drop()
+            self.images.disconnect_viewer()
             self._shut_down()
 
     def _remember(self) -> None:
@@ -503,22 +509,12 @@ class TrainWidget(QScrollArea):
         self.learner.let_go()
         self.keeper.let_go()
 
-    def closeEvent(self, event: Any) -> None:
-        """Stop the work when the dock goes away; what was drawn is saved."""
-        self.learner.cancel()
-        self.keeper.save_now()
-        super().closeEvent(event)
 
-
-def _let_go(
-    viewer: Any, follow: Any, annotator: Annotator, learner: Learner, keeper: Keeper
-) -> None:
-    """Let go of the viewer and of the threads when the dock is destroyed."""
-    viewer.layers.events.inserted.disconnect(follow)
-    viewer.layers.events.removed.disconnect(follow)
-    annotator.let_go()
-    learner.let_go()
-    keeper.let_go()
+def _forget(connections: Connections, runner: Runner, backlog: Backlog) -> None:
+    """Let go when the dock is destroyed with its viewer; what was drawn is written."""
+    connections.drop()
+    runner.abandon()
+    backlog.shut_down()
 
 
 def _heading(text: str) -> QLabel:
