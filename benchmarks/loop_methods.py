@@ -14,7 +14,7 @@ from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks.annotator import Labels
-from benchmarks.loop_tasks import Photo, Task
+from benchmarks.loop_tasks import QUICK, Photo, Task
 from napari_gaussproto.core.encoded import encode_pyramid
 from napari_gaussproto.core.fine_tune import FineTuner, fine_tuning, hold_out_strokes
 from napari_gaussproto.core.metrics import confusion_matrix, iou, mean_iou
@@ -22,24 +22,18 @@ from napari_gaussproto.core.predict import segment
 from napari_gaussproto.core.quick import quick_fit
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.semi import SemiSettings
+from napari_gaussproto.core.semi_defaults import TERM_WEIGHTS
 from napari_gaussproto.core.training_data import prepare, shrink_labels
 
 # Set before any result was seen: about what the terms have in the literature.
-WEIGHTS = {
-    "density": 0.1,
-    "soft_labels": 0.5,
-    "pseudo_labels": 0.5,
-    "affinity": 0.2,
-    "anchoring": 0.01,
-}
-_OFF = dict.fromkeys(WEIGHTS, 0.0)
+WEIGHTS = TERM_WEIGHTS
 TERMS = {
-    "supervised": SemiSettings(**_OFF),
-    "all terms": SemiSettings(**WEIGHTS),
-    **{name: SemiSettings(**(_OFF | {name: weight})) for name, weight in WEIGHTS.items()},
+    "supervised": SemiSettings.only(),
+    "all terms": SemiSettings.only(**WEIGHTS),
+    **{name: SemiSettings.only(**{name: weight}) for name, weight in WEIGHTS.items()},
 }
-AS_DOCK = "soft_labels, as the dock"
-METHODS = ["quick fit", "random forest", *TERMS, AS_DOCK]
+HOLD_OUT = "soft_labels, strokes held out"
+METHODS = ["quick fit", "random forest", *TERMS, HOLD_OUT]
 # The same for every fine-tune; the number of steps is an argument.
 BUDGET: dict[str, Any] = {"crop_size": 192, "batch_size": 4}
 _TREES = 100
@@ -56,8 +50,8 @@ def run_method(method: str, task: Task, number: int, steps: int) -> Row:
         predict = _forest(task, number)
     elif method == "quick fit":
         predict = _predictor(task.quick(number).model)
-    elif method == AS_DOCK:
-        model, extra = _as_dock(task, number, steps)
+    elif method == HOLD_OUT:
+        model, extra = _hold_out(task, number, steps)
         predict = _predictor(model)
     else:
         model, extra = _fine_tuned(task, number, TERMS[method], steps)
@@ -93,14 +87,15 @@ def _fine_tuned(
     return _tune(task, task.quick(number).model, labels, None, settings, steps)
 
 
-def _as_dock(task: Task, number: int, steps: int) -> tuple[PrototypeSegmenter, Row]:
+def _hold_out(task: Task, number: int, steps: int) -> tuple[PrototypeSegmenter, Row]:
     """Without a quarter of the strokes first, to choose weights by; a last quick fit to all."""
     labels = task.strokes[number - 1]
     kept, held_out = hold_out_strokes(labels, seed=task.seed)
-    fit = quick_fit(task.encoded, kept, task.start, scratch=task.scratch, seed=task.seed)
+    options: dict[str, Any] = {"settings": QUICK, "seed": task.seed}
+    fit = quick_fit(task.encoded, kept, task.start, scratch=task.scratch, **options)
     tuned, extra = _tune(task, fit.model, kept, held_out, TERMS["soft_labels"], steps)
     encoded = [encode_pyramid(image, tuned) for image, _ in task.annotated]
-    return quick_fit(encoded, labels, tuned, seed=task.seed).model, extra
+    return quick_fit(encoded, labels, tuned, **options).model, extra
 
 
 def _tune(

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.annotator import BRUSH, LONGEST, STROKES
 from benchmarks.loop_methods import BUDGET, METHODS, TERMS, WEIGHTS
-from benchmarks.loop_tasks import ANNOTATED, HELD_OUT, STARTS
+from benchmarks.loop_tasks import ANNOTATED, HELD_OUT, QUICK, STARTS
 from benchmarks.measuring import RESULTS, save
 
 matplotlib.use("Agg")
@@ -18,18 +18,13 @@ import matplotlib.pyplot as plt
 
 Row = dict[str, Any]
 
-# Okabe & Ito (2008), and dashes for single terms.
-_COLORS = {
-    "quick fit": "#000000",
-    "random forest": "#999999",
-    "supervised": "#0072b2",
-    "all terms": "#d55e00",
-    "density": "#56b4e9",
-    "soft_labels": "#009e73",
-    "pseudo_labels": "#e69f00",
-    "affinity": "#cc79a7",
-    "anchoring": "#f0e442",
-    "soft_labels, as the dock": "#009e73",
+# Colour (Okabe & Ito 2008) and line of the methods that are drawn; the table has them all.
+_DRAWN = {
+    "soft_labels": ("#009e73", "-"),
+    "all terms": ("#d55e00", ":"),
+    "quick fit": ("#000000", "-"),
+    "supervised": ("#0072b2", "-"),
+    "random forest": ("#999999", "-"),
 }
 _SETS = {"annotated": "annotated photos", "held_out": "held-out photos"}
 
@@ -59,8 +54,10 @@ def _explained(rows: Sequence[Row], steps: int) -> str:
         'read). "empty": ImageNet backbone, soil / crop / weed. "moved": peanut-grid made to '
         "tell soil from plant, then weed split off as a new class; its backbone has seen the "
         "train split with weed labels. Every fine-tune starts from the quick fit to the same "
-        f"strokes: {steps} steps of {BUDGET['batch_size']} crops of {BUDGET['crop_size']} px of "
-        "the halved photograph, the averaged weights after the last step. "
+        f"strokes ({QUICK.neck_steps} + {QUICK.layer_steps} steps, {QUICK.cells_per_class} cells "
+        f"of a class and photograph): {steps} steps of {BUDGET['batch_size']} crops of "
+        f"{BUDGET['crop_size']} px of the halved photograph, the averaged weights after the last "
+        "step. "
         f"Weights of the terms, set before any result: {weights}. "
         f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}; the number in "
         "brackets is how many of them are there, where not all are; – was not run."
@@ -128,16 +125,17 @@ def _figure(rows: Sequence[Row]) -> None:
     )
     for line, task in zip(axes, STARTS, strict=True):
         for axis, (which, title) in zip(line, _SETS.items(), strict=True):
-            for method in METHODS:
-                _curve(axis, rows, task, method, which)
+            for position, method in enumerate(_DRAWN):
+                _curve(axis, rows, task, method, which, position)
             axis.set_title(f"{task}: {title}")
-            axis.set_xticks(_rounds(rows))
+            axis.set_xscale("log", base=2)
+            axis.set_xticks(_rounds(rows), [str(number) for number in _rounds(rows)])
             axis.grid(alpha=0.3)
             axis.spines[["top", "right"]].set_visible(False)
     for axis in axes[-1]:
         axis.set_xlabel(f"rounds of {STROKES} strokes")
     for axis in axes[:, 0]:
-        axis.set_ylabel("mIoU")
+        axis.set_ylabel("mIoU, mean ± sd over seeds")
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside right center", frameon=False)
     RESULTS.mkdir(exist_ok=True)
@@ -145,15 +143,22 @@ def _figure(rows: Sequence[Row]) -> None:
     plt.close(figure)
 
 
-def _curve(axis: Any, rows: Sequence[Row], task: str, method: str, which: str) -> None:
+def _curve(
+    axis: Any, rows: Sequence[Row], task: str, method: str, which: str, position: int
+) -> None:
+    """A line with bars of one standard deviation, shifted a little so that none hides another."""
     found = {r: list(_values(rows, task, method, r, which).values()) for r in _rounds(rows)}
     found = {r: values for r, values in found.items() if values}
-    main = method in ("quick fit", "random forest", "supervised", "all terms")
-    mean = np.array([np.mean(v) for v in found.values()])
-    spread = np.array([np.std(v) for v in found.values()])
-    style = {"marker": "o" if main else ".", "ls": "-" if main else "--", "lw": 2 if main else 1}
-    axis.plot(list(found), mean, label=method, color=_COLORS[method], **style)
-    if main and len(found):
-        axis.fill_between(
-            list(found), mean - spread, mean + spread, color=_COLORS[method], alpha=0.12, lw=0
-        )
+    color, line = _DRAWN[method]
+    axis.errorbar(
+        np.array(list(found)) * 1.02 ** (position - len(_DRAWN) // 2),
+        [np.mean(values) for values in found.values()],
+        [np.std(values) for values in found.values()],
+        label=method,
+        color=color,
+        ls=line,
+        marker="o",
+        ms=4,
+        elinewidth=1,
+        capsize=2,
+    )

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
+from napari_gaussproto.core import training as training_module
 from napari_gaussproto.core.adapt import adapt, unfitted
 from napari_gaussproto.core.config import Augmentation, ModelConfig
 from napari_gaussproto.core.edit import turn_off
@@ -98,7 +99,7 @@ def test_all_terms_off_is_supervised_training() -> None:
     data = prepare([IMAGE], [strokes()], tiny_model().config)
     results = []
     for kind in (FixedStatistics, FineTuner):
-        arguments = (SemiSettings(),) if kind is FineTuner else ()
+        arguments = (SemiSettings.only(),) if kind is FineTuner else ()
         trainer = kind(tiny_model(), data, [], tiny_training(steps=3), 0, *arguments)
         steps = list(trainer.joint(None, None, lambda: False))
         results.append((weights(trainer.model), [step.losses for step in steps]))
@@ -118,7 +119,7 @@ def test_all_terms_off_is_supervised_training() -> None:
 )
 def test_each_term_can_be_on_alone(name: str, term: str) -> None:
     data = prepare([IMAGE], [strokes()], tiny_model().config)
-    settings = SemiSettings(**{name: 0.5})
+    settings = SemiSettings.only(**{name: 0.5})
     tuner = FineTuner(tiny_model(), data, [], tiny_training(steps=2), 0, settings)
     losses = [step.losses for step in tuner.joint(None, None, lambda: False)]
     supervised = {"classification", "density", "diversity"}
@@ -203,9 +204,10 @@ def known_model(classes: tuple[str, ...] = ("soil", "plant", "stone")) -> Protot
     return model
 
 
-def test_what_the_strokes_do_not_use_is_not_lost() -> None:
+def test_what_the_strokes_do_not_use_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_module, "_RESEED_EVERY", 1)
     model = known_model()
-    training = fine_tuning(steps=120, batch_size=2, crop_size=64, validate_every=200)
+    training = fine_tuning(steps=4, batch_size=2, crop_size=64)
     fine_tune = fine_tune_steps(model, [IMAGE], [strokes()], training=training)
     result = run(fine_tune)
     assert [p.name for p in result.prototypes] == [p.name for p in model.prototypes]
@@ -216,7 +218,8 @@ def test_what_the_strokes_do_not_use_is_not_lost() -> None:
         assert np.array_equal(after.distance_quantiles, before.distance_quantiles)
         assert after.usage == 0.5
         # Beyond what such steps can do: nobody gave it a new place.
-        assert float((result.layer.mean[m] - model.layer.mean[m]).abs().max()) < 0.1
+        moved = (result.layer.mean[m] - model.layer.mean[m]).detach().abs().max()
+        assert float(moved) < 0.1
     assert not np.array_equal(result.prototypes[2].patches, model.prototypes[2].patches)
     assert np.array_equal(result.density_quantiles, model.density_quantiles)
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from napari_gaussproto.core import semi
 from napari_gaussproto.core.gaussian import GaussianPrototypeLayer
+from napari_gaussproto.core.semi_defaults import TERM_WEIGHTS, USED_BY_DEFAULT
 from tests.core.builders import random_layer, tiny_model, two_tone
 
 DIM = 4
@@ -229,8 +230,15 @@ def test_the_ramp_rises_to_one() -> None:
 
 
 def test_settings_know_what_is_on() -> None:
-    assert not semi.SemiSettings().any_term
+    assert not semi.SemiSettings.only().any_term
     for name in ("density", "soft_labels", "pseudo_labels", "affinity", "anchoring"):
-        settings = semi.SemiSettings(**{name: 0.1})
+        settings = semi.SemiSettings.only(**{name: 0.1})
         assert settings.any_term
         assert settings.needs_teacher == (name in ("soft_labels", "pseudo_labels"))
+
+
+def test_what_helps_is_on_by_default_and_nothing_else() -> None:
+    weights = semi.SemiSettings().model_dump()
+    on = {name for name in TERM_WEIGHTS if weights[name]}
+    assert on == USED_BY_DEFAULT == {"soft_labels"}
+    assert all(weights[name] == TERM_WEIGHTS[name] for name in on)

@@ -101,7 +101,7 @@ def fine_tune_steps(
     training : TrainingConfig, optional
         By default `fine_tuning`.
     semi_settings : SemiSettings, optional
-        By default all terms are off: supervised training.
+        By default the terms that were measured to help; see `SemiSettings`.
     validation : tuple of sequences, optional
         Images and labels to keep the best weights by, those of the start included. See
         `hold_out_strokes`.

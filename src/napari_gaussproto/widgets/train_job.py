@@ -434,7 +434,7 @@ def _learn(
         "encode": encode,
         "unlabelled": [_source(image, base, 0) for image in tune.unlabelled],
         "training": fine_tuning(**({} if tune.steps is None else {"steps": tune.steps})),
-        "semi_settings": SemiSettings(**tune.semi),
+        "semi_settings": SemiSettings.only(**tune.semi),
         "seed": tune.seed,
         "minutes": tune.minutes,
         "checkpoint": tune.checkpoint,
