@@ -9,7 +9,7 @@ from torch import Tensor
 
 # Share of the input gradient that may lie outside the radius. Chosen so that tiled and
 # untiled labels agree on at least 99.9 % of the pixels (tests/core/test_predict.py).
-_OUTSIDE = 0.06
+_OUTSIDE = 0.02
 _TRIALS = 3
 
 
