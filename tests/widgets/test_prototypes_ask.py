@@ -29,8 +29,10 @@ def test_clicking_the_canvas_explains_the_cell(
     assert first.name.text() == found.responsible[0].name
     assert found.familiarity == prototypes.why_panel.novelty.text()
     (outline,) = by_role(viewer, "why")
-    corners = np.concatenate([np.asarray(shape) for shape in outline.data])
-    assert corners.min(0) == pytest.approx([found.top - 0.5, found.left - 0.5])
+    bright = outline.data[outline.edge_color[:, 0] == 1]
+    corners = np.concatenate([bright[:, 0], bright.sum(1)])
+    half = outline.edge_width / 2
+    assert corners.min(0) == pytest.approx([found.top - 0.5 - half, found.left - 0.5 - half])
     count = len(viewer.layers)
     qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (20, 30)))
     assert prototypes.why.explanation is not found
@@ -45,6 +47,26 @@ def test_clicking_the_canvas_explains_the_cell(
     assert prototypes.why.explanation is last
     assert prototypes.why.tool._on_drag not in viewer.mouse_drag_callbacks
     assert prototypes.why.tool._on_move not in viewer.mouse_move_callbacks
+
+
+def test_the_outline_survives_an_empty_viewer(
+    viewer: Any, prototypes: Any, dock: Any, run: Any, qtbot: Any, shown: None
+) -> None:
+    # Paths of a Shapes layer crash here, with napari 0.9.2.
+    prototypes.why.ask((), 41, 66)
+    (outline,) = by_role(viewer, "why")
+    assert type(outline).__name__ == "Vectors"
+    prototypes.why.forget()
+    assert len(outline.data) == 0
+    prototypes.why.ask((), 41, 66)
+    assert len(outline.data) and outline.visible
+    qtbot.wait(100)
+    viewer.layers.clear()
+    qtbot.wait(100)
+    viewer.add_image(two_tone()[0], name="field")
+    run(dock)
+    prototypes.why.ask((), 41, 66)
+    assert len(by_role(viewer, "why")) == 1
 
 
 def test_dragging_moves_the_image_and_asks_nothing(
@@ -155,7 +177,8 @@ def test_a_stack_is_explained_on_the_plane_clicked(
     expected = plane.explain(20, 30)
     assert prototypes.why.explanation.responsible == expected.responsible
     (outline,) = [la for la in by_role(viewer, "why") if la.ndim == 3]
-    assert {float(point[0]) for shape in outline.data for point in shape} == {1.0}
+    assert set(outline.data[:, 0, 0]) == {1.0} and set(outline.data[:, 1, 0]) == {0.0}
+    np.testing.assert_allclose(outline.data_to_world((1, 20, 30)), layer.data_to_world((1, 20, 30)))
     prototypes.edits.switch(2, False)
     wait()
     assert labels_of(prototypes).data.shape == (3, 60, 80)

@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
+from napari_gaussproto.core.haloed import haloed_strips
 from napari_gaussproto.widgets.layers import placement, undisturbed
 from napari_gaussproto.widgets.settings import PLUGIN
 from napari_gaussproto.widgets.state import Outcome, SharedState
 
 if TYPE_CHECKING:
-    from napari.layers import Labels, Layer, Shapes
+    from napari.layers import Labels, Layer, Vectors
     from napari.viewer import Viewer
 
     from napari_gaussproto.core.explain import Explanation
 
 OVERLAY = "why"
 _HOVER_KEY = "Shift"
-# Widths on screen, in pixels: a bright line on a dark one is seen on any ground.
-_HALO, _LINE = 4.0, 1.8
+# Width on screen, in pixels, of the bright line and of the dark ones beside it.
+_LINE = 1.5
+_BRIGHT, _DARK = (1.0, 1.0, 1.0, 1.0), (0.125, 0.125, 0.125, 1.0)
 
 
 class WhyTool(QObject):
@@ -125,24 +127,17 @@ def show_outline(
     viewer: Viewer, outcome: Outcome, explanation: Explanation, leading: tuple[int, ...]
 ) -> Layer:
     """Outline what is explained, in the one layer that is kept for it."""
-    front = np.array(leading, float)
-    polygons = [
-        np.column_stack([np.broadcast_to(front, (len(p), len(front))), p])
-        for p in explanation.outlines
-    ]
-    layer = _overlay(viewer, outcome)
     camera = getattr(viewer, "scene", viewer).camera
     pixel = 1 / (camera.zoom * float(np.abs(outcome.source.scale[-2:]).mean()))
-    layer.data = []
-    for width, color in ((_HALO, "#202020"), (_LINE, "white")):
-        layer.add(
-            polygons,
-            shape_type="path",
-            edge_width=width * pixel,
-            edge_color=color,
-            face_color="transparent",
-        )
-    layer.selected_data = set()
+    strips, bright = haloed_strips(explanation.outlines, _LINE * pixel)
+    data = np.zeros((len(strips), 2, len(leading) + 2))
+    data[:, 0, : len(leading)] = leading
+    data[..., -2:] = strips
+    layer = _overlay(viewer, outcome)
+    layer.visible = False  # napari draws it, and its thumbnail, once instead of three times
+    layer.data = data
+    layer.edge_width = _LINE * pixel
+    layer.edge_color = np.where(bright[:, None], _BRIGHT, _DARK)
     layer.visible = True
     return layer
 
@@ -151,21 +146,28 @@ def clear_outline(viewer: Viewer, outcome: Outcome) -> None:
     """Empty the outline, if there is one."""
     layer = outcome.maps.get(OVERLAY)
     if layer is not None and layer in viewer.layers:
-        layer.data = []
+        layer.data = np.empty((0, 2, layer.ndim))
 
 
-def _overlay(viewer: Viewer, outcome: Outcome) -> Shapes:
+def _overlay(viewer: Viewer, outcome: Outcome) -> Vectors:
+    """The layer for the outline; no Shapes layer, as paths in one crash napari 0.9.2.
+
+    Once all layers are removed, OpenGL draws from the buffers of the path that is gone
+    (`viewer.layers.clear()`, then another image).
+    """
     known = outcome.maps.get(OVERLAY)
     if known is not None and known in viewer.layers:
         return known
     with undisturbed(viewer):
-        layer: Shapes = viewer.add_shapes(
+        layer: Vectors = viewer.add_vectors(
+            ndim=outcome.ndim,
             name=f"{outcome.source.name} – why",
-            ndim=len(outcome.segmentation.leading) + 2,
             opacity=1.0,
+            vector_style="line",
+            # The bright strips lie on the dark ones, at the same depth.
+            blending="translucent_no_depth",
             **placement(outcome.source, ndim=outcome.ndim),
         )
-        layer.editable = False
     layer.metadata = {PLUGIN: {"role": OVERLAY}}
     outcome.maps[OVERLAY] = layer
     return layer
