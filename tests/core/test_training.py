@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
-from napari_gaussproto.core.errors import LabelError, ModelFileError
+from napari_gaussproto.core.config import Augmentation
+from napari_gaussproto.core.errors import ConfigError, LabelError, ModelFileError
 from napari_gaussproto.core.evaluation import measure
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training import TrainingStep, fit, fit_steps, one_cycle
+from napari_gaussproto.core.training import TrainingStep, _Clock, fit, fit_steps, one_cycle
 from napari_gaussproto.core.training_data import CropSampler, prepare, shrink_labels
 from tests.core.builders import tiny_config, tiny_training, two_tone
 
@@ -136,6 +140,89 @@ def test_a_file_that_is_no_checkpoint_is_a_sentence(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 40)
     with pytest.raises(ModelFileError, match="can be resumed"):
         fit(IMAGES, LABELS, tiny_config(), training=tiny_training(), checkpoint=path)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of a training of four steps."""
+    path = tmp_path_factory.mktemp("state") / "state.safetensors"
+    fit(IMAGES, LABELS, tiny_config(), training=tiny_training(), checkpoint=path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "what"),
+    [
+        ({"latent_dim": 6}, {}, "another model"),
+        ({"classes": ["x", "y"]}, {}, "another model"),
+        ({}, {"seed": 5}, "another seed"),
+        ({}, {"training": tiny_training(learning_rate=1e-3)}, "another settings"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_a_sentence(
+    checkpoint: Path, config: dict[str, Any], options: dict[str, Any], what: str
+) -> None:
+    before = checkpoint.read_bytes()
+    with pytest.raises(ConfigError, match=f"{what}.*delete it"):
+        fit(
+            IMAGES,
+            LABELS,
+            tiny_config(**config),
+            checkpoint=checkpoint,
+            **{"training": tiny_training(), **options},
+        )
+    assert checkpoint.read_bytes() == before
+
+
+def test_a_checkpoint_of_other_labels_is_a_sentence(checkpoint: Path) -> None:
+    fewer = [labels.copy() for labels in LABELS]
+    fewer[0][:9] = 0
+    with pytest.raises(ConfigError, match="another labels"):
+        fit(IMAGES, fewer, tiny_config(), training=tiny_training(), checkpoint=checkpoint)
+
+
+def test_more_steps_go_on_where_the_checkpoint_ended(checkpoint: Path) -> None:
+    longer = tiny_training(steps=6)
+    model = fit(IMAGES, LABELS, tiny_config(), training=longer, checkpoint=checkpoint)
+    assert model.card.history[-1]["steps"] == 6
+
+
+def test_minutes_are_counted_over_a_resumption() -> None:
+    clock = _Clock(steps=10, minutes=1.0, first=4, seconds_before=45.0)
+    assert clock.progress(4) == pytest.approx(0.75, abs=0.01)
+    assert clock.left(4) == pytest.approx(15, abs=0.5)
+    assert _Clock(steps=10, minutes=1.0, first=4, seconds_before=61.0).over(4)
+
+
+@pytest.mark.parametrize(
+    "budget", [{"steps": 0}, {"steps": -3}, {"minutes": 0}, {"minutes": -1}, {"minutes": math.nan}]
+)
+def test_a_budget_of_nothing_is_a_sentence(budget: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="cannot be"):
+        next(fit_steps(IMAGES, LABELS, tiny_config(), training=tiny_training(), **budget))
+
+
+@pytest.mark.parametrize("side", [65, 66, 70])
+def test_crops_that_are_no_whole_cells_are_a_sentence(side: int) -> None:
+    with pytest.raises(ConfigError, match="multiple of 4"):
+        fit(IMAGES, LABELS, tiny_config(), training=tiny_training(crop_size=side))
+
+
+def test_crops_of_any_number_of_cells() -> None:
+    training = tiny_training(steps=1, crop_size=68)
+    assert fit(IMAGES, LABELS, tiny_config(), training=training).layer.mean.isfinite().all()
+
+
+@pytest.mark.parametrize("zoom", [(0, 1), (-1, 1), (1.5, 0.75)])
+def test_a_zoom_that_cannot_be_is_refused(zoom: tuple[float, float]) -> None:
+    with pytest.raises(ValidationError, match="zoom"):
+        Augmentation(zoom=zoom)
+
+
+def test_validation_images_without_labels_are_a_sentence() -> None:
+    nothing = ([IMAGES[0]], [np.zeros_like(LABELS[0])])
+    with pytest.raises(LabelError, match="validation"):
+        fit(IMAGES, LABELS, tiny_config(), training=tiny_training(), validation=nothing)
 
 
 def test_stopping_keeps_the_best_model_so_far() -> None:

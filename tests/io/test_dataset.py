@@ -97,6 +97,8 @@ GOOD = '[model]\nclasses = ["soil", "weed"]\n'
         (GOOD + "[training.loss]\ndensity = -1\n", "sets training.loss.density wrongly: "),
         (GOOD + "[data]\nmask = 1\n", "sets data.mask, which is not known: check its spelling"),
         (GOOD + '[data]\nignore = ["a"]\n', "sets data.ignore.0 wrongly: "),
+        (GOOD + '[card]\nlicense = "CC0"\n', "sets card.license, which is not known: "),
+        (GOOD + "[training.augmentation]\nzoom = [0, 1]\n", "sets training.augmentation.zoom wro"),
         (GOOD + "[extra]\n", "sets extra, which is not known: "),
     ],
 )

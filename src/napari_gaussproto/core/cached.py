@@ -10,10 +10,8 @@ from torch import Tensor, nn
 
 from napari_gaussproto.core import loss
 from napari_gaussproto.core.config import TrainingConfig
-from napari_gaussproto.core.extractor import to_stride
-from napari_gaussproto.core.partition import Partition
+from napari_gaussproto.core.encoded import encode_pyramid
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.tiles import pad_to_multiple
 from napari_gaussproto.core.training_data import TrainingImage
 
 _BATCH = 4096
@@ -52,25 +50,14 @@ def cache_cells(
     generator = torch.Generator().manual_seed(seed)
     features, targets = [], []
     for done, image in enumerate(images, start=1):
-        partition, pyramid = _pyramid(model, image)
-        size = (
-            pyramid[0].shape[-2] * model.extractor.neck.strides[0] // model.config.output_stride,
-            pyramid[0].shape[-1] * model.extractor.neck.strides[0] // model.config.output_stride,
-        )
-        target, weight = partition.targets(image.full_labels, len(model.classes))
+        # In tiles where the image is large: at once, its features would take gigabytes.
+        encoded = encode_pyramid(image.source, model)
+        target, weight = encoded.partition.targets(image.full_labels, len(model.classes))
         chosen = _draw(target, weight, per_class, generator).to(model.device)
-        levels = [partition.features(to_stride(level, size)[0])[chosen] for level in pyramid]
-        features.append(torch.cat(levels, dim=1))
+        features.append(encoded.features(chosen, model.config.output_stride))
         targets.append(target.to(model.device)[chosen])
         yield done
     return CachedCells(torch.cat(features), torch.cat(targets))
-
-
-def _pyramid(model: PrototypeSegmenter, image: TrainingImage) -> tuple[Partition, list[Tensor]]:
-    pixels = image.source.read(0, 0, image.source.height, image.source.width)
-    padded = pad_to_multiple(pixels[None], model.alignment)
-    pyramid = model.extractor.pyramid(padded.to(model.device))
-    return model.partition(image.source), pyramid
 
 
 def _draw(target: Tensor, weight: Tensor, per_class: int, generator: torch.Generator) -> Tensor:

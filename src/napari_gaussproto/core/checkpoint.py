@@ -62,6 +62,27 @@ def save_checkpoint(
     write_atomically(path, tensors, {"progress": json.dumps(progress)})
 
 
+def read_progress(path: Path) -> dict[str, Any]:
+    """The plain values that `save_checkpoint` stored.
+
+    Raises
+    ------
+    ModelFileError
+        When the file is no checkpoint.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(json.loads(file.metadata()["progress"]))
+    except Exception as error:  # safetensors raises its own types, json and keys theirs
+        raise _no_checkpoint(path) from error
+
+
+def _no_checkpoint(path: Path) -> ModelFileError:
+    return ModelFileError(
+        f"“{path}” is not a training checkpoint that can be resumed: delete it to start anew."
+    )
+
+
 def load_checkpoint(
     path: Path, optimizer: torch.optim.Optimizer
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
@@ -76,10 +97,8 @@ def load_checkpoint(
         with safe_open(path, framework="pt") as file:
             progress = json.loads(file.metadata()["progress"])
             flat = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except Exception as error:  # safetensors raises its own types, json and keys theirs
-        raise ModelFileError(
-            f"“{path}” is not a training checkpoint that can be resumed: delete it to start anew."
-        ) from error
+    except Exception as error:  # as in `read_progress`
+        raise _no_checkpoint(path) from error
     states: dict[str, dict[str, Tensor]] = {}
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in flat.items():

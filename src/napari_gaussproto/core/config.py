@@ -170,6 +170,13 @@ class Augmentation(Settings):
     saturation: float = Field(0.3, ge=0)
     hue: float = Field(0.03, ge=0, le=0.5)
 
+    @field_validator("zoom")
+    @classmethod
+    def _ascending(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] <= value[1]:
+            raise ValueError("zoom needs two factors above 0, the smaller one first")
+        return value
+
 
 class TrainingConfig(Settings):
     """How a model is fitted.
@@ -179,7 +186,8 @@ class TrainingConfig(Settings):
     steps : int
         Optimiser steps of the joint, end-to-end stage.
     batch_size, crop_size : int
-        Crops a step, and their side in pixels of the downsampled image.
+        Crops a step, and their side in pixels of the downsampled image, a multiple of the
+        model's output stride.
     warm_up_steps, layer_steps : int
         Steps of the two stages on cached features; these cost seconds.
     cells_per_image : int

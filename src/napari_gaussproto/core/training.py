@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from napari_gaussproto.core import cached, initialize, loss
 from napari_gaussproto.core.card import now
-from napari_gaussproto.core.checkpoint import load_checkpoint, save_checkpoint
+from napari_gaussproto.core.checkpoint import load_checkpoint, read_progress, save_checkpoint
 from napari_gaussproto.core.config import ModelConfig, TrainingConfig
 from napari_gaussproto.core.device import resolve_device
+from napari_gaussproto.core.errors import ConfigError, LabelError
 from napari_gaussproto.core.evaluation import RunningOverlap, validation_miou
 from napari_gaussproto.core.finish import finish_steps
 from napari_gaussproto.core.partition import Partition
@@ -80,26 +81,49 @@ def fit(
     labels: Sequence[Any],
     config: ModelConfig,
     *,
+    training: TrainingConfig | None = None,
+    validation: Pairs | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    minutes: float | None = None,
+    device: str = "auto",
+    checkpoint: str | Path | None = None,
+    stop: Callable[[], bool] | None = None,
     progress: Callable[[TrainingStep], None] | None = None,
-    **options: Any,
 ) -> PrototypeSegmenter:
     """Train a segmenter to its end.
 
     Parameters
     ----------
-    images, labels, config
+    images, labels, config, training, validation, seed, steps, minutes, device, checkpoint, stop
         As for `fit_steps`.
     progress : callable, optional
         Called with every step.
-    **options
-        Further arguments of `fit_steps`.
 
     Returns
     -------
     PrototypeSegmenter
         In evaluation mode, on the training device.
+
+    Raises
+    ------
+    LabelError, ImageError, ConfigError, ModelFileError
+        As `fit_steps`.
     """
-    return run(fit_steps(images, labels, config, **options), progress)
+    steps_of_fit = fit_steps(
+        images,
+        labels,
+        config,
+        training=training,
+        validation=validation,
+        seed=seed,
+        steps=steps,
+        minutes=minutes,
+        device=device,
+        checkpoint=checkpoint,
+        stop=stop,
+    )
+    return run(steps_of_fit, progress)
 
 
 def fit_steps(
@@ -137,7 +161,8 @@ def fit_steps(
         Budget of the joint stage, instead of a number of steps.
     device : str
     checkpoint : path, optional
-        Where to keep the state of the joint stage. If the file exists, training resumes.
+        Where to keep the state of the joint stage. If the file exists, training resumes,
+        with the minutes that are left. Everything but the number of steps must be as it was.
     stop : callable, optional
         Asked after every joint step; True ends the stage early and finishes with the best
         weights so far.
@@ -152,10 +177,16 @@ def fit_steps(
 
     Raises
     ------
-    LabelError, ImageError, ConfigError
-        See `prepare` and `PrototypeSegmenter`.
+    LabelError, ImageError
+        See `prepare`.
+    ConfigError
+        See `PrototypeSegmenter`; for a budget or a crop size that cannot be, and for the
+        checkpoint of another training.
+    ModelFileError
+        When ``checkpoint`` is a file of another kind.
     """
     training = training or TrainingConfig()
+    check_budget(steps, minutes)
     if steps is not None:
         training = training.model_copy(update={"steps": steps})
     data = prepare(images, labels, config)
@@ -173,10 +204,35 @@ def fit_steps(
 
 
 def prepare_validation(validation: Pairs | None, config: ModelConfig) -> list[TrainingImage]:
-    """Validation images, checked; a class may be missing among them."""
+    """Validation images, checked; a class may be missing among them.
+
+    Raises
+    ------
+    LabelError
+        As `prepare`, and when nothing at all is labelled.
+    ImageError
+    """
     if validation is None:
         return []
-    return prepare(*validation, config, every_class=False)
+    held_out = prepare(*validation, config, every_class=False)
+    if not pixel_counts(held_out, len(config.classes)).any():
+        raise LabelError(
+            "No pixel of the validation images is labelled: label some, or give no validation."
+        )
+    return held_out
+
+
+def check_budget(steps: int | None, minutes: float | None) -> None:
+    """Make sure that a training would begin, and end.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if steps is not None and steps < 1:
+        raise ConfigError(f"A training of {steps} steps cannot be: give 1 or more.")
+    if minutes is not None and not minutes > 0:
+        raise ConfigError(f"A training of {minutes:g} minutes cannot be: give more than 0.")
 
 
 @contextmanager
@@ -253,6 +309,8 @@ class Trainer:
         self.best: dict[str, Tensor] | None = None
         self.best_miou: float | None = None
         self.steps_done = 0
+        self.seconds_before = 0.0
+        _check_crop(config.crop_size, model.config.output_stride)
         self.progress = 0.0
         self.labelled = RunningOverlap(len(model.classes))
         self.started = time.monotonic()
@@ -336,7 +394,16 @@ class Trainer:
     def joint(
         self, minutes: float | None, checkpoint: Path | None, stop: Callable[[], bool]
     ) -> Iterator[TrainingStep]:
-        """Train everything end to end; afterwards the model holds the best weights."""
+        """Train everything end to end; afterwards the model holds the best weights.
+
+        Raises
+        ------
+        ConfigError
+            For a budget that cannot be, and for the checkpoint of another training.
+        ModelFileError
+            When ``checkpoint`` is a file of another kind.
+        """
+        check_budget(self.config.steps, minutes)
         self.model.to(memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(self._groups(), weight_decay=self.config.weight_decay)
         average = copy.deepcopy(self.model).requires_grad_(False)
@@ -350,7 +417,7 @@ class Trainer:
             self.config.augmentation,
             self.seed,
         )
-        clock = _Clock(self.config.steps, minutes, first)
+        clock = _Clock(self.config.steps, minutes, first, self.seconds_before)
         step = first
         while not clock.over(step):
             self.progress = clock.progress(step)
@@ -365,7 +432,7 @@ class Trainer:
             if last or step % self.config.validate_every == 0:
                 miou = self._validate(average)
                 if checkpoint is not None:
-                    self._save(checkpoint, step, optimizer, average, usage)
+                    self._save(checkpoint, step, optimizer, average, usage, clock.spent())
             asked = time.monotonic()
             yield TrainingStep(
                 "joint",
@@ -494,6 +561,8 @@ class Trainer:
         average.eval()
         pairs = ((image.source, image.full_labels.numpy()) for image in self.validation)
         miou = validation_miou(average, pairs)
+        if math.isnan(miou):
+            return None
         if self.best_miou is None or miou > self.best_miou:
             self.best_miou = miou
             self.best = {key: value.clone() for key, value in average.state_dict().items()}
@@ -506,6 +575,7 @@ class Trainer:
         optimizer: torch.optim.Optimizer,
         average: PrototypeSegmenter,
         usage: Tensor,
+        seconds: float,
     ) -> None:
         states = {
             "model": self.model.state_dict(),
@@ -514,17 +584,44 @@ class Trainer:
         }
         if self.best is not None:
             states["best"] = self.best
-        progress = {"step": step, "best_miou": self.best_miou, "seed": self.seed}
+        progress = {
+            "step": step,
+            "best_miou": self.best_miou,
+            "seconds": seconds,
+            "training": self._identity(),
+        }
         save_checkpoint(path, states, optimizer, progress)
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be as it was for a training to go on: all but its length."""
+        counts = pixel_counts(self.data, len(self.model.classes))
+        return {
+            "model": self.model.config.model_dump(mode="json"),
+            "settings": self.config.model_dump(mode="json", exclude={"steps"}),
+            "seed": self.seed,
+            "images": [[image.source.height, image.source.width] for image in self.data],
+            "labels": counts.tolist(),
+        }
+
+    def _check_identity(self, path: Path) -> None:
+        stored = read_progress(path).get("training", {})
+        differ = [what for what, own in self._identity().items() if stored.get(what) != own]
+        if differ:
+            raise ConfigError(
+                f"The checkpoint “{path}” belongs to a training with another "
+                f"{', another '.join(differ)}: delete it to start anew."
+            )
 
     def _resume(
         self, path: Path, optimizer: torch.optim.Optimizer, average: PrototypeSegmenter
     ) -> tuple[int, Tensor]:
+        self._check_identity(path)
         states, progress = load_checkpoint(path, optimizer)
         self.model.load_state_dict(states["model"])
         average.load_state_dict(states["average"])
         self.best = states.get("best")
         self.best_miou = progress["best_miou"]
+        self.seconds_before = float(progress["seconds"])
         return int(progress["step"]), states["usage"]["usage"].to(self.model.device)
 
     # -- the end ----------------------------------------------------------------------------
@@ -543,17 +640,29 @@ class Trainer:
                 "validation_images": len(self.validation),
                 "steps": self.steps_done,
                 "seed": self.seed,
-                "seconds": round(time.monotonic() - self.started),
+                "seconds": round(self.seconds_before + time.monotonic() - self.started),
                 "validation_miou": self.best_miou,
                 "training": self.config.model_dump(),
             }
         )
 
 
+def _check_crop(side: int, stride: int) -> None:
+    """Make sure that crops can be cut into whole cells."""
+    if side % stride:
+        raise ConfigError(
+            f"Crops of {side} pixels cannot be cut into cells of {stride}: "
+            f"set crop_size to a multiple of {stride}."
+        )
+
+
 class _Clock:
     """Progress of a stage whose budget is a number of steps or of minutes."""
 
-    def __init__(self, steps: int, minutes: float | None, first: int) -> None:
+    def __init__(
+        self, steps: int, minutes: float | None, first: int, seconds_before: float = 0.0
+    ) -> None:
+        self._before = seconds_before
         self._steps = steps
         self._seconds = None if minutes is None else 60 * minutes
         self._first = first
@@ -562,6 +671,10 @@ class _Clock:
     def _elapsed(self) -> float:
         return time.monotonic() - self._start
 
+    def spent(self) -> float:
+        """Seconds so far, those before a resumption included."""
+        return self._before + self._elapsed()
+
     def skip(self, seconds: float) -> None:
         """Do not count some time."""
         self._start += seconds
@@ -569,7 +682,7 @@ class _Clock:
     def progress(self, step: int) -> float:
         if self._seconds is None:
             return step / self._steps
-        return min(1.0, self._elapsed() / self._seconds)
+        return min(1.0, self.spent() / self._seconds)
 
     def over(self, step: int) -> bool:
         return self.progress(step) >= 1
@@ -577,7 +690,7 @@ class _Clock:
     def left(self, step: int) -> float | None:
         """Seconds left, from the pace so far."""
         if self._seconds is not None:
-            return max(0.0, self._seconds - self._elapsed())
+            return max(0.0, self._seconds - self.spent())
         done = step - self._first
         return self._elapsed() / done * (self._steps - step) if done else None
 

@@ -41,6 +41,12 @@ class DataSettings(BaseModel):
     ignore: list[int] = Field(default_factory=list)
 
 
+class CardSettings(ModelCard):
+    """A card as a person writes it, where an unknown key is a slip."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class TrainFile(BaseModel):
     """A training configuration: data, model, training and card."""
 
@@ -49,7 +55,7 @@ class TrainFile(BaseModel):
     data: DataSettings = DataSettings()
     model: ModelConfig
     training: TrainingConfig = TrainingConfig()
-    card: ModelCard = Field(default_factory=ModelCard)
+    card: CardSettings = Field(default_factory=CardSettings)
 
 
 Split = tuple[list[Any], list[npt.NDArray[Any]]]
