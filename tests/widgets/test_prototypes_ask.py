@@ -69,6 +69,58 @@ def test_the_outline_survives_an_empty_viewer(
     assert len(by_role(viewer, "why")) == 1
 
 
+def test_an_image_without_a_result_is_not_explained_by_another(
+    viewer: Any, prototypes: Any, photo: Any, dock: Any, run: Any, qtbot: Any, shown: None
+) -> None:
+    assert prototypes.image_name.text() == "Image: field"
+    photo.name = "plot 7"
+    assert prototypes.image_name.text() == "Image: plot 7"
+    native = viewer.window._qt_viewer.canvas.native
+    click(qtbot, prototypes.why_panel.button)
+    qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (41, 66)))
+    assert prototypes.why.explanation is not None
+    other = viewer.add_image(two_tone(60, 80)[0], name="B <1>")
+    qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (41, 66)))
+    assert prototypes.why.explanation is None
+    heading = prototypes.why_panel.heading.text()
+    assert heading.startswith("B &lt;1&gt; is not segmented yet: choose it in the Segment dock")
+    # Beside it, and where it is hidden, the image below is seen.
+    qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (80, 100)))
+    assert prototypes.why.explanation is not None
+    other.visible = False
+    qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (41, 66)))
+    assert prototypes.why.explanation.y in (40, 41, 42)
+    other.visible = True
+    dock.images.choose(other)
+    run(dock)
+    assert prototypes.image_name.text() == "Image: B <1>"
+    viewer.layers.selection.active = None
+    # A click on an image that has a result speaks about that one.
+    qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (80, 100)))
+    assert prototypes.state.current.source is photo
+    assert prototypes.image_name.text() == "Image: plot 7"
+    assert prototypes.why.explanation is not None
+
+
+def test_the_dock_lets_go_of_an_image_that_is_removed(
+    viewer: Any, prototypes: Any, photo: Any, dock: Any, run: Any
+) -> None:
+    other = viewer.add_image(two_tone(60, 80)[0], name="other")
+    dock.images.choose(other)
+    run(dock)
+    prototypes.why.ask((), 20, 30)
+    viewer.layers.remove(other)
+    assert prototypes.state.current.source is photo
+    assert prototypes.image_name.text() == "Image: field"
+    assert prototypes.why.explanation is None
+    prototypes.why_panel.button.setChecked(True)
+    prototypes.why.ask((), 20, 30)
+    viewer.layers.remove(photo)
+    assert prototypes.state.current is None and prototypes.why.explanation is None
+    assert prototypes._pages.currentIndex() == 0
+    assert not prototypes.why.tool.on
+
+
 def test_dragging_moves_the_image_and_asks_nothing(
     viewer: Any, prototypes: Any, qtbot: Any, shown: None
 ) -> None:

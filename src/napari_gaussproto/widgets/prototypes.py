@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import Qt, QTimer
@@ -42,6 +43,7 @@ from napari_gaussproto.widgets.workers import Runner
 
 if TYPE_CHECKING:
     import napari.viewer
+    from napari.layers import Image
     from napari.viewer import Viewer
 
     from napari_gaussproto.core.gallery import Gallery, GalleryEntry
@@ -85,6 +87,7 @@ class PrototypesWidget(QWidget):
         self.state = state_of(viewer)
         self._map = prototype_map(viewer)
         self._gallery: Gallery | None = None
+        self._followed: WeakSet[Image] = WeakSet()
         self.session = EditSession(viewer, self.state, self)
         self._build()
         self.why = WhyController(viewer, self.state, self.why_panel, self)
@@ -103,7 +106,10 @@ class PrototypesWidget(QWidget):
     # -- what one sees ----------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.model_name = QLabel()
+        self.model_name, self.image_name = QLabel(), QLabel()
+        self.image_name.setTextFormat(Qt.TextFormat.PlainText)
+        # A long file name must not make the dock wide; the tooltip has all of it.
+        self.image_name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Maximum)
         self.undo_button = _button("Undo", "")
         self.redo_button = _button("Redo", "")
         self.save_button = _button("Save…", "Save the model with its edits as a file")
@@ -157,6 +163,7 @@ class PrototypesWidget(QWidget):
         full_layout = QVBoxLayout(full)
         full_layout.setContentsMargins(0, 0, 0, 0)
         full_layout.addLayout(top)
+        full_layout.addWidget(self.image_name)
         full_layout.addWidget(splitter, 1)
         full_layout.addWidget(self.status)
         self._empty = QLabel(_EMPTY)
@@ -176,6 +183,7 @@ class PrototypesWidget(QWidget):
             (state.model_changed, self._on_model),
             (state.prototype_changed, self._on_prototype),
             (state.shown_changed, self._on_shown),
+            (self._viewer.layers.events.removed, self._on_removed),
             *(
                 (event, self.edits.refresh_labels)
                 for event in (
@@ -212,7 +220,16 @@ class PrototypesWidget(QWidget):
         self._viewer.dims.events.current_step.connect(self._on_dims)
         QApplication.instance().aboutToQuit.connect(self._shut_down)
         self.destroyed.connect(
-            partial(_let_go, self._viewer, connections, self._on_dims, self.why, self.session)
+            partial(
+                _let_go,
+                self._viewer,
+                connections,
+                self._on_dims,
+                self._followed,
+                self._on_name,
+                self.why,
+                self.session,
+            )
         )
 
     # -- what one does ----------------------------------------------------------------------
@@ -274,6 +291,32 @@ class PrototypesWidget(QWidget):
             self.status.setText(FOREIGN)
         self.why.ask_again()
 
+    def _on_removed(self, event: Any) -> None:
+        """Turn to another image that has a result when the current one is removed."""
+        state = self.state
+        gone = state.current is None or event.value is state.current.source
+        state.forget(event)  # whoever of the two hears of it first
+        if not gone:
+            return
+        left = [image for image in self._viewer.layers if image in state.outcomes]
+        if left:
+            state.set_outcome(state.outcomes[left[-1]])
+        else:
+            self.why.forget()
+            self._refresh()
+
+    def _on_name(self, event: object = None) -> None:
+        outcome = self.state.current
+        if outcome is not None:
+            self.image_name.setText(f"Image: {outcome.source.name}")
+            self.image_name.setToolTip(f"All that is shown here is about {outcome.source.name}")
+
+    def _follow_name(self, image: Image) -> None:
+        if image not in self._followed:
+            self._followed.add(image)
+            image.events.name.connect(self._on_name)
+        self._on_name()
+
     def _on_model(self, model: object) -> None:
         # The results made by it follow, and with them everything else.
         self._update_editable()
@@ -300,9 +343,11 @@ class PrototypesWidget(QWidget):
         outcome = self.state.current
         if outcome is None or outcome.model is None:
             self._pages.setCurrentIndex(0)
+            self.why_panel.button.setChecked(False)
             return
         self._pages.setCurrentIndex(1)
         model, segmentation = outcome.model, outcome.segmentation
+        self._follow_name(outcome.source)
         self._gallery = model.gallery()
         self.gallery.show_gallery(
             self._gallery,
@@ -466,6 +511,8 @@ def _let_go(
     viewer: Viewer,
     connections: list[tuple[Any, Callable[..., Any]]],
     on_dims: Callable[..., Any],
+    followed: WeakSet[Image],
+    on_name: Callable[..., Any],
     why: WhyController,
     session: EditSession,
 ) -> None:
@@ -473,6 +520,8 @@ def _let_go(
     for signal, slot in connections:
         signal.disconnect(slot)
     viewer.dims.events.current_step.disconnect(on_dims)
+    for image in followed:
+        image.events.name.disconnect(on_name)
 
 
 def _button(text: str, tip: str) -> QPushButton:

@@ -168,7 +168,11 @@ class WhyPanel(QWidget):
 
     def clear(self) -> None:
         """Forget the last explanation."""
-        self.heading.setText(_HINT)
+        self.say(_HINT)
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence in place of an explanation."""
+        self.heading.setText(escape(sentence))
         self._result.hide()
 
     def show_explanation(

@@ -51,6 +51,7 @@ class WhyController(QObject):
         self.tool = WhyTool(viewer, state, self)
         self.tool.asked.connect(self._on_asked)
         self.tool.hovered.connect(self._on_hovered)
+        self.tool.missed.connect(self._on_missed)
         self.runner = Runner(self)
         self.runner.succeeded.connect(self._show)
         self.runner.failed.connect(self._on_failure)
@@ -109,6 +110,11 @@ class WhyController(QObject):
             if shown == cell:
                 return
         self.ask(leading, y, x)
+
+    def _on_missed(self, sentence: str) -> None:
+        self.runner.cancel()
+        self.forget()
+        self._panel.say(sentence)
 
     # -- showing ----------------------------------------------------------------------------
 

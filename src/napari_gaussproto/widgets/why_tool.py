@@ -9,12 +9,12 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.haloed import haloed_strips
-from napari_gaussproto.widgets.layers import placement, undisturbed
+from napari_gaussproto.widgets.layers import is_ours, pixels_of, placement, undisturbed
 from napari_gaussproto.widgets.settings import PLUGIN
 from napari_gaussproto.widgets.state import Outcome, SharedState
 
 if TYPE_CHECKING:
-    from napari.layers import Labels, Layer, Vectors
+    from napari.layers import Image, Labels, Layer, Vectors
     from napari.viewer import Viewer
 
     from napari_gaussproto.core.explain import Explanation
@@ -35,10 +35,13 @@ class WhyTool(QObject):
         Position along the leading axes, y and x in pixels of the current image.
     hovered(tuple, int, int)
         The same, while the mouse moves with Shift held.
+    missed(str)
+        A sentence: the image pointed at has no result to explain.
     """
 
     asked = Signal(tuple, int, int)
     hovered = Signal(tuple, int, int)
+    missed = Signal(str)
 
     def __init__(self, viewer: Viewer, state: SharedState, parent: QObject) -> None:
         super().__init__(parent)
@@ -83,12 +86,25 @@ class WhyTool(QObject):
             self._emit(self.hovered, event.position)
 
     def _emit(self, signal: Any, position: Any) -> None:
-        outcome = self._state.current
-        if outcome is None:
-            return
-        place = pixel_at(outcome, position)
+        outcome = self._pointed_at(position)
+        place = None if outcome is None else pixel_at(outcome, position)
         if place is not None:
             signal.emit(*place)
+
+    def _pointed_at(self, position: Any) -> Outcome | None:
+        """The result of the image that a person sees there, which becomes the current one."""
+        state, seen = self._state, image_at(self._viewer, position)
+        if seen is None or state.current is None or seen is state.current.source:
+            return state.current
+        outcome = state.outcomes.get(seen)
+        if outcome is None:
+            self.missed.emit(
+                f"{seen.name} is not segmented yet: choose it in the Segment dock and press "
+                "Segment."
+            )
+        else:
+            state.set_outcome(outcome)
+        return outcome
 
     # -- the brush --------------------------------------------------------------------------
 
@@ -121,6 +137,20 @@ def pixel_at(outcome: Outcome, position: Any) -> tuple[tuple[int, ...], int, int
     inside = 0 <= y < height and 0 <= x < width
     inside &= all(0 <= i < n for i, n in zip(leading, segmentation.leading, strict=True))
     return (leading, y, x) if inside else None
+
+
+def image_at(viewer: Viewer, position: Any) -> Image | None:
+    """The topmost visible image, no map of ours, at a point in world coordinates."""
+    from napari.layers import Image
+
+    for layer in reversed(viewer.layers):
+        if isinstance(layer, Image) and layer.visible and layer.opacity and not is_ours(layer):
+            point = [round(float(value)) for value in layer.world_to_data(position)]
+            # The colours of an RGB image are no axis of the layer.
+            shape = pixels_of(layer).shape[: layer.ndim]
+            if all(0 <= i < n for i, n in zip(point, shape, strict=True)):
+                return layer
+    return None
 
 
 def show_outline(
