@@ -31,7 +31,7 @@ CLASSES = ("soil", "crop", "weed")
 STROKE = 130
 WIDTH = 900
 QUALITY = 70
-STEPS = 40
+STEPS = 24
 LARGEST = 3_500_000
 Labels = npt.NDArray[np.uint8]
 

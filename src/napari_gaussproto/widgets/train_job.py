@@ -33,6 +33,8 @@ _NO_GAIN = (
     "Fine-tuning made strokes that were set aside no better, so the quick fit is kept. More "
     "strokes, on more images, help."
 )
+# As in the benchmark of the annotation loop: strokes fill no larger crops, and steps are quick.
+_CROPS: dict[str, Any] = {"crop_size": 192, "batch_size": 4}
 Labels = npt.NDArray[np.uint8]
 Maps = dict[str, npt.NDArray[np.float32]]
 
@@ -433,7 +435,7 @@ def _learn(
         "scratch": scratch,
         "encode": encode,
         "unlabelled": [_source(image, base, 0) for image in tune.unlabelled],
-        "training": fine_tuning(**({} if tune.steps is None else {"steps": tune.steps})),
+        "training": fine_tuning(**_CROPS, **({} if tune.steps is None else {"steps": tune.steps})),
         "semi_settings": SemiSettings.only(**tune.semi),
         "seed": tune.seed,
         "minutes": tune.minutes,
