@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,3 +226,13 @@ def test_a_file_names_no_backbone_of_the_network(
     with pytest.raises(ConfigError, match="no backbone called"):
         load_model_file(path)
     assert not asked
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
+def test_a_saved_model_has_the_mode_of_new_files(model: PrototypeSegmenter, tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        path = save_model(model, tmp_path / "shared")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o640

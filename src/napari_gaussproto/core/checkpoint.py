@@ -28,7 +28,12 @@ def write_atomically(path: Path, tensors: dict[str, Tensor], metadata: dict[str,
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            # safetensors lets nobody but the owner read its files; these get the mode that
+            # the person's umask gives to new ones.
+            partial.touch()
+            mode = partial.stat().st_mode
             save_file(contiguous, partial, metadata=metadata)
+            partial.chmod(mode)
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
