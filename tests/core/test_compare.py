@@ -88,3 +88,10 @@ def test_models_with_other_networks_and_cells_are_compared_by_pixels() -> None:
     off_diagonal = found.moved.sum() - np.trace(found.moved)
     assert sum(n for _, _, n in found.moves()) == off_diagonal == found.pixels_changed
     assert found.miou_after == pytest.approx(compare(after, before, 3 - labels).miou_before)
+
+
+def test_a_small_change_is_a_sentence_too() -> None:
+    before, after = (labelled(np.ones((40, 40), int).tolist()) for _ in range(2))
+    after.labels[0, 0] = 2
+    text = compare(before, after).summary(CLASSES)
+    assert text == "Less than 0.1% of the pixels changed: soil → crop less than 0.1%."

@@ -319,6 +319,7 @@ def test_cancel_leaves_the_model_as_it_is(
         prototypes.edits.train_away()
     assert prototypes.edit_panel.cancel_button.isVisibleTo(prototypes.edit_panel)
     prototypes.edit_panel.cancel_button.click()
+    assert prototypes.status.text() == "Cancelled."
     wait()
     assert prototypes.state.model is model and not prototypes.state.history.can_undo
     assert not prototypes.edit_panel.cancel_button.isVisibleTo(prototypes.edit_panel)

@@ -80,7 +80,8 @@ class Comparison:
             f"{classes[a].name} → {classes[b].name} {_percent(n / total)}"
             for a, b, n in self.moves()[:most]
         ]
-        text = f"{_percent(self.share_changed)} of the pixels changed: {', '.join(parts)}."
+        share = _percent(self.share_changed)
+        text = f"{share[0].upper()}{share[1:]} of the pixels changed: {', '.join(parts)}."
         if self.miou_before is not None and self.miou_after is not None:
             text += f" Mean IoU {self.miou_before:.3f} → {self.miou_after:.3f}."
         return text

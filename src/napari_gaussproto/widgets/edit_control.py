@@ -70,7 +70,7 @@ class EditController(QObject):
         panel.brush_wanted.connect(self.brush)
         panel.added.connect(self.add_brushed)
         panel.trained_away.connect(self.train_away)
-        panel.cancelled.connect(session.cancel)
+        panel.cancelled.connect(self.cancel)
         panel.changes_wanted.connect(self._on_changes_wanted)
         session.progressed.connect(self._on_progress)
         session.changed.connect(self._on_changed)
@@ -222,6 +222,12 @@ class EditController(QObject):
         labels = self._chosen_labels()
         steps = partial(_train_away_steps, prototype, outcome.segmentation, labels)
         self._session.apply_steps(steps, truth=labels)
+
+    def cancel(self) -> None:
+        """Give up the edit being worked on, and those that wait."""
+        if self._session.busy:
+            self._session.cancel()
+            self.reported.emit("Cancelled.")
 
     def _chosen_labels(self) -> npt.NDArray[Any] | None:
         """A copy of the labels of the chosen layer; a person may go on painting."""
