@@ -112,3 +112,12 @@ def test_rank_runs_from_zero_to_one() -> None:
 def test_what_was_predicted_cannot_be_painted_over(segmentation: Segmentation) -> None:
     with pytest.raises(ValueError, match="read-only"):
         segmentation.labels[0, 0] = 0
+
+
+def test_printed_they_say_what_they_are(segmentation: Segmentation) -> None:
+    assert repr(segmentation) == (
+        "<Segmentation of 70 x 101 pixels in 468 cells: soil, plant; 4 prototypes>"
+    )
+    assert repr(tiny_model()) == (
+        "<PrototypeSegmenter “unnamed” of soil, plant: 4 prototypes, 8 latent dimensions>"
+    )

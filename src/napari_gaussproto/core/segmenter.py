@@ -236,6 +236,14 @@ class PrototypeSegmenter(nn.Module):
 
         return gallery_of(self)
 
+    def __repr__(self) -> str:
+        """The model in one line; the modules of the network would be hundreds."""
+        names = ", ".join(entry.name for entry in self.classes)
+        return (
+            f"<PrototypeSegmenter “{self.card.name}” of {names}: {len(self.prototypes)} "
+            f"prototypes, {self.config.latent_dim} latent dimensions>"
+        )
+
     def forward(self, image: Tensor) -> Tensor:
         """Log p(c|z) at every latent position, (B, C, h, w), of images (B, C, H, W)."""
         latents = self.extract(image)
@@ -309,6 +317,15 @@ class Segmentation:
             log_class = layer.class_log_likelihood(self._log_likelihood)
             self._log_posterior = layer.class_log_posterior_from(log_class)
             self._log_density = layer.log_density_from(log_class)
+
+    def __repr__(self) -> str:
+        height, width = self.shape
+        names = ", ".join(entry.name for entry in self.classes)
+        cells, prototypes = self.encoding.partition.n_cells, len(self.prototypes)
+        return (
+            f"<Segmentation of {height} x {width} pixels in {cells} cells: {names}; "
+            f"{prototypes} prototypes>"
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
