@@ -36,7 +36,9 @@ def texts(figure: object) -> list[str]:
 def test_the_figure_names_what_is_in_the_explanation(segmentation: Segmentation) -> None:
     found = explain(segmentation, 50, 60)
     shown = texts(explanation_figure(PHOTO, segmentation, found))
-    for part in found.responsible:
+    shares = [part.responsibility for part in found.responsible]
+    assert shares[1] >= 0.005 > shares[3]  # the last rounds to 0 %
+    for part in found.responsible[:2]:
         assert part.name in shown and f"{part.responsibility:.0%}" in shown
     assert found.familiarity in shown
     assert f"soil {found.class_probability[0]:.0%}" in shown
@@ -81,3 +83,20 @@ def test_names_are_shown_as_they_are_written(segmentation: Segmentation, tmp_pat
 
 def test_grey_photographs_are_drawn(segmentation: Segmentation) -> None:
     explanation_figure(PHOTO[..., 0], segmentation, explain(segmentation, 50, 60))
+
+
+def test_prototypes_without_a_part_get_no_row(segmentation: Segmentation) -> None:
+    found = explain(segmentation, 50, 60)
+
+    def rows(*shares: float) -> list[str]:
+        responsible = [
+            dataclasses.replace(part, responsibility=share)
+            for part, share in zip(found.responsible, shares, strict=True)
+        ]
+        changed = dataclasses.replace(found, responsible=responsible)
+        shown = texts(explanation_figure(PHOTO, segmentation, changed))
+        return [part.name for part in responsible if part.name in shown]
+
+    names = [part.name for part in found.responsible]
+    assert rows(0.9, 0.091, 0.005, 0.004) == names[:3]
+    assert rows(0.998, 0.001, 0.001, 0.0) == names[:2]

@@ -21,7 +21,9 @@ from napari_gaussproto.core.segmenter import Segmentation
 SUFFIXES = (".png", ".svg", ".pdf")
 _INK, _FAINT = "#333333", "#e4e4e4"
 _OUTLINE = "#ffffff"
-_MOST = 4
+_MOST, _FEWEST = 4, 2
+# What is less is shown as 0 %.
+_LEAST_SHARE = 0.005
 _PATCHES = 4
 # The crop shows a cell with so many times its size around it, a region with a margin.
 _AROUND_CELL, _AROUND_REGION = 24, 1.3
@@ -58,8 +60,7 @@ def explanation_figure(
         width_ratios=[0.8, 1.2], height_ratios=[3.2, 1],
     )  # fmt: skip
     _draw_place(figure.add_subplot(grid[:, 0]), photo, segmentation, explanation)
-    shown = explanation.responsible[:_MOST]
-    _draw_responsible(figure.add_subplot(grid[0, 1]), segmentation, shown)
+    _draw_responsible(figure.add_subplot(grid[0, 1]), segmentation, _worth_a_row(explanation))
     _draw_posterior(figure.add_subplot(grid[1, 1]), segmentation, explanation)
     figure.suptitle(
         title or heading(segmentation, explanation), x=0.02, ha="left", color=_INK, fontsize=13,
@@ -136,6 +137,13 @@ def _crop(shape: tuple[int, int], explanation: Explanation) -> tuple[int, int, i
         for centre, length in zip(middle, shape, strict=True)
     )
     return top, left, top + side, left + side
+
+
+def _worth_a_row(explanation: Explanation) -> list[Responsible]:
+    """The most responsible prototypes; those that round to 0 % only to have two to compare."""
+    ranked = explanation.responsible[:_MOST]
+    seen = [part for part in ranked if part.responsibility >= _LEAST_SHARE]
+    return seen if len(seen) >= _FEWEST else ranked[:_FEWEST]
 
 
 def _draw_responsible(axes: Axes, segmentation: Segmentation, shown: list[Responsible]) -> None:
