@@ -60,7 +60,8 @@ def _explained(rows: Sequence[Row], steps: int) -> str:
         f"{BUDGET['crop_size']} px of the halved photograph, the averaged weights after the last "
         "step. "
         f"Weights of the terms, set before any result: {weights}. "
-        "Two processes of one thread each, one a task. "
+        "The learning rates were chosen beforehand on one other draw of the same split (seed 9, "
+        "round 4), the weights were not. Two processes of one thread each, one a task. "
         f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}; the number in "
         "brackets is how many of them are there, where not all are; – was not run."
     )
