@@ -171,7 +171,7 @@ def test_the_tool_lays_the_brush_down_and_takes_it_up(
     np.testing.assert_array_equal(layer.data, before)
 
 
-def test_a_region_is_explained_as_a_whole(prototypes: Any, qtbot: Any) -> None:
+def test_a_region_is_explained_as_a_whole(viewer: Any, prototypes: Any, qtbot: Any) -> None:
     labels = labels_of(prototypes).data
     y, x = np.argwhere(labels == 2)[40]
     prototypes.why_panel.region.setChecked(True)
@@ -184,6 +184,11 @@ def test_a_region_is_explained_as_a_whole(prototypes: Any, qtbot: Any) -> None:
     assert (inside[found.mask] == 2).all() and found.mask[y - found.top, x - found.left]
     assert found.mask.sum() == flood(labels, (y, x), connectivity=2).sum()
     assert prototypes.why_panel.heading.text().startswith("This region is")
+    # The outline of a cell has fewer sides, and napari draws them at once.
+    (outline,) = by_role(viewer, "why")
+    sides = len(outline.data)
+    prototypes.why.ask((), int(y), int(x))
+    assert 0 < len(outline.data) < sides and len(outline.edge_color) == len(outline.data)
 
 
 def test_an_explanation_follows_an_edit(prototypes: Any, wait: Any) -> None:

@@ -164,7 +164,6 @@ def show_outline(
     data[:, 0, : len(leading)] = leading
     data[..., -2:] = strips
     layer = _overlay(viewer, outcome)
-    layer.visible = False  # napari draws it, and its thumbnail, once instead of three times
     layer.data = data
     layer.edge_width = _LINE * pixel
     layer.edge_color = np.where(bright[:, None], _BRIGHT, _DARK)
