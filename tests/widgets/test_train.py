@@ -282,6 +282,64 @@ def test_a_new_class_is_learned_without_starting_anew(
     assert train.annotator.annotations[0].labels[4, 10] == 3
 
 
+def test_a_renamed_class_keeps_what_the_model_knows(train: Any, image: Any, qtbot: Any) -> None:
+    draw(train)
+    quick(train, qtbot)
+    for place, name in enumerate(("earth", "thistle")):
+        train.change_classes(rename_class(train.annotator.classes, place, name))
+    quick(train, qtbot)
+    assert [c.name for c in train.state.model.classes] == ["earth", "thistle"]
+    train.annotator.undo()
+    quick(train, qtbot)
+    assert [c.name for c in train.state.model.classes] == ["earth", "plant"]
+
+
+def test_values_that_are_no_class_are_not_kept(train: Any, image: Any) -> None:
+    layer = draw(train, 1)
+    layer.selected_label = 7
+    assert layer.selected_label == 2
+    annotation = train.annotator.annotations[0]
+    layer.paint((5, 5), 300)
+    annotation.settle()
+    assert annotation.labels[5, 5] == 0 and annotation.labels.max() == 2
+
+
+def test_other_data_in_the_layer_become_the_record(train: Any, image: Any) -> None:
+    layer = draw(train, 1)
+    annotation = train.annotator.annotations[0]
+    layer.data = layer.data.astype(np.int32)
+    layer.paint((5, 5), 2)
+    annotation.settle()
+    assert annotation.labels[5, 5] == 2 and layer.data is annotation.record.codes
+
+
+def test_choosing_a_model_leaves_labels_of_closed_images_alone(
+    train: Any, viewer: Any, image: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    draw(train, 1)
+    settled(train, qtbot)
+    stored = train.keeper.desk.kept.images[0].labels.copy()
+    viewer.layers.remove(image)
+    viewer.add_image(two_tone(seed=4)[0], name="other")
+    model = tiny_model(classes=["sky", "plant"])
+    train.start.choose_file(save_model(model, tmp_path / "sky"))
+    settled(train, qtbot)
+    assert [c.name for c in train.annotator.classes] == ["soil", "plant", "sky"]
+    assert np.array_equal(train.keeper.desk.kept.images[0].labels, stored)
+
+
+def test_a_new_project_begins_without_versions(train: Any, image: Any, qtbot: Any) -> None:
+    draw(train, 1)
+    quick(train, qtbot)
+    settled(train, qtbot)
+    train.project.new_asked.emit()
+    settled(train, qtbot)
+    qtbot.waitUntil(lambda: not train.history.model.versions, timeout=WAIT)
+    quick(train, qtbot)
+    settled(train, qtbot)
+    assert len(train.history.model.versions) >= 1
+
+
 def test_labels_of_a_layer_are_taken_over_by_a_mapping(
     train: Any, viewer: Any, image: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,6 +74,10 @@ class TableChange:
         indices = np.flatnonzero(ambiguous[labels])
         return table[labels], Forgotten(indices, labels.ravel()[indices])
 
+    def value_of(self, value: int, *, back: bool = False) -> int:
+        """New label value of an old one, or with ``back`` the old one of a new one; 0 if gone."""
+        return int(self._back()[value]) if back else self.mapping[value]
+
     def revert(self, labels: Labels, forgotten: Forgotten) -> Labels:
         """Labels under the old table.
 

@@ -101,6 +101,11 @@ class AnnotationLayer(QObject):
         layer.mode = "paint"
         return layer
 
+    def hide(self) -> None:
+        """Take the layer out of the viewer; `show` brings it back."""
+        if self.shown:
+            self._viewer.layers.remove(self.layer)
+
     def brush(self, class_index: int) -> None:
         """Paint as a class from now on."""
         if self.layer is not None:
@@ -141,8 +146,13 @@ class AnnotationLayer(QObject):
 
     def _on_selected_label(self, event: Any = None) -> None:
         # The colour picker takes what it sees, also from the prediction.
-        if self.layer is not None and self.layer.selected_label > PREDICTED:
-            self.layer.selected_label = label_value_of(self.layer.selected_label)
+        if self.layer is None:
+            return
+        value = label_value_of(self.layer.selected_label)
+        # There is no class beyond the last one, whatever a spin box or a key says.
+        value = min(value, len(self.classes))
+        if value != self.layer.selected_label:
+            self.layer.selected_label = value
 
     def _on_colormap(self, event: Any = None) -> None:
         from napari.utils.colormaps import DirectLabelColormap
@@ -154,12 +164,30 @@ class AnnotationLayer(QObject):
     def settle(self) -> None:
         """Notice what was drawn or undone since the last time."""
         self._timer.stop()
+        self._rebind()
+        self._drop_unknown()
         if self.record.refresh() and self.layer is not None:
             self.layer.refresh()
             self._timer.stop()
         if not np.array_equal(self.record.codes, self._last):
             self._last = self.record.codes.copy()
             self.edited.emit()
+
+    def _rebind(self) -> None:
+        """Make the record the layer's array again, after another one was put there."""
+        layer, codes = self.layer, self.record.codes
+        if layer is None or layer.data is codes or layer.data.shape != codes.shape:
+            return
+        np.copyto(codes, np.asarray(layer.data).astype(np.uint16))
+        layer.data = codes
+        self._timer.stop()
+
+    def _drop_unknown(self) -> None:
+        """Take values back that are no class."""
+        codes = self.record.codes
+        unknown = (codes > len(self.classes)) & (codes < PREDICTED)
+        if unknown.any():
+            codes[unknown] = 0
 
     def apply(self, edit: CodeEdit) -> None:
         """Do an edit by the viewer, so that its undo knows it."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_gaussproto.core.class_table import Forgotten, TableChange
 from napari_gaussproto.core.config import SegmentationClass
@@ -67,6 +67,7 @@ class Annotator(QObject):
         self._undone: list[_Done] = []
         self._followed: WeakSet[Labels] = WeakSet()
         state.outcome_changed.connect(self._on_outcome)
+        viewer.layers.events.removed.connect(self._on_removed)
         for outcome in list(state.outcomes.values()):
             self._on_outcome(outcome)
 
@@ -76,6 +77,11 @@ class Annotator(QObject):
     def annotations(self) -> list[AnnotationLayer]:
         """Of all images that have some and are open, in the order they were begun."""
         return [a for a in self._all if a.image in self._viewer.layers]
+
+    @property
+    def all_annotations(self) -> list[AnnotationLayer]:
+        """Also of images that were removed from the viewer meanwhile."""
+        return list(self._all)
 
     def find(self, image: Image | None) -> AnnotationLayer | None:
         """The annotations of an image."""
@@ -269,11 +275,19 @@ class Annotator(QObject):
             layer.data_setitem(np.nonzero(differs), outcome.segmentation.labels[differs])
             outcome.labels_checksum = checksum(layer.data)
 
+    def _on_removed(self, event: Any) -> None:
+        """Take the annotations of a removed image along; what was drawn is saved."""
+        for annotation in self._all:
+            if annotation.image is event.value:
+                annotation.settle()
+                QTimer.singleShot(0, annotation.hide)
+
     def let_go(self) -> None:
         """Stop following the viewer."""
         if self._gone:
             return
         self._gone = True
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._state.outcome_changed.disconnect(self._on_outcome)
         for annotation in self._all:
             annotation.let_go()

@@ -84,6 +84,7 @@ class Historian(QObject):
         panel.save_asked.connect(self._ask_where)
         keeper.project_changed.connect(self._on_project)
         keeper.resumed.connect(self._refresh)
+        keeper.begun.connect(self._on_begun)
 
     # -- adding ------------------------------------------------------------------------------
 
@@ -200,13 +201,25 @@ class Historian(QObject):
     def _ask(self, of: Callable[[Project], Any], done: Callable[[Any], None]) -> None:
         desk = self._keeper.desk
 
-        def job() -> Any:
+        def job() -> tuple[bool, Any]:
             load_libraries()
-            return None if desk.project is None else of(desk.project)
+            return (False, None) if desk.project is None else (True, of(desk.project))
 
-        self._keeper.backlog.put(job, done)
+        def finish(found: tuple[bool, Any]) -> None:
+            if found[0]:
+                done(found[1])
+            else:
+                self.told.emit("This project has no versions yet: fit a model first.")
+
+        self._keeper.backlog.put(job, finish)
+
+    def _on_begun(self) -> None:
+        self._ids.clear()
+        self._show(Listed([], None))
 
     def _on_project(self, project: Project) -> None:
+        self._ids.clear()
+
         def current(project: Project) -> tuple[PrototypeSegmenter, Listed] | None:
             now = project.versions.current
             return None if now is None else _loaded(project, now, "cpu")
@@ -237,6 +250,10 @@ def _add(
         desk.project = new_project()
     versions, result = desk.project.versions, fitted.result
     annotations, _ = desk.drawn(classes, drawn)
+    known_ids = {version.id for version in versions.versions()}
+    for model, version_id in list(ids.items()):
+        if version_id not in known_ids:  # deleted meanwhile, or of another project
+            del ids[model]
     began, parent = result.began_with, ids.get(result.began_with)
     if parent is None and len(began.density_quantiles):
         # A model that came from elsewhere, or whose prototypes were edited since.

@@ -52,10 +52,13 @@ class Desk:
         Made when there is something to save.
     kept : Annotations
         What is in the store, of open and of other images.
+    generation : int
+        Counts the projects that were opened: what is meant for a former one is not saved.
     """
 
     project: Project | None = None
     kept: Annotations = field(default_factory=Annotations)
+    generation: int = 0
     _identities: dict[Any, ImageIdentity] = field(default_factory=dict)
     _saved: dict[Any, tuple[Any, Annotation]] = field(default_factory=dict)
     _forgotten: dict[int, list[Forgotten]] = field(default_factory=dict)
@@ -71,6 +74,7 @@ class Desk:
         kept = project.annotations.load()
         self.close()
         self.project, self.kept = project, kept
+        self.generation += 1
         self._saved.clear()
         self._forgotten.clear()
         return self.kept
@@ -108,8 +112,15 @@ class Desk:
                 kept = kept.without(annotation.image)
         return kept, [int(n) for n in counts[1:]]
 
-    def save(self, classes: tuple[SegmentationClass, ...], images: list[Drawn]) -> list[int]:
-        """Write everything that is drawn; returns what `drawn` counted."""
+    def save(
+        self, classes: tuple[SegmentationClass, ...], images: list[Drawn], generation: int
+    ) -> list[int]:
+        """Write everything that is drawn; returns what `drawn` counted.
+
+        Nothing is written when another project was opened since ``generation``.
+        """
+        if generation != self.generation:
+            return [0] * len(classes)
         kept, counts = self.drawn(classes, images)
         if self.project is None and kept.images:
             self.project = new_project()
@@ -136,4 +147,7 @@ def new_project() -> Project:
     load_libraries()
     from napari_gaussproto.core.project import Project, default_folder
 
-    return Project.create(default_folder(datetime.now().strftime("labels %Y-%m-%d %H.%M.%S")))
+    name = datetime.now().strftime("labels %Y-%m-%d %H.%M.%S")
+    names = (name, *(f"{name} ({number})" for number in range(2, 100)))
+    folders = map(default_folder, names)
+    return Project.create(next(folder for folder in folders if not folder.exists()))

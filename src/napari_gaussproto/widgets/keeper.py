@@ -42,6 +42,8 @@ class Keeper(QObject):
         Another project is in use.
     resumed(Project)
         The project of a former dock is in use again.
+    begun()
+        A new project has begun.
     """
 
     told = Signal(str)
@@ -49,6 +51,7 @@ class Keeper(QObject):
     counted = Signal(list, int)
     project_changed = Signal(object)
     resumed = Signal(object)
+    begun = Signal()
 
     def __init__(self, viewer: Viewer, annotator: Annotator, parent: QObject) -> None:
         super().__init__(parent)
@@ -58,6 +61,7 @@ class Keeper(QObject):
         self.backlog.failed.connect(self._on_failure)
         self._bar: ProjectBar | None = None
         self._found: Path | None = None
+        self._generation = 0
         self._looked: set[Any] = set()
         self._stored: dict[Any, Any] = {}
         self._timer = QTimer(self)
@@ -80,17 +84,17 @@ class Keeper(QObject):
         """Save after a short rest."""
         self._timer.start()
 
-    def save_now(self) -> None:
-        """Save in the background, at once."""
+    def save_now(self, kind: str = "save") -> None:
+        """Save in the background, at once; a save of a kind of its own is never left out."""
         self._timer.stop()
-        job = partial(self.desk.save, self._annotator.classes, self.drawn())
-        self.backlog.put(job, self._on_saved, "save")
+        job = partial(self.desk.save, self._annotator.classes, self.drawn(), self._generation)
+        self.backlog.put(job, self._on_saved, kind)
 
     def drawn(self) -> list[Drawn]:
         """Everything on open images, for a thread."""
         return [
             Drawn(a.image.unique_id, a.image.name, pixels_of(a.image), a.snapshot)
-            for a in self._annotator.annotations
+            for a in self._annotator.all_annotations
         ]
 
     def _on_saved(self, counts: list[int]) -> None:
@@ -152,7 +156,13 @@ class Keeper(QObject):
 
     def begin(self) -> None:
         """A new project: what is drawn now stays where it is, and a copy goes on."""
-        self.backlog.put(self._begin_job, lambda _: self.told.emit("A new project has begun."))
+        self.save_now("")
+        self.backlog.put(self._begin_job, lambda _: self._on_begun())
+
+    def _on_begun(self) -> None:
+        self.begun.emit()
+        self.told.emit("A new project has begun.")
+        self.save_soon()
 
     def _begin_job(self) -> None:
         if self.desk.project is not None:
@@ -163,18 +173,22 @@ class Keeper(QObject):
         """Work in another project: its classes, its labels of the open images, its models."""
         if folder is None:
             return
-        if self._annotator.annotations:
-            self.save_now()
+        self.save_now("")
+        # From here on nothing can be drawn that would belong to neither project.
+        self._annotator.replace_all(self._annotator.classes)
         self.backlog.put(partial(_open, self.desk, folder), self._on_opened)
 
     def resume(self, folder: Path) -> None:
         """Go on in the project of a former dock; what is drawn is in the viewer already."""
-        self.backlog.put(
-            partial(_open, self.desk, folder), lambda opened: self.resumed.emit(opened[0])
-        )
+        self.backlog.put(partial(_open, self.desk, folder), self._on_resumed)
+
+    def _on_resumed(self, opened: tuple[Project, Annotations]) -> None:
+        self._generation = self.desk.generation
+        self.resumed.emit(opened[0])
 
     def _on_opened(self, opened: tuple[Project, Annotations]) -> None:
         project, kept = opened
+        self._generation = self.desk.generation
         if self._bar is not None:
             self._bar.show_offer(None)
             self._bar.show_saved(project.name, project.folder, "before")
@@ -202,6 +216,11 @@ class Keeper(QObject):
         )
 
     def _on_failure(self, error: Exception) -> None:
+        # A project that could not be opened: what was put away comes back from the present one.
+        if not self._annotator.annotations:
+            self._looked.clear()
+            for image in self._open_images():
+                self.look_for(image)
         if isinstance(error, GaussProtoError):
             self.warned.emit(str(error))
             return

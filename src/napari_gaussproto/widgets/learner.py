@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
+    from napari_gaussproto.core.class_table import TableChange
+    from napari_gaussproto.core.config import SegmentationClass
     from napari_gaussproto.core.segmenter import PrototypeSegmenter
 
 Kind = Literal["quick fit", "fine-tune", "prediction"]
@@ -104,6 +106,12 @@ class Learner(QObject):
         self._own: PrototypeSegmenter | None = None
         self._count = 0
         self._gone = False
+        # What happened to the class table since the start was chosen, and since a launch.
+        self._table: tuple[SegmentationClass, ...] = annotator.classes
+        self._changes: list[tuple[TableChange, bool]] = []
+        self._launched = 0
+        self._launch_table = annotator.classes
+        annotator.table_changed.connect(lambda change, done: self._changes.append((change, done)))
         self._work: tuple[Kind, Image, tuple[int, ...], bool] | None = None
         self._stop, self._given_up = threading.Event(), threading.Event()
         self.phase: Phase = "idle"
@@ -128,10 +136,26 @@ class Learner(QObject):
     def begin_with(self, start: Start) -> None:
         """Choose where the next fit begins."""
         self._start, self._base, self._own = start, None, None
+        self._follow_table(self._annotator.classes)
 
     def go_on_from(self, model: PrototypeSegmenter) -> None:
         """Begin the next fit with a model that is in use already."""
         self._base = self._own = model
+        self._follow_table(self._annotator.classes)
+
+    def _follow_table(self, table: tuple[SegmentationClass, ...], since: int | None = None) -> None:
+        """The start knows this table; only later changes say where its classes went."""
+        self._table = table
+        self._changes = [] if since is None else self._changes[since:]
+
+    def _renamed(self) -> dict[str, int | None]:
+        went: dict[str, int | None] = {}
+        for place, entry in enumerate(self._table if self._changes else ()):
+            value = place + 1
+            for change, done in self._changes:
+                value = change.value_of(value, back=not done)
+            went[entry.name] = value - 1 if value else None
+        return went
 
     @property
     def beginnings(self) -> tuple[PrototypeSegmenter | None, PrototypeSegmenter | None]:
@@ -236,6 +260,7 @@ class Learner(QObject):
     def _launch(self, kind: Kind, image: Image, live: bool, job: Any, *arguments: Any) -> None:
         # Cancelling a former fit says so; the new one speaks for itself.
         self._work = (kind, image, label_shape(image), live)
+        self._launched, self._launch_table = len(self._changes), self._annotator.classes
         self.runner.start(partial(job, *arguments))
         self._enter("running" if kind == "fine-tune" else "fitting")
 
@@ -253,6 +278,7 @@ class Learner(QObject):
         return FitRequest(
             start=start or self._where_to_begin(),
             classes=self._annotator.classes,
+            renamed=self._renamed(),
             images=[self._train_image(a.image) for a in self._annotator.annotations],
             shown=self._train_image(image),
             maps=[] if outcome is None else list(outcome.maps),
@@ -274,6 +300,7 @@ class Learner(QObject):
         kind, image, shape, live = self._work
         if kind != "prediction":
             self._base, self._own = result.base, result.model
+            self._follow_table(self._launch_table, self._launched)
             self._publish_model(result.model)
         if image in self._viewer.layers and label_shape(image) == shape:
             self._show(kind, image, result)

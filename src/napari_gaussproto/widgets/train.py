@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_gaussproto.core.class_table import WantedClass, extend_table
 from napari_gaussproto.core.config import DEFAULT_COLORS, SegmentationClass
 from napari_gaussproto.core.errors import GaussProtoError
 from napari_gaussproto.core.summary import read_summary
@@ -185,16 +187,14 @@ class TrainWidget(QScrollArea):
         learner.phase_changed.connect(self._on_phase)
         learner.fitted.connect(self._on_fitted)
         learner.used.connect(self._see)
-        for sentence in (
-            annotator.told,
-            learner.told,
-            keeper.told,
-            self.accept_tool.told,
-            self.historian.told,
-        ):
+        tellers = (annotator, learner, keeper, self.accept_tool, self.historian, self.imports)
+        for sentence in (teller.told for teller in tellers):
             sentence.connect(self.status.setText)
         for problem in (learner.warned, keeper.warned, self.historian.warned, self.classes.failed):
             problem.connect(self._warn)
+        bar = self.project
+        for leaving in (bar.open_asked, bar.new_asked, bar.restore_asked):
+            leaving.connect(self._keep_fit)
         keeper.connect_bar(self.project)
         keeper.counted.connect(self._on_counted)
         self.images.image_changed.connect(self._on_image)
@@ -230,6 +230,10 @@ class TrainWidget(QScrollArea):
             )
         self._on_image()
         self._on_phase("idle")
+
+    def _keep_fit(self, *_: Any) -> None:
+        """The last fit belongs to the project that is about to be left."""
+        self.historian.flush()
 
     def retire(self) -> None:
         """Stop for good: another dock takes over. What was drawn is saved."""
@@ -403,15 +407,23 @@ class TrainWidget(QScrollArea):
         """Another model to begin with."""
         self.learner.begin_with(self.start.start())
         path = self.start.path
-        if path is not None and not self._labelled():
+        if path is not None:
             try:
-                self.annotator.set_table(read_summary(path).config.classes)
+                self._take_classes(read_summary(path).config.classes)
             except GaussProtoError as error:
                 self._warn(str(error))
         self._update_buttons()
 
-    def _labelled(self) -> bool:
-        return any((a.snapshot > 0).any() and a.labels.any() for a in self.annotator.annotations)
+    def _take_classes(self, classes: Sequence[SegmentationClass]) -> None:
+        """A model's table; what is labelled, on open images or others, keeps its class."""
+        labelled = any(a.labels.any() for a in self.annotator.all_annotations)
+        if not labelled and not self.keeper.desk.kept.images:
+            self.annotator.set_table(classes)
+            return
+        wanted = [WantedClass(entry.name, entry.color) for entry in classes]
+        change = extend_table(self.annotator.classes, wanted)
+        if change.after != change.before:
+            self.annotator.change_table(change)
 
     def _on_progress(self, step: Any) -> None:
         if isinstance(step, Stage):
@@ -507,6 +519,7 @@ class TrainWidget(QScrollArea):
     def _shut_down(self) -> None:
         self._retired = True
         self.learner.let_go()
+        self.historian.flush()
         self.keeper.let_go()
 
 

@@ -116,6 +116,8 @@ class FitRequest:
     ----------
     start : Start
     classes : tuple of SegmentationClass
+    renamed : dict of str to int or None
+        Where classes of the start went that were renamed, merged or removed since, by name.
     images : list of TrainImage
         All that are annotated.
     shown : TrainImage
@@ -129,6 +131,7 @@ class FitRequest:
 
     start: Start
     classes: tuple[SegmentationClass, ...]
+    renamed: dict[str, int | None]
     images: Sequence[TrainImage]
     shown: TrainImage
     maps: Sequence[str]
@@ -337,7 +340,9 @@ def _begin(request: FitRequest) -> tuple[PrototypeSegmenter, bool]:
         assert start.file is not None  # as `Start` says
         model = load_model_file(start.file, resolve_device(start.device))
     if list(model.classes) != list(request.classes):
-        model = adapt(model, request.classes)
+        went = request.renamed
+        mapping = {i: went[c.name] for i, c in enumerate(model.classes) if c.name in went}
+        model = adapt(model, request.classes, mapping)
     # A model that was never fitted has nothing to go on from, however often it is begun with.
     return model, not len(model.density_quantiles)
 
