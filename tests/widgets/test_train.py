@@ -534,6 +534,23 @@ def test_closing_the_dock_saves_and_lets_go(
     layer.paint((3, 3), 1)  # nobody listens, nothing breaks
 
 
+def test_the_same_pixels_in_two_layers_share_what_is_saved(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train, 1)
+    first = train.annotator.annotations[0].labels
+    twin = viewer.add_image(two_tone()[0], name="twin")
+    train.images.choose(twin)
+    settled(train, qtbot)
+    annotation = train.annotator.find(twin) or train.annotator.annotate(twin)
+    annotation.layer.paint((90, 120), 2)
+    annotation.settle()
+    settled(train, qtbot)
+    (kept,) = train.keeper.desk.kept.images
+    assert kept.labels[90, 120] == 2
+    assert np.array_equal(kept.labels[first > 0], first[first > 0])
+
+
 def test_an_image_removed_while_fitting_loses_nothing(
     train: Any, viewer: Any, image: Any, qtbot: Any
 ) -> None:

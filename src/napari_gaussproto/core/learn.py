@@ -132,6 +132,10 @@ def learn_steps(
     )
     watch = _Watch()
     tuned = yield from _passing(judged, watch.see)
+    if watch.miou is None:
+        # Killed after its last step and resumed: what is known is that it came to its end.
+        watch.miou = tuned.card.history[-1].get("validation_miou")
+        watch.step = _steps_of(tuned)
     if stopped():
         encoded = yield from _all(encode, tuned, len(sources))
         final = yield from quick_fit_steps(encoded, labels, tuned, seed=seed)

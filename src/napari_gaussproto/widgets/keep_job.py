@@ -102,8 +102,7 @@ class Desk:
         """Everything that is drawn, and labelled pixels of each class on open images."""
         kept = Annotations(classes, self.kept.images)
         counts = np.zeros(len(classes) + 1, np.int64)
-        for image in images:
-            annotation = self._annotation(image)
+        for annotation in _merged([self._annotation(image) for image in images]):
             found = np.bincount(annotation.labels.ravel(), minlength=len(counts))
             counts += found[: len(counts)]
             if found[1:].any():
@@ -138,6 +137,20 @@ class Desk:
             known = (image.codes, Annotation(identity, labels, labels > 0))
             self._saved[image.key] = known
         return known[1]
+
+
+def _merged(annotations: list[Annotation]) -> list[Annotation]:
+    """One annotation per image: the same pixels may be open in two layers."""
+    merged: list[Annotation] = []
+    for annotation in annotations:
+        for place, twin in enumerate(merged):
+            if twin.image.same_pixels(annotation.image):
+                labels = np.where(annotation.labels > 0, annotation.labels, twin.labels)
+                merged[place] = Annotation(twin.image, labels, labels > 0)
+                break
+        else:
+            merged.append(annotation)
+    return merged
 
 
 def new_project() -> Project:
