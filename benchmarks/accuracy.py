@@ -24,8 +24,9 @@ from napari_gaussproto.core.evaluation import measure
 from napari_gaussproto.core.metrics import confusion_matrix, mean_iou
 from napari_gaussproto.core.model_file import save_model
 from napari_gaussproto.core.predict import as_source
+from napari_gaussproto.core.seeds import seeded
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training import Trainer, seeded
+from napari_gaussproto.core.trainer import Trainer
 from napari_gaussproto.core.training_data import prepare
 from napari_gaussproto.io.dataset import TrainFile, load_split, read_train_file
 

@@ -14,7 +14,8 @@ from napari_gaussproto.core import loss
 from napari_gaussproto.core.config import ModelConfig
 from napari_gaussproto.core.finish import calibrate_temperature, sample_cells
 from napari_gaussproto.core.segmenter import Encoding, PrototypeSegmenter, Segmentation
-from napari_gaussproto.core.training import Trainer, TrainingStep
+from napari_gaussproto.core.steps import TrainingStep
+from napari_gaussproto.core.trainer import Trainer
 
 
 class LinearHead(nn.Module):

@@ -15,8 +15,8 @@ from napari_gaussproto.core.config import ModelConfig
 from napari_gaussproto.core.encoded import EncodedImage, encode_pyramid
 from napari_gaussproto.core.quick import QuickFit, QuickSettings, quick_fit
 from napari_gaussproto.core.registry import load_model
+from napari_gaussproto.core.seeds import seeded
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training import seeded
 from napari_gaussproto.io.dataset import DataSettings, load_split
 
 ROUNDS = 8

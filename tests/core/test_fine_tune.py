@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from napari_gaussproto.core import training as training_module
+from napari_gaussproto.core import trainer as trainer_module
 from napari_gaussproto.core.adapt import adapt, unfitted
 from napari_gaussproto.core.config import Augmentation, ModelConfig
 from napari_gaussproto.core.edit import turn_off
@@ -24,8 +24,8 @@ from napari_gaussproto.core.fine_tune import (
 )
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.semi import SemiSettings
-from napari_gaussproto.core.steps import run
-from napari_gaussproto.core.training import CropCells, Trainer, TrainingStep
+from napari_gaussproto.core.steps import TrainingStep, run
+from napari_gaussproto.core.trainer import CropCells, Trainer
 from napari_gaussproto.core.training_data import Crops, prepare
 from tests.core.builders import tiny_model, tiny_training, two_tone
 
@@ -205,7 +205,7 @@ def known_model(classes: tuple[str, ...] = ("soil", "plant", "stone")) -> Protot
 
 
 def test_what_the_strokes_do_not_use_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training_module, "_RESEED_EVERY", 1)
+    monkeypatch.setattr(trainer_module, "_RESEED_EVERY", 1)
     model = known_model()
     training = fine_tuning(steps=4, batch_size=2, crop_size=64)
     fine_tune = fine_tune_steps(model, [IMAGE], [strokes()], training=training)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from napari_gaussproto.core import learn
-from napari_gaussproto.core import training as training_module
+from napari_gaussproto.core import trainer as trainer_module
+from napari_gaussproto.core.errors import ConfigError
 from napari_gaussproto.core.fine_tune import fine_tuning
 from napari_gaussproto.core.image import ImageSource
 from napari_gaussproto.core.learn import learn_steps
 from napari_gaussproto.core.quick import quick_fit_steps
+from napari_gaussproto.core.semi import SemiSettings
 from napari_gaussproto.core.steps import run
 from tests.core.builders import tiny_model, two_tone
 
@@ -25,19 +29,28 @@ def strokes(rows: tuple[int, ...]) -> Any:
     return labels
 
 
-def test_held_out_strokes_are_unseen_until_the_last_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
+def source() -> ImageSource:
+    return ImageSource.from_array(two_tone()[0], 3)
+
+
+@pytest.fixture
+def quick_fits(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Labels of the first image in every quick fit."""
+    seen: list[Any] = []
 
     def watched(encoded: Any, labels: Any, *rest: Any, **options: Any) -> Any:
         seen.append(labels[0].copy())
         return quick_fit_steps(encoded, labels, *rest, **options)
 
     monkeypatch.setattr(learn, "quick_fit_steps", watched)
+    return seen
+
+
+def test_held_out_strokes_are_unseen_until_the_last_fit(quick_fits: list[Any]) -> None:
     labels = strokes((10, 30, 50, 70))
-    source = ImageSource.from_array(two_tone()[0], 3)
     training = fine_tuning(steps=2, batch_size=2, crop_size=64, validate_every=1)
-    learned = run(learn_steps(tiny_model(), [source], [labels], training=training))
-    first, last = seen
+    learned = run(learn_steps(tiny_model(), [source()], [labels], training=training))
+    first, last = quick_fits
     assert 0 < (first > 0).sum() < (labels > 0).sum()
     assert np.array_equal(last, labels)
     assert learned.held_out_miou is not None and 0 <= learned.held_out_miou <= 1
@@ -49,11 +62,10 @@ def test_the_second_training_is_as_long_as_the_first_was_good(
 ) -> None:
     """Validation after 1, 2 and 3 steps is made to be best after the second."""
     figures = iter([0.3, 0.4, 0.6, 0.5])
-    monkeypatch.setattr(training_module, "validation_miou", lambda *_: next(figures))
-    source = ImageSource.from_array(two_tone()[0], 3)
+    monkeypatch.setattr(trainer_module, "validation_miou", lambda *_: next(figures))
     training = fine_tuning(steps=3, batch_size=2, crop_size=64, validate_every=1)
     labels = strokes((10, 30, 50, 70))
-    steps = learn_steps(tiny_model(), [source], [labels], training=training)
+    steps = learn_steps(tiny_model(), [source()], [labels], training=training)
     stages = []
     while True:
         try:
@@ -68,37 +80,84 @@ def test_the_second_training_is_as_long_as_the_first_was_good(
 
 def test_training_that_only_does_harm_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     figures = iter([0.9, 0.4])
-    monkeypatch.setattr(training_module, "validation_miou", lambda *_: next(figures))
-    source = ImageSource.from_array(two_tone()[0], 3)
+    monkeypatch.setattr(trainer_module, "validation_miou", lambda *_: next(figures))
     training = fine_tuning(steps=1, batch_size=2, crop_size=64, validate_every=1)
     learned = run(
-        learn_steps(tiny_model(), [source], [strokes((10, 30, 50, 70))], training=training)
+        learn_steps(tiny_model(), [source()], [strokes((10, 30, 50, 70))], training=training)
     )
     assert learned.steps == 0 and learned.held_out_miou == 0.9
 
 
-def test_stopping_early_still_learns_from_all_strokes(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-
-    def watched(encoded: Any, labels: Any, *rest: Any, **options: Any) -> Any:
-        seen.append(labels[0].copy())
-        return quick_fit_steps(encoded, labels, *rest, **options)
-
-    monkeypatch.setattr(learn, "quick_fit_steps", watched)
+def test_stopping_early_still_learns_from_all_strokes(quick_fits: list[Any]) -> None:
     labels = strokes((10, 30, 50, 70))
-    source = ImageSource.from_array(two_tone()[0], 3)
     training = fine_tuning(steps=50, batch_size=2, crop_size=64)
     learned = run(
-        learn_steps(tiny_model(), [source], [labels], training=training, stop=lambda: True)
+        learn_steps(tiny_model(), [source()], [labels], training=training, stop=lambda: True)
     )
-    assert learned.steps == 1 and np.array_equal(seen[-1], labels)
+    assert learned.steps == 1 and np.array_equal(quick_fits[-1], labels)
 
 
 def test_one_stroke_a_class_gives_no_figure() -> None:
     labels = np.zeros((96, 128), np.uint8)
     labels[10:13, 10:40] = 1
     labels[60:63, 60:90] = 2
-    source = ImageSource.from_array(two_tone()[0], 3)
     training = fine_tuning(steps=1, batch_size=2, crop_size=64)
-    learned = run(learn_steps(tiny_model(), [source], [labels], training=training))
+    learned = run(learn_steps(tiny_model(), [source()], [labels], training=training))
     assert learned.held_out_miou is None
+
+
+def killed_after(steps: Any, stage: str, count: int) -> None:
+    """Drive a training until a stage had some steps, then drop it as a kill would."""
+    seen = 0
+    for step in steps:
+        seen += getattr(step, "stage", "") == stage
+        if seen == count:
+            return
+    raise AssertionError(f"the training never had {count} steps of the stage {stage}")
+
+
+@pytest.mark.parametrize(("stage", "count"), [("joint", 2), ("joint", 3), ("final", 1)])
+def test_after_a_kill_it_comes_to_the_same_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, count: int
+) -> None:
+    """In the middle, after the last validation, and in the second training.
+
+    The figure is how far the prototypes moved, so that the last weights are the best.
+    """
+    start: list[Any] = []
+
+    def distance(model: Any, pairs: Any) -> float:
+        start[:] = start or [model.layer.mean.clone()]
+        return float((model.layer.mean - start[0]).abs().sum())
+
+    monkeypatch.setattr(trainer_module, "validation_miou", distance)
+
+    def steps(model: Any, checkpoint: Path | None) -> Any:
+        training = fine_tuning(
+            steps=3, batch_size=2, crop_size=64, validate_every=1, learning_rate=4e-3
+        )
+        labels = strokes((10, 30, 50, 70))
+        return learn_steps(model, [source()], [labels], training=training, checkpoint=checkpoint)
+
+    unbroken = run(steps(tiny_model(), None))
+    assert unbroken.steps > 0
+    checkpoint = tmp_path / "learning.safetensors"
+    killed_after(steps(tiny_model(), checkpoint), stage, count)
+    assert checkpoint.exists()
+    resumed = run(steps(tiny_model(), checkpoint))
+    assert (resumed.held_out_miou, resumed.steps) == (unbroken.held_out_miou, unbroken.steps)
+    for ours, theirs in zip(resumed.model.parameters(), unbroken.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_another_network_does_not_go_on_with_the_checkpoint(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "learning.safetensors"
+    training = fine_tuning(steps=2, batch_size=2, crop_size=64, validate_every=1)
+    options = {"training": training, "checkpoint": checkpoint}
+    labels = strokes((10, 30, 50, 70))
+    killed_after(learn_steps(tiny_model(), [source()], [labels], **options), "joint", 1)
+    with pytest.raises(ConfigError, match="another backbone"):
+        run(learn_steps(tiny_model(seed=1), [source()], [labels], **options))
+    other = SemiSettings.only(affinity=0.3)
+    with pytest.raises(ConfigError, match="another terms"):
+        run(learn_steps(tiny_model(), [source()], [labels], semi_settings=other, **options))

@@ -228,6 +228,7 @@ def test_a_file_names_no_backbone_of_the_network(
     assert not asked
 
 
+# Windows has no umask: there is nothing to compare with on it.
 @pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX")
 def test_a_saved_model_has_the_mode_of_new_files(model: PrototypeSegmenter, tmp_path: Path) -> None:
     before = os.umask(0o027)

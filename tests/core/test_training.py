@@ -14,8 +14,10 @@ from pydantic import ValidationError
 from napari_gaussproto.core.config import Augmentation
 from napari_gaussproto.core.errors import ConfigError, LabelError, ModelFileError
 from napari_gaussproto.core.evaluation import measure
+from napari_gaussproto.core.schedule import Clock, one_cycle
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training import TrainingStep, _Clock, fit, fit_steps, one_cycle
+from napari_gaussproto.core.steps import TrainingStep
+from napari_gaussproto.core.training import fit, fit_steps
 from napari_gaussproto.core.training_data import CropSampler, prepare, shrink_labels
 from tests.core.builders import tiny_config, tiny_training, two_tone
 
@@ -188,10 +190,10 @@ def test_more_steps_go_on_where_the_checkpoint_ended(checkpoint: Path) -> None:
 
 
 def test_minutes_are_counted_over_a_resumption() -> None:
-    clock = _Clock(steps=10, minutes=1.0, first=4, seconds_before=45.0)
+    clock = Clock(steps=10, minutes=1.0, first=4, seconds_before=45.0)
     assert clock.progress(4) == pytest.approx(0.75, abs=0.01)
     assert clock.left(4) == pytest.approx(15, abs=0.5)
-    assert _Clock(steps=10, minutes=1.0, first=4, seconds_before=61.0).over(4)
+    assert Clock(steps=10, minutes=1.0, first=4, seconds_before=61.0).over(4)
 
 
 @pytest.mark.parametrize(

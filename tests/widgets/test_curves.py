@@ -12,7 +12,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QToolTip
 
-from napari_gaussproto.core.training import TrainingStep
+from napari_gaussproto.core.steps import TrainingStep
 from napari_gaussproto.widgets.curve_plot import readable, thinned, ticks, y_scale
 from napari_gaussproto.widgets.curves import GATE, HELD_OUT, LABELLED, TrainingCurves
 

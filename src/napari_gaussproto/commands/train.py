@@ -16,7 +16,8 @@ from napari_gaussproto.core.errors import ConfigError
 from napari_gaussproto.core.evaluation import measure
 from napari_gaussproto.core.model_file import save_model
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training import TrainingStep, fit
+from napari_gaussproto.core.steps import TrainingStep
+from napari_gaussproto.core.training import fit
 from napari_gaussproto.io.dataset import load_split, read_train_file
 
 

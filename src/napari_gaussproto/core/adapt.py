@@ -208,7 +208,7 @@ def _carried(
         getattr(layer, name)[:count] = getattr(old, name)[kept]
     # Weights are compared within a class only, so the logarithms of prior times weight serve
     # as raw ones; those of merged classes are then in proportion.
-    layer.raw_weight[:count] = _log_joint(old)[kept]
+    layer.raw_weight[:count] = layer_edit.log_joint(old)[kept]
     layer.active[:count] = old.active[kept]
     layer.active[count:] = False
     layer.raw_prior.fill_(math.log(_EMPTY_PRIOR))
@@ -218,17 +218,6 @@ def _carried(
             layer.raw_prior[new] = old.log_prior[pooled].logsumexp(0)
     layer.log_temperature.copy_(old.log_temperature)
     return layer
-
-
-def _log_joint(layer: GaussianPrototypeLayer) -> Tensor:
-    """Log of prior times weight, (M,); of prototypes that are off relative to the others."""
-    joint = layer.raw_weight.clone()
-    for c in range(layer.n_classes):
-        members = layer.class_index == c
-        counted = members & layer.active if bool((members & layer.active).any()) else members
-        if bool(counted.any()):
-            joint[members] += layer.log_prior[c] - layer.raw_weight[counted].logsumexp(0)
-    return joint
 
 
 def _described(

@@ -9,6 +9,7 @@ has to be warped back, and the state of a training is what `Trainer` stores alre
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from skimage.measure import label as connected
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from napari_gaussproto.core import semi
@@ -29,13 +30,9 @@ from napari_gaussproto.core.finish import sample_cells
 from napari_gaussproto.core.predict import as_source
 from napari_gaussproto.core.segmenter import Prototype, PrototypeSegmenter
 from napari_gaussproto.core.semi import SemiSettings
-from napari_gaussproto.core.training import (
-    CropCells,
-    Pairs,
-    Trainer,
-    TrainingStep,
-    prepare_validation,
-)
+from napari_gaussproto.core.steps import TrainingStep
+from napari_gaussproto.core.trainer import CropCells, Trainer
+from napari_gaussproto.core.training import Pairs, prepare_validation
 from napari_gaussproto.core.training_data import (
     Crops,
     CropSampler,
@@ -232,12 +229,13 @@ class FineTuner(Trainer):
         self.settings = settings
         self.gate_share: float | None = None
         self._former = semi.remember(model)
+        self._backbone = _digest(model.extractor.backbone)
         self._teacher = copy.deepcopy(model).requires_grad_(False).eval()
         self._sampler = _even_sampler([*data, *unlabelled], config, seed)
 
     def start(self) -> Iterator[TrainingStep]:
         """Judge the weights that training starts from: the first candidates for the best."""
-        miou = self._validate(self._teacher)
+        miou = self._validate(self._teacher, 0)
         yield TrainingStep("start", 1, 1, validation_miou=miou, best_miou=self.best_miou)
 
     def finish(self) -> Iterator[TrainingStep]:
@@ -250,6 +248,16 @@ class FineTuner(Trainer):
         self.model.card.history[-1] |= {
             "what": "fine-tune",
             "semi": self.settings.model_dump(),
+        }
+
+    def _identity(self) -> dict[str, Any]:
+        """As for a fit, and the terms and the network that training began with.
+
+        Not neck and prototypes: a quick fit to more strokes is still the same start.
+        """
+        return super()._identity() | {
+            "terms": self.settings.model_dump(),
+            "backbone": self._backbone,
         }
 
     def _keep_known(
@@ -380,6 +388,14 @@ class FineTuner(Trainer):
         progress = super()._resume(path, optimizer, average)
         self._teacher = average
         return progress
+
+
+def _digest(module: nn.Module) -> str:
+    """Fingerprint of a module's weights."""
+    digest = hashlib.sha256()
+    for value in module.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def strong_view(images: Tensor, settings: Augmentation, key: tuple[int, int]) -> Tensor:

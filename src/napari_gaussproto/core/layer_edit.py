@@ -69,7 +69,7 @@ def with_class(layer: GaussianPrototypeLayer, m: int, class_index: int) -> Gauss
     the prototype counts for is another. If that class had no active prototype before, p(z) is
     unchanged but for one factor, the same everywhere: the prior of that class counts again.
     """
-    joint = _log_joint(layer)
+    joint = log_joint(layer)
     changed = duplicate(layer)
     changed.class_index[m] = class_index
     changed.raw_prior.copy_(layer.log_prior)
@@ -83,8 +83,8 @@ def with_class(layer: GaussianPrototypeLayer, m: int, class_index: int) -> Gauss
     return changed
 
 
-def _log_joint(layer: GaussianPrototypeLayer) -> Tensor:
-    """Log of prior times weight, (M,); also of inactive prototypes, relative to active ones."""
+def log_joint(layer: GaussianPrototypeLayer) -> Tensor:
+    """Log of prior times weight, (M,); of prototypes that are off relative to the others."""
     joint = layer.raw_weight.clone()
     for c in range(layer.n_classes):
         members = layer.class_index == c

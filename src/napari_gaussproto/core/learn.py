@@ -45,21 +45,6 @@ class Learned:
     steps: int
 
 
-class _Watch:
-    """Remembers after which step a training was best."""
-
-    def __init__(self) -> None:
-        self.step = 0
-        self.miou: float | None = None
-
-    def see(self, step: Any) -> None:
-        """Look at a step of a training."""
-        miou = getattr(step, "validation_miou", None)
-        if miou is not None and (self.miou is None or miou > self.miou):
-            self.miou = miou
-            self.step = step.step if step.stage == "joint" else 0
-
-
 def learn_steps(
     model: PrototypeSegmenter,
     sources: Sequence[ImageSource],
@@ -120,7 +105,7 @@ def learn_steps(
         return Learned(tuned, None, _steps_of(tuned))
     first = yield from quick_fit_steps(encoded, kept, model, scratch=scratch, seed=seed)
     pairs = [(s, h) for s, h in zip(sources, held_out, strict=True) if h.any()]
-    judged = fine_tune_steps(
+    tuned = yield from fine_tune_steps(
         first.model,
         sources,
         kept,
@@ -130,43 +115,25 @@ def learn_steps(
         stop=stopped,
         **options,
     )
-    watch = _Watch()
-    tuned = yield from _passing(judged, watch.see)
-    if watch.miou is None:
-        # Killed after its last step and resumed: what is known is that it came to its end.
-        watch.miou = tuned.card.history[-1].get("validation_miou")
-        watch.step = _steps_of(tuned)
+    judged = tuned.card.history[-1]
+    miou, best_step = judged["validation_miou"], int(judged["best_step"])
     if stopped():
         encoded = yield from _all(encode, tuned, len(sources))
         final = yield from quick_fit_steps(encoded, labels, tuned, seed=seed)
-        return Learned(final.model, watch.miou, _steps_of(tuned))
+        return Learned(final.model, miou, _steps_of(tuned))
     start = yield from quick_fit_steps(encoded, labels, model, scratch=scratch, seed=seed)
-    if not watch.step:
-        return Learned(start.model, watch.miou, 0)
+    if not best_step:
+        return Learned(start.model, miou, 0)
     settings: TrainingConfig = options.pop("training", None) or fine_tuning()
-    options["training"] = settings.model_copy(update={"steps": watch.step})
+    options["training"] = settings.model_copy(update={"steps": best_step})
     options["checkpoint"] = None  # it belongs to the first training
     second = fine_tune_steps(start.model, sources, labels, seed=seed, stop=stopped, **options)
     tuned = yield from _as_final(second)
-    return Learned(tuned, watch.miou, _steps_of(tuned))
+    return Learned(tuned, miou, _steps_of(tuned))
 
 
 def _steps_of(model: PrototypeSegmenter) -> int:
     return int(model.card.history[-1].get("steps", 0))
-
-
-def _passing(
-    steps: Generator[Any, None, PrototypeSegmenter], see: Callable[[Any], None]
-) -> Generator[Any, None, PrototypeSegmenter]:
-    """Steps as they are, looked at."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            model: PrototypeSegmenter = end.value
-            return model
-        see(step)
-        yield step
 
 
 def _as_final(

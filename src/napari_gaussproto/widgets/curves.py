@@ -14,7 +14,7 @@ from napari_gaussproto.core.config import DEFAULT_COLORS
 from napari_gaussproto.widgets.curve_plot import Plot, Series, nearest, readable
 
 if TYPE_CHECKING:
-    from napari_gaussproto.core.training import TrainingStep
+    from napari_gaussproto.core.steps import TrainingStep
 
 HELD_OUT, LABELLED, GATE = "held-out", "labelled", "passes the gate"
 _GATE_KEY = "gate"  # among a step's losses

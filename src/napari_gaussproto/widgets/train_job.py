@@ -354,8 +354,8 @@ def new_model(
     from napari_gaussproto.core.card import now
     from napari_gaussproto.core.config import ModelConfig
     from napari_gaussproto.core.device import resolve_device
+    from napari_gaussproto.core.seeds import seeded
     from napari_gaussproto.core.segmenter import PrototypeSegmenter
-    from napari_gaussproto.core.training import seeded
 
     config = ModelConfig(
         classes=list(classes),
