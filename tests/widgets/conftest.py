@@ -12,7 +12,7 @@ from qtpy.QtCore import QSettings
 from napari_gaussproto.core.model_file import save_model
 from napari_gaussproto.widgets.prototypes import PrototypesWidget
 from napari_gaussproto.widgets.segment import SegmentWidget
-from tests.core.builders import tiny_model, two_tone
+from tests.core.builders import TINY_BACKBONE, tiny_model, two_tone
 
 
 @pytest.fixture(autouse=True)
@@ -105,3 +105,26 @@ def other_file(tmp_path: Path) -> Path:
     model = tiny_model(seed=5)
     model.card.name = "other"
     return save_model(model, tmp_path / "other")
+
+
+@pytest.fixture
+def train(viewer: Any, qtbot: Any) -> Any:
+    """The Train dock, set to a tiny new model."""
+    from napari_gaussproto.widgets.train import TrainWidget
+
+    widget = TrainWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Train", area="right")
+    widget.start.pretrained = False
+    widget.start.backbone.setCurrentText(TINY_BACKBONE)
+    widget.start.detail.setCurrentText("fine")
+    yield widget
+    widget.learner.cancel()
+    qtbot.waitUntil(lambda: not widget.learner.runner.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: not widget._loader.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: not widget.keeper.backlog.busy, timeout=120_000)
+
+
+@pytest.fixture
+def image(viewer: Any, train: Any) -> Any:
+    """An image in the viewer of the Train dock."""
+    return viewer.add_image(two_tone()[0], name="field", scale=(2, 2), translate=(5, 7))

@@ -33,6 +33,11 @@ def resolve_device(name: str = "auto") -> torch.device:
     raise ConfigError(f"There is no device “{name}” here: choose {', '.join(names)}, or auto.")
 
 
+def same_device(a: torch.device, b: torch.device) -> bool:
+    """Whether two names mean one device: that of no number is the first."""
+    return a.type == b.type and (a.index or 0) == (b.index or 0)
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that can be taken on a device without harm, as far as it tells."""
     if device.type == "cuda":

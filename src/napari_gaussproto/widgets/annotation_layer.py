@@ -42,9 +42,12 @@ class AnnotationLayer(QObject):
     -------
     edited()
         Labels changed: by a stroke, a fill, the eraser, undo or redo.
+    brushed(int)
+        The brush paints as another class, chosen in the layer's own controls.
     """
 
     edited = Signal()
+    brushed = Signal(int)
 
     def __init__(
         self,
@@ -153,6 +156,8 @@ class AnnotationLayer(QObject):
         value = min(value, len(self.classes))
         if value != self.layer.selected_label:
             self.layer.selected_label = value
+        elif value:
+            self.brushed.emit(value - 1)
 
     def _on_colormap(self, event: Any = None) -> None:
         from napari.utils.colormaps import DirectLabelColormap

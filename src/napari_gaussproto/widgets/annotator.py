@@ -46,9 +46,13 @@ class Annotator(QObject):
         An image got annotations, or lost them.
     table_changed(TableChange, bool)
         A change was made, or else taken back.
+    brushed(int)
+        The brush paints as another class.
     told(str)
         A sentence for the person.
     """
+
+    brushed = Signal(int)
 
     table_changed = Signal(object, bool)
     classes_changed = Signal()
@@ -121,6 +125,7 @@ class Annotator(QObject):
 
     def _add(self, annotation: AnnotationLayer) -> None:
         annotation.edited.connect(lambda: self.edited.emit(annotation))
+        annotation.brushed.connect(self.brushed)
         self._all.append(annotation)
 
     def select(self, class_index: int) -> None:

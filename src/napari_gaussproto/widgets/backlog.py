@@ -68,6 +68,11 @@ class Backlog(QObject):
         self._closed = True
         self._pool.shutdown(wait=True)
 
+    def abandon(self) -> None:
+        """Drop what waits, and take nothing more: for work that nobody needs any longer."""
+        self._closed = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
     def _run(self, job: Job, done: Done | None, kind: str, number: int) -> None:
         result: Any = None
         error: Exception | None = None

@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QFileDialog
 
 from napari_gaussproto.widgets.annotator import Annotator
+from napari_gaussproto.widgets.backlog import Backlog
 from napari_gaussproto.widgets.history_panel import HistoryPanel
 from napari_gaussproto.widgets.keep_job import Desk, Drawn, new_project
 from napari_gaussproto.widgets.keeper import Keeper
@@ -73,6 +74,9 @@ class Historian(QObject):
         self._learner, self._panel = learner, panel
         self._ids: WeakKeyDictionary[PrototypeSegmenter, str] = WeakKeyDictionary()
         self._waiting: Fitted | None = None
+        # A whole image is segmented to compare: saving must not wait for that.
+        self._reader = Backlog(self)
+        self._reader.failed.connect(keeper.report)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_REST)
@@ -137,6 +141,7 @@ class Historian(QObject):
                 project, version, pixels_of(source), bool(source.rgb), outcome.segmentation
             ),
             partial(self._on_compared, outcome),
+            self._reader,
         )
         self.told.emit("Comparing…")
 
@@ -198,7 +203,17 @@ class Historian(QObject):
 
     # -- the thread --------------------------------------------------------------------------
 
-    def _ask(self, of: Callable[[Project], Any], done: Callable[[Any], None]) -> None:
+    def let_go(self) -> None:
+        """Keep the fit that waits, and stop."""
+        self.flush()
+        self._reader.abandon()
+
+    def _ask(
+        self,
+        of: Callable[[Project], Any],
+        done: Callable[[Any], None],
+        backlog: Backlog | None = None,
+    ) -> None:
         desk = self._keeper.desk
 
         def job() -> tuple[bool, Any]:
@@ -211,7 +226,7 @@ class Historian(QObject):
             else:
                 self.told.emit("This project has no versions yet: fit a model first.")
 
-        self._keeper.backlog.put(job, finish)
+        (backlog or self._keeper.backlog).put(job, finish)
 
     def _on_begun(self) -> None:
         self._ids.clear()

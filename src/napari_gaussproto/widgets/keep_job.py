@@ -59,15 +59,16 @@ class Desk:
     project: Project | None = None
     kept: Annotations = field(default_factory=Annotations)
     generation: int = 0
-    _identities: dict[Any, ImageIdentity] = field(default_factory=dict)
+    _identities: dict[Any, tuple[Any, ImageIdentity]] = field(default_factory=dict)
     _saved: dict[Any, tuple[Any, Annotation]] = field(default_factory=dict)
     _forgotten: dict[int, list[Forgotten]] = field(default_factory=dict)
 
     def identity(self, key: Any, pixels: Any, name: str) -> ImageIdentity:
         """By what an image is found again; its pixels are read once."""
-        if key not in self._identities:
-            self._identities[key] = identify(pixels, name)
-        return self._identities[key]
+        known = self._identities.get(key)
+        if known is None or known[0] is not pixels:
+            known = self._identities[key] = (pixels, identify(pixels, name))
+        return known[1]
 
     def use(self, project: Project) -> Annotations:
         """Work in another project from now on; returns what is drawn there."""

@@ -221,10 +221,14 @@ class Keeper(QObject):
             self._looked.clear()
             for image in self._open_images():
                 self.look_for(image)
+        self.report(error)
+
+    def report(self, error: Exception) -> None:
+        """Tell a person what went wrong."""
         if isinstance(error, GaussProtoError):
             self.warned.emit(str(error))
             return
-        self.warned.emit("Something could not be saved; the details are in the message.")
+        self.warned.emit("Something unexpected went wrong; the details are in the message.")
         raise error
 
     def let_go(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,16 +18,14 @@ from napari_gaussproto.widgets.annotator import Annotator
 from napari_gaussproto.widgets.layers import pixels_of
 from napari_gaussproto.widgets.outcomes import publish, succeed
 from napari_gaussproto.widgets.state import FITTED, Outcome, SharedState
-from napari_gaussproto.widgets.train_job import (
+from napari_gaussproto.widgets.train_job import predict_job, quick_job, tune_job
+from napari_gaussproto.widgets.train_request import (
     FitRequest,
     FitResult,
     PyramidCache,
     Start,
     TrainImage,
     TuneRequest,
-    predict_job,
-    quick_job,
-    tune_job,
 )
 from napari_gaussproto.widgets.workers import Runner
 
@@ -134,9 +132,15 @@ class Learner(QObject):
         return own
 
     def begin_with(self, start: Start) -> None:
-        """Choose where the next fit begins."""
+        """Choose where the next fit begins; one that runs is of another start, and given up."""
+        if self.phase == "fitting":
+            self.cancel()
         self._start, self._base, self._own = start, None, None
         self._follow_table(self._annotator.classes)
+
+    def compute_on(self, device: str) -> None:
+        """Choose where the next fit is computed; where it begins stays."""
+        self._start = replace(self._start, device=device)
 
     def go_on_from(self, model: PrototypeSegmenter) -> None:
         """Begin the next fit with a model that is in use already."""
@@ -212,8 +216,8 @@ class Learner(QObject):
         """Train the whole model on all strokes and on what is not labelled."""
         if self.phase not in ("idle", "fitting"):
             return
-        self._stop.clear()
-        self._given_up.clear()
+        # Of its own: the thread of a training that was cancelled may still look at the former.
+        self._stop, self._given_up = threading.Event(), threading.Event()
         tune = TuneRequest(
             steps=budget.steps,
             minutes=budget.minutes,

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QApplication,
     QCheckBox,
-    QFileDialog,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -28,35 +25,32 @@ from napari_gaussproto.core.class_table import WantedClass, extend_table
 from napari_gaussproto.core.config import DEFAULT_COLORS, SegmentationClass
 from napari_gaussproto.core.errors import GaussProtoError
 from napari_gaussproto.core.summary import read_summary
-from napari_gaussproto.widgets.accept_tool import AcceptTool
-from napari_gaussproto.widgets.annotation_layer import AnnotationLayer, label_shape
+from napari_gaussproto.widgets.annotation_layer import AnnotationLayer
 from napari_gaussproto.widgets.annotator import Annotator
 from napari_gaussproto.widgets.backlog import Backlog
 from napari_gaussproto.widgets.budget import BudgetPanel
 from napari_gaussproto.widgets.choosers import ImageChooser
 from napari_gaussproto.widgets.class_panel import ClassPanel
-from napari_gaussproto.widgets.correction_overlay import CorrectionOverlay
 from napari_gaussproto.widgets.curves import TrainingCurves
 from napari_gaussproto.widgets.dock import Connections, when_closed
 from napari_gaussproto.widgets.historian import Historian
 from napari_gaussproto.widgets.history_panel import HistoryPanel
 from napari_gaussproto.widgets.job import devices_job
 from napari_gaussproto.widgets.keeper import Keeper
-from napari_gaussproto.widgets.label_import import LabelImport
-from napari_gaussproto.widgets.layers import is_ours
+from napari_gaussproto.widgets.labels_control import LabelsControl
 from napari_gaussproto.widgets.learner import Budget, Fitted, Learner
 from napari_gaussproto.widgets.project_bar import ProjectBar
 from napari_gaussproto.widgets.semi_terms import TERMS, weights_of
 from napari_gaussproto.widgets.settings import preference
 from napari_gaussproto.widgets.state import state_of
-from napari_gaussproto.widgets.train_job import Stage
 from napari_gaussproto.widgets.train_memory import TrainMemory, remember, take_over
 from napari_gaussproto.widgets.train_panels import LabelsPanel, StartPanel
+from napari_gaussproto.widgets.train_request import Stage
 from napari_gaussproto.widgets.workers import Runner
 
 if TYPE_CHECKING:
     import napari.viewer
-    from napari.layers import Image, Labels
+    from napari.layers import Image
     from napari.viewer import Viewer
 
 _DOING = {
@@ -81,11 +75,7 @@ class TrainWidget(QScrollArea):
         self.annotator = Annotator(viewer, self.state, self)
         self.learner = Learner(viewer, self.state, self.annotator, self)
         self.keeper = Keeper(viewer, self.annotator, self)
-        self.imports = LabelImport(self.annotator, self.keeper, self)
-        self.accept_tool = AcceptTool(viewer, self)
-        self.overlay = CorrectionOverlay(viewer)
         self._loader = Runner(self)
-        self._offered: list[Labels] = []
         self._connections = Connections()
         self._retired = False
         self._build()
@@ -102,6 +92,9 @@ class TrainWidget(QScrollArea):
         self.project = ProjectBar()
         self.classes = ClassPanel()
         self.labels = LabelsPanel()
+        self.labelling = LabelsControl(
+            self._viewer, self.state, self.annotator, self.keeper, self.images, self.labels, self
+        )
         self.start = StartPanel(self._warn)
         self._fill_devices(["cpu"])
         self.quick = QPushButton("Quick fit")
@@ -166,17 +159,13 @@ class TrainWidget(QScrollArea):
         annotator.classes_changed.connect(self._on_classes)
         annotator.edited.connect(self._on_edited)
         annotator.layers_changed.connect(self._on_layers)
+        annotator.brushed.connect(self._on_brushed)
         self.classes.change_asked.connect(self.change_classes)
         self.classes.class_selected.connect(annotator.select)
         self.classes.undo_asked.connect(annotator.undo)
         self.classes.redo_asked.connect(annotator.redo)
-        self.labels.new_asked.connect(self.draw)
-        self.labels.layer_chosen.connect(lambda i: self.use_layer(self._offered[i]))
-        self.labels.file_asked.connect(self._ask_mask)
-        self.labels.accept_toggled.connect(self._on_accept)
-        self.labels.accept_all_asked.connect(self.accept_image)
-        self.labels.corrections_toggled.connect(self._show_corrections)
         self.start.changed.connect(self._on_start)
+        self.start.device_changed.connect(learner.compute_on)
         self.quick.clicked.connect(self.quick_fit)
         self.cancel.clicked.connect(learner.cancel)
         self.budget.start_asked.connect(self.fine_tune)
@@ -187,10 +176,11 @@ class TrainWidget(QScrollArea):
         learner.phase_changed.connect(self._on_phase)
         learner.fitted.connect(self._on_fitted)
         learner.used.connect(self._see)
-        tellers = (annotator, learner, keeper, self.accept_tool, self.historian, self.imports)
+        tellers = (annotator, learner, keeper, self.historian, self.labelling)
         for sentence in (teller.told for teller in tellers):
             sentence.connect(self.status.setText)
-        for problem in (learner.warned, keeper.warned, self.historian.warned, self.classes.failed):
+        problems = (learner, keeper, self.historian, self.labelling)
+        for problem in (*(teller.warned for teller in problems), self.classes.failed):
             problem.connect(self._warn)
         bar = self.project
         for leaving in (bar.open_asked, bar.new_asked, bar.restore_asked):
@@ -199,7 +189,7 @@ class TrainWidget(QScrollArea):
         keeper.counted.connect(self._on_counted)
         self.images.image_changed.connect(self._on_image)
         for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
-            self._connections.add(event, self._offer_labels)
+            self._connections.add(event, self.labelling.offer_layers)
         QApplication.instance().aboutToQuit.connect(self._shut_down)
         when_closed(
             self, self.retire, partial(_forget, self._connections, learner.runner, keeper.backlog)
@@ -240,8 +230,7 @@ class TrainWidget(QScrollArea):
         if not self._retired:
             self._retired = True
             self._remember()
-            self.accept_tool.switch(None)
-            self.overlay.show([])
+            self.labelling.let_go()
             self.annotator.let_go()
             self._connections.drop()
             self.images.disconnect_viewer()
@@ -266,6 +255,10 @@ class TrainWidget(QScrollArea):
             self._warn(str(error))
             self._on_classes()
 
+    def _on_brushed(self, class_index: int) -> None:
+        if class_index < len(self.classes.classes):
+            self.classes.select(class_index)
+
     def _on_classes(self) -> None:
         annotator = self.annotator
         self.classes.set_classes(annotator.classes)
@@ -275,91 +268,12 @@ class TrainWidget(QScrollArea):
         self.keeper.save_soon()
         self._update_buttons()
 
-    # -- labels -----------------------------------------------------------------------------
-
-    def draw(self) -> AnnotationLayer | None:
-        """Take the brush to the chosen image."""
-        image = self.images.image()
-        if image is None:
-            self._warn("Open an image first: File > Open, or File > Open Sample.")
-            return None
-        if not self.annotator.classes:
-            self._warn("Add a class first: press + below the list of classes.")
-            return None
-        self.labels.accept.setChecked(False)
-        if self.state.shows_likelihood:
-            self.state.show(likelihood=False)
-        annotation = self.keeper.annotate(image)
-        self.status.setText("Paint with the left button; the eraser (key 1) takes labels back.")
-        return annotation
-
-    def use_layer(self, layer: Labels) -> None:
-        """Take over the labels of another layer."""
-        image = self.images.image()
-        if image is not None:
-            self.imports.from_layer(image, layer)
-
-    def use_file(self, path: Path) -> None:
-        """Take over the labels of a mask file."""
-        image = self.images.image()
-        if image is not None:
-            self.imports.from_file(image, path)
-
-    def accept_image(self) -> None:
-        """Make the prediction of the shown plane labels."""
-        image = self.images.image()
-        annotation = None if image is None else self.keeper.annotate(image)
-        if annotation is None or image is None:
-            return
-        leading = self._plane(image)
-        try:
-            annotation.apply(annotation.record.accept_plane(leading))
-        except GaussProtoError as error:
-            self._warn(str(error))
-
-    def _plane(self, image: Image) -> tuple[int, ...]:
-        """Indices of the plane that the sliders show."""
-        point = np.asarray(image.world_to_data(self._viewer.dims.point))[:-2]
-        last = np.asarray(label_shape(image)[:-2]) - 1
-        return tuple(np.clip(np.round(point), 0, last).astype(int).tolist())
-
-    def _on_accept(self, on: bool) -> None:
-        image = self.images.image()
-        if not on or image is None:
-            self.accept_tool.switch(None)
-            return
-        self.accept_tool.switch(self.keeper.annotate(image))
-        self.status.setText("Click regions of the prediction that are right.")
-
-    def _ask_mask(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(
-            self, "Open a mask", "", "Masks (*.png *.tif *.tiff *.bmp *.npy);;All files (*)"
-        )
-        if name:
-            self.use_file(Path(name))
-
-    def _offer_labels(self, event: object = None) -> None:
-        from napari.layers import Labels
-
-        image = self.images.image()
-        shape = None if image is None else label_shape(image)
-        self._offered = [
-            layer
-            for layer in self._viewer.layers
-            if isinstance(layer, Labels) and not is_ours(layer) and tuple(layer.data.shape) == shape
-        ]
-        self.labels.offer([layer.name for layer in self._offered])
-
-    def _show_corrections(self, on: bool) -> None:
-        self.overlay.show(self.annotator.annotations if on else [])
-
     # -- what was drawn ---------------------------------------------------------------------
 
     def _on_edited(self, annotation: AnnotationLayer) -> None:
         self.keeper.save_soon()
         self._update_buttons()
-        if self.labels.corrections.isChecked():
-            self._show_corrections(True)
+        self.labelling.refresh_corrections()
         image = self.images.image()
         if self.live.isChecked() and image is not None and self._missing() is None:
             self.learner.quick_fit(image, live=True)
@@ -456,20 +370,25 @@ class TrainWidget(QScrollArea):
             + (f": {measures}." if measures else ".")
             + (f" {result.warning}" if result.warning else "")
         )
-        if self.labels.corrections.isChecked():
-            self._show_corrections(True)
+        self.labelling.refresh_corrections()
+        # Another image may have been chosen while this one was fitted.
+        QTimer.singleShot(0, self._see_annotated)
 
     # -- what else changes ------------------------------------------------------------------
 
     def _on_image(self) -> None:
         self.labels.accept.setChecked(False)
-        self._offer_labels()
+        self.labelling.offer_layers()
         self._update_buttons()
         image = self.images.image()
         if image is None:
             return
         self.keeper.look_for(image)
-        if self.annotator.find(image) is not None:
+        self._see_annotated()
+
+    def _see_annotated(self) -> None:
+        """Segment the chosen image anew if it is one that a person labels."""
+        if not self._retired and self.annotator.find(self.images.image()) is not None:
             self._see()
 
     def _see(self) -> None:
@@ -500,13 +419,7 @@ class TrainWidget(QScrollArea):
         self.budget.set_reason(missing)
         self.start.setEnabled(not tuning)
         image = self.images.image()
-        predicted = image is not None and image in self.state.outcomes
-        for button, tip in (
-            (self.labels.accept, "Then click regions of the prediction that are right"),
-            (self.labels.accept_all, "Make the whole prediction labels"),
-        ):
-            button.setEnabled(predicted)
-            button.setToolTip(tip if predicted else "Fit or run a model first")
+        self.labels.allow_accepting(image is not None and image in self.state.outcomes)
 
     def reset_choices(self, event: Any = None) -> None:
         """Follow the layer list; napari calls this for docks it adds."""
@@ -519,7 +432,7 @@ class TrainWidget(QScrollArea):
     def _shut_down(self) -> None:
         self._retired = True
         self.learner.let_go()
-        self.historian.flush()
+        self.historian.let_go()
         self.keeper.let_go()
 
 

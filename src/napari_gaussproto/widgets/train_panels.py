@@ -26,10 +26,12 @@ from napari_gaussproto.core.errors import GaussProtoError
 from napari_gaussproto.core.registry import list_models, model_path
 from napari_gaussproto.core.summary import read_summary
 from napari_gaussproto.widgets.settings import recent_models, remember_model
-from napari_gaussproto.widgets.train_job import NewModel, Start
+from napari_gaussproto.widgets.train_request import NewModel, Start
 
 # Backbones of timm that suit a computer without a GPU; any other name can be typed.
 _BACKBONES = ("tf_efficientnet_lite0", "mobilenetv3_large_100", "resnet18", "convnext_tiny")
+_ACCEPT = "Then click regions of the prediction that are right: they are labels"
+_ACCEPT_ALL = "Make the whole prediction labels"
 _DETAILS = (("fine", 1), ("normal", 2), ("coarse", 4))
 
 
@@ -63,11 +65,9 @@ class LabelsPanel(QWidget):
         super().__init__()
         self.new = _button("Draw", "Paint labels on this image, in the class chosen above")
         self.use = _button("Use labels", "Take over labels that exist already")
-        self.accept = _button(
-            "Accept region", "Then click regions of the prediction that are right: they are labels"
-        )
+        self.accept = _button("Accept region", _ACCEPT)
         self.accept.setCheckable(True)
-        self.accept_all = _button("Accept image", "Make the whole prediction labels")
+        self.accept_all = _button("Accept image", _ACCEPT_ALL)
         self.corrections = QCheckBox("Show corrections")
         self.corrections.setToolTip("Mark labels for which the model predicts another class")
         self.note = QLabel()
@@ -87,6 +87,12 @@ class LabelsPanel(QWidget):
         self.accept_all.clicked.connect(self.accept_all_asked)
         self.corrections.toggled.connect(self.corrections_toggled)
 
+    def allow_accepting(self, predicted: bool) -> None:
+        """Let a prediction be accepted, or say why there is none."""
+        for button, tip in ((self.accept, _ACCEPT), (self.accept_all, _ACCEPT_ALL)):
+            button.setEnabled(predicted)
+            button.setToolTip(tip if predicted else "Fit or run a model first")
+
     def offer(self, names: list[str]) -> None:
         """Fill the menu with the label layers that fit the image."""
         self._menu.clear()
@@ -105,9 +111,11 @@ class StartPanel(QWidget):
     -------
     changed()
         Another model was chosen, or a new one should be different.
+    device_changed(str)
     """
 
     changed = Signal()
+    device_changed = Signal(str)
 
     def __init__(self, report: Callable[[str], None]) -> None:
         super().__init__()
@@ -152,7 +160,7 @@ class StartPanel(QWidget):
         self.backbone.lineEdit().setCursorPosition(0)
         self.device = QComboBox()
         self.device.setToolTip("Where to compute; auto takes the fastest there is")
-        self.device.activated.connect(lambda _: self.changed.emit())
+        self.device.currentTextChanged.connect(self.device_changed)
         self.pretrained = True
         self._arrange()
         self._fill()

@@ -1,0 +1,235 @@
+"""The Train dock in a real viewer: quick fits, fine-tunes and their history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_gaussproto.core.corrections import PREDICTED
+from napari_gaussproto.core.encoded import encode_pyramid
+from napari_gaussproto.core.model_file import load_model_file, save_model
+from napari_gaussproto.widgets.segment import SegmentWidget
+from napari_gaussproto.widgets.train_request import PyramidCache, TrainImage
+from tests.core.builders import tiny_model, two_tone
+from tests.widgets.docks import by_role
+from tests.widgets.train_dock import WAIT, click, draw, fitted, quick, settled, stroke, tune
+
+
+def test_buttons_say_what_is_missing(train: Any, viewer: Any) -> None:
+    assert not train.quick.isEnabled() and "Open an image" in train.quick.toolTip()
+    viewer.add_image(two_tone()[0])
+    assert "Draw" in train.quick.toolTip()
+    assert not train.budget.start.isEnabled()
+
+
+def test_draw_makes_a_layer_like_the_image_with_the_brush_in_hand(
+    train: Any, viewer: Any, image: Any
+) -> None:
+    train.classes.select(1)
+    click(train.labels.new)
+    (layer,) = by_role(viewer, "annotations")
+    assert layer.data.shape == (96, 128)
+    np.testing.assert_allclose(layer.scale, image.scale)
+    np.testing.assert_allclose(layer.translate, image.translate)
+    assert viewer.layers.selection.active is layer and str(layer.mode) == "paint"
+    assert layer.selected_label == 1 or layer.selected_label == 2
+    train.classes.class_selected.emit(1)
+    assert layer.selected_label == 2
+
+
+def test_quick_fit_segments_the_image_and_keeps_the_strokes(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    layer = draw(train)
+    before = train.annotator.annotations[0].labels
+    quick(train, qtbot)
+    (labels,) = by_role(viewer, "labels")
+    assert labels.data.shape == (96, 128)
+    truth = two_tone()[1]
+    assert (labels.data == truth).mean() > 0.7
+    assert np.array_equal(train.annotator.annotations[0].labels, before)
+    assert set(np.unique(layer.data)) <= {1, 2, PREDICTED + 1, PREDICTED + 2}
+    assert viewer.layers.index(labels) < viewer.layers.index(layer)
+    assert viewer.layers.selection.active is layer
+    assert train.state.model is not None and train.state.current.source is image
+    assert "Fitted in" in train.status.text()
+
+
+def test_a_new_superpixel_model_learns_from_strokes(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    train.start.choose(None, superpixels=True)
+    train.start.region.setValue(6)
+    draw(train)
+    quick(train, qtbot)
+    config = train.state.model.config
+    assert config.partition == "superpixel" and config.region_size == 6
+    record = train.annotator.annotations[0].record
+    right = (record.prediction == record.labels)[record.touched]
+    assert right.mean() > 0.8
+
+
+def test_live_mode_fits_after_a_stroke(train: Any, image: Any, qtbot: Any) -> None:
+    draw(train, 1)
+    train.live.setChecked(True)
+    fitted(train, qtbot, lambda: stroke(train, 2, seed=5))
+    settled(train, qtbot)
+    assert len(train.history.model.versions) == 1
+
+
+def test_one_class_alone_is_refused_with_a_sentence(train: Any, image: Any, qtbot: Any) -> None:
+    click(train.labels.new)
+    stroke(train, 1)
+    with qtbot.waitSignal(train.learner.warned, timeout=WAIT) as said:
+        click(train.quick)
+    assert "Only “soil” is labelled" in said.args[0]
+
+
+def test_fine_tune_shows_curves_and_adds_a_version(train: Any, image: Any, qtbot: Any) -> None:
+    draw(train, 3)
+    tune(train, qtbot)
+    settled(train, qtbot)
+    assert "Fine-tuned in" in train.status.text()
+    versions = train.history.model.versions
+    assert [v.what for v in versions][:1] == ["fine-tune"]
+    assert "held-out mIoU" in versions[0].measures
+
+
+def test_too_few_strokes_are_told(train: Any, image: Any, qtbot: Any) -> None:
+    draw(train, 1)
+    with qtbot.waitSignal(train.learner.warned, timeout=WAIT) as said:
+        tune(train, qtbot, 2)
+    assert "too few strokes" in said.args[0]
+
+
+def test_stop_keeps_the_best_and_pause_rests(train: Any, image: Any, qtbot: Any) -> None:
+    draw(train, 3)
+    train.budget.unit.setCurrentText("steps")
+    train.budget.amount.setValue(5000)
+    steps: list[Any] = []
+    train.learner.progressed.connect(
+        lambda s: steps.append(s) if getattr(s, "stage", "") == "joint" else None
+    )
+    click(train.budget.start)
+    qtbot.waitUntil(lambda: len(steps) > 1, timeout=WAIT)
+    click(train.budget.pause)
+    qtbot.waitUntil(lambda: train.learner.runner.paused, timeout=WAIT)
+    count = len(steps)
+    qtbot.wait(700)
+    assert len(steps) <= count + 1
+    click(train.budget.pause)
+    qtbot.waitUntil(lambda: len(steps) > count + 1, timeout=WAIT)
+    fitted(train, qtbot, lambda: click(train.budget.stop))
+    assert steps[-1].step < 5000
+    assert "Fine-tuned in" in train.status.text()
+
+
+def test_versions_are_compared_reverted_and_saved(
+    train: Any, viewer: Any, image: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    draw(train, 1)
+    quick(train, qtbot)
+    first = train.state.model
+    labels = by_role(viewer, "labels")[0].data.copy()
+    for seed in range(3, 8):
+        stroke(train, 2, seed)
+    quick(train, qtbot)
+    settled(train, qtbot)
+    newer, older = train.history.model.versions[:2]
+    with qtbot.waitSignal(train.historian.compared, timeout=WAIT):
+        train.history.compare_asked.emit(older.id)
+    changed = labels != by_role(viewer, "labels")[0].data
+    (overlay,) = by_role(viewer, "changed")
+    assert np.array_equal(overlay.data > 0, changed)
+    fitted(train, qtbot, lambda: train.history.revert_asked.emit(older.id))
+    assert np.array_equal(by_role(viewer, "labels")[0].data, labels)
+    train.historian.save(newer.id, tmp_path / "mine.safetensors")
+    settled(train, qtbot)
+    loaded = load_model_file(tmp_path / "mine.safetensors", "cpu")
+    assert loaded.card.name == "mine" and len(loaded.prototypes) == len(first.prototypes)
+
+
+def test_a_fit_goes_on_from_a_model_file(
+    train: Any, image: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    model = tiny_model()
+    model.density_quantiles = np.linspace(-50, 10, 9, dtype=np.float32)  # as after a fit
+    path = save_model(model, tmp_path / "field")
+    train.start.choose_file(path)
+    assert [c.name for c in train.annotator.classes] == ["soil", "plant"]
+    draw(train)
+    quick(train, qtbot)
+    settled(train, qtbot)
+    assert [v.what for v in train.history.model.versions] == ["quick fit", "start"]
+
+
+def test_the_segment_dock_runs_what_was_fitted(
+    viewer: Any, qtbot: Any, image: Any, train: Any, dock: Any, run: Any
+) -> None:
+    draw(train)
+    quick(train, qtbot)
+    assert dock.models.is_current
+    other = viewer.add_image(two_tone(seed=3)[0], name="other")
+    dock.images.choose(other)
+    run(dock)
+    assert train.state.current.source is other
+    assert train.state.current.model is train.state.model
+    assert isinstance(dock, SegmentWidget)
+
+
+def test_other_pixels_in_the_image_layer_are_seen(train: Any, image: Any, qtbot: Any) -> None:
+    draw(train)
+    quick(train, qtbot)
+    before = train.state.current.segmentation.labels
+    image.data = image.data[:, ::-1].copy()
+    quick(train, qtbot)
+    assert not np.array_equal(train.state.current.segmentation.labels, before)
+
+
+def test_a_start_chosen_during_a_fit_is_the_one_that_counts(
+    train: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train)
+    click(train.quick)
+    train.start.choose(None, superpixels=True)
+    assert train.learner.phase == "idle"
+    quick(train, qtbot)
+    assert train.state.model.config.partition == "superpixel"
+
+
+def test_another_device_keeps_where_the_next_fit_begins(train: Any, image: Any, qtbot: Any) -> None:
+    draw(train)
+    quick(train, qtbot)
+    begins = train.learner.beginnings
+    train.start.device.setCurrentText("cpu")
+    assert train.learner.beginnings == begins
+    assert train.learner._where_to_begin().device == "cpu"
+
+
+def test_an_image_chosen_during_a_fit_is_segmented_after_it(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train)
+    other = viewer.add_image(two_tone(seed=3)[0], name="other")
+    train.images.choose(other)
+    click(train.labels.new)
+    train.images.choose(image)
+    click(train.quick)
+    train.images.choose(other)
+    qtbot.waitUntil(lambda: other in train.state.outcomes, timeout=WAIT)
+    assert train.state.outcomes[other].model is train.state.model
+
+
+def test_features_are_kept_up_to_a_limit() -> None:
+    model, pixels = tiny_model(), two_tone()[0]
+    encoded = encode_pyramid(pixels, model)
+    cache = PyramidCache(most_bytes=2 * encoded.n_bytes)
+    images = [TrainImage(key, pixels, True) for key in "abc"]
+    for entry in images:
+        cache.put(model, entry, 0, encoded)
+    assert [cache.get(model, entry, 0) is encoded for entry in images] == [False, True, True]
+    assert cache.get(model, TrainImage("c", pixels.copy(), True), 0) is None
+    cache.forget("c")
+    assert cache.get(model, images[2], 0) is None

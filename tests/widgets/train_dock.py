@@ -1,0 +1,66 @@
+"""What tests of the Train dock share: what a person does with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qtpy.QtTest import QTest
+
+from tests.core.builders import two_tone
+from tests.widgets.docks import LEFT
+
+WAIT = 120_000
+
+
+def click(button: Any) -> None:
+    QTest.mouseClick(button, LEFT)
+
+
+def stroke(train: Any, value: int, seed: int = 0, length: int = 30) -> None:
+    """A horizontal stroke of a class where it really is, through the layer's brush."""
+    annotation = train.annotator.annotations[0]
+    truth = two_tone()[1]
+    rng = np.random.default_rng(seed)
+    spots = np.argwhere(truth == value)
+    y, x = spots[rng.integers(len(spots))]
+    layer = annotation.layer
+    layer.brush_size = 5
+    with layer.block_history():
+        for column in range(x, min(x + length, truth.shape[1])):
+            if truth[y, column] == value:
+                layer.paint((y, column), value)
+    annotation.settle()
+
+
+def draw(train: Any, strokes: int = 2) -> Any:
+    """Press Draw and paint strokes of both classes; returns the layer."""
+    click(train.labels.new)
+    for seed in range(strokes):
+        stroke(train, 1, seed)
+        stroke(train, 2, seed)
+    return train.annotator.annotations[0].layer
+
+
+def fitted(train: Any, qtbot: Any, press: Any) -> None:
+    """Do something and wait for the fit that follows."""
+    with qtbot.waitSignal(train.learner.fitted, timeout=WAIT):
+        press()
+    qtbot.waitUntil(lambda: train.learner.phase == "idle", timeout=WAIT)
+
+
+def settled(train: Any, qtbot: Any) -> None:
+    """Wait until everything is saved."""
+    train.historian.flush()
+    train.keeper.save_now()
+    qtbot.waitUntil(lambda: not train.keeper.backlog.busy, timeout=WAIT)
+
+
+def quick(train: Any, qtbot: Any) -> None:
+    fitted(train, qtbot, lambda: click(train.quick))
+
+
+def tune(train: Any, qtbot: Any, steps: int = 4) -> None:
+    train.budget.unit.setCurrentText("steps")
+    train.budget.amount.setValue(steps)
+    fitted(train, qtbot, lambda: click(train.budget.start))
