@@ -23,7 +23,8 @@ from typing import Any
 from benchmarks.measuring import save
 from napari_gaussproto.core import edit
 from napari_gaussproto.core.registry import list_models, load_model
-from napari_gaussproto.core.segmenter import Encoding, PrototypeSegmenter
+from napari_gaussproto.core.segmentation import Encoding
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.threads import one_thread
 from napari_gaussproto.io.field import synthetic_field
 

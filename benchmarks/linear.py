@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from napari_gaussproto.core import loss
 from napari_gaussproto.core.config import ModelConfig
 from napari_gaussproto.core.finish import calibrate_temperature, sample_cells
-from napari_gaussproto.core.segmenter import Encoding, PrototypeSegmenter, Segmentation
+from napari_gaussproto.core.segmentation import Encoding, Segmentation
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.steps import TrainingStep
 from napari_gaussproto.core.trainer import Trainer
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.model_file import save_model
     from napari_gaussproto.core.predict import segment, segment_to_zarr
     from napari_gaussproto.core.registry import list_models, load_model
-    from napari_gaussproto.core.segmenter import Encoding, PrototypeSegmenter, Segmentation
+    from napari_gaussproto.core.segmentation import Encoding, Segmentation
+    from napari_gaussproto.core.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.training import fit
 
 try:
@@ -26,12 +27,12 @@ except PackageNotFoundError:  # run from a source tree that was never installed
     __version__ = "0+unknown"
 
 _HOMES = {
-    "Encoding": "segmenter",
+    "Encoding": "segmentation",
     "GaussProtoError": "errors",
     "GaussianPrototypeLayer": "gaussian",
     "ModelConfig": "config",
     "PrototypeSegmenter": "segmenter",
-    "Segmentation": "segmenter",
+    "Segmentation": "segmentation",
     "SegmentationClass": "config",
     "TrainingConfig": "config",
     "fit": "training",

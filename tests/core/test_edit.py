@@ -14,7 +14,8 @@ from napari_gaussproto.core import edit
 from napari_gaussproto.core.errors import EditError
 from napari_gaussproto.core.history import EditHistory
 from napari_gaussproto.core.model_file import load_model_file, save_model
-from napari_gaussproto.core.segmenter import Encoding, PrototypeSegmenter
+from napari_gaussproto.core.segmentation import Encoding
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from tests.core.builders import tiny_model, two_tone
 
 # soil 1, soil 2, plant 1, plant 2

@@ -11,12 +11,8 @@ from napari_gaussproto.core.errors import ImageError
 from napari_gaussproto.core.explain import explain, explain_region
 from napari_gaussproto.core.places import most_novel_places, most_uncertain_places
 from napari_gaussproto.core.regions import cell_weights, cells_inside, component_at, outline
-from napari_gaussproto.core.segmenter import (
-    Encoding,
-    PrototypeSegmenter,
-    Segmentation,
-    quantiles_of,
-)
+from napari_gaussproto.core.segmentation import Encoding, Segmentation, quantiles_of
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from tests.core.builders import tiny_model, two_tone
 
 

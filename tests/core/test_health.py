@@ -10,7 +10,8 @@ from napari_gaussproto.core import edit
 from napari_gaussproto.core.gallery import strip
 from napari_gaussproto.core.health import health
 from napari_gaussproto.core.projection import project
-from napari_gaussproto.core.segmenter import QUANTILES, PrototypeSegmenter
+from napari_gaussproto.core.segmentation import QUANTILES
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from tests.core.builders import random_layer, tiny_model, two_tone
 
 

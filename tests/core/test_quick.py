@@ -23,7 +23,8 @@ from napari_gaussproto.core.quick import (
     quick_fit,
     quick_fit_steps,
 )
-from napari_gaussproto.core.segmenter import Prototype, PrototypeSegmenter
+from napari_gaussproto.core.segmentation import Prototype
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.steps import run
 from tests.core.builders import tiny_config, tiny_model, two_tone
 

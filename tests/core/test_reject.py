@@ -14,7 +14,8 @@ from napari_gaussproto.core.reject import (
     present_targets,
     reject_steps,
 )
-from napari_gaussproto.core.segmenter import PrototypeSegmenter, quantiles_of
+from napari_gaussproto.core.segmentation import quantiles_of
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from tests.core.builders import tiny_model
 
 

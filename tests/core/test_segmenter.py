@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_gaussproto.core.segmenter import QUANTILES, Segmentation, quantiles_of, rank
+from napari_gaussproto.core.segmentation import QUANTILES, Segmentation, quantiles_of, rank
 from tests.core.builders import tiny_model, two_tone
 
 

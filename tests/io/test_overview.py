@@ -15,7 +15,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 from napari_gaussproto.core.config import SegmentationClass
-from napari_gaussproto.core.segmenter import PrototypeSegmenter, Segmentation
+from napari_gaussproto.core.segmentation import Segmentation
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.io.overview import (
     most_responsible,
     overlay,

@@ -19,7 +19,8 @@ from napari_gaussproto.core.errors import ConfigError, ImageError
 from napari_gaussproto.io.ome import read_labels, write_labels, write_maps
 
 if TYPE_CHECKING:
-    from napari_gaussproto.core.segmenter import PrototypeSegmenter, Segmentation
+    from napari_gaussproto.core.segmentation import Segmentation
+    from napari_gaussproto.core.segmenter import PrototypeSegmenter
 
 console = Console()
 

@@ -16,7 +16,8 @@ from napari_gaussproto.core.card import now
 from napari_gaussproto.core.config import ModelConfig, SegmentationClass
 from napari_gaussproto.core.errors import EditError, LabelError
 from napari_gaussproto.core.gaussian import GaussianPrototypeLayer
-from napari_gaussproto.core.segmenter import Prototype, PrototypeSegmenter, make_layer
+from napari_gaussproto.core.segmentation import Prototype
+from napari_gaussproto.core.segmenter import PrototypeSegmenter, make_layer
 
 # Prior of a class that nothing is known of yet: it counts for nothing, but stays finite.
 _EMPTY_PRIOR = 1e-6

@@ -22,7 +22,8 @@ from napari_gaussproto.core.card import now
 from napari_gaussproto.core.errors import EditError
 from napari_gaussproto.core.gaussian import GaussianPrototypeLayer
 from napari_gaussproto.core.patches import Patches, no_patches
-from napari_gaussproto.core.segmenter import Prototype, PrototypeSegmenter, quantiles_of
+from napari_gaussproto.core.segmentation import Prototype, quantiles_of
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
 
 # Gives the patches of cells, by their row in the cells that an edit was given.
 Cutter = Callable[[Sequence[int]], Patches]

@@ -15,7 +15,8 @@ from napari_gaussproto.core.extractor import to_stride
 from napari_gaussproto.core.image import ImageSource
 from napari_gaussproto.core.partition import Partition
 from napari_gaussproto.core.predict import Tile, as_source
-from napari_gaussproto.core.segmenter import Encoding, PrototypeSegmenter
+from napari_gaussproto.core.segmentation import Encoding
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.steps import run
 from napari_gaussproto.core.tiles import Window, plan, round_up
 

@@ -17,7 +17,7 @@ from napari_gaussproto.core.regions import (
     cell_weights,
     outline,
 )
-from napari_gaussproto.core.segmenter import Segmentation
+from napari_gaussproto.core.segmentation import Segmentation
 
 
 @dataclass(frozen=True)

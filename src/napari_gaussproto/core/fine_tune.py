@@ -28,7 +28,8 @@ from napari_gaussproto.core.config import Augmentation, TrainingConfig
 from napari_gaussproto.core.errors import LabelError
 from napari_gaussproto.core.finish import sample_cells
 from napari_gaussproto.core.predict import as_source
-from napari_gaussproto.core.segmenter import Prototype, PrototypeSegmenter
+from napari_gaussproto.core.segmentation import Prototype
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.semi import SemiSettings
 from napari_gaussproto.core.steps import TrainingStep
 from napari_gaussproto.core.trainer import CropCells, Trainer

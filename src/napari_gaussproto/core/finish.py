@@ -18,11 +18,8 @@ from napari_gaussproto.core.image import ImageSource
 from napari_gaussproto.core.patches import Patches, cut_patch
 from napari_gaussproto.core.predict import encode_steps
 from napari_gaussproto.core.receptive import effective_radius
-from napari_gaussproto.core.segmenter import (
-    PrototypeSegmenter,
-    name_prototypes,
-    quantiles_of,
-)
+from napari_gaussproto.core.segmentation import quantiles_of
+from napari_gaussproto.core.segmenter import PrototypeSegmenter, name_prototypes
 from napari_gaussproto.core.steps import run
 from napari_gaussproto.core.training_data import TrainingImage
 

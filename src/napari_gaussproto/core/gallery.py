@@ -13,7 +13,8 @@ from PIL import Image as PillowImage
 from napari_gaussproto.core.config import SegmentationClass
 from napari_gaussproto.core.health import Mark, health
 from napari_gaussproto.core.patches import Patches
-from napari_gaussproto.core.segmenter import Prototype, PrototypeSegmenter
+from napari_gaussproto.core.segmentation import Prototype
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
 
 _SHOWN = 6
 

@@ -11,7 +11,8 @@ import torch
 from scipy.stats import chi2
 
 from napari_gaussproto.core.config import TrainingConfig
-from napari_gaussproto.core.segmenter import Prototype, PrototypeSegmenter
+from napari_gaussproto.core.segmentation import Prototype
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
 
 Kind = Literal["dead", "duplicate", "off the data", "impure"]
 

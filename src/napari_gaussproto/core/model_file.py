@@ -15,7 +15,8 @@ from torch import Tensor
 from napari_gaussproto.core.backbone import Backbone
 from napari_gaussproto.core.checkpoint import write_atomically
 from napari_gaussproto.core.errors import GaussProtoError, ModelFileError
-from napari_gaussproto.core.segmenter import Prototype, PrototypeSegmenter
+from napari_gaussproto.core.segmentation import Prototype
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.summary import (
     FORMAT,
     FORMAT_VERSION,

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from skimage.feature import peak_local_max
 
-from napari_gaussproto.core.segmenter import Map, Segmentation
+from napari_gaussproto.core.segmentation import Map, Segmentation
 
 # Places lie at least this share of the image's longer side apart.
 _APART = 1 / 12

@@ -16,7 +16,8 @@ from napari_gaussproto.core.errors import ConfigError, ImageError
 from napari_gaussproto.core.image import ImageSource
 from napari_gaussproto.core.label_store import check_apart, new_label_store
 from napari_gaussproto.core.partition import Partition
-from napari_gaussproto.core.segmenter import Encoding, PrototypeSegmenter, Segmentation
+from napari_gaussproto.core.segmentation import Encoding, Segmentation
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.steps import run
 from napari_gaussproto.core.tiles import Window, plan, round_up
 

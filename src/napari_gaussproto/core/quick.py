@@ -32,10 +32,8 @@ from napari_gaussproto.core.quick_cells import (
     latents_at,
 )
 from napari_gaussproto.core.quick_start import restart, with_own_head
-from napari_gaussproto.core.segmenter import (
-    Encoding,
-    PrototypeSegmenter,
-)
+from napari_gaussproto.core.segmentation import Encoding
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.steps import run
 from napari_gaussproto.core.threads import one_thread
 

@@ -15,7 +15,8 @@ from napari_gaussproto.core import initialize
 from napari_gaussproto.core.config import SegmentationClass
 from napari_gaussproto.core.encoded import EncodedImage
 from napari_gaussproto.core.errors import LabelError
-from napari_gaussproto.core.segmenter import Encoding, PrototypeSegmenter, quantiles_of
+from napari_gaussproto.core.segmentation import Encoding, quantiles_of
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
 
 
 @dataclass

@@ -11,11 +11,7 @@ import torch
 from napari_gaussproto.core.encoded import EncodedImage
 from napari_gaussproto.core.extractor import Neck
 from napari_gaussproto.core.quick_cells import StrokeCells
-from napari_gaussproto.core.segmenter import (
-    PrototypeSegmenter,
-    make_layer,
-    name_prototypes,
-)
+from napari_gaussproto.core.segmenter import PrototypeSegmenter, make_layer, name_prototypes
 
 
 def with_own_head(model: PrototypeSegmenter) -> PrototypeSegmenter:

@@ -14,7 +14,8 @@ from napari_gaussproto.core.config import SegmentationClass
 from napari_gaussproto.core.errors import ImageError
 from napari_gaussproto.core.image import ImageSource, ValueRange, range_of_planes
 from napari_gaussproto.core.predict import Tile, TileSize, segment_steps
-from napari_gaussproto.core.segmenter import Map, Prototype, PrototypeSegmenter, Segmentation
+from napari_gaussproto.core.segmentation import Map, Prototype, Segmentation
+from napari_gaussproto.core.segmenter import PrototypeSegmenter
 
 
 @dataclass(frozen=True)

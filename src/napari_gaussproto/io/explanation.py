@@ -16,7 +16,7 @@ from matplotlib.gridspec import GridSpec
 from napari_gaussproto.core.errors import ConfigError
 from napari_gaussproto.core.explain import Explanation, Responsible
 from napari_gaussproto.core.image import ImageSource
-from napari_gaussproto.core.segmenter import Segmentation
+from napari_gaussproto.core.segmentation import Segmentation
 
 SUFFIXES = (".png", ".svg", ".pdf")
 _INK, _FAINT = "#333333", "#e4e4e4"

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, GridSpecFromSubplotSpec
 from matplotlib.image import AxesImage
 
-from napari_gaussproto.core.segmenter import Segmentation
+from napari_gaussproto.core.segmentation import Segmentation
 
 _INK = "#333333"
 _OPACITY = 0.55

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from napari_gaussproto.core.compare import Comparison
     from napari_gaussproto.core.reject import Rejection
-    from napari_gaussproto.core.segmenter import Prototype, PrototypeSegmenter
+    from napari_gaussproto.core.segmentation import Prototype
+    from napari_gaussproto.core.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.stack import StackSegmentation
 
 _PATCHES = 8

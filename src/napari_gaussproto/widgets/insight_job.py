@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.explain import Explanation
     from napari_gaussproto.core.places import Place
     from napari_gaussproto.core.projection import Projection
-    from napari_gaussproto.core.segmenter import PrototypeSegmenter, Segmentation
+    from napari_gaussproto.core.segmentation import Segmentation
+    from napari_gaussproto.core.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.stack import StackSegmentation
 
 _PLACES = 10

@@ -24,7 +24,7 @@ from napari_gaussproto.widgets.pictures import PatchStrip
 if TYPE_CHECKING:
     from napari_gaussproto.core.config import SegmentationClass
     from napari_gaussproto.core.explain import Explanation, Responsible
-    from napari_gaussproto.core.segmenter import Prototype
+    from napari_gaussproto.core.segmentation import Prototype
 
 _ROWS, _PATCHES, _SIDE = 4, 4, 34
 _HINT = "Press Why? and click a place in the image. Hold Shift to explain under the mouse."

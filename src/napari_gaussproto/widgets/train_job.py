@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.encoded import EncodedImage
     from napari_gaussproto.core.image import ImageSource
     from napari_gaussproto.core.learn import Learned
-    from napari_gaussproto.core.segmenter import PrototypeSegmenter, Segmentation
+    from napari_gaussproto.core.segmentation import Segmentation
+    from napari_gaussproto.core.segmenter import PrototypeSegmenter
 
 _TOO_FEW = (
     "There are too few strokes to set some aside: no IoU can be given, and the last weights "
