@@ -73,7 +73,7 @@ def prototypes(viewer: Any, photo: Any, dock: Any, run: Any, qtbot: Any) -> Any:
     run(dock)
     yield widget
     widget._shut_down()
-    idle = (widget.session.runner, widget.session._saver, widget.runner, widget.why.runner)
+    idle = (widget.session.runner, widget.session._saver, widget.insight.runner, widget.why.runner)
     qtbot.waitUntil(lambda: not any(runner.busy for runner in idle), timeout=30_000)
 
 

@@ -12,9 +12,9 @@ from qtpy.QtWidgets import QAbstractButton, QComboBox
 
 from napari_gaussproto.core.errors import ImageError
 from napari_gaussproto.core.model_file import save_model
-from napari_gaussproto.widgets import prototypes as dock_module
+from napari_gaussproto.widgets import insight_control as insight_module
 from napari_gaussproto.widgets.prototypes import PrototypesWidget
-from tests.core.builders import tiny_model
+from tests.core.builders import tiny_model, two_tone
 from tests.widgets.docks import LEFT, by_role, click, labels_of
 
 
@@ -146,7 +146,7 @@ def test_the_latent_space_is_drawn_and_can_be_clicked(prototypes: Any, qtbot: An
 def test_places_are_found_though_another_tab_was_looked_at_meanwhile(
     prototypes: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, started = dock_module.places_job, []
+    real, started = insight_module.places_job, []
 
     def slow(*arguments: Any) -> Any:
         started.append(1)
@@ -155,7 +155,7 @@ def test_places_are_found_though_another_tab_was_looked_at_meanwhile(
                 yield
         return (yield from real(*arguments))
 
-    monkeypatch.setattr(dock_module, "places_job", slow)
+    monkeypatch.setattr(insight_module, "places_job", slow)
     prototypes.tabs.setCurrentWidget(prototypes.places)
     qtbot.waitUntil(lambda: bool(started), timeout=10_000)
     prototypes.tabs.setCurrentWidget(prototypes.space)
@@ -171,7 +171,7 @@ def test_places_that_cannot_be_found_are_told(
         yield
         raise ImageError("The image could not be read: open it again.")
 
-    monkeypatch.setattr(dock_module, "places_job", failing)
+    monkeypatch.setattr(insight_module, "places_job", failing)
     prototypes.tabs.setCurrentWidget(prototypes.places)
     qtbot.waitUntil(lambda: "open it again" in prototypes.status.text(), timeout=10_000)
 
@@ -245,3 +245,20 @@ def test_a_closed_dock_lets_go(
     assert len(viewer.mouse_drag_callbacks) == before - 1
     run(dock)
     assert dock.status.text().startswith("Done in")
+
+
+def test_a_closed_dock_listens_no_more(viewer: Any, dock: Any, run: Any, qtbot: Any) -> None:
+    viewer.add_image(two_tone()[0], name="field")
+    run(dock)
+    widget = PrototypesWidget(viewer)
+    frame = viewer.window.add_dock_widget(widget, name="Prototypes", area="right")
+    others = list(viewer.mouse_drag_callbacks)
+    widget.why_panel.button.setChecked(True)
+    assert list(viewer.mouse_drag_callbacks) != others
+    gone = []
+    widget.destroyed.connect(lambda: gone.append(True))
+    frame.destroyOnClose()
+    qtbot.waitUntil(lambda: bool(gone), timeout=10_000)
+    assert list(viewer.mouse_drag_callbacks) == others
+    dock.state.select_prototype(1)  # nobody is there to hear it
+    run(dock)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QApplication,
     QComboBox,
@@ -27,18 +26,18 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gaussproto.core.errors import GaussProtoError
+from napari_gaussproto.widgets.dock import Connections, when_closed
 from napari_gaussproto.widgets.edit_control import EditController
 from napari_gaussproto.widgets.edits import FOREIGN, EditSession
 from napari_gaussproto.widgets.follow import QUANTITIES, prototype_map
-from napari_gaussproto.widgets.insight_job import FoundPlaces, places_job, space_job
+from napari_gaussproto.widgets.insight_control import InsightControl
 from napari_gaussproto.widgets.prototypes_edit import EditPanel
 from napari_gaussproto.widgets.prototypes_gallery import GalleryView
 from napari_gaussproto.widgets.prototypes_places import PlacesPanel
 from napari_gaussproto.widgets.prototypes_space import SpacePanel
 from napari_gaussproto.widgets.prototypes_why import WhyPanel
 from napari_gaussproto.widgets.state import Outcome, state_of
-from napari_gaussproto.widgets.why_control import WhyController, plane_pixels
+from napari_gaussproto.widgets.why_control import WhyController
 from napari_gaussproto.widgets.workers import Runner
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_gaussproto.core.gallery import Gallery, GalleryEntry
-    from napari_gaussproto.core.stack import StackSegmentation
 
 _EMPTY = (
     "Segment an image first:<br>Plugins > Segment (Gaussian Prototypes).<br><br>"
@@ -62,15 +60,6 @@ _QUANTITY_TIPS = {
     "log-likelihood": "Logarithm of the Gaussian density, on one scale for all prototypes",
 }
 _CLOSE_UP = 3.0
-
-
-@dataclass(frozen=True)
-class Insight:
-    """What is being computed for a tab, ``"places"`` or ``"space"``, and from what."""
-
-    what: str
-    segmentation: StackSegmentation
-    leading: tuple[int, ...]
 
 
 class PrototypesWidget(QWidget):
@@ -88,18 +77,14 @@ class PrototypesWidget(QWidget):
         self._map = prototype_map(viewer)
         self._gallery: Gallery | None = None
         self._followed: WeakSet[Image] = WeakSet()
+        self._connections = Connections()
         self.session = EditSession(viewer, self.state, self)
         self._build()
         self.why = WhyController(viewer, self.state, self.why_panel, self)
         self.edits = EditController(viewer, self.state, self.session, self.edit_panel, self)
-        self.runner = Runner(self)
-        # Places and latent space are computed for the tab that is looked at, a moment after
-        # the last edit.
-        self._later = QTimer(self)
-        self._later.setSingleShot(True)
-        self._later.setInterval(150)
-        self._stale = {"places", "space"}
-        self._computing: Insight | None = None
+        self.insight = InsightControl(
+            viewer, self.state, self.tabs, self.places, self.space, self._connections, self
+        )
         self._connect()
         self._refresh()
 
@@ -177,23 +162,18 @@ class PrototypesWidget(QWidget):
 
     def _connect(self) -> None:
         state = self.state
-        connections: list[tuple[Any, Callable[..., Any]]] = [
+        layers = self._viewer.layers.events
+        for signal, slot in (
             (state.model_changed, self.session.follow_model),
             (state.outcome_changed, self._on_outcome),
             (state.model_changed, self._on_model),
             (state.prototype_changed, self._on_prototype),
             (state.shown_changed, self._on_shown),
-            (self._viewer.layers.events.removed, self._on_removed),
-            *(
-                (event, self.edits.refresh_labels)
-                for event in (
-                    self._viewer.layers.events.inserted,
-                    self._viewer.layers.events.removed,
-                )
-            ),
-        ]
-        for signal, slot in connections:
-            signal.connect(slot)
+            (layers.removed, self._on_removed),
+            (layers.inserted, self.edits.refresh_labels),
+            (layers.removed, self.edits.refresh_labels),
+        ):
+            self._connections.add(signal, slot)
         self.gallery.chosen.connect(self.choose)
         self.gallery.renamed.connect(self.edits.rename)
         self.gallery.switched.connect(self.edits.switch)
@@ -213,24 +193,10 @@ class PrototypesWidget(QWidget):
         self.quantity.activated.connect(self._on_quantity)
         self.classes_button.clicked.connect(lambda: state.show(likelihood=False))
         self.pin.clicked.connect(lambda: self._map.pin(state.prototype))
-        self.tabs.currentChanged.connect(self._on_tab)
-        self._later.timeout.connect(self._compute_insight)
-        self.runner.succeeded.connect(self._show_insight)
-        self.runner.failed.connect(self._on_no_insight)
-        self._viewer.dims.events.current_step.connect(self._on_dims)
+        self.insight.failed.connect(self.status.setText)
         QApplication.instance().aboutToQuit.connect(self._shut_down)
-        self.destroyed.connect(
-            partial(
-                _let_go,
-                self._viewer,
-                connections,
-                self._on_dims,
-                self._followed,
-                self._on_name,
-                self.why,
-                self.session,
-            )
-        )
+        runners = (self.session.runner, self.insight.runner, self.why.runner)
+        when_closed(self, self._stop, partial(_forget, self._connections, runners))
 
     # -- what one does ----------------------------------------------------------------------
 
@@ -245,7 +211,7 @@ class PrototypesWidget(QWidget):
         outcome = self.state.current
         if outcome is None or outcome.source not in self._viewer.layers:
             return
-        leading = self._leading(outcome)
+        leading = self.insight.leading(outcome)
         channels = (0,) * (outcome.source.ndim - outcome.ndim)  # an axis that the result lacks
         point = outcome.source.data_to_world((*channels, *leading, y, x))
         camera = getattr(self._viewer, "scene", self._viewer).camera
@@ -314,7 +280,7 @@ class PrototypesWidget(QWidget):
     def _follow_name(self, image: Image) -> None:
         if image not in self._followed:
             self._followed.add(image)
-            image.events.name.connect(self._on_name)
+            self._connections.add(image.events.name, self._on_name)
         self._on_name()
 
     def _on_model(self, model: object) -> None:
@@ -359,7 +325,7 @@ class PrototypesWidget(QWidget):
         self._show_chosen()
         self._update_editable()
         self._on_shown()
-        self._mark_stale()
+        self.insight.mark_stale()
 
     def _update_editable(self) -> None:
         """Offer edits only where they are edits of what is shown."""
@@ -412,116 +378,29 @@ class PrototypesWidget(QWidget):
             self.model_name.setToolTip(f"The model; its edits:\n{edits}")
         self.save_button.setEnabled(model is not None)
 
-    # -- places and latent space ------------------------------------------------------------
-
-    def _mark_stale(self) -> None:
-        self._stale = {"places", "space"}
-        self._on_tab()
-
-    def _on_tab(self, index: int = 0) -> None:
-        if self._wanted() is not None:
-            self._later.start()
-
-    def _wanted(self) -> str | None:
-        """The insight that the open tab lacks."""
-        for name, panel in (("places", self.places), ("space", self.space)):
-            if self.tabs.currentWidget() is panel and name in self._stale:
-                return name
-        return None
-
-    def _compute_insight(self) -> None:
-        outcome, wanted = self.state.current, self._wanted()
-        if outcome is None or outcome.model is None or wanted is None:
-            return
-        segmentation, leading = outcome.segmentation, self._leading(outcome)
-        self._computing = Insight(wanted, segmentation, leading)
-        if wanted == "space":
-            self.runner.start(partial(space_job, segmentation, outcome.model))
-            return
-        plane, pixels = segmentation.plane_at(leading), plane_pixels(outcome, leading)
-        rgb = bool(outcome.source.rgb)
-        self.runner.start(partial(places_job, plane, pixels, rgb, outcome.model))
-
-    def _show_insight(self, found: Any) -> None:
-        outcome, computed = self.state.current, self._computing
-        if outcome is None or outcome.model is None or computed is None:
-            return
-        if computed != Insight(computed.what, outcome.segmentation, self._leading(outcome)):
-            return  # of something else than what is shown now; that is computed next
-        self._stale.discard(computed.what)
-        if isinstance(found, list):
-            for places in found:
-                self._show_places(places)
-            return
-        prototypes, layer = outcome.model.prototypes, outcome.model.layer
-        self.space.show_projection(
-            found,
-            [p.name for p in prototypes],
-            [p.class_index for p in prototypes],
-            layer.active.tolist(),
-            [c.color for c in outcome.segmentation.classes],
-        )
-        self.space.view.select(self.state.prototype)
-
-    def _on_no_insight(self, error: Exception) -> None:
-        if not isinstance(error, GaussProtoError):
-            raise error
-        self.status.setText(str(error))
-
-    def _show_places(self, found: FoundPlaces) -> None:
-        self.places.show_places(found.kind, found.places, found.pictures)
-
-    def _leading(self, outcome: Outcome) -> tuple[int, ...]:
-        """Which plane of a stack is in view."""
-        if not outcome.segmentation.leading:
-            return ()
-        point = outcome.source.world_to_data(self._viewer.dims.point)
-        count = len(outcome.segmentation.leading)
-        limits = outcome.segmentation.leading
-        return tuple(
-            min(max(0, round(float(value))), n - 1)
-            for value, n in zip(point[:count], limits, strict=True)
-        )
-
-    def _on_dims(self, event: object = None) -> None:
-        outcome = self.state.current
-        if outcome is not None and outcome.segmentation.leading:
-            self._stale.add("places")
-            self._on_tab()
-
     # -- the end ----------------------------------------------------------------------------
 
     def _shut_down(self) -> None:
         self.why.shut_down()
         self.session.shut_down()
-        self.runner.cancel()
+        self.insight.runner.cancel()
+
+    def _stop(self) -> None:
+        """Stop listening and working: the dock was closed."""
+        self._shut_down()
+        self._connections.drop()
 
     def hideEvent(self, event: Any) -> None:
         """Let go of the mouse when the dock is not seen any more."""
         self.why_panel.button.setChecked(False)
         super().hideEvent(event)
 
-    def closeEvent(self, event: Any) -> None:
-        """Stop listening and working when the dock goes away."""
-        self._shut_down()
-        super().closeEvent(event)
 
-
-def _let_go(
-    viewer: Viewer,
-    connections: list[tuple[Any, Callable[..., Any]]],
-    on_dims: Callable[..., Any],
-    followed: WeakSet[Image],
-    on_name: Callable[..., Any],
-    why: WhyController,
-    session: EditSession,
-) -> None:
-    """Let go of the viewer and of what the docks share when the dock is destroyed."""
-    for signal, slot in connections:
-        signal.disconnect(slot)
-    viewer.dims.events.current_step.disconnect(on_dims)
-    for image in followed:
-        image.events.name.disconnect(on_name)
+def _forget(connections: Connections, runners: Sequence[Runner]) -> None:
+    """Let go when the dock is destroyed with its viewer."""
+    connections.drop()
+    for runner in runners:
+        runner.abandon()
 
 
 def _button(text: str, tip: str) -> QPushButton:
