@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_gaussproto.core.class_table import add_class, reorder_classes
 from napari_gaussproto.core.corrections import PREDICTED
 from napari_gaussproto.core.encoded import encode_pyramid
 from napari_gaussproto.core.model_file import load_model_file, save_model
@@ -233,3 +234,26 @@ def test_features_are_kept_up_to_a_limit() -> None:
     assert cache.get(model, TrainImage("c", pixels.copy(), True), 0) is None
     cache.forget("c")
     assert cache.get(model, images[2], 0) is None
+
+
+def test_maps_of_another_class_do_not_look_current(
+    viewer: Any, qtbot: Any, image: Any, train: Any, dock: Any, run: Any
+) -> None:
+    for box in (dock.extras["probability"], dock.extras["novelty"]):
+        box.setChecked(True)
+    run(dock)
+    maps = dict(train.state.outcomes[image].maps)
+    draw(train)
+    train.change_classes(add_class(train.annotator.classes, "stone"))
+    train.change_classes(reorder_classes(train.annotator.classes, [0, 2, 1]))
+    annotation = train.annotator.annotations[0]
+    annotation.layer.paint((3, 3), 2)
+    annotation.settle()
+    quick(train, qtbot)
+    now = train.state.outcomes[image].maps
+    assert now["probability 0"] is maps["probability 0"]  # soil is soil
+    assert "probability 1" not in now  # it was the plant's, which is the third class now
+    assert maps["probability 1"].name.endswith("(earlier run)")
+    assert now["novelty"] is maps["novelty"]
+    novelty = train.state.outcomes[image].segmentation.novelty()
+    assert np.array_equal(now["novelty"].data, novelty)

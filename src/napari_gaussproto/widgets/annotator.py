@@ -53,7 +53,6 @@ class Annotator(QObject):
     """
 
     brushed = Signal(int)
-
     table_changed = Signal(object, bool)
     classes_changed = Signal()
     edited = Signal(object)
@@ -133,14 +132,6 @@ class Annotator(QObject):
         self.selected = class_index
         for annotation in self._all:
             annotation.brush(class_index)
-
-    def pixels(self) -> list[int]:
-        """Labelled pixels of each class, over all images."""
-        counts = np.zeros(len(self.classes) + 1, np.int64)
-        for annotation in self.annotations:
-            found = np.bincount(annotation.labels.ravel(), minlength=len(counts))
-            counts += found[: len(counts)]
-        return [int(n) for n in counts[1:]]
 
     # -- the class table ---------------------------------------------------------------------
 

@@ -22,7 +22,8 @@ from napari_gaussproto.widgets.edit_job import (
     save_job,
 )
 from napari_gaussproto.widgets.follow import prototype_map
-from napari_gaussproto.widgets.layers import show_labels, show_map, undisturbed
+from napari_gaussproto.widgets.layers import show_labels, undisturbed
+from napari_gaussproto.widgets.outcomes import redraw
 from napari_gaussproto.widgets.settings import remember_model
 from napari_gaussproto.widgets.state import SharedState
 from napari_gaussproto.widgets.workers import Runner
@@ -227,14 +228,7 @@ class EditSession(QObject):
             show_labels(self._viewer, outcome, redrawn.segmentation.labels)
             if outcome.labels is not None and former not in (None, outcome.labels):
                 outcome.labels.visible = former.visible
-        for role, values in redrawn.maps.items():
-            layer = outcome.maps[role]
-            if layer in self._viewer.layers:
-                show_map(
-                    self._viewer, outcome, role, values, layer.name,
-                    visible=layer.visible, keep_name=True,
-                )  # fmt: skip
-        outcome.release_pins()
+        redraw(self._viewer, outcome, redrawn.maps)
 
     def _on_failure(self, error: Exception) -> None:
         if isinstance(error, GaussProtoError):

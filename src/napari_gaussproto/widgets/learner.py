@@ -330,7 +330,7 @@ class Learner(QObject):
         publish(
             self._viewer,
             self._state,
-            succeed(self._state, outcome),
+            succeed(self._viewer, self._state, outcome, result.maps),
             result.maps,
             result.prototype,
             result.values,

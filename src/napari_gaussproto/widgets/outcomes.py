@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.widgets.follow import prototype_map
-from napari_gaussproto.widgets.layers import show_labels, show_map, undisturbed
+from napari_gaussproto.widgets.follow import LIKELIHOOD, prototype_map
+from napari_gaussproto.widgets.layers import set_aside, show_labels, show_map, undisturbed
+from napari_gaussproto.widgets.scratch_layers import BRUSHED, CHANGED
 from napari_gaussproto.widgets.state import Outcome, SharedState
+from napari_gaussproto.widgets.why_tool import OVERLAY
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -18,26 +21,49 @@ if TYPE_CHECKING:
 Maps = dict[str, npt.NDArray[np.float32]]
 
 
-def succeed(state: SharedState, outcome: Outcome) -> Outcome:
-    """Let a result take over the layers of the last one of its image."""
+def succeed(viewer: Viewer, state: SharedState, outcome: Outcome, maps: Maps) -> Outcome:
+    """Let a fit's result take over the layers of the last one of its image.
+
+    Maps that it says nothing about, or about another class of that number, are set aside.
+    """
     former = state.outcomes.get(outcome.source)
-    if former is not None:
-        outcome.labels, outcome.labels_checksum = former.labels, former.labels_checksum
-        outcome.maps = former.maps
+    if former is None:
+        return outcome
+    outcome.labels, outcome.labels_checksum = former.labels, former.labels_checksum
+    outcome.maps = {r: layer for r, layer in former.maps.items() if layer in viewer.layers}
+    shown = {role for role in maps if _same_meaning(role, former, outcome)}
+    if former.segmentation.n_cells == outcome.segmentation.n_cells:
+        shown.add("outlines")
+    outcome.release_pins()
+    set_aside_others(outcome, shown)
     return outcome
+
+
+def _same_meaning(role: str, former: Outcome, outcome: Outcome) -> bool:
+    """Whether a map shows the same thing as before: numbers of classes can change."""
+    if not role.startswith("probability "):
+        return True
+    number = int(role.split()[1])
+    names = [[c.name for c in o.segmentation.classes] for o in (former, outcome)]
+    return names[0][number : number + 1] == names[1][number : number + 1]
+
+
+def set_aside_others(outcome: Outcome, shown: Iterable[str]) -> None:
+    """Let go of maps that a new result says nothing about, and say so on them."""
+    kept = {LIKELIHOOD, BRUSHED, CHANGED, OVERLAY, *shown}
+    for role in [role for role in outcome.maps if role not in kept]:
+        set_aside(outcome.maps.pop(role))
 
 
 def redraw(viewer: Viewer, outcome: Outcome, maps: Maps) -> None:
     """Show new values in the maps that an image has besides the likelihood."""
     for role, values in maps.items():
-        layer = outcome.maps[role]
-        if layer in viewer.layers:
+        layer = outcome.maps.get(role)
+        if layer is not None and layer in viewer.layers:
             show_map(
                 viewer, outcome, role, values, layer.name, visible=layer.visible, keep_name=True
             )
-    # What was pinned stays as it was; the same number may name another prototype now.
-    for role in [role for role in outcome.maps if role.startswith("pinned ")]:
-        del outcome.maps[role]
+    outcome.release_pins()
 
 
 def publish(

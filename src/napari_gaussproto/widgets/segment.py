@@ -31,7 +31,6 @@ from qtpy.QtWidgets import (
 from napari_gaussproto.core.errors import ConfigError, GaussProtoError
 from napari_gaussproto.widgets.choosers import ImageChooser, ModelChooser
 from napari_gaussproto.widgets.dock import Connections, when_closed
-from napari_gaussproto.widgets.follow import LIKELIHOOD
 from napari_gaussproto.widgets.job import (
     SegmentRequest,
     SegmentResult,
@@ -42,19 +41,17 @@ from napari_gaussproto.widgets.job import (
 from napari_gaussproto.widgets.layers import (
     check_unchanged,
     pixels_of,
-    set_aside,
     show_labels,
     show_map,
     show_outlines,
     undisturbed,
 )
 from napari_gaussproto.widgets.likelihood import LikelihoodPanel
+from napari_gaussproto.widgets.outcomes import set_aside_others
 from napari_gaussproto.widgets.parts import CoverTable
 from napari_gaussproto.widgets.regions import RegionPanel
-from napari_gaussproto.widgets.scratch_layers import BRUSHED, CHANGED
 from napari_gaussproto.widgets.settings import preference
 from napari_gaussproto.widgets.state import Outcome, is_fitted, state_of
-from napari_gaussproto.widgets.why_tool import OVERLAY
 from napari_gaussproto.widgets.workers import Runner
 
 if TYPE_CHECKING:
@@ -289,7 +286,8 @@ class SegmentWidget(QScrollArea):
             outcome.labels, outcome.labels_checksum = former.labels, former.labels_checksum
             outcome.maps = {role: former.maps[role] for role in self._present(former)}
         with undisturbed(self._viewer):
-            self._set_aside(outcome, result)
+            outlines = [] if result.outlines is None else ["outlines"]
+            set_aside_others(outcome, [*result.maps, *outlines])
             show_labels(self._viewer, outcome, result.labels)
             for role, values in result.maps.items():
                 name = _title(role, outcome)
@@ -306,14 +304,6 @@ class SegmentWidget(QScrollArea):
         if former is None:
             # The first time, what a person wants next is to look at the labels and to brush.
             self._viewer.layers.selection.active = outcome.labels
-
-    def _set_aside(self, outcome: Outcome, result: SegmentResult) -> None:
-        """Let go of maps that the new result says nothing about, and say so on them."""
-        shown = {LIKELIHOOD, BRUSHED, CHANGED, OVERLAY, *result.maps}
-        if result.outlines is not None:
-            shown.add("outlines")
-        for role in [role for role in outcome.maps if role not in shown]:
-            set_aside(outcome.maps.pop(role))
 
     def _on_cancelled(self) -> None:
         self.status.setText("Cancelled.")
