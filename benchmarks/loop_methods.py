@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,15 +13,17 @@ from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks.annotator import Labels
-from benchmarks.loop_tasks import QUICK, Photo, Task
-from napari_gaussproto.core.encoded import encode_pyramid
-from napari_gaussproto.core.fine_tune import FineTuner, fine_tuning, hold_out_strokes
+from benchmarks.loop_tasks import Photo, Task
+from napari_gaussproto.core.encoded import EncodedImage, encode_pyramid_steps
+from napari_gaussproto.core.fine_tune import FineTuner, fine_tuning
+from napari_gaussproto.core.image import ImageSource
+from napari_gaussproto.core.learn import learn_steps
 from napari_gaussproto.core.metrics import confusion_matrix, iou, mean_iou
 from napari_gaussproto.core.predict import segment
-from napari_gaussproto.core.quick import quick_fit
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.semi import SemiSettings
 from napari_gaussproto.core.semi_defaults import TERM_WEIGHTS
+from napari_gaussproto.core.steps import run
 from napari_gaussproto.core.training_data import prepare, shrink_labels
 
 # Set before any result was seen: about what the terms have in the literature.
@@ -32,12 +33,8 @@ TERMS = {
     "all terms": SemiSettings.only(**WEIGHTS),
     **{name: SemiSettings.only(**{name: weight}) for name, weight in WEIGHTS.items()},
 }
-HOLD_OUT = "soft_labels, strokes held out"
-# The table's quick fit is the one that the strokes were drawn against; this is today's.
-AS_NOW = "quick fit, as now"
-METHODS = ["quick fit", AS_NOW, "random forest", *TERMS, HOLD_OUT]
-# The same for every fine-tune; the number of steps is an argument.
-BUDGET: dict[str, Any] = {"crop_size": 192, "batch_size": 4}
+DOCK = "soft_labels, as the dock does"
+METHODS = ["quick fit", "random forest", *TERMS, DOCK]
 _TREES = 100
 _HALF = 2
 
@@ -52,12 +49,8 @@ def run_method(method: str, task: Task, number: int, steps: int) -> Row:
         predict = _forest(task, number)
     elif method == "quick fit":
         predict = _predictor(task.quick(number).model)
-    elif method == AS_NOW:
-        labels = task.strokes[number - 1]
-        fit = quick_fit(task.encoded, labels, task.start, scratch=task.scratch, seed=task.seed)
-        predict = _predictor(fit.model)
-    elif method == HOLD_OUT:
-        model, extra = _hold_out(task, number, steps)
+    elif method == DOCK:
+        model, extra = _as_the_dock(task, number, steps)
         predict = _predictor(model)
     else:
         model, extra = _fine_tuned(task, number, TERMS[method], steps)
@@ -89,46 +82,39 @@ def _fine_tuned(
     task: Task, number: int, settings: SemiSettings, steps: int
 ) -> tuple[PrototypeSegmenter, Row]:
     """From the round's quick fit, to the running average of the weights after the last step."""
-    labels = task.strokes[number - 1]
-    return _tune(task, task.quick(number).model, labels, None, settings, steps)
-
-
-def _hold_out(task: Task, number: int, steps: int) -> tuple[PrototypeSegmenter, Row]:
-    """Without a quarter of the strokes first, to choose weights by; a last quick fit to all."""
-    labels = task.strokes[number - 1]
-    kept, held_out = hold_out_strokes(labels, seed=task.seed)
-    options: dict[str, Any] = {"settings": QUICK, "seed": task.seed}
-    fit = quick_fit(task.encoded, kept, task.start, scratch=task.scratch, **options)
-    tuned, extra = _tune(task, fit.model, kept, held_out, TERMS["soft_labels"], steps)
-    encoded = [encode_pyramid(image, tuned) for image, _ in task.annotated]
-    return quick_fit(encoded, labels, tuned, **options).model, extra
-
-
-def _tune(
-    task: Task,
-    start: PrototypeSegmenter,
-    labels: list[Labels],
-    held_out: list[Labels] | None,
-    settings: SemiSettings,
-    steps: int,
-) -> tuple[PrototypeSegmenter, Row]:
-    images = [image for image, _ in task.annotated]
-    model = copy.deepcopy(start)
+    model = copy.deepcopy(task.quick(number).model)
+    images, labels = [image for image, _ in task.annotated], task.strokes[number - 1]
     data = prepare(images, labels, model.config, every_class=False)
-    validation = []
-    if held_out is not None:
-        validation = prepare(images, held_out, model.config, every_class=False)
-    config = fine_tuning(steps=steps, validate_every=max(1, steps // 3), **BUDGET)
-    tuner = FineTuner(model, data, validation, config, task.seed, settings)
-    judged: list[float] = []
+    tuner = FineTuner(model, data, [], fine_tuning(steps=steps), task.seed, settings)
     gate: list[float] = []
-    for step in itertools.chain(tuner.start(), tuner.joint(None, None, lambda: False)):
-        judged += [] if step.validation_miou is None else [round(step.validation_miou, 4)]
+    for step in tuner.joint(None, None, lambda: False):
         gate += [step.losses["gate"]] if "gate" in step.losses else []
-    extra: Row = {"validation": judged} if judged else {}
-    if gate:
-        extra["gate"] = round(float(np.mean(gate)), 4)
-    return tuner.model.eval(), extra
+    return tuner.model.eval(), {"gate": round(float(np.mean(gate)), 4)} if gate else {}
+
+
+def _as_the_dock(task: Task, number: int, steps: int) -> tuple[PrototypeSegmenter, Row]:
+    """A trial judged by strokes that are set aside, then a training on all: `learn_steps`."""
+    learned = run(
+        learn_steps(
+            task.start,
+            [ImageSource.from_array(image, 3) for image, _ in task.annotated],
+            task.strokes[number - 1],
+            scratch=task.scratch,
+            encode=lambda model, place: _encoded(task, model, place),
+            training=fine_tuning(steps=2 * steps, validate_every=max(1, steps // 4)),
+            semi_settings=TERMS["soft_labels"],
+            seed=task.seed,
+        )
+    )
+    return learned.model.eval(), {"steps": learned.steps, "on strokes": learned.held_out_miou}
+
+
+def _encoded(
+    task: Task, model: PrototypeSegmenter, place: int
+) -> Generator[Any, None, EncodedImage]:
+    if model.extractor.backbone is task.start.extractor.backbone:
+        return task.encoded[place]
+    return (yield from encode_pyramid_steps(task.annotated[place][0], model))
 
 
 # -- random forest on filters -------------------------------------------------------------------

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_gaussproto.core import learn
+from napari_gaussproto.core import learn, schedule
 from napari_gaussproto.core import trainer as trainer_module
 from napari_gaussproto.core.errors import ConfigError
 from napari_gaussproto.core.fine_tune import fine_tuning
@@ -48,7 +48,7 @@ def quick_fits(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_held_out_strokes_are_unseen_until_the_last_fit(quick_fits: list[Any]) -> None:
     labels = strokes((10, 30, 50, 70))
-    training = fine_tuning(steps=2, batch_size=2, crop_size=64, validate_every=1)
+    training = fine_tuning(steps=4, batch_size=2, crop_size=64, validate_every=1)
     learned = run(learn_steps(tiny_model(), [source()], [labels], training=training))
     first, last = quick_fits
     assert 0 < (first > 0).sum() < (labels > 0).sum()
@@ -57,25 +57,76 @@ def test_held_out_strokes_are_unseen_until_the_last_fit(quick_fits: list[Any]) -
     assert 0 <= learned.steps <= 2
 
 
-def test_the_second_training_is_as_long_as_the_first_was_good(
-    monkeypatch: pytest.MonkeyPatch,
+def ended_after_three(clock: schedule.Clock, step: int) -> bool:
+    """Of a budget in minutes; steps are counted as ever."""
+    return step >= (clock._steps if clock._seconds is None else 3)
+
+
+@pytest.mark.parametrize("minutes", [None, 10.0])
+def test_the_final_training_is_as_long_as_the_trial_was_good(
+    monkeypatch: pytest.MonkeyPatch, minutes: float | None
 ) -> None:
-    """Validation after 1, 2 and 3 steps is made to be best after the second."""
+    """Validation after 1, 2 and 3 steps is made to be best after the second.
+
+    A trial of ten minutes is ended by its figures, not by the clock.
+    """
     figures = iter([0.3, 0.4, 0.6, 0.5])
     monkeypatch.setattr(trainer_module, "validation_miou", lambda *_: next(figures))
-    training = fine_tuning(steps=3, batch_size=2, crop_size=64, validate_every=1)
+    if minutes is not None:
+        monkeypatch.setattr(schedule.Clock, "over", ended_after_three)
+    training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)
     labels = strokes((10, 30, 50, 70))
-    steps = learn_steps(tiny_model(), [source()], [labels], training=training)
-    stages = []
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            learned = end.value
-            break
-        stages.append(getattr(step, "stage", ""))
-    assert stages.count("joint") == 3 and stages.count("final") == 2
-    assert learned.steps == 2 and learned.held_out_miou == 0.6
+    seen: list[Any] = []
+    learned = run(
+        learn_steps(
+            tiny_model(), [source()], [labels], training=training, minutes=minutes, stop=None
+        ),
+        seen.append,
+    )
+    stages = [getattr(step, "stage", "") for step in seen]
+    assert stages.count("trial") == 3 and "joint" not in stages
+    assert stages.count("final") == 2 and learned.steps == 2
+    assert learned.held_out_miou == 0.6
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_both_trainings_together_keep_to_the_steps(
+    monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """Every validation is better than the one before, so that both are as long as may be."""
+    figures = iter(float(n) for n in range(100))
+    monkeypatch.setattr(trainer_module, "validation_miou", lambda *_: next(figures))
+    training = fine_tuning(steps=steps, batch_size=2, crop_size=64, validate_every=1)
+    seen: list[Any] = []
+    labels = strokes((10, 30, 50, 70))
+    run(learn_steps(tiny_model(), [source()], [labels], training=training), seen.append)
+    stages = [getattr(step, "stage", "") for step in seen]
+    assert stages.count("trial") + stages.count("final") == max(2, steps)
+
+
+def test_time_left_speaks_of_both_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that says 10 s a step: 3 + 3 steps are 60 s, less those that are done."""
+    monkeypatch.setattr(trainer_module, "validation_miou", lambda *_: 0.5)
+    monkeypatch.setattr(schedule.Clock, "left", lambda clock, step: 10.0 * (clock._steps - step))
+    training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)
+    seen: list[Any] = []
+    labels = strokes((10, 30, 50, 70))
+    run(learn_steps(tiny_model(), [source()], [labels], training=training), seen.append)
+    left = [step.seconds_left for step in seen if getattr(step, "stage", "") == "trial"]
+    assert left == [50.0, 40.0, 30.0]
+
+
+def test_time_left_of_a_budget_in_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trainer_module, "validation_miou", lambda *_: 0.5)
+    monkeypatch.setattr(schedule.Clock, "left", lambda clock, step: 7.0)
+    monkeypatch.setattr(schedule.Clock, "over", lambda clock, step: step >= 1)
+    training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)
+    seen: list[Any] = []
+    labels = strokes((10, 30, 50, 70))
+    options: dict[str, Any] = {"training": training, "minutes": 4.0}
+    run(learn_steps(tiny_model(), [source()], [labels], **options), seen.append)
+    (trial,) = [step for step in seen if getattr(step, "stage", "") == "trial"]
+    assert trial.seconds_left == 7.0 + 2 * 60
 
 
 def test_training_that_only_does_harm_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +167,7 @@ def killed_after(steps: Any, stage: str, count: int) -> None:
     raise AssertionError(f"the training never had {count} steps of the stage {stage}")
 
 
-@pytest.mark.parametrize(("stage", "count"), [("joint", 2), ("joint", 3), ("final", 1)])
+@pytest.mark.parametrize(("stage", "count"), [("trial", 2), ("trial", 3), ("final", 1)])
 def test_after_a_kill_it_comes_to_the_same_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, count: int
 ) -> None:
@@ -134,7 +185,7 @@ def test_after_a_kill_it_comes_to_the_same_end(
 
     def steps(model: Any, checkpoint: Path | None) -> Any:
         training = fine_tuning(
-            steps=3, batch_size=2, crop_size=64, validate_every=1, learning_rate=4e-3
+            steps=6, batch_size=2, crop_size=64, validate_every=1, learning_rate=4e-3
         )
         labels = strokes((10, 30, 50, 70))
         return learn_steps(model, [source()], [labels], training=training, checkpoint=checkpoint)
@@ -155,7 +206,7 @@ def test_another_network_does_not_go_on_with_the_checkpoint(tmp_path: Path) -> N
     training = fine_tuning(steps=2, batch_size=2, crop_size=64, validate_every=1)
     options = {"training": training, "checkpoint": checkpoint}
     labels = strokes((10, 30, 50, 70))
-    killed_after(learn_steps(tiny_model(), [source()], [labels], **options), "joint", 1)
+    killed_after(learn_steps(tiny_model(), [source()], [labels], **options), "trial", 1)
     with pytest.raises(ConfigError, match="another backbone"):
         run(learn_steps(tiny_model(seed=1), [source()], [labels], **options))
     other = SemiSettings.only(affinity=0.3)

@@ -41,8 +41,11 @@ def choose(dialog: MappingDialog, row: int, text: str, qtbot: Any) -> None:
     QTest.mouseClick(combo, LEFT)
     view = combo.view()
     qtbot.waitUntil(view.isVisible)
+    assert QTest.qWaitForWindowExposed(view.window())  # not laid out before, on a busy machine
     QTest.qWait(QApplication.doubleClickInterval() + 50)  # else Qt takes both for one click
     index = combo.model().index(combo.findText(text), 0)
+    view.scrollTo(index)
+    qtbot.waitUntil(lambda: view.viewport().rect().contains(view.visualRect(index).center()))
     QTest.mouseClick(view.viewport(), LEFT, pos=view.visualRect(index).center())
     qtbot.waitUntil(lambda: not view.isVisible())
 

@@ -53,18 +53,21 @@ class ImageIdentity(Settings):
         Of the array, channels included.
     sample : str
         SHA-256 of the pixels in a few windows, in hexadecimal.
+    file : str or None
+        Where it was read from, if that is known: to read it again when it is not open.
     """
 
     name: str
     shape: tuple[int, ...]
     sample: str = Field(pattern=r"^[0-9a-f]{64}$")
+    file: str | None = None
 
     def same_pixels(self, other: ImageIdentity) -> bool:
         """Whether two are one image, whatever it is called now."""
         return self.shape == other.shape and self.sample == other.sample
 
 
-def identify(array: Any, name: str) -> ImageIdentity:
+def identify(array: Any, name: str, file: str | None = None) -> ImageIdentity:
     """Identity of an image; of a large or lazy one only a few windows are read.
 
     Parameters
@@ -72,12 +75,14 @@ def identify(array: Any, name: str) -> ImageIdentity:
     array : array-like
         With ``shape``, ``dtype`` and slicing: numpy, dask, zarr.
     name : str
+    file : str, optional
+        Where it was read from.
     """
     shape = tuple(int(n) for n in array.shape)
     digest = hashlib.sha256(f"{np.dtype(array.dtype).str} {shape}".encode())
     for window in itertools.product(*(_windows(length) for length in shape)):
         digest.update(np.ascontiguousarray(array[window]).tobytes())
-    return ImageIdentity(name=name, shape=shape, sample=digest.hexdigest())
+    return ImageIdentity(name=name, shape=shape, sample=digest.hexdigest(), file=file)
 
 
 def _windows(length: int) -> list[slice]:

@@ -1,7 +1,7 @@
 """From strokes to a fine-tuned model, with an honest figure: what the Train dock does.
 
-Some strokes are set aside before anything is fitted, and the weights of a first training are
-judged by them: how good it is, and after how many steps it is best. Then a second one of that
+Some strokes are set aside before anything is fitted, and the weights of a trial are judged by
+them: how good they are, and after how many steps they are best. Then the final training of that
 many steps learns from all strokes, and is what is kept: strokes are few, and a model without
 a quarter of them is clearly worse (python -m benchmarks.loop).
 """
@@ -21,6 +21,7 @@ from napari_gaussproto.core.fine_tune import fine_tune_steps, fine_tuning, hold_
 from napari_gaussproto.core.image import ImageSource
 from napari_gaussproto.core.quick import quick_fit_steps
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.steps import TrainingStep
 
 Labels = npt.NDArray[np.uint8]
 Encode = Callable[[PrototypeSegmenter, int], Generator[Any, None, EncodedImage]]
@@ -34,8 +35,8 @@ class Learned:
     ----------
     model : PrototypeSegmenter
     held_out_miou : float or None
-        Of the best weights of the first training, on strokes that it did not see; None with
-        too few strokes.
+        Of the best weights of the trial, on strokes that it did not see; None with too few
+        strokes.
     steps : int
         Of the end-to-end training that is kept; 0 when it only did harm.
     """
@@ -73,17 +74,19 @@ def learn_steps(
     seed : int
         Also of the choice which strokes are set aside.
     minutes : float, optional
-        Budget of both trainings together, instead of the steps of each.
+        Budget, instead of steps.
     stop : callable, optional
-        Asked after every step; True ends the first training with its best weights, to which
-        only a quick fit to all strokes is added, or the second one as it is.
+        Asked after every step; True ends the trial with its best weights, to which only a
+        quick fit to all strokes is added, or the final training as it is.
     **options
-        Of `fine_tune_steps`: unlabelled, training, semi_settings, checkpoint.
+        Of `fine_tune_steps`: unlabelled, training, semi_settings, checkpoint. Steps or minutes
+        are those of trial and final training together, half of them each at most.
 
     Yields
     ------
     Tile, QuickStep or TrainingStep
-        Those of the second training have "final" as stage instead of "joint".
+        Instead of "joint" the stage is "trial" or "final", where there are both. What is left
+        of a trial includes a final training as long as it may be.
 
     Raises
     ------
@@ -103,18 +106,22 @@ def learn_steps(
             start.model, sources, labels, seed=seed, minutes=minutes, stop=stopped, **options
         )
         return Learned(tuned, None, _steps_of(tuned))
+    settings: TrainingConfig = options.pop("training", None) or fine_tuning()
+    halves = _halves(settings.steps)
     first = yield from quick_fit_steps(encoded, kept, model, scratch=scratch, seed=seed)
     pairs = [(s, h) for s, h in zip(sources, held_out, strict=True) if h.any()]
-    tuned = yield from fine_tune_steps(
+    trial = fine_tune_steps(
         first.model,
         sources,
         kept,
         validation=([s for s, _ in pairs], [h for _, h in pairs]),
+        training=settings.model_copy(update={"steps": halves[0]}),
         seed=seed,
         minutes=None if minutes is None else minutes / 2,
         stop=stopped,
         **options,
     )
+    tuned = yield from _named("trial", trial, _Rest(halves[1], minutes))
     judged = tuned.card.history[-1]
     miou, best_step = judged["validation_miou"], int(judged["best_step"])
     if stopped():
@@ -124,29 +131,65 @@ def learn_steps(
     start = yield from quick_fit_steps(encoded, labels, model, scratch=scratch, seed=seed)
     if not best_step:
         return Learned(start.model, miou, 0)
-    settings: TrainingConfig = options.pop("training", None) or fine_tuning()
-    options["training"] = settings.model_copy(update={"steps": best_step})
-    options["checkpoint"] = None  # it belongs to the first training
+    best = best_step if minutes is not None else min(best_step, halves[1])
+    options["training"] = settings.model_copy(update={"steps": best})
+    options["checkpoint"] = None  # it belongs to the trial
     second = fine_tune_steps(start.model, sources, labels, seed=seed, stop=stopped, **options)
-    tuned = yield from _as_final(second)
+    tuned = yield from _named("final", second)
     return Learned(tuned, miou, _steps_of(tuned))
+
+
+def _halves(steps: int) -> tuple[int, int]:
+    """Steps of the trial, and of the final training at most."""
+    return (steps + 1) // 2, max(1, steps // 2)
+
+
+@dataclass
+class _Rest:
+    """Seconds that the final training takes at most, told during the trial.
+
+    Parameters
+    ----------
+    steps : int
+    minutes : float or None
+        Of both trainings, where time is the budget and not steps.
+    """
+
+    steps: int
+    minutes: float | None
+    _pace: float | None = None
+
+    def after(self, step: TrainingStep) -> float | None:
+        """Seconds, at the pace of the trial; None while that is not known."""
+        if self.minutes is not None:
+            return 30 * self.minutes
+        if step.seconds_left is not None and step.total > step.step:
+            self._pace = step.seconds_left / (step.total - step.step)
+        return None if self._pace is None else self._pace * self.steps
 
 
 def _steps_of(model: PrototypeSegmenter) -> int:
     return int(model.card.history[-1].get("steps", 0))
 
 
-def _as_final(
-    steps: Generator[Any, None, PrototypeSegmenter],
-) -> Generator[Any, None, PrototypeSegmenter]:
-    """Steps of the training that is kept."""
+def _named(
+    stage: str,
+    steps: Generator[TrainingStep, None, PrototypeSegmenter],
+    rest: _Rest | None = None,
+) -> Generator[TrainingStep, None, PrototypeSegmenter]:
+    """Steps of one of the two trainings."""
     while True:
         try:
             step = next(steps)
         except StopIteration as end:
             model: PrototypeSegmenter = end.value
             return model
-        yield replace(step, stage="final") if step.stage == "joint" else step
+        if step.stage == "joint":
+            further = 0.0 if rest is None else rest.after(step)
+            known = step.seconds_left is not None and further is not None
+            left = step.seconds_left + further if known else None  # type: ignore[operator]
+            step = replace(step, stage=stage, seconds_left=left)
+        yield step
 
 
 def _all(

@@ -31,7 +31,8 @@ class TrainingStep:
     Attributes
     ----------
     stage : str
-        "features", "warm-up", "layer", "joint" or "finish".
+        "features", "warm-up", "layer", "joint" or "finish"; of `learn_steps` "trial" and
+        "final" instead of "joint".
     step, total : int
         Within the stage; ``total`` is an estimate when the budget is in minutes.
     losses : dict of str to float
@@ -41,7 +42,7 @@ class TrainingStep:
     labelled_miou : float or None
         Mean IoU on the labelled cells of the last crops, which are augmented; joint stage.
     seconds_left : float or None
-        Of the joint stage.
+        Of the joint stage; during a trial, of the final training too, at most.
     """
 
     stage: str

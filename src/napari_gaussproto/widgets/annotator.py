@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -121,6 +121,15 @@ class Annotator(QObject):
             if outcome is not None:
                 found.set_prediction(by_name(outcome, self.classes))
             self.layers_changed.emit()
+
+    def drop(self, keys: Collection[Any]) -> None:
+        """Forget annotations of removed images that live on in other layers."""
+        for annotation in self._all:
+            if annotation.image.unique_id in keys and annotation.image not in self._viewer.layers:
+                annotation.let_go()
+        self._all = [
+            a for a in self._all if a.image.unique_id not in keys or a.image in self._viewer.layers
+        ]
 
     def _add(self, annotation: AnnotationLayer) -> None:
         annotation.edited.connect(lambda: self.edited.emit(annotation))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
@@ -62,6 +62,19 @@ class Backlog(QObject):
         self._newest[kind] = number
         self._open += 1
         self._pool.submit(self._run, job, done, kind, number)
+
+    def ask(self, job: Job) -> Any:
+        """From another thread: the result of a job, after everything that waits.
+
+        Returns
+        -------
+        object
+            None when nothing is taken any more.
+        """
+        try:
+            return self._pool.submit(job).result()
+        except (RuntimeError, CancelledError):
+            return None
 
     def shut_down(self) -> None:
         """Finish what waits, and take nothing more."""

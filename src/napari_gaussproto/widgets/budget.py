@@ -23,10 +23,13 @@ from superqt import QCollapsible
 State = Literal["idle", "running", "paused", "finishing"]
 Unit = Literal["minutes", "steps"]
 Term = tuple[str, str, str, bool]
+Part = tuple[int, int]
 
 _UNITS: tuple[Unit, ...] = ("minutes", "steps")
 # Smallest, largest, by how much an arrow changes it, decimals.
 _RANGES = {"minutes": (0.5, 1440.0, 1.0, 1), "steps": (1.0, 100_000.0, 50.0, 0)}
+# Steps of the progress bar.
+_GRAIN = 1000
 _START = "Train the model end to end, on your strokes"
 _STOP = "Stop and keep the best model so far"
 _PAUSE = "Pause; nothing is lost, and the time of the pause does not count"
@@ -183,23 +186,33 @@ class BudgetPanel(QWidget):
             self.note.setText(reason or "")
         self._update_start()
 
-    def set_progress(self, step: int, total: int, seconds_left: float | None) -> None:
+    def set_progress(
+        self, step: int, total: int, seconds_left: float | None, part: Part = (1, 1)
+    ) -> None:
         """Show how far the training is.
 
         Parameters
         ----------
         step, total : int
-            With a budget in minutes the total is an estimate, and is shown as one.
+            Of this part. With a budget in minutes the total is an estimate, and is shown as one.
         seconds_left : float or None
-            None while that can't be told.
+            Of all parts, at most; None while that can't be told.
+        part : tuple of int
+            Which of how many.
         """
-        about = "about " if self._unit == "minutes" else ""
+        number, parts = part
+        last = number == parts
+        # How long the last part is was found out by those before it.
+        about = "about " if self._unit == "minutes" and number == 1 else ""
         self._place = f"step {step:,} of {about}{total:,}"
+        if parts > 1:
+            self._place = f"part {number} of {parts}: {self._place}"
         if self._state != "running":
             return
-        self.progress.setRange(0, max(1, total))
-        self.progress.setValue(min(step, total))
-        self.note.setText(f"{self._place}, {time_left(seconds_left)}")
+        self.progress.setRange(0, _GRAIN)
+        done = (number - 1 + min(step / max(1, total), 1.0)) / parts
+        self.progress.setValue(round(_GRAIN * done))
+        self.note.setText(f"{self._place}, {time_left(seconds_left, at_most=not last)}")
 
     def _update_start(self) -> None:
         idle = self._state == "idle"
@@ -235,10 +248,14 @@ class _Amount(QDoubleSpinBox):
         return f"{value:.{self.decimals()}f}".removesuffix(".0")
 
 
-def time_left(seconds: float | None) -> str:
+def time_left(seconds: float | None, *, at_most: bool = False) -> str:
     """A remaining time, no more exact than it is known."""
     if seconds is None:
         return "time left not known yet"
+    return f"at most {_duration(seconds)}" if at_most else _duration(seconds)
+
+
+def _duration(seconds: float) -> str:
     if seconds < 5:
         return "a few seconds left"
     if seconds < 90:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,12 +35,51 @@ class Drawn:
     pixels : array-like
     codes : ndarray
         Never changed again.
+    file : str or None
+        That the image was read from.
+    is_open : bool
+        False when the image was removed from the viewer since.
     """
 
     key: Any
     name: str
     pixels: Any
     codes: npt.NDArray[np.uint16]
+    file: str | None = None
+    is_open: bool = True
+
+
+@dataclass(frozen=True)
+class Count:
+    """How much is labelled.
+
+    Attributes
+    ----------
+    pixels : list of int
+        Of each class, on open images.
+    open, closed : int
+        Images with labels.
+    """
+
+    pixels: list[int]
+    open: int
+    closed: int
+
+
+class Identities:
+    """By what images are found again; their pixels are read once. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, tuple[Any, ImageIdentity]] = {}
+        self._lock = Lock()
+
+    def of(self, key: Any, pixels: Any, name: str, file: str | None = None) -> ImageIdentity:
+        """Identity of an image layer."""
+        with self._lock:
+            known = self._known.get(key)
+            if known is None or known[0] is not pixels:
+                known = self._known[key] = (pixels, identify(pixels, name, file))
+            return known[1]
 
 
 @dataclass
@@ -54,21 +94,15 @@ class Desk:
         What is in the store, of open and of other images.
     generation : int
         Counts the projects that were opened: what is meant for a former one is not saved.
+    identities : Identities
     """
 
     project: Project | None = None
     kept: Annotations = field(default_factory=Annotations)
     generation: int = 0
-    _identities: dict[Any, tuple[Any, ImageIdentity]] = field(default_factory=dict)
+    identities: Identities = field(default_factory=Identities)
     _saved: dict[Any, tuple[Any, Annotation]] = field(default_factory=dict)
     _forgotten: dict[int, list[Forgotten]] = field(default_factory=dict)
-
-    def identity(self, key: Any, pixels: Any, name: str) -> ImageIdentity:
-        """By what an image is found again; its pixels are read once."""
-        known = self._identities.get(key)
-        if known is None or known[0] is not pixels:
-            known = self._identities[key] = (pixels, identify(pixels, name))
-        return known[1]
 
     def use(self, project: Project) -> Annotations:
         """Work in another project from now on; returns what is drawn there."""
@@ -99,28 +133,32 @@ class Desk:
 
     def drawn(
         self, classes: tuple[SegmentationClass, ...], images: list[Drawn]
-    ) -> tuple[Annotations, list[int]]:
-        """Everything that is drawn, and labelled pixels of each class on open images."""
+    ) -> tuple[Annotations, Count]:
+        """Everything that is drawn, and how much that is."""
         kept = Annotations(classes, self.kept.images)
-        counts = np.zeros(len(classes) + 1, np.int64)
-        for annotation in _merged([self._annotation(image) for image in images]):
-            found = np.bincount(annotation.labels.ravel(), minlength=len(counts))
-            counts += found[: len(counts)]
-            if found[1:].any():
-                kept = kept.with_annotation(annotation)
-            else:
-                kept = kept.without(annotation.image)
-        return kept, [int(n) for n in counts[1:]]
+        pixels = np.zeros(len(classes) + 1, np.int64)
+        n_open = 0
+        for annotation, is_open in self._merged(images):
+            found = np.bincount(annotation.labels.ravel(), minlength=len(pixels))
+            labelled = bool(found[1:].any())
+            if is_open:
+                pixels += found[: len(pixels)]
+                n_open += labelled
+            kept = (
+                kept.without(annotation.image) if not labelled else kept.with_annotation(annotation)
+            )
+        return kept, Count([int(n) for n in pixels[1:]], n_open, len(kept.images) - n_open)
 
     def save(
         self, classes: tuple[SegmentationClass, ...], images: list[Drawn], generation: int
-    ) -> list[int]:
+    ) -> Count | None:
         """Write everything that is drawn; returns what `drawn` counted.
 
-        Nothing is written when another project was opened since ``generation``.
+        Nothing is written, and None returned, when another project was opened since
+        ``generation``.
         """
         if generation != self.generation:
-            return [0] * len(classes)
+            return None
         kept, counts = self.drawn(classes, images)
         if self.project is None and kept.images:
             self.project = new_project()
@@ -134,24 +172,25 @@ class Desk:
         known = self._saved.get(image.key)
         if known is None or known[0] is not image.codes:
             labels = labels_of(image.codes)
-            identity = self.identity(image.key, image.pixels, image.name)
+            identity = self.identities.of(image.key, image.pixels, image.name, image.file)
             known = (image.codes, Annotation(identity, labels, labels > 0))
             self._saved[image.key] = known
         return known[1]
 
-
-def _merged(annotations: list[Annotation]) -> list[Annotation]:
-    """One annotation per image: the same pixels may be open in two layers."""
-    merged: list[Annotation] = []
-    for annotation in annotations:
-        for place, twin in enumerate(merged):
-            if twin.image.same_pixels(annotation.image):
-                labels = np.where(annotation.labels > 0, annotation.labels, twin.labels)
-                merged[place] = Annotation(twin.image, labels, labels > 0)
-                break
-        else:
-            merged.append(annotation)
-    return merged
+    def _merged(self, images: list[Drawn]) -> list[tuple[Annotation, bool]]:
+        """One annotation per image, and whether it is open: two layers may have its pixels."""
+        merged: list[tuple[Annotation, bool]] = []
+        for image in images:
+            annotation = self._annotation(image)
+            for place, (twin, was_open) in enumerate(merged):
+                if twin.image.same_pixels(annotation.image):
+                    labels = np.where(annotation.labels > 0, annotation.labels, twin.labels)
+                    both = Annotation(twin.image, labels, labels > 0)
+                    merged[place] = (both, was_open or image.is_open)
+                    break
+            else:
+                merged.append((annotation, image.is_open))
+        return merged
 
 
 def new_project() -> Project:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_gaussproto.core.annotations import Annotations
+from napari_gaussproto.core.annotations import Annotations, ImageIdentity
 from napari_gaussproto.core.class_table import TableChange
 from napari_gaussproto.core.errors import GaussProtoError
 from napari_gaussproto.widgets.annotation_layer import AnnotationLayer, label_shape
 from napari_gaussproto.widgets.annotator import Annotator
 from napari_gaussproto.widgets.backlog import Backlog
-from napari_gaussproto.widgets.keep_job import Desk, Drawn
-from napari_gaussproto.widgets.layers import pixels_of
+from napari_gaussproto.widgets.keep_job import Count, Desk, Drawn
+from napari_gaussproto.widgets.layers import file_of, pixels_of
 from napari_gaussproto.widgets.libraries import load_libraries
 from napari_gaussproto.widgets.project_bar import ProjectBar
 
@@ -24,10 +26,12 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
+    from napari_gaussproto.core.config import SegmentationClass
     from napari_gaussproto.core.project import Project
 
 # Milliseconds of rest before labels are saved.
 _REST = 400
+_NOTHING = np.zeros((0, 0), np.uint16)
 
 
 class Keeper(QObject):
@@ -36,8 +40,7 @@ class Keeper(QObject):
     Signals
     -------
     told(str), warned(str)
-    counted(list, int)
-        Labelled pixels of each class, and on how many open images.
+    counted(Count)
     project_changed(Project)
         Another project is in use.
     resumed(Project)
@@ -48,7 +51,7 @@ class Keeper(QObject):
 
     told = Signal(str)
     warned = Signal(str)
-    counted = Signal(list, int)
+    counted = Signal(object)
     project_changed = Signal(object)
     resumed = Signal(object)
     begun = Signal()
@@ -93,12 +96,35 @@ class Keeper(QObject):
     def drawn(self) -> list[Drawn]:
         """Everything on open images, for a thread."""
         return [
-            Drawn(a.image.unique_id, a.image.name, pixels_of(a.image), a.snapshot)
+            Drawn(
+                a.image.unique_id,
+                a.image.name,
+                pixels_of(a.image),
+                a.snapshot,
+                file_of(a.image),
+                a.image in self._viewer.layers,
+            )
             for a in self._annotator.all_annotations
         ]
 
-    def _on_saved(self, counts: list[int]) -> None:
-        self.counted.emit(counts, len(self._annotator.annotations))
+    def stored(self, classes: Sequence[SegmentationClass]) -> Callable[[], Annotations]:
+        """A function that gives a thread all labels of the project, under this class table."""
+        wanted = tuple(classes)
+        if self.desk.kept.classes != wanted:
+            self.save_now()  # a change of the table that is still on its way
+
+        def ask() -> Annotations:
+            kept: Annotations = self.desk.kept
+            if kept.classes != wanted:
+                kept = self.backlog.ask(lambda: self.desk.kept) or kept
+            return kept if kept.classes == wanted else Annotations(wanted)
+
+        return ask
+
+    def _on_saved(self, count: Count | None) -> None:
+        if count is None:
+            return  # of a project that was left meanwhile
+        self.counted.emit(count)
         project = self.desk.project
         if self._bar is not None and project is not None:
             from datetime import datetime
@@ -117,14 +143,19 @@ class Keeper(QObject):
         if key in self._looked:
             return
         self._looked.add(key)
-        job = partial(_find, self.desk, key, pixels_of(image), image.name)
-        self.backlog.put(job, partial(self._on_found, image))
+        if self._timer.isActive():
+            self.save_now()
+        closed = [drawn for drawn in self.drawn() if not drawn.is_open]
+        this = Drawn(key, image.name, pixels_of(image), _NOTHING, file_of(image))
+        self.backlog.put(partial(_find, self.desk, this, closed), partial(self._on_found, image))
 
-    def _on_found(self, image: Image, found: tuple[str, Any] | None) -> None:
+    def _on_found(self, image: Image, found: Found | None) -> None:
         if found is None or image not in self._viewer.layers:
             return
-        where, what = found
-        if where == "here":
+        what = found.what
+        # Their labels are this layer's now: what is erased here must not come back from them.
+        self._annotator.drop(found.twins)
+        if isinstance(what, np.ndarray):
             self._stored[image.unique_id] = what
             annotation = self._annotator.find(image)
             if annotation is None:
@@ -133,12 +164,14 @@ class Keeper(QObject):
                 # Drawing began before they were found: what is new lies on top.
                 merged = np.where(annotation.labels > 0, annotation.labels, what)
                 annotation.apply(annotation.record.replace(merged))
-        elif self._bar is not None and not self._annotator.annotations:
+        elif self._bar is not None:
             self._found = what.folder
             when = what.saved.astimezone()
+            drawn = any(a.labels.any() for a in self._annotator.all_annotations)
+            stays = " What is drawn now stays in its own project." if drawn else ""
             self._bar.show_offer(
                 f"“{image.name}” was labelled before, in the project “{what.name}”, "
-                f"last on {when:%d %b %Y at %H:%M}."
+                f"last on {when:%d %b %Y at %H:%M}.{stays}"
             )
 
     def annotate(self, image: Image) -> AnnotationLayer:
@@ -241,19 +274,40 @@ class Keeper(QObject):
         self.backlog.shut_down()
 
 
-def _find(desk: Desk, key: Any, pixels: Any, name: str) -> tuple[str, Any] | None:
+@dataclass(frozen=True)
+class Found:
+    """What was found of an image.
+
+    Attributes
+    ----------
+    what : ndarray or FoundProject
+        Its labels in this project, or another project that knows it.
+    twins : list
+        Keys of layers with the same pixels that were removed, and whose labels these are.
+    """
+
+    what: Any
+    twins: list[Any]
+
+
+def _find(desk: Desk, image: Drawn, closed: list[Drawn]) -> Found | None:
     """Labels of an image in this project, or another project that knows it."""
-    identity = desk.identity(key, pixels, name)
+
+    def identity_of(drawn: Drawn) -> ImageIdentity:
+        return desk.identities.of(drawn.key, drawn.pixels, drawn.name, drawn.file)
+
+    identity = identity_of(image)
     here = desk.kept.find(identity)
     if here is not None:
-        return "here", here.labels
+        twins = [drawn.key for drawn in closed if identity_of(drawn).same_pixels(identity)]
+        return Found(here.labels, twins)
     load_libraries()
     from napari_gaussproto.core.project import find_annotation, projects_root
 
     found = find_annotation(projects_root(), identity)
     current = None if desk.project is None else desk.project.folder
     others = [project for project in found if project.folder != current]
-    return ("elsewhere", others[0]) if others else None
+    return Found(others[0], []) if others else None
 
 
 def _open(desk: Desk, folder: Path) -> tuple[Project, Annotations]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,12 @@ STACK = "stack"
 def pixels_of(layer: Image) -> Any:
     """The array of an image layer at full resolution."""
     return layer.data[0] if layer.multiscale else layer.data
+
+
+def file_of(layer: Image) -> str | None:
+    """The file that an image layer was read from; None for other origins, such as samples."""
+    path = layer.source.path
+    return None if path is None else str(Path(path).absolute())
 
 
 def is_ours(layer: Layer) -> bool:

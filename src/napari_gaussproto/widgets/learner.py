@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +16,14 @@ from napari_gaussproto.core.card import now
 from napari_gaussproto.core.errors import GaussProtoError
 from napari_gaussproto.widgets.annotation_layer import label_shape
 from napari_gaussproto.widgets.annotator import Annotator
-from napari_gaussproto.widgets.layers import pixels_of
+from napari_gaussproto.widgets.closed_images import ClosedImages
+from napari_gaussproto.widgets.keep_job import Identities
+from napari_gaussproto.widgets.layers import file_of, pixels_of
 from napari_gaussproto.widgets.outcomes import publish, succeed
 from napari_gaussproto.widgets.state import FITTED, Outcome, SharedState
 from napari_gaussproto.widgets.train_job import predict_job, quick_job, tune_job
 from napari_gaussproto.widgets.train_request import (
+    ClosedRequest,
     FitRequest,
     FitResult,
     PyramidCache,
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
+    from napari_gaussproto.core.annotations import Annotations
     from napari_gaussproto.core.class_table import TableChange
     from napari_gaussproto.core.config import SegmentationClass
     from napari_gaussproto.core.segmenter import PrototypeSegmenter
@@ -94,9 +99,15 @@ class Learner(QObject):
     used = Signal()
 
     def __init__(
-        self, viewer: Viewer, state: SharedState, annotator: Annotator, parent: QObject
+        self,
+        viewer: Viewer,
+        state: SharedState,
+        annotator: Annotator,
+        identities: Identities,
+        parent: QObject,
     ) -> None:
         super().__init__(parent)
+        self._shelf = ClosedImages(identities)
         self._viewer, self._state, self._annotator = viewer, state, annotator
         self.cache = PyramidCache()
         self._start = Start()
@@ -199,11 +210,14 @@ class Learner(QObject):
         """Whether something is being computed that a person waits for."""
         return self.runner.running
 
-    def quick_fit(self, image: Image, *, live: bool = False) -> None:
+    def quick_fit(
+        self, image: Image, *, live: bool = False, closed: ClosedRequest | None = None
+    ) -> None:
         """Fit neck and prototypes to all strokes; a running quick fit is given up for it."""
         if self.phase not in ("idle", "fitting"):
             return
-        self._launch("quick fit", image, live, quick_job, self._request(image))
+        request = replace(self._request(image), closed=closed)
+        self._launch("quick fit", image, live, quick_job, request)
 
     def fine_tune(
         self,
@@ -212,6 +226,7 @@ class Learner(QObject):
         semi: dict[str, float],
         unlabelled: list[Image],
         checkpoint: Path | None = None,
+        closed: ClosedRequest | None = None,
     ) -> None:
         """Train the whole model on all strokes and on what is not labelled."""
         if self.phase not in ("idle", "fitting"):
@@ -227,7 +242,20 @@ class Learner(QObject):
             stop=self._stop.is_set,
             given_up=self._given_up.is_set,
         )
-        self._launch("fine-tune", image, False, tune_job, self._request(image), tune)
+        request = replace(self._request(image), closed=closed)
+        self._launch("fine-tune", image, False, tune_job, request, tune)
+
+    def closed_images(self, stored: Callable[[], Annotations]) -> ClosedRequest:
+        """What a fit needs to learn from labelled images that are not open.
+
+        Parameters
+        ----------
+        stored : callable
+            Gives a thread all labels of the project.
+        """
+        present = self._annotator.annotations
+        removed = [a for a in self._annotator.all_annotations if a not in present]
+        return ClosedRequest(self._shelf, stored, [self._train_image(a.image) for a in removed])
 
     def predict(self, image: Image) -> None:
         """Segment an image by the model that was fitted last."""
@@ -294,7 +322,14 @@ class Learner(QObject):
     def _train_image(self, image: Image) -> TrainImage:
         annotation = self._annotator.find(image)
         codes = None if annotation is None else annotation.snapshot
-        return TrainImage(image.unique_id, pixels_of(image), bool(image.rgb), codes)
+        return TrainImage(
+            image.unique_id,
+            pixels_of(image),
+            bool(image.rgb),
+            codes,
+            image.name,
+            file_of(image),
+        )
 
     # -- what comes back ---------------------------------------------------------------------
 
@@ -346,7 +381,9 @@ class Learner(QObject):
         raise error
 
     def _on_removed(self, event: Any) -> None:
-        self.cache.forget(getattr(event.value, "unique_id", None))
+        # Features of a labelled image serve the next fit, which learns from it still.
+        if self._annotator.find(event.value) is None:
+            self.cache.forget(getattr(event.value, "unique_id", None))
 
     def let_go(self) -> None:
         """Stop the threads and stop following the viewer."""

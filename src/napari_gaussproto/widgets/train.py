@@ -36,6 +36,7 @@ from napari_gaussproto.widgets.dock import Connections, when_closed
 from napari_gaussproto.widgets.historian import Historian
 from napari_gaussproto.widgets.history_panel import HistoryPanel
 from napari_gaussproto.widgets.job import devices_job
+from napari_gaussproto.widgets.keep_job import Count
 from napari_gaussproto.widgets.keeper import Keeper
 from napari_gaussproto.widgets.labels_control import LabelsControl
 from napari_gaussproto.widgets.learner import Budget, Fitted, Learner
@@ -44,8 +45,9 @@ from napari_gaussproto.widgets.semi_terms import TERMS, weights_of
 from napari_gaussproto.widgets.settings import preference
 from napari_gaussproto.widgets.state import state_of
 from napari_gaussproto.widgets.train_memory import TrainMemory, remember, take_over
-from napari_gaussproto.widgets.train_panels import LabelsPanel, StartPanel
-from napari_gaussproto.widgets.train_request import Stage
+from napari_gaussproto.widgets.train_panels import LabelsPanel, StartPanel, lost_sentence
+from napari_gaussproto.widgets.train_progress import TrainingProgress
+from napari_gaussproto.widgets.train_request import ClosedRequest
 from napari_gaussproto.widgets.workers import Runner
 
 if TYPE_CHECKING:
@@ -53,10 +55,6 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-_DOING = {
-    "joint": "Fine-tuning on a part of the strokes, judged by the others…",
-    "final": "Fine-tuning on all strokes, for as long as was best…",
-}
 _FIRST_CLASSES = ("soil", "plant")
 
 
@@ -73,8 +71,10 @@ class TrainWidget(QScrollArea):
         self._viewer: Viewer = viewer
         self.state = state_of(viewer)
         self.annotator = Annotator(viewer, self.state, self)
-        self.learner = Learner(viewer, self.state, self.annotator, self)
         self.keeper = Keeper(viewer, self.annotator, self)
+        self.learner = Learner(
+            viewer, self.state, self.annotator, self.keeper.desk.identities, self
+        )
         self._loader = Runner(self)
         self._connections = Connections()
         self._retired = False
@@ -116,6 +116,7 @@ class TrainWidget(QScrollArea):
         )
         self.status = QLabel()
         self.status.setWordWrap(True)
+        self._progress = TrainingProgress(self.status, self.curves, self.budget)
         self.setWidget(self._arrange())
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -172,7 +173,7 @@ class TrainWidget(QScrollArea):
         self.budget.pause_asked.connect(learner.pause)
         self.budget.resume_asked.connect(learner.resume)
         self.budget.stop_asked.connect(learner.stop)
-        learner.progressed.connect(self._on_progress)
+        learner.progressed.connect(self._progress.show)
         learner.phase_changed.connect(self._on_phase)
         learner.fitted.connect(self._on_fitted)
         learner.used.connect(self._see)
@@ -276,21 +277,19 @@ class TrainWidget(QScrollArea):
         self.labelling.refresh_corrections()
         image = self.images.image()
         if self.live.isChecked() and image is not None and self._missing() is None:
-            self.learner.quick_fit(image, live=True)
+            self.learner.quick_fit(image, live=True, closed=self._closed())
 
     def _on_layers(self) -> None:
         self.classes.select(self.annotator.selected)
         self._update_buttons()
         self.keeper.save_soon()
 
-    def _on_counted(self, pixels: list[int], images: int) -> None:
-        if len(pixels) == len(self.annotator.classes):
-            self.classes.set_counts(pixels)
+    def _on_counted(self, count: Count) -> None:
+        if len(count.pixels) == len(self.annotator.classes):
+            self.classes.set_counts(count.pixels)
         self._remember()
-        where = "1 image" if images == 1 else f"{images} images"
-        self.labels.note.setText(
-            f"{sum(pixels):,} pixels on {where} are labelled." if any(pixels) else ""
-        )
+        self.labels.show_count(count)
+        self._update_buttons()
 
     # -- fitting ----------------------------------------------------------------------------
 
@@ -298,7 +297,7 @@ class TrainWidget(QScrollArea):
         """Fit neck and prototypes to all strokes."""
         image = self.images.image()
         if image is not None:
-            self.learner.quick_fit(image)
+            self.learner.quick_fit(image, closed=self._closed())
 
     def fine_tune(self) -> None:
         """Train the whole model within the budget."""
@@ -311,7 +310,14 @@ class TrainWidget(QScrollArea):
         budget = Budget(self.budget.steps(), self.budget.minutes())
         terms = weights_of(self.budget.terms())
         others = [] if not terms else self._unlabelled()
-        self.learner.fine_tune(image, budget, terms, others, self.historian.checkpoint())
+        checkpoint = self.historian.checkpoint()
+        self.learner.fine_tune(image, budget, terms, others, checkpoint, self._closed())
+
+    def _closed(self) -> ClosedRequest | None:
+        """Labelled images that are not open, if a fit should learn from them."""
+        if not self.labels.closed.isChecked():
+            return None
+        return self.learner.closed_images(self.keeper.stored(self.annotator.classes))
 
     def _unlabelled(self) -> list[Image]:
         """Open images without labels."""
@@ -339,20 +345,6 @@ class TrainWidget(QScrollArea):
         if change.after != change.before:
             self.annotator.change_table(change)
 
-    def _on_progress(self, step: Any) -> None:
-        if isinstance(step, Stage):
-            self.status.setText(f"{step.text}… {step.done}/{step.total}")
-            return
-        stage = getattr(step, "stage", "")
-        if stage in ("joint", "final"):
-            self.status.setText(_DOING[stage])
-            self.curves.add(step)
-            if step.labelled_miou is not None:
-                self.curves.add_labelled(step.step, step.labelled_miou)
-            self.budget.set_progress(step.step, step.total, step.seconds_left)
-        elif stage == "start":
-            self.curves.add(step)
-
     def _on_phase(self, phase: str) -> None:
         tuning = phase in ("running", "paused", "finishing")
         self.budget.set_state(phase if tuning else "idle")  # type: ignore[arg-type]
@@ -369,6 +361,7 @@ class TrainWidget(QScrollArea):
             f"{what[fitted.kind]} in {result.seconds:.1f} s"
             + (f": {measures}." if measures else ".")
             + (f" {result.warning}" if result.warning else "")
+            + lost_sentence(result.lost)
         )
         self.labelling.refresh_corrections()
         # Another image may have been chosen while this one was fitted.
@@ -406,7 +399,7 @@ class TrainWidget(QScrollArea):
             return "Open an image first: File > Open, or File > Open Sample"
         if len(self.annotator.classes) < 2:
             return "Add at least two classes first"
-        if not self.annotator.annotations:
+        if not (self.annotator.annotations or self.labels.learns_from_closed):
             return "Press Draw and paint a stroke of each class first"
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +39,6 @@ _NO_GAIN = (
     "Fine-tuning made strokes that were set aside no better, so the quick fit is kept. More "
     "strokes, on more images, help."
 )
-# As in the benchmark of the annotation loop: strokes fill no larger crops, and steps are quick.
-_CROPS: dict[str, Any] = {"crop_size": 192, "batch_size": 4}
 
 
 def quick_job(request: FitRequest) -> Generator[Any, None, FitResult]:
@@ -49,12 +48,15 @@ def quick_job(request: FitRequest) -> Generator[Any, None, FitResult]:
     from napari_gaussproto.core.strokes import count_strokes
 
     begun = time.monotonic()
+    request, lost = _with_closed(request)
     base, scratch = _begin(request)
     encoded, labels = [], []
     for image in request.images:
         for number, plane in image.labelled_planes():
             encoded.append((yield from _pyramid(request.cache, base, image, number)))
             labels.append(plane)
+    if request.closed is not None:
+        request.closed.shelf.put_away()
     fitted = yield from quick_fit_steps(
         encoded, labels, base, classes=request.classes, scratch=scratch
     )
@@ -62,6 +64,7 @@ def quick_job(request: FitRequest) -> Generator[Any, None, FitResult]:
     result.measures = {"labelled accuracy": fitted.accuracy}
     result.settings = {"from": "a new model" if scratch else base.card.name}
     result.strokes = sum(count_strokes(mask) for mask in labels)
+    result.lost = lost
     result.seconds = time.monotonic() - begun
     return result
 
@@ -73,6 +76,7 @@ def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, Fit
     from napari_gaussproto.core.strokes import count_strokes
 
     begun = time.monotonic()
+    request, lost = _with_closed(request)
     base, scratch = _begin(request)
     try:
         learned = yield from _learn(request, tune, base, scratch)
@@ -83,6 +87,8 @@ def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, Fit
         raise
     finally:
         release_memory(base.device)
+        if request.closed is not None:
+            request.closed.shelf.put_away()
     result = yield from _see(request, learned.model, learned.model)
     result.began_with = base
     if learned.held_out_miou is None:
@@ -94,6 +100,7 @@ def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, Fit
     result.settings = {name: value for name, value in said.items() if value}
     labels = [mask for image in request.images for _, mask in image.labelled_planes()]
     result.strokes = sum(count_strokes(mask) for mask in labels)
+    result.lost = lost
     result.seconds = time.monotonic() - begun
     return result
 
@@ -109,6 +116,15 @@ def predict_job(request: FitRequest) -> Generator[Any, None, FitResult]:
 
 
 # -- steps of the jobs -------------------------------------------------------------------------
+
+
+def _with_closed(request: FitRequest) -> tuple[FitRequest, list[str]]:
+    """With the labelled images that are not open; and the names of those that are lost."""
+    asked = request.closed
+    if asked is None:
+        return request, []
+    closed = asked.shelf.find(asked.stored(), request.images, asked.removed)
+    return replace(request, images=[*request.images, *closed.images]), closed.lost
 
 
 def _begin(request: FitRequest) -> tuple[PrototypeSegmenter, bool]:
@@ -228,7 +244,7 @@ def _learn(
         "scratch": scratch,
         "encode": encode,
         "unlabelled": [_source(image, base, 0) for image in tune.unlabelled],
-        "training": fine_tuning(**_CROPS, **({} if tune.steps is None else {"steps": tune.steps})),
+        "training": fine_tuning(**({} if tune.steps is None else {"steps": tune.steps})),
         "semi_settings": SemiSettings.only(**tune.semi),
         "seed": tune.seed,
         "minutes": tune.minutes,

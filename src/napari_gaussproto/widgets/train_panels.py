@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from qtpy.QtCore import Signal
@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 from napari_gaussproto.core.errors import GaussProtoError
 from napari_gaussproto.core.registry import list_models, model_path
 from napari_gaussproto.core.summary import read_summary
+from napari_gaussproto.widgets.keep_job import Count
 from napari_gaussproto.widgets.settings import recent_models, remember_model
 from napari_gaussproto.widgets.train_request import NewModel, Start
 
@@ -33,6 +34,26 @@ _BACKBONES = ("tf_efficientnet_lite0", "mobilenetv3_large_100", "resnet18", "con
 _ACCEPT = "Then click regions of the prediction that are right: they are labels"
 _ACCEPT_ALL = "Make the whole prediction labels"
 _DETAILS = (("fine", 1), ("normal", 2), ("coarse", 4))
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def lost_sentence(names: Sequence[str]) -> str:
+    """What to do about closed images that could not be read; empty without any."""
+    if not names:
+        return ""
+    shown = ", ".join(f"“{name}”" for name in names[:3])
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return (
+        f" Nothing was learned from {shown}{more}: no file is known that holds this image. "
+        "Open it to learn from it."
+    )
 
 
 def _button(text: str, tip: str) -> QPushButton:
@@ -72,6 +93,14 @@ class LabelsPanel(QWidget):
         self.corrections.setToolTip("Mark labels for which the model predicts another class")
         self.note = QLabel()
         self.note.setWordWrap(True)
+        self.closed = QCheckBox()
+        self.closed.setChecked(True)
+        self.closed.setToolTip(
+            "Labelled images of this project that are not open are read from their files, so "
+            "that a fit does not forget them"
+        )
+        self.closed.hide()
+        self._n_closed = 0
         self._menu = QMenu(self)
         self.use.setMenu(self._menu)
         grid = QGridLayout()
@@ -82,6 +111,7 @@ class LabelsPanel(QWidget):
         layout.addLayout(grid)
         layout.addWidget(self.corrections)
         layout.addWidget(self.note)
+        layout.addWidget(self.closed)
         self.new.clicked.connect(self.new_asked)
         self.accept.toggled.connect(self.accept_toggled)
         self.accept_all.clicked.connect(self.accept_all_asked)
@@ -92,6 +122,21 @@ class LabelsPanel(QWidget):
         for button, tip in ((self.accept, _ACCEPT), (self.accept_all, _ACCEPT_ALL)):
             button.setEnabled(predicted)
             button.setToolTip(tip if predicted else "Fit or run a model first")
+
+    def show_count(self, count: Count) -> None:
+        """Say how much is labelled."""
+        self._n_closed = count.closed
+        total = sum(count.pixels)
+        self.note.setText(
+            f"{total:,} pixels on {_images(count.open)} are labelled." if total else ""
+        )
+        self.closed.setText(f"Learn from {_images(count.closed)} that {_are(count.closed)} closed")
+        self.closed.setVisible(count.closed > 0)
+
+    @property
+    def learns_from_closed(self) -> bool:
+        """Whether there are labelled images that are not open, and they should teach."""
+        return self._n_closed > 0 and self.closed.isChecked()
 
     def offer(self, names: list[str]) -> None:
         """Fill the menu with the label layers that fit the image."""

@@ -15,10 +15,12 @@ from napari_gaussproto.core.corrections import labels_of
 from napari_gaussproto.widgets.state import Quantity
 
 if TYPE_CHECKING:
+    from napari_gaussproto.core.annotations import Annotations
     from napari_gaussproto.core.config import SegmentationClass
     from napari_gaussproto.core.encoded import EncodedImage
     from napari_gaussproto.core.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.stack import StackSegmentation
+    from napari_gaussproto.widgets.closed_images import ClosedImages
 
 Labels = npt.NDArray[np.uint8]
 Maps = dict[str, npt.NDArray[np.float32]]
@@ -38,12 +40,17 @@ class TrainImage:
     rgb : bool
     codes : ndarray or None
         (..., H, W), see `Corrections`; never changed again. None without annotations.
+    name : str
+    file : str or None
+        That it was read from.
     """
 
     key: Any
     pixels: Any
     rgb: bool
     codes: npt.NDArray[np.uint16] | None = None
+    name: str = ""
+    file: str | None = None
 
     def labelled_planes(self) -> list[tuple[int, Labels]]:
         """Number, in C order of the leading axes, and labels of every plane that has some."""
@@ -114,6 +121,8 @@ class FitRequest:
     prototype : int
     quantity : str
     cache : PyramidCache
+    closed : ClosedRequest or None
+        To learn from labelled images that are not open, too.
     """
 
     start: Start
@@ -125,6 +134,25 @@ class FitRequest:
     prototype: int
     quantity: Quantity
     cache: PyramidCache
+    closed: ClosedRequest | None = None
+
+
+@dataclass(frozen=True)
+class ClosedRequest:
+    """Where labelled images are that are not open.
+
+    Attributes
+    ----------
+    shelf : ClosedImages
+    stored : callable
+        Gives all labels of the project.
+    removed : list of TrainImage
+        That were labelled in this session and then removed from the viewer.
+    """
+
+    shelf: ClosedImages
+    stored: Callable[[], Annotations]
+    removed: Sequence[TrainImage]
 
 
 @dataclass(frozen=True)
@@ -182,6 +210,8 @@ class FitResult:
     seconds : float
     warning : str
         A sentence about the measures, or nothing.
+    lost : list of str
+        Names of closed images that nothing could be learned from.
     """
 
     base: PrototypeSegmenter
@@ -196,6 +226,7 @@ class FitResult:
     strokes: int = 0
     seconds: float = 0.0
     warning: str = ""
+    lost: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
