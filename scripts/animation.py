@@ -167,7 +167,7 @@ def tune(stage: TrainStage, recorder: Recorder) -> None:
     train = stage.train
     seen: list[Any] = []
     train.learner.progressed.connect(
-        lambda step: seen.append(step) if getattr(step, "stage", "") == "joint" else None
+        lambda step: seen.append(step) if getattr(step, "stage", "") in ("trial", "final") else None
     )
     train.budget.unit.setCurrentText("steps")
     train.budget.amount.setValue(STEPS)

@@ -107,11 +107,11 @@ def test_progress_is_honest(panel: BudgetPanel) -> None:
     assert panel.note.text() == "step 1 of about 1, time left not known yet"
     panel.set_progress(84, 300, 121)
     assert panel.note.text() == "step 84 of about 300, 2 min left"
-    assert (panel.progress.value(), panel.progress.maximum()) == (84, 300)
+    assert panel.progress.value() / panel.progress.maximum() == pytest.approx(84 / 300)
     panel.set_state("paused")
     assert panel.note.text() == "Paused at step 84 of about 300"
     panel.set_state("running")
-    assert panel.progress.value() == 84
+    assert panel.progress.value() / panel.progress.maximum() == pytest.approx(84 / 300)
     panel.set_state("finishing")
     panel.set_progress(85, 300, 119)  # came late
     assert panel.note.text().startswith("Finishing") and panel.progress.maximum() == 0
@@ -122,6 +122,18 @@ def test_a_number_of_steps_is_not_about(panel: BudgetPanel) -> None:
     panel.set_state("running")
     panel.set_progress(84, 1300, 4)
     assert panel.note.text() == "step 84 of 1,300, a few seconds left"
+
+
+def test_two_trainings_share_one_bar_and_one_remaining_time(panel: BudgetPanel) -> None:
+    panel.set_state("running")
+    panel.set_progress(20, 120, 170, (1, 2))
+    assert panel.note.text() == "part 1 of 2: step 20 of about 120, at most 3 min left"
+    assert panel.progress.value() / panel.progress.maximum() == pytest.approx(1 / 12, abs=1e-3)
+    panel.set_progress(15, 60, 42, (2, 2))  # how long it is was found by the first
+    assert panel.note.text() == "part 2 of 2: step 15 of 60, 40 s left"
+    assert panel.progress.value() / panel.progress.maximum() == pytest.approx(0.625)
+    panel.set_state("paused")
+    assert panel.note.text() == "Paused at part 2 of 2: step 15 of 60"
 
 
 @pytest.mark.parametrize(

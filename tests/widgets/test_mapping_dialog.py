@@ -29,7 +29,8 @@ def open_dialog(qtbot: Any) -> Callable[..., MappingDialog]:
         dialog = MappingDialog(values, classes, None, **more)
         qtbot.addWidget(dialog)
         dialog.show()
-        qtbot.waitExposed(dialog)
+        dialog.activateWindow()
+        assert QTest.qWaitForWindowActive(dialog)  # becoming active later would close a popup
         return dialog
 
     return make
@@ -45,8 +46,8 @@ def choose(dialog: MappingDialog, row: int, text: str, qtbot: Any) -> None:
     QTest.qWait(QApplication.doubleClickInterval() + 50)  # else Qt takes both for one click
     index = combo.model().index(combo.findText(text), 0)
     view.scrollTo(index)
-    qtbot.waitUntil(lambda: view.viewport().rect().contains(view.visualRect(index).center()))
-    QTest.mouseClick(view.viewport(), LEFT, pos=view.visualRect(index).center())
+    place = view.visualRect(index).center()
+    QTest.mouseClick(view.viewport(), LEFT, pos=place)
     qtbot.waitUntil(lambda: not view.isVisible())
 
 

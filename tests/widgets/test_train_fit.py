@@ -111,7 +111,7 @@ def test_stop_keeps_the_best_and_pause_rests(train: Any, image: Any, qtbot: Any)
     train.budget.amount.setValue(5000)
     steps: list[Any] = []
     train.learner.progressed.connect(
-        lambda s: steps.append(s) if getattr(s, "stage", "") == "joint" else None
+        lambda s: steps.append(s) if getattr(s, "stage", "") in ("trial", "final") else None
     )
     click(train.budget.start)
     qtbot.waitUntil(lambda: len(steps) > 1, timeout=WAIT)
