@@ -26,7 +26,7 @@ from napari_gaussproto.core.semi_defaults import TERM_WEIGHTS
 from napari_gaussproto.core.steps import run
 from napari_gaussproto.core.training_data import prepare, shrink_labels
 
-# Set before any result was seen: about what the terms have in the literature.
+# That of soft labels was chosen on other draws, see loop_report.py; the others before any result.
 WEIGHTS = TERM_WEIGHTS
 TERMS = {
     "supervised": SemiSettings.only(),

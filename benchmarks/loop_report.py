@@ -65,10 +65,11 @@ def _explained(rows: Sequence[Row], steps: int) -> str:
         f'step. "{DOCK}": a trial of {steps} steps without a quarter of the strokes, which judge '
         "it, then as many steps on all strokes as were best, or none where none was better than "
         "the quick fit. "
-        f"Weights of the terms, set before any result: {weights}. "
-        "Learning rates, size of the crops and number of steps were chosen beforehand on one "
-        "other draw of the same split (seed 9), the weights were not. Two processes of one "
-        "thread each, one a task. "
+        f"Weights of the terms: {weights}. "
+        "Learning rates, crops and their augmentation, the number of steps, and weight and view "
+        "of the soft labels were chosen on four other draws of the same split (seeds 9 to 12, "
+        "some of whose photographs are the same); the other weights before any result. Two "
+        "processes of one thread each, one a task. "
         f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}; the number in "
         "brackets is how many of them are there, where not all are; – was not run."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 TERM_WEIGHTS = {
     "density": 0.1,
-    "soft_labels": 0.5,
+    "soft_labels": 0.1,
     "pseudo_labels": 0.5,
     "affinity": 0.2,
     "anchoring": 0.01,
