@@ -47,8 +47,8 @@ def order(options: argparse.Namespace) -> Iterator[Cell]:
     further = [m for m in options.methods if m not in MAIN]
     passes = [
         ([r for r in options.rounds if r >= 4], main),
-        ([r for r in options.rounds if r < 4], main),
         ([r for r in options.rounds if r == 4], further),
+        ([r for r in options.rounds if r < 4], main),
         ([r for r in options.rounds if r > 4], further),
     ]
     for rounds, methods in passes:

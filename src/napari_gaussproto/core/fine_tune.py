@@ -52,9 +52,10 @@ Labels = npt.NDArray[Any]
 
 
 def fine_tuning(**changes: Any) -> TrainingConfig:
-    """Settings to start from: gentler than a fit, which begins with less and sees more.
+    """Settings to start from: a fortieth of the learning rates of a fit, and fewer steps.
 
-    Few strokes on a backbone that learns faster ruin what the start could do.
+    Few strokes on a backbone that learns faster ruin what the start could do: at ten times the
+    rate the gain was larger on some draws of photographs, and on others all was lost.
 
     One large crop a step instead of many small ones of the same area: a network sees beyond
     the border of a small crop nothing but padding, in nearly all of its cells. On crops of
@@ -70,8 +71,8 @@ def fine_tuning(**changes: Any) -> TrainingConfig:
         "steps": 100,
         "batch_size": 1,
         "crop_size": 384,
-        "learning_rate": 3e-4,
-        "backbone_learning_rate": 1e-4,
+        "learning_rate": 1e-4,
+        "backbone_learning_rate": 1e-5,
         "augmentation": Augmentation(
             zoom=(1, 1), rotation_degrees=0, brightness=0, contrast=0, saturation=0, hue=0
         ),
