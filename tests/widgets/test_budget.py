@@ -127,7 +127,7 @@ def test_a_number_of_steps_is_not_about(panel: BudgetPanel) -> None:
 def test_two_trainings_share_one_bar_and_one_remaining_time(panel: BudgetPanel) -> None:
     panel.set_state("running")
     panel.set_progress(20, 120, 170, (1, 2))
-    assert panel.note.text() == "part 1 of 2: step 20 of about 120, at most 3 min left"
+    assert panel.note.text() == "part 1 of 2: step 20 of about 120, up to about 3 min left"
     assert panel.progress.value() / panel.progress.maximum() == pytest.approx(1 / 12, abs=1e-3)
     panel.set_progress(15, 60, 42, (2, 2))  # how long it is was found by the first
     assert panel.note.text() == "part 2 of 2: step 15 of 60, 40 s left"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ import pytest
 from tifffile import imwrite
 
 from napari_gaussproto.core.annotations import Annotation, Annotations, identify
+from napari_gaussproto.core.class_table import remove_class
 from napari_gaussproto.core.config import SegmentationClass
 from napari_gaussproto.core.errors import ImageError
+from napari_gaussproto.core.image import ImageSource
 from napari_gaussproto.widgets.closed_images import ClosedImages
 from napari_gaussproto.widgets.keep_job import Identities
 from napari_gaussproto.widgets.train_request import TrainImage
@@ -201,3 +205,140 @@ def test_what_is_erased_in_a_reopened_image_stays_away(
     assert train.keeper.desk.kept.images == ()
     assert train.labels.closed.isHidden()
     assert not annotation.labels.any()
+
+
+def test_undo_of_the_table_brings_labels_back_in_a_reopened_image(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train)
+    settled(train, qtbot)
+    before = train.annotator.annotations[0].labels
+    assert (before == 2).any()
+    train.change_classes(remove_class(train.annotator.classes, 1))
+    settled(train, qtbot)
+    viewer.layers.remove(image)
+    again = viewer.add_image(two_tone()[0], name="again")
+    qtbot.waitUntil(lambda: train.annotator.find(again) is not None, timeout=60_000)
+    train.annotator.undo()
+    settled(train, qtbot)
+    assert np.array_equal(train.annotator.find(again).labels, before)
+    (kept,) = train.keeper.desk.kept.images
+    assert np.array_equal(kept.labels, before)
+
+
+def test_undo_of_the_table_knows_images_that_came_since(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train)
+    settled(train, qtbot)
+    before = train.annotator.annotations[0].labels
+    train.change_classes(remove_class(train.annotator.classes, 1))
+    viewer.layers.remove(image)
+    other = viewer.add_image(two_tone(seed=4)[0], name="other")
+    train.images.choose(other)
+    click(train.labels.new)
+    stroke_on = train.annotator.find(other)
+    stroke_on.layer.paint((5, 5), 1)
+    stroke_on.settle()
+    settled(train, qtbot)
+    train.annotator.undo()
+    settled(train, qtbot)
+    first = train.keeper.desk.kept.find(identify(two_tone()[0], "field"))
+    assert first is not None and np.array_equal(first.labels, before)
+
+
+def test_the_same_pixels_read_another_way_lose_nothing(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train)
+    settled(train, qtbot)
+    before = train.annotator.annotations[0].labels
+    viewer.layers.remove(image)
+    planes = viewer.add_image(two_tone()[0], rgb=False, name="planes")
+    train.images.choose(planes)
+    settled(train, qtbot)
+    click(train.labels.new)
+    annotation = train.annotator.find(planes)
+    annotation.layer.paint((3, 3, 1), 1)
+    annotation.settle()
+    settled(train, qtbot)
+    stored = {a.labels.shape: a.labels for a in train.keeper.desk.kept.images}
+    assert len(stored) == 2 and np.array_equal(stored[before.shape], before)
+
+
+def test_the_choice_to_learn_from_closed_images_is_followed_at_once(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train)
+    settled(train, qtbot)
+    viewer.layers.remove(image)
+    viewer.add_image(two_tone(seed=4)[0], name="next")
+    settled(train, qtbot)
+    assert train.quick.isEnabled()
+    train.labels.closed.setChecked(False)
+    assert not train.quick.isEnabled()
+    train.labels.closed.setChecked(True)
+    assert train.quick.isEnabled()
+
+
+def test_nothing_that_can_be_read_is_said(
+    train: Any, viewer: Any, image: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    pixels, file = saved(tmp_path)
+    kept = kept_of((pixels, file))
+    Path(file).unlink()
+    asked = train.learner.closed_images(lambda: kept, [])
+    with qtbot.waitSignal(train.learner.warned, timeout=60_000) as said:
+        train.learner.quick_fit(image, closed=asked)
+    assert "cannot be read" in said.args[0] and "photo.tif" in said.args[0]
+    qtbot.waitUntil(lambda: train.learner.phase == "idle", timeout=60_000)
+
+
+# -- what they cost, and what does not depend on them -------------------------------------------
+
+
+def test_an_image_that_is_open_is_not_read_again(shelf: ClosedImages, tmp_path: Path) -> None:
+    pixels, file = saved(tmp_path)
+    layer = TrainImage("layer", pixels.copy(), True)
+    (image,) = shelf.find(kept_of((pixels, file)), [], [], [layer]).images
+    assert image.key == "layer" and np.array_equal(image.codes, labels_like(pixels))
+    assert not shelf._arrays
+
+
+def test_the_order_does_not_depend_on_what_is_open(shelf: ClosedImages, tmp_path: Path) -> None:
+    photos = [saved(tmp_path, seed, f"{seed}.tif") for seed in range(3)]
+    closed = shelf.find(kept_of(*photos), [], []).images
+    names = [image.name for image in shelf.order(closed)]
+    opened = train_image("layer", photos[1][0])
+    mixed = shelf.order([opened, *shelf.find(kept_of(*photos), [opened], []).images])
+    assert [image.name.replace("layer", "1.tif") for image in mixed] == names
+
+
+def test_removed_images_need_no_memory() -> None:
+    identities = Identities()
+    pixels = two_tone()[0].copy()
+    alive = weakref.ref(pixels)
+    identities.of("key", pixels, "photo")
+    del pixels
+    gc.collect()
+    assert alive() is None
+
+
+def test_dark_16_bit_files_are_scaled_as_when_they_are_open(
+    shelf: ClosedImages, tmp_path: Path
+) -> None:
+    pixels = np.zeros((600, 800), np.uint16)
+    pixels[::7, ::3] = 900
+    pixels[5, 5] = 4000  # where a look at a few patches misses it
+    file = str(tmp_path / "dark.tif")
+    imwrite(file, pixels)
+    labels = labels_like(pixels)
+    kept = Annotations(CLASSES).with_annotation(
+        Annotation(identify(pixels, "dark.tif", file), labels, labels > 0)
+    )
+    (image,) = shelf.find(kept, [], []).images
+    whole, lazy = (
+        np.asarray(ImageSource.from_array(array, 1).read(0, 0, 60, 60))
+        for array in (pixels, image.pixels)
+    )
+    assert np.array_equal(whole, lazy)

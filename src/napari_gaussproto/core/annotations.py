@@ -119,6 +119,11 @@ class Annotation:
             )
 
 
+def _is_of(annotation: Annotation, image: ImageIdentity, shape: tuple[int, ...] | None) -> bool:
+    fits = shape is None or annotation.labels.shape == shape
+    return fits and annotation.image.same_pixels(image)
+
+
 @dataclass(frozen=True)
 class Annotations:
     """Classes, and what was drawn on every image.
@@ -133,23 +138,36 @@ class Annotations:
     classes: tuple[SegmentationClass, ...] = ()
     images: tuple[Annotation, ...] = ()
 
-    def find(self, image: ImageIdentity) -> Annotation | None:
-        """The annotation of an image, renamed or not."""
-        return next((a for a in self.images if a.image.same_pixels(image)), None)
+    def find(self, image: ImageIdentity, shape: tuple[int, ...] | None = None) -> Annotation | None:
+        """The annotation of an image, renamed or not.
+
+        Parameters
+        ----------
+        image : ImageIdentity
+        shape : tuple of int, optional
+            That the labels must have: colours may have been taken for planes.
+        """
+        return next((a for a in self.images if _is_of(a, image, shape)), None)
 
     def with_annotation(self, annotation: Annotation) -> Annotations:
-        """A copy in which an image has this annotation instead of its former one."""
-        others = [a for a in self.images if not a.image.same_pixels(annotation.image)]
-        position = next(
-            (i for i, a in enumerate(self.images) if a.image.same_pixels(annotation.image)),
-            len(others),
-        )
-        others.insert(position, annotation)
+        """A copy in which an image has this annotation instead of its former one.
+
+        Labels of another shape are of another reading of the image, and stay.
+        """
+        image, shape = annotation.image, annotation.labels.shape
+        position, others = len(self.images), list(self.images)
+        for i, former in enumerate(self.images):
+            if _is_of(former, image, shape):
+                position = i
+                if image.file is None and former.image.file is not None:
+                    known = image.model_copy(update={"file": former.image.file})
+                    annotation = Annotation(known, annotation.labels, annotation.touched)
+        others[position : position + 1] = [annotation]
         return Annotations(self.classes, tuple(others))
 
-    def without(self, image: ImageIdentity) -> Annotations:
-        """A copy without the annotation of an image."""
-        kept = tuple(a for a in self.images if not a.image.same_pixels(image))
+    def without(self, image: ImageIdentity, shape: tuple[int, ...] | None = None) -> Annotations:
+        """A copy without the annotation of an image; see `find`."""
+        kept = tuple(a for a in self.images if not _is_of(a, image, shape))
         return Annotations(self.classes, kept)
 
     def changed(self, change: TableChange) -> tuple[Annotations, list[Forgotten]]:

@@ -49,6 +49,11 @@ class Forgotten:
     indices: npt.NDArray[np.int64]
     values: Labels
 
+    @classmethod
+    def nothing(cls) -> Forgotten:
+        """For labels that a change left as they were."""
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.uint8))
+
 
 @dataclass(frozen=True)
 class TableChange:

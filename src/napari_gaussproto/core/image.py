@@ -262,6 +262,8 @@ def _float_range(sample: npt.NDArray[np.floating[Any]]) -> ValueRange:
 
 def _sample(array: Any, axis: int | None, budget: int) -> npt.NDArray[Any]:
     """Pixels to judge the value range by: about ``budget``, of a small integer array all."""
+    # What reads a file into memory when asked must be judged as the same array would be.
+    array = getattr(array, "in_memory", array)
     height, width = (n for i, n in enumerate(array.shape) if i != axis)
     in_memory = isinstance(array, np.ndarray) and not isinstance(array, np.memmap)
     if in_memory and array.dtype.kind in "ui" and array.size <= _SCANNED:

@@ -8,6 +8,7 @@ a quarter of them is clearly worse (python -m benchmarks.loop).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -100,6 +101,7 @@ def learn_steps(
     encode, stopped = encode or anew, stop or (lambda: False)
     kept, held_out = hold_out_strokes(labels, seed=seed)
     encoded = yield from _all(encode, model, len(sources))
+    rest = _Rest(minutes, time.monotonic())
     if held_out is None:
         start = yield from quick_fit_steps(encoded, labels, model, scratch=scratch, seed=seed)
         tuned = yield from fine_tune_steps(
@@ -121,7 +123,7 @@ def learn_steps(
         stop=stopped,
         **options,
     )
-    tuned = yield from _named("trial", trial, _Rest(halves[1], minutes))
+    tuned = yield from _named("trial", trial, replace(rest, steps=halves[1]))
     judged = tuned.card.history[-1]
     miou, best_step = judged["validation_miou"], int(judged["best_step"])
     if stopped():
@@ -146,26 +148,36 @@ def _halves(steps: int) -> tuple[int, int]:
 
 @dataclass
 class _Rest:
-    """Seconds that the final training takes at most, told during the trial.
+    """Seconds that all takes that follows a trial, at most, told during the trial.
 
     Parameters
     ----------
-    steps : int
     minutes : float or None
         Of both trainings, where time is the budget and not steps.
+    begun : float
+        When the quick fit before the trial began, in seconds.
+    steps : int
+        Of the final training.
     """
 
-    steps: int
     minutes: float | None
+    begun: float
+    steps: int = 0
     _pace: float | None = None
+    _before: float | None = None
 
     def after(self, step: TrainingStep) -> float | None:
         """Seconds, at the pace of the trial; None while that is not known."""
+        if self._before is None:
+            self._before = time.monotonic() - self.begun
+        # What came before the first step comes again before the final training; what comes
+        # after the last one, to both trainings, is of that size too.
+        others = 2 * self._before
         if self.minutes is not None:
-            return 30 * self.minutes
+            return 30 * self.minutes + others
         if step.seconds_left is not None and step.total > step.step:
             self._pace = step.seconds_left / (step.total - step.step)
-        return None if self._pace is None else self._pace * self.steps
+        return None if self._pace is None else self._pace * self.steps + others
 
 
 def _steps_of(model: PrototypeSegmenter) -> int:

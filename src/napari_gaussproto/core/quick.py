@@ -53,6 +53,8 @@ class QuickSettings(Settings):
         Of the neck's weights.
     cells_per_class : int
         Labelled cells of a class that are drawn from each image, at most.
+    cells_in_all : int
+        Of a class from all images together, so that many images take no more time.
     loss : LossWeights
     """
 
@@ -61,6 +63,7 @@ class QuickSettings(Settings):
     learning_rate: float = Field(1e-2, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     cells_per_class: int = Field(150, ge=1)
+    cells_in_all: int = Field(750, ge=1)
     loss: LossWeights = LossWeights()
 
 
@@ -202,7 +205,9 @@ def _drawn(
     settings: QuickSettings,
     seed: int,
 ) -> Generator[QuickStep, None, StrokeCells]:
-    steps = cells_steps(images, labels, model, settings.cells_per_class, seed)
+    share = max(1, settings.cells_in_all // max(1, len(images)))
+    count = min(settings.cells_per_class, share)
+    steps = cells_steps(images, labels, model, count, seed)
     while True:
         try:
             done = next(steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -122,14 +122,31 @@ class Annotator(QObject):
                 found.set_prediction(by_name(outcome, self.classes))
             self.layers_changed.emit()
 
-    def drop(self, keys: Collection[Any]) -> None:
-        """Forget annotations of removed images that live on in other layers."""
-        for annotation in self._all:
-            if annotation.image.unique_id in keys and annotation.image not in self._viewer.layers:
-                annotation.let_go()
-        self._all = [
-            a for a in self._all if a.image.unique_id not in keys or a.image in self._viewer.layers
+    def drop(self, keys: Collection[Any]) -> dict[int, Forgotten]:
+        """Forget annotations of removed images that live on in other layers.
+
+        Returns
+        -------
+        dict of int to Forgotten
+            What the layers that take over have to `remember`.
+        """
+        dropped = [
+            a for a in self._all if a.image.unique_id in keys and a.image not in self._viewer.layers
         ]
+        lost: dict[int, Forgotten] = {}
+        for annotation in dropped:
+            annotation.let_go()
+            self._all.remove(annotation)
+            for done in self._done:
+                if annotation in done.forgotten:
+                    lost[id(done.change)] = done.forgotten.pop(annotation)
+        return lost
+
+    def remember(self, annotation: AnnotationLayer, lost: Mapping[int, Forgotten]) -> None:
+        """What changes of the table, by their id, made of labels before they were brought here."""
+        for done in self._done:
+            if id(done.change) in lost:
+                done.forgotten.setdefault(annotation, lost[id(done.change)])
 
     def _add(self, annotation: AnnotationLayer) -> None:
         annotation.edited.connect(lambda: self.edited.emit(annotation))
@@ -190,7 +207,7 @@ class Annotator(QObject):
             return
         done = self._done.pop()
         for annotation in self._all:
-            lost = done.forgotten.get(annotation) or _nothing_lost()
+            lost = done.forgotten.get(annotation) or Forgotten.nothing()
             labels = done.change.revert(annotation.labels, lost)
             self._set(annotation, done.change.before, done.change, labels)
         self._undone.append(done)
@@ -311,7 +328,3 @@ def _name_table(outcome: Outcome, classes: Sequence[SegmentationClass]) -> Value
     for c, entry in enumerate(outcome.segmentation.classes):
         table[c + 1] = names.get(entry.name, 0)
     return table
-
-
-def _nothing_lost() -> Forgotten:
-    return Forgotten(np.zeros(0, np.int64), np.zeros(0, np.uint8))

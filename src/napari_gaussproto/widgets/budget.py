@@ -252,7 +252,7 @@ def time_left(seconds: float | None, *, at_most: bool = False) -> str:
     """A remaining time, no more exact than it is known."""
     if seconds is None:
         return "time left not known yet"
-    return f"at most {_duration(seconds)}" if at_most else _duration(seconds)
+    return f"up to about {_duration(seconds)}" if at_most else _duration(seconds)
 
 
 def _duration(seconds: float) -> str:

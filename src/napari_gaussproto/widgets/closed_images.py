@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.annotations import Annotation, Annotations, ImageIdentity, identify
 from napari_gaussproto.core.errors import ImageError
+from napari_gaussproto.core.steps import run
 from napari_gaussproto.io.images import read_image
 from napari_gaussproto.widgets.keep_job import Identities
-from napari_gaussproto.widgets.train_request import TrainImage
+from napari_gaussproto.widgets.train_request import Stage, TrainImage
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,11 @@ class FileImage:
         """Number of axes."""
         return len(self.shape)
 
+    @property
+    def in_memory(self) -> Any:
+        """All pixels, as they were read; not to be kept."""
+        return self._shelf.array(self)
+
     def __getitem__(self, index: Any) -> Any:
         """A window, as of an array."""
         return self._shelf.array(self)[index]
@@ -52,6 +58,18 @@ class FileImage:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """All pixels."""
         return np.asarray(self._shelf.array(self), dtype=dtype)
+
+
+def lost_sentence(names: Sequence[str]) -> str:
+    """What to do about closed images that could not be read; empty without any."""
+    if not names:
+        return ""
+    shown = ", ".join(f"“{name}”" for name in names[:3])
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return (
+        f" Nothing was learned from {shown}{more}: no file is known that holds this image. "
+        "Open it to learn from it."
+    )
 
 
 @dataclass(frozen=True)
@@ -89,8 +107,22 @@ class ClosedImages:
         self._lock = RLock()
 
     def find(
-        self, kept: Annotations, present: Sequence[TrainImage], removed: Sequence[TrainImage]
+        self,
+        kept: Annotations,
+        present: Sequence[TrainImage],
+        removed: Sequence[TrainImage],
+        opened: Sequence[TrainImage] = (),
     ) -> Closed:
+        """As `find_steps`, to the end."""
+        return run(self.find_steps(kept, present, removed, opened))
+
+    def find_steps(
+        self,
+        kept: Annotations,
+        present: Sequence[TrainImage],
+        removed: Sequence[TrainImage],
+        opened: Sequence[TrainImage] = (),
+    ) -> Generator[Stage, None, Closed]:
         """Labelled images besides those that are open.
 
         Parameters
@@ -99,22 +131,30 @@ class ClosedImages:
             Of the project.
         present, removed : sequence of TrainImage
             Open images with annotations, and such that were removed from the viewer.
+        opened : sequence of TrainImage
+            Open images whose annotations were not asked for yet.
+
+        Yields
+        ------
+        Stage
         """
         seen = [self._identity(image) for image in present]
 
         def fresh(identity: ImageIdentity) -> bool:
             return not any(known.same_pixels(identity) for known in seen)
 
-        images, lost = [], []
+        images: list[TrainImage] = []
+        lost: list[str] = []
         for image in removed:
             identity = self._identity(image)
             if fresh(identity):
                 seen.append(identity)
                 images.append(image)
-        for annotation in kept.images:
+        for done, annotation in enumerate(kept.images):
             if not fresh(annotation.image):
                 continue
-            found = self._train_image(annotation)
+            yield Stage("Reading closed images", done, len(kept.images))
+            found = self._of_layer(annotation, opened) or self._train_image(annotation)
             if found is None:
                 lost.append(annotation.image.name)
             else:
@@ -155,7 +195,20 @@ class ClosedImages:
                 break
             excess -= _bytes(self._arrays.pop(key))
 
+    def order(self, images: Sequence[TrainImage]) -> list[TrainImage]:
+        """Images in an order that does not depend on which are open."""
+        return sorted(images, key=lambda image: self._identity(image).sample)
+
+    def _of_layer(self, annotation: Annotation, opened: Sequence[TrainImage]) -> TrainImage | None:
+        for image in opened:
+            rgb = len(annotation.image.shape) > annotation.labels.ndim
+            if image.rgb == rgb and self._identity(image).same_pixels(annotation.image):
+                return replace(image, codes=annotation.labels.astype(np.uint16))
+        return None
+
     def _identity(self, image: TrainImage) -> ImageIdentity:
+        if isinstance(image.pixels, FileImage):
+            return image.pixels.identity
         return self._identities.of(image.key, image.pixels, image.name, image.file)
 
     def _train_image(self, annotation: Annotation) -> TrainImage | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -70,16 +72,31 @@ class Identities:
     """By what images are found again; their pixels are read once. Threads may share it."""
 
     def __init__(self) -> None:
-        self._known: dict[Any, tuple[Any, ImageIdentity]] = {}
+        self._known: dict[Any, tuple[Callable[[], Any], ImageIdentity]] = {}
         self._lock = Lock()
 
     def of(self, key: Any, pixels: Any, name: str, file: str | None = None) -> ImageIdentity:
         """Identity of an image layer."""
         with self._lock:
             known = self._known.get(key)
-            if known is None or known[0] is not pixels:
-                known = self._known[key] = (pixels, identify(pixels, name, file))
+            if known is None or known[0]() is not pixels:
+                known = self._known[key] = (_reference(pixels), identify(pixels, name, file))
             return known[1]
+
+
+def _reference(pixels: Any) -> Callable[[], Any]:
+    """Gives the pixels while somebody else holds them; removed images need no memory."""
+    try:
+        return weakref.ref(pixels)
+    except TypeError:
+        return lambda: pixels
+
+
+_Place = tuple[str, tuple[int, ...]]
+
+
+def _place(annotation: Annotation) -> _Place:
+    return annotation.image.sample, annotation.labels.shape
 
 
 @dataclass
@@ -102,7 +119,7 @@ class Desk:
     generation: int = 0
     identities: Identities = field(default_factory=Identities)
     _saved: dict[Any, tuple[Any, Annotation]] = field(default_factory=dict)
-    _forgotten: dict[int, list[Forgotten]] = field(default_factory=dict)
+    _forgotten: dict[int, dict[_Place, Forgotten]] = field(default_factory=dict)
 
     def use(self, project: Project) -> Annotations:
         """Work in another project from now on; returns what is drawn there."""
@@ -123,13 +140,22 @@ class Desk:
     def change(self, change: TableChange) -> None:
         """Take labels of images that are not open along with a change of the table."""
         if self.kept.classes == change.before:
-            self.kept, self._forgotten[id(change)] = self.kept.changed(change)
+            self.kept, lost = self.kept.changed(change)
+            places = map(_place, self.kept.images)
+            self._forgotten[id(change)] = dict(zip(places, lost, strict=True))
 
     def revert(self, change: TableChange) -> None:
         """Take a change of the table back."""
         lost = self._forgotten.pop(id(change), None)
         if lost is not None and self.kept.classes == change.after:
-            self.kept = self.kept.reverted(change, lost[: len(self.kept.images)])
+            # Images may have been added or taken away since.
+            here = [lost.get(_place(a)) or Forgotten.nothing() for a in self.kept.images]
+            self.kept = self.kept.reverted(change, here)
+
+    def forgotten(self, annotation: Annotation) -> dict[int, Forgotten]:
+        """What changes of the table, by their id, made of labels that are kept here."""
+        place = _place(annotation)
+        return {key: lost[place] for key, lost in self._forgotten.items() if place in lost}
 
     def drawn(
         self, classes: tuple[SegmentationClass, ...], images: list[Drawn]
@@ -145,7 +171,9 @@ class Desk:
                 pixels += found[: len(pixels)]
                 n_open += labelled
             kept = (
-                kept.without(annotation.image) if not labelled else kept.with_annotation(annotation)
+                kept.with_annotation(annotation)
+                if labelled
+                else kept.without(annotation.image, annotation.labels.shape)
             )
         return kept, Count([int(n) for n in pixels[1:]], n_open, len(kept.images) - n_open)
 
@@ -183,7 +211,8 @@ class Desk:
         for image in images:
             annotation = self._annotation(image)
             for place, (twin, was_open) in enumerate(merged):
-                if twin.image.same_pixels(annotation.image):
+                alike = twin.labels.shape == annotation.labels.shape
+                if alike and twin.image.same_pixels(annotation.image):
                     labels = np.where(annotation.labels > 0, annotation.labels, twin.labels)
                     both = Annotation(twin.image, labels, labels > 0)
                     merged[place] = (both, was_open or image.is_open)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_gaussproto.core.annotations import Annotations, ImageIdentity
-from napari_gaussproto.core.class_table import TableChange
+from napari_gaussproto.core.class_table import Forgotten, TableChange
 from napari_gaussproto.core.errors import GaussProtoError
 from napari_gaussproto.widgets.annotation_layer import AnnotationLayer, label_shape
 from napari_gaussproto.widgets.annotator import Annotator
@@ -147,23 +147,32 @@ class Keeper(QObject):
             self.save_now()
         closed = [drawn for drawn in self.drawn() if not drawn.is_open]
         this = Drawn(key, image.name, pixels_of(image), _NOTHING, file_of(image))
-        self.backlog.put(partial(_find, self.desk, this, closed), partial(self._on_found, image))
+        shape = label_shape(image)
+        job = partial(_find, self.desk, this, shape, closed)
+        self.backlog.put(job, partial(self._on_found, image))
 
     def _on_found(self, image: Image, found: Found | None) -> None:
         if found is None or image not in self._viewer.layers:
             return
         what = found.what
-        # Their labels are this layer's now: what is erased here must not come back from them.
-        self._annotator.drop(found.twins)
-        if isinstance(what, np.ndarray):
-            self._stored[image.unique_id] = what
+        if isinstance(what, Annotations):
+            if what.classes != self._annotator.classes:
+                # The table changed while they were looked for.
+                self._looked.discard(image.unique_id)
+                self.save_now()
+                self.look_for(image)
+                return
+            labels = self._stored[image.unique_id] = what.images[0].labels
+            # They are this layer's now: what is erased here must not come back from others.
+            lost = found.forgotten | self._annotator.drop(found.twins)
             annotation = self._annotator.find(image)
             if annotation is None:
-                self._bring_back(image)
-            elif what.shape == annotation.labels.shape:
+                annotation = self._bring_back(image)
+            else:
                 # Drawing began before they were found: what is new lies on top.
-                merged = np.where(annotation.labels > 0, annotation.labels, what)
+                merged = np.where(annotation.labels > 0, annotation.labels, labels)
                 annotation.apply(annotation.record.replace(merged))
+            self._annotator.remember(annotation, lost)
         elif self._bar is not None:
             self._found = what.folder
             when = what.saved.astimezone()
@@ -281,33 +290,40 @@ class Found:
     Attributes
     ----------
     what : ndarray or FoundProject
-        Its labels in this project, or another project that knows it.
+        Its annotation in this project, as the only one, or another project that knows it.
     twins : list
         Keys of layers with the same pixels that were removed, and whose labels these are.
+    forgotten : dict of int to Forgotten
+        See `Desk.forgotten`.
     """
 
     what: Any
-    twins: list[Any]
+    twins: list[Any] = field(default_factory=list)
+    forgotten: dict[int, Forgotten] = field(default_factory=dict)
 
 
-def _find(desk: Desk, image: Drawn, closed: list[Drawn]) -> Found | None:
+def _find(desk: Desk, image: Drawn, shape: tuple[int, ...], closed: list[Drawn]) -> Found | None:
     """Labels of an image in this project, or another project that knows it."""
 
     def identity_of(drawn: Drawn) -> ImageIdentity:
         return desk.identities.of(drawn.key, drawn.pixels, drawn.name, drawn.file)
 
     identity = identity_of(image)
-    here = desk.kept.find(identity)
+    here = desk.kept.find(identity, shape)
     if here is not None:
-        twins = [drawn.key for drawn in closed if identity_of(drawn).same_pixels(identity)]
-        return Found(here.labels, twins)
+        twins = [
+            drawn.key
+            for drawn in closed
+            if drawn.codes.shape == shape and identity_of(drawn).same_pixels(identity)
+        ]
+        return Found(Annotations(desk.kept.classes, (here,)), twins, desk.forgotten(here))
     load_libraries()
     from napari_gaussproto.core.project import find_annotation, projects_root
 
     found = find_annotation(projects_root(), identity)
     current = None if desk.project is None else desk.project.folder
     others = [project for project in found if project.folder != current]
-    return Found(others[0], []) if others else None
+    return Found(others[0]) if others else None
 
 
 def _open(desk: Desk, folder: Path) -> tuple[Project, Annotations]:

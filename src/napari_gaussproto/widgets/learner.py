@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -245,17 +245,26 @@ class Learner(QObject):
         request = replace(self._request(image), closed=closed)
         self._launch("fine-tune", image, False, tune_job, request, tune)
 
-    def closed_images(self, stored: Callable[[], Annotations]) -> ClosedRequest:
+    def closed_images(
+        self, stored: Callable[[], Annotations], opened: Sequence[Image]
+    ) -> ClosedRequest:
         """What a fit needs to learn from labelled images that are not open.
 
         Parameters
         ----------
         stored : callable
             Gives a thread all labels of the project.
+        opened : sequence of Image
+            Without annotations; there may be some in the project.
         """
         present = self._annotator.annotations
         removed = [a for a in self._annotator.all_annotations if a not in present]
-        return ClosedRequest(self._shelf, stored, [self._train_image(a.image) for a in removed])
+        return ClosedRequest(
+            self._shelf,
+            stored,
+            [self._train_image(a.image) for a in removed],
+            [self._train_image(image) for image in opened],
+        )
 
     def predict(self, image: Image) -> None:
         """Segment an image by the model that was fitted last."""

@@ -31,6 +31,7 @@ from napari_gaussproto.widgets.backlog import Backlog
 from napari_gaussproto.widgets.budget import BudgetPanel
 from napari_gaussproto.widgets.choosers import ImageChooser
 from napari_gaussproto.widgets.class_panel import ClassPanel
+from napari_gaussproto.widgets.closed_images import lost_sentence
 from napari_gaussproto.widgets.curves import TrainingCurves
 from napari_gaussproto.widgets.dock import Connections, when_closed
 from napari_gaussproto.widgets.historian import Historian
@@ -45,7 +46,7 @@ from napari_gaussproto.widgets.semi_terms import TERMS, weights_of
 from napari_gaussproto.widgets.settings import preference
 from napari_gaussproto.widgets.state import state_of
 from napari_gaussproto.widgets.train_memory import TrainMemory, remember, take_over
-from napari_gaussproto.widgets.train_panels import LabelsPanel, StartPanel, lost_sentence
+from napari_gaussproto.widgets.train_panels import LabelsPanel, StartPanel
 from napari_gaussproto.widgets.train_progress import TrainingProgress
 from napari_gaussproto.widgets.train_request import ClosedRequest
 from napari_gaussproto.widgets.workers import Runner
@@ -170,6 +171,7 @@ class TrainWidget(QScrollArea):
         self.quick.clicked.connect(self.quick_fit)
         self.cancel.clicked.connect(learner.cancel)
         self.budget.start_asked.connect(self.fine_tune)
+        self.labels.closed.toggled.connect(self._update_buttons)
         self.budget.pause_asked.connect(learner.pause)
         self.budget.resume_asked.connect(learner.resume)
         self.budget.stop_asked.connect(learner.stop)
@@ -277,7 +279,8 @@ class TrainWidget(QScrollArea):
         self.labelling.refresh_corrections()
         image = self.images.image()
         if self.live.isChecked() and image is not None and self._missing() is None:
-            self.learner.quick_fit(image, live=True, closed=self._closed())
+            # Of open images only: it has to be there before the next stroke.
+            self.learner.quick_fit(image, live=True)
 
     def _on_layers(self) -> None:
         self.classes.select(self.annotator.selected)
@@ -317,7 +320,8 @@ class TrainWidget(QScrollArea):
         """Labelled images that are not open, if a fit should learn from them."""
         if not self.labels.closed.isChecked():
             return None
-        return self.learner.closed_images(self.keeper.stored(self.annotator.classes))
+        stored = self.keeper.stored(self.annotator.classes)
+        return self.learner.closed_images(stored, self._unlabelled())
 
     def _unlabelled(self) -> list[Image]:
         """Open images without labels."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_gaussproto.core.errors import LabelError
+from napari_gaussproto.widgets.closed_images import lost_sentence
 from napari_gaussproto.widgets.edit_job import maps_of
 from napari_gaussproto.widgets.follow import values_of
 from napari_gaussproto.widgets.libraries import load_libraries
 from napari_gaussproto.widgets.train_request import (
+    ClosedRequest,
     FitRequest,
     FitResult,
     NewModel,
@@ -48,15 +52,14 @@ def quick_job(request: FitRequest) -> Generator[Any, None, FitResult]:
     from napari_gaussproto.core.strokes import count_strokes
 
     begun = time.monotonic()
-    request, lost = _with_closed(request)
-    base, scratch = _begin(request)
     encoded, labels = [], []
-    for image in request.images:
-        for number, plane in image.labelled_planes():
-            encoded.append((yield from _pyramid(request.cache, base, image, number)))
-            labels.append(plane)
-    if request.closed is not None:
-        request.closed.shelf.put_away()
+    with _reading(request.closed):
+        request, lost = yield from _with_closed(request)
+        base, scratch = _begin(request)
+        for image in request.images:
+            for number, plane in image.labelled_planes():
+                encoded.append((yield from _pyramid(request.cache, base, image, number)))
+                labels.append(plane)
     fitted = yield from quick_fit_steps(
         encoded, labels, base, classes=request.classes, scratch=scratch
     )
@@ -76,19 +79,18 @@ def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, Fit
     from napari_gaussproto.core.strokes import count_strokes
 
     begun = time.monotonic()
-    request, lost = _with_closed(request)
-    base, scratch = _begin(request)
-    try:
-        learned = yield from _learn(request, tune, base, scratch)
-    except GeneratorExit:
-        # When napari is closed or killed the state stays, and the next fine-tune goes on.
-        if tune.given_up():
-            _forget(tune.checkpoint)
-        raise
-    finally:
-        release_memory(base.device)
-        if request.closed is not None:
-            request.closed.shelf.put_away()
+    with _reading(request.closed):
+        request, lost = yield from _with_closed(request)
+        base, scratch = _begin(request)
+        try:
+            learned = yield from _learn(request, tune, base, scratch)
+        except GeneratorExit:
+            # When napari is closed or killed the state stays, and the next fine-tune goes on.
+            if tune.given_up():
+                _forget(tune.checkpoint)
+            raise
+        finally:
+            release_memory(base.device)
     result = yield from _see(request, learned.model, learned.model)
     result.began_with = base
     if learned.held_out_miou is None:
@@ -118,13 +120,33 @@ def predict_job(request: FitRequest) -> Generator[Any, None, FitResult]:
 # -- steps of the jobs -------------------------------------------------------------------------
 
 
-def _with_closed(request: FitRequest) -> tuple[FitRequest, list[str]]:
+@contextmanager
+def _reading(closed: ClosedRequest | None) -> Iterator[None]:
+    """Closed images may be read; afterwards, however it ends, none of them takes memory."""
+    try:
+        yield
+    finally:
+        if closed is not None:
+            closed.shelf.put_away()
+
+
+def _with_closed(
+    request: FitRequest,
+) -> Generator[Any, None, tuple[FitRequest, list[str]]]:
     """With the labelled images that are not open; and the names of those that are lost."""
     asked = request.closed
     if asked is None:
         return request, []
-    closed = asked.shelf.find(asked.stored(), request.images, asked.removed)
-    return replace(request, images=[*request.images, *closed.images]), closed.lost
+    steps = asked.shelf.find_steps(asked.stored(), request.images, asked.removed, asked.opened)
+    closed = yield from steps
+    images = [*request.images, *closed.images]
+    if closed.lost and not any(image.labelled_planes() for image in images):
+        raise LabelError(
+            "What is labelled cannot be read, so there is nothing to learn from."
+            + lost_sentence(closed.lost)
+        )
+    # A training that goes on must see them in the order that it began with.
+    return replace(request, images=asked.shelf.order(images)), closed.lost
 
 
 def _begin(request: FitRequest) -> tuple[PrototypeSegmenter, bool]:
@@ -243,7 +265,11 @@ def _learn(
     options: dict[str, Any] = {
         "scratch": scratch,
         "encode": encode,
-        "unlabelled": [_source(image, base, 0) for image in tune.unlabelled],
+        "unlabelled": [
+            _source(image, base, 0)
+            for image in tune.unlabelled
+            if all(image.key != place.key for place, _, _ in places)
+        ],
         "training": fine_tuning(**({} if tune.steps is None else {"steps": tune.steps})),
         "semi_settings": SemiSettings.only(**tune.semi),
         "seed": tune.seed,

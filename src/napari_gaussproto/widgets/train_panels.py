@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import Signal
@@ -42,18 +42,6 @@ def _images(count: int) -> str:
 
 def _are(count: int) -> str:
     return "is" if count == 1 else "are"
-
-
-def lost_sentence(names: Sequence[str]) -> str:
-    """What to do about closed images that could not be read; empty without any."""
-    if not names:
-        return ""
-    shown = ", ".join(f"“{name}”" for name in names[:3])
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return (
-        f" Nothing was learned from {shown}{more}: no file is known that holds this image. "
-        "Open it to learn from it."
-    )
 
 
 def _button(text: str, tip: str) -> QPushButton:

@@ -148,11 +148,14 @@ class ClosedRequest:
         Gives all labels of the project.
     removed : list of TrainImage
         That were labelled in this session and then removed from the viewer.
+    opened : list of TrainImage
+        Open images whose annotations were not asked for yet.
     """
 
     shelf: ClosedImages
     stored: Callable[[], Annotations]
     removed: Sequence[TrainImage]
+    opened: Sequence[TrainImage] = ()
 
 
 @dataclass(frozen=True)
