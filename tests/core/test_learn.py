@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -108,17 +109,27 @@ def test_time_left_speaks_of_both_trainings(monkeypatch: pytest.MonkeyPatch) -> 
     """A clock that says 10 s a step: 3 + 3 steps are 60 s, less those that are done."""
     monkeypatch.setattr(trainer_module, "validation_miou", lambda *_: 0.5)
     monkeypatch.setattr(schedule.Clock, "left", lambda clock, step: 10.0 * (clock._steps - step))
+    monkeypatch.setattr(learn, "monotonic", lambda: 0.0)
     training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)
     seen: list[Any] = []
     labels = strokes((10, 30, 50, 70))
     run(learn_steps(tiny_model(), [source()], [labels], training=training), seen.append)
     left = [step.seconds_left for step in seen if getattr(step, "stage", "") == "trial"]
     assert left == [50.0, 40.0, 30.0]
+    # Five seconds until the first step of the trial: as long again before the final training,
+    # and about as long for what comes after the last steps.
+    clock = itertools.count(0.0, 5.0)
+    monkeypatch.setattr(learn, "monotonic", lambda: next(clock))
+    seen.clear()
+    run(learn_steps(tiny_model(), [source()], [labels], training=training), seen.append)
+    left = [step.seconds_left for step in seen if getattr(step, "stage", "") == "trial"]
+    assert left == [60.0, 50.0, 40.0]
 
 
 def test_time_left_of_a_budget_in_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainer_module, "validation_miou", lambda *_: 0.5)
     monkeypatch.setattr(schedule.Clock, "left", lambda clock, step: 7.0)
+    monkeypatch.setattr(learn, "monotonic", lambda: 0.0)
     monkeypatch.setattr(schedule.Clock, "over", lambda clock, step: step >= 1)
     training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)
     seen: list[Any] = []

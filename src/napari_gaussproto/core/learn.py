@@ -8,9 +8,9 @@ a quarter of them is clearly worse (python -m benchmarks.loop).
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -101,7 +101,7 @@ def learn_steps(
     encode, stopped = encode or anew, stop or (lambda: False)
     kept, held_out = hold_out_strokes(labels, seed=seed)
     encoded = yield from _all(encode, model, len(sources))
-    rest = _Rest(minutes, time.monotonic())
+    rest = _Rest(minutes, monotonic())
     if held_out is None:
         start = yield from quick_fit_steps(encoded, labels, model, scratch=scratch, seed=seed)
         tuned = yield from fine_tune_steps(
@@ -169,7 +169,7 @@ class _Rest:
     def after(self, step: TrainingStep) -> float | None:
         """Seconds, at the pace of the trial; None while that is not known."""
         if self._before is None:
-            self._before = time.monotonic() - self.begun
+            self._before = monotonic() - self.begun
         # What came before the first step comes again before the final training; what comes
         # after the last one, to both trainings, is of that size too.
         others = 2 * self._before

@@ -31,12 +31,11 @@ class SemiSettings(Settings):
     """Weights of the semi-supervised terms and their thresholds; a weight of 0 switches off.
 
     On by default is what was measured to help (``python -m benchmarks.loop``, simulated
-    strokes, judged on photographs of other scenes, two tasks, three seeds, weights as in
-    ``semi_defaults.py``, against a supervised fine-tune): soft labels, which hold a fine-tune
-    to its start where strokes say nothing, from the second round of strokes on. After the
-    first, of 6 strokes, they made it worse, and in one task the quick fit alone was best.
-    Pseudo-labels gain less, and nothing more where soft labels are on; affinity gains nothing
-    that lasts over tasks and rounds; density and anchoring change next to nothing at the
+    strokes, two tasks, three seeds, weights as in ``semi_defaults.py``, against a supervised
+    fine-tune; ``benchmarks/results/loop.md``): soft labels, which hold a fine-tune to its start
+    where strokes say nothing. They gain where the start knows nothing but the strokes, and
+    change nothing for a model that was trained before. Pseudo-labels and affinity gain
+    nothing that holds in both tasks; density and anchoring change next to nothing at the
     learning rates of `fine_tuning`.
 
     Attributes

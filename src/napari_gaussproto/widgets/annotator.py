@@ -303,6 +303,11 @@ class Annotator(QObject):
             if annotation.image is event.value:
                 annotation.settle()
                 QTimer.singleShot(0, annotation.hide)
+                QTimer.singleShot(0, self._tell_layers)
+
+    def _tell_layers(self) -> None:
+        if not self._gone:
+            self.layers_changed.emit()
 
     def let_go(self) -> None:
         """Stop following the viewer."""

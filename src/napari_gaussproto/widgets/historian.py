@@ -198,8 +198,14 @@ class Historian(QObject):
         name, _ = QFileDialog.getSaveFileName(
             self._panel, "Save model", "my-model.safetensors", "Models (*.safetensors)"
         )
+        path = Path(name)
+        if name and path.suffix != ".safetensors":
+            path = path.with_name(f"{path.name}.safetensors")
+            if path.exists():  # the dialog asked about another name
+                self.told.emit(f"“{path.name}” is there already: choose another name.")
+                return
         if name:
-            self.save(version, Path(name))
+            self.save(version, path)
 
     # -- the thread --------------------------------------------------------------------------
 

@@ -43,6 +43,12 @@ _NO_GAIN = (
     "Fine-tuning made strokes that were set aside no better, so the quick fit is kept. More "
     "strokes, on more images, help."
 )
+# Held-out mean IoU above which no training can do better.
+_PERFECT = 0.999
+_ALL_RIGHT = (
+    "Strokes that were set aside were right without it, so the quick fit is kept. Paint where it "
+    "is wrong, then fine-tune."
+)
 
 
 def quick_job(request: FitRequest) -> Generator[Any, None, FitResult]:
@@ -97,7 +103,8 @@ def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, Fit
         result.warning = _TOO_FEW
     else:
         result.measures = {"held-out mIoU": learned.held_out_miou}
-        result.warning = "" if learned.steps else _NO_GAIN
+        perfect = learned.held_out_miou > _PERFECT
+        result.warning = "" if learned.steps else _ALL_RIGHT if perfect else _NO_GAIN
     said = {"steps": learned.steps, "minutes": tune.minutes, **tune.semi}
     result.settings = {name: value for name, value in said.items() if value}
     labels = [mask for image in request.images for _, mask in image.labelled_planes()]
