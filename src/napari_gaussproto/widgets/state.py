@@ -10,6 +10,8 @@ from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
+from napari_gaussproto.widgets.canvas_guard import guard_canvas
+
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
@@ -226,4 +228,5 @@ def state_of(viewer: Viewer) -> SharedState:
         state = _states[real] = SharedState()
         # A result holds its image and its layers, however weak the table's keys are.
         real.layers.events.removed.connect(state.forget)
+        guard_canvas(real)
     return _states[real]
