@@ -144,7 +144,10 @@ def test_versions_are_compared_reverted_and_saved(
     changed = labels != by_role(viewer, "labels")[0].data
     (overlay,) = by_role(viewer, "changed")
     assert np.array_equal(overlay.data > 0, changed)
+    assert overlay.visible and not train.history.comparison.isHidden()
     fitted(train, qtbot, lambda: train.history.revert_asked.emit(older.id))
+    assert train.history.comparison.isHidden()  # it was with what is not shown any more
+    assert not any(layer.visible for layer in by_role(viewer, "changed"))
     assert np.array_equal(by_role(viewer, "labels")[0].data, labels)
     train.historian.save(newer.id, tmp_path / "mine.safetensors")
     settled(train, qtbot)

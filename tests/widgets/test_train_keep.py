@@ -58,6 +58,8 @@ def test_a_dock_that_is_closed_leaves_its_work_to_the_next(
     assert len(by_role(viewer, "annotations")) == 1
     qtbot.waitUntil(lambda: len(again.history.model.versions) == 1, timeout=WAIT)
     assert again.keeper.desk.project.folder == folder
+    qtbot.waitUntil(lambda: "labelled" in again.labels.note.text(), timeout=WAIT)
+    assert again.keeper.desk.project.name in again.project.name.text()
     layer.paint((3, 3), 3)
     annotation.settle()
     assert annotation.labels[3, 3] == 3
@@ -104,6 +106,7 @@ def test_an_image_removed_while_fitting_loses_nothing(
         viewer.layers.remove(image)
     assert train.state.model is not None
     assert not by_role(viewer, "labels")
+    assert "was removed or changed meanwhile" in train.status.text()
 
 
 def test_a_removed_annotation_layer_comes_back(train: Any, viewer: Any, image: Any) -> None:

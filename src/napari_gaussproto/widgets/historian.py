@@ -20,7 +20,7 @@ from napari_gaussproto.widgets.keeper import Keeper
 from napari_gaussproto.widgets.layers import pixels_of
 from napari_gaussproto.widgets.learner import Fitted, Learner
 from napari_gaussproto.widgets.libraries import load_libraries
-from napari_gaussproto.widgets.scratch_layers import show_changed
+from napari_gaussproto.widgets.scratch_layers import hide_changed, show_changed
 from napari_gaussproto.widgets.settings import remember_model
 from napari_gaussproto.widgets.state import Outcome, SharedState
 
@@ -77,6 +77,8 @@ class Historian(QObject):
         # A whole image is segmented to compare: saving must not wait for that.
         self._reader = Backlog(self)
         self._reader.failed.connect(keeper.report)
+        self._compared: Outcome | None = None
+        state.outcome_changed.connect(self._on_outcome)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_REST)
@@ -155,11 +157,23 @@ class Historian(QObject):
         title = (
             f"From “{name}” to the current version: {comparison.share_changed:.1%} of the pixels"
         )
+        if self._state.outcomes.get(outcome.source) is not outcome:
+            self.told.emit("The image was segmented anew meanwhile: compare again.")
+            return
         self._panel.show_comparison(rows, title)
+        self._compared = outcome
         if self._state.current is outcome and outcome.source in self._viewer.layers:
             show_changed(self._viewer, outcome, comparison.changed)
         self.told.emit(comparison.summary(classes))
         self.compared.emit()
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        """What was compared with another result of the image is not true of this one."""
+        before = self._compared
+        if before is not None and outcome.source is before.source and outcome is not before:
+            self._compared = None
+            self._panel.clear_comparison()
+            hide_changed(self._viewer, outcome)
 
     def revert(self, version: str) -> None:
         """Make a version the one in use; the next fit begins there."""
@@ -211,6 +225,7 @@ class Historian(QObject):
 
     def let_go(self) -> None:
         """Keep the fit that waits, and stop."""
+        self._state.outcome_changed.disconnect(self._on_outcome)
         self.flush()
         self._reader.abandon()
 

@@ -184,6 +184,10 @@ class HistoryPanel(QWidget):
         """
         self.comparison.show_rows(rows, title)
 
+    def clear_comparison(self) -> None:
+        """What was compared is not what is shown any more."""
+        self.comparison.hide()
+
     def _show_any(self) -> None:
         some = self.model.rowCount() > 0
         self.empty.setVisible(not some)

@@ -226,7 +226,10 @@ class Keeper(QObject):
 
     def _on_resumed(self, opened: tuple[Project, Annotations]) -> None:
         self._generation = self.desk.generation
+        if self._bar is not None:
+            self._bar.show_saved(opened[0].name, opened[0].folder, "before")
         self.resumed.emit(opened[0])
+        self.save_soon()  # says, too, how much there is
 
     def _on_opened(self, opened: tuple[Project, Annotations]) -> None:
         project, kept = opened

@@ -350,13 +350,14 @@ class Learner(QObject):
             self._base, self._own = result.base, result.model
             self._follow_table(self._launch_table, self._launched)
             self._publish_model(result.model)
-        if image in self._viewer.layers and label_shape(image) == shape:
+        there = image in self._viewer.layers and label_shape(image) == shape
+        if there:
             self._show(kind, image, result)
-        else:
-            self.told.emit("The image was removed or changed meanwhile; the model is fitted.")
         if result.warning:
             self.warned.emit(result.warning)
         self.fitted.emit(Fitted(kind, result, live))
+        if not there:
+            self.told.emit("The image was removed or changed meanwhile; the model is fitted.")
 
     def _show(self, kind: Kind, image: Image, result: FitResult) -> None:
         model = result.model
