@@ -162,6 +162,7 @@ def test_an_image_that_was_removed_still_teaches(
     quick(train, qtbot)
     settled(train, qtbot)
     assert strokes_learned(train) == alone + 2
+    assert f"on {alone + 2} strokes of 2 images" in train.status.text()
 
 
 def test_a_project_of_files_teaches_from_all_of_them(

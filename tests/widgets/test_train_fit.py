@@ -124,7 +124,7 @@ def test_stop_keeps_the_best_and_pause_rests(train: Any, image: Any, qtbot: Any)
     qtbot.waitUntil(lambda: len(steps) > count + 1, timeout=WAIT)
     fitted(train, qtbot, lambda: click(train.budget.stop))
     assert steps[-1].step < 5000
-    assert "Fine-tuned in" in train.status.text()
+    assert "Fine-tuned in" in train.status.text() and "was stopped" in train.status.text()
 
 
 def test_versions_are_compared_reverted_and_saved(

@@ -31,7 +31,7 @@ from napari_gaussproto.widgets.backlog import Backlog
 from napari_gaussproto.widgets.budget import BudgetPanel
 from napari_gaussproto.widgets.choosers import ImageChooser
 from napari_gaussproto.widgets.class_panel import ClassPanel
-from napari_gaussproto.widgets.closed_images import lost_sentence
+from napari_gaussproto.widgets.closed_images import learned_from, lost_sentence
 from napari_gaussproto.widgets.curves import TrainingCurves
 from napari_gaussproto.widgets.dock import Connections, when_closed
 from napari_gaussproto.widgets.historian import Historian
@@ -363,7 +363,9 @@ class TrainWidget(QScrollArea):
         what = {"quick fit": "Fitted", "fine-tune": "Fine-tuned", "prediction": "Segmented"}
         self.status.setText(
             f"{what[fitted.kind]} in {result.seconds:.1f} s"
+            + learned_from(result.strokes, result.images)
             + (f": {measures}." if measures else ".")
+            + (" It was stopped; the best model until then is kept." if result.stopped else "")
             + (f" {result.warning}" if result.warning else "")
             + lost_sentence(result.lost)
         )

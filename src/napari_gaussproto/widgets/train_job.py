@@ -73,6 +73,7 @@ def quick_job(request: FitRequest) -> Generator[Any, None, FitResult]:
     result.measures = {"labelled accuracy": fitted.accuracy}
     result.settings = {"from": "a new model" if scratch else base.card.name}
     result.strokes = sum(count_strokes(mask) for mask in labels)
+    result.images = sum(bool(image.labelled_planes()) for image in request.images)
     result.lost = lost
     result.seconds = time.monotonic() - begun
     return result
@@ -107,8 +108,10 @@ def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, Fit
         result.warning = "" if learned.steps else _ALL_RIGHT if perfect else _NO_GAIN
     said = {"steps": learned.steps, "minutes": tune.minutes, **tune.semi}
     result.settings = {name: value for name, value in said.items() if value}
+    result.stopped = tune.stop()
     labels = [mask for image in request.images for _, mask in image.labelled_planes()]
     result.strokes = sum(count_strokes(mask) for mask in labels)
+    result.images = sum(bool(image.labelled_planes()) for image in request.images)
     result.lost = lost
     result.seconds = time.monotonic() - begun
     return result

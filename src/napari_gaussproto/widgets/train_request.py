@@ -208,8 +208,10 @@ class FitResult:
     maps : dict
     measures : dict of str to float
     settings : dict
-    strokes : int
-        Connected ones, on all images.
+    strokes, images : int
+        Connected strokes, and the images that they are on.
+    stopped : bool
+        Before the budget was used up.
     seconds : float
     warning : str
         A sentence about the measures, or nothing.
@@ -227,6 +229,8 @@ class FitResult:
     measures: dict[str, float] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     strokes: int = 0
+    images: int = 0
+    stopped: bool = False
     seconds: float = 0.0
     warning: str = ""
     lost: Sequence[str] = ()
