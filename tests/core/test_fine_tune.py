@@ -19,7 +19,6 @@ from napari_gaussproto.core.fine_tune import (
     FineTuner,
     fine_tune_steps,
     fine_tuning,
-    hold_out_strokes,
     strong_view,
 )
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
@@ -268,26 +267,6 @@ def test_replay_brings_earlier_labels_into_the_batches() -> None:
         counted.append(run(fine_tune))
     assert [result.card.history[-1]["images"] for result in counted] == [1, 2]
     assert not same(weights(counted[0]), weights(counted[1]))
-
-
-def test_whole_strokes_are_held_out() -> None:
-    first, second = np.zeros((2, 30, 40), np.uint8)
-    for number in range(5):
-        first[6 * number : 6 * number + 3, 2:20] = 1
-    second[3:6, 3:30] = 2
-    second[20:23, 3:30] = 2
-    kept, held_out = hold_out_strokes([first, second], share=0.4)
-    assert held_out is not None
-    for given, left, out in zip((first, second), kept, held_out, strict=True):
-        assert np.array_equal(left + out, given)
-        assert not (left.astype(bool) & out.astype(bool)).any()
-    assert (
-        sum(held_out[0][6 * n].any() and (held_out[0][6 * n, 2:20] == 1).all() for n in range(5))
-        == 2
-    )
-    assert (held_out[1] == 2).sum() == 3 * 27
-    one = np.where(second[:10] > 0, 2, 0).astype(np.uint8)
-    assert hold_out_strokes([one])[1] is None
 
 
 def test_a_strong_view_is_another_light_of_the_same_crop() -> None:

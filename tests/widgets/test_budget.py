@@ -80,7 +80,7 @@ def test_buttons_by_state(panel: BudgetPanel) -> None:
     panel.set_state("idle")
     assert panel.start.isEnabled() and panel.amount.isEnabled()
     assert not panel.running.isVisible() and panel.note.text() == ""
-    assert panel.stop.toolTip() == "Stop and keep the best model so far"
+    assert panel.stop.toolTip() == "Stop and keep what it has learned"
 
 
 def test_start_says_why_it_cannot(panel: BudgetPanel) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from vispy.gloo import gl
 
 from napari_gaussproto.widgets.state import state_of
@@ -29,10 +31,11 @@ def test_vertex_arrays_are_switched_off(make_napari_viewer: Callable[..., Any]) 
 
 
 def test_a_viewer_never_shown_is_left_alone(
-    make_napari_viewer: Callable[..., Any],
+    make_napari_viewer: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG, "napari_gaussproto.widgets.canvas_guard")
     viewer = make_napari_viewer()
     state_of(viewer)
     layer = viewer.add_image(np.zeros((20, 30), np.uint8))
     viewer.layers.remove(layer)
-    assert not viewer.layers
+    assert "could not be switched off" not in caplog.text

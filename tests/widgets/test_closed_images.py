@@ -13,12 +13,12 @@ import pytest
 from tifffile import imwrite
 
 from napari_gaussproto.core.annotations import Annotation, Annotations, identify
-from napari_gaussproto.core.class_table import remove_class
+from napari_gaussproto.core.class_table import remove_class, rename_class
 from napari_gaussproto.core.config import SegmentationClass
 from napari_gaussproto.core.errors import ImageError
 from napari_gaussproto.core.image import ImageSource
 from napari_gaussproto.widgets.closed_images import ClosedImages
-from napari_gaussproto.widgets.keep_job import Identities
+from napari_gaussproto.widgets.keep_job import Desk, Identities
 from napari_gaussproto.widgets.train_request import TrainImage
 from tests.core.builders import two_tone
 from tests.widgets.train_dock import click, draw, fitted, quick, settled, stroke
@@ -134,6 +134,24 @@ def strokes_learned(train: Any) -> int:
     return int(train.history.model.versions[0].strokes)
 
 
+def exchanged(train: Any, viewer: Any, image: Any, qtbot: Any) -> None:
+    """Strokes on an image, which is then removed for another one."""
+    draw(train)
+    settled(train, qtbot)
+    viewer.layers.remove(image)
+    viewer.add_image(two_tone(seed=4)[0], name="next")
+    settled(train, qtbot)
+
+
+def brought_back(train: Any, viewer: Any, qtbot: Any) -> Any:
+    """The labels of the image that comes again, under another name."""
+    again = viewer.add_image(two_tone()[0], name="again")
+    qtbot.waitUntil(lambda: train.annotator.find(again) is not None, timeout=60_000)
+    annotation = train.annotator.find(again)
+    qtbot.waitUntil(lambda: bool(annotation.labels.any()), timeout=60_000)
+    return annotation
+
+
 def test_an_image_that_was_removed_still_teaches(
     train: Any, viewer: Any, image: Any, qtbot: Any
 ) -> None:
@@ -165,24 +183,29 @@ def test_an_image_that_was_removed_still_teaches(
     assert f"on {alone + 2} strokes of 2 images" in train.status.text()
 
 
-def test_a_project_of_files_teaches_from_all_of_them(
-    train: Any, viewer: Any, qtbot: Any, tmp_path: Path
-) -> None:
-    _, file = saved(tmp_path)
+def project_of_a_closed_file(train: Any, viewer: Any, qtbot: Any, folder: Path) -> str:
+    """As after a new start: of the labelled image only its file is known."""
+    _, file = saved(folder)
     (layer,) = viewer.open(file, plugin="napari")
     draw(train)
     settled(train, qtbot)
-    folder = train.keeper.desk.project.folder
+    project = train.keeper.desk.project.folder
     viewer.layers.remove(layer)
-    # As after a new start: nothing of the removed layer is known any more.
     train.project.new_asked.emit()
     settled(train, qtbot)
     viewer.add_image(two_tone(seed=4)[0], name="next")
-    train.project.open_asked.emit(folder)
-    qtbot.waitUntil(lambda: train.keeper.desk.project.folder == folder, timeout=60_000)
+    train.project.open_asked.emit(project)
+    qtbot.waitUntil(lambda: train.keeper.desk.project.folder == project, timeout=60_000)
     settled(train, qtbot)
     assert not train.annotator.all_annotations
     qtbot.waitUntil(lambda: not train.labels.closed.isHidden(), timeout=60_000)
+    return file
+
+
+def test_a_project_of_files_teaches_from_all_of_them(
+    train: Any, viewer: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    file = project_of_a_closed_file(train, viewer, qtbot, tmp_path)
     quick(train, qtbot)
     settled(train, qtbot)
     assert strokes_learned(train) > 0
@@ -191,16 +214,28 @@ def test_a_project_of_files_teaches_from_all_of_them(
     assert "Nothing was learned from “photo" in train.status.text()
 
 
+def test_a_change_of_the_table_just_before_a_fit_leaves_none_out(
+    train: Any, viewer: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    project_of_a_closed_file(train, viewer, qtbot, tmp_path)
+
+    def change_and_press() -> None:
+        train.change_classes(rename_class(train.annotator.classes, 1, "thistle"))
+        click(train.quick)
+
+    fitted(train, qtbot, change_and_press)
+    settled(train, qtbot)
+    assert strokes_learned(train) > 0
+    assert [c.name for c in train.state.model.classes] == ["soil", "thistle"]
+
+
 def test_what_is_erased_in_a_reopened_image_stays_away(
     train: Any, viewer: Any, image: Any, qtbot: Any
 ) -> None:
     draw(train)
     settled(train, qtbot)
     viewer.layers.remove(image)
-    again = viewer.add_image(two_tone()[0], name="again")
-    qtbot.waitUntil(lambda: train.annotator.find(again) is not None, timeout=60_000)
-    annotation = train.annotator.find(again)
-    qtbot.waitUntil(lambda: bool(annotation.labels.any()), timeout=60_000)
+    annotation = brought_back(train, viewer, qtbot)
     annotation.apply(annotation.record.replace(np.zeros_like(annotation.labels)))
     settled(train, qtbot)
     assert train.keeper.desk.kept.images == ()
@@ -218,34 +253,28 @@ def test_undo_of_the_table_brings_labels_back_in_a_reopened_image(
     train.change_classes(remove_class(train.annotator.classes, 1))
     settled(train, qtbot)
     viewer.layers.remove(image)
-    again = viewer.add_image(two_tone()[0], name="again")
-    qtbot.waitUntil(lambda: train.annotator.find(again) is not None, timeout=60_000)
+    annotation = brought_back(train, viewer, qtbot)
     train.annotator.undo()
     settled(train, qtbot)
-    assert np.array_equal(train.annotator.find(again).labels, before)
+    assert np.array_equal(annotation.labels, before)
     (kept,) = train.keeper.desk.kept.images
     assert np.array_equal(kept.labels, before)
 
 
-def test_undo_of_the_table_knows_images_that_came_since(
-    train: Any, viewer: Any, image: Any, qtbot: Any
-) -> None:
-    draw(train)
-    settled(train, qtbot)
-    before = train.annotator.annotations[0].labels
-    train.change_classes(remove_class(train.annotator.classes, 1))
-    viewer.layers.remove(image)
-    other = viewer.add_image(two_tone(seed=4)[0], name="other")
-    train.images.choose(other)
-    click(train.labels.new)
-    stroke_on = train.annotator.find(other)
-    stroke_on.layer.paint((5, 5), 1)
-    stroke_on.settle()
-    settled(train, qtbot)
-    train.annotator.undo()
-    settled(train, qtbot)
-    first = train.keeper.desk.kept.find(identify(two_tone()[0], "field"))
-    assert first is not None and np.array_equal(first.labels, before)
+def test_undo_of_the_table_knows_images_that_came_since() -> None:
+    first, second = two_tone()[0], two_tone(seed=1)[0]
+    desk = Desk(kept=kept_of((first, None)))
+    change = remove_class(CLASSES, 0)  # the one that everything is labelled as
+    desk.change(change)
+    assert not desk.kept.images[0].labels.any()
+    labels = labels_like(second)
+    drawn = Annotation(identify(second, "second"), labels, labels > 0)
+    desk.kept = Annotations(desk.kept.classes, (drawn, *desk.kept.images))
+    desk.revert(change)
+    assert desk.kept.classes == CLASSES
+    came, stayed = desk.kept.images
+    assert np.array_equal(stayed.labels, labels_like(first))
+    assert np.array_equal(came.labels, 2 * labels)  # "plant" is the second class again
 
 
 def test_the_same_pixels_read_another_way_lose_nothing(
@@ -270,11 +299,7 @@ def test_the_same_pixels_read_another_way_lose_nothing(
 def test_the_choice_to_learn_from_closed_images_is_followed_at_once(
     train: Any, viewer: Any, image: Any, qtbot: Any
 ) -> None:
-    draw(train)
-    settled(train, qtbot)
-    viewer.layers.remove(image)
-    viewer.add_image(two_tone(seed=4)[0], name="next")
-    settled(train, qtbot)
+    exchanged(train, viewer, image, qtbot)
     assert train.quick.isEnabled()
     train.labels.closed.setChecked(False)
     assert not train.quick.isEnabled()
@@ -328,8 +353,7 @@ def test_removed_images_need_no_memory() -> None:
 def test_dark_16_bit_files_are_scaled_as_when_they_are_open(
     shelf: ClosedImages, tmp_path: Path
 ) -> None:
-    pixels = np.zeros((600, 800), np.uint16)
-    pixels[::7, ::3] = 900
+    pixels = np.full((3000, 4000), 900, np.uint16)
     pixels[5, 5] = 4000  # where a look at a few patches misses it
     file = str(tmp_path / "dark.tif")
     imwrite(file, pixels)

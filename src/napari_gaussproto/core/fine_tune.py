@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from skimage.measure import label as connected
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -48,19 +47,16 @@ _VIEW, _VIEW_CHANNELS = 0.2, 0.05
 # Unlabelled crops are drawn from a stream of their own.
 _STREAM = 1 << 20
 
-Labels = npt.NDArray[Any]
-
 
 def fine_tuning(**changes: Any) -> TrainingConfig:
     """Settings to start from: a fortieth of the learning rates of a fit, and fewer steps.
 
     Few strokes on a backbone that learns faster ruin what the start could do: at ten times the
-    rate the gain was larger on some draws of photographs, and on others all was lost.
+    rate some draws of photographs gained more, and others lost more (python -m benchmarks.loop).
 
     One large crop a step instead of many small ones of the same area: a network sees beyond
-    the border of a small crop nothing but padding, in nearly all of its cells. On crops of
-    192 pixels a start that fits its strokes has ten times the loss that it has on whole
-    photographs, and training spends itself on that. For the same reason crops are mirrored,
+    the border of a small crop nothing but padding, in nearly all of its cells, so that a start
+    that fits its strokes has to learn that first. For the same reason crops are mirrored,
     but neither turned, zoomed nor lit otherwise: a start from a few strokes has not learned
     to see through that, and in few steps it learns it at the cost of what it is asked for.
 
@@ -173,49 +169,6 @@ def _with_every_labelled_class(
         cells = sample_cells(own.eval(), data, seed)
         place_unfitted(own, waiting, cells.z, cells.target, seed)
     return own
-
-
-def hold_out_strokes(
-    labels: Sequence[Labels], share: float = 0.25, seed: int = 0
-) -> tuple[list[Labels], list[Labels] | None]:
-    """Set some strokes aside, whole ones, so that a validation figure means something.
-
-    Neighbouring pixels of one stroke are alike: held out by pixel they would tell nothing.
-
-    Parameters
-    ----------
-    labels : sequence of array
-        Integers of each image's (H, W), 0 not labelled.
-    share : float
-        Of the strokes of each class, rounded down, but at least one where there are two.
-
-    Returns
-    -------
-    kept : list of array
-    held_out : list of array or None
-        None when no class has two strokes: then there are too few to hold any out.
-    """
-    rng = np.random.default_rng(seed)
-    strokes = [connected(mask, background=0, connectivity=2) for mask in labels]
-    by_class: dict[int, list[tuple[int, int]]] = {}
-    for image, (mask, numbered) in enumerate(zip(labels, strokes, strict=True)):
-        numbers, first = np.unique(numbered, return_index=True)
-        for number, at in zip(numbers.tolist(), first.tolist(), strict=True):
-            if number:
-                by_class.setdefault(int(mask.flat[at]), []).append((image, number))
-    kept = [mask.copy() for mask in labels]
-    held_out = [np.zeros_like(mask) for mask in labels]
-    found = False
-    for value in sorted(by_class):
-        own = by_class[value]
-        count = max(1, int(share * len(own))) if len(own) > 1 else 0
-        for position in rng.permutation(len(own))[:count].tolist():
-            image, number = own[position]
-            inside = strokes[image] == number
-            kept[image][inside] = 0
-            held_out[image][inside] = value
-            found = True
-    return kept, held_out if found else None
 
 
 class FineTuner(Trainer):

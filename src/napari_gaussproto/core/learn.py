@@ -18,11 +18,12 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.config import TrainingConfig
 from napari_gaussproto.core.encoded import EncodedImage, encode_pyramid_steps
-from napari_gaussproto.core.fine_tune import fine_tune_steps, fine_tuning, hold_out_strokes
+from napari_gaussproto.core.fine_tune import fine_tune_steps, fine_tuning
 from napari_gaussproto.core.image import ImageSource
 from napari_gaussproto.core.quick import quick_fit_steps
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.steps import TrainingStep
+from napari_gaussproto.core.strokes import hold_out_strokes
 
 Labels = npt.NDArray[np.uint8]
 Encode = Callable[[PrototypeSegmenter, int], Generator[Any, None, EncodedImage]]

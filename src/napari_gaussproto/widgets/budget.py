@@ -31,7 +31,7 @@ _RANGES = {"minutes": (0.5, 1440.0, 1.0, 1), "steps": (1.0, 100_000.0, 50.0, 0)}
 # Steps of the progress bar.
 _GRAIN = 1000
 _START = "Train the model end to end, on your strokes"
-_STOP = "Stop and keep the best model so far"
+_STOP = "Stop and keep what it has learned"
 _PAUSE = "Pause; nothing is lost, and the time of the pause does not count"
 _RESUME = "Go on where it was paused"
 

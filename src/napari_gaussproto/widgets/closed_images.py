@@ -60,31 +60,6 @@ class FileImage:
         return np.asarray(self._shelf.array(self), dtype=dtype)
 
 
-def learned_from(strokes: int, images: int) -> str:
-    """What a fit learned from, to go on with after "Fitted"; empty for no fit."""
-    if not strokes:
-        return ""
-    what = "1 stroke" if strokes == 1 else f"{strokes:,} strokes"
-    return f" on {what} of {'1 image' if images == 1 else f'{images} images'}"
-
-
-def lost_sentence(names: Sequence[str]) -> str:
-    """What to do about closed images that could not be read; empty without any."""
-    if not names:
-        return ""
-    shown = ", ".join(f"“{name}”" for name in names[:3])
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    if len(names) == 1:
-        return (
-            f" Nothing was learned from {shown}: its file is gone, has changed or is not known. "
-            "Open the image to learn from it."
-        )
-    return (
-        f" Nothing was learned from {shown}{more}: their files are gone, have changed or are not "
-        "known. Open the images to learn from them."
-    )
-
-
 @dataclass(frozen=True)
 class Closed:
     """What there is to learn from besides the open images.
@@ -230,7 +205,7 @@ class ClosedImages:
         if file is None:
             return None
         rgb = len(identity.shape) > annotation.labels.ndim
-        key = ("closed", identity.sample)
+        key = ("closed", identity.sample, rgb)
         codes = annotation.labels.astype(np.uint16)
         return TrainImage(key, file, rgb, codes, identity.name, identity.file)
 

@@ -13,7 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_gaussproto.core.annotations import Annotations, ImageIdentity
 from napari_gaussproto.core.class_table import Forgotten, TableChange
-from napari_gaussproto.core.errors import GaussProtoError
+from napari_gaussproto.core.errors import GaussProtoError, LabelError
 from napari_gaussproto.widgets.annotation_layer import AnnotationLayer, label_shape
 from napari_gaussproto.widgets.annotator import Annotator
 from napari_gaussproto.widgets.backlog import Backlog
@@ -94,7 +94,7 @@ class Keeper(QObject):
         self.backlog.put(job, self._on_saved, kind)
 
     def drawn(self) -> list[Drawn]:
-        """Everything on open images, for a thread."""
+        """Everything on images that are open or were removed since, for a thread."""
         return [
             Drawn(
                 a.image.unique_id,
@@ -109,15 +109,16 @@ class Keeper(QObject):
 
     def stored(self, classes: Sequence[SegmentationClass]) -> Callable[[], Annotations]:
         """A function that gives a thread all labels of the project, under this class table."""
-        wanted = tuple(classes)
-        if self.desk.kept.classes != wanted:
-            self.save_now()  # a change of the table that is still on its way
+        wanted, kept = tuple(classes), self.desk.kept
+        if kept.classes == wanted:
+            return lambda: kept
+        self.save_now()  # a change of the table that is still on its way
 
         def ask() -> Annotations:
-            kept: Annotations = self.desk.kept
-            if kept.classes != wanted:
-                kept = self.backlog.ask(lambda: self.desk.kept) or kept
-            return kept if kept.classes == wanted else Annotations(wanted)
+            late: Annotations = self.backlog.ask(lambda: self.desk.kept) or kept
+            if late.images and late.classes != wanted:
+                raise LabelError("The classes changed before it began: press the button again.")
+            return late
 
         return ask
 
@@ -292,7 +293,7 @@ class Found:
 
     Attributes
     ----------
-    what : ndarray or FoundProject
+    what : Annotations or FoundProject
         Its annotation in this project, as the only one, or another project that knows it.
     twins : list
         Keys of layers with the same pixels that were removed, and whose labels these are.

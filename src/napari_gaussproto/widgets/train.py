@@ -31,7 +31,6 @@ from napari_gaussproto.widgets.backlog import Backlog
 from napari_gaussproto.widgets.budget import BudgetPanel
 from napari_gaussproto.widgets.choosers import ImageChooser
 from napari_gaussproto.widgets.class_panel import ClassPanel
-from napari_gaussproto.widgets.closed_images import learned_from, lost_sentence
 from napari_gaussproto.widgets.curves import TrainingCurves
 from napari_gaussproto.widgets.dock import Connections, when_closed
 from napari_gaussproto.widgets.historian import Historian
@@ -43,6 +42,7 @@ from napari_gaussproto.widgets.labels_control import LabelsControl
 from napari_gaussproto.widgets.learner import Budget, Fitted, Learner
 from napari_gaussproto.widgets.project_bar import ProjectBar
 from napari_gaussproto.widgets.semi_terms import TERMS, weights_of
+from napari_gaussproto.widgets.sentences import learned_from, lost_sentence
 from napari_gaussproto.widgets.settings import preference
 from napari_gaussproto.widgets.state import state_of
 from napari_gaussproto.widgets.train_memory import TrainMemory, remember, take_over
@@ -365,7 +365,7 @@ class TrainWidget(QScrollArea):
             f"{what[fitted.kind]} in {result.seconds:.1f} s"
             + learned_from(result.strokes, result.images)
             + (f": {measures}." if measures else ".")
-            + (" It was stopped; the best model until then is kept." if result.stopped else "")
+            + (" It was stopped; what it had learned is kept." if result.stopped else "")
             + (f" {result.warning}" if result.warning else "")
             + lost_sentence(result.lost)
         )

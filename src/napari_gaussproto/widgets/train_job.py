@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_gaussproto.core.errors import LabelError
-from napari_gaussproto.widgets.closed_images import lost_sentence
 from napari_gaussproto.widgets.edit_job import maps_of
 from napari_gaussproto.widgets.follow import values_of
 from napari_gaussproto.widgets.libraries import load_libraries
+from napari_gaussproto.widgets.sentences import lost_sentence
 from napari_gaussproto.widgets.train_request import (
     ClosedRequest,
     FitRequest,

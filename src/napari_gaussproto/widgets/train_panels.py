@@ -26,6 +26,7 @@ from napari_gaussproto.core.errors import GaussProtoError
 from napari_gaussproto.core.registry import list_models, model_path
 from napari_gaussproto.core.summary import read_summary
 from napari_gaussproto.widgets.keep_job import Count
+from napari_gaussproto.widgets.sentences import counted_images
 from napari_gaussproto.widgets.settings import recent_models, remember_model
 from napari_gaussproto.widgets.train_request import NewModel, Start
 
@@ -34,14 +35,6 @@ _BACKBONES = ("tf_efficientnet_lite0", "mobilenetv3_large_100", "resnet18", "con
 _ACCEPT = "Then click regions of the prediction that are right: they are labels"
 _ACCEPT_ALL = "Make the whole prediction labels"
 _DETAILS = (("fine", 1), ("normal", 2), ("coarse", 4))
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"
-
-
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
 
 
 def _button(text: str, tip: str) -> QPushButton:
@@ -116,9 +109,10 @@ class LabelsPanel(QWidget):
         self._n_closed = count.closed
         total = sum(count.pixels)
         self.note.setText(
-            f"{total:,} pixels on {_images(count.open)} are labelled." if total else ""
+            f"{total:,} pixels on {counted_images(count.open)} are labelled." if total else ""
         )
-        self.closed.setText(f"Learn from {_images(count.closed)} that {_are(count.closed)} closed")
+        are = "is" if count.closed == 1 else "are"
+        self.closed.setText(f"Learn from {counted_images(count.closed)} that {are} closed")
         self.closed.setVisible(count.closed > 0)
 
     @property
