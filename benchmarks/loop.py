@@ -37,23 +37,23 @@ from benchmarks.loop_tasks import STARTS, make_task
 
 Cell = tuple[str, int, str, int]
 
-# Methods of all rounds; the others cost too much for rounds 1 and 2.
+# Methods of all rounds; the others cost too much and have these only.
 MAIN = ("quick fit", "random forest", "supervised", "soft_labels", DOCK)
+FURTHER_ROUNDS = (1, 2, 4, 8)
 
 
 def order(options: argparse.Namespace) -> Iterator[Cell]:
     """What matters most first, so that the results are useful at any stop."""
     main = [m for m in options.methods if m in MAIN]
     further = [m for m in options.methods if m not in MAIN]
-    passes = [
-        ([r for r in options.rounds if r >= 4], main),
-        ([r for r in options.rounds if r == 4], further),
-        ([r for r in options.rounds if r < 4], main),
-        ([r for r in options.rounds if r > 4], further),
-    ]
-    for rounds, methods in passes:
+    rounds = sorted(options.rounds, key=lambda r: (r not in (4, 8), r))
+    for chosen, methods in (
+        ([r for r in rounds if r in FURTHER_ROUNDS], main),
+        ([r for r in rounds if r in FURTHER_ROUNDS], further),
+        ([r for r in rounds if r not in FURTHER_ROUNDS], main),
+    ):
         for seed, task, number, method in itertools.product(
-            options.seeds, options.tasks, rounds, methods
+            options.seeds, options.tasks, chosen, methods
         ):
             yield task, seed, method, number
 
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=list(STARTS), default=list(STARTS))
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--rounds", nargs="+", type=int, default=[1, 2, 4, 8])
+    parser.add_argument("--rounds", nargs="+", type=int, default=list(range(1, 9)))
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--report", action="store_true")
     options = parser.parse_args()

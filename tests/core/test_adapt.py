@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from napari_gaussproto.core.adapt import adapt, place_unfitted, unfitted, waiting_classes
+from napari_gaussproto.core.adapt import (
+    adapt,
+    place_unfitted,
+    unfitted,
+    unknown_classes,
+    waiting_classes,
+)
 from napari_gaussproto.core.config import ModelConfig, SegmentationClass
 from napari_gaussproto.core.edit import turn_off
 from napari_gaussproto.core.errors import EditError, LabelError
@@ -108,6 +114,7 @@ def test_a_new_class_is_unfitted_and_never_predicted() -> None:
     model = three_classes()
     other = adapt(model, table("soil", "crop", "weed", "stone"))
     assert unfitted(other) == [5, 6]
+    assert unknown_classes(other) == [3] and unknown_classes(model) == []
     assert [p.name for p in other.prototypes[5:]] == ["stone 1", "stone 2"]
     assert all(not len(p.patches) + len(p.distance_quantiles) for p in other.prototypes[5:])
     assert not other.layer.active[5:].any()

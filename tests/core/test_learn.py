@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,16 @@ def strokes(rows: tuple[int, ...]) -> Any:
 
 def source() -> ImageSource:
     return ImageSource.from_array(two_tone()[0], 3)
+
+
+def judge_by(monkeypatch: pytest.MonkeyPatch, figure: Callable[[Any, Any], float]) -> None:
+    """Let a function of model and validation images say how good the model is."""
+
+    def steps(model: Any, pairs: Any) -> Generator[int, None, float]:
+        yield 1
+        return figure(model, pairs)
+
+    monkeypatch.setattr(trainer_module, "validation_steps", steps)
 
 
 @pytest.fixture
@@ -72,7 +83,7 @@ def test_the_final_training_is_as_long_as_the_trial_was_good(
     A trial of ten minutes is ended by its figures, not by the clock.
     """
     figures = iter([0.3, 0.4, 0.6, 0.5])
-    monkeypatch.setattr(trainer_module, "validation_miou", lambda *_: next(figures))
+    judge_by(monkeypatch, lambda *_: next(figures))
     if minutes is not None:
         monkeypatch.setattr(schedule.Clock, "over", ended_after_three)
     training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)
@@ -96,7 +107,7 @@ def test_both_trainings_together_keep_to_the_steps(
 ) -> None:
     """Every validation is better than the one before, so that both are as long as may be."""
     figures = iter(float(n) for n in range(100))
-    monkeypatch.setattr(trainer_module, "validation_miou", lambda *_: next(figures))
+    judge_by(monkeypatch, lambda *_: next(figures))
     training = fine_tuning(steps=steps, batch_size=2, crop_size=64, validate_every=1)
     seen: list[Any] = []
     labels = strokes((10, 30, 50, 70))
@@ -107,7 +118,7 @@ def test_both_trainings_together_keep_to_the_steps(
 
 def test_time_left_speaks_of_both_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that says 10 s a step: 3 + 3 steps are 60 s, less those that are done."""
-    monkeypatch.setattr(trainer_module, "validation_miou", lambda *_: 0.5)
+    judge_by(monkeypatch, lambda *_: 0.5)
     monkeypatch.setattr(schedule.Clock, "left", lambda clock, step: 10.0 * (clock._steps - step))
     monkeypatch.setattr(learn, "monotonic", lambda: 0.0)
     training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)
@@ -127,7 +138,7 @@ def test_time_left_speaks_of_both_trainings(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_time_left_of_a_budget_in_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer_module, "validation_miou", lambda *_: 0.5)
+    judge_by(monkeypatch, lambda *_: 0.5)
     monkeypatch.setattr(schedule.Clock, "left", lambda clock, step: 7.0)
     monkeypatch.setattr(learn, "monotonic", lambda: 0.0)
     monkeypatch.setattr(schedule.Clock, "over", lambda clock, step: step >= 1)
@@ -142,7 +153,7 @@ def test_time_left_of_a_budget_in_minutes(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_training_that_only_does_harm_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     figures = iter([0.9, 0.4])
-    monkeypatch.setattr(trainer_module, "validation_miou", lambda *_: next(figures))
+    judge_by(monkeypatch, lambda *_: next(figures))
     training = fine_tuning(steps=1, batch_size=2, crop_size=64, validate_every=1)
     learned = run(
         learn_steps(tiny_model(), [source()], [strokes((10, 30, 50, 70))], training=training)
@@ -192,7 +203,7 @@ def test_after_a_kill_it_comes_to_the_same_end(
         start[:] = start or [model.layer.mean.clone()]
         return float((model.layer.mean - start[0]).abs().sum())
 
-    monkeypatch.setattr(trainer_module, "validation_miou", distance)
+    judge_by(monkeypatch, distance)
 
     def steps(model: Any, checkpoint: Path | None) -> Any:
         training = fine_tuning(

@@ -64,7 +64,7 @@ def test_stages_come_in_order_and_validate(
 ) -> None:
     _, steps = fitted
     stages = list(dict.fromkeys(step.stage for step in steps))
-    assert stages == ["features", "warm-up", "layer", "joint", "finish"]
+    assert stages == ["features", "warm-up", "layer", "joint", "validation", "finish"]
     joint = [step for step in steps if step.stage == "joint"]
     assert len(joint) == 30
     assert set(joint[0].losses) == {"classification", "density", "diversity"}
@@ -190,10 +190,12 @@ def test_more_steps_go_on_where_the_checkpoint_ended(checkpoint: Path) -> None:
 
 
 def test_minutes_are_counted_over_a_resumption() -> None:
-    clock = Clock(steps=10, minutes=1.0, first=4, seconds_before=45.0)
+    clock = Clock(steps=10, minutes=1.0)
+    clock.begin(first=4, seconds_before=45.0)
     assert clock.progress(4) == pytest.approx(0.75, abs=0.01)
     assert clock.left(4) == pytest.approx(15, abs=0.5)
-    assert Clock(steps=10, minutes=1.0, first=4, seconds_before=61.0).over(4)
+    clock.begin(first=4, seconds_before=61.0)
+    assert clock.over(4)
 
 
 @pytest.mark.parametrize(
@@ -242,6 +244,23 @@ def test_stopping_keeps_the_best_model_so_far() -> None:
     assert len(joint) == 3
     assert joint[-1].validation_miou is not None
     assert model.prototypes[0].patches.shape[0] > 0
+
+
+def test_stopping_while_the_model_is_judged_ends_without_another_step() -> None:
+    steps: list[TrainingStep] = []
+    fit(
+        IMAGES,
+        LABELS,
+        tiny_config(),
+        training=tiny_training(steps=1000, validate_every=2),
+        validation=HELD_OUT,
+        progress=steps.append,
+        stop=lambda: any(step.stage == "validation" for step in steps),
+    )
+    judged = [step.step for step in steps if step.stage == "validation"]
+    assert set(judged) == set(range(1, len(HELD_OUT[0]) + 1)) and judged == sorted(judged)
+    joint = [step for step in steps if step.stage == "joint"]
+    assert len(joint) == 2 and joint[-1].validation_miou is not None
 
 
 def test_a_budget_in_minutes_ends_by_itself() -> None:

@@ -183,6 +183,18 @@ def test_an_image_that_was_removed_still_teaches(
     assert f"on {alone + 2} strokes of 2 images" in train.status.text()
 
 
+def test_labels_that_come_back_show_what_the_model_makes_of_the_rest(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train)
+    quick(train, qtbot)
+    settled(train, qtbot)
+    viewer.layers.remove(image)
+    again = brought_back(train, viewer, qtbot).image
+    qtbot.waitUntil(lambda: again in train.state.outcomes, timeout=60_000)
+    assert train.state.outcomes[again].model is train.learner.model
+
+
 def project_of_a_closed_file(train: Any, viewer: Any, qtbot: Any, folder: Path) -> str:
     """As after a new start: of the labelled image only its file is known."""
     _, file = saved(folder)

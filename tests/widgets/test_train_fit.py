@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -92,9 +94,9 @@ def test_fine_tune_shows_curves_and_adds_a_version(train: Any, image: Any, qtbot
     draw(train, 3)
     tune(train, qtbot)
     settled(train, qtbot)
-    assert "Fine-tuned in" in train.status.text()
-    versions = train.history.model.versions
-    assert [v.what for v in versions][:1] == ["fine-tune"]
+    said, versions = train.status.text(), train.history.model.versions
+    assert "Fine-tuned in" in said
+    assert versions[0].what == ("quick fit" if "quick fit is kept" in said else "fine-tune")
     assert "held-out mIoU" in versions[0].measures
 
 
@@ -105,6 +107,38 @@ def test_too_few_strokes_are_told(train: Any, image: Any, qtbot: Any) -> None:
     assert "too few strokes" in said.args[0]
 
 
+def test_what_was_kept_instead_of_a_fine_tune_is_called_so(
+    train: Any, image: Any, qtbot: Any, monkeypatch: Any
+) -> None:
+    draw(train, 3)
+    # As if no number of steps had been better than none.
+    worse = count(2)
+    monkeypatch.setattr(
+        "napari_gaussproto.core.evaluation.mean_iou", lambda confusion: 1 / next(worse)
+    )
+    tune(train, qtbot)
+    settled(train, qtbot)
+    assert "the quick fit is kept" in train.status.text()
+    assert train.history.model.versions[0].what == "quick fit"
+
+
+def test_another_start_after_a_fit_is_said(train: Any, image: Any, qtbot: Any) -> None:
+    train.start.prototypes.setValue(3)
+    assert "History" not in train.status.text()
+    draw(train)
+    quick(train, qtbot)
+    train.start.prototypes.setValue(4)
+    said = train.status.text()
+    assert "begins with a new model" in said and "kept in History" in said
+
+
+def test_a_class_that_nobody_drew_is_named(train: Any, image: Any, qtbot: Any) -> None:
+    draw(train)
+    train.change_classes(add_class(train.annotator.classes, "stone"))
+    quick(train, qtbot)
+    assert "Nothing is known of “stone” yet" in train.status.text()
+
+
 def test_stop_keeps_the_best_and_pause_rests(train: Any, image: Any, qtbot: Any) -> None:
     draw(train, 3)
     train.budget.unit.setCurrentText("steps")
@@ -113,17 +147,21 @@ def test_stop_keeps_the_best_and_pause_rests(train: Any, image: Any, qtbot: Any)
     train.learner.progressed.connect(
         lambda s: steps.append(s) if getattr(s, "stage", "") in ("trial", "final") else None
     )
+    seconds: list[float] = []
+    train.learner.fitted.connect(lambda fit: seconds.append(fit.result.seconds))
+    begun = monotonic()
     click(train.budget.start)
     qtbot.waitUntil(lambda: len(steps) > 1, timeout=WAIT)
     click(train.budget.pause)
     qtbot.waitUntil(lambda: train.learner.runner.paused, timeout=WAIT)
-    count = len(steps)
+    before = len(steps)
     qtbot.wait(700)
-    assert len(steps) <= count + 1
+    assert len(steps) <= before + 1
     click(train.budget.pause)
-    qtbot.waitUntil(lambda: len(steps) > count + 1, timeout=WAIT)
+    qtbot.waitUntil(lambda: len(steps) > before + 1, timeout=WAIT)
     fitted(train, qtbot, lambda: click(train.budget.stop))
     assert steps[-1].step < 5000
+    assert seconds[0] < monotonic() - begun - 0.6  # a pause is no work
     assert "Fine-tuned in" in train.status.text() and "was stopped" in train.status.text()
 
 

@@ -98,6 +98,13 @@ def unfitted(model: PrototypeSegmenter) -> list[int]:
     ]
 
 
+def unknown_classes(model: PrototypeSegmenter) -> list[int]:
+    """Classes with unfitted prototypes only: nothing becomes one before it is labelled."""
+    blank, owner = set(unfitted(model)), model.layer.class_index.tolist()
+    known = {owner[m] for m in range(len(owner)) if m not in blank}
+    return [c for c in range(len(model.classes)) if c not in known]
+
+
 def waiting_classes(model: PrototypeSegmenter, labelled: Sequence[int]) -> list[int]:
     """Those labelled classes that have unfitted prototypes only, and so wait to be placed.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from napari_gaussproto.core.metrics import (
     iou,
     mean_iou,
 )
-from napari_gaussproto.core.predict import segment
+from napari_gaussproto.core.predict import segment, segment_steps
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
 
 Pairs = Iterable[tuple[Any, npt.NDArray[Any]]]
@@ -56,12 +56,25 @@ def measure(model: PrototypeSegmenter, pairs: Pairs) -> dict[str, Any]:
     }
 
 
-def validation_miou(model: PrototypeSegmenter, pairs: Pairs) -> float:
-    """Mean IoU alone, without the cost of probabilities."""
+def validation_steps(model: PrototypeSegmenter, pairs: Pairs) -> Generator[int, None, float]:
+    """Mean IoU alone, without the cost of probabilities.
+
+    Yields
+    ------
+    int
+        Number of the image, from 1, after each of its tiles.
+    """
     n = len(model.classes)
     confusion = np.zeros((n, n), np.int64)
-    for image, labels in pairs:
-        confusion += confusion_matrix(segment(image, model).labels, labels, n)
+    for number, (image, labels) in enumerate(pairs, start=1):
+        steps = segment_steps(image, model)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                confusion += confusion_matrix(end.value.labels, labels, n)
+                break
+            yield number
     return mean_iou(confusion)
 
 

@@ -203,7 +203,7 @@ class FineTuner(Trainer):
 
     def start(self) -> Iterator[TrainingStep]:
         """Judge the weights that training starts from: the first candidates for the best."""
-        miou = self._validate(self._teacher, 0)
+        miou = yield from self._validate(self._teacher, 0)
         yield TrainingStep("start", 1, 1, validation_miou=miou, best_miou=self.best_miou)
 
     def finish(self) -> Iterator[TrainingStep]:

@@ -38,13 +38,14 @@ def one_cycle(progress: float) -> float:
 class Clock:
     """Progress of a stage whose budget is a number of steps or of minutes."""
 
-    def __init__(
-        self, steps: int, minutes: float | None, first: int, seconds_before: float = 0.0
-    ) -> None:
-        self._before = seconds_before
+    def __init__(self, steps: int, minutes: float | None) -> None:
         self._steps = steps
         self._seconds = None if minutes is None else 60 * minutes
-        self._first = first
+        self.begin(0)
+
+    def begin(self, first: int, seconds_before: float = 0.0) -> None:
+        """Count from now on, after so many steps and seconds of an earlier run."""
+        self._first, self._before = first, seconds_before
         self._start = time.monotonic()
 
     def _elapsed(self) -> float:

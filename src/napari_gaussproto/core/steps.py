@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -24,6 +25,24 @@ def run(
             progress(step)
 
 
+def without_pauses(
+    steps: Generator[Step, None, Result], skip: Callable[[float], None]
+) -> Generator[Step, None, Result]:
+    """Steps of a generator; the seconds that its driver takes in between go to ``skip``."""
+    try:
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            asked = time.monotonic()
+            yield step
+            skip(time.monotonic() - asked)
+    finally:
+        steps.close()
+
+
 @dataclass(frozen=True)
 class TrainingStep:
     """What happened in one step of a fit.
@@ -31,10 +50,11 @@ class TrainingStep:
     Attributes
     ----------
     stage : str
-        "features", "warm-up", "layer", "joint" or "finish"; of `learn_steps` "trial" and
-        "final" instead of "joint".
+        "features", "warm-up", "layer", "joint", "validation" or "finish"; of `learn_steps`
+        "trial" and "final" instead of "joint".
     step, total : int
-        Within the stage; ``total`` is an estimate when the budget is in minutes.
+        Within the stage, images of a validation; ``total`` is an estimate when the budget is
+        in minutes.
     losses : dict of str to float
         Each term times its weight; empty where nothing is optimised.
     validation_miou, best_miou : float or None

@@ -19,13 +19,13 @@ from napari_gaussproto.core.card import now
 from napari_gaussproto.core.checkpoint import load_checkpoint, read_progress, save_checkpoint
 from napari_gaussproto.core.config import TrainingConfig
 from napari_gaussproto.core.errors import ConfigError
-from napari_gaussproto.core.evaluation import RunningOverlap, validation_miou
+from napari_gaussproto.core.evaluation import RunningOverlap, validation_steps
 from napari_gaussproto.core.finish import finish_steps
 from napari_gaussproto.core.partition import Partition
 from napari_gaussproto.core.schedule import Clock, check_budget, one_cycle
 from napari_gaussproto.core.seeds import seeded
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.steps import TrainingStep
+from napari_gaussproto.core.steps import TrainingStep, without_pauses
 from napari_gaussproto.core.training_data import (
     Crops,
     CropSampler,
@@ -189,6 +189,13 @@ class Trainer:
             When ``checkpoint`` is a file of another kind.
         """
         check_budget(self.config.steps, minutes)
+        clock = Clock(self.config.steps, minutes)
+        # Whoever holds the generator may pause it.
+        yield from without_pauses(self._joint(clock, checkpoint, stop), clock.skip)
+
+    def _joint(
+        self, clock: Clock, checkpoint: Path | None, stop: Callable[[], bool]
+    ) -> Generator[TrainingStep, None, None]:
         self.model.to(memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(self._groups(), weight_decay=self.config.weight_decay)
         average = copy.deepcopy(self.model).requires_grad_(False)
@@ -202,7 +209,7 @@ class Trainer:
             self.config.augmentation,
             self.seed,
         )
-        clock = Clock(self.config.steps, minutes, first, self.seconds_before)
+        clock.begin(first, self.seconds_before)
         step = first
         while not clock.over(step):
             self.progress = clock.progress(step)
@@ -215,10 +222,10 @@ class Trainer:
             last = clock.over(step) or stop()
             miou = None
             if last or step % self.config.validate_every == 0:
-                miou = self._validate(average, step)
+                miou = yield from self._validate(average, step)
+                last = last or stop()
                 if checkpoint is not None:
                     self._save(checkpoint, step, optimizer, average, usage, clock.spent())
-            asked = time.monotonic()
             yield TrainingStep(
                 "joint",
                 step,
@@ -229,8 +236,6 @@ class Trainer:
                 self.labelled.miou,
                 clock.left(step),
             )
-            # Whoever holds the generator may pause it.
-            clock.skip(time.monotonic() - asked)
             if last:
                 break
         self.steps_done = step
@@ -339,13 +344,23 @@ class Trainer:
             else:
                 value.copy_(theirs[key])
 
-    def _validate(self, average: PrototypeSegmenter, step: int) -> float | None:
+    def _validate(
+        self, average: PrototypeSegmenter, step: int
+    ) -> Generator[TrainingStep, None, float | None]:
         """Mean IoU of the averaged weights; keeps them when they are the best so far."""
         if not self.validation:
             return None
         average.eval()
         pairs = ((image.source, image.full_labels.numpy()) for image in self.validation)
-        miou = validation_miou(average, pairs)
+        steps = validation_steps(average, pairs)
+        while True:
+            try:
+                number = next(steps)
+            except StopIteration as end:
+                miou: float = end.value
+                break
+            # Large images take long: in between, a person may pause or cancel.
+            yield TrainingStep("validation", number, len(self.validation))
         if math.isnan(miou):
             return None
         if self.best_miou is None or miou > self.best_miou:

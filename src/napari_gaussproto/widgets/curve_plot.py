@@ -69,9 +69,9 @@ class Series:
         self.drawn.append(former + _PULL * (y - former) if self.smooth else y)
 
     def at(self, x: float) -> tuple[float, float] | None:
-        """Last step at or before ``x``, with its value."""
+        """Last step at or before ``x``, with the value that is drawn."""
         place = bisect_right(self.x, x) - 1
-        return None if place < 0 else (self.x[place], self.y[place])
+        return None if place < 0 else (self.x[place], self.drawn[place])
 
     def top(self) -> tuple[float, float] | None:
         """Step and value of the largest value, the first if there are several."""
@@ -110,7 +110,7 @@ class Plot(QWidget):
     ) -> None:
         super().__init__()
         self.series: dict[str, Series] = {}
-        self.breaks: list[float] = []
+        self.breaks: list[tuple[float, str]] = []
         self.cursor: float | None = None
         self._title, self._empty, self._limits = title, empty, limits
         self._bottom = _AXIS if numbered else _BOTTOM
@@ -216,8 +216,9 @@ class Plot(QWidget):
             painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
             painter.setPen(self.ink(170))
             painter.drawText(QRectF(0, y - 8, _LEFT - 5, 16), right, f"{value:.6g}")
-        for step in self.breaks:
+        for step, text in self.breaks:
             self._vertical(painter, step, QPen(self.ink(110), 1, Qt.PenStyle.DotLine))
+            self._name_break(painter, step, text)
         if self._bottom == _AXIS:
             self._draw_steps(painter)
 
@@ -239,6 +240,14 @@ class Plot(QWidget):
         area, x = self._area(), self._point(step, 0, 0, 1, False).x()
         painter.setPen(pen)
         painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))
+
+    def _name_break(self, painter: QPainter, step: float, text: str) -> None:
+        """Write what follows a line next to it, where there is room."""
+        area, x = self._area(), self._point(step, 0, 0, 1, False).x()
+        width = painter.fontMetrics().horizontalAdvance(text)
+        begin = x + 4 if x + 4 + width <= self.width() else x - 4 - width
+        painter.setPen(self.ink(170))
+        painter.drawText(QPointF(begin, area.top() + painter.fontMetrics().ascent()), text)
 
     def _draw_series(
         self, painter: QPainter, series: Series, low: float, high: float, log: bool

@@ -12,11 +12,14 @@ from superqt import QFlowLayout
 
 from napari_gaussproto.core.config import DEFAULT_COLORS
 from napari_gaussproto.widgets.curve_plot import Plot, Series, nearest, readable
+from napari_gaussproto.widgets.semi_terms import name_of_loss
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.steps import TrainingStep
 
 HELD_OUT, LABELLED, GATE = "held-out", "labelled", "passes the gate"
+# What a stage is called next to its line.
+_NAMES = {"final": "on all strokes"}
 _GATE_KEY = "gate"  # among a step's losses
 _EVERY_MS = 100
 _LINE = 16
@@ -33,6 +36,7 @@ _MEANING = {
     LABELLED: "Mean IoU on the strokes that are learnt from: higher than on other pixels",
     GATE: "Share of the unlabelled area that is familiar and certain enough to be learnt from",
 }
+_TIPS = {name_of_loss(name): meaning for name, meaning in _MEANING.items()}
 
 
 class LegendEntry(QAbstractButton):
@@ -48,7 +52,7 @@ class LegendEntry(QAbstractButton):
         self.setAccessibleName(series.name)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-        meaning = _MEANING.get(series.name, "A term of the loss")
+        meaning = _TIPS.get(series.name, "A term of the loss")
         self.setToolTip(f"{meaning}.\nClick to hide or show the curve")
 
     @property
@@ -146,8 +150,16 @@ class CurvePlot(QWidget):
 class TrainingCurves(QWidget):
     """Losses by term, and below them IoU and the share of pixels that passes the gate.
 
-    Stages of a training follow each other on one axis, with a dotted line between them.
+    Stages of a training follow each other on one axis, with a dotted line between them that
+    says what follows.
+
+    Signals
+    -------
+    shown()
+        The first curve is there.
     """
+
+    shown = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -201,7 +213,8 @@ class TrainingCurves(QWidget):
                 )
             else:
                 color = DEFAULT_COLORS[len(self.losses.plot.series) % len(DEFAULT_COLORS)]
-                self._curve(self.losses, Series(name, color, smooth=True)).add(x, value)
+                series = Series(name_of_loss(name), color, smooth=True)
+                self._curve(self.losses, series).add(x, value)
         if step.validation_miou is not None:
             series = Series(HELD_OUT, DEFAULT_COLORS[0], marks=True, best=True)
             self._curve(self.quality, series).add(x, step.validation_miou)
@@ -293,8 +306,10 @@ class TrainingCurves(QWidget):
 
     def _refresh(self) -> None:
         some = bool(self.losses.plot.series or self.quality.plot.series)
+        if some and not self.empty.isHidden():
+            QTimer.singleShot(0, self.shown.emit)  # once there is room for them
         self.empty.setVisible(not some)
-        breaks = [begin for _, begin in self._drawn_stages()[1:]]
+        breaks = [(begin, _NAMES.get(name, name)) for name, begin in self._drawn_stages()[1:]]
         for part in (self.losses, self.quality):
             part.setVisible(some)
             part.plot.set_span(0, self._last)
@@ -305,7 +320,7 @@ class TrainingCurves(QWidget):
                     part.entries[name].set_value(self._newest(series))
 
     def _newest(self, series: Series) -> str:
-        text = _number(series.y[-1])
+        text = _number(series.drawn[-1])
         if series.name == HELD_OUT and self._best is not None:
             text += f" (best {_number(self._best)})"
         return text
@@ -329,6 +344,7 @@ class TrainingCurves(QWidget):
 
 def _number(value: float) -> str:
     """Short enough for a legend."""
+    value += 0.0  # a zero may be negative
     if abs(value) >= 100:
         return f"{value:.0f}" if abs(value) < 1e5 else f"{value:.1e}"
     return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"

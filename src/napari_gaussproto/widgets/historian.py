@@ -304,7 +304,7 @@ def _add(
     version = versions.add(
         result.model,
         parent=parent,
-        what=fitted.kind,  # type: ignore[arg-type]
+        what="fine-tune" if result.trained else "quick fit",
         annotations=annotations,
         settings=result.settings,
         measures=result.measures,

@@ -204,7 +204,10 @@ class Keeper(QObject):
 
     def _on_begun(self) -> None:
         self.begun.emit()
-        self.told.emit("A new project has begun.")
+        self.told.emit(
+            "A new project has begun. It goes on with a copy of the labels that are open; those "
+            "of the former project stay in its folder."
+        )
         self.save_soon()
 
     def _begin_job(self) -> None:

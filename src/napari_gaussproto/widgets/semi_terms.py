@@ -27,7 +27,21 @@ _TEXTS = {
     ),
 }
 
+# Names of the terms among the losses of a step.
+_LOSSES = {
+    "unlabelled density": "density",
+    "soft labels": "soft_labels",
+    "pseudo-labels": "pseudo_labels",
+    "affinity": "affinity",
+    "anchoring": "anchoring",
+}
+
 TERMS = [(key, label, tip, key in USED_BY_DEFAULT) for key, (label, tip) in _TEXTS.items()]
+
+
+def name_of_loss(loss: str) -> str:
+    """What a loss is called where it can be switched; its own name if it always counts."""
+    return _TEXTS[_LOSSES[loss]][0] if loss in _LOSSES else loss
 
 
 def weights_of(switched: dict[str, bool]) -> dict[str, float]:

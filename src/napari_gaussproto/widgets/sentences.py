@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 
 def counted_images(count: int) -> str:
     """A number of images: "1 image" or "3 images"."""
     return "1 image" if count == 1 else f"{count} images"
+
+
+def begins_anew(path: Path | None) -> str:
+    """That the next fit does not go on from what was fitted, but from a file or a new model."""
+    start = "a new model" if path is None else f"“{path.stem}”"
+    return f"The next fit begins with {start}. What was fitted before is kept in History."
 
 
 def learned_from(strokes: int, images: int) -> str:
@@ -16,6 +23,18 @@ def learned_from(strokes: int, images: int) -> str:
         return ""
     what = "1 stroke" if strokes == 1 else f"{strokes:,} strokes"
     return f" on {what} of {counted_images(images)}"
+
+
+def unknown_sentence(names: Sequence[str]) -> str:
+    """What to do about classes that nothing is known of; empty without any."""
+    if not names:
+        return ""
+    shown = " and ".join(f"“{name}”" for name in names[:2])
+    if len(names) > 2:
+        shown = f"{len(names)} classes"
+    return (
+        f" Nothing is known of {shown} yet: draw strokes of {'it' if len(names) == 1 else 'them'}."
+    )
 
 
 def lost_sentence(names: Sequence[str]) -> str:

@@ -42,7 +42,12 @@ from napari_gaussproto.widgets.labels_control import LabelsControl
 from napari_gaussproto.widgets.learner import Budget, Fitted, Learner
 from napari_gaussproto.widgets.project_bar import ProjectBar
 from napari_gaussproto.widgets.semi_terms import TERMS, weights_of
-from napari_gaussproto.widgets.sentences import learned_from, lost_sentence
+from napari_gaussproto.widgets.sentences import (
+    begins_anew,
+    learned_from,
+    lost_sentence,
+    unknown_sentence,
+)
 from napari_gaussproto.widgets.settings import preference
 from napari_gaussproto.widgets.state import state_of
 from napari_gaussproto.widgets.train_memory import TrainMemory, remember, take_over
@@ -161,6 +166,7 @@ class TrainWidget(QScrollArea):
         annotator.classes_changed.connect(self._on_classes)
         annotator.edited.connect(self._on_edited)
         annotator.layers_changed.connect(self._on_layers)
+        self.curves.shown.connect(lambda: self.ensureWidgetVisible(self.curves, 0, 0))
         annotator.brushed.connect(self._on_brushed)
         self.classes.change_asked.connect(self.change_classes)
         self.classes.class_selected.connect(annotator.select)
@@ -286,6 +292,8 @@ class TrainWidget(QScrollArea):
         self.classes.select(self.annotator.selected)
         self._update_buttons()
         self.keeper.save_soon()
+        # Labels that came back show what the model makes of the rest.
+        QTimer.singleShot(0, self._see_annotated)
 
     def _on_counted(self, count: Count) -> None:
         if len(count.pixels) == len(self.annotator.classes):
@@ -329,6 +337,8 @@ class TrainWidget(QScrollArea):
 
     def _on_start(self) -> None:
         """Another model to begin with."""
+        if self.learner.model is not None:
+            self.status.setText(begins_anew(self.start.path))
         self.learner.begin_with(self.start.start())
         path = self.start.path
         if path is not None:
@@ -367,6 +377,7 @@ class TrainWidget(QScrollArea):
             + (f": {measures}." if measures else ".")
             + (" It was stopped; what it had learned is kept." if result.stopped else "")
             + (f" {result.warning}" if result.warning else "")
+            + unknown_sentence(result.unknown)
             + lost_sentence(result.lost)
         )
         self.labelling.refresh_corrections()

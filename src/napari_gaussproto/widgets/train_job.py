@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_gaussproto.core.errors import LabelError
+from napari_gaussproto.core.steps import without_pauses
 from napari_gaussproto.widgets.edit_job import maps_of
 from napari_gaussproto.widgets.follow import values_of
 from napari_gaussproto.widgets.libraries import load_libraries
@@ -51,13 +53,29 @@ _ALL_RIGHT = (
 )
 
 
+Job = Callable[..., Generator[Any, None, FitResult]]
+
+
+def _timed(job: Job) -> Job:
+    """A job that says how long it worked, without the time that it was paused."""
+
+    @wraps(job)
+    def timed(*arguments: Any) -> Generator[Any, None, FitResult]:
+        begun, pauses = time.monotonic(), [0.0]
+        result = yield from without_pauses(job(*arguments), pauses.append)
+        result.seconds = time.monotonic() - begun - sum(pauses)
+        return result
+
+    return timed
+
+
+@_timed
 def quick_job(request: FitRequest) -> Generator[Any, None, FitResult]:
     """Fit neck and prototypes to all strokes, and segment the shown image."""
     load_libraries()
     from napari_gaussproto.core.quick import quick_fit_steps
     from napari_gaussproto.core.strokes import count_strokes
 
-    begun = time.monotonic()
     encoded, labels = [], []
     with _reading(request.closed):
         request, lost = yield from _with_closed(request)
@@ -75,17 +93,16 @@ def quick_job(request: FitRequest) -> Generator[Any, None, FitResult]:
     result.strokes = sum(count_strokes(mask) for mask in labels)
     result.images = sum(bool(image.labelled_planes()) for image in request.images)
     result.lost = lost
-    result.seconds = time.monotonic() - begun
     return result
 
 
+@_timed
 def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, FitResult]:
     """Train end to end, and segment the shown image."""
     load_libraries()
     from napari_gaussproto.core.device import release_memory
     from napari_gaussproto.core.strokes import count_strokes
 
-    begun = time.monotonic()
     with _reading(request.closed):
         request, lost = yield from _with_closed(request)
         base, scratch = _begin(request)
@@ -107,23 +124,21 @@ def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, Fit
         perfect = learned.held_out_miou > _PERFECT
         result.warning = "" if learned.steps else _ALL_RIGHT if perfect else _NO_GAIN
     said = {"steps": learned.steps, "minutes": tune.minutes, **tune.semi}
-    result.settings = {name: value for name, value in said.items() if value}
-    result.stopped = tune.stop()
+    result.stopped, result.trained = tune.stop(), learned.steps > 0
+    result.settings = {name: value for name, value in said.items() if value and result.trained}
     labels = [mask for image in request.images for _, mask in image.labelled_planes()]
     result.strokes = sum(count_strokes(mask) for mask in labels)
     result.images = sum(bool(image.labelled_planes()) for image in request.images)
     result.lost = lost
-    result.seconds = time.monotonic() - begun
     return result
 
 
+@_timed
 def predict_job(request: FitRequest) -> Generator[Any, None, FitResult]:
     """Segment the shown image by the model as it is."""
     load_libraries()
-    begun = time.monotonic()
     base, _ = _begin(request)
     result = yield from _see(request, base, base)
-    result.seconds = time.monotonic() - begun
     return result
 
 
@@ -232,6 +247,7 @@ def _see(
     request: FitRequest, base: PrototypeSegmenter, model: PrototypeSegmenter
 ) -> Generator[Any, None, FitResult]:
     """Segment the shown image, all its planes, and compute all that is shown of it."""
+    from napari_gaussproto.core.adapt import unknown_classes
     from napari_gaussproto.core.encoded import latents_of_image
     from napari_gaussproto.core.stack import StackSegmentation, leading_of
     from napari_gaussproto.core.threads import one_thread
@@ -249,7 +265,8 @@ def _see(
         values = values_of(segmentation, prototype, request.quantity)
         _ = segmentation.labels, segmentation.cover, segmentation.prototype_share()
         maps = maps_of(segmentation, list(request.maps))
-    return FitResult(base, model, base, segmentation, prototype, values, maps)
+    unknown = [model.classes[c].name for c in unknown_classes(model)]
+    return FitResult(base, model, base, segmentation, prototype, values, maps, unknown=unknown)
 
 
 def _learn(

@@ -46,3 +46,5 @@ class TrainingProgress:
             self._budget.set_progress(step.step, step.total, step.seconds_left, part)
         elif stage == "start":
             self._curves.add(step)
+        elif stage == "validation":
+            self._status.setText(f"Judging by the strokes set aside… {step.step}/{step.total}")

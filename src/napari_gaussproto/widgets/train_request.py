@@ -212,9 +212,14 @@ class FitResult:
         Connected strokes, and the images that they are on.
     stopped : bool
         Before the budget was used up.
+    trained : bool
+        End to end; False where a quick fit was kept instead.
     seconds : float
+        Without pauses.
     warning : str
         A sentence about the measures, or nothing.
+    unknown : list of str
+        Names of classes that nothing is known of yet.
     lost : list of str
         Names of closed images that nothing could be learned from.
     """
@@ -231,8 +236,10 @@ class FitResult:
     strokes: int = 0
     images: int = 0
     stopped: bool = False
+    trained: bool = False
     seconds: float = 0.0
     warning: str = ""
+    unknown: Sequence[str] = ()
     lost: Sequence[str] = ()
 
 
