@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QToolTip
 from napari_gaussproto.core.steps import TrainingStep
 from napari_gaussproto.widgets.curve_plot import readable, thinned, ticks, y_scale
 from napari_gaussproto.widgets.curves import GATE, HELD_OUT, LABELLED, TrainingCurves
+from napari_gaussproto.widgets.semi_terms import TERMS
 
 
 @pytest.fixture
@@ -206,3 +207,21 @@ def test_colors_stand_out_on_any_theme(background: str) -> None:
         found, behind = readable(color, QColor(background)), QColor(background)
         assert abs(found.lightnessF() - behind.lightnessF()) > 0.1
     assert readable("#009e73", QColor("#262930")).name() == "#009e73"
+
+
+def test_more_curves_are_told_once(curves: TrainingCurves, qtbot: Any) -> None:
+    told: list[None] = []
+    curves.grew.connect(lambda: told.append(None))
+    for step in range(1, 4):
+        curves.add(joint(step, classification=0.5))
+        settle(curves, qtbot)
+    qtbot.wait(300)
+    assert len(told) == 1
+
+
+def test_terms_are_called_what_their_boxes_are_called(curves: TrainingCurves, qtbot: Any) -> None:
+    names = {"soft labels", "pseudo-labels", "affinity", "anchoring", "unlabelled density"}
+    curves.add(joint(1, classification=-0.0, **dict.fromkeys(names, 0.5)))
+    settle(curves, qtbot)
+    assert set(curves.losses.entries) == {"classification", *(label for _, label, _, _ in TERMS)}
+    assert curves.losses.entries["classification"].value == "0.00"

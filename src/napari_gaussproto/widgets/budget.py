@@ -166,24 +166,28 @@ class BudgetPanel(QWidget):
         self.stop.setEnabled(active)
         if state == "running" and before != "paused":
             self.progress.setRange(0, 0)
-            self.note.setText("Preparing: reading images and strokes…")
+            self._say("Preparing: reading images and strokes…")
         elif state == "paused":
-            self.note.setText(f"Paused at {self._place}" if self._place else "Paused")
+            self._say(f"Paused at {self._place}" if self._place else "Paused")
         elif state == "finishing":
             self.progress.setRange(0, 0)
-            self.note.setText("Finishing: the best model gets its prototypes' patches…")
+            self._say("Finishing: the best model gets its prototypes' patches…")
         elif state == "idle":
             self._place = ""
             self.progress.setRange(0, 1)
             self.progress.setValue(0)
-            self.note.setText(self._reason or "")
+            self._say(self._reason or "")
         self._update_start()
+
+    def _say(self, text: str) -> None:
+        self.note.setText(text)
+        self.note.setVisible(bool(text))
 
     def set_reason(self, reason: str | None) -> None:
         """Why a fine-tune can't start, as a sentence that says what to do; None if it can."""
         self._reason = reason
         if self._state == "idle":
-            self.note.setText(reason or "")
+            self._say(reason or "")
         self._update_start()
 
     def set_progress(
@@ -212,7 +216,7 @@ class BudgetPanel(QWidget):
         self.progress.setRange(0, _GRAIN)
         done = (number - 1 + min(step / max(1, total), 1.0)) / parts
         self.progress.setValue(round(_GRAIN * done))
-        self.note.setText(f"{self._place}, {time_left(seconds_left, at_most=not last)}")
+        self._say(f"{self._place}, {time_left(seconds_left, at_most=not last)}")
 
     def _update_start(self) -> None:
         idle = self._state == "idle"

@@ -155,11 +155,11 @@ class TrainingCurves(QWidget):
 
     Signals
     -------
-    shown()
-        The first curve is there.
+    grew()
+        There are more curves.
     """
 
-    shown = Signal()
+    grew = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,11 +172,17 @@ class TrainingCurves(QWidget):
         self._best: float | None = None
         self._stages: list[tuple[str, float]] = []
         self._last = 0.0
+        self._count = 0
         self._off: set[str] = set()
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_EVERY_MS)
         self._timer.timeout.connect(self._refresh)
+        # There is room for new curves only after the layout has seen them.
+        self._room = QTimer(self)
+        self._room.setSingleShot(True)
+        self._room.setInterval(_EVERY_MS)
+        self._room.timeout.connect(self.grew)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -305,9 +311,10 @@ class TrainingCurves(QWidget):
             self._timer.start()
 
     def _refresh(self) -> None:
-        some = bool(self.losses.plot.series or self.quality.plot.series)
-        if some and not self.empty.isHidden():
-            QTimer.singleShot(0, self.shown.emit)  # once there is room for them
+        count = len(self.losses.plot.series) + len(self.quality.plot.series)
+        if count > self._count:
+            self._room.start()
+        some, self._count = count > 0, count
         self.empty.setVisible(not some)
         breaks = [(begin, _NAMES.get(name, name)) for name, begin in self._drawn_stages()[1:]]
         for part in (self.losses, self.quality):

@@ -166,7 +166,7 @@ class TrainWidget(QScrollArea):
         annotator.classes_changed.connect(self._on_classes)
         annotator.edited.connect(self._on_edited)
         annotator.layers_changed.connect(self._on_layers)
-        self.curves.shown.connect(lambda: self.ensureWidgetVisible(self.curves, 0, 0))
+        self.curves.grew.connect(lambda: self.ensureWidgetVisible(self.curves, 0, 0))
         annotator.brushed.connect(self._on_brushed)
         self.classes.change_asked.connect(self.change_classes)
         self.classes.class_selected.connect(annotator.select)
