@@ -39,23 +39,29 @@ def hold_out_strokes(
         None when no class has two strokes: then there are too few to hold any out.
     """
     rng = np.random.default_rng(seed)
-    strokes = [connected(mask, background=0, connectivity=2) for mask in labels]
+    strokes = [_strokes(mask) for mask in labels]
     by_class: dict[int, list[tuple[int, int]]] = {}
-    for image, (mask, numbered) in enumerate(zip(labels, strokes, strict=True)):
-        numbers, first = np.unique(numbered, return_index=True)
-        for number, at in zip(numbers.tolist(), first.tolist(), strict=True):
-            if number:
-                by_class.setdefault(int(mask.flat[at]), []).append((image, number))
+    for image, (mask, own) in enumerate(zip(labels, strokes, strict=True)):
+        for number, places in enumerate(own):
+            by_class.setdefault(int(mask.flat[places[0]]), []).append((image, number))
     kept = [mask.copy() for mask in labels]
     held_out = [np.zeros_like(mask) for mask in labels]
     found = False
     for value in sorted(by_class):
-        own = by_class[value]
-        count = max(1, int(share * len(own))) if len(own) > 1 else 0
-        for position in rng.permutation(len(own))[:count].tolist():
-            image, number = own[position]
-            inside = strokes[image] == number
-            kept[image][inside] = 0
-            held_out[image][inside] = value
+        choice = by_class[value]
+        count = max(1, int(share * len(choice))) if len(choice) > 1 else 0
+        for position in rng.permutation(len(choice))[:count].tolist():
+            image, number = choice[position]
+            kept[image].flat[strokes[image][number]] = 0
+            held_out[image].flat[strokes[image][number]] = value
             found = True
     return kept, held_out if found else None
+
+
+def _strokes(mask: Labels) -> list[npt.NDArray[np.intp]]:
+    """Flat places of each stroke; a large image has few labelled pixels."""
+    places = np.flatnonzero(mask)
+    numbers = connected(mask, background=0, connectivity=2).ravel()[places]
+    order = np.argsort(numbers, kind="stable")
+    ends = np.flatnonzero(np.diff(numbers[order])) + 1
+    return [stroke for stroke in np.split(places[order], ends) if len(stroke)]
