@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Generator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from napari_gaussproto.core import learn, schedule
+from napari_gaussproto.core import steps as steps_module
 from napari_gaussproto.core import trainer as trainer_module
 from napari_gaussproto.core.errors import ConfigError
 from napari_gaussproto.core.fine_tune import fine_tuning
@@ -126,7 +128,7 @@ def test_time_left_speaks_of_both_trainings(monkeypatch: pytest.MonkeyPatch) -> 
     labels = strokes((10, 30, 50, 70))
     run(learn_steps(tiny_model(), [source()], [labels], training=training), seen.append)
     left = [step.seconds_left for step in seen if getattr(step, "stage", "") == "trial"]
-    assert left == [50.0, 40.0, 30.0]
+    assert left == pytest.approx([50.0, 40.0, 30.0], abs=1)
     # Five seconds until the first step of the trial: as long again before the final training,
     # and about as long for what comes after the last steps.
     clock = itertools.count(0.0, 5.0)
@@ -134,7 +136,28 @@ def test_time_left_speaks_of_both_trainings(monkeypatch: pytest.MonkeyPatch) -> 
     seen.clear()
     run(learn_steps(tiny_model(), [source()], [labels], training=training), seen.append)
     left = [step.seconds_left for step in seen if getattr(step, "stage", "") == "trial"]
-    assert left == [60.0, 50.0, 40.0]
+    assert left == pytest.approx([60.0, 50.0, 40.0], abs=1)
+
+
+def test_a_pause_does_not_make_the_rest_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    judge_by(monkeypatch, lambda *_: 0.5)
+    monkeypatch.setattr(schedule.Clock, "left", lambda clock, step: 10.0 * (clock._steps - step))
+    now = [0.0]  # only a pause takes time
+    monkeypatch.setattr(learn, "monotonic", lambda: now[0])
+    monkeypatch.setattr(steps_module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def pause(step: Any) -> None:
+        seen.append(step)
+        if getattr(step, "stage", "") == "neck" and step.step == 1:
+            now[0] += 600
+
+    training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)
+    seen: list[Any] = []
+    run(
+        learn_steps(tiny_model(), [source()], [strokes((10, 30, 50, 70))], training=training), pause
+    )
+    left = [step.seconds_left for step in seen if getattr(step, "stage", "") == "trial"]
+    assert now[0] > 0 and left == [50.0, 40.0, 30.0]
 
 
 def test_time_left_of_a_budget_in_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +171,7 @@ def test_time_left_of_a_budget_in_minutes(monkeypatch: pytest.MonkeyPatch) -> No
     options: dict[str, Any] = {"training": training, "minutes": 4.0}
     run(learn_steps(tiny_model(), [source()], [labels], **options), seen.append)
     (trial,) = [step for step in seen if getattr(step, "stage", "") == "trial"]
-    assert trial.seconds_left == 7.0 + 2 * 60
+    assert trial.seconds_left == pytest.approx(7.0 + 2 * 60, abs=1)
 
 
 def test_training_that_only_does_harm_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,9 +184,26 @@ def test_training_that_only_does_harm_is_not_kept(monkeypatch: pytest.MonkeyPatc
     assert learned.steps == 0 and learned.held_out_miou == 0.9
 
 
-def test_stopping_early_still_learns_from_all_strokes(quick_fits: list[Any]) -> None:
+def test_stopping_before_it_was_better_leaves_the_quick_fit(
+    monkeypatch: pytest.MonkeyPatch, quick_fits: list[Any]
+) -> None:
+    figures = itertools.count()
+    judge_by(monkeypatch, lambda *_: -next(figures) / 10)
     labels = strokes((10, 30, 50, 70))
     training = fine_tuning(steps=50, batch_size=2, crop_size=64)
+    learned = run(
+        learn_steps(tiny_model(), [source()], [labels], training=training, stop=lambda: True)
+    )
+    assert learned.steps == 0 and np.array_equal(quick_fits[-1], labels)
+
+
+def test_stopping_early_still_learns_from_all_strokes(
+    monkeypatch: pytest.MonkeyPatch, quick_fits: list[Any]
+) -> None:
+    labels = strokes((10, 30, 50, 70))
+    training = fine_tuning(steps=50, batch_size=2, crop_size=64)
+    figures = itertools.count()
+    judge_by(monkeypatch, lambda *_: next(figures) / 10)
     learned = run(
         learn_steps(tiny_model(), [source()], [labels], training=training, stop=lambda: True)
     )

@@ -171,6 +171,15 @@ def test_terms_are_folded_away_and_counted(panel: BudgetPanel, qtbot: Any) -> No
     assert not box.isEnabled()
 
 
+def test_going_on_says_where_it_is(panel: BudgetPanel) -> None:
+    panel.set_state("running")
+    panel.set_progress(3, 10, 20.0)
+    panel.set_state("paused")
+    assert panel.note.text() == "Paused at step 3 of about 10"
+    panel.set_state("running")
+    assert panel.note.text() == "step 3 of about 10"
+
+
 def test_without_terms_there_is_no_section(qtbot: Any) -> None:
     panel = BudgetPanel(3.0)
     qtbot.addWidget(panel)

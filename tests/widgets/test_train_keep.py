@@ -191,6 +191,26 @@ def test_another_project_brings_its_own_labels_and_mixes_nothing(
     qtbot.waitUntil(lambda: not train.learner.busy, timeout=WAIT)
 
 
+def test_a_project_without_versions_does_not_go_on_with_another_one_s_model(
+    train: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train, 1)
+    settled(train, qtbot)
+    folder = train.keeper.desk.project.folder
+    train.project.new_asked.emit()
+    settled(train, qtbot)
+    quick(train, qtbot)
+    settled(train, qtbot)
+    assert train.learner.model is not None
+    kinds: list[str] = []
+    train.learner.fitted.connect(lambda fit: kinds.append(fit.kind))
+    train.project.open_asked.emit(folder)
+    qtbot.waitUntil(lambda: bool(train.annotator.annotations), timeout=WAIT)
+    settled(train, qtbot)
+    qtbot.wait(500)
+    assert train.learner.model is None and not kinds
+
+
 def test_a_copy_of_a_project_is_whole(train: Any, image: Any, qtbot: Any, tmp_path: Path) -> None:
     draw(train, 1)
     settled(train, qtbot)

@@ -22,7 +22,7 @@ from napari_gaussproto.core.fine_tune import fine_tune_steps, fine_tuning
 from napari_gaussproto.core.image import ImageSource
 from napari_gaussproto.core.quick import quick_fit_steps
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.steps import TrainingStep
+from napari_gaussproto.core.steps import TrainingStep, without_pauses
 from napari_gaussproto.core.strokes import hold_out_strokes
 
 Labels = npt.NDArray[np.uint8]
@@ -99,10 +99,39 @@ def learn_steps(
     def anew(by: PrototypeSegmenter, number: int) -> Generator[Any, None, EncodedImage]:
         return encode_pyramid_steps(sources[number], by)
 
-    encode, stopped = encode or anew, stop or (lambda: False)
+    pauses: list[float] = []
+    steps = _learn_steps(
+        model,
+        sources,
+        labels,
+        encode or anew,
+        stop or (lambda: False),
+        pauses,
+        scratch=scratch,
+        seed=seed,
+        minutes=minutes,
+        **options,
+    )
+    return (yield from without_pauses(steps, pauses.append))
+
+
+def _learn_steps(
+    model: PrototypeSegmenter,
+    sources: Sequence[ImageSource],
+    labels: Sequence[Labels],
+    encode: Encode,
+    stopped: Callable[[], bool],
+    pauses: list[float],
+    *,
+    scratch: bool,
+    seed: int,
+    minutes: float | None,
+    **options: Any,
+) -> Generator[Any, None, Learned]:
     kept, held_out = hold_out_strokes(labels, seed=seed)
     encoded = yield from _all(encode, model, len(sources))
-    rest = _Rest(minutes, monotonic())
+    pauses.clear()
+    rest = _Rest(minutes, monotonic(), pauses)
     if held_out is None:
         start = yield from quick_fit_steps(encoded, labels, model, scratch=scratch, seed=seed)
         tuned = yield from fine_tune_steps(
@@ -127,7 +156,7 @@ def learn_steps(
     tuned = yield from _named("trial", trial, replace(rest, steps=halves[1]))
     judged = tuned.card.history[-1]
     miou, best_step = judged["validation_miou"], int(judged["best_step"])
-    if stopped():
+    if stopped() and best_step:
         encoded = yield from _all(encode, tuned, len(sources))
         final = yield from quick_fit_steps(encoded, labels, tuned, seed=seed)
         return Learned(final.model, miou, _steps_of(tuned))
@@ -157,12 +186,15 @@ class _Rest:
         Of both trainings, where time is the budget and not steps.
     begun : float
         When the quick fit before the trial began, in seconds.
+    pauses : list of float
+        Seconds since then in which nothing was done.
     steps : int
         Of the final training.
     """
 
     minutes: float | None
     begun: float
+    pauses: list[float]
     steps: int = 0
     _pace: float | None = None
     _before: float | None = None
@@ -170,7 +202,7 @@ class _Rest:
     def after(self, step: TrainingStep) -> float | None:
         """Seconds, at the pace of the trial; None while that is not known."""
         if self._before is None:
-            self._before = monotonic() - self.begun
+            self._before = monotonic() - self.begun - sum(self.pauses)
         # What came before the first step comes again before the final training; what comes
         # after the last one, to both trainings, is of that size too.
         others = 2 * self._before

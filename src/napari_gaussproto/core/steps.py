@@ -73,3 +73,8 @@ class TrainingStep:
     best_miou: float | None = None
     labelled_miou: float | None = None
     seconds_left: float | None = None
+
+    @property
+    def keep(self) -> bool:
+        """Whether who shows steps must not leave it out; measurements are rare."""
+        return self.validation_miou is not None

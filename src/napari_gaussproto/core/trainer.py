@@ -190,8 +190,13 @@ class Trainer:
         """
         check_budget(self.config.steps, minutes)
         clock = Clock(self.config.steps, minutes)
+
+        def skip(seconds: float) -> None:
+            clock.skip(seconds)
+            self.started += seconds
+
         # Whoever holds the generator may pause it.
-        yield from without_pauses(self._joint(clock, checkpoint, stop), clock.skip)
+        yield from without_pauses(self._joint(clock, checkpoint, stop), skip)
 
     def _joint(
         self, clock: Clock, checkpoint: Path | None, stop: Callable[[], bool]

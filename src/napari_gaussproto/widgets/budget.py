@@ -167,6 +167,8 @@ class BudgetPanel(QWidget):
         if state == "running" and before != "paused":
             self.progress.setRange(0, 0)
             self._say("Preparing: reading images and strokes…")
+        elif state == "running":
+            self._say(self._place or "Preparing…")
         elif state == "paused":
             self._say(f"Paused at {self._place}" if self._place else "Paused")
         elif state == "finishing":

@@ -244,8 +244,10 @@ class Plot(QWidget):
     def _name_break(self, painter: QPainter, step: float, text: str) -> None:
         """Write what follows a line next to it, where there is room."""
         area, x = self._area(), self._point(step, 0, 0, 1, False).x()
-        width = painter.fontMetrics().horizontalAdvance(text)
-        begin = x + 4 if x + 4 + width <= self.width() else x - 4 - width
+        begin = x + 4
+        if begin + painter.fontMetrics().horizontalAdvance(text) > self.width():
+            text = f"{text} →"
+            begin = x - 4 - painter.fontMetrics().horizontalAdvance(text)
         painter.setPen(self.ink(170))
         painter.drawText(QPointF(begin, area.top() + painter.fontMetrics().ascent()), text)
 

@@ -262,6 +262,8 @@ class Historian(QObject):
 
         def done(found: Any) -> None:
             if found is None:
+                # The model in use is the former project's.
+                self._learner.begin_anew()
                 self._show(Listed([], None))
             else:
                 self._on_loaded(found[1].current, found)
@@ -304,7 +306,7 @@ def _add(
     version = versions.add(
         result.model,
         parent=parent,
-        what="fine-tune" if result.trained else "quick fit",
+        what=fitted.made,  # type: ignore[arg-type]
         annotations=annotations,
         settings=result.settings,
         measures=result.measures,

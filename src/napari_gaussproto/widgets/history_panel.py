@@ -195,6 +195,11 @@ class HistoryPanel(QWidget):
             widget.setVisible(some)
         self._update_buttons()
 
+    @property
+    def has_versions(self) -> bool:
+        """Whether there are any versions."""
+        return bool(self.model.versions)
+
     # -- what can be done -------------------------------------------------------------------
 
     def _blocked(self, action: _Action) -> str | None:

@@ -47,6 +47,8 @@ class Keeper(QObject):
         The project of a former dock is in use again.
     begun()
         A new project has begun.
+    restored(Image)
+        The labels of an image came back.
     """
 
     told = Signal(str)
@@ -55,6 +57,7 @@ class Keeper(QObject):
     project_changed = Signal(object)
     resumed = Signal(object)
     begun = Signal()
+    restored = Signal(object)
 
     def __init__(self, viewer: Viewer, annotator: Annotator, parent: QObject) -> None:
         super().__init__(parent)
@@ -174,6 +177,7 @@ class Keeper(QObject):
                 merged = np.where(annotation.labels > 0, annotation.labels, labels)
                 annotation.apply(annotation.record.replace(merged))
             self._annotator.remember(annotation, lost)
+            self.restored.emit(image)
         elif self._bar is not None:
             self._found = what.folder
             when = what.saved.astimezone()
@@ -205,8 +209,7 @@ class Keeper(QObject):
     def _on_begun(self) -> None:
         self.begun.emit()
         self.told.emit(
-            "A new project has begun. It goes on with a copy of the labels that are open; those "
-            "of the former project stay in its folder."
+            "A new project has begun, with a copy of all labels; the former one stays as it is."
         )
         self.save_soon()
 

@@ -62,6 +62,12 @@ class Fitted:
     result: FitResult
     live: bool
 
+    @property
+    def made(self) -> Kind:
+        """What the model is: a fine-tune that was no better leaves a quick fit."""
+        left = self.kind == "fine-tune" and not self.result.trained
+        return "quick fit" if left else self.kind
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -113,6 +119,7 @@ class Learner(QObject):
         self._start = Start()
         self._base: PrototypeSegmenter | None = None
         self._own: PrototypeSegmenter | None = None
+        self._asked: Any = None
         self._count = 0
         self._gone = False
         # What happened to the class table since the start was chosen, and since a launch.
@@ -148,6 +155,10 @@ class Learner(QObject):
             self.cancel()
         self._start, self._base, self._own = start, None, None
         self._follow_table(self._annotator.classes)
+
+    def begin_anew(self) -> None:
+        """Begin the next fit with the start that was chosen, not with the model in use."""
+        self.begin_with(self._start)
 
     def compute_on(self, device: str) -> None:
         """Choose where the next fit is computed; where it begins stays."""
@@ -272,6 +283,16 @@ class Learner(QObject):
             request = self._request(image, Start(model=self.model, device=self._start.device))
             self._launch("prediction", image, False, predict_job, request)
 
+    def predict_once(self, image: Image) -> None:
+        """As `predict`, unless this model was asked for the image already.
+
+        What comes back is not the model itself where the class table or the device changed.
+        """
+        asked = (image, self.model, self._annotator.classes)
+        if asked != self._asked:
+            self._asked = asked
+            self.predict(image)
+
     def stop(self) -> None:
         """End a fine-tune early and keep the best model so far."""
         if self.phase in ("running", "paused"):
@@ -351,11 +372,12 @@ class Learner(QObject):
             self._follow_table(self._launch_table, self._launched)
             self._publish_model(result.model)
         there = image in self._viewer.layers and label_shape(image) == shape
+        fitted = Fitted(kind, result, live)
         if there:
-            self._show(kind, image, result)
+            self._show(fitted.made, image, result)
         if result.warning:
             self.warned.emit(result.warning)
-        self.fitted.emit(Fitted(kind, result, live))
+        self.fitted.emit(fitted)
         if not there:
             self.told.emit("The image was removed or changed meanwhile; the model is fitted.")
 

@@ -11,10 +11,11 @@ def counted_images(count: int) -> str:
     return "1 image" if count == 1 else f"{count} images"
 
 
-def begins_anew(path: Path | None) -> str:
-    """That the next fit does not go on from what was fitted, but from a file or a new model."""
+def begins_anew(path: Path | None, *, kept: bool) -> str:
+    """That the next fit does not go on from the model in use, but from a file or a new model."""
     start = "a new model" if path is None else f"“{path.stem}”"
-    return f"The next fit begins with {start}. What was fitted before is kept in History."
+    history = " What was fitted before is kept in History." if kept else ""
+    return f"The next fit begins with {start}.{history}"
 
 
 def learned_from(strokes: int, images: int) -> str:
@@ -23,6 +24,13 @@ def learned_from(strokes: int, images: int) -> str:
         return ""
     what = "1 stroke" if strokes == 1 else f"{strokes:,} strokes"
     return f" on {what} of {counted_images(images)}"
+
+
+def stopped_sentence(stopped: bool, *, kept: bool) -> str:
+    """That a person stopped a fine-tune, and whether anything of it is kept."""
+    if not stopped:
+        return ""
+    return " It was stopped; what it had learned is kept." if kept else " It was stopped."
 
 
 def unknown_sentence(names: Sequence[str]) -> str:

@@ -46,6 +46,7 @@ from napari_gaussproto.widgets.sentences import (
     begins_anew,
     learned_from,
     lost_sentence,
+    stopped_sentence,
     unknown_sentence,
 )
 from napari_gaussproto.widgets.settings import preference
@@ -84,6 +85,8 @@ class TrainWidget(QScrollArea):
         self._loader = Runner(self)
         self._connections = Connections()
         self._retired = False
+        # Whether a fitted model was left for another start since the last fit.
+        self._left = False
         self._build()
         self._connect()
         self._begin(take_over(viewer, self))
@@ -166,7 +169,7 @@ class TrainWidget(QScrollArea):
         annotator.classes_changed.connect(self._on_classes)
         annotator.edited.connect(self._on_edited)
         annotator.layers_changed.connect(self._on_layers)
-        self.curves.grew.connect(lambda: self.ensureWidgetVisible(self.curves, 0, 0))
+        self.curves.grew.connect(self._scroll_to_curves)
         annotator.brushed.connect(self._on_brushed)
         self.classes.change_asked.connect(self.change_classes)
         self.classes.class_selected.connect(annotator.select)
@@ -196,6 +199,7 @@ class TrainWidget(QScrollArea):
             leaving.connect(self._keep_fit)
         keeper.connect_bar(self.project)
         keeper.counted.connect(self._on_counted)
+        keeper.restored.connect(self._on_restored)
         self.images.image_changed.connect(self._on_image)
         for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
             self._connections.add(event, self.labelling.offer_layers)
@@ -292,8 +296,11 @@ class TrainWidget(QScrollArea):
         self.classes.select(self.annotator.selected)
         self._update_buttons()
         self.keeper.save_soon()
-        # Labels that came back show what the model makes of the rest.
-        QTimer.singleShot(0, self._see_annotated)
+
+    def _on_restored(self, image: Image) -> None:
+        """Labels that came back: show what the model makes of the rest, if nothing is shown."""
+        if image is self.images.image() and image not in self.state.outcomes:
+            self._see_annotated()
 
     def _on_counted(self, count: Count) -> None:
         if len(count.pixels) == len(self.annotator.classes):
@@ -309,6 +316,10 @@ class TrainWidget(QScrollArea):
         image = self.images.image()
         if image is not None:
             self.learner.quick_fit(image, closed=self._closed())
+
+    def _scroll_to_curves(self) -> None:
+        if self.tabs.currentIndex() == 0:
+            self.ensureWidgetVisible(self.curves, 0, 0)
 
     def fine_tune(self) -> None:
         """Train the whole model within the budget."""
@@ -337,9 +348,10 @@ class TrainWidget(QScrollArea):
 
     def _on_start(self) -> None:
         """Another model to begin with."""
-        if self.learner.model is not None:
-            self.status.setText(begins_anew(self.start.path))
+        self._left = self._left or self.learner.model is not None
         self.learner.begin_with(self.start.start())
+        if self._left:
+            self.status.setText(begins_anew(self.start.path, kept=self.history.has_versions))
         path = self.start.path
         if path is not None:
             try:
@@ -367,7 +379,9 @@ class TrainWidget(QScrollArea):
 
     def _on_fitted(self, fitted: Fitted) -> None:
         result = fitted.result
-        if fitted.kind != "prediction":
+        fresh = fitted.kind != "prediction"
+        if fresh:
+            self._left = False
             self.historian.add(fitted)
         measures = ", ".join(f"{name} {value:.3f}" for name, value in result.measures.items())
         what = {"quick fit": "Fitted", "fine-tune": "Fine-tuned", "prediction": "Segmented"}
@@ -375,9 +389,9 @@ class TrainWidget(QScrollArea):
             f"{what[fitted.kind]} in {result.seconds:.1f} s"
             + learned_from(result.strokes, result.images)
             + (f": {measures}." if measures else ".")
-            + (" It was stopped; what it had learned is kept." if result.stopped else "")
+            + stopped_sentence(result.stopped, kept=fitted.made == "fine-tune")
             + (f" {result.warning}" if result.warning else "")
-            + unknown_sentence(result.unknown)
+            + (unknown_sentence(result.unknown) if fresh else "")
             + lost_sentence(result.lost)
         )
         self.labelling.refresh_corrections()
@@ -408,7 +422,7 @@ class TrainWidget(QScrollArea):
             return
         outcome = self.state.outcomes.get(image)
         if outcome is None or outcome.model is not model:
-            self.learner.predict(image)
+            self.learner.predict_once(image)
 
     def _missing(self) -> str | None:
         """What a person must do before anything can be fitted."""

@@ -115,7 +115,8 @@ def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, Fit
             raise
         finally:
             release_memory(base.device)
-    result = yield from _see(request, learned.model, learned.model)
+    # A quick fit that is kept instead is one in all respects: the next begins where it did.
+    result = yield from _see(request, learned.model if learned.steps else base, learned.model)
     result.began_with = base
     if learned.held_out_miou is None:
         result.warning = _TOO_FEW

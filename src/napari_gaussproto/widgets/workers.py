@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -23,13 +24,33 @@ class _Failure:
     error: Exception
 
 
+class _Gate:
+    """Lets a thread rest between two steps.
+
+    A worker's own pause forgets a resumption that comes before the present step has ended, and
+    rests for good.
+    """
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.open.set()
+        self.resting = False
+
+    def rest(self) -> Generator[None, None, None]:
+        """Wait until it is open; a cancel takes effect meanwhile."""
+        while not self.open.wait(0 if not self.resting else _INTERVAL):
+            self.resting = True
+            yield None
+        self.resting = False
+
+
 class Runner(QObject):
     """Runs generators in a thread; the last one asked for is the one that counts.
 
     Signals
     -------
     progressed(object)
-        What the generator yielded, at most ten times a second.
+        What the generator yielded, at most ten times a second, but for what says ``keep``.
     succeeded(object)
         What it returned.
     failed(Exception)
@@ -47,6 +68,7 @@ class Runner(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._worker: GeneratorWorker | None = None
+        self._gate = _Gate()
         self._wanted = False
         self._pending: Work | None = None
 
@@ -85,17 +107,16 @@ class Runner(QObject):
     @property
     def paused(self) -> bool:
         """Whether the work rests."""
-        return self._wanted and self._worker is not None and bool(self._worker.is_paused)
+        return self._wanted and self._gate.resting
 
     def pause(self) -> None:
         """Rest at the next step, until `resume`."""
-        if self._wanted and self._worker is not None:
-            self._worker.pause()
+        if self._wanted:
+            self._gate.open.clear()
 
     def resume(self) -> None:
-        """Go on."""
-        if self._worker is not None:
-            self._worker.resume()
+        """Go on, also where a rest was only asked for."""
+        self._gate.open.set()
 
     def abandon(self) -> None:
         """Let the thread end at its next step; for when this object is destroyed already."""
@@ -110,7 +131,8 @@ class Runner(QObject):
             self._worker.await_workers(timeout_ms)
 
     def _launch(self, work: Work) -> None:
-        worker: GeneratorWorker = create_worker(_guarded, work, _start_thread=False)
+        self._gate = _Gate()
+        worker: GeneratorWorker = create_worker(_guarded, work, self._gate, _start_thread=False)
         worker.yielded.connect(self._on_yield)
         worker.returned.connect(self._on_return)
         worker.finished.connect(self._on_finish)
@@ -139,7 +161,7 @@ class Runner(QObject):
             self._launch(work)
 
 
-def _guarded(work: Work) -> Generator[Any, None, Any]:
+def _guarded(work: Work, gate: _Gate) -> Generator[Any, None, Any]:
     """Throttle what is yielded, and return an error instead of raising it.
 
     A worker swallows RuntimeErrors, which is what torch raises, and reports nothing.
@@ -152,11 +174,12 @@ def _guarded(work: Work) -> Generator[Any, None, Any]:
                 step = next(steps)
             except StopIteration as end:
                 return end.value
-            if time.monotonic() - last >= _INTERVAL:
+            if getattr(step, "keep", False) or time.monotonic() - last >= _INTERVAL:
                 last = time.monotonic()
                 yield step
             else:
                 yield None
+            yield from gate.rest()
     except Exception as error:  # reported to the person by whoever started the work
         logger.debug("work failed", exc_info=True)
         return _Failure(error)

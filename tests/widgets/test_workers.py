@@ -1,0 +1,109 @@
+"""Work in a thread: what is shown of it, and that it rests and goes on as it is asked to."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from napari_gaussproto.core.steps import TrainingStep
+from napari_gaussproto.widgets.train_job import _timed
+from napari_gaussproto.widgets.train_request import FitResult
+from napari_gaussproto.widgets.workers import Runner
+
+WAIT = 10_000
+
+
+@dataclass
+class Tiles:
+    """Work of one tile that takes until it is let go, and of quick ones after it."""
+
+    go: threading.Event = field(default_factory=threading.Event)
+    begun: threading.Event = field(default_factory=threading.Event)
+    done: int = 0
+
+    def __call__(self) -> Generator[Any, None, str]:
+        for _ in range(5):
+            self.begun.set()
+            self.go.wait(10)
+            self.done += 1
+            yield self.done
+        return "done"
+
+
+@pytest.fixture
+def runner(qtbot: Any) -> Any:
+    runner = Runner()
+    yield runner
+    runner.cancel()
+    qtbot.waitUntil(lambda: not runner.busy, timeout=WAIT)
+
+
+def test_going_on_before_the_rest_began_does_not_rest(runner: Runner, qtbot: Any) -> None:
+    work = Tiles()
+    with qtbot.waitSignal(runner.succeeded, timeout=WAIT) as result:
+        runner.start(work)
+        assert work.begun.wait(10)
+        runner.pause()
+        runner.resume()
+        work.go.set()
+    assert result.args == ["done"] and not runner.paused
+
+
+def test_a_rest_lasts_until_it_goes_on(runner: Runner, qtbot: Any) -> None:
+    work = Tiles()
+    runner.start(work)
+    assert work.begun.wait(10)
+    runner.pause()
+    assert not runner.paused  # not before the tile is finished
+    work.go.set()
+    qtbot.waitUntil(lambda: runner.paused, timeout=WAIT)
+    qtbot.wait(300)
+    assert work.done == 1
+    with qtbot.waitSignal(runner.succeeded, timeout=WAIT):
+        runner.resume()
+    assert work.done == 5
+
+
+def test_work_that_rests_can_be_cancelled(runner: Runner, qtbot: Any) -> None:
+    work = Tiles()
+    work.go.set()
+    runner.start(work)
+    runner.pause()
+    qtbot.waitUntil(lambda: runner.paused, timeout=WAIT)
+    done = work.done
+    runner.cancel()
+    qtbot.waitUntil(lambda: not runner.busy, timeout=WAIT)
+    assert work.done == done and not runner.paused
+
+
+def test_measurements_are_never_left_out(runner: Runner, qtbot: Any) -> None:
+    def work() -> Generator[Any, None, None]:
+        for step in range(200):
+            yield TrainingStep("joint", step, 200, validation_miou=0.5 if step % 50 == 7 else None)
+
+    seen: list[TrainingStep] = []
+    runner.progressed.connect(seen.append)
+    with qtbot.waitSignal(runner.finished, timeout=WAIT):
+        runner.start(work)
+    assert [s.step for s in seen if s.validation_miou is not None] == [7, 57, 107, 157]
+    assert len(seen) < 100
+
+
+def test_a_pause_is_no_work() -> None:
+    result: Any = FitResult(*[None] * 7)  # type: ignore[arg-type]
+
+    def work() -> Generator[Any, None, FitResult]:
+        time.sleep(0.05)
+        yield
+        return result  # type: ignore[no-any-return]
+
+    for _ in (steps := _timed(work)()):
+        time.sleep(0.5)
+    with pytest.raises(StopIteration):
+        next(steps)
+    assert 0.05 <= result.seconds < 0.4
