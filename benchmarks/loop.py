@@ -31,15 +31,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.loop_methods import DOCK, METHODS, run_method
+from benchmarks.loop_methods import FURTHER_ROUNDS, MAIN, METHODS, run_method
 from benchmarks.loop_report import report
 from benchmarks.loop_tasks import STARTS, make_task
 
 Cell = tuple[str, int, str, int]
-
-# Methods of all rounds; the others cost too much and have these only.
-MAIN = ("quick fit", "random forest", "supervised", "soft_labels", DOCK)
-FURTHER_ROUNDS = (1, 2, 4, 8)
 
 
 def order(options: argparse.Namespace) -> Iterator[Cell]:

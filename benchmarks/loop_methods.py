@@ -35,6 +35,9 @@ TERMS = {
 }
 DOCK = "soft_labels, as the dock does"
 METHODS = ["quick fit", "random forest", *TERMS, DOCK]
+# Methods of all rounds; the others have fewer, to save hours.
+MAIN = ("quick fit", "random forest", "supervised", "soft_labels", DOCK)
+FURTHER_ROUNDS = (1, 2, 4, 8)
 _TREES = 100
 _HALF = 2
 

@@ -34,8 +34,9 @@ class SemiSettings(Settings):
     strokes, two tasks, three seeds, weights as in ``semi_defaults.py``, against a supervised
     fine-tune; ``benchmarks/results/loop.md``): soft labels, which hold a fine-tune to its start
     where strokes say nothing. They gain where the start knows nothing but the strokes, and
-    change nothing for a model that was trained before. Pseudo-labels and affinity gain
-    nothing that holds in both tasks; density and anchoring change next to nothing at the
+    change nothing for a model that was trained before. Affinity gains in both tasks while there
+    are hardly any strokes, and loses from the next round on where the start knows nothing else;
+    pseudo-labels gain nothing that holds; density and anchoring change next to nothing at the
     learning rates of `fine_tuning`.
 
     Attributes

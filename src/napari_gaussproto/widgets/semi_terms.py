@@ -19,7 +19,8 @@ _TEXTS = {
     ),
     "affinity": (
         "Pixels like the strokes",
-        "Pixels that resemble the strokes of their own image take their class",
+        "Pixels that resemble the strokes of their own image take their class: measured to help "
+        "a model that has only a handful of strokes, and to harm it later",
     ),
     "anchoring": (
         "Stay close to what is known",
