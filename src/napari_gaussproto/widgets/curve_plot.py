@@ -218,7 +218,8 @@ class Plot(QWidget):
             painter.drawText(QRectF(0, y - 8, _LEFT - 5, 16), right, f"{value:.6g}")
         for step, text in self.breaks:
             self._vertical(painter, step, QPen(self.ink(110), 1, Qt.PenStyle.DotLine))
-            self._name_break(painter, step, text)
+            if text:
+                self._name_break(painter, step, text)
         if self._bottom == _AXIS:
             self._draw_steps(painter)
 

@@ -320,7 +320,8 @@ class TrainingCurves(QWidget):
         for part in (self.losses, self.quality):
             part.setVisible(some)
             part.plot.set_span(0, self._last)
-            part.plot.breaks = breaks
+            # Said once: in the lower plot the labelled IoU lies where the name would be.
+            part.plot.breaks = breaks if part is self.losses else [(x, "") for x, _ in breaks]
             part.plot.update()
             for name, series in part.plot.series.items():
                 if series.y:
