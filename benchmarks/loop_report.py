@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,6 +38,7 @@ def report(rows: Sequence[Row], steps: int) -> None:
         for which, title in _SETS.items():
             parts.append(f"**{task}, mIoU on {title}**\n\n" + _table(rows, task, which))
     parts.append("**Against the supervised fine-tune, held-out photos**\n\n" + _gains(rows))
+    parts.append("**On average over the rounds**\n\n" + _averages(rows))
     for which, title in _SETS.items():
         parts.append(f"**What was aimed at, {title}**\n\n" + _aims(rows, which))
     parts.append("![mIoU over rounds](loop.png)")
@@ -132,6 +134,25 @@ def _gains(rows: Sequence[Row]) -> str:
             cells.append(f"{np.mean(found):+.3f} ({better} of {len(found)})" if found else "–")
         lines.append(f"| {method} | " + " | ".join(cells) + " |")
     lines.append("\nMean difference, and in how many seeds it was positive.")
+    return "\n".join(lines)
+
+
+def _averages(rows: Sequence[Row]) -> str:
+    """What a method gains over another in each round, and over all that both have."""
+    rounds = _rounds(rows)
+    lines = ["| | mean | " + " | ".join(f"round {r}" for r in rounds) + " |"]
+    lines.append("| --- | --- |" + " --- |" * len(rounds))
+    for ours, theirs in ((DOCK, "quick fit"), ("soft_labels", "supervised")):
+        for task, (which, title) in itertools.product(STARTS, _SETS.items()):
+            by_round = {}
+            for number in rounds:
+                left, right = (_values(rows, task, m, number, which) for m in (ours, theirs))
+                if seeds := left.keys() & right.keys():
+                    by_round[number] = np.mean([left[seed] - right[seed] for seed in seeds])
+            cells = [f"{by_round[r]:+.3f}" if r in by_round else "–" for r in rounds]
+            mean = f"{np.mean(list(by_round.values())):+.3f}" if by_round else "–"
+            name = f"{ours} – {theirs}: {task}, {title}"
+            lines.append(f"| {name} | {mean} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ import torch
 from napari_gaussproto.core import trainer as trainer_module
 from napari_gaussproto.core.adapt import adapt, unfitted
 from napari_gaussproto.core.config import ModelConfig
+from napari_gaussproto.core.crop_cells import CropCells
 from napari_gaussproto.core.edit import turn_off
 from napari_gaussproto.core.errors import LabelError
 from napari_gaussproto.core.fine_tune import (
@@ -24,7 +25,7 @@ from napari_gaussproto.core.fine_tune import (
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.semi import SemiSettings
 from napari_gaussproto.core.steps import TrainingStep, run
-from napari_gaussproto.core.trainer import CropCells, Trainer
+from napari_gaussproto.core.trainer import Trainer
 from napari_gaussproto.core.training_data import Crops, prepare
 from tests.core.builders import tiny_model, tiny_training, two_tone
 
@@ -136,11 +137,13 @@ def test_stopping_keeps_the_best_and_the_start_counts() -> None:
 
     def stop() -> bool:
         asked.append(1)
-        return len(asked) >= 5  # after each step, and after it was judged
+        return len(asked) == 5  # after each step, and after it was judged
 
     validation = ([IMAGE], [TRUTH])
     result, steps = tuned(model, training=training, validation=validation, stop=stop)
-    assert list(dict.fromkeys(step.stage for step in steps))[:3] == ["validation", "start", "joint"]
+    stages = [step.stage for step in steps]
+    assert stages[:4] == ["validation", "start", "validation", "joint"]
+    assert [s for s in stages if s != "validation"][:4] == ["start", "joint", "joint", "joint"]
     assert sum(step.stage == "joint" for step in steps) == 3
     judged = [step.validation_miou for step in steps if step.validation_miou is not None]
     assert judged[0] == max(judged) > min(judged)

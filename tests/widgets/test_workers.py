@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from napari_gaussproto.core.steps import TrainingStep
-from napari_gaussproto.widgets.train_job import _timed
+from napari_gaussproto.core import steps as steps_module
+from napari_gaussproto.core.steps import TrainingStep, run
+from napari_gaussproto.widgets import train_job
 from napari_gaussproto.widgets.train_request import FitResult
 from napari_gaussproto.widgets.workers import Runner
 
@@ -94,16 +95,36 @@ def test_measurements_are_never_left_out(runner: Runner, qtbot: Any) -> None:
     assert len(seen) < 100
 
 
-def test_a_pause_is_no_work() -> None:
+def test_a_rest_asked_for_while_the_former_work_ends_is_not_forgotten(
+    runner: Runner, qtbot: Any
+) -> None:
+    former, work = Tiles(), Tiles()
+    work.go.set()
+    runner.start(former)
+    assert former.begun.wait(10)
+    runner.start(work)
+    runner.pause()
+    former.go.set()
+    qtbot.waitUntil(lambda: runner.paused, timeout=WAIT)
+    assert former.done == 1 and work.done == 1
+    with qtbot.waitSignal(runner.succeeded, timeout=WAIT):
+        runner.resume()
+
+
+def test_a_pause_is_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    for module in (steps_module, train_job):
+        monkeypatch.setattr(module, "time", clock)
     result: Any = FitResult(*[None] * 7)  # type: ignore[arg-type]
 
     def work() -> Generator[Any, None, FitResult]:
-        time.sleep(0.05)
+        now[0] += 3
         yield
+        now[0] += 4
         return result  # type: ignore[no-any-return]
 
-    for _ in (steps := _timed(work)()):
-        time.sleep(0.5)
-    with pytest.raises(StopIteration):
-        next(steps)
-    assert 0.05 <= result.seconds < 0.4
+    def rest(_: Any) -> None:
+        now[0] += 1000
+
+    assert run(train_job._timed(work)(), rest).seconds == 7

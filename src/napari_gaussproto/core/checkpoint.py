@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from napari_gaussproto.core.errors import ModelFileError
+from napari_gaussproto.core.errors import ConfigError, ModelFileError
 
 
 def write_atomically(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -116,3 +116,28 @@ def load_checkpoint(
     settings = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": moments, "param_groups": settings})
     return states, progress
+
+
+def check_identity(path: Path, own: dict[str, Any]) -> None:
+    """Make sure that a checkpoint belongs to the training that would go on from it.
+
+    Parameters
+    ----------
+    path : Path
+    own : dict
+        What must be as it was, by name; stored as ``training`` among the plain values.
+
+    Raises
+    ------
+    ConfigError
+        When anything differs.
+    ModelFileError
+        When the file is no checkpoint.
+    """
+    stored = read_progress(path).get("training", {})
+    differ = [what for what, value in own.items() if stored.get(what) != value]
+    if differ:
+        raise ConfigError(
+            f"The checkpoint “{path}” belongs to a training with another "
+            f"{', another '.join(differ)}: delete it to start anew."
+        )

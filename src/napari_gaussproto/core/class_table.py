@@ -20,6 +20,9 @@ Table = tuple[SegmentationClass, ...]
 MOST_CLASSES = 254
 
 
+_FIRST_CLASSES = ("soil", "plant")
+
+
 class WantedClass(NamedTuple):
     """A class as a file or a person names it.
 
@@ -105,6 +108,12 @@ class TableChange:
             if new and (not back[new] or self.before[old - 1] == self.after[new - 1]):
                 back[new] = old
         return back
+
+
+def first_table() -> Table:
+    """Classes to begin with where nothing is known yet; the plants are green."""
+    colors = reversed(DEFAULT_COLORS[: len(_FIRST_CLASSES)])
+    return tuple(map(_colored, _FIRST_CLASSES, colors))
 
 
 def add_class(table: Sequence[SegmentationClass], name: str, color: str = "") -> TableChange:

@@ -18,6 +18,7 @@ from napari_gaussproto.core.metrics import (
 )
 from napari_gaussproto.core.predict import segment, segment_steps
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.steps import WithValue
 
 Pairs = Iterable[tuple[Any, npt.NDArray[Any]]]
 
@@ -67,14 +68,9 @@ def validation_steps(model: PrototypeSegmenter, pairs: Pairs) -> Generator[int, 
     n = len(model.classes)
     confusion = np.zeros((n, n), np.int64)
     for number, (image, labels) in enumerate(pairs, start=1):
-        steps = segment_steps(image, model)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                confusion += confusion_matrix(end.value.labels, labels, n)
-                break
+        for _ in (work := WithValue(segment_steps(image, model))):
             yield number
+        confusion += confusion_matrix(work.value.labels, labels, n)
     return mean_iou(confusion)
 
 

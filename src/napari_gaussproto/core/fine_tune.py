@@ -24,6 +24,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from napari_gaussproto.core import semi
 from napari_gaussproto.core.adapt import place_unfitted, waiting_classes
 from napari_gaussproto.core.config import Augmentation, TrainingConfig
+from napari_gaussproto.core.crop_cells import CropCells
 from napari_gaussproto.core.errors import LabelError
 from napari_gaussproto.core.finish import sample_cells
 from napari_gaussproto.core.predict import as_source
@@ -31,7 +32,7 @@ from napari_gaussproto.core.segmentation import Prototype
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.semi import SemiSettings
 from napari_gaussproto.core.steps import TrainingStep
-from napari_gaussproto.core.trainer import CropCells, Trainer
+from napari_gaussproto.core.trainer import Trainer
 from napari_gaussproto.core.training import Pairs, prepare_validation
 from napari_gaussproto.core.training_data import (
     Crops,

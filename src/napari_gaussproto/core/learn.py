@@ -22,7 +22,7 @@ from napari_gaussproto.core.fine_tune import fine_tune_steps, fine_tuning
 from napari_gaussproto.core.image import ImageSource
 from napari_gaussproto.core.quick import quick_fit_steps
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.steps import TrainingStep, without_pauses
+from napari_gaussproto.core.steps import TrainingStep, WithValue, without_pauses
 from napari_gaussproto.core.strokes import hold_out_strokes
 
 Labels = npt.NDArray[np.uint8]
@@ -223,18 +223,14 @@ def _named(
     rest: _Rest | None = None,
 ) -> Generator[TrainingStep, None, PrototypeSegmenter]:
     """Steps of one of the two trainings."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            model: PrototypeSegmenter = end.value
-            return model
+    for step in (work := WithValue(steps)):
         if step.stage == "joint":
             further = 0.0 if rest is None else rest.after(step)
             known = step.seconds_left is not None and further is not None
             left = step.seconds_left + further if known else None  # type: ignore[operator]
             step = replace(step, stage=stage, seconds_left=left)
         yield step
+    return work.value
 
 
 def _all(

@@ -18,7 +18,7 @@ from napari_gaussproto.core.label_store import check_apart, new_label_store
 from napari_gaussproto.core.partition import Partition
 from napari_gaussproto.core.segmentation import Encoding, Segmentation
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.steps import run
+from napari_gaussproto.core.steps import WithValue, run
 from napari_gaussproto.core.tiles import Window, plan, round_up
 
 logger = logging.getLogger(__name__)
@@ -136,16 +136,12 @@ def _cut(
     source: ImageSource, model: PrototypeSegmenter
 ) -> Generator[Tile, None, tuple[int, Partition]]:
     """Cut an image into cells; how many steps that took, and the partition."""
-    steps = model.partitioner.steps(source)
     count = 0
-    while True:
-        try:
-            block = next(steps)
-        except StopIteration as end:
-            return count, end.value
+    for block in (work := WithValue(model.partitioner.steps(source))):
         count = block.total
         # How many tiles follow is known when they are planned; as many as blocks, about.
         yield Tile(block.index, 2 * block.total, 0, 0, 0, 0)
+    return count, work.value
 
 
 def segment_to_zarr(

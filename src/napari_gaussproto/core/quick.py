@@ -34,7 +34,7 @@ from napari_gaussproto.core.quick_cells import (
 from napari_gaussproto.core.quick_start import restart, with_own_head
 from napari_gaussproto.core.segmentation import Encoding
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.steps import run
+from napari_gaussproto.core.steps import WithValue, run
 from napari_gaussproto.core.threads import one_thread
 
 _TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
@@ -207,14 +207,9 @@ def _drawn(
 ) -> Generator[QuickStep, None, StrokeCells]:
     share = max(1, settings.cells_in_all // max(1, len(images)))
     count = min(settings.cells_per_class, share)
-    steps = cells_steps(images, labels, model, count, seed)
-    while True:
-        try:
-            done = next(steps)
-        except StopIteration as end:
-            cells: StrokeCells = end.value
-            return cells
+    for done in (work := WithValue(cells_steps(images, labels, model, count, seed))):
         yield QuickStep("features", done, len(images))
+    return work.value
 
 
 @torch.no_grad()

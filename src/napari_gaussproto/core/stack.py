@@ -16,6 +16,7 @@ from napari_gaussproto.core.image import ImageSource, ValueRange, range_of_plane
 from napari_gaussproto.core.predict import Tile, TileSize, segment_steps
 from napari_gaussproto.core.segmentation import Map, Prototype, Segmentation
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.steps import WithValue
 
 
 @dataclass(frozen=True)
@@ -182,14 +183,9 @@ def segment_stack_steps(
         source = source_of(number - 1)
         if memos is not None:
             source.memo = memos.setdefault(number - 1, {})
-        steps = segment_steps(source, model, tile=tile)
-        while True:
-            try:
-                done = next(steps)
-            except StopIteration as end:
-                planes.append(end.value)
-                break
+        for done in (work := WithValue(segment_steps(source, model, tile=tile))):
             yield _overall(done, number, count)
+        planes.append(work.value)
     return StackSegmentation(planes, leading)
 
 

@@ -3,44 +3,56 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 Step = TypeVar("Step")
 Result = TypeVar("Result")
+
+
+class WithValue(Generic[Step, Result]):
+    """Steps of a generator for a loop, and its value after the loop.
+
+    Parameters
+    ----------
+    steps : generator
+
+    Attributes
+    ----------
+    value
+        What it returned; there once all steps were taken.
+    """
+
+    value: Result
+
+    def __init__(self, steps: Generator[Step, None, Result]) -> None:
+        self._steps = steps
+
+    def __iter__(self) -> Iterator[Step]:
+        """Take the steps; giving up the loop closes the generator."""
+        self.value = yield from self._steps
 
 
 def run(
     steps: Generator[Step, None, Result], progress: Callable[[Step], None] | None = None
 ) -> Result:
     """Drive a generator to its end and return its value."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
+    for step in (work := WithValue(steps)):
         if progress is not None:
             progress(step)
+    return work.value
 
 
 def without_pauses(
     steps: Generator[Step, None, Result], skip: Callable[[float], None]
 ) -> Generator[Step, None, Result]:
     """Steps of a generator; the seconds that its driver takes in between go to ``skip``."""
-    try:
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
-            asked = time.monotonic()
-            yield step
-            skip(time.monotonic() - asked)
-    finally:
-        steps.close()
+    for step in (work := WithValue(steps)):
+        asked = time.monotonic()
+        yield step
+        skip(time.monotonic() - asked)
+    return work.value
 
 
 @dataclass(frozen=True)

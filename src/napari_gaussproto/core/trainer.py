@@ -7,7 +7,6 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,16 @@ from torch import Tensor, nn
 
 from napari_gaussproto.core import cached, initialize, loss
 from napari_gaussproto.core.card import now
-from napari_gaussproto.core.checkpoint import load_checkpoint, read_progress, save_checkpoint
+from napari_gaussproto.core.checkpoint import check_identity, load_checkpoint, save_checkpoint
 from napari_gaussproto.core.config import TrainingConfig
+from napari_gaussproto.core.crop_cells import CropCells, cells_of, joined
 from napari_gaussproto.core.errors import ConfigError
 from napari_gaussproto.core.evaluation import RunningOverlap, validation_steps
 from napari_gaussproto.core.finish import finish_steps
-from napari_gaussproto.core.partition import Partition
 from napari_gaussproto.core.schedule import Clock, check_budget, one_cycle
 from napari_gaussproto.core.seeds import seeded
 from napari_gaussproto.core.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.steps import TrainingStep, without_pauses
+from napari_gaussproto.core.steps import TrainingStep, WithValue, without_pauses
 from napari_gaussproto.core.training_data import (
     Crops,
     CropSampler,
@@ -36,32 +35,6 @@ from napari_gaussproto.core.training_data import (
 # Joint steps between two looks at dead prototypes, and the share of the stage with any.
 _RESEED_EVERY = 50
 _RESEED_UNTIL = 0.5
-
-
-@dataclass(frozen=True)
-class CropCells:
-    """Cells of one crop.
-
-    Attributes
-    ----------
-    z, target, weight : Tensor
-        (N, D) latents, (N, C) soft labels and (N,) labelled areas.
-    partition : Partition
-    """
-
-    z: Tensor
-    target: Tensor
-    weight: Tensor
-    partition: Partition
-
-
-def _joined(cells: Sequence[CropCells]) -> tuple[Tensor, Tensor, Tensor]:
-    """Latents, soft labels and weights of all crops."""
-    return (
-        torch.cat([c.z for c in cells]),
-        torch.cat([c.target for c in cells]),
-        torch.cat([c.weight for c in cells]),
-    )
 
 
 class Trainer:
@@ -113,12 +86,9 @@ class Trainer:
 
     def _cache(self) -> Generator[TrainingStep, None, cached.CachedCells]:
         steps = cached.cache_cells(self.model, self.data, self.config.cells_per_image, self.seed)
-        while True:
-            try:
-                done = next(steps)
-            except StopIteration as end:
-                return end.value
+        for done in (work := WithValue(steps)):
             yield TrainingStep("features", done, len(self.data))
+        return work.value
 
     def _warm_up(self, cells: cached.CachedCells) -> Iterator[TrainingStep]:
         with seeded(self.seed):
@@ -277,7 +247,7 @@ class Trainer:
         crops = sampler.batch(step, self.config.batch_size)
         self.model.train()
         cells = self.crop_cells(crops, self.model)
-        z, target, weight = _joined(cells)
+        z, target, weight = joined(cells)
         terms = self.terms(z, target, weight) | self.further_terms(cells, crops, step)
         optimizer.zero_grad()
         torch.stack(list(terms.values())).sum().backward()
@@ -291,17 +261,7 @@ class Trainer:
 
     def crop_cells(self, crops: Crops, model: PrototypeSegmenter) -> list[CropCells]:
         """Cells of every crop, by this model or a copy of it."""
-        device = model.device
-        images = crops.images.to(device, memory_format=torch.channels_last)
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
-            latents = model.extractor.at_working_resolution(images)
-        labels = crops.labels.to(device)
-        cells = []
-        for latent, label, guide in zip(latents, labels, crops.guides, strict=True):
-            partition = model.partitioner.crop((label.shape[0], label.shape[1]), guide)
-            target, weight = partition.targets(label, len(model.classes))
-            cells.append(CropCells(partition.latents(latent), target, weight, partition))
-        return cells
+        return cells_of(crops, model)
 
     def further_terms(self, cells: list[CropCells], crops: Crops, step: int) -> dict[str, Tensor]:
         """Terms besides the supervised ones; none here."""
@@ -326,7 +286,7 @@ class Trainer:
             return usage
         crops = sampler.batch(step, self.config.batch_size)
         with torch.no_grad():
-            z, target, weight = _joined(self.crop_cells(crops, self.model))
+            z, target, weight = joined(self.crop_cells(crops, self.model))
         moved = initialize.reseed(self.model.layer, dead, z, target, weight)
         for parameter in (self.model.layer.mean, self.model.layer.raw_scale):
             state = optimizer.state.get(parameter, {})
@@ -357,15 +317,10 @@ class Trainer:
             return None
         average.eval()
         pairs = ((image.source, image.full_labels.numpy()) for image in self.validation)
-        steps = validation_steps(average, pairs)
-        while True:
-            try:
-                number = next(steps)
-            except StopIteration as end:
-                miou: float = end.value
-                break
+        for number in (work := WithValue(validation_steps(average, pairs))):
             # Large images take long: in between, a person may pause or cancel.
             yield TrainingStep("validation", number, len(self.validation))
+        miou = work.value
         if math.isnan(miou):
             return None
         if self.best_miou is None or miou > self.best_miou:
@@ -411,19 +366,10 @@ class Trainer:
             "labels": labels.hexdigest(),
         }
 
-    def _check_identity(self, path: Path) -> None:
-        stored = read_progress(path).get("training", {})
-        differ = [what for what, own in self._identity().items() if stored.get(what) != own]
-        if differ:
-            raise ConfigError(
-                f"The checkpoint “{path}” belongs to a training with another "
-                f"{', another '.join(differ)}: delete it to start anew."
-            )
-
     def _resume(
         self, path: Path, optimizer: torch.optim.Optimizer, average: PrototypeSegmenter
     ) -> tuple[int, Tensor]:
-        self._check_identity(path)
+        check_identity(path, self._identity())
         states, progress = load_checkpoint(path, optimizer)
         self.model.load_state_dict(states["model"])
         average.load_state_dict(states["average"])

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from napari_gaussproto import __version__
 from napari_gaussproto.core.card import now
+from napari_gaussproto.core.steps import WithValue
 from napari_gaussproto.widgets.edit_job import Maps, maps_of
 from napari_gaussproto.widgets.follow import pinned_by, values_of
 from napari_gaussproto.widgets.libraries import load_libraries
@@ -138,15 +139,10 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile, None, SegmentRe
     steps = segment_stack_steps(
         request.pixels, cutting, rgb=request.rgb, tile=request.tile, memos=memos
     )
-    while True:
-        try:
-            done = next(steps)
-        except StopIteration as end:
-            segmentation: StackSegmentation = end.value
-            break
+    for done in (work := WithValue(steps)):
         tiles = done.total
         yield done
-    result = _shown(request, model, key, segmentation, _provenance(request, model))
+    result = _shown(request, model, key, work.value, _provenance(request, model))
     return replace(result, seconds=time.monotonic() - start, tiles=tiles)
 
 

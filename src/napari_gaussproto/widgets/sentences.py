@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_gaussproto.widgets.learner import Fitted
+
+_DONE = {"quick fit": "Fitted", "fine-tune": "Fine-tuned", "prediction": "Segmented"}
 
 
 def counted_images(count: int) -> str:
@@ -18,7 +24,23 @@ def begins_anew(path: Path | None, *, kept: bool) -> str:
     return f"The next fit begins with {start}.{history}"
 
 
-def learned_from(strokes: int, images: int) -> str:
+def fitted_sentence(fitted: Fitted) -> str:
+    """What was done, what came of it, and what a person may do about it."""
+    result = fitted.result
+    measures = ", ".join(f"{name} {value:.3f}" for name, value in result.measures.items())
+    return (
+        f"{_DONE[fitted.kind]} in {result.seconds:.1f} s"
+        + _learned_from(result.strokes, result.images)
+        + (f": {measures}." if measures else ".")
+        + _stopped_sentence(result.stopped, kept=fitted.made == "fine-tune")
+        + (f" {result.warning}" if result.warning else "")
+        # Labels that came after a fit do not make a prediction know their class.
+        + ("" if fitted.kind == "prediction" else _unknown_sentence(result.unknown))
+        + lost_sentence(result.lost)
+    )
+
+
+def _learned_from(strokes: int, images: int) -> str:
     """What a fit learned from, to go on with after "Fitted"; empty for no fit."""
     if not strokes:
         return ""
@@ -26,14 +48,14 @@ def learned_from(strokes: int, images: int) -> str:
     return f" on {what} of {counted_images(images)}"
 
 
-def stopped_sentence(stopped: bool, *, kept: bool) -> str:
+def _stopped_sentence(stopped: bool, *, kept: bool) -> str:
     """That a person stopped a fine-tune, and whether anything of it is kept."""
     if not stopped:
         return ""
     return " It was stopped; what it had learned is kept." if kept else " It was stopped."
 
 
-def unknown_sentence(names: Sequence[str]) -> str:
+def _unknown_sentence(names: Sequence[str]) -> str:
     """What to do about classes that nothing is known of; empty without any."""
     if not names:
         return ""

@@ -21,8 +21,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gaussproto.core.class_table import WantedClass, extend_table
-from napari_gaussproto.core.config import DEFAULT_COLORS, SegmentationClass
+from napari_gaussproto.core.class_table import WantedClass, extend_table, first_table
+from napari_gaussproto.core.config import SegmentationClass
 from napari_gaussproto.core.errors import GaussProtoError
 from napari_gaussproto.core.summary import read_summary
 from napari_gaussproto.widgets.annotation_layer import AnnotationLayer
@@ -42,13 +42,7 @@ from napari_gaussproto.widgets.labels_control import LabelsControl
 from napari_gaussproto.widgets.learner import Budget, Fitted, Learner
 from napari_gaussproto.widgets.project_bar import ProjectBar
 from napari_gaussproto.widgets.semi_terms import TERMS, weights_of
-from napari_gaussproto.widgets.sentences import (
-    begins_anew,
-    learned_from,
-    lost_sentence,
-    stopped_sentence,
-    unknown_sentence,
-)
+from napari_gaussproto.widgets.sentences import begins_anew, fitted_sentence
 from napari_gaussproto.widgets.settings import preference
 from napari_gaussproto.widgets.state import state_of
 from napari_gaussproto.widgets.train_memory import TrainMemory, remember, take_over
@@ -61,8 +55,6 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
     from napari.viewer import Viewer
-
-_FIRST_CLASSES = ("soil", "plant")
 
 
 class TrainWidget(QScrollArea):
@@ -223,14 +215,7 @@ class TrainWidget(QScrollArea):
             self.annotator.set_table(model.classes)
             self.learner.go_on_from(model)
         else:
-            self.annotator.set_table(
-                [
-                    SegmentationClass(name=name, color=color)
-                    for name, color in zip(
-                        _FIRST_CLASSES, reversed(DEFAULT_COLORS[:2]), strict=True
-                    )
-                ]
-            )
+            self.annotator.set_table(first_table())
         self._on_image()
         self._on_phase("idle")
 
@@ -378,22 +363,10 @@ class TrainWidget(QScrollArea):
         self._update_buttons()
 
     def _on_fitted(self, fitted: Fitted) -> None:
-        result = fitted.result
-        fresh = fitted.kind != "prediction"
-        if fresh:
+        if fitted.kind != "prediction":
             self._left = False
             self.historian.add(fitted)
-        measures = ", ".join(f"{name} {value:.3f}" for name, value in result.measures.items())
-        what = {"quick fit": "Fitted", "fine-tune": "Fine-tuned", "prediction": "Segmented"}
-        self.status.setText(
-            f"{what[fitted.kind]} in {result.seconds:.1f} s"
-            + learned_from(result.strokes, result.images)
-            + (f": {measures}." if measures else ".")
-            + stopped_sentence(result.stopped, kept=fitted.made == "fine-tune")
-            + (f" {result.warning}" if result.warning else "")
-            + (unknown_sentence(result.unknown) if fresh else "")
-            + lost_sentence(result.lost)
-        )
+        self.status.setText(fitted_sentence(fitted))
         self.labelling.refresh_corrections()
         # Another image may have been chosen while this one was fitted.
         QTimer.singleShot(0, self._see_annotated)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_gaussproto.core.errors import LabelError
-from napari_gaussproto.core.steps import without_pauses
+from napari_gaussproto.core.steps import WithValue, without_pauses
 from napari_gaussproto.widgets.edit_job import maps_of
 from napari_gaussproto.widgets.follow import values_of
 from napari_gaussproto.widgets.libraries import load_libraries
@@ -233,13 +233,9 @@ def _pyramid(
     kept = cache.get(model, image, plane)
     if kept is None:
         steps = encode_pyramid_steps(_source(image, model, plane), model)
-        while True:
-            try:
-                tile = next(steps)
-            except StopIteration as end:
-                kept = end.value
-                break
+        for tile in (work := WithValue(steps)):
             yield Stage("Looking at the image", tile.index, tile.total)
+        kept = work.value
         cache.put(model, image, plane, kept)
     return kept
 

@@ -12,6 +12,8 @@ from typing import Any
 from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QObject, Signal
 
+from napari_gaussproto.core.steps import WithValue
+
 logger = logging.getLogger(__name__)
 
 # Progress reaches the GUI at most this often, in seconds.
@@ -87,6 +89,8 @@ class Runner(QObject):
         if self._wanted:
             self.cancel()
         self._wanted = True
+        # From here on a pause is one of this work, also while the former thread ends.
+        self._gate = _Gate()
         if self._worker is not None:
             # The former thread ends at its next step; two at once would only be slower.
             self._pending = work
@@ -131,7 +135,6 @@ class Runner(QObject):
             self._worker.await_workers(timeout_ms)
 
     def _launch(self, work: Work) -> None:
-        self._gate = _Gate()
         worker: GeneratorWorker = create_worker(_guarded, work, self._gate, _start_thread=False)
         worker.yielded.connect(self._on_yield)
         worker.returned.connect(self._on_return)
@@ -168,18 +171,14 @@ def _guarded(work: Work, gate: _Gate) -> Generator[Any, None, Any]:
     """
     last = 0.0
     try:
-        steps = work()
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                return end.value
+        for step in (driven := WithValue(work())):
             if getattr(step, "keep", False) or time.monotonic() - last >= _INTERVAL:
                 last = time.monotonic()
                 yield step
             else:
                 yield None
             yield from gate.rest()
+        return driven.value
     except Exception as error:  # reported to the person by whoever started the work
         logger.debug("work failed", exc_info=True)
         return _Failure(error)
