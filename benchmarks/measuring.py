@@ -16,7 +16,7 @@ import psutil
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from napari_gaussproto.core.card import package_versions
+from napari_gaussproto.core.model.card import package_versions
 
 RESULTS = Path(__file__).parent / "results"
 MB = 1e6

@@ -157,7 +157,7 @@ def record(stage: TrainStage) -> Recorder:
 
 def begin_classes(train: Any) -> None:
     """A new model with the sample's classes."""
-    from napari_gaussproto.core.config import SegmentationClass
+    from napari_gaussproto.core.base.config import SegmentationClass
 
     colors = ("#999999", "#009e73", "#d55e00")
     train.annotator.set_table(

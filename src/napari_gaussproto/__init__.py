@@ -11,15 +11,15 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_gaussproto.core.config import ModelConfig, SegmentationClass, TrainingConfig
-    from napari_gaussproto.core.errors import GaussProtoError
-    from napari_gaussproto.core.gaussian import GaussianPrototypeLayer
-    from napari_gaussproto.core.model_file import save_model
-    from napari_gaussproto.core.predict import segment, segment_to_zarr
-    from napari_gaussproto.core.registry import list_models, load_model
-    from napari_gaussproto.core.segmentation import Encoding, Segmentation
-    from napari_gaussproto.core.segmenter import PrototypeSegmenter
-    from napari_gaussproto.core.training import fit
+    from napari_gaussproto.core.base.config import ModelConfig, SegmentationClass, TrainingConfig
+    from napari_gaussproto.core.base.errors import GaussProtoError
+    from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
+    from napari_gaussproto.core.model.model_file import save_model
+    from napari_gaussproto.core.model.predict import segment, segment_to_zarr
+    from napari_gaussproto.core.model.registry import list_models, load_model
+    from napari_gaussproto.core.model.segmentation import Encoding, Segmentation
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+    from napari_gaussproto.core.training.full_fit import fit
 
 try:
     __version__ = version("napari-gaussproto")
@@ -27,20 +27,20 @@ except PackageNotFoundError:  # run from a source tree that was never installed
     __version__ = "0+unknown"
 
 _HOMES = {
-    "Encoding": "segmentation",
-    "GaussProtoError": "errors",
-    "GaussianPrototypeLayer": "gaussian",
-    "ModelConfig": "config",
-    "PrototypeSegmenter": "segmenter",
-    "Segmentation": "segmentation",
-    "SegmentationClass": "config",
-    "TrainingConfig": "config",
-    "fit": "training",
-    "list_models": "registry",
-    "load_model": "registry",
-    "save_model": "model_file",
-    "segment": "predict",
-    "segment_to_zarr": "predict",
+    "Encoding": "model.segmentation",
+    "GaussProtoError": "base.errors",
+    "GaussianPrototypeLayer": "mixture.layer",
+    "ModelConfig": "base.config",
+    "PrototypeSegmenter": "model.segmenter",
+    "Segmentation": "model.segmentation",
+    "SegmentationClass": "base.config",
+    "TrainingConfig": "base.config",
+    "fit": "training.full_fit",
+    "list_models": "model.registry",
+    "load_model": "model.registry",
+    "save_model": "model.model_file",
+    "segment": "model.predict",
+    "segment_to_zarr": "model.predict",
 }
 
 __all__ = [

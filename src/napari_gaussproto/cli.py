@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from napari_gaussproto.core.errors import GaussProtoError
+from napari_gaussproto.core.base.errors import GaussProtoError
 
 app = typer.Typer(
     help="Explainable segmentation of field photographs with Gaussian prototypes.",

@@ -13,7 +13,7 @@ from PIL import Image
 
 from napari_gaussproto.cli import main
 from napari_gaussproto.commands.results import console
-from napari_gaussproto.core.model_file import save_model
+from napari_gaussproto.core.model.model_file import save_model
 from tests.core.builders import tiny_model, two_tone
 
 

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from napari_gaussproto import list_models
 from napari_gaussproto.cli import app
 from napari_gaussproto.commands.card import card_markdown
-from napari_gaussproto.core.card import ModelCard
-from napari_gaussproto.core.model_file import save_model
-from napari_gaussproto.core.registry import model_path
-from napari_gaussproto.core.summary import read_summary
+from napari_gaussproto.core.model.card import ModelCard
+from napari_gaussproto.core.model.model_file import save_model
+from napari_gaussproto.core.model.registry import model_path
+from napari_gaussproto.core.model.summary import read_summary
 from tests.core.builders import tiny_model
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from napari_gaussproto.cli import app
-from napari_gaussproto.core import device
+from napari_gaussproto.core.base import device
 from tests.commands.conftest import Cli
 
 

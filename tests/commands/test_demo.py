@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from napari_gaussproto.commands import demo, viewer
-from napari_gaussproto.core.metrics import confusion_matrix, mean_iou
+from napari_gaussproto.core.measure.metrics import confusion_matrix, mean_iou
 from napari_gaussproto.io.ome import read_labels
 from napari_gaussproto.io.samples import sample_mask
 from tests.commands.conftest import Cli

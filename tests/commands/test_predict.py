@@ -15,9 +15,9 @@ from PIL import Image
 
 from napari_gaussproto.commands import predict
 from napari_gaussproto.commands.predict import parse_tile, unique_names
-from napari_gaussproto.core.errors import ConfigError
-from napari_gaussproto.core.model_file import load_model_file, save_model
-from napari_gaussproto.core.predict import segment
+from napari_gaussproto.core.base.errors import ConfigError
+from napari_gaussproto.core.model.model_file import load_model_file, save_model
+from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.io.images import read_image
 from napari_gaussproto.io.ome import read_labels
 from tests.commands.conftest import Cli

@@ -11,9 +11,9 @@ from PIL import Image
 
 from napari_gaussproto.commands import train
 from napari_gaussproto.commands.train import interruptible
-from napari_gaussproto.core.model_file import load_model_file
-from napari_gaussproto.core.predict import segment
-from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.model.model_file import load_model_file
+from napari_gaussproto.core.model.predict import segment
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from tests.commands.conftest import Cli
 from tests.core.builders import TINY_BACKBONE, tiny_model, two_tone
 

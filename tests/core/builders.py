@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_gaussproto.core.config import Augmentation, ModelConfig, TrainingConfig
-from napari_gaussproto.core.gaussian import GaussianPrototypeLayer
-from napari_gaussproto.core.initialize import place_by_kmeans
-from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.base.config import Augmentation, ModelConfig, TrainingConfig
+from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
+from napari_gaussproto.core.mixture.placement import place_by_kmeans
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 # The smallest timm network with features at strides 2 to 32: keeps training tests quick.
 TINY_BACKBONE = "mobilenetv3_small_050"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_gaussproto.core.errors import ConfigError, ImageError, LabelError
+from napari_gaussproto.core.base.errors import ConfigError, ImageError, LabelError
 from napari_gaussproto.io.dataset import DataSettings, load_split, read_train_file
 
 CONFIGS = Path(__file__).parents[2] / "configs"

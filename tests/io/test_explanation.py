@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_gaussproto.core.errors import ConfigError
-from napari_gaussproto.core.explain import explain, explain_region
-from napari_gaussproto.core.segmentation import Segmentation
+from napari_gaussproto.core.base.errors import ConfigError
+from napari_gaussproto.core.explain.explain import explain, explain_region
+from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.io.explanation import explanation_figure, save_explanation
 from tests.core.builders import tiny_model, two_tone
 

@@ -13,8 +13,8 @@ import tifffile
 import zarr
 from PIL import Image
 
-from napari_gaussproto.core.errors import ImageError
-from napari_gaussproto.core.image import ImageSource
+from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.io.images import read_image, read_mask
 
 RNG = np.random.default_rng(0)

@@ -11,9 +11,9 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_gaussproto.core.class_table import import_mask, mask_values
-from napari_gaussproto.core.errors import ImageError
-from napari_gaussproto.core.mask_guess import TRANSPARENT
+from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.labels.class_table import import_mask, mask_values
+from napari_gaussproto.core.labels.mask_guess import TRANSPARENT
 from napari_gaussproto.io.masks import read_coded_mask
 
 MASK = np.random.default_rng(0).integers(0, 4, (22, 31)).astype(np.uint8)

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from napari_gaussproto.core.config import SegmentationClass
-from napari_gaussproto.core.errors import ImageError
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.io.ome import read_labels, write_labels, write_maps
 
 CLASSES = [

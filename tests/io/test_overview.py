@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from napari_gaussproto.core.config import SegmentationClass
-from napari_gaussproto.core.segmentation import Segmentation
-from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.model.segmentation import Segmentation
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.io.overview import (
     most_responsible,
     overlay,

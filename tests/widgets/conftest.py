@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from qtpy.QtCore import QSettings
 
-from napari_gaussproto.core.model_file import save_model
-from napari_gaussproto.widgets.prototypes import PrototypesWidget
-from napari_gaussproto.widgets.segment import SegmentWidget
+from napari_gaussproto.core.model.model_file import save_model
+from napari_gaussproto.widgets.prototypes.dock import PrototypesWidget
+from napari_gaussproto.widgets.segment.dock import SegmentWidget
 from tests.core.builders import TINY_BACKBONE, tiny_model, two_tone
 
 
@@ -110,7 +110,7 @@ def other_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def train(viewer: Any, qtbot: Any) -> Any:
     """The Train dock, set to a tiny new model."""
-    from napari_gaussproto.widgets.train import TrainWidget
+    from napari_gaussproto.widgets.train.dock import TrainWidget
 
     widget = TrainWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Train", area="right")

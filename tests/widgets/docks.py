@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QPoint, Qt
 
-from napari_gaussproto.core.predict import segment
+from napari_gaussproto.core.model.predict import segment
 
 TAG = "napari-gaussproto"
 LEFT = Qt.MouseButton.LeftButton

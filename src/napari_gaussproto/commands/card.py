@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from napari_gaussproto.core.summary import ModelSummary
+from napari_gaussproto.core.model.summary import ModelSummary
 
 
 def card_markdown(summary: ModelSummary) -> str:
@@ -14,7 +14,7 @@ def card_markdown(summary: ModelSummary) -> str:
     Parameters
     ----------
     summary : ModelSummary
-        See `napari_gaussproto.core.summary.read_summary`.
+        See `napari_gaussproto.core.model.summary.read_summary`.
 
     Returns
     -------

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from napari_gaussproto.commands.card import card_markdown
 from napari_gaussproto.commands.results import console, say
-from napari_gaussproto.core.registry import model_path
-from napari_gaussproto.core.summary import ModelSummary, read_summary
+from napari_gaussproto.core.model.registry import model_path
+from napari_gaussproto.core.model.summary import ModelSummary, read_summary
 
 
 def run_info(model: str, *, markdown: bool = False) -> None:

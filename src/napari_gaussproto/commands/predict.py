@@ -18,16 +18,16 @@ from napari_gaussproto.commands.results import (
     write_cover,
     write_results,
 )
-from napari_gaussproto.core.errors import ConfigError, GaussProtoError
-from napari_gaussproto.core.predict import (
+from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
+from napari_gaussproto.core.model.predict import (
     Tile,
     TileSize,
     as_source,
     segment,
     segment_to_zarr,
 )
-from napari_gaussproto.core.registry import load_model
-from napari_gaussproto.core.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.model.registry import load_model
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.io.images import read_image
 
 # Above this many pixels labels are streamed to disk and no maps are kept.

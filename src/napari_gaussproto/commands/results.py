@@ -14,13 +14,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from napari_gaussproto.core.config import SegmentationClass
-from napari_gaussproto.core.errors import ConfigError, ImageError
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.errors import ConfigError, ImageError
 from napari_gaussproto.io.ome import read_labels, write_labels, write_maps
 
 if TYPE_CHECKING:
-    from napari_gaussproto.core.segmentation import Segmentation
-    from napari_gaussproto.core.segmenter import PrototypeSegmenter
+    from napari_gaussproto.core.model.segmentation import Segmentation
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 console = Console()
 

@@ -8,8 +8,8 @@ def show_demo(sample: str, model: str, device: str) -> None:
     import napari
 
     from napari_gaussproto.io.samples import open_photo
-    from napari_gaussproto.widgets.prototypes import PrototypesWidget
-    from napari_gaussproto.widgets.segment import SegmentWidget
+    from napari_gaussproto.widgets.prototypes.dock import PrototypesWidget
+    from napari_gaussproto.widgets.segment.dock import SegmentWidget
 
     viewer = napari.Viewer()
     for data, options, kind in open_photo(sample):

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from napari_gaussproto.core.card import ModelCard
-from napari_gaussproto.core.config import ModelConfig, TrainingConfig
-from napari_gaussproto.core.errors import ConfigError, LabelError
+from napari_gaussproto.core.base.config import ModelConfig, TrainingConfig
+from napari_gaussproto.core.base.errors import ConfigError, LabelError
+from napari_gaussproto.core.model.card import ModelCard
 from napari_gaussproto.io.images import read_image, read_mask
 
 

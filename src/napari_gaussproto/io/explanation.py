@@ -13,10 +13,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 
-from napari_gaussproto.core.errors import ConfigError
-from napari_gaussproto.core.explain import Explanation, Responsible
-from napari_gaussproto.core.image import ImageSource
-from napari_gaussproto.core.segmentation import Segmentation
+from napari_gaussproto.core.base.errors import ConfigError
+from napari_gaussproto.core.explain.explain import Explanation, Responsible
+from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.model.segmentation import Segmentation
 
 SUFFIXES = (".png", ".svg", ".pdf")
 _INK, _FAINT = "#333333", "#e4e4e4"

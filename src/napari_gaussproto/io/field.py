@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.core.config import SegmentationClass
+from napari_gaussproto.core.base.config import SegmentationClass
 
 FIELD_CLASSES = [
     SegmentationClass(name="soil", color="#999999"),

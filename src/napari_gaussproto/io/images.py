@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from napari_gaussproto.core.errors import ImageError
+from napari_gaussproto.core.base.errors import ImageError
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 READABLE = (".jpg", ".jpeg", ".png", ".webp", ".bmp", *TIFF_SUFFIXES, ".npy", ".zarr")

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from napari_gaussproto.core.errors import ImageError
-from napari_gaussproto.core.mask_guess import TRANSPARENT
+from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.labels.mask_guess import TRANSPARENT
 from napari_gaussproto.io.images import read_by_suffix
 
 # Someone has to say what each colour means; a photograph has thousands.

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from napari_gaussproto.core.config import SegmentationClass
-from napari_gaussproto.core.errors import ImageError
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.errors import ImageError
 
 _NAMESPACE = "napari-gaussproto/classes"
 # What XML 1.0 cannot hold, even escaped: control characters and halves of surrogate pairs.

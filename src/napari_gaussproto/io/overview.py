@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, GridSpecFromSubplotSpec
 from matplotlib.image import AxesImage
 
-from napari_gaussproto.core.segmentation import Segmentation
+from napari_gaussproto.core.model.segmentation import Segmentation
 
 _INK = "#333333"
 _OPACITY = 0.55
@@ -148,7 +148,7 @@ def _bare(axes: Axes) -> None:
 
 def thumbnail(photo: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """A photograph as RGB in [0, 1], at most `_SIDE` pixels on its longer side."""
-    from napari_gaussproto.core.image import ImageSource
+    from napari_gaussproto.core.imaging.source import ImageSource
 
     source = ImageSource.from_array(photo)
     step = max(1, -(-max(source.height, source.width) // _SIDE))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.core.config import SegmentationClass
+from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.io.field import FIELD_CLASSES, synthetic_field, synthetic_field_dask
 from napari_gaussproto.io.images import read_image, read_mask
 

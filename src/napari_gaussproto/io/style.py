@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from napari_gaussproto.core.config import SegmentationClass
-from napari_gaussproto.core.corrections import PREDICTED
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.labels.corrections import PREDICTED
 
 # A label value that no class has must be seen, so that nobody paints invisibly.
 UNKNOWN_COLOR = "magenta"

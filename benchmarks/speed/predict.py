@@ -1,0 +1,140 @@
+"""The whole of `segment` against the bare backbone, and the memory behind tile sizes.
+
+    python -m benchmarks.speed.predict             # time
+    python -m benchmarks.speed.predict --memory    # float32 values that a pixel keeps alive
+
+The photograph has 1296 x 966 pixels (a procedural field); it is shrunk and padded as the
+model asks for, before the backbone's clock starts. `segment` does that itself, and also the
+neck, the prototypes and the labels of every pixel. It gains from one thing that the bare
+backbone has not: for prediction, batch normalisation is folded into the convolutions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.measuring import MB, PeakMemory, interleaved, median_ratio, save
+from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.imaging.tiles import pad_to_multiple
+from napari_gaussproto.core.model.predict import segment
+from napari_gaussproto.core.model.registry import load_model
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.network.extractor import shrink
+from napari_gaussproto.io.field import synthetic_field
+
+HEIGHT, WIDTH = 966, 1296
+MODEL = "peanut-grid"
+# Sides of the images of the memory measurement, in pixels that the backbone sees.
+SIDES = (512, 1024, 1536)
+
+
+def backbone_input(photo: Any, model: PrototypeSegmenter) -> Tensor:
+    """The photograph as the backbone sees it inside `segment`."""
+    source = ImageSource.from_array(photo, channels=model.config.channels)
+    pixels = source.read(0, 0, source.height, source.width)
+    padded = pad_to_multiple(pixels[None], model.alignment)
+    return shrink(padded.to(memory_format=torch.channels_last), model.config.downsample)
+
+
+def labels(photo: Any, model: PrototypeSegmenter) -> Any:
+    return segment(photo, model).labels
+
+
+@torch.no_grad()
+def features(pixels: Tensor, backbone: torch.nn.Module) -> Any:
+    return backbone(pixels)
+
+
+def time_it(repetitions: int) -> None:
+    model = load_model(MODEL, "cpu").eval()
+    photo, _ = synthetic_field(HEIGHT, WIDTH)
+    pixels = backbone_input(photo, model)
+    seconds = interleaved(
+        {
+            "segment": partial(labels, photo, model),
+            "backbone": partial(features, pixels, model.extractor.backbone),
+            "folded backbone": partial(features, pixels, model.extractor._folded.get()),
+        },
+        repetitions,
+    )
+    ratio = median_ratio(seconds["segment"], seconds["backbone"])
+    folded = median_ratio(seconds["segment"], seconds["folded backbone"])
+    rows = "\n".join(
+        f"| {name} | {1000 * statistics.median(values):.0f} ms |"
+        for name, values in seconds.items()
+    )
+    text = (
+        f"A photograph of {WIDTH} x {HEIGHT} pixels, model {MODEL}, backbone input "
+        f"{tuple(pixels.shape)}:\n\n| | median time |\n| --- | --- |\n{rows}\n\n"
+        f"The whole of `segment`, array in and `.labels` out, takes {ratio:.2f} times as long as "
+        f"the bare backbone (median ratio of {repetitions} interleaved repetitions; at most "
+        f"1.25 wanted), and {folded:.2f} times as long as the backbone with its batch "
+        "normalisation folded into the convolutions, which is what `segment` runs."
+    )
+    result = {
+        "seconds": seconds,
+        "ratio": ratio,
+        "ratio_to_folded": folded,
+        "backbone_input": list(pixels.shape),
+    }
+    save("predict", "python -m benchmarks.speed.predict", result, text)
+
+
+def measure_memory() -> None:
+    rows = []
+    for side in SIDES:
+        command = [sys.executable, "-m", "benchmarks.speed.predict", "--memory-of", str(side)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+    table = "\n".join(
+        f"| {row['side']} | {row['extra'] / MB:.0f} MB | {row['values_per_pixel']:.0f} |"
+        for row in rows
+    )
+    text = (
+        f"Peak resident memory of one forward pass of {MODEL}, above what the process held "
+        "before:\n\n| side that the backbone sees | extra | float32 values per pixel |\n"
+        f"| --- | --- | --- |\n{table}"
+    )
+    save("predict-memory", "python -m benchmarks.speed.predict --memory", {"rows": rows}, text)
+
+
+def print_memory(side: int) -> None:
+    model = load_model(MODEL, "cpu").eval()
+    pixels = side * model.config.downsample
+    with torch.no_grad():
+        model.extract(torch.zeros(1, model.config.channels, 4 * model.alignment, model.alignment))
+        image = torch.from_numpy(
+            np.random.default_rng(0).random((1, 3, pixels, pixels), np.float32)
+        )
+        with PeakMemory() as memory:
+            model.extract(image)
+    values = memory.extra / 4 / side**2
+    print(json.dumps({"side": side, "extra": memory.extra, "values_per_pixel": values}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--repetitions", type=int, default=15)
+    options = parser.parse_args()
+    if options.memory_of:
+        print_memory(options.memory_of)
+    elif options.memory:
+        measure_memory()
+    else:
+        time_it(options.repetitions)
+
+
+if __name__ == "__main__":
+    main()

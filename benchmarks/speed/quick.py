@@ -1,0 +1,108 @@
+"""What a quick fit costs, stage by stage, from the end of a stroke to updated labels.
+
+    python -m benchmarks.speed.quick
+
+The photograph has 1296 x 966 pixels (a procedural field). Encoding is done once per image and
+does not count; features of the labelled cells, the fit and the labels of every pixel do. At
+most 1 s is wanted. Strokes are 10 px wide and 150 px long, 6 of each class.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.measuring import save
+from napari_gaussproto.core.model.registry import load_model
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid
+from napari_gaussproto.core.training.quick_fit import quick_fit_steps
+from napari_gaussproto.io.field import synthetic_field
+
+HEIGHT, WIDTH = 966, 1296
+MODEL = "peanut-grid"
+_STROKES = 6
+_STROKE = (10, 150)
+
+
+def strokes(truth: Any, seed: int = 0) -> Any:
+    """Horizontal strokes, each kept where it lies in the class that it began in."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros_like(truth)
+    for label in np.unique(truth[truth > 0]):
+        inside = np.argwhere(truth == label)
+        for y, x in inside[rng.integers(len(inside), size=_STROKES)]:
+            box = slice(y, y + _STROKE[0]), slice(x, x + _STROKE[1])
+            labels[box][truth[box] == label] = label
+    return labels
+
+
+def run_once(
+    model: PrototypeSegmenter, image: EncodedImage, labels: Any, scratch: bool
+) -> dict[str, float]:
+    """Seconds of each stage."""
+    seconds: dict[str, float] = {}
+    steps = quick_fit_steps([image], [labels], model, scratch=scratch)
+    last = time.perf_counter()
+
+    def charge(stage: str) -> None:
+        nonlocal last
+        here = time.perf_counter()
+        seconds[stage] = seconds.get(stage, 0.0) + here - last
+        last = here
+
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            fit = end.value
+            break
+        charge(step.stage)
+    charge("finish")
+    # What follows the features of all pixels is the same for every partition.
+    assert fit.model.decode(fit.encodings[0]).labels.shape == image.shape
+    charge("labels")
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=7)
+    repetitions = parser.parse_args().repetitions
+    model = load_model(MODEL, "cpu").eval()
+    photo, truth = synthetic_field(HEIGHT, WIDTH)
+    labels = strokes(np.asarray(truth).astype(np.uint8))
+    start = time.perf_counter()
+    image = encode_pyramid(photo, model)
+    encoding = time.perf_counter() - start
+    result: dict[str, Any] = {"encoding_seconds": encoding, "pyramid_bytes": image.n_bytes}
+    lines = [
+        f"A photograph of {WIDTH} x {HEIGHT} pixels, model {MODEL}, "
+        f"{int((labels > 0).sum())} labelled pixels; its pyramid takes "
+        f"{image.n_bytes / 2**20:.0f} MB and was encoded in {encoding:.2f} s.\n",
+        "| stage | from the current model | from scratch |\n| --- | --- | --- |",
+    ]
+    runs: dict[bool, list[dict[str, float]]] = {False: [], True: []}
+    for repetition in range(repetitions + 1):
+        for scratch, found in runs.items():
+            seconds = run_once(model, image, labels, scratch)
+            if repetition:  # the first one warms up
+                found.append(seconds)
+    for stage in runs[True][0]:
+        medians = [statistics.median(s[stage] for s in runs[scratch]) for scratch in runs]
+        lines.append(f"| {stage} | {medians[0]:.3f} s | {medians[1]:.3f} s |")
+    totals = [statistics.median(sum(s.values()) for s in runs[scratch]) for scratch in runs]
+    lines.append(f"| end of stroke to labels | {totals[0]:.3f} s | {totals[1]:.3f} s |")
+    result |= {"current": runs[False], "scratch": runs[True]}
+    lines.append(f"\nMedians of {repetitions} repetitions; at most 1 s wanted.")
+    save("quick", "python -m benchmarks.speed.quick", result, "\n".join(lines))
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    main()

@@ -1,0 +1,142 @@
+"""What superpixels cost and what they allow: SLIC on the photograph and on a reduced one.
+
+    python -m benchmarks.speed.slic --data FOLDER
+
+Share of SLIC in `segment` on a 1296 x 966 photograph, against the backbone; then time,
+boundary recall and oracle mean IoU on validation photographs, before and after reducing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.measuring import interleaved, median_ratio, save
+from benchmarks.quality.accuracy import oracle_miou
+from napari_gaussproto import PrototypeSegmenter, load_model, segment
+from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.cells import slic
+from napari_gaussproto.core.cells.slic import SlicSettings, region_map_steps
+from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.imaging.tiles import pad_to_multiple
+from napari_gaussproto.core.measure.localisation import boundary_recall
+from napari_gaussproto.io.dataset import load_split, read_train_file
+from napari_gaussproto.io.field import synthetic_field
+
+CONFIG = Path("configs/peanut-superpixel.toml")
+PHOTOS = 16
+
+
+def shares(model: PrototypeSegmenter, repetitions: int) -> dict[str, float]:
+    """Median time of SLIC, as a share of `segment` and of the backbone's forward pass."""
+    photo = synthetic_field(966, 1296)[0]
+    pixels = ImageSource.from_array(photo, 3).read(0, 0, 966, 1296)
+    small = torch.nn.functional.avg_pool2d(
+        pad_to_multiple(pixels[None], model.alignment), model.config.downsample
+    ).to(memory_format=torch.channels_last)
+    settings = SlicSettings(
+        round(model.config.region_size / model.config.downsample),
+        model.config.compactness,
+        model.config.downsample,
+    )
+
+    @torch.no_grad()
+    def backbone() -> Any:
+        return model.extractor.backbone(small)
+
+    seconds = interleaved(
+        {
+            "slic": lambda: run(region_map_steps(ImageSource.from_array(photo, 3), settings)),
+            "backbone": backbone,
+            "segment": lambda: segment(photo, model).labels,
+        },
+        repetitions,
+    )
+    return {
+        "slic / segment": median_ratio(seconds["slic"], seconds["segment"]),
+        "slic / backbone": median_ratio(seconds["slic"], seconds["backbone"]),
+    }
+
+
+def variant(
+    model: PrototypeSegmenter, pairs: list[tuple[Any, Any]], iterations: int, downsample: int
+) -> dict[str, float]:
+    """Regions made on photographs shrunk by a factor, by a number of iterations."""
+    config = model.config.model_copy(update={"downsample": downsample})
+    other = PrototypeSegmenter(config)
+    former, slic._ITERATIONS = slic._ITERATIONS, iterations
+    try:
+        recall = [boundary_recall(regions_of(other, image), labels) for image, labels in pairs]
+        return {
+            "boundary recall": float(np.nanmean(recall)),
+            "oracle mean IoU": oracle_miou(other, pairs),
+        }
+    finally:
+        slic._ITERATIONS = former
+
+
+def regions_of(model: PrototypeSegmenter, image: Any) -> Any:
+    partition = model.partition(ImageSource.from_array(image, 3))
+    return partition.to_pixels(torch.arange(partition.n_cells)[:, None])[0].numpy()
+
+
+def relative_times(
+    settings: dict[str, tuple[int, int]], image: Any, model: PrototypeSegmenter, repetitions: int
+) -> dict[str, float]:
+    """Median time of each variant over that of the last one."""
+
+    def work(iterations: int, downsample: int) -> Any:
+        slic._ITERATIONS = iterations
+        size = round(model.config.region_size / downsample)
+        how = SlicSettings(size, model.config.compactness, downsample)
+        return run(region_map_steps(ImageSource.from_array(image, 3), how))
+
+    former = slic._ITERATIONS
+    contenders = {name: lambda s=s: work(*s) for name, s in settings.items()}
+    seconds = interleaved(contenders, repetitions, 1)
+    slic._ITERATIONS = former
+    reference = seconds[list(settings)[-1]]
+    return {name: median_ratio(values, reference) for name, values in seconds.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", default="peanut-superpixel")
+    parser.add_argument("--repetitions", type=int, default=9)
+    options = parser.parse_args()
+    model = load_model(options.model, "cpu")
+    images, labels = load_split(read_train_file(CONFIG).data, options.data, "val")
+    pairs = list(zip(images, labels, strict=True))[:PHOTOS]
+    variants = {
+        "photograph, 10 iterations": (10, 1),
+        "photograph, 5 iterations": (5, 1),
+        "halved, 10 iterations": (10, 2),
+        "halved, 5 iterations (used)": (5, 2),
+    }
+    times = relative_times(variants, images[0], model, options.repetitions)
+    rows = {
+        name: {"relative time": times[name], **variant(model, pairs, *settings)}
+        for name, settings in variants.items()
+    }
+    share = shares(model, options.repetitions)
+    head = ["SLIC on", *next(iter(rows.values()))]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for name, row in rows.items():
+        lines.append(f"| {name} | " + " | ".join(f"{v:.3f}" for v in row.values()) + " |")
+    text = "\n".join(lines) + (
+        f"\n\nOn a 1296 x 966 photograph SLIC takes {share['slic / segment']:.0%} of the time of "
+        f"`segment` and {share['slic / backbone']:.2f} times that of the bare backbone. Boundary "
+        f"recall and oracle on {len(pairs)} validation photographs, regions of "
+        f"{model.config.region_size} pixels."
+    )
+    command = "python -m benchmarks.speed.slic --data FOLDER"
+    save("slic", command, {"variants": rows, "shares": share}, text)
+
+
+if __name__ == "__main__":
+    main()

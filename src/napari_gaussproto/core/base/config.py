@@ -1,0 +1,224 @@
+"""What a model is made of and how it is trained: settings that travel in the model file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
+
+from napari_gaussproto.core.base.errors import ConfigError
+
+# Okabe & Ito (2008), "Color Universal Design": told apart with any colour vision.
+# Starts with the hues that read as plant, other plant, ground in field photographs.
+DEFAULT_COLORS = (
+    "#009e73",
+    "#d55e00",
+    "#56b4e9",
+    "#e69f00",
+    "#cc79a7",
+    "#0072b2",
+    "#f0e442",
+    "#999999",
+)
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are refused, so a typo cannot pass silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SegmentationClass(Settings):
+    """One class a pixel can have.
+
+    Attributes
+    ----------
+    name : str
+        Shown to people; unique within a model.
+    color : str
+        ``#rrggbb``.
+    """
+
+    name: str = Field(min_length=1)
+    color: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")
+
+
+def _classes_from_names(value: Any) -> Any:
+    """Give plain class names the default colours, in order."""
+    if not isinstance(value, list | tuple):
+        return value
+    return [
+        {"name": entry, "color": DEFAULT_COLORS[i % len(DEFAULT_COLORS)]}
+        if isinstance(entry, str)
+        else entry
+        for i, entry in enumerate(value)
+    ]
+
+
+Pooling = Literal["mask_mean", "roi_align", "masked_roi_align"]
+Classes = Annotated[list[SegmentationClass], BeforeValidator(_classes_from_names)]
+
+
+class ModelConfig(Settings):
+    """The parts of a segmenter.
+
+    Attributes
+    ----------
+    classes : list of SegmentationClass
+        In order; a label value is the index + 1. Plain names are accepted.
+    partition : {"grid", "superpixel"}
+        How an image is cut into cells.
+    backbone : str
+        Any timm model that offers ``features_only``.
+    pretrained : bool
+        Start from ImageNet weights when the model is built for training.
+    channels : int
+        Image channels.
+    downsample : int
+        The image is averaged over squares of this side, in pixels, before the backbone.
+    output_stride : {4, 8}
+        Pixels of the downsampled image per latent position.
+    neck_channels, latent_dim : int
+        Width of the fused features, and D of the latent space.
+    prototypes_per_class : int
+        At the start of training; pruning and merging may leave fewer.
+    region_size : int
+        Superpixels only: nominal side of a region, in pixels of the original image.
+    compactness : float
+        Superpixels only: weight of nearness in space over nearness in colour.
+    pooling : {"mask_mean", "roi_align", "masked_roi_align"}
+        Superpixels only: a region's latent vector is the mean over its pixels, over its box,
+        or over those sample points of its box that lie in it.
+    covariance : {"diagonal", "spherical", "full"}
+    learned_scale : bool
+        False keeps the scales of the initialisation.
+    scale_floor : float
+        Smallest standard deviation, in units of the normalised latent space.
+    """
+
+    classes: Classes = Field(min_length=2, max_length=254)
+    partition: Literal["grid", "superpixel"] = "grid"
+    backbone: str = "tf_efficientnet_lite0"
+    pretrained: bool = True
+    channels: int = Field(3, ge=1)
+    downsample: int = Field(1, ge=1, le=16)
+    output_stride: Literal[4, 8] = 4
+    neck_channels: int = Field(64, ge=4)
+    latent_dim: int = Field(32, ge=2, le=512)
+    prototypes_per_class: int = Field(5, ge=1, le=64)
+    region_size: int = Field(12, ge=2)
+    compactness: float = Field(10.0, gt=0)
+    pooling: Pooling = "mask_mean"
+    covariance: Literal["diagonal", "spherical", "full"] = "diagonal"
+    learned_scale: bool = True
+    scale_floor: float = Field(0.1, gt=0)
+
+    @field_validator("classes")
+    @classmethod
+    def _unique_names(cls, value: list[SegmentationClass]) -> list[SegmentationClass]:
+        names = [c.name for c in value]
+        if len(set(names)) < len(names):
+            raise ValueError("class names must differ from each other")
+        return value
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether the size of cells can be chosen for every image anew."""
+        return self.partition == "superpixel"
+
+    def with_region_size(self, size: int) -> ModelConfig:
+        """Copy of the configuration with another region size, checked.
+
+        Raises
+        ------
+        ConfigError
+        """
+        try:
+            return ModelConfig.model_validate(self.model_dump() | {"region_size": size})
+        except ValidationError as error:
+            raise ConfigError(f"Regions of {size} pixels cannot be: give 2 or more.") from error
+
+    @property
+    def cell_size(self) -> int:
+        """Pixels of the original image along the side of one grid cell."""
+        return self.downsample * self.output_stride
+
+
+class LossWeights(Settings):
+    """Weight of each term of the training objective; see ``core/loss.py``."""
+
+    classification: float = Field(1.0, ge=0)
+    density: float = Field(0.1, ge=0)
+    diversity: float = Field(0.05, ge=0)
+
+
+class Augmentation(Settings):
+    """Random changes of a training crop, image and labels together."""
+
+    zoom: tuple[float, float] = (0.75, 1.5)
+    flip: bool = True
+    rotation_degrees: float = Field(20.0, ge=0, le=180)
+    brightness: float = Field(0.3, ge=0)
+    contrast: float = Field(0.3, ge=0)
+    saturation: float = Field(0.3, ge=0)
+    hue: float = Field(0.03, ge=0, le=0.5)
+
+    @field_validator("zoom")
+    @classmethod
+    def _ascending(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] <= value[1]:
+            raise ValueError("zoom needs two factors above 0, the smaller one first")
+        return value
+
+
+class TrainingConfig(Settings):
+    """How a model is fitted.
+
+    Attributes
+    ----------
+    steps : int
+        Optimiser steps of the joint, end-to-end stage.
+    batch_size, crop_size : int
+        Crops a step, and their side in pixels of the downsampled image, a multiple of the
+        model's output stride.
+    warm_up_steps, layer_steps : int
+        Steps of the two stages on cached features; these cost seconds.
+    cells_per_image : int
+        Labelled cells drawn from each image for those two stages, per class.
+    learning_rate, backbone_learning_rate : float
+        Peaks of the one-cycle schedule for neck and layer, and for the backbone.
+    weight_decay, gradient_clip, ema_decay, label_smoothing : float
+    class_balance : float
+        Exponent of the inverse class frequency in the class weights: 0 none, 1 full.
+    validate_every : int
+        Joint steps between two validations.
+    min_usage : float
+        Share of its class below which a prototype counts as dead.
+    min_hellinger : float
+        Squared Hellinger distance to a sibling below which two are duplicates.
+    """
+
+    steps: int = Field(300, ge=1)
+    batch_size: int = Field(6, ge=1)
+    crop_size: int = Field(384, ge=64)
+    warm_up_steps: int = Field(300, ge=1)
+    layer_steps: int = Field(100, ge=0)
+    cells_per_image: int = Field(256, ge=1)
+    learning_rate: float = Field(4e-3, gt=0)
+    backbone_learning_rate: float = Field(5e-4, ge=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    gradient_clip: float = Field(1.0, gt=0)
+    ema_decay: float = Field(0.99, ge=0, lt=1)
+    class_balance: float = Field(0.25, ge=0, le=1)
+    validate_every: int = Field(50, ge=1)
+    min_usage: float = Field(0.01, ge=0, lt=1)
+    min_hellinger: float = Field(0.05, ge=0, lt=1)
+    loss: LossWeights = LossWeights()
+    augmentation: Augmentation = Augmentation()

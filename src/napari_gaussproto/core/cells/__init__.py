@@ -1,0 +1,1 @@
+"""How an image is cut into cells, grid or superpixels, and the way back."""

@@ -1,0 +1,215 @@
+"""How an image is cut into cells, and the way back.
+
+A partition knows both directions: features and labels from pixels to cells, and scores from
+cells to pixels. Everything else in the package works on cells and never asks which
+partition they came from. ``partitioner.py`` is the one place that chooses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_gaussproto.core.cells.largest import largest_between
+
+# Pixels painted at a time: bounds the memory of a full-resolution, many-channel map.
+_PAINT_PIXELS = 1 << 21
+
+
+class Partition(Protocol):
+    """A cut of one image of ``shape`` (H, W) into ``n_cells`` cells."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of the image in pixels."""
+
+    @property
+    def n_cells(self) -> int:
+        """N."""
+
+    @property
+    def map_pixel_size(self) -> int:
+        """Side of one element of ``to_map``, in pixels."""
+
+    @property
+    def areas(self) -> Tensor:
+        """(N,) float32: pixels of the image that each cell covers; they sum to H * W."""
+
+    @property
+    def guide(self) -> Tensor:
+        """What a training crop must carry along to be cut the same way.
+
+        (G, h, w) integers at the resolution that the backbone sees, warped like labels; G is
+        0 where the shape of a crop says everything.
+        """
+
+    def features(self, features: Tensor) -> Tensor:
+        """Features (N, F) of the cells of a map (F, h', w') at the latent stride."""
+
+    def latents(self, latents: Tensor) -> Tensor:
+        """Cells (N, D), normalised, of a latent map (D, h', w'); differentiable.
+
+        The map may overhang the image at the bottom and right.
+        """
+
+    def targets(self, labels: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
+        """Soft labels (N, C) and weights (N,) of a label image (H, W).
+
+        Labels are 0 for "not labelled", else class index + 1. The soft label is the share of
+        each class among a cell's labelled pixels; the weight is the labelled area over the
+        nominal area of a cell, so a cell without labels weighs 0 and a large one more.
+        """
+
+    def to_map(self, values: Tensor) -> Tensor:
+        """Values (N, K) as maps (K, h, w) at the partition's own resolution."""
+
+    def to_pixels(self, values: Tensor) -> Tensor:
+        """Values (N, K) as maps (K, H, W) at the image's resolution."""
+
+    def pixel_rows(self, values: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """As ``to_pixels``, in bands: (first row, maps (K, rows, W))."""
+
+    def largest(self, values: Tensor) -> Tensor:
+        """Which of K values (N, K) is the largest at every pixel, (H, W) uint8.
+
+        The same as asking ``to_pixels``, for less.
+        """
+
+    def cell_at(self, y: int, x: int) -> int:
+        """Index of the cell that holds a pixel."""
+
+    def center(self, cell: int) -> tuple[int, int]:
+        """Pixel (y, x) at or nearest to the middle of a cell."""
+
+    def cell_mask(self, cell: int) -> tuple[int, int, npt.NDArray[np.bool_]]:
+        """Pixels of a cell: first row, first column, and a mask over its bounding box."""
+
+    def outlines(self) -> npt.NDArray[np.bool_]:
+        """(H, W): whether a pixel lies at the border of its cell."""
+
+
+class Grid:
+    """One cell per square of ``cell_size`` pixels, numbered row by row.
+
+    Parameters
+    ----------
+    height, width : int
+        Image size in pixels; the last row and column of cells may overhang it.
+    cell_size : int
+    """
+
+    def __init__(self, height: int, width: int, cell_size: int) -> None:
+        self.shape = (height, width)
+        self.cell_size = cell_size
+        self.grid_shape = (-(-height // cell_size), -(-width // cell_size))
+
+    @property
+    def n_cells(self) -> int:
+        """N."""
+        return self.grid_shape[0] * self.grid_shape[1]
+
+    @property
+    def map_pixel_size(self) -> int:
+        """Side of a cell in pixels."""
+        return self.cell_size
+
+    @property
+    def areas(self) -> Tensor:
+        """(N,): whole squares, but for those that overhang the image."""
+        sides = [torch.full((count,), float(self.cell_size)) for count in self.grid_shape]
+        for side, length in zip(sides, self.shape, strict=True):
+            side[-1] -= len(side) * self.cell_size - length
+        return torch.outer(*sides).flatten()
+
+    @property
+    def guide(self) -> Tensor:
+        """(0, 1, 1): a crop needs nothing."""
+        return torch.zeros(0, 1, 1, dtype=torch.int32)
+
+    def features(self, features: Tensor) -> Tensor:
+        """Features (N, F) of a map (F, h', w'); overhang from padding is cut off."""
+        rows, columns = self.grid_shape
+        return features[:, :rows, :columns].permute(1, 2, 0).reshape(self.n_cells, -1)
+
+    def latents(self, latents: Tensor) -> Tensor:
+        """Cells (N, D) of a latent map (D, h', w'), whose positions are normalised already."""
+        return self.features(latents)
+
+    def targets(self, labels: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
+        """Soft labels (N, C) and weights (N,); see `Partition.targets`."""
+        height, width = self.shape
+        rows, columns = self.grid_shape
+        overhang = (0, columns * self.cell_size - width, 0, rows * self.cell_size - height)
+        padded = F.pad(labels, overhang)
+        shares = [
+            F.avg_pool2d((padded == c + 1).float()[None, None], self.cell_size).flatten()
+            for c in range(n_classes)
+        ]
+        histogram = torch.stack(shares, dim=1)
+        weight = histogram.sum(1)
+        return histogram / weight.clamp_min(1e-12)[:, None], weight
+
+    def to_map(self, values: Tensor) -> Tensor:
+        """Values (N, K) as (K, h, w), an element per cell."""
+        return values.T.reshape(-1, *self.grid_shape)
+
+    def to_pixels(self, values: Tensor) -> Tensor:
+        """Values (N, K) as (K, H, W), bilinear between the centres of cells."""
+        return torch.cat([band for _, band in self.pixel_rows(values)], dim=1)
+
+    def pixel_rows(self, values: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Bands of `to_pixels`, a few rows of cells each."""
+        height, width = self.shape
+        rows, columns = self.grid_shape
+        maps = self.to_map(values)
+        k = self.cell_size
+        step = max(1, _PAINT_PIXELS // max(1, width * k))
+        for first in range(0, rows, step):
+            last = min(first + step, rows)
+            # A cell of margin on either side makes a band equal to its part of the whole.
+            above, below = max(first - 1, 0), min(last + 1, rows)
+            size = ((below - above) * k, columns * k)
+            band = F.interpolate(maps[None, :, above:below], size=size, mode="bilinear")[0]
+            top = (first - above) * k
+            count = min(last * k, height) - first * k
+            yield first * k, band[:, top : top + count, :width]
+
+    def largest(self, values: Tensor) -> Tensor:
+        """Index of the largest value at every pixel, (H, W) uint8; see `Partition.largest`."""
+        return largest_between(self.to_map(values), self.cell_size, *self.shape)
+
+    def cell_at(self, y: int, x: int) -> int:
+        """Index of the cell that holds a pixel."""
+        return (y // self.cell_size) * self.grid_shape[1] + x // self.cell_size
+
+    def center(self, cell: int) -> tuple[int, int]:
+        """Pixel (y, x) in the middle of a cell, inside the image."""
+        row, column = divmod(cell, self.grid_shape[1])
+        half = self.cell_size // 2
+        height, width = self.shape
+        return (
+            min(row * self.cell_size + half, height - 1),
+            min(column * self.cell_size + half, width - 1),
+        )
+
+    def cell_mask(self, cell: int) -> tuple[int, int, npt.NDArray[np.bool_]]:
+        """Pixels of a cell: a square, cut off where it overhangs the image."""
+        row, column = divmod(cell, self.grid_shape[1])
+        top, left = row * self.cell_size, column * self.cell_size
+        height, width = self.shape
+        size = (min(self.cell_size, height - top), min(self.cell_size, width - left))
+        return top, left, np.ones(size, dtype=bool)
+
+    def outlines(self) -> npt.NDArray[np.bool_]:
+        """(H, W): whether a pixel lies in the first row or column of its cell."""
+        height, width = self.shape
+        lines = np.zeros((height, width), bool)
+        lines[:: self.cell_size] = True
+        lines[:, :: self.cell_size] = True
+        return lines

@@ -1,0 +1,290 @@
+"""The same model for another class table: renamed, merged, dropped and new classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from napari_gaussproto.core.base.config import ModelConfig, SegmentationClass
+from napari_gaussproto.core.base.errors import EditError, LabelError
+from napari_gaussproto.core.mixture import placement, surgery
+from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
+from napari_gaussproto.core.model.card import now
+from napari_gaussproto.core.model.segmentation import Prototype
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_layer
+
+# Prior of a class that nothing is known of yet: it counts for nothing, but stays finite.
+_EMPTY_PRIOR = 1e-6
+
+
+@torch.no_grad()
+def adapt(
+    model: PrototypeSegmenter,
+    classes: Sequence[SegmentationClass],
+    mapping: Mapping[int, int | None] | None = None,
+) -> PrototypeSegmenter:
+    """Carry a model over to another class table.
+
+    Where classes are only renamed, reordered or merged, p(z) and every responsibility stay
+    as they were. A new class gets prototypes that are off and unfitted: `place_unfitted`
+    switches them on once there are labels.
+
+    Parameters
+    ----------
+    model : PrototypeSegmenter
+        It is not changed; the new one shares its extractor.
+    classes : sequence of SegmentationClass
+        The new table.
+    mapping : mapping of int to int or None, optional
+        New class index of old ones, for renames and merges; None drops a class. A class that
+        is not mentioned becomes the one of the same name, or is dropped if there is none.
+
+    Raises
+    ------
+    EditError
+        When the table cannot be one, the mapping names a class that is not there, or no
+        prototype that is on would be left.
+    """
+    config = _config(model.config, classes)
+    target = _targets(model, config, mapping or {})
+    kept = [m for m, p in enumerate(model.prototypes) if target[p.class_index] is not None]
+    if not bool(model.layer.active[kept].any()):
+        raise EditError(
+            "None of the model's classes is in the new class table: "
+            "keep one of them, or start a new model."
+        )
+    taken = {new for new in target if new is not None}
+    fresh = [
+        c
+        for c in range(len(config.classes))
+        if c not in taken
+        for _ in range(config.prototypes_per_class)
+    ]
+    layer = _carried(model, config, target, kept, fresh)
+    prototypes = _described(model, config, target, kept, fresh)
+    card = model.card.model_copy(deep=True)
+    card.measures = {}
+    card.history.append(
+        {
+            "what": "adapt",
+            "when": now(),
+            "from": [c.name for c in model.classes],
+            "to": [c.name for c in config.classes],
+            "mapping": target,
+        }
+    )
+    other = model.with_layer(layer, prototypes, card)
+    other.config = config
+    return other
+
+
+def unfitted(model: PrototypeSegmenter) -> list[int]:
+    """Prototypes that no fit has placed yet.
+
+    One that a person switched off was placed before, so its mean is not the origin.
+    """
+    layer = model.layer
+    blank = ~layer.active & (layer.mean == 0).all(1)
+    return [
+        m
+        for m in blank.nonzero().flatten().tolist()
+        if not len(model.prototypes[m].distance_quantiles) and not len(model.prototypes[m].patches)
+    ]
+
+
+def unknown_classes(model: PrototypeSegmenter) -> list[int]:
+    """Classes with unfitted prototypes only: nothing becomes one before it is labelled."""
+    blank, owner = set(unfitted(model)), model.layer.class_index.tolist()
+    known = {owner[m] for m in range(len(owner)) if m not in blank}
+    return [c for c in range(len(model.classes)) if c not in known]
+
+
+def waiting_classes(model: PrototypeSegmenter, labelled: Sequence[int]) -> list[int]:
+    """Those labelled classes that have unfitted prototypes only, and so wait to be placed.
+
+    Raises
+    ------
+    LabelError
+        When all prototypes of a labelled class were switched off by a person: no fit can
+        learn such a class, and none switches them on.
+    """
+    layer = model.layer
+    alive = set(layer.class_index[layer.active].tolist())
+    blank = {int(layer.class_index[m]) for m in unfitted(model)}
+    waiting = [c for c in labelled if c not in alive]
+    for c in waiting:
+        if c not in blank:
+            raise LabelError(
+                f"“{model.classes[c].name}” is labelled, but all its prototypes are switched "
+                "off: turn one on, or start a new model."
+            )
+    return waiting
+
+
+@torch.no_grad()
+def place_unfitted(
+    model: PrototypeSegmenter, waiting: Sequence[int], z: Tensor, target: Tensor, seed: int
+) -> None:
+    """Place the unfitted prototypes of some classes by k-means++ and switch them on.
+
+    All other prototypes stay as they are. A placed class gets the average prior.
+
+    Parameters
+    ----------
+    model : PrototypeSegmenter
+        Changed in place.
+    waiting : sequence of int
+        See `waiting_classes`.
+    z, target : Tensor
+        Latents (N, D) of labelled cells and their soft labels (N, C).
+    seed : int
+    """
+    layer = model.layer
+    blank = unfitted(model)
+    for c in waiting:
+        mostly = target.argmax(1) == c
+        # Thin strokes may fill no cell by half.
+        own = z[mostly if bool(mostly.any()) else target[:, c] > 0]
+        rows = [m for m in blank if int(layer.class_index[m]) == c]
+        if not len(own):
+            continue
+        part = surgery.select(layer, rows)
+        placement.place_by_kmeans(part, own, torch.full((len(own),), c), seed)
+        for name in ("mean", "raw_scale", "off_diagonal", "raw_weight"):
+            getattr(layer, name)[rows] = getattr(part, name)
+        others = layer.class_index[layer.active].unique()
+        prior = layer.log_prior[others].logsumexp(0) - math.log(len(others))
+        layer.raw_prior.copy_(layer.log_prior)
+        layer.raw_prior[c] = prior
+        layer.active[rows] = True
+
+
+# -- the parts of an adapted model --------------------------------------------------------------
+
+
+def _config(config: ModelConfig, classes: Sequence[SegmentationClass]) -> ModelConfig:
+    table = [entry.model_dump() for entry in classes]
+    try:
+        return ModelConfig.model_validate(config.model_dump() | {"classes": table})
+    except ValidationError as error:
+        raise EditError(
+            "A class table needs two classes or more, each with a name of its own: change it."
+        ) from error
+
+
+def _targets(
+    model: PrototypeSegmenter, config: ModelConfig, mapping: Mapping[int, int | None]
+) -> list[int | None]:
+    """New index of every old class, None for one that goes."""
+    count = len(config.classes)
+    by_name = {entry.name: index for index, entry in enumerate(config.classes)}
+    target = [by_name.get(entry.name) for entry in model.classes]
+    for old, new in mapping.items():
+        if not 0 <= old < len(target):
+            raise EditError(
+                f"There is no class number {old + 1} to carry over: "
+                f"the model has {len(target)} classes."
+            )
+        if new is not None and not 0 <= new < count:
+            raise EditError(
+                f"“{model.classes[old].name}” cannot become class number {new + 1}: "
+                f"the new class table has {count}."
+            )
+        target[old] = new
+    return target
+
+
+def _carried(
+    model: PrototypeSegmenter,
+    config: ModelConfig,
+    target: list[int | None],
+    kept: list[int],
+    fresh: list[int],
+) -> GaussianPrototypeLayer:
+    """The layer of the new table: the kept rows, then fresh ones."""
+    old = model.layer
+    became = [target[c] for c in old.class_index[kept].tolist()]
+    layer = make_layer(config, [c for c in became if c is not None] + fresh).to(old.mean.device)
+    count = len(kept)
+    for name in ("mean", "raw_scale", "off_diagonal"):
+        getattr(layer, name)[:count] = getattr(old, name)[kept]
+    # Weights are compared within a class only, so the logarithms of prior times weight serve
+    # as raw ones; those of merged classes are then in proportion.
+    layer.raw_weight[:count] = surgery.log_joint(old)[kept]
+    layer.active[:count] = old.active[kept]
+    layer.active[count:] = False
+    layer.raw_prior.fill_(math.log(_EMPTY_PRIOR))
+    for new in range(layer.n_classes):
+        pooled = [c for c, became_ in enumerate(target) if became_ == new]
+        if pooled:
+            layer.raw_prior[new] = old.log_prior[pooled].logsumexp(0)
+    layer.log_temperature.copy_(old.log_temperature)
+    return layer
+
+
+def _described(
+    model: PrototypeSegmenter,
+    config: ModelConfig,
+    target: list[int | None],
+    kept: list[int],
+    fresh: list[int],
+) -> list[Prototype]:
+    """What is known about the prototypes, under the new table."""
+    names = _Names(model.prototypes[m].name for m in kept)
+    prototypes = []
+    for m in kept:
+        former = model.prototypes[m]
+        before, after = former.class_index, target[former.class_index]
+        assert after is not None
+        name, title = former.name, config.classes[after].name
+        stem, _, number = name.rpartition(" ")
+        # A name made of the class' name follows it; one that a person gave stays.
+        if stem == model.classes[before].name != title and number.isdigit():
+            name = names.free(title)
+        labels, purity = _patch_labels(former, target)
+        alone = target.count(after) == 1
+        prototypes.append(
+            replace(
+                former,
+                name=name,
+                class_index=after,
+                patch_labels=labels,
+                purity=purity,
+                usage=former.usage if alone else float("nan"),
+            )
+        )
+    prototypes += [Prototype(names.free(config.classes[c].name), c) for c in fresh]
+    return prototypes
+
+
+def _patch_labels(
+    prototype: Prototype, target: list[int | None]
+) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], float]:
+    """Class indices of the patches and their purity; unknown when one was of a class that goes."""
+    labels = [target[c] for c in prototype.patch_labels.tolist()]
+    known = [c for c in labels if c is not None]
+    if not known or len(known) < len(labels):
+        return np.zeros(0, np.int64), float("nan")
+    values = np.array(known, np.int64)
+    return values, float(np.bincount(values).max() / len(values))
+
+
+class _Names:
+    """Hands out names that no prototype has."""
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._taken = set(taken)
+
+    def free(self, stem: str) -> str:
+        number = 1
+        while f"{stem} {number}" in self._taken:
+            number += 1
+        name = f"{stem} {number}"
+        self._taken.add(name)
+        return name

@@ -1,0 +1,216 @@
+"""Why a pixel or a region has its class: responsible prototypes, posterior, novelty."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.imaging.masks import (
+    Mask,
+    Polygon,
+    bounding_box,
+    cell_weights,
+    outline,
+)
+from napari_gaussproto.core.model.segmentation import Segmentation
+
+
+@dataclass(frozen=True)
+class Responsible:
+    """One prototype's part in an explanation.
+
+    Attributes
+    ----------
+    index : int
+        Among all prototypes of the model.
+    name : str
+    class_index : int
+    responsibility : float
+        Its share; those of an explanation sum to 1.
+    typicality : float
+        Share of the prototype's own cells that lie farther from it; see
+        `Segmentation.likelihood`.
+    """
+
+    index: int
+    name: str
+    class_index: int
+    responsibility: float
+    typicality: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a place has its class.
+
+    Attributes
+    ----------
+    y, x : int
+        The pixel asked for; of a region, one inside it.
+    label : int
+        Class index of that pixel in the segmentation.
+    responsible : list of Responsible
+        All active prototypes, the most responsible first.
+    class_probability : ndarray
+        (C,) p(c|z) of the cell, or its mean over the region.
+    novelty : float
+        Share of the training cells that the model finds more familiar, in [0, 1].
+    compared_with : str
+        What novelty compares with: “training cells”, or “cells of this image”.
+    top, left : int
+    mask : ndarray
+        Pixels explained: a cell or a region; the mask's first pixel lies at (top, left).
+    n_cells : int
+        Cells that took part; 1 for a pixel.
+    """
+
+    y: int
+    x: int
+    label: int
+    responsible: list[Responsible]
+    class_probability: npt.NDArray[np.float64]
+    novelty: float
+    compared_with: str
+    top: int
+    left: int
+    mask: Mask
+    n_cells: int
+
+    @cached_property
+    def outlines(self) -> list[Polygon]:
+        """Closed outlines of what is explained, (K, 2) each, in pixels (y, x)."""
+        return outline(self.mask, self.top, self.left)
+
+    @property
+    def is_region(self) -> bool:
+        """Whether a region was explained, and not one cell."""
+        return self.n_cells > 1
+
+    @property
+    def familiarity(self) -> str:
+        """Novelty as a sentence."""
+        subject = "On average farther" if self.is_region else "Farther"
+        percent = round(100 * self.novelty)
+        if percent >= 100:
+            return f"{subject} from every prototype than any of the {self.compared_with}."
+        if percent <= 0:
+            return f"As near to the prototypes as the most familiar {self.compared_with}."
+        return f"{subject} from every prototype than {percent} % of the {self.compared_with}."
+
+    @property
+    def remark(self) -> str:
+        """What else one should know; often empty."""
+        best = int(self.class_probability.argmax())
+        if not self.is_region and best != self.label:
+            return (
+                "This pixel lies at the border of its cell: its class comes from the cell "
+                "beside it as well."
+            )
+        return ""
+
+
+def explain(segmentation: Segmentation, y: int, x: int) -> Explanation:
+    """Explain one pixel by the cell that holds it.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+    y, x : int
+        Pixel of the image.
+
+    Raises
+    ------
+    ImageError
+        When the pixel lies outside the image.
+    """
+    _check(segmentation, y, x)
+    partition = segmentation.encoding.partition
+    cell = partition.cell_at(y, x)
+    top, left, mask = partition.cell_mask(cell)
+    return _explanation(segmentation, y, x, np.array([cell]), np.ones(1), top, left, mask)
+
+
+def explain_region(segmentation: Segmentation, mask: Mask) -> Explanation:
+    """Explain a region: the shares of the prototypes are their mean responsibilities.
+
+    Parameters
+    ----------
+    segmentation : Segmentation
+    mask : ndarray
+        (H, W) bool, for example from `component_at`.
+
+    Raises
+    ------
+    ImageError
+        When the mask is empty or of another shape.
+    """
+    if mask.shape != segmentation.shape:
+        raise ImageError(
+            f"The region is {mask.shape} pixels large and the image {segmentation.shape}: "
+            "choose a region of this image."
+        )
+    if not mask.any():
+        raise ImageError("The region is empty: choose one with at least one pixel.")
+    weight = cell_weights(segmentation.encoding.partition, mask)
+    cells = np.flatnonzero(weight)
+    box = bounding_box(mask)
+    y, x = np.argwhere(mask)[mask.sum() // 2]
+    top, left = box[0].start, box[1].start
+    return _explanation(segmentation, y, x, cells, weight[cells], top, left, mask[box])
+
+
+def _explanation(
+    segmentation: Segmentation,
+    y: int,
+    x: int,
+    cells: npt.NDArray[np.int64],
+    weight: npt.NDArray[np.float64],
+    top: int,
+    left: int,
+    mask: Mask,
+) -> Explanation:
+    values = segmentation.at(torch.from_numpy(cells))
+    share = weight @ values.responsibility
+    typicality = weight @ values.typicality
+    # Masked prototypes have no share; what is left is renormalised against rounding.
+    active = [m for m, on in enumerate(segmentation.active) if on]
+    share = share / share[active].sum()
+    ranked = sorted(active, key=lambda m: -share[m])
+    return Explanation(
+        y=int(y),
+        x=int(x),
+        label=int(segmentation.labels[y, x]) - 1,
+        responsible=[
+            Responsible(
+                m,
+                segmentation.prototypes[m].name,
+                segmentation.prototypes[m].class_index,
+                float(share[m]),
+                float(typicality[m]),
+            )
+            for m in ranked
+        ],
+        class_probability=weight @ values.posterior,
+        novelty=float(weight @ values.novelty),
+        compared_with=(
+            "training cells" if segmentation.knows_training_cells else "cells of this image"
+        ),
+        top=top,
+        left=left,
+        mask=mask,
+        n_cells=len(cells),
+    )
+
+
+def _check(segmentation: Segmentation, y: int, x: int) -> None:
+    height, width = segmentation.shape
+    if not (0 <= y < height and 0 <= x < width):
+        raise ImageError(
+            f"Pixel ({y}, {x}) lies outside the image of {height} x {width} pixels: "
+            "click inside it."
+        )

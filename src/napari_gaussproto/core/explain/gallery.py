@@ -1,0 +1,121 @@
+"""All prototypes of a model by class: the model's knowledge as a person can read it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.explain.health import Mark, health
+from napari_gaussproto.core.imaging.patches import Patches
+from napari_gaussproto.core.model.segmentation import Prototype
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+
+_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class GalleryEntry:
+    """One prototype.
+
+    Attributes
+    ----------
+    index : int
+        Among all prototypes of the model.
+    prototype : Prototype
+    active : bool
+    weight : float
+        Prior share of its class that it stands for; 0 when inactive.
+    marks : list of Mark
+        What may be wrong with it.
+    """
+
+    index: int
+    prototype: Prototype
+    active: bool
+    weight: float
+    marks: list[Mark]
+
+
+@dataclass(frozen=True)
+class GalleryGroup:
+    """The prototypes of one class."""
+
+    entry: SegmentationClass
+    prototypes: list[GalleryEntry]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Prototypes by class."""
+
+    groups: list[GalleryGroup]
+
+    def _repr_html_(self) -> str:
+        """Table with patches, for notebooks."""
+        return "".join(_group_html(group) for group in self.groups)
+
+
+def gallery_of(model: PrototypeSegmenter) -> Gallery:
+    """The gallery of a model; every class has a group, in the order of the classes."""
+    weight = model.layer.log_weight.detach().exp().tolist()
+    active = model.layer.active.tolist()
+    entries = [
+        GalleryEntry(m, prototype, active[m], weight[m], marks)
+        for m, (prototype, marks) in enumerate(zip(model.prototypes, health(model), strict=True))
+    ]
+    return Gallery(
+        [
+            GalleryGroup(entry, [e for e in entries if e.prototype.class_index == c])
+            for c, entry in enumerate(model.classes)
+        ]
+    )
+
+
+def strip(patches: Patches, count: int, gap: int = 2) -> Patches:
+    """The first patches side by side as one picture, (S, W, 4) uint8 with transparent gaps."""
+    shown = patches[:count]
+    side = patches.shape[1]
+    width = max(1, len(shown) * (side + gap) - gap)
+    picture = np.zeros((side, width, 4), np.uint8)
+    for slot, patch in enumerate(shown):
+        left = slot * (side + gap)
+        picture[:, left : left + side, :3] = patch
+        picture[:, left : left + side, 3] = 255
+    return picture
+
+
+def png(picture: Patches) -> bytes:
+    """A picture as the bytes of a PNG file."""
+    stream = io.BytesIO()
+    PillowImage.fromarray(picture).save(stream, format="png")
+    return stream.getvalue()
+
+
+def data_url(picture: Patches) -> str:
+    """A picture as a URL that holds it, for HTML."""
+    return "data:image/png;base64," + base64.b64encode(png(picture)).decode("ascii")
+
+
+def _group_html(group: GalleryGroup) -> str:
+    rows = "".join(_entry_html(entry) for entry in group.prototypes)
+    title = f'<span style="color:{group.entry.color}">■</span> {escape(group.entry.name)}'
+    return f"<h4>{title}</h4><table>{rows}</table>"
+
+
+def _entry_html(entry: GalleryEntry) -> str:
+    prototype = entry.prototype
+    picture = ""
+    if len(prototype.patches):
+        picture = f'<img src="{data_url(strip(prototype.patches, _SHOWN))}">'
+    marks = "; ".join(escape(mark.title) for mark in entry.marks)
+    state = "" if entry.active else " (off)"
+    return (
+        f"<tr><td>{entry.index}</td><td>{picture}</td><td>{escape(prototype.name)}{state}</td>"
+        f"<td>{entry.weight:.0%}</td><td>{marks}</td></tr>"
+    )

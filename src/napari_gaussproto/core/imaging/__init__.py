@@ -1,0 +1,1 @@
+"""Pixels: reading any array as an image, tiles, patches, masks, stored labels."""

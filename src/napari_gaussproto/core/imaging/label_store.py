@@ -1,0 +1,115 @@
+"""Where large labels are written: a zarr array that appears whole, and never costs a file."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from napari_gaussproto.core.base.errors import ConfigError
+
+# The attribute by which labels of this package are known again.
+ATTRIBUTE = "napari-gaussproto"
+
+
+@contextmanager
+def new_label_store(path: Path, shape: tuple[int, int], about: dict[str, Any]) -> Iterator[Any]:
+    """A zarr array to fill, which takes its name when the block ends well.
+
+    Parameters
+    ----------
+    path : Path
+        Nothing, or labels written here before, which stay until the new ones are complete.
+    shape : tuple of int
+        (H, W).
+    about : dict
+        JSON-able facts for the array's attributes.
+
+    Yields
+    ------
+    zarr.Array
+        (H, W) uint8.
+
+    Raises
+    ------
+    ConfigError
+        When something else has that name, or nothing can be written there.
+    """
+    import zarr
+
+    check_replaceable(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            labels = zarr.create_array(
+                store=str(partial),
+                shape=shape,
+                chunks=(min(1024, shape[0]), min(1024, shape[1])),
+                dtype="uint8",
+                overwrite=True,
+            )
+        except OSError as error:
+            raise ConfigError(
+                f"“{path}” cannot be written ({error.strerror}): choose another place."
+            ) from error
+        labels.attrs[ATTRIBUTE] = about
+        yield labels
+        _replace(path, partial)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_replaceable(path: Path) -> None:
+    """Make sure that writing labels to a path destroys nothing but former labels.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if path.exists() and not holds_labels(path):
+        raise ConfigError(
+            f"“{path}” is there already and holds no labels of this program: "
+            "choose another name, so that nothing is lost."
+        )
+
+
+def check_apart(path: Path, array: Any) -> None:
+    """Make sure that labels are not written over, into or around the image itself.
+
+    Raises
+    ------
+    ConfigError
+    """
+    root = getattr(getattr(array, "store", None), "root", None)  # of a zarr array on disk
+    if root is None:
+        return
+    image, labels = Path(root).resolve(), path.resolve()
+    if labels == image or labels in image.parents or image in labels.parents:
+        raise ConfigError(f"“{path}” is where the image itself is stored: choose another name.")
+
+
+def holds_labels(path: Path) -> bool:
+    """Whether a path is a label array that this package wrote."""
+    import zarr
+
+    if not path.is_dir():
+        return False
+    try:
+        return ATTRIBUTE in zarr.open_array(str(path), mode="r").attrs
+    except Exception:  # zarr has an error of its own for everything that is no array
+        return False
+
+
+def _replace(path: Path, partial: Path) -> None:
+    """Give a complete array its name; a folder cannot be renamed onto another."""
+    if not path.exists():
+        partial.rename(path)
+        return
+    former = path.with_name(f".{path.name}.{os.getpid()}.former")
+    path.rename(former)
+    partial.rename(path)
+    shutil.rmtree(former, ignore_errors=True)

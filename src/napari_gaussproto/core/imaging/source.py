@@ -1,0 +1,287 @@
+"""Any image array as float tensors in [0, 1], read window by window."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from napari_gaussproto.core.base.errors import ImageError
+
+logger = logging.getLogger(__name__)
+
+ValueRange = tuple[float, float]
+
+# The value range is judged on about this many pixels of a larger image.
+_SAMPLE = 1 << 20
+# So many planes of a stack; of a stack on disk every plane costs a read.
+_MOST_PLANES = 16
+# Integers in memory up to this many are looked at one and all, which takes milliseconds.
+_SCANNED = 1 << 27
+# Share of floats that sharpening or resampling may have carried beyond a photograph's range.
+_MOST_OUTSIDE = 0.01
+# Full scales of usual sensors: 8, 10, 12, 14 and 16 bits. A 12-bit camera stores uint16.
+_FULL_SCALES = (255, 1023, 4095, 16383, 65535)
+# ITU-R BT.601 luma.
+_LUMA = (0.299, 0.587, 0.114)
+
+
+class ImageSource:
+    """An image that is read in windows, already in the model's channels and range.
+
+    Parameters
+    ----------
+    array : array-like
+        (H, W) or (H, W, C), with ``shape``, ``dtype`` and slicing: numpy, dask, zarr.
+    channels : int
+        Channels that `read` returns.
+    offset, span : float
+        Value that becomes 0, and the distance to the value that becomes 1.
+    channel_axis : int or None
+        Position of the channels in ``array``.
+
+    Attributes
+    ----------
+    array : array-like
+    height, width, channels : int
+    memo : dict
+        What was computed from this image and is worth keeping with it, such as its regions.
+    """
+
+    def __init__(
+        self, array: Any, channels: int, offset: float, span: float, channel_axis: int | None
+    ) -> None:
+        self._axis = channel_axis
+        self._offset = offset
+        self._span = span
+        self.channels = channels
+        self.array = array
+        spatial = [n for axis, n in enumerate(array.shape) if axis != channel_axis]
+        self.height, self.width = int(spatial[0]), int(spatial[1])
+        self.memo: dict[Any, Any] = {}
+
+    @classmethod
+    def from_array(
+        cls,
+        array: Any,
+        channels: int | None = None,
+        channel_axis: int | None = None,
+        value_range: ValueRange | None = None,
+    ) -> ImageSource:
+        """Understand an array.
+
+        Parameters
+        ----------
+        array : array-like
+            (H, W), (H, W, C) or (C, H, W); bool, integer or float. Integers are scaled by
+            the smallest usual full scale (8 to 16 bits) that holds them; floats in [0, 1]
+            are taken as they are, in [0, 255] divided by 255, others stretched from their
+            least to their greatest value. Up to a hundredth of the floats may lie outside
+            such a range, as after sharpening, and are clipped. Values that are not finite
+            become 0.
+        channels : int, optional
+            What the model expects; by default what the array has. Grey is repeated, alpha
+            dropped, and RGB turned into grey where that makes them fit.
+        channel_axis : int, optional
+            Where the channels are, if it is not plain from the shape.
+        value_range : tuple of float, optional
+            Offset and span, for planes that must be scaled alike; see `range_of_planes`. By
+            default that of this array.
+
+        Raises
+        ------
+        ImageError
+            For anything that is no such image.
+        """
+        if not hasattr(array, "shape") or not hasattr(array, "dtype"):
+            array = np.asarray(array)
+        _check_kind(array)
+        axis = _find_channels(array.shape, channels, channel_axis)
+        count = 1 if axis is None else int(array.shape[axis])
+        wanted = count if channels is None else channels
+        if not _convertible(count, wanted):
+            raise ImageError(
+                f"The image has {count} channels, the model was made for {wanted}: "
+                "choose a model for such images, or give the matching channels only."
+            )
+        offset, span = value_range or range_of_planes([array], axis)
+        return cls(array, wanted, offset, span, axis)
+
+    def read(self, y0: int, x0: int, y1: int, x1: int) -> Tensor:
+        """Pixels of a window as float32 (C, y1 - y0, x1 - x0) in [0, 1].
+
+        Raises
+        ------
+        ImageError
+            When the array's storage fails.
+        """
+        return _to_channels(self._scaled(self._stored(y0, x0, y1, x1)), self.channels)
+
+    def read_padded(self, y0: int, x0: int, height: int, width: int) -> Tensor:
+        """As `read`, for a window that may reach beyond the bottom and the right edge.
+
+        What lies beyond is mirrored, which continues texture; a border repeated or black
+        would be an edge that is not in the photograph.
+        """
+        values = self._stored(y0, x0, min(y0 + height, self.height), min(x0 + width, self.width))
+        beyond = [(0, max(0, y0 + height - self.height)), (0, max(0, x0 + width - self.width))]
+        if self._axis is not None:
+            beyond.insert(self._axis, (0, 0))
+        # Mirrored as stored, which for a photograph is a quarter of the size in floats.
+        values = np.pad(values, beyond, mode="reflect")
+        return _to_channels(self._scaled(values), self.channels)
+
+    def _stored(self, y0: int, x0: int, y1: int, x1: int) -> npt.NDArray[Any]:
+        window: list[Any] = [slice(y0, y1), slice(x0, x1)]
+        if self._axis is not None:
+            window.insert(self._axis, slice(None))
+        try:
+            return np.asarray(self.array[tuple(window)])
+        except MemoryError:  # a smaller window may do
+            raise
+        except Exception as error:  # lazy arrays fail in the way their storage fails
+            raise ImageError(
+                f"The image could not be read from where it is stored ({error}): "
+                "check that the file is still there and open it again."
+            ) from error
+
+    def _scaled(self, values: npt.NDArray[Any]) -> Tensor:
+        """Values of a window as float32 (C, h, w) in [0, 1], in the memory order they had."""
+        pixels = torch.from_numpy(np.array(values, dtype=np.float32))
+        if values.dtype.kind == "f":
+            pixels.nan_to_num_(nan=self._offset, posinf=self._offset, neginf=self._offset)
+        if self._offset:
+            pixels.sub_(self._offset)
+        pixels.div_(self._span)
+        if values.dtype != np.uint8:  # whose values cannot lie outside
+            pixels.clamp_(0, 1)
+        return pixels[None] if self._axis is None else pixels.movedim(self._axis, 0)
+
+
+def _check_kind(array: Any) -> None:
+    shape = tuple(array.shape)
+    dtype = np.dtype(array.dtype)
+    if dtype.kind not in "buif":
+        raise ImageError(
+            f"An image of type {dtype} cannot be segmented: convert it to 8 or 16 bit or float."
+        )
+    if len(shape) not in (2, 3):
+        raise ImageError(
+            f"An array of shape {shape} is not one image: give height x width, "
+            "with or without channels; of a stack, one plane at a time."
+        )
+    if 0 in shape:
+        raise ImageError(f"The image is empty (shape {shape}): choose one with pixels.")
+
+
+def _find_channels(
+    shape: tuple[int, ...], channels: int | None, explicit: int | None
+) -> int | None:
+    """Axis of the channels, or None for a grey image."""
+    if len(shape) == 2:
+        return None
+    if explicit is not None:
+        return explicit % 3
+    if channels is not None:
+        for convertible in (lambda n: n == channels, lambda n: _convertible(n, channels)):
+            for axis in (2, 0):
+                if shape[axis] <= 64 and convertible(shape[axis]):
+                    return axis
+    elif min(shape[0], shape[2]) <= 64:
+        return 2 if shape[2] <= shape[0] else 0
+    raise ImageError(
+        f"It is not plain where the channels of an image of shape {tuple(shape)} are, or they do "
+        f"not suit a model for {channels or 'a few'} channels: give height x width x channels."
+    )
+
+
+def _convertible(count: int, wanted: int) -> bool:
+    """Whether images of ``count`` channels can be turned into ``wanted`` ones."""
+    return count == wanted or (count in (1, 2, 3, 4) and wanted in (1, 3))
+
+
+def _to_channels(pixels: Tensor, wanted: int) -> Tensor:
+    count = pixels.shape[0]
+    if count == wanted:
+        return pixels
+    if count in (2, 4):  # the last one is alpha
+        pixels = pixels[: count - 1]
+    if pixels.shape[0] == wanted:
+        return pixels.contiguous()
+    if wanted == 1:
+        return (pixels * pixels.new_tensor(_LUMA).view(3, 1, 1)).sum(0, keepdim=True)
+    return pixels.expand(wanted, -1, -1).contiguous()
+
+
+def range_of_planes(planes: Sequence[Any], channel_axis: int | None) -> ValueRange:
+    """Offset and span that scale all planes of a stack alike, and all tiles of an image.
+
+    Of more than `_MOST_PLANES` planes, some that are spread evenly are looked at.
+
+    Parameters
+    ----------
+    planes : sequence of array-like
+        Of one type; see `ImageSource.from_array`, also for how they are scaled.
+    channel_axis : int or None
+        Within a plane.
+    """
+    dtype = np.dtype(planes[0].dtype)
+    if dtype.kind == "b":
+        return 0.0, 1.0
+    if dtype == np.uint8:
+        return 0.0, 255.0
+    chosen = np.unique(np.linspace(0, len(planes) - 1, _MOST_PLANES).round().astype(int))
+    budget = _SAMPLE // len(chosen)
+    samples = [_sample(planes[index], channel_axis, budget) for index in chosen]
+    if dtype.kind == "f":
+        return _float_range(np.concatenate(samples))
+    low = min(float(sample.min()) for sample in samples)
+    high = max(float(sample.max()) for sample in samples)
+    if low < 0 or high > _FULL_SCALES[-1]:
+        return low, max(high - low, 1.0)
+    return 0.0, float(next(scale for scale in _FULL_SCALES if high <= scale))
+
+
+def _float_range(sample: npt.NDArray[np.floating[Any]]) -> ValueRange:
+    finite = sample[np.isfinite(sample)]
+    if not finite.size:
+        return 0.0, 1.0
+    for high, tolerance in ((1.0, 1e-3), (255.0, 0.0)):
+        outside = np.count_nonzero((finite < -tolerance) | (finite > high + tolerance))
+        if outside <= _MOST_OUTSIDE * finite.size:
+            return 0.0, high
+    least, greatest = float(finite.min()), float(finite.max())
+    logger.info("stretching float image from [%g, %g] to [0, 1]", least, greatest)
+    return least, max(greatest - least, 1e-12)
+
+
+def _sample(array: Any, axis: int | None, budget: int) -> npt.NDArray[Any]:
+    """Pixels to judge the value range by: about ``budget``, of a small integer array all."""
+    # What reads a file into memory when asked must be judged as the same array would be.
+    array = getattr(array, "in_memory", array)
+    height, width = (n for i, n in enumerate(array.shape) if i != axis)
+    in_memory = isinstance(array, np.ndarray) and not isinstance(array, np.memmap)
+    if in_memory and array.dtype.kind in "ui" and array.size <= _SCANNED:
+        return np.array([array.min(), array.max()])
+    if isinstance(array, np.ndarray) or height * width <= budget:
+        step = max(1, round((height * width / budget) ** 0.5))
+        rows, columns = [slice(None, None, step)], [slice(None, None, step)]
+    else:
+        # Strided reads of a chunked store would touch every chunk; nine patches do not.
+        side = int((budget / 9) ** 0.5)
+        rows, columns = _patches(height, side), _patches(width, side)
+    windows = [[y, x] for y in rows for x in columns]
+    if axis is not None:
+        for window in windows:
+            window.insert(axis, slice(None))
+    return np.concatenate([np.asarray(array[tuple(window)]).ravel() for window in windows])
+
+
+def _patches(length: int, side: int) -> list[slice]:
+    starts = (int(share * max(0, length - side)) for share in (0.1, 0.5, 0.9))
+    return [slice(start, start + side) for start in starts]

@@ -1,0 +1,1 @@
+"""A person's labels: class tables, strokes, corrections, masks; needs no torch."""

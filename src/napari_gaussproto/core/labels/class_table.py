@@ -1,0 +1,314 @@
+"""Changes of the class table, and what they do to labels that exist already."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from napari_gaussproto.core.base.config import DEFAULT_COLORS, SegmentationClass
+from napari_gaussproto.core.base.errors import EditError, LabelError
+
+Labels = npt.NDArray[np.uint8]
+Table = tuple[SegmentationClass, ...]
+
+# As many as a model can have; a label is 8 bits, and 0 means not labelled.
+MOST_CLASSES = 254
+
+
+_FIRST_CLASSES = ("soil", "plant")
+
+
+class WantedClass(NamedTuple):
+    """A class as a file or a person names it.
+
+    Attributes
+    ----------
+    name : str
+    color : str
+        ``#rrggbb``, or empty for any.
+    """
+
+    name: str
+    color: str = ""
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """Labels that a change of the table made indistinguishable from others.
+
+    Attributes
+    ----------
+    indices : ndarray
+        (K,) into the flattened labels.
+    values : ndarray
+        (K,) what they were.
+    """
+
+    indices: npt.NDArray[np.int64]
+    values: Labels
+
+    @classmethod
+    def nothing(cls) -> Forgotten:
+        """For labels that a change left as they were."""
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.uint8))
+
+
+@dataclass(frozen=True)
+class TableChange:
+    """A step from one class table to another.
+
+    Attributes
+    ----------
+    before, after : tuple of SegmentationClass
+    mapping : tuple of int
+        New label value of each old one, 0 included; 0 is not labelled.
+    """
+
+    before: Table
+    after: Table
+    mapping: tuple[int, ...]
+
+    def apply(self, labels: Labels) -> tuple[Labels, Forgotten]:
+        """Labels under the new table, and what `revert` needs to bring the old ones back."""
+        _within(labels, len(self.before))
+        table = np.array(self.mapping, np.uint8)
+        # Removed or merged: the way back leads to another value.
+        ambiguous = self._back()[table] != np.arange(len(table))
+        indices = np.flatnonzero(ambiguous[labels])
+        return table[labels], Forgotten(indices, labels.ravel()[indices])
+
+    def value_of(self, value: int, *, back: bool = False) -> int:
+        """New label value of an old one, or with ``back`` the old one of a new one; 0 if gone."""
+        return int(self._back()[value]) if back else self.mapping[value]
+
+    def revert(self, labels: Labels, forgotten: Forgotten) -> Labels:
+        """Labels under the old table.
+
+        Exactly the former ones if nothing was drawn since; where something was, the drawing
+        stays.
+        """
+        _within(labels, len(self.after))
+        restored = self._back()[labels]
+        flat = restored.ravel()
+        became = np.array(self.mapping, np.uint8)[forgotten.values]
+        untouched = labels.ravel()[forgotten.indices] == became
+        flat[forgotten.indices[untouched]] = forgotten.values[untouched]
+        return restored
+
+    def _back(self) -> Labels:
+        """Old value of each new one, 0 of a class that is new."""
+        back = np.zeros(len(self.after) + 1, np.uint8)
+        for old, new in enumerate(self.mapping):
+            # Of several, the class that the others were merged into.
+            if new and (not back[new] or self.before[old - 1] == self.after[new - 1]):
+                back[new] = old
+        return back
+
+
+def first_table() -> Table:
+    """Classes to begin with where nothing is known yet; the plants are green."""
+    colors = reversed(DEFAULT_COLORS[: len(_FIRST_CLASSES)])
+    return tuple(map(_colored, _FIRST_CLASSES, colors))
+
+
+def add_class(table: Sequence[SegmentationClass], name: str, color: str = "") -> TableChange:
+    """Append a class; without a colour, the first default one that is free.
+
+    Raises
+    ------
+    EditError
+        For an empty name, one that is taken, or too many classes.
+    """
+    if len(table) >= MOST_CLASSES:
+        raise EditError(f"There are {MOST_CLASSES} classes already: remove or merge some.")
+    used = {entry.color.lower() for entry in table}
+    free = [c for c in DEFAULT_COLORS if c not in used]
+    chosen = color or (free[0] if free else DEFAULT_COLORS[len(table) % len(DEFAULT_COLORS)])
+    _check_name(table, name)
+    after = (*table, _colored(name, chosen))
+    return TableChange(tuple(table), after, _identity(table))
+
+
+def rename_class(table: Sequence[SegmentationClass], index: int, name: str) -> TableChange:
+    """Give a class another name.
+
+    Raises
+    ------
+    EditError
+        For an empty name, one that is taken, or no such class.
+    """
+    _check_index(table, index)
+    _check_name([entry for i, entry in enumerate(table) if i != index], name)
+    after = list(table)
+    after[index] = table[index].model_copy(update={"name": name})
+    return TableChange(tuple(table), tuple(after), _identity(table))
+
+
+def recolor_class(table: Sequence[SegmentationClass], index: int, color: str) -> TableChange:
+    """Give a class another colour, ``#rrggbb``.
+
+    Raises
+    ------
+    EditError
+        For no such class, or what is no colour.
+    """
+    _check_index(table, index)
+    after = list(table)
+    after[index] = _colored(table[index].name, color)
+    return TableChange(tuple(table), tuple(after), _identity(table))
+
+
+def extend_table(table: Sequence[SegmentationClass], wanted: Sequence[WantedClass]) -> TableChange:
+    """Take classes over by name: known ones get the colours given, others are appended.
+
+    Classes that are not among the wanted stay as they are. All of it is one change.
+
+    Raises
+    ------
+    EditError
+        As `add_class` and `recolor_class`.
+    """
+    after: Sequence[SegmentationClass] = tuple(table)
+    for name, color in wanted:
+        index = next((i for i, entry in enumerate(after) if entry.name == name), None)
+        if index is None:
+            after = add_class(after, name, color).after
+        elif color and after[index].color.lower() != color.lower():
+            after = recolor_class(after, index, color).after
+    return TableChange(tuple(table), tuple(after), _identity(table))
+
+
+def remove_class(table: Sequence[SegmentationClass], index: int) -> TableChange:
+    """Remove a class; what was labelled as it is not labelled any more.
+
+    Raises
+    ------
+    EditError
+        For no such class.
+    """
+    _check_index(table, index)
+    kept = [i for i in range(len(table)) if i != index]
+    return _selection(table, kept)
+
+
+def merge_classes(table: Sequence[SegmentationClass], source: int, target: int) -> TableChange:
+    """Make every label of one class a label of another, and remove the first.
+
+    Raises
+    ------
+    EditError
+        For no such class, or one and the same.
+    """
+    _check_index(table, source)
+    _check_index(table, target)
+    if source == target:
+        raise EditError("A class cannot be merged with itself: choose two classes.")
+    change = remove_class(table, source)
+    mapping = list(change.mapping)
+    mapping[source + 1] = mapping[target + 1]
+    return TableChange(change.before, change.after, tuple(mapping))
+
+
+def reorder_classes(table: Sequence[SegmentationClass], order: Sequence[int]) -> TableChange:
+    """Put classes into another order: ``order[i]`` is the old index of the new class i.
+
+    Raises
+    ------
+    EditError
+        When ``order`` is no permutation.
+    """
+    if sorted(order) != list(range(len(table))):
+        raise EditError("A new order must name every class once: try again.")
+    return _selection(table, order)
+
+
+def import_mask(mask: npt.NDArray[Any], mapping: Mapping[int, int], n_classes: int) -> Labels:
+    """Labels from a mask in any whole-number coding.
+
+    Parameters
+    ----------
+    mask : ndarray
+        (H, W) integers or bool.
+    mapping : mapping of int to int
+        Label (class index + 1, or 0 for not labelled) of each value in the mask.
+    n_classes : int
+
+    Raises
+    ------
+    LabelError
+        For a mask that is no such array, values without a mapping, or unknown classes.
+    """
+    values, positions = np.unique(_as_integers(mask), return_inverse=True)
+    missing = [int(value) for value in values if int(value) not in mapping]
+    if missing:
+        listed = ", ".join(map(str, missing[:8])) + (" …" if len(missing) > 8 else "")
+        raise LabelError(f"The mask also contains {listed}: say which class each value means.")
+    labels = [mapping[int(value)] for value in values]
+    if any(not 0 <= label <= n_classes for label in labels):
+        raise LabelError(f"The mapping names a class that is not there: use 0 to {n_classes}.")
+    return np.array(labels, np.uint8)[positions].reshape(mask.shape)
+
+
+def mask_values(mask: npt.NDArray[Any]) -> dict[int, int]:
+    """Values of a mask and how many pixels have each, for a person to map to classes.
+
+    Raises
+    ------
+    LabelError
+        For a mask that is no (H, W) array of whole numbers.
+    """
+    values, counts = np.unique(_as_integers(mask), return_counts=True)
+    return {int(value): int(count) for value, count in zip(values, counts, strict=True)}
+
+
+def _as_integers(mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    array = np.asarray(mask)
+    if array.ndim != 2 or array.dtype.kind not in "bui":
+        raise LabelError(
+            f"A mask of type {array.dtype} and shape {array.shape} cannot be imported: "
+            "give one whole number for every pixel, height x width."
+        )
+    return array.astype(np.uint8) if array.dtype.kind == "b" else array
+
+
+def _selection(table: Sequence[SegmentationClass], order: Sequence[int]) -> TableChange:
+    mapping = [0] * (len(table) + 1)
+    for new, old in enumerate(order, start=1):
+        mapping[old + 1] = new
+    return TableChange(tuple(table), tuple(table[i] for i in order), tuple(mapping))
+
+
+def _identity(table: Sequence[SegmentationClass]) -> tuple[int, ...]:
+    return tuple(range(len(table) + 1))
+
+
+def _colored(name: str, color: str) -> SegmentationClass:
+    try:
+        return SegmentationClass(name=name, color=color)
+    except ValidationError as error:
+        raise EditError(f"“{color}” is no colour: give it as #rrggbb.") from error
+
+
+def _check_index(table: Sequence[SegmentationClass], index: int) -> None:
+    if not 0 <= index < len(table):
+        raise EditError(f"There is no class {index + 1}: the table has {len(table)}.")
+
+
+def _check_name(others: Sequence[SegmentationClass], name: str) -> None:
+    if not name.strip():
+        raise EditError("A class needs a name: type one.")
+    if any(entry.name == name for entry in others):
+        raise EditError(f"There is a class called “{name}” already: choose another name.")
+
+
+def _within(labels: Labels, n_classes: int) -> None:
+    if labels.size and int(labels.max()) > n_classes:
+        raise LabelError(
+            f"The labels contain the value {int(labels.max())}, but there are {n_classes} "
+            "classes: add the missing ones first."
+        )

@@ -1,0 +1,259 @@
+"""Labels that a person draws on an image, and below them what a model predicts, in one array.
+
+An array of *codes* holds for every pixel its label (class index + 1) where a person set one,
+else `PREDICTED` + the predicted class' label value, or 0 where nothing is predicted either.
+So a stroke that confirms the prediction changes values as well. That matters: a viewer's undo
+history holds changed values only (napari drops the other pixels of a stroke, and the whole
+stroke if nothing changed). And a fill or a colour picker sees what a person sees. Whatever
+the viewer undoes and redoes in the codes, it therefore undoes and redoes in the record,
+because there is nothing else that could disagree with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_gaussproto.core.base.errors import EditError, LabelError
+
+# Added to a class' label value where it is only predicted. Round, for status bars show codes.
+PREDICTED = 1000
+Codes = npt.NDArray[np.uint16]
+Labels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class CodeEdit:
+    """A change of codes, in the form that viewers keep in their histories.
+
+    Attributes
+    ----------
+    indices : tuple of ndarray
+        Positions of the changed pixels along every axis.
+    old, new : ndarray
+        Their codes before and after.
+    """
+
+    indices: tuple[npt.NDArray[np.intp], ...]
+    old: Codes
+    new: Codes
+
+    def __len__(self) -> int:
+        """Number of changed pixels."""
+        return len(self.old)
+
+
+def label_value_of(code: int) -> int:
+    """Label value (class index + 1) of the class that a code shows; 0 for none."""
+    return code - PREDICTED if code > PREDICTED else code
+
+
+def labels_of(codes: npt.NDArray[Any]) -> Labels:
+    """What a person labelled, (..., H, W): class index + 1, or 0 where nothing was."""
+    return np.where(codes < PREDICTED, codes, 0).astype(np.uint8)
+
+
+class Corrections:
+    """A prediction, and what a person labelled on top of it.
+
+    Parameters
+    ----------
+    prediction : ndarray
+        (..., H, W) integers, class index + 1; 0 where nothing is predicted.
+    labels : ndarray, optional
+        Of the same shape, labels to start from; 0 for none.
+
+    Attributes
+    ----------
+    codes : ndarray
+        (..., H, W) uint16. Give this very array to the viewer's labels layer: it is the
+        record.
+
+    Raises
+    ------
+    LabelError
+        When the shapes differ or a value can be no class.
+    """
+
+    def __init__(
+        self, prediction: npt.NDArray[Any], labels: npt.NDArray[Any] | None = None
+    ) -> None:
+        self._predicted = _predicted_codes(_checked(prediction))
+        self.codes: Codes = self._predicted.copy()
+        if labels is not None:
+            given = _checked(labels)
+            self._same_shape(given)
+            np.copyto(self.codes, given, where=given > 0)
+
+    @classmethod
+    def of_codes(cls, codes: Codes) -> Corrections:
+        """Go on with an array of codes that is shown already; it becomes the record.
+
+        Below labels, what is predicted is not known until `update`.
+        """
+        record = cls(np.zeros(codes.shape, np.uint8))
+        record._predicted = np.where(codes > PREDICTED, codes, 0).astype(np.uint16)
+        record.codes = codes
+        return record
+
+    @property
+    def prediction(self) -> Labels:
+        """(..., H, W) the prediction last set."""
+        return np.where(self._predicted, self._predicted - PREDICTED, 0).astype(np.uint8)
+
+    @property
+    def labels(self) -> Labels:
+        """(..., H, W) class index + 1 where a person labelled, else 0."""
+        return labels_of(self.codes)
+
+    @property
+    def touched(self) -> Mask:
+        """(..., H, W) whether a pixel is labelled."""
+        mask: Mask = (self.codes > 0) & (self.codes < PREDICTED)
+        return mask
+
+    @property
+    def corrected(self) -> Mask:
+        """(..., H, W) labelled pixels for which another class is predicted."""
+        mask: Mask = (
+            self.touched & (self._predicted > 0) & (self.codes + PREDICTED != self._predicted)
+        )
+        return mask
+
+    # -- edits: nothing changes until they are applied, here or by the viewer ----------------
+
+    def paint(self, mask: Mask, label: int) -> CodeEdit:
+        """Label the pixels of a mask as class ``label`` (class index + 1); 0 erases."""
+        return self._edit(mask, np.uint16(label))
+
+    def erase(self, mask: Mask) -> CodeEdit:
+        """Take the labels of a mask back; the prediction shows there again."""
+        touched = mask & self.touched
+        return self._edit(touched, self._predicted[touched])
+
+    def replace(self, labels: npt.NDArray[Any]) -> CodeEdit:
+        """Make these the labels, all of them."""
+        given = _checked(labels)
+        self._same_shape(given)
+        new = np.where(given > 0, given.astype(np.uint16), self._predicted)
+        changed = new != self.codes
+        return self._edit(changed, new[changed])
+
+    def accept(self, mask: Mask) -> CodeEdit:
+        """Turn the prediction in a mask into labels; what is labelled keeps its label."""
+        fresh = mask & ~self.touched & (self._predicted > 0)
+        return self._edit(fresh, self._predicted[fresh] - PREDICTED)
+
+    def accept_region(self, *position: int) -> CodeEdit:
+        """Accept the connected pixels of one plane that are predicted as one pixel is.
+
+        Parameters
+        ----------
+        *position : int
+            Of the pixel, along every axis.
+
+        Raises
+        ------
+        EditError
+            For a pixel outside the image, or one without a prediction.
+        """
+        # Loads torch, which is there by the time that something is predicted.
+        from napari_gaussproto.core.imaging.masks import component_at
+
+        if not all(0 <= at < n for at, n in zip(position, self.codes.shape, strict=True)):
+            raise EditError("There is no region outside the image: click inside it.")
+        if not self._predicted[position]:
+            raise EditError("Nothing is predicted here yet: fit or run a model first.")
+        *leading, y, x = position
+        mask = np.zeros(self.codes.shape, bool)
+        mask[tuple(leading)] = component_at(self._predicted[tuple(leading)], y, x)
+        return self.accept(mask)
+
+    def accept_plane(self, leading: Sequence[int] = ()) -> CodeEdit:
+        """Accept a whole image, or one plane of a stack.
+
+        Raises
+        ------
+        EditError
+            When nothing is predicted there.
+        """
+        mask = np.zeros(self.codes.shape, bool)
+        mask[tuple(leading)] = True
+        if not self._predicted[mask].any():
+            raise EditError("Nothing is predicted here yet: fit or run a model first.")
+        return self.accept(mask)
+
+    def apply(self, edit: CodeEdit) -> None:
+        """Do, or do again, an edit."""
+        self.codes[edit.indices] = edit.new
+
+    def revert(self, edit: CodeEdit) -> None:
+        """Undo an edit."""
+        self.codes[edit.indices] = edit.old
+
+    def _edit(self, mask: Mask, codes: Any) -> CodeEdit:
+        indices = np.nonzero(mask)
+        new = np.broadcast_to(np.asarray(codes, np.uint16), indices[0].shape)
+        old = self.codes[indices]
+        changed = old != new
+        return CodeEdit(tuple(i[changed] for i in indices), old[changed], new[changed])
+
+    # -- the prediction moves on -------------------------------------------------------------
+
+    def update(self, prediction: npt.NDArray[Any]) -> None:
+        """Show a newer prediction wherever nothing is labelled; labels stay.
+
+        Raises
+        ------
+        LabelError
+            When its shape differs or a value can be no class.
+        """
+        newer = _checked(prediction)
+        self._same_shape(newer)
+        self._predicted = _predicted_codes(newer)
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Show the prediction again where codes are neither labels nor the prediction.
+
+        An eraser leaves 0, and an undone stroke the prediction of its time. Call this after
+        every stroke, undo and redo; it moves no label, so it belongs into no history.
+
+        Returns
+        -------
+        bool
+            Whether any pixel changed.
+        """
+        stale = ~self.touched & (self.codes != self._predicted)
+        if not stale.any():
+            return False
+        np.copyto(self.codes, self._predicted, where=stale)
+        return True
+
+    def _same_shape(self, other: npt.NDArray[Any]) -> None:
+        if other.shape != self._predicted.shape:
+            raise LabelError(
+                f"The image is {self._predicted.shape} pixels, what should be combined with "
+                f"it {other.shape}: choose labels that belong to this image."
+            )
+
+
+def _predicted_codes(labels: Labels) -> Codes:
+    return np.where(labels > 0, labels.astype(np.uint16) + PREDICTED, 0).astype(np.uint16)
+
+
+def _checked(values: npt.NDArray[Any]) -> Labels:
+    array = np.asarray(values)
+    if not np.issubdtype(array.dtype, np.integer) or array.ndim < 2:
+        raise LabelError(
+            f"Labels of type {array.dtype} and shape {array.shape} cannot be corrected: "
+            "choose a labels layer of an image, with whole numbers."
+        )
+    if array.size and (array.min() < 0 or array.max() > np.iinfo(np.uint8).max):
+        raise LabelError(f"The values {array.min()} to {array.max()} are no classes: use 0 to 255.")
+    return array.astype(np.uint8, copy=False)

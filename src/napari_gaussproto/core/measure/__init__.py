@@ -1,0 +1,1 @@
+"""How good a segmentation is, and in what two of them differ."""

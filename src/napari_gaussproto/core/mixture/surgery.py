@@ -1,0 +1,273 @@
+"""Changes to a layer's list of Gaussians; each returns a new layer and leaves the old one alone.
+
+Only the rows that an edit is about change; all others keep their parameters to the bit, but for
+`with_class`, which writes the weights and priors of the two classes in another form.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from torch import Tensor
+
+from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer, inverse_softplus
+
+_ROWS = ("mean", "raw_scale", "off_diagonal", "raw_weight")
+# A scale at its floor has no finite raw value; this much above it is as good.
+_ABOVE_FLOOR = 1e-3
+# Prior of a class that lost its last prototype: it counts for nothing, but stays finite.
+_EMPTY_PRIOR = 1e-6
+# A Gaussian cut at its mean has halves with means at +- sqrt(2 / pi) standard deviations
+# and a share 1 - 2 / pi of the variance (moments of the half-normal distribution).
+_HALF_MEAN = math.sqrt(2 / math.pi)
+# Clusters of fewer cells than this say nothing about a spread.
+FEWEST_CELLS = 4
+
+
+@torch.no_grad()
+def select(layer: GaussianPrototypeLayer, indices: Sequence[int]) -> GaussianPrototypeLayer:
+    """Copy a layer with only some of its prototypes, in the given order."""
+    rows = torch.as_tensor(list(indices), dtype=torch.long, device=layer.mean.device)
+    chosen = GaussianPrototypeLayer(
+        layer.dim,
+        layer.class_index[rows].tolist(),
+        layer.n_classes,
+        covariance=layer.covariance,
+        learned_scale=layer.raw_scale.requires_grad,
+        scale_floor=layer.scale_floor,
+    ).to(layer.mean.device)
+    for name in _ROWS:
+        getattr(chosen, name).copy_(getattr(layer, name)[rows])
+    chosen.active.copy_(layer.active[rows])
+    chosen.raw_prior.copy_(layer.raw_prior)
+    chosen.log_temperature.copy_(layer.log_temperature)
+    return chosen
+
+
+def duplicate(layer: GaussianPrototypeLayer) -> GaussianPrototypeLayer:
+    """Copy a layer."""
+    return select(layer, range(layer.n_prototypes))
+
+
+def with_active(layer: GaussianPrototypeLayer, m: int, active: bool) -> GaussianPrototypeLayer:
+    """Switch a prototype on or off; its parameters stay, so that off and on changes nothing."""
+    changed = duplicate(layer)
+    changed.active[m] = active
+    return changed
+
+
+@torch.no_grad()
+def with_class(layer: GaussianPrototypeLayer, m: int, class_index: int) -> GaussianPrototypeLayer:
+    """Give a prototype to another class.
+
+    The mixture over the latent space stays as it is: prior times weight of every active
+    prototype is kept, so p(z) and all responsibilities are unchanged, and only the class that
+    the prototype counts for is another. If that class had no active prototype before, p(z) is
+    unchanged but for one factor, the same everywhere: the prior of that class counts again.
+    """
+    joint = log_joint(layer)
+    changed = duplicate(layer)
+    changed.class_index[m] = class_index
+    changed.raw_prior.copy_(layer.log_prior)
+    for c in {int(layer.class_index[m]), class_index}:
+        members = changed.class_index == c
+        # Weights are only compared within a class, so the joint logarithms serve as raw ones.
+        changed.raw_weight[members] = joint[members]
+        counted = members & layer.active if bool((members & layer.active).any()) else members
+        mass = joint[counted].exp().sum()
+        changed.raw_prior[c] = mass.clamp_min(_EMPTY_PRIOR).log()
+    return changed
+
+
+def log_joint(layer: GaussianPrototypeLayer) -> Tensor:
+    """Log of prior times weight, (M,); of prototypes that are off relative to the others."""
+    joint = layer.raw_weight.clone()
+    for c in range(layer.n_classes):
+        members = layer.class_index == c
+        counted = members & layer.active if bool((members & layer.active).any()) else members
+        if bool(counted.any()):
+            joint[members] += layer.log_prior[c] - layer.raw_weight[counted].logsumexp(0)
+    return joint
+
+
+@torch.no_grad()
+def merge(layer: GaussianPrototypeLayer, a: int, b: int) -> GaussianPrototypeLayer:
+    """Merge prototype ``b`` into ``a``; the others keep their order.
+
+    Weight, mean and covariance of the result are those of the two-component mixture
+    (moment matching; e.g. Runnalls 2007), the covariance within what the layer's kind of
+    covariance and its floor can express.
+
+    Raises
+    ------
+    ValueError
+        When the two are not two active ones of the same class.
+    """
+    if a == b or layer.class_index[a] != layer.class_index[b]:
+        raise ValueError(f"prototypes {a} and {b} must be two of the same class")
+    pair = [a, b]
+    if not bool(layer.active[pair].all()):
+        raise ValueError(f"prototypes {a} and {b} must both be active")
+    share = layer.raw_weight[pair].softmax(0)[:, None]
+    mean = (share * layer.mean[pair]).sum(0)
+    offset = layer.mean[pair] - mean
+    if layer.covariance == "full":
+        factors = layer.scale_tril[pair]
+        outer = offset[:, :, None] * offset[:, None, :]
+        second = (share[..., None] * (factors @ factors.mT + outer)).sum(0)
+        scale = torch.linalg.cholesky(second)
+    else:
+        scale = (share * (layer.scale[pair].square() + offset.square())).sum(0).sqrt()
+    merged = duplicate(layer)
+    _place(merged, a, mean, scale)
+    merged.raw_weight[a] = layer.raw_weight[pair].logsumexp(0)
+    return select(merged, [m for m in range(layer.n_prototypes) if m != b])
+
+
+@torch.no_grad()
+def split(layer: GaussianPrototypeLayer, m: int) -> GaussianPrototypeLayer:
+    """Cut a prototype in two at its mean, across the direction of its largest spread.
+
+    The parts take the place of ``m`` and of ``m + 1``. Each has half of the weight and the
+    moments of its half of the Gaussian along that direction. So mean and covariance of the two
+    together are those of ``m``, as far as the layer can express those of a part: a ``spherical``
+    one spreads what is taken from that direction over all of them, which keeps the trace of
+    the covariance only, and no scale is below the floor.
+    """
+    scale = layer.scale_tril[m] if layer.covariance == "full" else layer.scale[m]
+    if layer.covariance == "full":
+        covariance = scale @ scale.T
+        variances, directions = torch.linalg.eigh(covariance)
+        step = _HALF_MEAN * variances[-1].sqrt() * directions[:, -1]
+        scale = torch.linalg.cholesky(covariance - torch.outer(step, step))
+    else:
+        axis = int(scale.argmax())
+        step = torch.zeros_like(scale)
+        step[axis] = _HALF_MEAN * scale[axis]
+        scale = (scale.square() - step.square()).sqrt()
+    means = torch.stack([layer.mean[m] - step, layer.mean[m] + step])
+    return _replace_by_two(layer, m, means, [scale, scale], [0.5, 0.5])
+
+
+@torch.no_grad()
+def split_by_cells(
+    layer: GaussianPrototypeLayer, m: int, cells: Tensor, seed: int = 0
+) -> tuple[GaussianPrototypeLayer, Tensor]:
+    """Divide a prototype by 2-means of its cells (Lloyd 1982).
+
+    Parameters
+    ----------
+    layer : GaussianPrototypeLayer
+    m : int
+    cells : Tensor
+        (N, D), those that the prototype is responsible for.
+    seed : int
+
+    Returns
+    -------
+    layer : GaussianPrototypeLayer
+        The parts take the place of ``m`` and of ``m + 1``.
+    part : Tensor
+        (N,) 0 or 1, which part each cell went to.
+
+    Raises
+    ------
+    ValueError
+        When a part would have too few cells.
+    """
+    found = KMeans(2, n_init=3, random_state=seed).fit(cells.float().cpu().numpy())
+    part = torch.from_numpy(found.labels_.astype(np.int64)).to(cells.device)
+    sizes = part.bincount(minlength=2)
+    if int(sizes.min()) < FEWEST_CELLS:
+        raise ValueError(f"{len(cells)} cells are too few or too alike for two prototypes")
+    moments = [moments_of(layer, cells[part == side]) for side in (0, 1)]
+    means = torch.stack([mean for mean, _ in moments])
+    shares = (sizes / len(cells)).tolist()
+    return _replace_by_two(layer, m, means, [scale for _, scale in moments], shares), part
+
+
+def _replace_by_two(
+    layer: GaussianPrototypeLayer,
+    m: int,
+    means: Tensor,
+    scales: Sequence[Tensor],
+    shares: Sequence[float],
+) -> GaussianPrototypeLayer:
+    rows = [*range(m + 1), *range(m, layer.n_prototypes)]
+    divided = select(layer, rows)
+    for side, (mean, scale, share) in enumerate(zip(means, scales, shares, strict=True)):
+        _place(divided, m + side, mean, scale)
+        divided.raw_weight[m + side] = layer.raw_weight[m] + math.log(share)
+    return divided
+
+
+@torch.no_grad()
+def append(
+    layer: GaussianPrototypeLayer, class_index: int, mean: Tensor, scale: Tensor
+) -> GaussianPrototypeLayer:
+    """Add a prototype at the end, as heavy as its siblings are on average.
+
+    Parameters
+    ----------
+    layer : GaussianPrototypeLayer
+    class_index : int
+        Of the new prototype. A class without active prototypes gets an average prior back.
+    mean : Tensor
+        (D,).
+    scale : Tensor
+        (D,) standard deviations, or (D, D) Cholesky factor for ``full``.
+    """
+    siblings = (layer.class_index == class_index) & layer.active
+    longer = select(layer, [*range(layer.n_prototypes), 0])
+    last = layer.n_prototypes
+    longer.class_index[last] = class_index
+    longer.active[last] = True
+    _place(longer, last, mean, scale)
+    if bool(siblings.any()):
+        weights = layer.raw_weight[siblings]
+        longer.raw_weight[last] = weights.logsumexp(0) - math.log(len(weights))
+    else:
+        longer.raw_weight[last] = 0.0
+        others = layer.class_index[layer.active].unique()
+        if len(others):
+            prior = layer.log_prior[others].logsumexp(0) - math.log(len(others))
+            longer.raw_prior.copy_(layer.log_prior)
+            longer.raw_prior[class_index] = prior
+    return longer
+
+
+@torch.no_grad()
+def moments_of(layer: GaussianPrototypeLayer, cells: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (D,) and scale of cells (N, D), in the form that the layer's covariance takes.
+
+    A single cell has no spread; it gets the mean scale of the layer's prototypes. For
+    ``full`` the covariance is the sample's plus the floor squared on the diagonal, which
+    keeps it invertible for fewer cells than dimensions.
+    """
+    cells = cells.float()
+    mean = cells.mean(0)
+    if len(cells) < 2:
+        scale = layer.scale.mean(0)
+        return mean, torch.diag(scale) if layer.covariance == "full" else scale
+    if layer.covariance == "full":
+        covariance = torch.cov(cells.T, correction=0)
+        floor = layer.scale_floor**2 * torch.eye(layer.dim, device=cells.device)
+        return mean, torch.linalg.cholesky(covariance + floor)
+    return mean, cells.std(0, correction=0)
+
+
+@torch.no_grad()
+def _place(layer: GaussianPrototypeLayer, m: int, mean: Tensor, scale: Tensor) -> None:
+    """Set mean and scale of one row; see `GaussianPrototypeLayer.set_parameters`."""
+    layer.mean[m] = mean
+    if scale.ndim == 2:
+        rows, columns = torch.tril_indices(layer.dim, layer.dim, -1, device=scale.device)
+        layer.off_diagonal[m] = scale[rows, columns]
+        scale = scale.diagonal()
+    if layer.covariance == "spherical":
+        scale = scale.square().mean(0, keepdim=True).sqrt()
+    layer.raw_scale[m] = inverse_softplus((scale - layer.scale_floor).clamp_min(_ABOVE_FLOOR))

@@ -1,0 +1,1 @@
+"""The model as a whole: segment images, describe it, save and load it."""

@@ -1,0 +1,195 @@
+"""A model as one file: weights and pictures as safetensors, everything else as JSON in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from napari_gaussproto.core.base.errors import GaussProtoError, ModelFileError
+from napari_gaussproto.core.model.segmentation import Prototype
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.model.summary import (
+    FORMAT,
+    FORMAT_VERSION,
+    SUFFIX,
+    ModelSummary,
+    parse_summary,
+    read_description,
+)
+from napari_gaussproto.core.network.backbone import Backbone
+from napari_gaussproto.core.training.checkpoint import write_atomically
+
+# How the names of a model's weights begin, in the file and in its state.
+WEIGHTS = "model/"
+BACKBONE = "extractor.backbone."
+
+
+def save_model(model: PrototypeSegmenter, path: str | Path, half: bool = True) -> Path:
+    """Write a model to one file.
+
+    Parameters
+    ----------
+    model : PrototypeSegmenter
+    path : path
+        ``.safetensors`` is appended where it is missing.
+    half : bool
+        Store the extractor's weights as float16. The layer's stay float32: they are few. So
+        do the statistics of normalisation: a variance can be larger than float16 holds.
+
+    Returns
+    -------
+    Path
+        The file written; a crash leaves a former file of that name as it was.
+
+    Raises
+    ------
+    ModelFileError
+        When the file cannot be written there.
+    """
+    path = model_path(path)
+    tensors = {k: _stored(k, v, half) for k, v in tensors_of(model).items()}
+    description = {"format_version": FORMAT_VERSION} | description_of(model)
+    write_atomically(path, tensors, {FORMAT: json.dumps(description)})
+    return path
+
+
+def model_path(path: str | Path) -> Path:
+    """The file that a model is saved to under a name; a dot in the name is no suffix."""
+    path = Path(path)
+    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+
+
+def tensors_of(model: PrototypeSegmenter) -> dict[str, Tensor]:
+    """Everything in a model that is numbers, by name; not copied."""
+    tensors = {f"{WEIGHTS}{key}": value for key, value in model.state_dict().items()}
+    for m, prototype in enumerate(model.prototypes):
+        tensors[f"prototype/{m}/patches"] = torch.from_numpy(prototype.patches)
+        tensors[f"prototype/{m}/patch_labels"] = torch.from_numpy(prototype.patch_labels)
+        tensors[f"prototype/{m}/quantiles"] = torch.from_numpy(prototype.distance_quantiles)
+    tensors["density_quantiles"] = torch.from_numpy(model.density_quantiles)
+    return tensors
+
+
+def description_of(model: PrototypeSegmenter) -> dict[str, Any]:
+    """Everything else in a model, as JSON."""
+    return {
+        "config": model.config.model_dump(mode="json"),
+        "card": model.card.model_dump(mode="json"),
+        "receptive_radius": model.receptive_radius,
+        "prototypes": [
+            {
+                "name": p.name,
+                "class_index": p.class_index,
+                "usage": _finite(p.usage),
+                "purity": _finite(p.purity),
+            }
+            for p in model.prototypes
+        ],
+    }
+
+
+def load_model_file(path: str | Path, device: torch.device | str = "cpu") -> PrototypeSegmenter:
+    """Read a model; nothing in the file is executed.
+
+    Raises
+    ------
+    ModelFileError
+        When the file is missing, broken, foreign or of a newer version.
+    """
+    path = Path(path)
+    tensors, description = _read(path)
+    summary = parse_summary(path, description)
+    try:
+        model = build_model(summary, tensors, description)
+    except GaussProtoError:
+        raise
+    except (KeyError, ValueError, RuntimeError, TypeError, IndexError) as error:
+        raise ModelFileError(
+            f"“{path.name}” does not fit its own description: "
+            "it is damaged, get a fresh copy of it."
+        ) from error
+    return model.to(device).eval()
+
+
+def _stored(key: str, value: Tensor, half: bool) -> Tensor:
+    statistic = key.endswith((".running_mean", ".running_var"))
+    own = key.startswith(f"{WEIGHTS}extractor.") and not statistic
+    reducible = half and own and value.dtype == torch.float32
+    return value.half() if reducible else value
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    description = read_description(path)
+    with safe_open(path, framework="pt") as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, description  # noqa: SIM118
+
+
+def _patches(tensors: dict[str, Tensor], m: int) -> dict[str, npt.NDArray[Any]]:
+    """Patches of a prototype and the labels in their middle.
+
+    Raises
+    ------
+    KeyError, ValueError
+        When they are missing, or are no pictures.
+    """
+    patches = tensors[f"prototype/{m}/patches"].numpy()
+    labels = tensors[f"prototype/{m}/patch_labels"].numpy()
+    square = patches.ndim == 4 and patches.shape[1] == patches.shape[2] and patches.shape[3] == 3
+    if not square or patches.dtype != np.uint8 or labels.ndim != 1:
+        raise ValueError(f"patches of shape {patches.shape} and labels of shape {labels.shape}")
+    return {"patches": patches, "patch_labels": labels}
+
+
+def build_model(
+    summary: ModelSummary,
+    tensors: dict[str, Tensor],
+    description: dict[str, Any],
+    backbone: Backbone | None = None,
+) -> PrototypeSegmenter:
+    """A model on the CPU from what `tensors_of` and `description_of` say about it.
+
+    With a backbone to share, that one is left as it is, wherever it is, and needs no tensors.
+
+    Raises
+    ------
+    KeyError, ValueError, RuntimeError, TypeError, IndexError
+        When the two do not fit together.
+    """
+    entries = summary.prototypes
+    class_index = [int(entry["class_index"]) for entry in entries]
+    model = PrototypeSegmenter(summary.config, class_index=class_index, backbone=backbone)
+    modules = {"extractor.neck.": model.extractor.neck, "layer.": model.layer}
+    if backbone is None:
+        modules[BACKBONE] = model.extractor.backbone
+    # One by one: loading into a module writes to all of it, also to what the state leaves out.
+    for prefix, module in modules.items():
+        own = module.state_dict().items()
+        module.load_state_dict(
+            {key: tensors[f"{WEIGHTS}{prefix}{key}"].to(value.dtype) for key, value in own}
+        )
+    model.card = summary.card
+    model.receptive_radius = int(description["receptive_radius"])
+    model.density_quantiles = tensors["density_quantiles"].numpy()
+    model.prototypes = [
+        Prototype(
+            name=str(entry["name"]),
+            class_index=int(entry["class_index"]),
+            **_patches(tensors, m),
+            usage=float("nan") if entry["usage"] is None else float(entry["usage"]),
+            purity=float("nan") if entry["purity"] is None else float(entry["purity"]),
+            distance_quantiles=tensors[f"prototype/{m}/quantiles"].numpy(),
+        )
+        for m, entry in enumerate(entries)
+    ]
+    return model

@@ -1,0 +1,305 @@
+"""What a model says about an image: classes of its cells, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from napari_gaussproto.core.cells.partition import Partition
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.explain.explain import Explanation
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+
+Map = npt.NDArray[np.float32]
+
+# Levels at which the spread of training cells is remembered, for typicality and novelty.
+QUANTILES = 101
+
+
+@dataclass
+class Prototype:
+    """What is known about one Gaussian besides its parameters.
+
+    `identity` stays with a prototype through edits of the model, when its place in the list and
+    its name do not; see `napari_gaussproto.core.editing.edits.index_of`.
+
+    Attributes
+    ----------
+    name : str
+    class_index : int
+    patches : ndarray
+        (K, S, S, 3) uint8, the nearest training patches, nearest first.
+    patch_labels : ndarray
+        (K,) class index at each patch's centre.
+    usage : float
+        Share of its class' training cells for which it is responsible.
+    purity : float
+        Largest class share among the patches; nan without patches.
+    distance_quantiles : ndarray
+        (QUANTILES,) squared Mahalanobis distances of its own cells, ascending: training cells,
+        or those of the image that it was merged, split or added on.
+    identity : object
+        In no file.
+    """
+
+    name: str
+    class_index: int
+    patches: npt.NDArray[np.uint8] = field(
+        default_factory=lambda: np.zeros((0, 48, 48, 3), np.uint8)
+    )
+    patch_labels: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    usage: float = float("nan")
+    purity: float = float("nan")
+    distance_quantiles: npt.NDArray[np.float32] = field(
+        default_factory=lambda: np.zeros(0, np.float32)
+    )
+    identity: object = field(default_factory=object, repr=False, compare=False)
+
+
+@dataclass
+class Encoding:
+    """An image as cells: the slow part of a segmentation, kept.
+
+    Attributes
+    ----------
+    latents : Tensor
+        (N, D).
+    partition : Partition
+    """
+
+    latents: Tensor
+    partition: Partition
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of the image in pixels."""
+        return self.partition.shape
+
+
+@dataclass(frozen=True)
+class CellValues:
+    """What a model says about K cells.
+
+    Attributes
+    ----------
+    posterior : ndarray
+        (K, C) p(c|z).
+    responsibility, typicality : ndarray
+        (K, M); 0 for inactive prototypes.
+    novelty : ndarray
+        (K,).
+    """
+
+    posterior: Map
+    responsibility: Map
+    typicality: Map
+    novelty: Map
+
+
+class Segmentation:
+    """What a model says about one image; maps are computed when asked for.
+
+    Every map is (H, W) at the image's resolution, or with ``cells=True`` at the partition's
+    own, where an element covers ``map_pixel_size`` pixels in each direction.
+    """
+
+    def __init__(self, model: PrototypeSegmenter, encoding: Encoding) -> None:
+        self.encoding = encoding
+        self.classes = list(model.classes)
+        self.prototypes = list(model.prototypes)
+        self._density_quantiles = model.density_quantiles
+        layer = model.layer
+        self._dim = layer.dim
+        self.active: list[bool] = layer.active.tolist()
+        # Everything that a later edit of the model would change is computed now.
+        with torch.no_grad():
+            self._mahalanobis = layer.mahalanobis(encoding.latents)
+            self._log_likelihood = layer.log_likelihood_from(self._mahalanobis)
+            self._log_responsibility = layer.log_responsibility(self._log_likelihood)
+            log_class = layer.class_log_likelihood(self._log_likelihood)
+            self._log_posterior = layer.class_log_posterior_from(log_class)
+            self._log_density = layer.log_density_from(log_class)
+
+    def __repr__(self) -> str:
+        height, width = self.shape
+        names = ", ".join(entry.name for entry in self.classes)
+        cells, prototypes = self.encoding.partition.n_cells, len(self.prototypes)
+        return (
+            f"<Segmentation of {height} x {width} pixels in {cells} cells: {names}; "
+            f"{prototypes} prototypes>"
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        return self.encoding.shape
+
+    @property
+    def map_pixel_size(self) -> int:
+        """Side of an element of a map at cell resolution, in pixels."""
+        return self.encoding.partition.map_pixel_size
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.uint8]:
+        """Class index + 1 of every pixel, (H, W)."""
+        best = self.encoding.partition.largest(self._log_posterior)
+        labels: npt.NDArray[np.uint8] = (best + 1).cpu().numpy()
+        # What the model said; whoever wants to paint takes a copy.
+        labels.flags.writeable = False
+        return labels
+
+    def class_probabilities(self, cells: bool = False) -> Map:
+        """p(c|z), (C, H, W): the log-posteriors are interpolated, then normalised."""
+        paint = self.encoding.partition.to_map if cells else self.encoding.partition.to_pixels
+        return paint(self._log_posterior).softmax(0).float().cpu().numpy()
+
+    def log_likelihood(self, m: int, cells: bool = False) -> Map:
+        """Gaussian log-density under prototype ``m``."""
+        return self._paint(self._log_likelihood[:, self._check(m)], cells)
+
+    def log_likelihood_limits(self) -> tuple[float, float]:
+        """Range that shows the log-likelihoods of all active prototypes on one scale.
+
+        From the median over all cells and prototypes, below which nothing is told apart that
+        matters, to the 99.9th percentile.
+        """
+        active = torch.as_tensor(self.active, device=self._log_likelihood.device)
+        values = self._log_likelihood[:, active].float().cpu().numpy()
+        low, high = np.quantile(values, (0.5, 0.999))
+        return float(low), max(float(high), float(low) + 1e-3)
+
+    def likelihood(self, m: int, cells: bool = False) -> Map:
+        """Typicality for prototype ``m``, in [0, 1].
+
+        The share of the prototype's own cells that lie farther from it: of its training cells,
+        or, once it was merged, split or added by a person, of those of the image that this was
+        done on. Before training, or where those are few, it is the chi-squared survival function
+        of the squared Mahalanobis distance, which is that share for cells drawn from the
+        Gaussian itself.
+        """
+        return self._paint(self._typicality(m, slice(None)), cells)
+
+    def _typicality(self, m: int, cells: Any) -> Tensor:
+        distance = self._mahalanobis[cells, self._check(m)]
+        quantiles = self.prototypes[m].distance_quantiles
+        if not self.active[m]:
+            return torch.zeros_like(distance)
+        if len(quantiles):
+            return 1 - rank(distance, quantiles)
+        half_dim = torch.full_like(distance, self._dim / 2)
+        return torch.special.gammaincc(half_dim, distance / 2)
+
+    def responsibility(self, m: int, cells: bool = False) -> Map:
+        """Share of prototype ``m`` in explaining each cell; all prototypes sum to 1."""
+        return self._paint(self._log_responsibility[:, self._check(m)].exp(), cells)
+
+    def novelty(self, cells: bool = False) -> Map:
+        """Share of the training cells that the model finds more familiar, in [0, 1].
+
+        Before training there are none to compare with; then the cells of this image are.
+        """
+        return self._paint(self._novelty(slice(None)), cells)
+
+    def _novelty(self, cells: Any) -> Tensor:
+        return self._novelty_of(self._log_density[cells])
+
+    def _novelty_of(self, log_density: Tensor) -> Tensor:
+        quantiles = self._density_quantiles
+        if not self.knows_training_cells:
+            quantiles = quantiles_of(self._log_density)
+        return 1 - rank(log_density, quantiles)
+
+    def novelty_at(self, log_density: Map) -> Map:
+        """Novelty of places of a given log-density, for example of averages of `log_density`."""
+        return self._novelty_of(torch.from_numpy(log_density)).numpy()
+
+    @property
+    def knows_training_cells(self) -> bool:
+        """Whether novelty compares with training cells, or else with those of this image."""
+        return len(self._density_quantiles) > 0
+
+    def log_density(self, cells: bool = False) -> Map:
+        """Log p(z); unlike novelty it also orders what is farther than all training cells."""
+        return self._paint(self._log_density, cells)
+
+    def uncertainty(self, cells: bool = False) -> Map:
+        """Entropy of p(c|z) over its largest possible value, in [0, 1]."""
+        probability = self._log_posterior.exp()
+        entropy = -(probability * self._log_posterior).sum(1)
+        return self._paint(entropy / float(np.log(len(self.classes))), cells)
+
+    def at(self, cells: Sequence[int] | Tensor) -> CellValues:
+        """Values of some cells, by their indices in the partition."""
+        rows = torch.as_tensor(cells, dtype=torch.long, device=self._log_density.device)
+        typicality = [self._typicality(m, rows) for m in range(len(self.prototypes))]
+        return CellValues(
+            *(
+                values.float().cpu().numpy()
+                for values in (
+                    self._log_posterior[rows].exp(),
+                    self._log_responsibility[rows].exp(),
+                    torch.stack(typicality, dim=1),
+                    self._novelty(rows),
+                )
+            )
+        )
+
+    def most_responsible(self) -> npt.NDArray[np.int64]:
+        """Index of the most responsible prototype of every cell, (N,)."""
+        return self._log_responsibility.argmax(1).cpu().numpy()
+
+    def explain(self, y: int, x: int) -> Explanation:
+        """Why a pixel has its class; see `napari_gaussproto.core.explain.explain.explain`."""
+        from napari_gaussproto.core.explain.explain import explain
+
+        return explain(self, y, x)
+
+    def cover(self) -> dict[str, float]:
+        """Share of the pixels of each class, by name; they sum to 1."""
+        counts = np.bincount(self.labels.ravel(), minlength=len(self.classes) + 1)[1:]
+        return {
+            c.name: float(n) / self.labels.size for c, n in zip(self.classes, counts, strict=True)
+        }
+
+    def prototype_share(self) -> Map:
+        """Mean responsibility of each prototype over the image's area, (M,); sums to 1."""
+        return self._prototype_share.copy()
+
+    @cached_property
+    def _prototype_share(self) -> Map:
+        areas = self.encoding.partition.areas
+        weight = (areas / areas.sum()).to(self._log_responsibility)
+        return (weight @ self._log_responsibility.exp()).float().cpu().numpy()
+
+    def _check(self, m: int) -> int:
+        if not 0 <= m < len(self.prototypes):
+            raise IndexError(f"there is no prototype {m}: the model has {len(self.prototypes)}")
+        return m
+
+    def _paint(self, values: Tensor, cells: bool) -> Map:
+        partition = self.encoding.partition
+        paint = partition.to_map if cells else partition.to_pixels
+        return paint(values[:, None])[0].float().cpu().numpy()
+
+
+def quantiles_of(values: Tensor) -> npt.NDArray[np.float32]:
+    """Quantiles of values at `QUANTILES` even levels, ascending."""
+    levels = np.linspace(0, 1, QUANTILES)
+    return np.quantile(values.detach().float().cpu().numpy(), levels).astype(np.float32)
+
+
+def rank(values: Tensor, quantiles: npt.NDArray[np.float32]) -> Tensor:
+    """Share in [0, 1] of a distribution, known by its quantiles, that lies below each value."""
+    known = torch.as_tensor(quantiles, dtype=values.dtype, device=values.device)
+    above = torch.searchsorted(known, values.contiguous(), right=True).clamp(1, len(known) - 1)
+    low, high = known[above - 1], known[above]
+    within = ((values - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
+    return (above - 1 + within) / (len(known) - 1)

@@ -1,0 +1,206 @@
+"""The segmenter: image to cells (`encode`), cells to classes and explanations (`decode`)."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from napari_gaussproto.core.base.config import ModelConfig, SegmentationClass
+from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.cells.partition import Partition
+from napari_gaussproto.core.cells.partitioner import make_partitioner
+from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
+from napari_gaussproto.core.model.card import ModelCard
+from napari_gaussproto.core.model.segmentation import Encoding, Prototype, Segmentation
+from napari_gaussproto.core.network.backbone import Backbone
+from napari_gaussproto.core.network.extractor import Extractor
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.explain.gallery import Gallery
+    from napari_gaussproto.core.imaging.source import ImageSource
+
+
+class PrototypeSegmenter(nn.Module):
+    """Extractor, partition and Gaussian prototype layer in a row.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    pretrained : bool
+        Start the backbone from ImageNet weights; files bring their own.
+    class_index : list of int, optional
+        Class of each prototype; by default ``prototypes_per_class`` for every class.
+    backbone : Backbone, optional
+        One to share with other models; by default a new one.
+
+    Attributes
+    ----------
+    partitioner : Partitioner
+        Cuts images into cells as the configuration says.
+    prototypes : list of Prototype
+        In the order of the layer's.
+    card : ModelCard
+    receptive_radius : int
+        Pixels of the original image beyond which the input hardly moves a latent vector.
+    density_quantiles : ndarray
+        (QUANTILES,) of log p(z) over training cells, ascending; empty before training.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        pretrained: bool = False,
+        class_index: list[int] | None = None,
+        backbone: Backbone | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.partitioner = make_partitioner(config)
+        self.extractor = Extractor(config, pretrained, backbone)
+        if class_index is None:
+            class_index = [
+                c for c in range(len(config.classes)) for _ in range(config.prototypes_per_class)
+            ]
+        self.layer = make_layer(config, class_index)
+        self.prototypes = name_prototypes(config.classes, class_index)
+        self.card = ModelCard()
+        self.receptive_radius = 4 * self.extractor.alignment
+        self.density_quantiles: npt.NDArray[np.float32] = np.zeros(0, np.float32)
+
+    @property
+    def classes(self) -> list[SegmentationClass]:
+        """Classes, in order of their index."""
+        return self.config.classes
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.layer.mean.device
+
+    @property
+    def alignment(self) -> int:
+        """Pixels that the sides and origins of what `extract` gets are multiples of."""
+        return self.extractor.alignment
+
+    @property
+    def cell_size(self) -> int:
+        """Pixels of the original image per latent position."""
+        return self.config.cell_size
+
+    def extract(self, image: Tensor) -> Tensor:
+        """Latent map (B, D, H / cell_size, W / cell_size) of images (B, C, H, W) in [0, 1].
+
+        H and W must be multiples of `alignment`.
+        """
+        latents: Tensor = self.extractor(image)
+        return latents
+
+    def partition(self, source: ImageSource) -> Partition:
+        """Cut an image into this model's cells."""
+        return run(self.partitioner.steps(source))
+
+    def encode(self, image: Any) -> Encoding:
+        """Cells of a whole image, without tiles.
+
+        Parameters
+        ----------
+        image : array or ImageSource
+            See `ImageSource.from_array`.
+        """
+        from napari_gaussproto.core.model.predict import encode_steps
+
+        return run(encode_steps(image, self, tile=None))
+
+    def decode(self, encoding: Encoding) -> Segmentation:
+        """Classes and explanations of an encoded image; a few matrix products."""
+        return Segmentation(self, encoding)
+
+    def with_layer(
+        self, layer: GaussianPrototypeLayer, prototypes: list[Prototype], card: ModelCard
+    ) -> PrototypeSegmenter:
+        """A model with other prototypes that shares this one's extractor, without a copy."""
+        other = copy.copy(self)
+        # A shallow copy of a module shares the table of its parts; this one needs its own.
+        other._modules = dict(self._modules)
+        other.layer = layer.train(self.training)
+        other.prototypes = prototypes
+        other.card = card
+        return other
+
+    def with_extractor(self, extractor: Extractor) -> PrototypeSegmenter:
+        """The same prototypes behind a copy of the extractor, on the device of that copy."""
+        device = next(extractor.parameters()).device
+        layer = copy.deepcopy(self.layer).to(device)
+        other = self.with_layer(layer, self.prototypes, self.card)
+        other.extractor = extractor
+        return other
+
+    def on_device(self, device: torch.device | str) -> PrototypeSegmenter:
+        """A copy of the model on a device; this one stays where it is."""
+        return self.with_extractor(copy.deepcopy(self.extractor).to(device))
+
+    def with_regions(self, region_size: int) -> PrototypeSegmenter:
+        """Same model with superpixels of another nominal side in pixels; weights are shared.
+
+        The prototypes were learned from regions of the model's own size: far from it, expect
+        worse results. Models whose cells are no superpixels are returned as they are.
+
+        Raises
+        ------
+        ConfigError
+            For a size that regions cannot have.
+        """
+        if not self.config.has_regions or region_size == self.config.region_size:
+            return self
+        other = copy.copy(self)
+        other.config = self.config.with_region_size(region_size)
+        other.partitioner = make_partitioner(other.config)
+        return other
+
+    def gallery(self) -> Gallery:
+        """Prototypes by class, with patches and marks of health; shows itself in a notebook."""
+        from napari_gaussproto.core.explain.gallery import gallery_of
+
+        return gallery_of(self)
+
+    def __repr__(self) -> str:
+        """The model in one line; the modules of the network would be hundreds."""
+        names = ", ".join(entry.name for entry in self.classes)
+        return (
+            f"<PrototypeSegmenter “{self.card.name}” of {names}: {len(self.prototypes)} "
+            f"prototypes, {self.config.latent_dim} latent dimensions>"
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Log p(c|z) at every latent position, (B, C, h, w), of images (B, C, H, W)."""
+        latents = self.extract(image)
+        batch, dim, height, width = latents.shape
+        cells = latents.permute(0, 2, 3, 1).reshape(-1, dim)
+        return self.layer(cells).reshape(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+def make_layer(config: ModelConfig, class_index: list[int]) -> GaussianPrototypeLayer:
+    """Build the Gaussian prototype layer that a configuration describes."""
+    return GaussianPrototypeLayer(
+        config.latent_dim,
+        class_index,
+        len(config.classes),
+        covariance=config.covariance,
+        learned_scale=config.learned_scale,
+        scale_floor=config.scale_floor,
+    )
+
+
+def name_prototypes(classes: list[SegmentationClass], class_index: list[int]) -> list[Prototype]:
+    """Name prototypes after their class and their number in it: “weed 3”."""
+    counts = [0] * len(classes)
+    prototypes = []
+    for c in class_index:
+        counts[c] += 1
+        prototypes.append(Prototype(f"{classes[c].name} {counts[c]}", c))
+    return prototypes

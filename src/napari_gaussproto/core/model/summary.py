@@ -1,0 +1,126 @@
+"""What a model file says about its model, read without torch and without its weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+from safetensors import SafetensorError, safe_open
+
+from napari_gaussproto.core.base.config import ModelConfig
+from napari_gaussproto.core.base.errors import ModelFileError
+from napari_gaussproto.core.model.card import ModelCard
+
+FORMAT = "napari-gaussproto"
+FORMAT_VERSION = 1
+SUFFIX = ".safetensors"
+
+
+class _Entry(BaseModel):
+    """What is said about a prototype; a newer version may say more."""
+
+    name: str
+    class_index: int = Field(ge=0)
+    usage: float | None
+    purity: float | None
+
+
+class _Measures(BaseModel):
+    """What is said about a split; see `napari_gaussproto.core.measure.evaluation.measure`."""
+
+    images: int
+    iou: dict[str, float | None]
+    miou: float | None
+    ece: float | None
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """What a file says about its model, read without building the network.
+
+    Attributes
+    ----------
+    config : ModelConfig
+    card : ModelCard
+    prototypes : list of dict
+        ``name``, ``class_index``, ``usage`` and ``purity`` of each.
+    """
+
+    config: ModelConfig
+    card: ModelCard
+    prototypes: list[dict[str, Any]]
+
+
+def read_summary(path: str | Path) -> ModelSummary:
+    """Read configuration, card and list of prototypes, without weights or network.
+
+    Raises
+    ------
+    ModelFileError
+        When the file is missing, broken, foreign or newer.
+    """
+    path = Path(path)
+    return parse_summary(path, read_description(path))
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """The JSON inside a model file, of a version that this package knows.
+
+    Raises
+    ------
+    ModelFileError
+        When the file is missing, broken, foreign or newer.
+    """
+    if not path.is_file():
+        raise ModelFileError(f"There is no model file “{path}”: check the name and the folder.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(
+            f"“{path.name}” is not a model file or is cut short: get a fresh copy of it."
+        ) from error
+    if FORMAT not in metadata:
+        raise ModelFileError(
+            f"“{path.name}” holds weights of another program: "
+            "choose a model saved by napari-gaussproto."
+        )
+    try:
+        description = json.loads(metadata[FORMAT])
+        version = int(description["format_version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelFileError(
+            f"The description inside “{path.name}” is damaged: get a fresh copy of it."
+        ) from error
+    if version > FORMAT_VERSION:
+        raise ModelFileError(
+            f"“{path.name}” was saved by a newer version of napari-gaussproto: "
+            "update the plugin to open it."
+        )
+    return dict(description)
+
+
+def parse_summary(path: Path, description: dict[str, Any]) -> ModelSummary:
+    """Configuration, card and prototypes from a model file's JSON.
+
+    Raises
+    ------
+    ModelFileError
+        When something is missing or has no meaning.
+    """
+    try:
+        config = ModelConfig.model_validate(description["config"])
+        card = ModelCard.model_validate(description["card"])
+        entries = [_Entry.model_validate(entry) for entry in description["prototypes"]]
+        if any(entry.class_index >= len(config.classes) for entry in entries):
+            raise ValueError("a prototype of an unknown class")
+        for measures in card.measures.values():
+            _Measures.model_validate(measures)
+        return ModelSummary(config, card, [entry.model_dump() for entry in entries])
+    except (ValidationError, KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(
+            f"The description inside “{path.name}” is damaged: get a fresh copy of it."
+        ) from error

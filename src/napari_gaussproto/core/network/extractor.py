@@ -1,0 +1,158 @@
+"""From an image to its latent map: backbone, then neck."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_gaussproto.core.base.config import ModelConfig
+from napari_gaussproto.core.network.backbone import Backbone
+from napari_gaussproto.core.network.folding import folded_copy_of
+from napari_gaussproto.core.network.latent import normalise
+
+
+class Neck(nn.Module):
+    """Fuse a feature pyramid at one stride into a normalised latent space.
+
+    Every level is projected, brought to the output stride and summed; what follows acts on
+    each position alone. So a position's latent vector depends on the pyramid's values at
+    that position only, and can be computed for a few positions as well as for all.
+
+    Parameters
+    ----------
+    widths, strides : list of int
+        Channels and stride of each level.
+    output_stride, hidden, dim : int
+        Stride of the fused map, its channels, and D.
+    """
+
+    def __init__(
+        self, widths: list[int], strides: list[int], output_stride: int, hidden: int, dim: int
+    ) -> None:
+        super().__init__()
+        self.widths = widths
+        self.strides = strides
+        self.output_stride = output_stride
+        self.projections = nn.ModuleList(nn.Conv2d(width, hidden, 1) for width in widths)
+        # Levels differ in magnitude by orders; without this the loudest one drowns the rest.
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
+        self.head = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(hidden, dim, 1))
+
+    def forward(self, pyramid: list[Tensor]) -> Tensor:
+        """Latent map (B, D, h, w) of a pyramid; each position has mean 0 and variance 1."""
+        return normalise(self.head(self._fuse(pyramid)))
+
+    def _fuse(self, pyramid: list[Tensor]) -> Tensor:
+        height = pyramid[0].shape[-2] * self.strides[0] // self.output_stride
+        width = pyramid[0].shape[-1] * self.strides[0] // self.output_stride
+        fused: Tensor | None = None
+        for level, norm, project in zip(pyramid, self.norms, self.projections, strict=True):
+            if level.shape[-2] > height:
+                # Projecting is linear, so it may follow the averaging, where it is cheaper.
+                value = project(norm(to_stride(level, (height, width))))
+            else:
+                value = to_stride(project(norm(level)), (height, width))
+            fused = value if fused is None else fused.add_(value)
+        if fused is None:
+            raise ValueError("a pyramid needs at least one level")
+        return fused
+
+    def points(self, features: Tensor) -> Tensor:
+        """Latents (N, D) of single positions, from their values at all levels side by side.
+
+        Parameters
+        ----------
+        features : Tensor
+            (N, sum of widths), each level brought to the output stride beforehand.
+        """
+        levels = features.T[None, :, :, None].split(self.widths, dim=1)
+        pairs = zip(levels, self.norms, self.projections, strict=True)
+        fused = torch.stack([project(norm(level)) for level, norm, project in pairs]).sum(0)
+        latents: Tensor = normalise(self.head(fused))
+        return latents[0, :, :, 0].T
+
+
+def to_stride(level: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring a level to a map size: averaged when finer, bilinear when coarser."""
+    if level.shape[-2:] == size:
+        return level
+    if level.shape[-2] > size[0]:
+        return F.avg_pool2d(level, level.shape[-2] // size[0])
+    return F.interpolate(level, size=size, mode="bilinear", align_corners=False)
+
+
+class Extractor(nn.Module):
+    """Backbone and neck.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    pretrained : bool
+        Start the backbone from ImageNet weights.
+    backbone : Backbone, optional
+        One to share, of the name and channels in the configuration; by default a new one.
+    """
+
+    def __init__(
+        self, config: ModelConfig, pretrained: bool, backbone: Backbone | None = None
+    ) -> None:
+        super().__init__()
+        self.downsample = config.downsample
+        if backbone is None:
+            backbone = Backbone(config.backbone, config.channels, pretrained)
+        self.backbone = backbone
+        self.neck = Neck(
+            self.backbone.widths,
+            self.backbone.strides,
+            config.output_stride,
+            config.neck_channels,
+            config.latent_dim,
+        )
+        side = 2 * max(self.backbone.strides)
+        self._folded = folded_copy_of(self.backbone, config.channels, side)
+
+    @property
+    def alignment(self) -> int:
+        """Pixels of the original image that an input's sides must be multiples of."""
+        return max(self.backbone.strides) * self.downsample
+
+    def pyramid(self, image: Tensor) -> list[Tensor]:
+        """Backbone features of images (B, C, H, W) in [0, 1] at full resolution."""
+        return self._features(shrink(image, self.downsample))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Latent map (B, D, H / cell_size, W / cell_size) of images (B, C, H, W) in [0, 1]."""
+        return self.at_working_resolution(shrink(image, self.downsample))
+
+    def at_working_resolution(self, image: Tensor) -> Tensor:
+        """Latent map (B, D, h, w) of images that are shrunk already."""
+        latents: Tensor = self.neck(self._features(image))
+        return latents
+
+    def _features(self, image: Tensor) -> list[Tensor]:
+        """Pyramid of images that are shrunk already; for prediction by the folded backbone."""
+        predicts = not (self.training or torch.is_grad_enabled())
+        levels: list[Tensor] = (self._folded.get() if predicts else self.backbone)(image)
+        return levels
+
+
+def shrink(image: Tensor, factor: int) -> Tensor:
+    """Average images (B, C, H, W) over squares of side ``factor``."""
+    if factor == 1:
+        return image
+    height, width = (n // factor * factor for n in image.shape[-2:])
+    # Strided sums: avg_pool2d takes several times as long for the few channels of an image.
+    rows = _strided_sum(image[..., :height, :width], factor, -2)
+    return _strided_sum(rows, factor, -1).div_(factor**2)
+
+
+def _strided_sum(values: Tensor, factor: int, axis: int) -> Tensor:
+    """Sums of ``factor`` neighbours along one of the last two axes."""
+    parts = [
+        values[..., i::factor, :] if axis == -2 else values[..., i::factor] for i in range(factor)
+    ]
+    total = parts[0] + parts[1]
+    for part in parts[2:]:
+        total = total + part
+    return total

@@ -1,0 +1,1 @@
+"""Projects on disk: labels, and every version of the model, each stored once."""

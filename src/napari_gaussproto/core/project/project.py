@@ -1,0 +1,279 @@
+"""A project: a folder with everything that was drawn and every model that was made of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+import platformdirs
+from filelock import FileLock, Timeout
+from pydantic import Field
+
+from napari_gaussproto.core.base.atomic import write_bytes_atomically
+from napari_gaussproto.core.base.config import Settings
+from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.core.labels.annotations import (
+    AnnotationError,
+    AnnotationStore,
+    ImageIdentity,
+)
+from napari_gaussproto.core.model.card import now
+from napari_gaussproto.core.project.versions import VersionError, VersionStore
+
+SUFFIX = ".gaussproto"
+FORMAT_VERSION = 1
+_DESCRIPTION = "project.json"
+_LOCK = ".lock"
+
+
+class ProjectError(GaussProtoError):
+    """A folder is no project, in use elsewhere, or cannot be written."""
+
+
+class _Description(Settings):
+    format_version: int = FORMAT_VERSION
+    name: str = Field(min_length=1)
+    created: str
+
+
+class Project:
+    """An open project; no other process, and no second one in this process, has it open.
+
+    The lock is the operating system's and goes with the process, however that ends, so a
+    crash leaves nothing that would have to be cleaned up. Use `create` or `open`.
+
+    Attributes
+    ----------
+    folder : Path
+        ``NAME.gaussproto``.
+    name, created : str
+        The second is ISO 8601 in UTC.
+    annotations : AnnotationStore
+    versions : VersionStore
+    """
+
+    def __init__(self, folder: Path, lock: FileLock, description: _Description) -> None:
+        self.folder = folder
+        self.name = description.name
+        self.created = description.created
+        self.annotations = AnnotationStore(folder / "annotations")
+        self.versions = VersionStore(folder / "versions")
+        self._lock = lock
+
+    @classmethod
+    def create(cls, folder: str | Path, name: str = "") -> Project:
+        """Make a new, empty project and open it.
+
+        Parameters
+        ----------
+        folder : path
+            ``.gaussproto`` is appended where it is missing.
+        name : str
+            For people; by default the folder's name.
+
+        Raises
+        ------
+        ProjectError
+            When the folder holds something already, or cannot be made.
+        """
+        folder = with_suffix(folder)
+        _refuse_taken(folder)
+        lock = _locked(folder)
+        description = _Description(name=name.strip() or folder.stem, created=now())
+        try:
+            _write(folder, description)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(folder, lock, description)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Project:
+        """Open a project. What was drawn and the versions are read when asked for.
+
+        Raises
+        ------
+        ProjectError
+            When the folder is no project, damaged, of a newer version, or open elsewhere.
+        """
+        folder = Path(folder)
+        _read(folder)  # so that nothing is written into a folder that is something else
+        lock = _locked(folder)
+        try:
+            project = cls(folder, lock, _read(folder))
+        except BaseException:
+            lock.release()
+            raise
+        # Damage is said when the versions are asked for; what was drawn can be had still.
+        with contextlib.suppress(VersionError):
+            project.versions.sweep()
+        return project
+
+    def close(self) -> None:
+        """Let others open the project; nothing may be written to it any more."""
+        self._lock.release()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this object still holds the project."""
+        return self._lock.is_locked
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def copy_to(self, folder: str | Path) -> Project:
+        """Save the project under another name and open the copy; this one stays open.
+
+        A copy that is not complete is never seen under the new name.
+
+        Raises
+        ------
+        ProjectError
+            When the folder holds something already, or cannot be written.
+        """
+        folder = with_suffix(folder)
+        _refuse_taken(folder)
+        partial = folder.with_name(f".{folder.name}.part")
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            self.annotations.copy_to(partial / self.annotations.folder.name)
+            self.versions.copy_to(partial / self.versions.folder.name)
+            _write(partial, _Description(name=folder.stem, created=now()))
+            shutil.rmtree(folder, ignore_errors=True)  # empty, or of a creation that was killed
+            partial.rename(folder)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return Project.open(folder)
+
+
+@dataclass(frozen=True)
+class FoundProject:
+    """A project that knows an image.
+
+    Attributes
+    ----------
+    folder : Path
+    name : str
+    saved : datetime
+        When something was drawn last, in UTC.
+    image : ImageIdentity
+        As the project knows it; the name may be another one.
+    """
+
+    folder: Path
+    name: str
+    saved: datetime
+    image: ImageIdentity
+
+
+def find_annotation(projects_root: str | Path, identity: ImageIdentity) -> list[FoundProject]:
+    """Projects in a folder that hold a drawing on an image, the latest first.
+
+    Only their lists of images are read. Nothing is locked, so a project that is open
+    elsewhere is found, too; a damaged one is not.
+    """
+    found = []
+    for folder in Path(projects_root).glob(f"*{SUFFIX}"):
+        store = AnnotationStore(folder / "annotations")
+        try:
+            name, saved, images = _read(folder).name, store.saved, store.identities()
+        except (ProjectError, AnnotationError):
+            continue
+        image = next((image for image in images if image.same_pixels(identity)), None)
+        if image is not None and saved is not None:
+            found.append(FoundProject(folder, name, saved, image))
+    return sorted(found, key=lambda project: project.saved, reverse=True)
+
+
+def projects_root() -> Path:
+    """Where projects are kept that nobody chose a place for: in the user's data."""
+    return platformdirs.user_data_path("napari-gaussproto", appauthor=False) / "projects"
+
+
+def default_folder(name: str) -> Path:
+    """Folder of a project that nobody chose a place for; the same for the same name."""
+    # What no file system takes, and dots and spaces at the ends, which Windows drops.
+    plain = re.sub(r'[<>:"/\\|?*\x00-\x1f]+', "_", name).strip(" .")[:100]
+    return projects_root() / f"{plain or 'project'}{SUFFIX}"
+
+
+def with_suffix(folder: str | Path) -> Path:
+    """The folder with ``.gaussproto`` at the end of its name."""
+    folder = Path(folder)
+    return folder if folder.suffix == SUFFIX else folder.with_name(folder.name + SUFFIX)
+
+
+def _refuse_taken(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ProjectError(f"“{folder}” is a file: choose another name for the project.")
+    if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise ProjectError(
+            f"“{folder}” holds files already: open it if it is a project, or choose another name."
+        )
+
+
+def _locked(folder: Path) -> FileLock:
+    lock = FileLock(folder / _LOCK, thread_local=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise ProjectError(
+            f"The project “{folder.stem}” is open in another window: close it there first, or "
+            "work in another project."
+        ) from error
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    return lock
+
+
+def _read(folder: Path) -> _Description:
+    path = folder / _DESCRIPTION
+    if not path.is_file():
+        raise ProjectError(
+            f"“{folder}” is no project: choose a folder whose name ends in {SUFFIX}."
+        )
+    try:
+        content = json.loads(path.read_bytes())
+        if int(content["format_version"]) > FORMAT_VERSION:
+            raise ProjectError(
+                f"“{folder.name}” was saved by a newer version of napari-gaussproto: "
+                "update the plugin to open it."
+            )
+        return _Description.model_validate(content)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ProjectError(
+            f"The project “{folder}” is damaged (“{_DESCRIPTION}” cannot be read): "
+            "restore that file from a backup."
+        ) from error
+
+
+def _write(folder: Path, description: _Description) -> None:
+    text = json.dumps(description.model_dump(mode="json"), ensure_ascii=False, indent=1)
+    try:
+        write_bytes_atomically(folder / _DESCRIPTION, text.encode())
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> ProjectError:
+    return ProjectError(
+        f"“{folder}” cannot be written to ({error}): "
+        "free some space or choose another place for the project."
+    )

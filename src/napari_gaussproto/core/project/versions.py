@@ -1,0 +1,338 @@
+"""History: every fit is a version, with its model, its strokes, its settings and measures.
+
+Versions form a tree, because a fit knows which version it started from. A store is a folder:
+``index.json`` lists the versions; parts of models and drawings are files named by the hash of
+their content (see ``core/version_store.py``). Parts are written first and never changed, then
+the index is replaced. So whenever the process is killed, the store opens with the versions
+that were complete, and damage to a part touches only the versions that contain it.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import threading
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from napari_gaussproto.core.base.atomic import copy_files
+from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
+from napari_gaussproto.core.labels.annotations import Annotations
+from napari_gaussproto.core.model.card import now
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.project.version_index import (
+    Version,
+    VersionError,
+    VersionIndex,
+    VersionList,
+    What,
+    unwritable,
+)
+from napari_gaussproto.core.project.version_store import DrawingParts, ModelParts, PartFolder
+
+__all__ = ["Version", "VersionError", "VersionStore", "What"]
+
+
+class VersionStore:
+    """Versions of a model on disk, and which one is current.
+
+    Threads of one process may use a store at the same time; while one adds a version, the
+    others can read and rename without waiting for it. Only one store may write to a folder
+    at a time: see `Project` for a lock.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when the first version is added.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        self._files = PartFolder(self.folder)
+        self._models = ModelParts(self._files)
+        self._drawings = DrawingParts(self._files)
+        self._list = VersionIndex(self.folder)
+        # While parts are written that no index names yet, nothing may be swept.
+        self._adding = threading.RLock()
+        self._indexing = threading.RLock()
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def versions(self) -> list[Version]:
+        """All versions in the order in which they were made.
+
+        Raises
+        ------
+        VersionError
+            When the index is damaged, or written by a newer version of the package; as any
+            other method may.
+        """
+        return list(self._index.versions)
+
+    def get(self, version_id: str) -> Version:
+        """A version by its id.
+
+        Raises
+        ------
+        VersionError
+            When there is none.
+        """
+        for version in self._index.versions:
+            if version.id == version_id:
+                return version
+        raise VersionError(
+            f"There is no version “{version_id}” in this project: choose one of the list."
+        )
+
+    @property
+    def current(self) -> str | None:
+        """Id of the version that is in use, and the parent of the next; None when empty.
+
+        Kept on disk. `add` sets it to what was added.
+        """
+        return self._index.current
+
+    @current.setter
+    def current(self, version_id: str) -> None:
+        with self._indexing:
+            self._list.replace(current=self.get(version_id).id)
+
+    def children(self, version_id: str) -> list[Version]:
+        """The versions that started from this one."""
+        parent = self.get(version_id).id
+        return [version for version in self._index.versions if version.parent == parent]
+
+    def lineage(self, version_id: str) -> list[Version]:
+        """From the first version to this one, each the parent of the next."""
+        line = [self.get(version_id)]
+        while (parent := line[-1].parent) is not None:
+            line.append(self.get(parent))
+        return line[::-1]
+
+    def load(self, version_id: str, device: torch.device | str = "cpu") -> PrototypeSegmenter:
+        """The model of a version, bit by bit as it was added.
+
+        It shares its backbone with an equal one of this store that is still in use on the
+        device, so that images encoded by that one need not be encoded again.
+
+        Raises
+        ------
+        VersionError
+            When a part of it is missing or damaged.
+        ConfigError
+            When its backbone is not known to the installed timm.
+        """
+        version = self.get(version_id)
+        try:
+            return self._models.get(version.parts, device)
+        except ConfigError:
+            raise
+        except _DAMAGE as error:
+            raise self._damaged(version, error) from error
+
+    def annotations(self, version_id: str) -> Annotations:
+        """What was drawn when a version was fitted; empty when nothing was given to `add`.
+
+        Raises
+        ------
+        VersionError
+            When a part of it is missing or damaged.
+        """
+        version = self.get(version_id)
+        try:
+            return self._drawings.get(version.parts)
+        except _DAMAGE as error:
+            raise self._damaged(version, error) from error
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the whole store on disk."""
+        return sum(path.stat().st_size for path in self.folder.glob("*") if path.is_file())
+
+    # -- writing ----------------------------------------------------------------------------
+
+    def add(
+        self,
+        model: PrototypeSegmenter,
+        *,
+        parent: str | None,
+        what: What,
+        annotations: Annotations | None = None,
+        settings: Mapping[str, Any] | None = None,
+        measures: Mapping[str, float] | None = None,
+        seconds: float = 0.0,
+        strokes: int = 0,
+        name: str = "",
+    ) -> Version:
+        """Keep a model as a new version, which becomes the current one.
+
+        Only what is new in it is written. The model must not be changed in place any more:
+        versions that are loaded later share its backbone.
+
+        Parameters
+        ----------
+        model : PrototypeSegmenter
+        parent : str or None
+            Id of the version that it started from.
+        what : {"start", "quick fit", "fine-tune", "edit"}
+        annotations : Annotations, optional
+            What it was fitted to. Arrays count as unchanged while they are the same objects:
+            pass copies of arrays that are painted into.
+        settings : mapping, optional
+            Of the fit; values must be JSON-able.
+        measures : mapping, optional
+            Those that are not finite were not measured and are left out.
+        seconds : float
+        strokes : int
+        name : str
+            By default “v” and a number.
+
+        Raises
+        ------
+        VersionError
+            When there is no such parent, or the folder cannot be written to; then the store
+            is as it was.
+        """
+        with self._adding:
+            if parent is not None:
+                self.get(parent)
+            try:
+                parts = self._models.put(model)
+                if annotations is not None:
+                    parts |= self._drawings.put(annotations)
+            except OSError as error:
+                raise unwritable(self.folder, error) from error
+            with self._indexing:
+                index = self._index
+                taken = {version.id for version in index.versions}
+                if parent not in taken:  # removed while the parts were written
+                    parent = None
+                version = Version(
+                    id=next(new for new in iter(_new_id, "") if new not in taken),
+                    parent=parent,
+                    name=name.strip() or f"v{index.made + 1}",
+                    what=what,
+                    created=now(),
+                    seconds=seconds,
+                    strokes=strokes,
+                    images=0 if annotations is None else len(annotations.images),
+                    settings=dict(settings or {}),
+                    measures={k: v for k, v in (measures or {}).items() if math.isfinite(v)},
+                    backbone=model.config.backbone,
+                    device=str(model.device),
+                    parts=parts,
+                )
+                self._list.replace(
+                    made=index.made + 1,
+                    current=version.id,
+                    versions=(*index.versions, version),
+                )
+            return version
+
+    def rename(self, version_id: str, name: str) -> Version:
+        """Give a version another name.
+
+        Raises
+        ------
+        VersionError
+            For an empty name.
+        """
+        if not name.strip():
+            raise VersionError("A version needs a name: type at least one letter.")
+        with self._indexing:
+            changed = self.get(version_id).model_copy(update={"name": name.strip()})
+            self._list.replace(
+                versions=tuple(changed if v.id == changed.id else v for v in self._index.versions)
+            )
+        return changed
+
+    def branch(self, version_id: str) -> Version:
+        """Make a version the current one, so that the next fit starts from it.
+
+        What came after it stays where it is: the tree has a branch as soon as a second
+        version has the same parent.
+        """
+        self.current = version_id
+        return self.get(version_id)
+
+    def remove(self, version_id: str) -> None:
+        """Forget a version, and delete what no other one needs; its children go to its parent.
+
+        Raises
+        ------
+        VersionError
+            For the current version.
+        """
+        with self._indexing:
+            gone = self.get(version_id)
+            if gone.id == self.current:
+                raise VersionError(
+                    f"“{gone.name}” is in use: go to another version before you remove it."
+                )
+            self._list.replace(
+                versions=tuple(
+                    v.model_copy(update={"parent": gone.parent}) if v.parent == gone.id else v
+                    for v in self._index.versions
+                    if v.id != gone.id
+                )
+            )
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Delete parts that no version names, of removed versions or left by a kill.
+
+        Does nothing while a version is being added.
+        """
+        if not self._adding.acquire(blocking=False):
+            return
+        try:
+            versions = self._index.versions
+            if versions:  # else the index may have been lost, and its parts could be rescued
+                self._files.sweep(file for v in versions for file in v.parts.values())
+        finally:
+            self._adding.release()
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy the store byte by byte, damaged parts as they are.
+
+        Raises
+        ------
+        OSError
+            When it cannot be written.
+        """
+        with self._adding, self._indexing:
+            copy_files(self.folder, folder)
+
+    @property
+    def _index(self) -> VersionList:
+        return self._list.present
+
+    def _damaged(self, version: Version, error: BaseException) -> VersionError:
+        return VersionError(
+            f"“{version.name}” cannot be opened, because a part of it in “{self.folder}” is "
+            f"damaged or missing ({error}): go on from another version, or restore the folder "
+            "from a backup."
+        )
+
+
+# What reading damaged or foreign parts can raise.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    IndexError,
+    SafetensorError,
+    zipfile.BadZipFile,
+    GaussProtoError,
+)
+
+
+def _new_id() -> str:
+    return secrets.token_hex(4)

@@ -1,0 +1,1 @@
+"""How a model learns: full fit, quick fit, fine-tune, trial fit."""

@@ -1,0 +1,413 @@
+"""Fine-tune a model end to end, on what is labelled and on everything else in the images.
+
+The joint stage of a fit goes on from an existing model, with the terms of ``semi.py`` added.
+The teacher is the running average of the weights that is kept anyway. It sees a crop as the
+sampler draws it, warped only; the student sees the same crop under another light. So nothing
+has to be warped back, and the state of a training is what `Trainer` stores already.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from napari_gaussproto.core.base.config import Augmentation, TrainingConfig
+from napari_gaussproto.core.base.errors import LabelError
+from napari_gaussproto.core.base.steps import TrainingStep
+from napari_gaussproto.core.editing.class_change import place_unfitted, waiting_classes
+from napari_gaussproto.core.model.predict import as_source
+from napari_gaussproto.core.model.segmentation import Prototype
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.training import semi
+from napari_gaussproto.core.training.crop_cells import CropCells
+from napari_gaussproto.core.training.describe import sample_cells
+from napari_gaussproto.core.training.full_fit import Pairs, prepare_validation
+from napari_gaussproto.core.training.samples import (
+    Crops,
+    CropSampler,
+    TrainingImage,
+    pixel_counts,
+    prepare,
+)
+from napari_gaussproto.core.training.semi import SemiSettings
+from napari_gaussproto.core.training.trainer import Trainer
+
+# How far the student's view of an unlabelled crop differs in brightness and contrast, and
+# between channels.
+_VIEW, _VIEW_CHANNELS = 0.2, 0.05
+# Unlabelled crops are drawn from a stream of their own.
+_STREAM = 1 << 20
+
+
+def fine_tuning(**changes: Any) -> TrainingConfig:
+    """Settings to start from: a fortieth of the learning rates of a fit, and fewer steps.
+
+    Few strokes on a backbone that learns faster ruin what the start could do: at ten times the
+    rate some draws of photographs gained more, and others lost more (python -m benchmarks.loop).
+
+    One large crop a step instead of many small ones of the same area: a network sees beyond
+    the border of a small crop nothing but padding, in nearly all of its cells, so that a start
+    that fits its strokes has to learn that first. For the same reason crops are mirrored,
+    but neither turned, zoomed nor lit otherwise: a start from a few strokes has not learned
+    to see through that, and in few steps it learns it at the cost of what it is asked for.
+
+    Nothing is pruned, merged or moved by force: a prototype that the strokes do not use is
+    what the model knew before.
+    """
+    settings: dict[str, Any] = {
+        "steps": 100,
+        "batch_size": 1,
+        "crop_size": 384,
+        "learning_rate": 1e-4,
+        "backbone_learning_rate": 1e-5,
+        "augmentation": Augmentation(
+            zoom=(1, 1), rotation_degrees=0, brightness=0, contrast=0, saturation=0, hue=0
+        ),
+        "validate_every": 20,
+        "min_usage": 0.0,
+        "min_hellinger": 0.0,
+    }
+    return TrainingConfig(**(settings | changes))
+
+
+def fine_tune_steps(
+    model: PrototypeSegmenter,
+    images: Sequence[Any],
+    labels: Sequence[Any],
+    *,
+    unlabelled: Sequence[Any] = (),
+    replay: Pairs | None = None,
+    training: TrainingConfig | None = None,
+    semi_settings: SemiSettings | None = None,
+    validation: Pairs | None = None,
+    seed: int = 0,
+    minutes: float | None = None,
+    checkpoint: str | Path | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Generator[TrainingStep, None, PrototypeSegmenter]:
+    """Train a copy of a model, one optimiser step at a time.
+
+    Parameters
+    ----------
+    model : PrototypeSegmenter
+        Where to start; it is not changed.
+    images, labels : sequence of array
+        As for `fit_steps`; a class may be without labels.
+    unlabelled : sequence of array
+        Further images; the unlabelled parts of ``images`` are used anyway.
+    replay : tuple of sequences, optional
+        Images and labels of earlier work, mixed into the batches, so that it is not forgotten.
+    training : TrainingConfig, optional
+        By default `fine_tuning`.
+    semi_settings : SemiSettings, optional
+        By default the terms that were measured to help; see `SemiSettings`.
+    validation : tuple of sequences, optional
+        Images and labels to keep the best weights by, those of the start included. See
+        `hold_out_strokes`.
+    seed, minutes, checkpoint, stop
+        As for `fit_steps`.
+
+    Yields
+    ------
+    TrainingStep
+        Its ``losses`` also hold ``"gate"``, the share of the unlabelled area that got a
+        pseudo-label, where there is such a term.
+
+    Returns
+    -------
+    PrototypeSegmenter
+
+    Raises
+    ------
+    LabelError, ImageError
+        See `prepare`; also when nothing is labelled, or when a labelled class has prototypes
+        that a person switched off and no others.
+    """
+    data = prepare(images, labels, model.config, every_class=False)
+    counts = pixel_counts(data, len(model.classes))
+    if not counts.any():
+        raise LabelError("Nothing is labelled yet: draw some strokes, then fine-tune.")
+    if replay is not None:
+        earlier = prepare(*replay, model.config, every_class=False)
+        counts += pixel_counts(earlier, len(model.classes))
+        data += earlier
+    further = _prepare_unlabelled(unlabelled, model)
+    held_out = prepare_validation(validation, model.config)
+    tuner = FineTuner(
+        _with_every_labelled_class(model, data, counts.nonzero().flatten().tolist(), seed),
+        data,
+        held_out,
+        training or fine_tuning(),
+        seed,
+        semi_settings or SemiSettings(),
+        further,
+    )
+    path = Path(checkpoint) if checkpoint is not None else None
+    if path is None or not path.exists():
+        yield from tuner.start()
+    yield from tuner.joint(minutes, path, stop or (lambda: False))
+    yield from tuner.finish()
+    return tuner.model
+
+
+def _with_every_labelled_class(
+    model: PrototypeSegmenter, data: Sequence[TrainingImage], labelled: list[int], seed: int
+) -> PrototypeSegmenter:
+    """A copy to train, in which labelled classes that were new have prototypes in place."""
+    waiting = waiting_classes(model, labelled)
+    own = copy.deepcopy(model)
+    if waiting:
+        cells = sample_cells(own.eval(), data, seed)
+        place_unfitted(own, waiting, cells.z, cells.target, seed)
+    return own
+
+
+class FineTuner(Trainer):
+    """The joint stage from an existing model, with semi-supervised terms.
+
+    Parameters
+    ----------
+    model, data, validation, config, seed
+        See `Trainer`.
+    settings : SemiSettings
+    unlabelled : sequence of TrainingImage
+        Besides those of ``data``.
+    """
+
+    def __init__(
+        self,
+        model: PrototypeSegmenter,
+        data: Sequence[TrainingImage],
+        validation: Sequence[TrainingImage],
+        config: TrainingConfig,
+        seed: int,
+        settings: SemiSettings,
+        unlabelled: Sequence[TrainingImage] = (),
+    ) -> None:
+        super().__init__(model, data, validation, config, seed)
+        self.settings = settings
+        self.gate_share: float | None = None
+        self._former = semi.remember(model)
+        self._backbone = _digest(model.extractor.backbone)
+        self._teacher = copy.deepcopy(model).requires_grad_(False).eval()
+        self._sampler = _even_sampler([*data, *unlabelled], config, seed)
+
+    def start(self) -> Iterator[TrainingStep]:
+        """Judge the weights that training starts from: the first candidates for the best."""
+        miou = yield from self._validate(self._teacher, 0)
+        yield TrainingStep("start", 1, 1, validation_miou=miou, best_miou=self.best_miou)
+
+    def finish(self) -> Iterator[TrainingStep]:
+        """See `Trainer.finish`; what no label speaks about stays as it was known."""
+        former, spread = self.model.prototypes, self.model.density_quantiles
+        self.model.prototypes = [copy.copy(prototype) for prototype in former]
+        yield from super().finish()
+        if not (self.config.min_usage or self.config.min_hellinger):
+            self._keep_known(former, spread)
+        self.model.card.history[-1] |= {
+            "what": "fine-tune",
+            "semi": self.settings.model_dump(),
+        }
+
+    def _identity(self) -> dict[str, Any]:
+        """As for a fit, and the terms and the network that training began with.
+
+        Not neck and prototypes: a quick fit to more strokes is still the same start.
+        """
+        return super()._identity() | {
+            "terms": self.settings.model_dump(),
+            "backbone": self._backbone,
+        }
+
+    def _keep_known(
+        self, former: list[Prototype], density_quantiles: npt.NDArray[np.float32]
+    ) -> None:
+        """Take back the description of prototypes that own no labelled cell."""
+        model = self.model
+        for m, (before, after) in enumerate(zip(former, model.prototypes, strict=True)):
+            # Their own cells are all that the quantiles are made from.
+            if after.distance_quantiles is before.distance_quantiles:
+                model.prototypes[m] = before
+        alive = set(model.layer.class_index[model.layer.active].tolist())
+        labelled = pixel_counts(self.data, len(model.classes)).nonzero().flatten().tolist()
+        if not alive <= set(labelled):
+            # Made without the cells of some class, it would call that class novel.
+            model.density_quantiles = density_quantiles
+
+    def crop_cells(self, crops: Crops, model: PrototypeSegmenter) -> list[CropCells]:
+        """As `Trainer.crop_cells`, with the statistics of all normalisations left alone.
+
+        Those of a few crops around strokes are not those of images, and the prototypes would
+        have to follow.
+        """
+        for module in model.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+        return super().crop_cells(crops, model)
+
+    def further_terms(self, cells: list[CropCells], crops: Crops, step: int) -> dict[str, Tensor]:
+        """The semi-supervised terms that are on, times their weights."""
+        settings = self.settings
+        terms: dict[str, Tensor] = {}
+        if settings.affinity:
+            terms["affinity"] = settings.affinity * self._affinity(cells)
+        if settings.density or settings.needs_teacher:
+            terms |= self._unlabelled_terms(crops, step)
+        if settings.anchoring:
+            terms["anchoring"] = settings.anchoring * semi.anchoring(self.model, self._former)
+        return terms
+
+    def _step(
+        self,
+        sampler: CropSampler,
+        step: int,
+        optimizer: torch.optim.Optimizer,
+        usage: Tensor | None,
+    ) -> tuple[dict[str, float], Tensor]:
+        losses, usage = super()._step(sampler, step, optimizer, usage)
+        if self.gate_share is not None:
+            losses["gate"] = self.gate_share
+        return losses, usage
+
+    def _affinity(self, cells: list[CropCells]) -> Tensor:
+        z = torch.cat([c.z for c in cells])
+        counts = torch.tensor([len(c.z) for c in cells])
+        return semi.affinity(
+            z,
+            self.model.layer(z),
+            torch.cat([c.target for c in cells]),
+            torch.cat([c.weight for c in cells]),
+            torch.cat([_areas(c) for c in cells]),
+            torch.arange(len(cells)).repeat_interleave(counts).to(z.device),
+            cosine=self.settings.affinity_cosine,
+            temperature=self.settings.affinity_temperature,
+        )
+
+    def _unlabelled_terms(self, labelled: Crops, step: int) -> dict[str, Tensor]:
+        settings, layer = self.settings, self.model.layer
+        weak = self._sampler.batch(step, self.config.batch_size)
+        images = strong_view(weak.images, (self.seed, step))
+        strong = replace(weak, images=images)
+        cells = self.crop_cells(strong, self.model)
+        z = torch.cat([c.z for c in cells])
+        # The sampler's labels say which pixels lie inside the image.
+        area = torch.cat([c.weight for c in cells])
+        terms: dict[str, Tensor] = {}
+        if settings.density:
+            terms["unlabelled density"] = settings.density * semi.density(layer, z, area)
+        if not settings.needs_teacher:
+            return terms
+        rise = semi.ramp(self.progress, settings.ramp_up)
+        log_likelihood = layer.log_likelihood(z)
+        taught = self._teach(weak)
+        if settings.soft_labels:
+            value = semi.soft_labels(
+                layer.log_responsibility(log_likelihood),
+                self._teacher.layer.log_responsibility(taught).exp(),
+                area,
+            )
+            terms["soft labels"] = rise * settings.soft_labels * value
+        if settings.pseudo_labels:
+            gate = self._gate(taught, labelled)
+            self.gate_share = gate.share(area)
+            value = semi.pseudo_labels(layer.class_log_posterior(log_likelihood), gate, area)
+            terms["pseudo-labels"] = rise * settings.pseudo_labels * value
+        return terms
+
+    @torch.no_grad()
+    def _teach(self, crops: Crops) -> Tensor:
+        """The teacher's log-likelihoods (N, M) of the cells of crops."""
+        self._teacher.eval()
+        z = torch.cat([c.z for c in self.crop_cells(crops, self._teacher)])
+        return self._teacher.layer.log_likelihood(z)
+
+    @torch.no_grad()
+    def _gate(self, taught: Tensor, labelled: Crops) -> semi.Gate:
+        layer = self._teacher.layer
+        cells = self.crop_cells(labelled, self._teacher)
+        # From this batch alone: a memory would have to be stored to resume a training.
+        limits = semi.class_density_quantiles(
+            layer,
+            torch.cat([c.z for c in cells]),
+            torch.cat([c.target for c in cells]),
+            torch.cat([c.weight for c in cells]),
+            self.settings.density_level,
+        )
+        return semi.double_gate(
+            layer.class_log_posterior(taught), layer.log_density(taught), limits, self.settings.tau
+        )
+
+    def _average(self, average: PrototypeSegmenter, step: int) -> None:
+        super()._average(average, step)
+        self._teacher = average
+
+    def _resume(
+        self, path: Path, optimizer: torch.optim.Optimizer, average: PrototypeSegmenter
+    ) -> tuple[int, Tensor]:
+        progress = super()._resume(path, optimizer, average)
+        self._teacher = average
+        return progress
+
+
+def _digest(module: nn.Module) -> str:
+    """Fingerprint of a module's weights."""
+    digest = hashlib.sha256()
+    for value in module.state_dict().values():
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def strong_view(images: Tensor, key: tuple[int, int]) -> Tensor:
+    """Images (B, C, S, S) under another light: gain by channel, contrast and brightness.
+
+    For any number of channels; the same key gives the same view. A weaker light than usual in
+    semi-supervised learning: the start of a fine-tune was fitted without any.
+    """
+    rng = np.random.default_rng((*key, _STREAM))
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    batch, channels = images.shape[:2]
+
+    def factors(spread: float, count: int) -> Tensor:
+        drawn = torch.rand(batch, count, 1, 1, generator=generator)
+        return 1 + spread * (2 * drawn - 1)
+
+    mean = images.mean((1, 2, 3), keepdim=True)
+    changed = (images - mean) * factors(_VIEW, 1) + mean
+    changed = changed * factors(_VIEW, 1) * factors(_VIEW_CHANNELS, channels)
+    return changed.clamp(0, 1)
+
+
+def _even_sampler(
+    images: Sequence[TrainingImage], config: TrainingConfig, seed: int
+) -> CropSampler:
+    """Crops from anywhere, warped only; label 1 marks what lies inside the image."""
+    everywhere = [replace(image, labels=torch.ones_like(image.labels)) for image in images]
+    geometry = config.augmentation.model_copy(
+        update={"brightness": 0.0, "contrast": 0.0, "saturation": 0.0, "hue": 0.0}
+    )
+    return CropSampler(everywhere, 1, config.crop_size, geometry, seed + _STREAM)
+
+
+def _areas(cells: CropCells) -> Tensor:
+    """Area of each cell of a crop, (N,), in the unit of its weights."""
+    inside = torch.ones(cells.partition.shape, dtype=torch.uint8, device=cells.z.device)
+    return cells.partition.targets(inside, 1)[1]
+
+
+def _prepare_unlabelled(images: Sequence[Any], model: PrototypeSegmenter) -> list[TrainingImage]:
+    if not len(images):
+        return []
+
+    sources = [as_source(image, model) for image in images]
+    nothing = [np.zeros((source.height, source.width), np.uint8) for source in sources]
+    return prepare(sources, nothing, model.config, every_class=False)

@@ -1,0 +1,170 @@
+"""Fit a segmenter: a generator of typed steps, so that anyone can show, stop or resume it.
+
+Stages: features of labelled cells are cached with the backbone as it comes; neck and a
+throw-away linear head warm up on them; k-means++ places the prototypes; layer and neck
+follow; then everything is trained end to end; at last the prototypes get their patches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Any
+
+from napari_gaussproto.core.base.config import ModelConfig, TrainingConfig
+from napari_gaussproto.core.base.device import resolve_device
+from napari_gaussproto.core.base.errors import LabelError
+from napari_gaussproto.core.base.seeds import seeded
+from napari_gaussproto.core.base.steps import TrainingStep, run
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.training.samples import TrainingImage, pixel_counts, prepare
+from napari_gaussproto.core.training.schedule import check_budget
+from napari_gaussproto.core.training.trainer import Trainer
+
+Pairs = tuple[Sequence[Any], Sequence[Any]]
+
+
+def fit(
+    images: Sequence[Any],
+    labels: Sequence[Any],
+    config: ModelConfig,
+    *,
+    training: TrainingConfig | None = None,
+    validation: Pairs | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    minutes: float | None = None,
+    device: str = "auto",
+    checkpoint: str | Path | None = None,
+    stop: Callable[[], bool] | None = None,
+    progress: Callable[[TrainingStep], None] | None = None,
+) -> PrototypeSegmenter:
+    """Train a segmenter to its end.
+
+    Parameters
+    ----------
+    images, labels, config, training, validation, seed, steps, minutes, device, checkpoint, stop
+        As for `fit_steps`.
+    progress : callable, optional
+        Called with every step.
+
+    Returns
+    -------
+    PrototypeSegmenter
+        In evaluation mode, on the training device.
+
+    Raises
+    ------
+    LabelError, ImageError, ConfigError, ModelFileError
+        As `fit_steps`.
+    """
+    steps_of_fit = fit_steps(
+        images,
+        labels,
+        config,
+        training=training,
+        validation=validation,
+        seed=seed,
+        steps=steps,
+        minutes=minutes,
+        device=device,
+        checkpoint=checkpoint,
+        stop=stop,
+    )
+    return run(steps_of_fit, progress)
+
+
+def fit_steps(
+    images: Sequence[Any],
+    labels: Sequence[Any],
+    config: ModelConfig,
+    *,
+    training: TrainingConfig | None = None,
+    validation: Pairs | None = None,
+    seed: int = 0,
+    steps: int | None = None,
+    minutes: float | None = None,
+    device: str = "auto",
+    checkpoint: str | Path | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Generator[TrainingStep, None, PrototypeSegmenter]:
+    """Train a segmenter, one optimiser step at a time.
+
+    Parameters
+    ----------
+    images : sequence of array
+        See `ImageSource.from_array`.
+    labels : sequence of array
+        Integers of each image's (H, W): 0 not labelled, else class index + 1.
+    config : ModelConfig
+    training : TrainingConfig, optional
+    validation : tuple of sequences, optional
+        Images and labels to choose the best weights and the temperature by. Without them
+        the last weights are kept and the temperature is the trained one.
+    seed : int
+        The same seed gives the same model on the same CPU and number of threads.
+    steps : int, optional
+        Joint steps; overrides the configuration.
+    minutes : float, optional
+        Budget of the joint stage, instead of a number of steps.
+    device : str
+    checkpoint : path, optional
+        Where to keep the state of the joint stage. If the file exists, training resumes,
+        with the minutes that are left. Everything but the number of steps must be as it was.
+    stop : callable, optional
+        Asked after every joint step; True ends the stage early and finishes with the best
+        weights so far.
+
+    Yields
+    ------
+    TrainingStep
+
+    Returns
+    -------
+    PrototypeSegmenter
+
+    Raises
+    ------
+    LabelError, ImageError
+        See `prepare`.
+    ConfigError
+        See `PrototypeSegmenter`; for a budget or a crop size that cannot be, and for the
+        checkpoint of another training.
+    ModelFileError
+        When ``checkpoint`` is a file of another kind.
+    """
+    training = training or TrainingConfig()
+    check_budget(steps, minutes)
+    if steps is not None:
+        training = training.model_copy(update={"steps": steps})
+    data = prepare(images, labels, config)
+    held_out = prepare_validation(validation, config)
+    with seeded(seed):
+        model = PrototypeSegmenter(config, pretrained=config.pretrained)
+    model.to(resolve_device(device))
+    trainer = Trainer(model, data, held_out, training, seed)
+    path = Path(checkpoint) if checkpoint is not None else None
+    if path is None or not path.exists():
+        yield from trainer.start()
+    yield from trainer.joint(minutes, path, stop or (lambda: False))
+    yield from trainer.finish()
+    return trainer.model
+
+
+def prepare_validation(validation: Pairs | None, config: ModelConfig) -> list[TrainingImage]:
+    """Validation images, checked; a class may be missing among them.
+
+    Raises
+    ------
+    LabelError
+        As `prepare`, and when nothing at all is labelled.
+    ImageError
+    """
+    if validation is None:
+        return []
+    held_out = prepare(*validation, config, every_class=False)
+    if not pixel_counts(held_out, len(config.classes)).any():
+        raise LabelError(
+            "No pixel of the validation images is labelled: label some, or give no validation."
+        )
+    return held_out

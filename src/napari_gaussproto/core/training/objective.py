@@ -1,0 +1,98 @@
+"""The terms of the training objective, one function each.
+
+Targets are soft labels (N, C), the share of each class in a cell, with weights (N,) that are
+zero for cells without labels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from napari_gaussproto.core.base.config import LossWeights
+from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
+
+
+def classification(
+    log_posterior: Tensor, target: Tensor, weight: Tensor, class_weight: Tensor
+) -> Tensor:
+    """Cross-entropy of class posteriors with soft labels, weighted by class.
+
+    Parameters
+    ----------
+    log_posterior, target : Tensor
+        (N, C).
+    weight : Tensor
+        (N,).
+    class_weight : Tensor
+        (C,), see `class_weights`.
+
+    Returns
+    -------
+    Tensor
+        Scalar; 0 when no cell is labelled.
+    """
+    weighted = target * class_weight * weight[:, None]
+    return -(weighted * log_posterior).sum() / weighted.sum().clamp_min(1e-12)
+
+
+def density(
+    layer: GaussianPrototypeLayer, log_likelihood: Tensor, target: Tensor, weight: Tensor
+) -> Tensor:
+    """Mean negative log p(z|y) per latent dimension: prototypes sit on their class' cells.
+
+    ``log_likelihood`` (N, M) must come from detached latents. Through a trainable encoder
+    this term has no lower bound: latents and scales would shrink together.
+    """
+    log_class = layer.class_log_likelihood(log_likelihood)
+    # A class whose prototypes are all inactive has no density to raise.
+    alive = torch.zeros_like(target[0]).index_fill(0, layer.class_index[layer.active], 1)
+    weighted = target * alive * weight[:, None]
+    total = -(weighted * log_class).sum() / weighted.sum().clamp_min(1e-12)
+    return total / layer.dim
+
+
+def diversity(layer: GaussianPrototypeLayer) -> Tensor:
+    """Mean overlap of sibling prototypes: the Bhattacharyya coefficient per dimension.
+
+    ``exp(log BC / D)`` instead of ``BC = 1 - Hellinger^2``, which vanishes together with its
+    gradient as D grows. Scales are detached, so siblings move apart and do not just narrow.
+    """
+    pairs = layer.siblings()
+    if not len(pairs):
+        return layer.mean.sum() * 0
+    log_overlap = layer.log_bhattacharyya(detach_scale=True)
+    return (log_overlap[pairs[:, 0], pairs[:, 1]] / layer.dim).exp().mean()
+
+
+def class_weights(pixels: Tensor, balance: float) -> Tensor:
+    """Class weights from labelled pixel counts (C,): frequency to the power -balance.
+
+    Scaled so that the mean weight over labelled pixels is 1.
+    """
+    frequency = (pixels / pixels.sum()).clamp_min(1e-6)
+    weight = frequency.pow(-balance)
+    return weight / (weight * frequency).sum()
+
+
+def objective(
+    layer: GaussianPrototypeLayer,
+    z: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    class_weight: Tensor,
+    weights: LossWeights,
+) -> dict[str, Tensor]:
+    """All supervised terms, each already multiplied by its weight in the configuration."""
+    terms: dict[str, Tensor] = {}
+    if weights.classification:
+        posterior = layer(z)
+        terms["classification"] = weights.classification * classification(
+            posterior, target, weight, class_weight
+        )
+    if weights.density:
+        likelihood = layer.log_likelihood(z.detach())
+        terms["density"] = weights.density * density(layer, likelihood, target, weight)
+    if weights.diversity:
+        terms["diversity"] = weights.diversity * diversity(layer)
+    return terms

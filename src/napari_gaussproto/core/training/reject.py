@@ -1,0 +1,214 @@
+"""Train a faulty prototype away: the others learn to do without it.
+
+A person rejects a prototype, and the layer is fine-tuned without it, so that the accuracy on
+labelled cells is held. The idea is that of interactive prototype revision (Gerstenberger et
+al., arXiv 2203.10087); the procedure is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_gaussproto.core.base.config import LossWeights, TrainingConfig
+from napari_gaussproto.core.base.errors import EditError
+from napari_gaussproto.core.base.threads import one_thread
+from napari_gaussproto.core.editing import edits
+from napari_gaussproto.core.mixture import surgery
+from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.training import objective
+
+_BATCH = 2048
+_CHECK_EVERY = 10
+# Medians of fewer cells than this are no guide.
+_FEWEST_OWN = 20
+
+
+@dataclass(frozen=True)
+class RejectStep:
+    """A step of the fine-tune.
+
+    Attributes
+    ----------
+    step, total : int
+    loss : float
+    accuracy : float or None
+        Mean accuracy of the classes on all labelled cells, where it was checked.
+    """
+
+    step: int
+    total: int
+    loss: float
+    accuracy: float | None = None
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """The result.
+
+    Attributes
+    ----------
+    model : PrototypeSegmenter
+        Without the prototype.
+    before, masked, after : float
+        Mean accuracy of the classes on the labelled cells: of the model as it was, of the
+        model with the prototype only masked, and of the result.
+    """
+
+    model: PrototypeSegmenter
+    before: float
+    masked: float
+    after: float
+
+
+def reject_steps(
+    model: PrototypeSegmenter,
+    m: int,
+    cells: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    steps: int = 100,
+    learning_rate: float = 4e-3,
+    seed: int = 0,
+) -> Generator[RejectStep, None, Rejection]:
+    """Remove a prototype and fine-tune the remaining ones on cached latents.
+
+    Only the layer learns; extractor and temperature stay. The best state by accuracy is kept,
+    the start included, so the result is never worse on these cells than masking alone.
+
+    Parameters
+    ----------
+    model : PrototypeSegmenter
+    m : int
+        The prototype to reject.
+    cells, target : Tensor
+        (N, D) latents and (N, C) soft labels, for example from `Partition.targets` of an
+        annotation, or from `present_targets`.
+    weight : Tensor, optional
+        (N,) of each cell; those with 0 do not count. By default 1.
+    steps : int
+    learning_rate : float
+    seed : int
+
+    Yields
+    ------
+    RejectStep
+
+    Raises
+    ------
+    EditError
+        When no cell is labelled, or when it is the last active prototype of all.
+    """
+    rejected = edits.delete(model, m)
+    weight = torch.ones(len(cells), device=cells.device) if weight is None else weight
+    known = (weight > 0) & (target.sum(1) > 0)
+    if not bool(known.any()):
+        raise EditError("No cell is labelled: choose a label layer with strokes on this image.")
+    cells, target = cells[known].detach(), target[known]
+    before = class_accuracy(model.layer, cells, target)
+    layer = surgery.duplicate(rejected.layer).requires_grad_(True)
+    layer.log_temperature.requires_grad_(False)
+    masked = class_accuracy(layer, cells, target)
+    best, best_layer = masked, surgery.duplicate(layer)
+    for step, value in enumerate(_train(layer, cells, target, steps, learning_rate, seed), 1):
+        accuracy = None
+        if step % _CHECK_EVERY == 0 or step == steps:
+            accuracy = class_accuracy(layer, cells, target)
+            if accuracy > best:
+                best, best_layer = accuracy, surgery.duplicate(layer)
+        yield RejectStep(step, steps, value, accuracy)
+    rejected.card.history[-1] |= {"what": "train away", "steps": steps, "seed": seed}
+    trained = _with_trained_layer(rejected, best_layer, cells)
+    return Rejection(trained, before, masked, best)
+
+
+@torch.no_grad()
+def present_targets(model: PrototypeSegmenter, m: int, cells: Tensor) -> tuple[Tensor, Tensor]:
+    """What the model says now, as labels, except where it says so because of prototype ``m``.
+
+    Returns
+    -------
+    target : Tensor
+        (N, C), the most probable class.
+    weight : Tensor
+        (N,) 0 where ``m`` is the most responsible prototype, else 1.
+    """
+    layer = model.layer
+    log_likelihood = layer.log_likelihood(cells)
+    predicted = layer.class_log_posterior(log_likelihood).argmax(1)
+    target = torch.nn.functional.one_hot(predicted, layer.n_classes).to(cells.dtype)
+    weight = (layer.log_responsibility(log_likelihood).argmax(1) != m).to(cells.dtype)
+    return target, weight
+
+
+@torch.no_grad()
+def class_accuracy(layer: GaussianPrototypeLayer, cells: Tensor, target: Tensor) -> float:
+    """Mean over the classes that occur of the share of cells that get the right class."""
+    with one_thread():
+        truth, predicted = target.argmax(1), layer(cells).argmax(1)
+        shares = [(predicted[truth == c] == c).float().mean() for c in truth.unique().tolist()]
+        return float(torch.stack(shares).mean())
+
+
+def _train(
+    layer: GaussianPrototypeLayer,
+    cells: Tensor,
+    target: Tensor,
+    steps: int,
+    learning_rate: float,
+    seed: int,
+) -> Generator[float, None, None]:
+    """Steps on batches of cells with the objective of a full fit; yields the loss."""
+    generator = torch.Generator().manual_seed(seed)
+    parameters = [p for p in layer.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+    balance = TrainingConfig().class_balance
+    class_weight = objective.class_weights(target.sum(0), balance)
+    even = torch.ones(min(_BATCH, len(cells)), device=cells.device)
+    for _ in range(steps):
+        rows = torch.randint(len(cells), (len(even),), generator=generator).to(cells.device)
+        with one_thread():
+            terms = objective.objective(
+                layer, cells[rows], target[rows], even, class_weight, LossWeights()
+            )
+            total = torch.stack(list(terms.values())).sum()
+            optimizer.zero_grad()
+            total.backward()
+            optimizer.step()
+        yield float(total.detach())
+
+
+@torch.no_grad()
+def _with_trained_layer(
+    model: PrototypeSegmenter, layer: GaussianPrototypeLayer, cells: Tensor
+) -> PrototypeSegmenter:
+    """Put a trained layer into a model and let what is known of training cells follow it.
+
+    The training cells are not at hand. Their distances are taken to change by the factor by
+    which those of a prototype's own cells here do, their log-density by the same difference.
+    """
+    old = model.layer
+    distances, new_distances = old.mahalanobis(cells), layer.mahalanobis(cells)
+    likelihood, new_likelihood = (
+        old.log_likelihood_from(distances),
+        layer.log_likelihood_from(new_distances),
+    )
+    owner = old.log_responsibility(likelihood).argmax(1)
+    prototypes = []
+    for m, prototype in enumerate(model.prototypes):
+        own = owner == m
+        if len(prototype.distance_quantiles) and int(own.sum()) >= _FEWEST_OWN:
+            ratio = float(new_distances[own, m].median() / distances[own, m].median())
+            quantiles = (prototype.distance_quantiles * ratio).astype(np.float32)
+            prototype = replace(prototype, distance_quantiles=quantiles)
+        prototypes.append(prototype)
+    trained = model.with_layer(layer, prototypes, model.card)
+    shift = (layer.log_density(new_likelihood) - old.log_density(likelihood)).median()
+    trained.density_quantiles = (model.density_quantiles + float(shift)).astype(np.float32)
+    return trained

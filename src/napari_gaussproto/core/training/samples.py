@@ -1,0 +1,323 @@
+"""Labelled images as training needs them: checked, shrunk once, cropped and augmented."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from napari_gaussproto.core.base.config import Augmentation, ModelConfig
+from napari_gaussproto.core.base.errors import LabelError
+from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.cells.partitioner import make_partitioner
+from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.network.extractor import shrink
+
+# How often a crop is centred on a labelled pixel of a class drawn evenly; else of any pixel.
+_CLASS_CENTRED = 0.5
+
+
+@dataclass(frozen=True)
+class TrainingImage:
+    """One labelled image, at the resolution that the backbone sees.
+
+    Attributes
+    ----------
+    source : ImageSource
+        The image itself.
+    pixels : Tensor
+        (C, h, w) uint8, averaged over squares of ``downsample`` pixels.
+    labels : Tensor
+        (h, w) uint8, 0 for not labelled, else class index + 1.
+    full_labels : Tensor
+        (H, W) uint8, the labels as they were given.
+    guide : Tensor
+        (G, h, w) integers, what a crop needs to be cut into cells; see `Partition.guide`.
+    """
+
+    source: ImageSource
+    pixels: Tensor
+    labels: Tensor
+    full_labels: Tensor
+    guide: Tensor
+
+
+def prepare(
+    images: Sequence[Any],
+    labels: Sequence[Any],
+    config: ModelConfig,
+    *,
+    every_class: bool = True,
+) -> list[TrainingImage]:
+    """Check images and labels and bring them to the working resolution.
+
+    Parameters
+    ----------
+    images : sequence of array
+        See `ImageSource.from_array`.
+    labels : sequence of array
+        Integers of each image's (H, W); 0 not labelled, else class index + 1.
+    config : ModelConfig
+    every_class : bool
+        Whether every class must be labelled somewhere.
+
+    Raises
+    ------
+    LabelError
+        For labels of another shape or kind, unknown classes, or classes without a label.
+    ImageError
+        For images that do not suit the model.
+    """
+    if len(images) != len(labels) or not len(images):
+        raise LabelError(
+            f"There are {len(images)} images and {len(labels)} label images: "
+            "give one label image for every image, and at least one."
+        )
+    prepared = []
+    partitioner = make_partitioner(config)
+    for number, (image, mask) in enumerate(zip(images, labels, strict=True), start=1):
+        source = (
+            image
+            if isinstance(image, ImageSource)
+            else ImageSource.from_array(image, channels=config.channels)
+        )
+        checked = torch.from_numpy(
+            _check_labels(np.asarray(mask), source, len(config.classes), number)
+        )
+        pixels = shrink(_whole(source, config.downsample)[None], config.downsample)[0]
+        guide = run(partitioner.steps(source)).guide
+        prepared.append(
+            TrainingImage(
+                source,
+                (pixels * 255).round().to(torch.uint8),
+                shrink_labels(checked, config.downsample, len(config.classes)),
+                checked,
+                guide.expand(-1, *pixels.shape[-2:]),
+            )
+        )
+    counts = pixel_counts(prepared, len(config.classes))
+    missing = [c.name for c, n in zip(config.classes, counts.tolist(), strict=True) if not n]
+    if missing and every_class:
+        raise LabelError(
+            f"No pixel is labelled as {_listed(missing)}: label some, or remove the class."
+        )
+    return prepared
+
+
+def _check_labels(
+    mask: npt.NDArray[Any], source: ImageSource, n_classes: int, number: int
+) -> npt.NDArray[np.uint8]:
+    if mask.dtype == bool or not np.issubdtype(mask.dtype, np.integer):
+        raise LabelError(
+            f"The labels of image {number} are of type {mask.dtype}: "
+            "give integers, 0 for not labelled and class number 1, 2, … elsewhere."
+        )
+    if mask.shape != (source.height, source.width):
+        raise LabelError(
+            f"The labels of image {number} have shape {mask.shape}, the image has "
+            f"{(source.height, source.width)}: both must have the same height and width."
+        )
+    low, high = int(mask.min()), int(mask.max())
+    if low < 0 or high > n_classes:
+        raise LabelError(
+            f"The labels of image {number} contain the value {high if high > n_classes else low}, "
+            f"but the model has {n_classes} classes: use 0 to {n_classes}."
+        )
+    return np.ascontiguousarray(mask, dtype=np.uint8)
+
+
+def _whole(source: ImageSource, factor: int) -> Tensor:
+    """The whole image, its last row and column repeated up to a multiple of ``factor``."""
+    image = source.read(0, 0, source.height, source.width)
+    padding = (0, -source.width % factor, 0, -source.height % factor)
+    return F.pad(image[None], padding, mode="replicate")[0]
+
+
+def shrink_labels(labels: Tensor, factor: int, n_classes: int) -> Tensor:
+    """Most frequent class among the labelled pixels of each square of side ``factor``.
+
+    Squares without any labelled pixel stay 0, so thin strokes survive the shrinking.
+    """
+    if factor == 1:
+        return labels
+    height, width = labels.shape
+    padded = F.pad(labels, (0, -width % factor, 0, -height % factor))
+    shares = torch.stack(
+        [F.avg_pool2d((padded == c + 1).float()[None], factor)[0] for c in range(n_classes)]
+    )
+    most, winner = shares.max(0)
+    return torch.where(most > 0, winner + 1, 0).to(torch.uint8)
+
+
+def pixel_counts(images: Sequence[TrainingImage], n_classes: int) -> Tensor:
+    """Labelled pixels of each class over all images, (C,)."""
+    counts = torch.zeros(n_classes)
+    for image in images:
+        counts += torch.bincount(image.labels.flatten().long(), minlength=n_classes + 1)[1:]
+    return counts
+
+
+def _listed(names: list[str]) -> str:
+    return " or ".join(f"“{name}”" for name in names)
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Augmented crops of one step.
+
+    Attributes
+    ----------
+    images : Tensor
+        (B, C, S, S) float32 in [0, 1].
+    labels : Tensor
+        (B, S, S) uint8.
+    guides : Tensor
+        (B, G, S, S) int32; see `Partition.guide`.
+    """
+
+    images: Tensor
+    labels: Tensor
+    guides: Tensor
+
+
+class CropSampler:
+    """Draws augmented crops; the same seed and step always give the same batch.
+
+    Parameters
+    ----------
+    images : sequence of TrainingImage
+    n_classes, size : int
+        C, and the side of a crop in pixels of the working resolution.
+    augmentation : Augmentation
+    seed : int
+    """
+
+    def __init__(
+        self,
+        images: Sequence[TrainingImage],
+        n_classes: int,
+        size: int,
+        augmentation: Augmentation,
+        seed: int,
+    ) -> None:
+        self._images = images
+        self._size = size
+        self._settings = augmentation
+        self._seed = seed
+        self._transform = _transform(augmentation, images[0].pixels.shape[0])
+        holding = [
+            [(i, c + 1) for i, image in enumerate(images) if bool((image.labels == c + 1).any())]
+            for c in range(n_classes)
+        ]
+        # Of each class that is labelled somewhere, where.
+        self._holding = [places for places in holding if places]
+
+    def batch(self, step: int, count: int) -> Crops:
+        """Crops of one step.
+
+        Returns
+        -------
+        Crops
+        """
+        # Derived from the step alone, so a resumed training draws what an unbroken one would.
+        rng = np.random.default_rng((self._seed, step))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**62)))
+            crops = [self._crop(rng) for _ in range(count)]
+        images, masks = (torch.stack(part) for part in zip(*crops, strict=True))
+        return Crops(images.float() / 255, masks[:, 0].to(torch.uint8), masks[:, 1:])
+
+    def _crop(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """An image (C, S, S), and its labels and guide (1 + G, S, S), warped as one."""
+        image, (y, x) = self._place(rng)
+        low, high = self._settings.zoom
+        zoom = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+        side = round(self._size / zoom)
+        top, left = (
+            _window_start(at, side, length, rng)
+            for at, length in zip((y, x), image.labels.shape, strict=True)
+        )
+        pixels = _cut(image.pixels, top, left, side)
+        masks = torch.cat([image.labels[None].int(), image.guide])
+        masks = _cut(masks, top, left, side, fill=0)
+        pixels, masks = self._resize(pixels, masks)
+        warped, masks = self._transform(tv_tensors.Image(pixels), tv_tensors.Mask(masks))
+        return warped, masks.as_subclass(Tensor)
+
+    def _place(self, rng: np.random.Generator) -> tuple[TrainingImage, tuple[int, int]]:
+        """An image, and the pixel that its crop should hold."""
+        c = int(rng.integers(len(self._holding)))
+        if rng.random() < _CLASS_CENTRED:
+            holding = self._holding[c]
+            index, label = holding[rng.integers(len(holding))]
+            image = self._images[index]
+            candidates = (image.labels == label).nonzero()
+        else:
+            image = self._images[int(rng.integers(len(self._images)))]
+            candidates = image.labels.nonzero()
+        if not len(candidates):
+            height, width = image.labels.shape
+            return image, (int(rng.integers(height)), int(rng.integers(width)))
+        y, x = candidates[rng.integers(len(candidates))].tolist()
+        return image, (y, x)
+
+    def _resize(self, pixels: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        size = [self._size, self._size]
+        shrunk = v2.functional.resize_image(pixels, size, antialias=True)
+        return shrunk, v2.functional.resize_mask(masks, size)
+
+
+def _window_start(at: int, side: int, length: int, rng: np.random.Generator) -> int:
+    """First row (column) of a window that holds ``at``, inside the image if it fits."""
+    start = at - int(rng.integers(side))
+    if side >= length:
+        return (length - side) // 2
+    return min(max(start, 0), length - side)
+
+
+def _cut(image: Tensor, top: int, left: int, side: int, fill: int | None = None) -> Tensor:
+    """A square window of (C, h, w); beyond the border, ``fill`` or the border's pixels."""
+    height, width = image.shape[-2:]
+    rows = torch.arange(top, top + side)
+    columns = torch.arange(left, left + side)
+    inside = image[:, rows.clamp(0, height - 1)][:, :, columns.clamp(0, width - 1)]
+    if fill is not None:
+        outside_rows = (rows < 0) | (rows >= height)
+        outside_columns = (columns < 0) | (columns >= width)
+        inside[:, outside_rows] = fill
+        inside[:, :, outside_columns] = fill
+    return inside
+
+
+def _transform(settings: Augmentation, channels: int) -> Any:
+    steps: list[Any] = []
+    if settings.flip:
+        steps += [v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()]
+    if settings.rotation_degrees:
+        # The corners that turn in are black and not labelled.
+        steps.append(v2.RandomRotation(settings.rotation_degrees, fill=0))
+    jitter = {"brightness": settings.brightness, "contrast": settings.contrast}
+    if channels == 3:
+        jitter |= {"saturation": settings.saturation, "hue": settings.hue}
+    steps.append(_PerChannel(jitter) if channels not in (1, 3) else v2.ColorJitter(**jitter))
+    return v2.Compose(steps)
+
+
+class _PerChannel(torch.nn.Module):
+    """Brightness and contrast for any number of channels; torchvision knows 1 and 3."""
+
+    def __init__(self, jitter: dict[str, float]) -> None:
+        super().__init__()
+        self._jitter = v2.ColorJitter(**jitter)
+
+    def forward(self, image: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        # Channels as a batch of grey images: one draw of the parameters serves all of them.
+        return self._jitter(image[:, None])[:, 0], labels

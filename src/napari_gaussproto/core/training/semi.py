@@ -1,0 +1,307 @@
+"""What unlabelled cells can teach: the terms of semi-supervised learning, one function each.
+
+Cells (N, D) come with weights (N,), their area; a cell is unlabelled where its labelled area
+is 0. Every term returns a scalar that is not yet multiplied by its weight in the settings,
+and 0 (not nan) when it has no cell to act on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_gaussproto.core.base.config import Settings
+from napari_gaussproto.core.base.semi_defaults import TERM_WEIGHTS, USED_BY_DEFAULT
+from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
+
+# A cell counts for the statistics of a class when at least this share of it is labelled so.
+_PURE = 0.9
+
+
+def _default(name: str) -> float:
+    return TERM_WEIGHTS[name] if name in USED_BY_DEFAULT else 0.0
+
+
+class SemiSettings(Settings):
+    """Weights of the semi-supervised terms and their thresholds; a weight of 0 switches off.
+
+    On by default is what was measured to help (``python -m benchmarks.loop``, simulated
+    strokes, two tasks, three seeds, weights as in ``semi_defaults.py``, against a supervised
+    fine-tune; ``benchmarks/results/loop.md``): soft labels, which hold a fine-tune to its start
+    where strokes say nothing. They gain where the start knows nothing but the strokes, and
+    change nothing for a model that was trained before. Affinity gains in both tasks while there
+    are hardly any strokes, and loses from the next round on where the start knows nothing else;
+    pseudo-labels gain nothing that holds; density and anchoring change next to nothing at the
+    learning rates of `fine_tuning`.
+
+    Attributes
+    ----------
+    density : float
+        Of `density`.
+    soft_labels : float
+        Of `soft_labels`.
+    pseudo_labels : float
+        Of `pseudo_labels`.
+    affinity : float
+        Of `affinity`.
+    anchoring : float
+        Of `anchoring`.
+    tau : float
+        Posterior that a pseudo-label needs.
+    density_level : float
+        Share of a class' labelled cells that are less dense than a pseudo-label may be.
+    affinity_cosine : float
+        Cosine to a class mean above which a cell belongs to it.
+    affinity_temperature : float
+        In units of the cosine; the smaller, the nearer to the nearest mean alone.
+    ramp_up : float
+        Share of the training over which the weights of teacher-made terms rise from 0:
+        an early teacher is mostly wrong.
+    """
+
+    density: float = Field(_default("density"), ge=0)
+    soft_labels: float = Field(_default("soft_labels"), ge=0)
+    pseudo_labels: float = Field(_default("pseudo_labels"), ge=0)
+    affinity: float = Field(_default("affinity"), ge=0)
+    anchoring: float = Field(_default("anchoring"), ge=0)
+    tau: float = Field(0.95, gt=0, lt=1)
+    density_level: float = Field(0.05, ge=0, lt=1)
+    affinity_cosine: float = Field(0.7, gt=-1, lt=1)
+    affinity_temperature: float = Field(0.1, gt=0)
+    ramp_up: float = Field(0.2, ge=0, le=1)
+
+    @classmethod
+    def only(cls, **weights: float) -> SemiSettings:
+        """These terms and no others, whatever is on by default."""
+        return cls(**(dict.fromkeys(TERM_WEIGHTS, 0.0) | weights))
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a term asks the teacher."""
+        return bool(self.soft_labels or self.pseudo_labels)
+
+    @property
+    def any_term(self) -> bool:
+        """Whether a term is on at all."""
+        return bool(
+            self.density
+            or self.soft_labels
+            or self.pseudo_labels
+            or self.affinity
+            or self.anchoring
+        )
+
+
+def density(layer: GaussianPrototypeLayer, z: Tensor, weight: Tensor) -> Tensor:
+    """Mean negative log p(z) per latent dimension: prototypes cover what is in the field.
+
+    ``z`` is detached here: through a trainable encoder the term has no lower bound, latents
+    and scales would shrink together. It moves prototypes only.
+
+    Parameters
+    ----------
+    layer : GaussianPrototypeLayer
+    z, weight : Tensor
+        Unlabelled cells (N, D) and their areas (N,).
+    """
+    log_density = layer.log_density(layer.log_likelihood(z.detach()))
+    return _mean(-log_density, weight) / layer.dim
+
+
+def soft_labels(
+    log_responsibility: Tensor, teacher_responsibility: Tensor, weight: Tensor
+) -> Tensor:
+    """Cross-entropy of a student's responsibilities with a teacher's.
+
+    The expectation step of EM is the teacher's, on a weakly changed view; the student takes
+    it over on a strongly changed one. Both know the same prototypes, one by one.
+
+    Parameters
+    ----------
+    log_responsibility : Tensor
+        (N, M) of the student.
+    teacher_responsibility : Tensor
+        (N, M), rows sum to 1; no gradient flows into it.
+    weight : Tensor
+        (N,).
+    """
+    return _mean(-(teacher_responsibility.detach() * log_responsibility).sum(1), weight)
+
+
+def class_density_quantiles(
+    layer: GaussianPrototypeLayer, z: Tensor, target: Tensor, weight: Tensor, level: float
+) -> Tensor:
+    """Quantile of log p(z) over the labelled cells of each class, (C,).
+
+    Parameters
+    ----------
+    z, target, weight : Tensor
+        Labelled cells (N, D), (N, C), (N,).
+    level : float
+        In [0, 1].
+
+    Returns
+    -------
+    Tensor
+        Infinity for a class without labelled cells: nothing passes its gate.
+    """
+    with torch.no_grad():
+        log_density = layer.log_density(layer.log_likelihood(z))
+        limits = torch.full((layer.n_classes,), torch.inf, device=z.device)
+        for c in range(layer.n_classes):
+            own = log_density[(target[:, c] >= _PURE) & (weight > 0)]
+            if len(own):
+                limits[c] = own.float().quantile(level)
+    return limits
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Which cells get a pseudo-label, and which.
+
+    Attributes
+    ----------
+    label : Tensor
+        (N,) class index; means something where ``passed`` only.
+    passed : Tensor
+        (N,) bool: sure and familiar.
+    """
+
+    label: Tensor
+    passed: Tensor
+
+    def share(self, weight: Tensor) -> float:
+        """Share of the area that passes."""
+        return float(_mean(self.passed.to(weight.dtype), weight))
+
+
+@torch.no_grad()
+def double_gate(log_posterior: Tensor, log_density: Tensor, limits: Tensor, tau: float) -> Gate:
+    """Cells whose class is sure, and which are as dense as labelled cells of that class.
+
+    The second condition is what a mixture has and a softmax has not: far from all data a
+    posterior is as sure as can be, but the density is low.
+
+    Parameters
+    ----------
+    log_posterior, log_density : Tensor
+        (N, C) and (N,) of the teacher.
+    limits : Tensor
+        (C,), see `class_density_quantiles`.
+    tau : float
+    """
+    best, label = log_posterior.exp().max(1)
+    return Gate(label, (best >= tau) & (log_density >= limits[label]))
+
+
+def pseudo_labels(log_posterior: Tensor, gate: Gate, weight: Tensor) -> Tensor:
+    """Cross-entropy of a student's class posteriors with the labels that passed the gate.
+
+    Averaged over all cells given, passed or not (as FixMatch does, Sohn et al. 2020), so
+    that a gate which few cells pass teaches little.
+    """
+    loss = F.nll_loss(log_posterior, gate.label, reduction="none")
+    return _mean(loss * gate.passed, weight)
+
+
+def affinity(
+    z: Tensor,
+    log_posterior: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    area: Tensor,
+    image: Tensor,
+    *,
+    cosine: float,
+    temperature: float,
+) -> Tensor:
+    """Unlabelled cells take the class of the strokes of their own image that they resemble.
+
+    Per image, every class with strokes has a mean latent vector. A cell with a cosine above
+    the threshold to the nearest of them gets soft labels from the cosines to all of them.
+
+    Parameters
+    ----------
+    z, log_posterior, target : Tensor
+        All cells (N, D), (N, C), (N, C).
+    weight, area : Tensor
+        (N,) labelled area of each cell, 0 for unlabelled ones, and whole area.
+    image : Tensor
+        (N,) integers, the image (crop) of each cell.
+    cosine, temperature : float
+
+    Returns
+    -------
+    Tensor
+        0 for images without strokes, exactly and with zero gradient.
+    """
+    total, norm = log_posterior.sum() * 0, area.sum().new_zeros(())
+    for index in image.unique().tolist():
+        inside = image == index
+        free = inside & (weight == 0)
+        norm = norm + area[free].sum()
+        labels = _affine_labels(z[inside].detach(), target[inside], weight[inside], temperature)
+        if labels is None or not free.any():
+            continue
+        soft, nearest = labels
+        near = (nearest >= cosine) & (weight[inside] == 0)
+        loss = -(soft * log_posterior[inside]).sum(1)
+        total = total + (loss * area[inside])[near].sum()
+    return total / norm.clamp_min(1e-12)
+
+
+def _affine_labels(
+    z: Tensor, target: Tensor, weight: Tensor, temperature: float
+) -> tuple[Tensor, Tensor] | None:
+    """Soft labels (N, C) and largest cosine (N,) from class means; None with no strokes."""
+    mass = target * weight[:, None]
+    present = (mass.sum(0) > 0).nonzero().flatten()
+    if not len(present):
+        return None
+    means = mass[:, present].T @ z
+    cosines = F.normalize(z, dim=1) @ F.normalize(means, dim=1).T
+    soft = torch.zeros_like(target)
+    soft[:, present] = (cosines / temperature).softmax(1).to(soft.dtype)
+    return soft, cosines.max(1).values
+
+
+def remember(model: nn.Module) -> dict[str, Tensor]:
+    """Copies of a model's weights, to anchor it to."""
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def anchoring(model: nn.Module, former: Mapping[str, Tensor]) -> Tensor:
+    """Half the squared distance of all weights to former ones (L2-SP; Li et al. 2018).
+
+    Where rows were appended, for example prototypes of a new class, the former rows are
+    held and the new ones are free. Other weights of another shape are free too.
+    """
+    total: Tensor | None = None
+    for name, value in model.named_parameters():
+        if not value.requires_grad or name not in former:
+            continue
+        held = former[name].to(value.device)
+        same_rows = value.shape[1:] == held.shape[1:] and value.ndim == held.ndim
+        if not same_rows or (value.ndim and len(value) < len(held)):
+            continue
+        kept = value[: len(held)] if value.ndim else value
+        distance = (kept - held).square().sum()
+        total = distance if total is None else total + distance
+    return torch.zeros(()) if total is None else total / 2
+
+
+def ramp(progress: float, ramp_up: float) -> float:
+    """Factor of teacher-made terms at a progress in [0, 1] (Laine & Aila 2017)."""
+    if progress >= ramp_up:
+        return 1.0
+    return float(torch.tensor(-5 * (1 - progress / ramp_up) ** 2).exp())
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean; 0 without cells."""
+    return (values * weight).sum() / weight.sum().clamp_min(1e-12)

@@ -1,0 +1,416 @@
+"""The stages of a fit, and the state that they share and keep on disk."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from napari_gaussproto.core.base.config import TrainingConfig
+from napari_gaussproto.core.base.errors import ConfigError
+from napari_gaussproto.core.base.seeds import seeded
+from napari_gaussproto.core.base.steps import TrainingStep, WithValue, without_pauses
+from napari_gaussproto.core.measure.evaluation import RunningOverlap, validation_steps
+from napari_gaussproto.core.mixture import placement
+from napari_gaussproto.core.model.card import now
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.training import cached, objective
+from napari_gaussproto.core.training.checkpoint import (
+    check_identity,
+    load_checkpoint,
+    save_checkpoint,
+)
+from napari_gaussproto.core.training.crop_cells import CropCells, cells_of, joined
+from napari_gaussproto.core.training.describe import finish_steps
+from napari_gaussproto.core.training.samples import (
+    Crops,
+    CropSampler,
+    TrainingImage,
+    pixel_counts,
+)
+from napari_gaussproto.core.training.schedule import Clock, check_budget, one_cycle
+
+# Joint steps between two looks at dead prototypes, and the share of the stage with any.
+_RESEED_EVERY = 50
+_RESEED_UNTIL = 0.5
+
+
+class Trainer:
+    """The stages of a fit and what they share.
+
+    Parameters
+    ----------
+    model : PrototypeSegmenter
+    data, validation : sequence of TrainingImage
+    config : TrainingConfig
+    seed : int
+    """
+
+    def __init__(
+        self,
+        model: PrototypeSegmenter,
+        data: Sequence[TrainingImage],
+        validation: Sequence[TrainingImage],
+        config: TrainingConfig,
+        seed: int,
+    ) -> None:
+        self.model = model
+        self.data = data
+        self.validation = validation
+        self.config = config
+        self.seed = seed
+        counts = pixel_counts(data, len(model.classes))
+        self.class_weight = objective.class_weights(counts, config.class_balance).to(model.device)
+        self.best: dict[str, Tensor] | None = None
+        self.best_miou: float | None = None
+        self.best_step = 0
+        self.steps_done = 0
+        self.seconds_before = 0.0
+        _check_crop(config.crop_size, model.config.output_stride)
+        self.progress = 0.0
+        self.labelled = RunningOverlap(len(model.classes))
+        self.started = time.monotonic()
+
+    # -- stages before the joint one --------------------------------------------------------
+
+    def start(self) -> Iterator[TrainingStep]:
+        """Cache features, warm up the neck, place the prototypes, train neck and layer."""
+        cells = yield from self._cache()
+        yield from self._warm_up(cells)
+        latents = cached.latents_of(self.model, cells)
+        placement.place_by_kmeans(self.model.layer, latents, cells.target.argmax(1), self.seed)
+        self._set_temperature(latents, cells.target)
+        yield from self._train_layer(cells)
+
+    def _cache(self) -> Generator[TrainingStep, None, cached.CachedCells]:
+        steps = cached.cache_cells(self.model, self.data, self.config.cells_per_image, self.seed)
+        for done in (work := WithValue(steps)):
+            yield TrainingStep("features", done, len(self.data))
+        return work.value
+
+    def _warm_up(self, cells: cached.CachedCells) -> Iterator[TrainingStep]:
+        with seeded(self.seed):
+            head = nn.Linear(self.model.config.latent_dim, len(self.model.classes))
+        head.to(self.model.device)
+
+        def terms(z: Tensor, target: Tensor) -> dict[str, Tensor]:
+            return {"classification": nn.functional.cross_entropy(head(z), target)}
+
+        parameters = [*self.model.extractor.neck.parameters(), *head.parameters()]
+        yield from self._cached_stage(
+            "warm-up", cells, terms, parameters, self.config.warm_up_steps
+        )
+
+    def _train_layer(self, cells: cached.CachedCells) -> Iterator[TrainingStep]:
+        parameters = [
+            *self.model.extractor.neck.parameters(),
+            *(p for p in self.model.layer.parameters() if p.requires_grad),
+        ]
+        objective = cached.balanced_objective(self.model, self.config)
+        yield from self._cached_stage(
+            "layer", cells, objective, parameters, self.config.layer_steps
+        )
+
+    def _cached_stage(
+        self,
+        stage: str,
+        cells: cached.CachedCells,
+        terms: Callable[[Tensor, Tensor], dict[str, Tensor]],
+        parameters: Sequence[nn.Parameter],
+        steps: int,
+    ) -> Iterator[TrainingStep]:
+        if not steps:
+            return
+        losses = cached.train_cached(
+            self.model, cells, terms, parameters, steps, self.config.learning_rate, self.seed
+        )
+        for step, values in enumerate(losses, start=1):
+            yield TrainingStep(stage, step, steps, values)
+
+    @torch.no_grad()
+    def _set_temperature(self, latents: Tensor, target: Tensor) -> None:
+        """Start from a temperature that fits the cached cells, not from saturation."""
+        log_likelihood = self.model.layer.log_likelihood(latents)
+        best = min(
+            (1.0, 2.0, 4.0, 8.0, 16.0, 32.0),
+            key=lambda t: self._cross_entropy(log_likelihood, target, t),
+        )
+        self.model.layer.log_temperature.fill_(math.log(best))
+
+    def _cross_entropy(self, log_likelihood: Tensor, target: Tensor, temperature: float) -> float:
+        self.model.layer.log_temperature.fill_(math.log(temperature))
+        log_posterior = self.model.layer.class_log_posterior(log_likelihood)
+        return float(-(target * log_posterior).sum(1).mean())
+
+    # -- the joint stage --------------------------------------------------------------------
+
+    def joint(
+        self, minutes: float | None, checkpoint: Path | None, stop: Callable[[], bool]
+    ) -> Iterator[TrainingStep]:
+        """Train everything end to end; afterwards the model holds the best weights.
+
+        Raises
+        ------
+        ConfigError
+            For a budget that cannot be, and for the checkpoint of another training.
+        ModelFileError
+            When ``checkpoint`` is a file of another kind.
+        """
+        check_budget(self.config.steps, minutes)
+        clock = Clock(self.config.steps, minutes)
+
+        def skip(seconds: float) -> None:
+            clock.skip(seconds)
+            self.started += seconds
+
+        # Whoever holds the generator may pause it.
+        yield from without_pauses(self._joint(clock, checkpoint, stop), skip)
+
+    def _joint(
+        self, clock: Clock, checkpoint: Path | None, stop: Callable[[], bool]
+    ) -> Generator[TrainingStep, None, None]:
+        self.model.to(memory_format=torch.channels_last)
+        optimizer = torch.optim.AdamW(self._groups(), weight_decay=self.config.weight_decay)
+        average = copy.deepcopy(self.model).requires_grad_(False)
+        first, usage = 0, None
+        if checkpoint is not None and checkpoint.exists():
+            first, usage = self._resume(checkpoint, optimizer, average)
+        sampler = CropSampler(
+            self.data,
+            len(self.model.classes),
+            self.config.crop_size,
+            self.config.augmentation,
+            self.seed,
+        )
+        clock.begin(first, self.seconds_before)
+        step = first
+        while not clock.over(step):
+            self.progress = clock.progress(step)
+            self._set_learning_rate(optimizer, one_cycle(self.progress))
+            losses, usage = self._step(sampler, step, optimizer, usage)
+            step += 1
+            if step % _RESEED_EVERY == 0 and clock.progress(step) < _RESEED_UNTIL:
+                usage = self._reseed(sampler, step, optimizer, usage)
+            self._average(average, step)
+            last = clock.over(step) or stop()
+            miou = None
+            if last or step % self.config.validate_every == 0:
+                miou = yield from self._validate(average, step)
+                last = last or stop()
+                if checkpoint is not None:
+                    self._save(checkpoint, step, optimizer, average, usage, clock.spent())
+            yield TrainingStep(
+                "joint",
+                step,
+                clock.total(step),
+                losses,
+                miou,
+                self.best_miou,
+                self.labelled.miou,
+                clock.left(step),
+            )
+            if last:
+                break
+        self.steps_done = step
+        self.model.load_state_dict(self.best or average.state_dict())
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Parameters in three groups: backbone; weights; and those that must not decay."""
+        layer = [p for p in self.model.layer.parameters() if p.requires_grad]
+        return [
+            {
+                "params": list(self.model.extractor.backbone.parameters()),
+                "peak": self.config.backbone_learning_rate,
+            },
+            {
+                "params": list(self.model.extractor.neck.parameters()),
+                "peak": self.config.learning_rate,
+            },
+            # Decay would pull means to the origin and scales to an arbitrary value.
+            {"params": layer, "peak": self.config.learning_rate, "weight_decay": 0.0},
+        ]
+
+    @staticmethod
+    def _set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * factor
+
+    def _step(
+        self,
+        sampler: CropSampler,
+        step: int,
+        optimizer: torch.optim.Optimizer,
+        usage: Tensor | None,
+    ) -> tuple[dict[str, float], Tensor]:
+        crops = sampler.batch(step, self.config.batch_size)
+        self.model.train()
+        cells = self.crop_cells(crops, self.model)
+        z, target, weight = joined(cells)
+        terms = self.terms(z, target, weight) | self.further_terms(cells, crops, step)
+        optimizer.zero_grad()
+        torch.stack(list(terms.values())).sum().backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        optimizer.step()
+        self.labelled.add(self.model, z.detach(), target, weight)
+        fresh = self.usage(z.detach(), target, weight)
+        if usage is not None:
+            fresh = torch.where(usage.isnan(), fresh, 0.9 * usage + 0.1 * fresh)
+        return {name: float(value.detach()) for name, value in terms.items()}, fresh
+
+    def crop_cells(self, crops: Crops, model: PrototypeSegmenter) -> list[CropCells]:
+        """Cells of every crop, by this model or a copy of it."""
+        return cells_of(crops, model)
+
+    def further_terms(self, cells: list[CropCells], crops: Crops, step: int) -> dict[str, Tensor]:
+        """Terms besides the supervised ones; none here."""
+        return {}
+
+    def terms(self, z: Tensor, target: Tensor, weight: Tensor) -> dict[str, Tensor]:
+        """Terms of the objective on cells (N, D), (N, C), (N,)."""
+        return objective.objective(
+            self.model.layer, z, target, weight, self.class_weight, self.config.loss
+        )
+
+    def usage(self, z: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+        """Share of its class' cells that each prototype explains, (M,)."""
+        return placement.usage(self.model.layer, z, target, weight)
+
+    def _reseed(
+        self, sampler: CropSampler, step: int, optimizer: torch.optim.Optimizer, usage: Tensor
+    ) -> Tensor:
+        """Give dead prototypes a new place, and forget the optimiser's memory of the old."""
+        dead = (usage < self.config.min_usage).nonzero().flatten()
+        if not len(dead):
+            return usage
+        crops = sampler.batch(step, self.config.batch_size)
+        with torch.no_grad():
+            z, target, weight = joined(self.crop_cells(crops, self.model))
+        moved = placement.reseed(self.model.layer, dead, z, target, weight)
+        for parameter in (self.model.layer.mean, self.model.layer.raw_scale):
+            state = optimizer.state.get(parameter, {})
+            for key in ("exp_avg", "exp_avg_sq"):
+                if key in state:
+                    state[key][moved] = 0
+        usage = usage.clone()
+        usage[moved] = math.nan
+        return usage
+
+    @torch.no_grad()
+    def _average(self, average: PrototypeSegmenter, step: int) -> None:
+        """Move the running average of the weights towards the current ones."""
+        # The decay starts small: early weights are far off and must be forgotten.
+        decay = min(self.config.ema_decay, (1 + step) / (10 + step))
+        ours, theirs = average.state_dict(), self.model.state_dict()
+        for key, value in ours.items():
+            if value.is_floating_point():
+                value.lerp_(theirs[key], 1 - decay)
+            else:
+                value.copy_(theirs[key])
+
+    def _validate(
+        self, average: PrototypeSegmenter, step: int
+    ) -> Generator[TrainingStep, None, float | None]:
+        """Mean IoU of the averaged weights; keeps them when they are the best so far."""
+        if not self.validation:
+            return None
+        average.eval()
+        pairs = ((image.source, image.full_labels.numpy()) for image in self.validation)
+        for number in (work := WithValue(validation_steps(average, pairs))):
+            # Large images take long: in between, a person may pause or cancel.
+            yield TrainingStep("validation", number, len(self.validation))
+        miou = work.value
+        if math.isnan(miou):
+            return None
+        if self.best_miou is None or miou > self.best_miou:
+            self.best_miou, self.best_step = miou, step
+            self.best = {key: value.clone() for key, value in average.state_dict().items()}
+        return miou
+
+    def _save(
+        self,
+        path: Path,
+        step: int,
+        optimizer: torch.optim.Optimizer,
+        average: PrototypeSegmenter,
+        usage: Tensor,
+        seconds: float,
+    ) -> None:
+        states = {
+            "model": self.model.state_dict(),
+            "average": average.state_dict(),
+            "usage": {"usage": usage},
+        }
+        if self.best is not None:
+            states["best"] = self.best
+        progress = {
+            "step": step,
+            "best_miou": self.best_miou,
+            "best_step": self.best_step,
+            "seconds": seconds,
+            "training": self._identity(),
+        }
+        save_checkpoint(path, states, optimizer, progress)
+
+    def _identity(self) -> dict[str, Any]:
+        """What must be as it was for a training to go on: all but its length."""
+        labels = hashlib.sha256()
+        for image in self.data:
+            labels.update(image.full_labels.numpy().tobytes())
+        return {
+            "model": self.model.config.model_dump(mode="json"),
+            "settings": self.config.model_dump(mode="json", exclude={"steps"}),
+            "seed": self.seed,
+            "images": [[image.source.height, image.source.width] for image in self.data],
+            "labels": labels.hexdigest(),
+        }
+
+    def _resume(
+        self, path: Path, optimizer: torch.optim.Optimizer, average: PrototypeSegmenter
+    ) -> tuple[int, Tensor]:
+        check_identity(path, self._identity())
+        states, progress = load_checkpoint(path, optimizer)
+        self.model.load_state_dict(states["model"])
+        average.load_state_dict(states["average"])
+        self.best = states.get("best")
+        self.best_miou, self.best_step = progress["best_miou"], int(progress["best_step"])
+        self.seconds_before = float(progress["seconds"])
+        return int(progress["step"]), states["usage"]["usage"].to(self.model.device)
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def finish(self) -> Iterator[TrainingStep]:
+        """Calibrate, prune, and give every prototype its statistics and patches."""
+        self.model.eval()
+        total = max(len(self.data), len(self.validation))
+        for done in finish_steps(self.model, self.data, self.validation, self.config, self.seed):
+            yield TrainingStep("finish", done, total, best_miou=self.best_miou)
+        self.model.card.history.append(
+            {
+                "what": "fit",
+                "when": now(),
+                "images": len(self.data),
+                "validation_images": len(self.validation),
+                "steps": self.steps_done,
+                "seed": self.seed,
+                "seconds": round(self.seconds_before + time.monotonic() - self.started),
+                "validation_miou": self.best_miou,
+                "best_step": self.best_step,
+                "training": self.config.model_dump(),
+            }
+        )
+
+
+def _check_crop(side: int, stride: int) -> None:
+    """Make sure that crops can be cut into whole cells."""
+    if side % stride:
+        raise ConfigError(
+            f"Crops of {side} pixels cannot be cut into cells of {stride}: "
+            f"set crop_size to a multiple of {stride}."
+        )

@@ -1,0 +1,279 @@
+"""Labelled images of the project that are not open: read from their files to learn from them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.labels.annotations import (
+    Annotation,
+    Annotations,
+    ImageIdentity,
+    identify,
+)
+from napari_gaussproto.io.images import read_image
+from napari_gaussproto.jobs.requests import Stage, TrainImage
+from napari_gaussproto.jobs.storage import Identities
+
+logger = logging.getLogger(__name__)
+
+# Of pixels that are kept between two reads: about forty photographs of 24 megapixels.
+_MOST_BYTES = 3 << 30
+
+
+class FileImage:
+    """An image in a file as an array: nothing of it stays in memory longer than there is room.
+
+    Parameters
+    ----------
+    identity : ImageIdentity
+        With the file.
+    dtype : dtype
+    shelf : ClosedImages
+        Reads it.
+    """
+
+    def __init__(self, identity: ImageIdentity, dtype: np.dtype[Any], shelf: ClosedImages) -> None:
+        self.identity, self.shape, self.dtype = identity, identity.shape, dtype
+        self._shelf = shelf
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def in_memory(self) -> Any:
+        """All pixels, as they were read; not to be kept."""
+        return self._shelf.array(self)
+
+    def __getitem__(self, index: Any) -> Any:
+        """A window, as of an array."""
+        return self._shelf.array(self)[index]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """All pixels."""
+        return np.asarray(self._shelf.array(self), dtype=dtype)
+
+
+@dataclass(frozen=True)
+class Closed:
+    """What there is to learn from besides the open images.
+
+    Attributes
+    ----------
+    images : list of TrainImage
+    lost : list of str
+        Names of images whose files are unknown, gone or changed.
+    """
+
+    images: list[TrainImage]
+    lost: list[str]
+
+
+class ClosedImages:
+    """Finds labelled images that are not open; threads of several fits may share it.
+
+    Parameters
+    ----------
+    identities : Identities
+        Of image layers.
+    most_bytes : int
+        Of pixels that are kept in memory.
+    """
+
+    def __init__(self, identities: Identities, most_bytes: int = _MOST_BYTES) -> None:
+        self._identities = identities
+        self._most_bytes = most_bytes
+        # By content: None where the file did not have it when it had this time stamp.
+        self._files: dict[str, tuple[tuple[str, float], FileImage | None]] = {}
+        self._arrays: dict[str, Any] = {}
+        self._lock = RLock()
+
+    def find(
+        self,
+        kept: Annotations,
+        present: Sequence[TrainImage],
+        removed: Sequence[TrainImage],
+        opened: Sequence[TrainImage] = (),
+    ) -> Closed:
+        """As `find_steps`, to the end."""
+        return run(self.find_steps(kept, present, removed, opened))
+
+    def find_steps(
+        self,
+        kept: Annotations,
+        present: Sequence[TrainImage],
+        removed: Sequence[TrainImage],
+        opened: Sequence[TrainImage] = (),
+    ) -> Generator[Stage, None, Closed]:
+        """Labelled images besides those that are open.
+
+        Parameters
+        ----------
+        kept : Annotations
+            Of the project.
+        present, removed : sequence of TrainImage
+            Open images with annotations, and such that were removed from the viewer.
+        opened : sequence of TrainImage
+            Open images whose annotations were not asked for yet.
+
+        Yields
+        ------
+        Stage
+        """
+        seen = [self._identity(image) for image in present]
+
+        def fresh(identity: ImageIdentity) -> bool:
+            return not any(known.same_pixels(identity) for known in seen)
+
+        images: list[TrainImage] = []
+        lost: list[str] = []
+        for image in removed:
+            identity = self._identity(image)
+            if fresh(identity):
+                seen.append(identity)
+                images.append(image)
+        for done, annotation in enumerate(kept.images):
+            if not fresh(annotation.image):
+                continue
+            yield Stage("Reading closed images", done, len(kept.images))
+            found = self._of_layer(annotation, opened) or self._train_image(annotation)
+            if found is None:
+                lost.append(annotation.image.name)
+            else:
+                images.append(found)
+        return Closed([image for image in images if image.labelled_planes()], lost)
+
+    def put_away(self) -> None:
+        """Let go of all pixels; they are read again when asked for."""
+        with self._lock:
+            self._arrays.clear()
+
+    def array(self, image: FileImage) -> Any:
+        """The pixels of a file.
+
+        Raises
+        ------
+        ImageError
+            When the file is gone or changed since it was found.
+        """
+        with self._lock:
+            key = image.identity.sample
+            array = self._arrays.pop(key, None)
+            if array is None:
+                array = _read(image.identity)
+            if array is None:
+                raise ImageError(
+                    f"“{image.identity.file}” changed or is gone: open the image “"
+                    f"{image.identity.name}”, or switch off learning from closed images."
+                )
+            self._arrays[key] = array
+            self._make_room()
+            return array
+
+    def _make_room(self) -> None:
+        excess = sum(_bytes(array) for array in self._arrays.values()) - self._most_bytes
+        for key in list(self._arrays)[:-1]:
+            if excess <= 0:
+                break
+            excess -= _bytes(self._arrays.pop(key))
+
+    def order(self, images: Sequence[TrainImage]) -> list[TrainImage]:
+        """Images in an order that does not depend on which are open."""
+        return sorted(images, key=lambda image: self._identity(image).sample)
+
+    def _of_layer(self, annotation: Annotation, opened: Sequence[TrainImage]) -> TrainImage | None:
+        for image in opened:
+            rgb = len(annotation.image.shape) > annotation.labels.ndim
+            if image.rgb == rgb and self._identity(image).same_pixels(annotation.image):
+                return replace(image, codes=annotation.labels.astype(np.uint16))
+        return None
+
+    def _identity(self, image: TrainImage) -> ImageIdentity:
+        if isinstance(image.pixels, FileImage):
+            return image.pixels.identity
+        return self._identities.of(image.key, image.pixels, image.name, image.file)
+
+    def _train_image(self, annotation: Annotation) -> TrainImage | None:
+        identity = annotation.image
+        file = self._file(identity)
+        if file is None:
+            return None
+        rgb = len(identity.shape) > annotation.labels.ndim
+        key = ("closed", identity.sample, rgb)
+        codes = annotation.labels.astype(np.uint16)
+        return TrainImage(key, file, rgb, codes, identity.name, identity.file)
+
+    def _file(self, identity: ImageIdentity) -> FileImage | None:
+        """The file of an image, if it still holds it; the same object as long as it does."""
+        stamp = _stamp(identity.file)
+        if stamp is None:
+            return None
+        with self._lock:
+            known = self._files.get(identity.sample)
+            if known is None or known[0] != stamp:
+                array = _read(identity)
+                file = None if array is None else FileImage(identity, array.dtype, self)
+                if array is not None:
+                    self._arrays[identity.sample] = array
+                    self._make_room()
+                known = self._files[identity.sample] = (stamp, file)
+            return known[1]
+
+
+def _stamp(file: str | None) -> tuple[str, float] | None:
+    try:
+        return None if file is None else (file, Path(file).stat().st_mtime)
+    except OSError:
+        return None
+
+
+def _read(identity: ImageIdentity) -> Any:
+    """The array that an identity was made from; None when its file holds it no more."""
+    for candidate in _readings(str(identity.file)):
+        try:
+            if identify(candidate, identity.name).same_pixels(identity):
+                return candidate
+        except Exception:  # every format's library has errors of its own
+            logger.debug("“%s” could not be compared", identity.file, exc_info=True)
+    return None
+
+
+def _readings(file: str) -> Iterator[Any]:
+    """What a file may mean: to this plugin, and to whatever reader napari took."""
+    for read in (_read_here, _read_by_napari):
+        try:
+            yield from read(file)
+        except Exception:  # readers of other plugins may raise anything
+            logger.debug("“%s” could not be read", file, exc_info=True)
+
+
+def _read_here(file: str) -> list[Any]:
+    return [read_image(file)]
+
+
+def _read_by_napari(file: str) -> list[Any]:
+    from npe2.io_utils import read
+
+    found = []
+    for layer in read([file], stack=False):
+        data, kind = layer[0], layer[2] if len(layer) > 2 else "image"
+        if kind == "image":
+            # Of a pyramid, the full resolution.
+            found.append(data[0] if isinstance(data, list | tuple) else data)
+    return found
+
+
+def _bytes(array: Any) -> int:
+    # Lazy arrays read what is asked for and hold nothing.
+    return array.nbytes if isinstance(array, np.ndarray) else 0

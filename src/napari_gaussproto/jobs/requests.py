@@ -1,0 +1,311 @@
+"""What a fit is asked with, and what it gives back: plain data that may cross threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_gaussproto.core.labels.corrections import labels_of
+from napari_gaussproto.widgets.shared.state import Quantity
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.base.config import SegmentationClass
+    from napari_gaussproto.core.labels.annotations import Annotations
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+    from napari_gaussproto.core.model.stack import StackSegmentation
+    from napari_gaussproto.core.training.pyramid import EncodedImage
+    from napari_gaussproto.jobs.closed_images import ClosedImages
+
+Labels = npt.NDArray[np.uint8]
+Maps = dict[str, npt.NDArray[np.float32]]
+# Of features that are kept: enough for two hundred photographs of 1296 x 966 pixels.
+_MOST_BYTES = 1 << 31
+
+
+@dataclass(frozen=True)
+class TrainImage:
+    """An open image, as a thread may see it.
+
+    Attributes
+    ----------
+    key : object
+        Tells images apart, for what is kept of them.
+    pixels : array-like
+    rgb : bool
+    codes : ndarray or None
+        (..., H, W), see `Corrections`; never changed again. None without annotations.
+    name : str
+    file : str or None
+        That it was read from.
+    """
+
+    key: Any
+    pixels: Any
+    rgb: bool
+    codes: npt.NDArray[np.uint16] | None = None
+    name: str = ""
+    file: str | None = None
+
+    def labelled_planes(self) -> list[tuple[int, Labels]]:
+        """Number, in C order of the leading axes, and labels of every plane that has some."""
+        if self.codes is None:
+            return []
+        planes = labels_of(self.codes).reshape(-1, *self.codes.shape[-2:])
+        return [(number, plane) for number, plane in enumerate(planes) if plane.any()]
+
+
+@dataclass(frozen=True)
+class NewModel:
+    """A model to begin with nothing but a backbone.
+
+    Attributes
+    ----------
+    partition : str
+    backbone : str
+    prototypes_per_class, downsample : int
+    region_size : int
+        Of superpixels, in pixels.
+    pretrained : bool
+        False for tests, which have no network.
+    """
+
+    partition: Literal["grid", "superpixel"] = "grid"
+    backbone: str = "tf_efficientnet_lite0"
+    prototypes_per_class: int = 5
+    downsample: int = 2
+    region_size: int = 12
+    pretrained: bool = True
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a fit begins: a model, the file of one, or a new one.
+
+    Attributes
+    ----------
+    model : PrototypeSegmenter or None
+    file : Path or None
+    new : NewModel or None
+        Exactly one of the three is given.
+    device : str
+    """
+
+    model: PrototypeSegmenter | None = None
+    file: Path | None = None
+    new: NewModel | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """Everything a fit needs, taken from the GUI before the thread starts.
+
+    Attributes
+    ----------
+    start : Start
+    classes : tuple of SegmentationClass
+    renamed : dict of str to int or None
+        Where classes of the start went that were renamed, merged or removed since, by name.
+    images : list of TrainImage
+        All that are annotated.
+    shown : TrainImage
+        The one whose classes are shown afterwards.
+    maps : list of str
+        Roles of the maps that the shown image has; they are computed anew.
+    prototype : int
+    quantity : str
+    cache : PyramidCache
+    closed : ClosedRequest or None
+        To learn from labelled images that are not open, too.
+    """
+
+    start: Start
+    classes: tuple[SegmentationClass, ...]
+    renamed: dict[str, int | None]
+    images: Sequence[TrainImage]
+    shown: TrainImage
+    maps: Sequence[str]
+    prototype: int
+    quantity: Quantity
+    cache: PyramidCache
+    closed: ClosedRequest | None = None
+
+
+@dataclass(frozen=True)
+class ClosedRequest:
+    """Where labelled images are that are not open.
+
+    Attributes
+    ----------
+    shelf : ClosedImages
+    stored : callable
+        Gives all labels of the project.
+    removed : list of TrainImage
+        That were labelled in this session and then removed from the viewer.
+    opened : list of TrainImage
+        Open images whose annotations were not asked for yet.
+    """
+
+    shelf: ClosedImages
+    stored: Callable[[], Annotations]
+    removed: Sequence[TrainImage]
+    opened: Sequence[TrainImage] = ()
+
+
+@dataclass(frozen=True)
+class TuneRequest:
+    """What a fine-tune needs besides.
+
+    Attributes
+    ----------
+    steps : int or None
+    minutes : float or None
+        One of them is the budget.
+    semi : SemiSettings
+    unlabelled : list of TrainImage
+        Open images without annotations that may teach too.
+    checkpoint : Path or None
+        Where the state of the training is kept, to go on after a kill.
+    stop : callable
+        Asked after every step; True ends with the best model so far.
+    given_up : callable
+        Asked when the work ends too early; True if a person wanted that.
+    seed : int
+    """
+
+    steps: int | None
+    minutes: float | None
+    semi: dict[str, float]
+    unlabelled: Sequence[TrainImage]
+    checkpoint: Path | None
+    stop: Callable[[], bool]
+    given_up: Callable[[], bool]
+    seed: int = 0
+
+
+@dataclass
+class FitResult:
+    """What a fit gives back, with every array computed.
+
+    Attributes
+    ----------
+    base : PrototypeSegmenter
+        Where the fit began, to begin there again with more strokes.
+    model : PrototypeSegmenter
+    began_with : PrototypeSegmenter
+        Its parent in the history.
+    segmentation : StackSegmentation
+        Of the shown image.
+    prototype : int
+    values : ndarray
+        Its map.
+    maps : dict
+    measures : dict of str to float
+    settings : dict
+    strokes, images : int
+        Connected strokes, and the images that they are on.
+    stopped : bool
+        Before the budget was used up.
+    trained : bool
+        End to end; False where a quick fit was kept instead.
+    seconds : float
+        Without pauses.
+    warning : str
+        A sentence about the measures, or nothing.
+    unknown : list of str
+        Names of classes that nothing is known of yet.
+    lost : list of str
+        Names of closed images that nothing could be learned from.
+    """
+
+    base: PrototypeSegmenter
+    model: PrototypeSegmenter
+    began_with: PrototypeSegmenter
+    segmentation: StackSegmentation
+    prototype: int
+    values: npt.NDArray[np.float32]
+    maps: Maps
+    measures: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    strokes: int = 0
+    images: int = 0
+    stopped: bool = False
+    trained: bool = False
+    seconds: float = 0.0
+    warning: str = ""
+    unknown: Sequence[str] = ()
+    lost: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the work, for the progress bar.
+
+    Attributes
+    ----------
+    text : str
+    done, total : int
+    """
+
+    text: str
+    done: int
+    total: int
+
+
+class PyramidCache:
+    """Backbone features of planes: valid for one backbone and one way of cutting cells.
+
+    Threads fill it while the GUI lets go of images that were removed. What was put in first is
+    dropped when it grows too large.
+
+    Parameters
+    ----------
+    most_bytes : int
+    """
+
+    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+        # With the array that was encoded: a layer may get other data.
+        self._kept: dict[tuple[Any, int], tuple[Any, EncodedImage]] = {}
+        self._most_bytes = most_bytes
+        self._backbone: Any = None
+        self._cut: Any = None
+        self._lock = Lock()
+
+    def get(self, model: PrototypeSegmenter, image: TrainImage, plane: int) -> EncodedImage | None:
+        """What is kept of a plane for this model."""
+        with self._lock:
+            self._expect(model)
+            pixels, encoded = self._kept.get((image.key, plane), (None, None))
+            return encoded if pixels is image.pixels else None
+
+    def put(
+        self, model: PrototypeSegmenter, image: TrainImage, plane: int, encoded: EncodedImage
+    ) -> None:
+        """Keep the features of a plane."""
+        with self._lock:
+            self._expect(model)
+            self._kept[(image.key, plane)] = (image.pixels, encoded)
+            excess = sum(kept.n_bytes for _, kept in self._kept.values()) - self._most_bytes
+            for known in list(self._kept)[:-1]:
+                if excess <= 0:
+                    break
+                excess -= self._kept.pop(known)[1].n_bytes
+
+    def forget(self, key: Any) -> None:
+        """Let go of an image."""
+        with self._lock:
+            for known in [known for known in self._kept if known[0] == key]:
+                del self._kept[known]
+
+    def _expect(self, model: PrototypeSegmenter) -> None:
+        config = model.config
+        cut = (config.partition, config.region_size, config.compactness, config.pooling)
+        if self._backbone is not model.extractor.backbone or self._cut != cut:
+            self._kept.clear()
+            self._backbone, self._cut = model.extractor.backbone, cut

@@ -1,0 +1,235 @@
+"""What is saved and read in the background: labels, and the project they are in."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.labels.annotations import (
+    Annotation,
+    Annotations,
+    ImageIdentity,
+    identify,
+)
+from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
+from napari_gaussproto.core.labels.corrections import labels_of
+from napari_gaussproto.jobs.libraries import load_libraries
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.project.project import Project
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What is drawn on an open image, as a thread may see it.
+
+    Attributes
+    ----------
+    key, name : object, str
+        Of the image layer.
+    pixels : array-like
+    codes : ndarray
+        Never changed again.
+    file : str or None
+        That the image was read from.
+    is_open : bool
+        False when the image was removed from the viewer since.
+    """
+
+    key: Any
+    name: str
+    pixels: Any
+    codes: npt.NDArray[np.uint16]
+    file: str | None = None
+    is_open: bool = True
+
+
+@dataclass(frozen=True)
+class Count:
+    """How much is labelled.
+
+    Attributes
+    ----------
+    pixels : list of int
+        Of each class, on open images.
+    open, closed : int
+        Images with labels.
+    """
+
+    pixels: list[int]
+    open: int
+    closed: int
+
+
+class Identities:
+    """By what images are found again; their pixels are read once. Threads may share it."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, tuple[Callable[[], Any], ImageIdentity]] = {}
+        self._lock = Lock()
+
+    def of(self, key: Any, pixels: Any, name: str, file: str | None = None) -> ImageIdentity:
+        """Identity of an image layer."""
+        with self._lock:
+            known = self._known.get(key)
+            if known is None or known[0]() is not pixels:
+                known = self._known[key] = (_reference(pixels), identify(pixels, name, file))
+            return known[1]
+
+
+def _reference(pixels: Any) -> Callable[[], Any]:
+    """Gives the pixels while somebody else holds them; removed images need no memory."""
+    try:
+        return weakref.ref(pixels)
+    except TypeError:
+        return lambda: pixels
+
+
+_Place = tuple[str, tuple[int, ...]]
+
+
+def _place(annotation: Annotation) -> _Place:
+    return annotation.image.sample, annotation.labels.shape
+
+
+@dataclass
+class Desk:
+    """The state of saving; touched by the saving thread only.
+
+    Attributes
+    ----------
+    project : Project or None
+        Made when there is something to save.
+    kept : Annotations
+        What is in the store, of open and of other images.
+    generation : int
+        Counts the projects that were opened: what is meant for a former one is not saved.
+    identities : Identities
+    """
+
+    project: Project | None = None
+    kept: Annotations = field(default_factory=Annotations)
+    generation: int = 0
+    identities: Identities = field(default_factory=Identities)
+    _saved: dict[Any, tuple[Any, Annotation]] = field(default_factory=dict)
+    _forgotten: dict[int, dict[_Place, Forgotten]] = field(default_factory=dict)
+
+    def use(self, project: Project) -> Annotations:
+        """Work in another project from now on; returns what is drawn there."""
+        kept = project.annotations.load()
+        self.close()
+        self.project, self.kept = project, kept
+        self.generation += 1
+        self._saved.clear()
+        self._forgotten.clear()
+        return self.kept
+
+    def close(self) -> None:
+        """Let go of the project, so that others can open it."""
+        if self.project is not None:
+            self.project.close()
+            self.project = None
+
+    def change(self, change: TableChange) -> None:
+        """Take labels of images that are not open along with a change of the table."""
+        if self.kept.classes == change.before:
+            self.kept, lost = self.kept.changed(change)
+            places = map(_place, self.kept.images)
+            self._forgotten[id(change)] = dict(zip(places, lost, strict=True))
+
+    def revert(self, change: TableChange) -> None:
+        """Take a change of the table back."""
+        lost = self._forgotten.pop(id(change), None)
+        if lost is not None and self.kept.classes == change.after:
+            # Images may have been added or taken away since.
+            here = [lost.get(_place(a)) or Forgotten.nothing() for a in self.kept.images]
+            self.kept = self.kept.reverted(change, here)
+
+    def forgotten(self, annotation: Annotation) -> dict[int, Forgotten]:
+        """What changes of the table, by their id, made of labels that are kept here."""
+        place = _place(annotation)
+        return {key: lost[place] for key, lost in self._forgotten.items() if place in lost}
+
+    def drawn(
+        self, classes: tuple[SegmentationClass, ...], images: list[Drawn]
+    ) -> tuple[Annotations, Count]:
+        """Everything that is drawn, and how much that is."""
+        kept = Annotations(classes, self.kept.images)
+        pixels = np.zeros(len(classes) + 1, np.int64)
+        n_open = 0
+        for annotation, is_open in self._merged(images):
+            found = np.bincount(annotation.labels.ravel(), minlength=len(pixels))
+            labelled = bool(found[1:].any())
+            if is_open:
+                pixels += found[: len(pixels)]
+                n_open += labelled
+            kept = (
+                kept.with_annotation(annotation)
+                if labelled
+                else kept.without(annotation.image, annotation.labels.shape)
+            )
+        return kept, Count([int(n) for n in pixels[1:]], n_open, len(kept.images) - n_open)
+
+    def save(
+        self, classes: tuple[SegmentationClass, ...], images: list[Drawn], generation: int
+    ) -> Count | None:
+        """Write everything that is drawn; returns what `drawn` counted.
+
+        Nothing is written, and None returned, when another project was opened since
+        ``generation``.
+        """
+        if generation != self.generation:
+            return None
+        kept, counts = self.drawn(classes, images)
+        if self.project is None and kept.images:
+            self.project = new_project()
+        if self.project is not None:
+            self.project.annotations.save(kept)
+        self.kept = kept
+        return counts
+
+    def _annotation(self, image: Drawn) -> Annotation:
+        # The same object as long as nothing is drawn, so that the store writes it once.
+        known = self._saved.get(image.key)
+        if known is None or known[0] is not image.codes:
+            labels = labels_of(image.codes)
+            identity = self.identities.of(image.key, image.pixels, image.name, image.file)
+            known = (image.codes, Annotation(identity, labels, labels > 0))
+            self._saved[image.key] = known
+        return known[1]
+
+    def _merged(self, images: list[Drawn]) -> list[tuple[Annotation, bool]]:
+        """One annotation per image, and whether it is open: two layers may have its pixels."""
+        merged: list[tuple[Annotation, bool]] = []
+        for image in images:
+            annotation = self._annotation(image)
+            for place, (twin, was_open) in enumerate(merged):
+                alike = twin.labels.shape == annotation.labels.shape
+                if alike and twin.image.same_pixels(annotation.image):
+                    labels = np.where(annotation.labels > 0, annotation.labels, twin.labels)
+                    both = Annotation(twin.image, labels, labels > 0)
+                    merged[place] = (both, was_open or image.is_open)
+                    break
+            else:
+                merged.append((annotation, image.is_open))
+        return merged
+
+
+def new_project() -> Project:
+    """A project in the person's data folder, named after the time."""
+    from datetime import datetime
+
+    load_libraries()
+    from napari_gaussproto.core.project.project import Project, default_folder
+
+    name = datetime.now().strftime("labels %Y-%m-%d %H.%M.%S")
+    names = (name, *(f"{name} ({number})" for number in range(2, 100)))
+    folders = map(default_folder, names)
+    return Project.create(next(folder for folder in folders if not folder.exists()))

@@ -1,0 +1,1 @@
+"""Results as napari layers: where they lie, how they look, how they follow the model."""

@@ -1,0 +1,341 @@
+"""Put results into layers that lie exactly over their image, and update them in place."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.utils.transforms import Affine
+
+from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.io.style import class_features, direct_colormap
+from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
+from napari_gaussproto.widgets.shared.state import Outcome
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Layer
+    from napari.viewer import Viewer
+
+_LABEL_OPACITY = 0.5
+_MAP_OPACITY = 0.6
+# Role of the layer with the maps of all prototypes.
+STACK = "stack"
+
+
+def pixels_of(layer: Image) -> Any:
+    """The array of an image layer at full resolution."""
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def file_of(layer: Image) -> str | None:
+    """The file that an image layer was read from; None for other origins, such as samples."""
+    path = layer.source.path
+    return None if path is None else str(Path(path).absolute())
+
+
+def is_ours(layer: Layer) -> bool:
+    """Whether this plugin made a layer."""
+    return PLUGIN in layer.metadata
+
+
+def placement(
+    layer: Layer,
+    pixel_size: int = 1,
+    origin: Sequence[int] | None = None,
+    ndim: int | None = None,
+) -> dict[str, Any]:
+    """Arguments that lay an array over a layer.
+
+    Parameters
+    ----------
+    layer : Layer
+        The image.
+    pixel_size : int
+        Pixels of the image along the side of an element of the array, along the last two
+        axes. The first element then covers the first ``pixel_size`` pixels, so its centre
+        lies ``(pixel_size - 1) / 2`` pixels further than the first pixel's; that offset
+        goes through the layer's rotation, shear and scale.
+    origin : sequence of int, optional
+        Pixel of the image, along the array's axes, where the array starts.
+    ndim : int, optional
+        Axes of the array, which are the last ones of the image: an image of many channels has
+        one in front that its results lack.
+    """
+    factor, offset = np.ones(layer.ndim), np.zeros(layer.ndim)
+    factor[-2:] = pixel_size
+    if origin is not None:
+        offset[-len(origin) :] = origin
+    offset[-2:] += (pixel_size - 1) / 2
+    linear = Affine(
+        scale=layer.scale, rotate=layer.rotate, shear=layer.shear, ndim=layer.ndim
+    ).linear_matrix
+    place = {
+        "scale": np.asarray(layer.scale) * factor,
+        "translate": np.asarray(layer.translate) + linear @ offset,
+        "rotate": layer.rotate,
+        "shear": layer.shear,
+        "affine": layer.affine,
+        "units": layer.units,
+        "axis_labels": layer.axis_labels,
+    }
+    dropped = 0 if ndim is None else layer.ndim - ndim
+    return _of_last_axes(place, dropped) if dropped > 0 else place
+
+
+def _of_last_axes(place: dict[str, Any], dropped: int) -> dict[str, Any]:
+    """A placement without its first axes."""
+    shear = np.asarray(place["shear"])
+    if shear.ndim == 1:  # napari's short form: what is above the diagonal, row by row
+        full = np.eye(len(place["scale"]))
+        full[np.triu_indices(len(full), 1)] = shear
+        shear = full
+    last = slice(dropped, None)
+    return {
+        **{key: place[key][last] for key in ("scale", "translate", "units", "axis_labels")},
+        "rotate": np.asarray(place["rotate"])[last, last],
+        "shear": shear[last, last],
+        "affine": Affine(affine_matrix=np.asarray(place["affine"].affine_matrix)[last, last]),
+    }
+
+
+def checksum(array: npt.NDArray[Any]) -> int:
+    """A fingerprint that changes with every stroke."""
+    return zlib.crc32(np.ascontiguousarray(array).data)
+
+
+@contextmanager
+def undisturbed(viewer: Viewer) -> Iterator[None]:
+    """Keep the active layer, the camera and the position of the sliders.
+
+    napari makes every new layer the active one, so a person's next stroke would do nothing;
+    and the first layer with more axes resets zoom and centre.
+    """
+    active = viewer.layers.selection.active
+    camera = getattr(viewer, "scene", viewer).camera  # napari 0.9 moved it into the scene
+    zoom, centre = camera.zoom, camera.center
+    point = viewer.dims.point
+    yield
+    # napari draws again for each of these, also when nothing is changed by it.
+    if (camera.zoom, camera.center) != (zoom, centre):
+        camera.zoom, camera.center = zoom, centre
+    selection = viewer.layers.selection
+    if active is not None and active in viewer.layers and selection.active is not active:
+        selection.active = active
+    steps = viewer.dims.point
+    if len(steps) == len(point) and tuple(steps) != tuple(point):
+        for axis, value in enumerate(point):
+            viewer.dims.set_point(axis, value)
+
+
+def show_labels(viewer: Viewer, outcome: Outcome, labels: npt.NDArray[np.uint8]) -> None:
+    """Show predicted labels: in the layer of the last run, or in a new one.
+
+    A layer that a person painted on since is kept as it is, under the name "... (edited)".
+    """
+    known = outcome.labels
+    if known is not None and known in viewer.layers:
+        if known.data.shape == labels.shape and checksum(known.data) == outcome.labels_checksum:
+            _replace(known, labels)
+            _style_labels(known, outcome)
+            outcome.labels_checksum = checksum(labels)
+            return
+        known.name = f"{known.name} (edited)"
+        known.metadata = {**known.metadata, PLUGIN: known.metadata[PLUGIN] | {"edited": True}}
+    outcome.labels = _add_labels(viewer, outcome, labels)
+    outcome.labels_checksum = checksum(labels)
+
+
+def _add_labels(viewer: Viewer, outcome: Outcome, labels: npt.NDArray[np.uint8]) -> Labels:
+    layer: Labels = viewer.add_labels(
+        labels.copy(),  # a person may paint on it, and the result must stay what it was
+        name=f"{outcome.source.name} – classes",
+        opacity=_LABEL_OPACITY,
+        **placement(outcome.source, ndim=outcome.ndim),
+    )
+    _style_labels(layer, outcome)
+    layer.brush_size = 10
+    layer.selected_label = len(outcome.segmentation.classes)
+    layer.events.colormap.connect(lambda: _keep_colors(layer))
+    return layer
+
+
+def _style_labels(layer: Labels, outcome: Outcome) -> None:
+    classes = [c.model_dump() for c in outcome.segmentation.classes]
+    if layer.metadata.get("classes") != classes:
+        layer.colormap = direct_colormap(outcome.segmentation.classes)
+        layer.features = class_features(outcome.segmentation.classes)
+    layer.metadata = _tagged(layer, outcome, "labels") | {"classes": classes}
+
+
+def _keep_colors(layer: Labels) -> None:
+    """Undo napari's "shuffle colours", which replaces class colours by random ones."""
+    from napari.utils.colormaps import DirectLabelColormap
+
+    from napari_gaussproto.core.base.config import SegmentationClass
+
+    if not isinstance(layer.colormap, DirectLabelColormap):
+        classes = [SegmentationClass.model_validate(c) for c in layer.metadata["classes"]]
+        layer.colormap = direct_colormap(classes)
+
+
+def _replace(layer: Labels, labels: npt.NDArray[np.uint8]) -> None:
+    """Write new labels so that undo takes them back, instead of leaving a stale history."""
+    changed = np.nonzero(layer.data != labels)
+    if len(changed[0]):
+        layer.data_setitem(changed, labels[changed])
+
+
+def set_aside(layer: Layer) -> None:
+    """Say that a layer shows an earlier result, which is not brought up to date any more."""
+    layer.name = f"{layer.name} (earlier run)"
+    layer.metadata = {**layer.metadata, PLUGIN: layer.metadata.get(PLUGIN, {}) | {"earlier": True}}
+
+
+def show_map(
+    viewer: Viewer,
+    outcome: Outcome,
+    role: str,
+    values: npt.NDArray[np.float32],
+    name: str,
+    *,
+    visible: bool,
+    keep_name: bool = False,
+) -> Layer:
+    """Show a map at cell resolution, in the layer of that role if there is one."""
+    if role == STACK:
+        return show_stack(viewer, outcome, values)
+    known = outcome.maps.get(role)
+    if known is not None and known in viewer.layers and known.data.shape == values.shape:
+        known.data = values
+        known.metadata = _tagged(known, outcome, role)
+        if not keep_name:
+            known.name = name
+        return known
+    if known is not None and known in viewer.layers:
+        # Its cells have another size now. Nobody would know what a second map in view is.
+        set_aside(known)
+        visible, known.visible = known.visible, False
+    layer = viewer.add_image(
+        values,
+        name=name,
+        visible=visible,
+        colormap=preference("colormap"),
+        contrast_limits=(0, 1),
+        opacity=_MAP_OPACITY,
+        blending="translucent",
+        rgb=False,
+        **placement(outcome.source, outcome.segmentation.map_pixel_size, ndim=outcome.ndim),
+    )
+    if hasattr(layer, "colorbar"):  # napari 0.6.5 and later
+        layer.colorbar.visible = True
+    layer.metadata = _tagged(layer, outcome, role)
+    outcome.maps[role] = layer
+    _move_below_labels(viewer, layer, outcome)
+    return layer
+
+
+def show_outlines(
+    viewer: Viewer,
+    image: Image,
+    known: Layer | None,
+    outlines: npt.NDArray[np.bool_],
+    name: str,
+    origin: Sequence[int] | None = None,
+) -> Layer:
+    """Show the borders of cells as thin bright lines over an image, in ``known`` if given.
+
+    Parameters
+    ----------
+    outlines : ndarray
+        (..., h, w) with as many axes as the image, without colours.
+    """
+    place = placement(image, origin=origin, ndim=outlines.ndim)
+    lines = outlines.astype(np.uint8)
+    if known is not None and known in viewer.layers:
+        known.data = lines
+        known.translate = place["translate"]
+        known.name = name
+        return known
+    layer: Layer = viewer.add_image(
+        lines,
+        name=name,
+        contrast_limits=(0, 1),
+        colormap="gray",
+        blending="additive",
+        opacity=0.45,
+        rgb=False,
+        metadata={PLUGIN: {"role": "outlines"}},
+        **place,
+    )
+    return layer
+
+
+def show_stack(viewer: Viewer, outcome: Outcome, stack: npt.NDArray[np.float32]) -> Layer:
+    """Show the maps of all prototypes of one image as one layer with a slider."""
+    known = outcome.maps.get(STACK)
+    if known is not None and known in viewer.layers:
+        known.data = stack
+        known.metadata = _tagged(known, outcome, STACK)
+        return known
+    place = placement(outcome.source, outcome.segmentation.map_pixel_size, ndim=outcome.ndim)
+    place["scale"] = np.array([1.0, *place["scale"]])
+    place["translate"] = np.array([0.0, *place["translate"]])
+    place["rotate"] = _with_axis_in_front(place["rotate"])
+    place["shear"] = np.array([0.0, 0.0, outcome.source.shear[-1]])
+    place["affine"] = Affine(affine_matrix=_with_axis_in_front(place["affine"].affine_matrix))
+    place["units"] = ("pixel", *place["units"])
+    place["axis_labels"] = ("prototype", "y", "x")
+    layer: Layer = viewer.add_image(
+        stack,
+        name=f"{outcome.source.name} – all prototypes",
+        colormap=preference("colormap"),
+        contrast_limits=(0, 1),
+        opacity=_MAP_OPACITY,
+        **place,
+    )
+    layer.metadata = _tagged(layer, outcome, STACK)
+    outcome.maps[STACK] = layer
+    return layer
+
+
+def _with_axis_in_front(matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A matrix with one more axis in front that it leaves alone."""
+    larger = np.eye(len(matrix) + 1)
+    larger[1:, 1:] = matrix
+    return larger
+
+
+def _move_below_labels(viewer: Viewer, layer: Layer, outcome: Outcome) -> None:
+    """Maps lie under the labels, so that strokes stay visible."""
+    if outcome.labels is not None and outcome.labels in viewer.layers:
+        viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(outcome.labels))
+
+
+def _tagged(layer: Layer, outcome: Outcome, role: str) -> dict[str, Any]:
+    return {**layer.metadata, PLUGIN: {"role": role, **outcome.provenance}}
+
+
+def check_unchanged(viewer: Viewer, layer: Image, pixels: Any) -> None:
+    """Make sure that a result still belongs to its layer.
+
+    Parameters
+    ----------
+    pixels : array-like
+        What `pixels_of` gave when the work began.
+
+    Raises
+    ------
+    ImageError
+        When the layer was removed or holds other data now.
+    """
+    if layer not in viewer.layers:
+        raise ImageError(
+            "The image was removed while it was segmented: add it again and press Segment."
+        )
+    if pixels_of(layer) is not pixels:
+        raise ImageError("The image changed while it was segmented: press Segment again.")

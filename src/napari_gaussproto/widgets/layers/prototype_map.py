@@ -1,0 +1,135 @@
+"""The one layer per image that shows the chosen prototype, whichever dock chooses it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary, ref
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_gaussproto.widgets.layers.placement import show_map, undisturbed
+from napari_gaussproto.widgets.shared.state import Outcome, Quantity, SharedState, state_of
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.core.model.stack import StackSegmentation
+
+LIKELIHOOD = "likelihood"
+_PINNED = "pinned "
+QUANTITIES: tuple[Quantity, ...] = ("typicality", "responsibility", "log-likelihood")
+# Typicality is what people read as the likelihood of a prototype.
+_TITLES = {"typicality": "likelihood"}
+
+
+def values_of(
+    segmentation: StackSegmentation, m: int, quantity: Quantity
+) -> npt.NDArray[np.float32]:
+    """Map of a prototype at cell resolution."""
+    if quantity == "responsibility":
+        return segmentation.responsibility(m)
+    if quantity == "log-likelihood":
+        # An inactive prototype has no finite one.
+        return segmentation.log_likelihood(m).clip(min=segmentation.log_likelihood_limits()[0])
+    return segmentation.likelihood(m)
+
+
+def limits_of(segmentation: StackSegmentation, quantity: Quantity) -> tuple[float, float]:
+    """Contrast limits that are the same for every prototype, so that maps can be compared."""
+    return segmentation.log_likelihood_limits() if quantity == "log-likelihood" else (0.0, 1.0)
+
+
+def title_of(outcome: Outcome, m: int, quantity: Quantity) -> str:
+    """Name of the layer with the map of a prototype."""
+    what = _TITLES.get(quantity, quantity)
+    return f"{outcome.source.name} – {what} of {outcome.segmentation.prototypes[m].name}"
+
+
+def pinned_by(role: str) -> tuple[int, Quantity] | None:
+    """Prototype and quantity of a pinned map, by its role; None for other maps."""
+    if not role.startswith(_PINNED):
+        return None
+    *named, number = role.removeprefix(_PINNED).split()
+    quantity = next((q for q in QUANTITIES if [q] == named), QUANTITIES[0])
+    return int(number), quantity
+
+
+class PrototypeMap:
+    """Keeps the likelihood layer at the prototype and quantity that the state names."""
+
+    def __init__(self, viewer: Viewer, state: SharedState) -> None:
+        # The viewer owns this object by way of a table; a strong reference would keep both.
+        self._viewer = ref(viewer)
+        self._state = state
+        self._limits: WeakKeyDictionary[Layer, tuple[float, float]] = WeakKeyDictionary()
+        state.prototype_changed.connect(self.refresh)
+        state.shown_changed.connect(self.refresh)
+        state.outcome_changed.connect(self._toggle)
+
+    def refresh(self) -> None:
+        """Compute and show the map of the chosen prototype."""
+        outcome, state = self._state.current, self._state
+        if outcome is not None:
+            values = values_of(outcome.segmentation, state.prototype, state.quantity)
+            self.show(outcome, state.prototype, values)
+            self._toggle()
+
+    def show(self, outcome: Outcome, m: int, values: npt.NDArray[np.float32]) -> None:
+        """Show a map, computed elsewhere, of the state's quantity."""
+        viewer, quantity = self._viewer(), self._state.quantity
+        if viewer is None or outcome.source not in viewer.layers:
+            return
+        visible = self._state.shows_likelihood
+        with undisturbed(viewer):
+            name = title_of(outcome, m, quantity)
+            layer = show_map(viewer, outcome, LIKELIHOOD, values, name, visible=visible)
+        self._scale(layer, limits_of(outcome.segmentation, quantity))
+
+    def pin(self, m: int) -> None:
+        """Keep the map of a prototype as a layer of its own."""
+        outcome, viewer, quantity = self._state.current, self._viewer(), self._state.quantity
+        if outcome is None or viewer is None:
+            return
+        with undisturbed(viewer):
+            prototype = outcome.segmentation.prototypes[m]
+            what = "" if quantity == "typicality" else f"{quantity} of "
+            layer = show_map(
+                viewer,
+                outcome,
+                f"{_PINNED}{m}" if quantity == "typicality" else f"{_PINNED}{quantity} {m}",
+                values_of(outcome.segmentation, m, quantity),
+                f"{outcome.source.name} – {what}{prototype.name}",
+                visible=False,
+            )
+        self._scale(layer, limits_of(outcome.segmentation, quantity))
+
+    def _scale(self, layer: Layer, limits: tuple[float, float]) -> None:
+        """Set the common scale, once: a person may then choose another contrast."""
+        if self._limits.get(layer) != limits:
+            self._limits[layer] = limits
+            layer.contrast_limits_range = limits
+            layer.contrast_limits = limits
+
+    def _toggle(self, outcome: object = None) -> None:
+        """Show classes or likelihood; both at once would only be muddy."""
+        current, viewer = self._state.current, self._viewer()
+        if current is None or viewer is None:
+            return
+        likelihood = self._state.shows_likelihood
+        for layer, wanted in (
+            (current.labels, not likelihood),
+            (current.maps.get(LIKELIHOOD), likelihood),
+        ):
+            # napari redraws everything for a layer that is made visible, even if it was.
+            if layer is not None and layer in viewer.layers and layer.visible != wanted:
+                layer.visible = wanted
+
+
+def prototype_map(viewer: Viewer) -> PrototypeMap:
+    """The map of a viewer, made on first use."""
+    state = state_of(viewer)
+    if state.prototype_map is None:
+        state.prototype_map = PrototypeMap(getattr(viewer, "__wrapped__", viewer), state)
+    return state.prototype_map

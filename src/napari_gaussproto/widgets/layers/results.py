@@ -1,0 +1,100 @@
+"""Show what a model says about an image: the layers, and what the docks share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_gaussproto.widgets.layers.placement import set_aside, show_labels, show_map, undisturbed
+from napari_gaussproto.widgets.layers.prototype_map import LIKELIHOOD, prototype_map
+from napari_gaussproto.widgets.layers.scratch_layers import BRUSHED, CHANGED
+from napari_gaussproto.widgets.prototypes.why_tool import OVERLAY
+from napari_gaussproto.widgets.shared.state import Outcome, SharedState
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+Maps = dict[str, npt.NDArray[np.float32]]
+
+
+def succeed(viewer: Viewer, state: SharedState, outcome: Outcome, maps: Maps) -> Outcome:
+    """Let a fit's result take over the layers of the last one of its image.
+
+    Maps that it says nothing about, or about another class of that number, are set aside.
+    """
+    former = state.outcomes.get(outcome.source)
+    if former is None:
+        return outcome
+    outcome.labels, outcome.labels_checksum = former.labels, former.labels_checksum
+    outcome.maps = {r: layer for r, layer in former.maps.items() if layer in viewer.layers}
+    shown = {role for role in maps if _same_meaning(role, former, outcome)}
+    if former.segmentation.n_cells == outcome.segmentation.n_cells:
+        shown.add("outlines")
+    outcome.release_pins()
+    set_aside_others(outcome, shown)
+    return outcome
+
+
+def _same_meaning(role: str, former: Outcome, outcome: Outcome) -> bool:
+    """Whether a map shows the same thing as before: numbers of classes can change."""
+    if not role.startswith("probability "):
+        return True
+    number = int(role.split()[1])
+    names = [[c.name for c in o.segmentation.classes] for o in (former, outcome)]
+    return names[0][number : number + 1] == names[1][number : number + 1]
+
+
+def set_aside_others(outcome: Outcome, shown: Iterable[str]) -> None:
+    """Let go of maps that a new result says nothing about, and say so on them."""
+    kept = {LIKELIHOOD, BRUSHED, CHANGED, OVERLAY, *shown}
+    for role in [role for role in outcome.maps if role not in kept]:
+        set_aside(outcome.maps.pop(role))
+
+
+def redraw(viewer: Viewer, outcome: Outcome, maps: Maps) -> None:
+    """Show new values in the maps that an image has besides the likelihood."""
+    for role, values in maps.items():
+        layer = outcome.maps.get(role)
+        if layer is not None and layer in viewer.layers:
+            show_map(
+                viewer, outcome, role, values, layer.name, visible=layer.visible, keep_name=True
+            )
+    outcome.release_pins()
+
+
+def publish(
+    viewer: Viewer,
+    state: SharedState,
+    outcome: Outcome,
+    maps: Maps,
+    prototype: int,
+    values: npt.NDArray[np.float32],
+    below: Layer | None,
+) -> None:
+    """Show a new result of an image and make it the current one.
+
+    Parameters
+    ----------
+    viewer, state
+    outcome : Outcome
+    maps : dict
+        Role -> new values, of maps that the image has.
+    prototype : int
+        The one whose map is shown, with its ``values``.
+    below : Layer or None
+        New labels are put below this layer, so that it can be painted on.
+    """
+    with undisturbed(viewer):
+        fresh = outcome.labels is None or outcome.labels not in viewer.layers
+        show_labels(viewer, outcome, outcome.segmentation.labels)
+        if fresh and below is not None and below in viewer.layers:
+            layers: Any = viewer.layers
+            layers.move(layers.index(outcome.labels), layers.index(below))
+        redraw(viewer, outcome, maps)
+        state.prototype = prototype
+        state.set_outcome(outcome)
+        prototype_map(viewer).show(outcome, prototype, values)

@@ -1,0 +1,409 @@
+"""The Prototypes dock: see what a model knows, ask why, and change it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QMessageBox,
+    QPushButton,
+    QSizePolicy,
+    QSplitter,
+    QStackedWidget,
+    QTabWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_gaussproto.widgets.layers.prototype_map import QUANTITIES, prototype_map
+from napari_gaussproto.widgets.prototypes.edit_controller import EditController
+from napari_gaussproto.widgets.prototypes.edit_panel import EditPanel
+from napari_gaussproto.widgets.prototypes.edit_session import FOREIGN, EditSession
+from napari_gaussproto.widgets.prototypes.gallery import GalleryView
+from napari_gaussproto.widgets.prototypes.insights import InsightControl
+from napari_gaussproto.widgets.prototypes.places_panel import PlacesPanel
+from napari_gaussproto.widgets.prototypes.space_panel import SpacePanel
+from napari_gaussproto.widgets.prototypes.why_controller import WhyController
+from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
+from napari_gaussproto.widgets.shared.dock import Connections, when_closed
+from napari_gaussproto.widgets.shared.state import Outcome, state_of
+from napari_gaussproto.widgets.shared.workers import Runner
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.core.explain.gallery import Gallery, GalleryEntry
+
+_EMPTY = (
+    "Segment an image first:<br>Plugins > Segment (Gaussian Prototypes).<br><br>"
+    "Its prototypes then appear here."
+)
+_QUANTITY_TIPS = {
+    "typicality": (
+        "Share of the prototype's own cells that lie farther from it: of its training cells, or of "
+        "those of the image that it was merged, split or added on"
+    ),
+    "responsibility": "Share of the prototype in explaining each place; all of them sum to 1",
+    "log-likelihood": "Logarithm of the Gaussian density, on one scale for all prototypes",
+}
+_CLOSE_UP = 3.0
+
+
+class PrototypesWidget(QWidget):
+    """Gallery, explanations and edits of the prototypes of the current model.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer: Viewer = viewer
+        self.state = state_of(viewer)
+        self._map = prototype_map(viewer)
+        self._gallery: Gallery | None = None
+        self._followed: WeakSet[Image] = WeakSet()
+        self._connections = Connections()
+        self.session = EditSession(viewer, self.state, self)
+        self._build()
+        self.why = WhyController(viewer, self.state, self.why_panel, self)
+        self.edits = EditController(viewer, self.state, self.session, self.edit_panel, self)
+        self.insight = InsightControl(
+            viewer, self.state, self.tabs, self.places, self.space, self._connections, self
+        )
+        self._connect()
+        self._refresh()
+
+    # -- what one sees ----------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.model_name, self.image_name = QLabel(), QLabel()
+        self.image_name.setTextFormat(Qt.TextFormat.PlainText)
+        # A long file name must not make the dock wide; the tooltip has all of it.
+        self.image_name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Maximum)
+        self.undo_button = _button("Undo", "")
+        self.redo_button = _button("Redo", "")
+        self.save_button = _button("Save…", "Save the model with its edits as a file")
+        self.gallery = GalleryView()
+        self.quantity = QComboBox()
+        self.quantity.addItems(QUANTITIES)
+        for i, name in enumerate(QUANTITIES):
+            self.quantity.setItemData(i, _QUANTITY_TIPS[name], Qt.ItemDataRole.ToolTipRole)
+        self.quantity.setToolTip(_QUANTITY_TIPS["typicality"])
+        self.classes_button = _button("Classes", "Show the classes again instead of the map")
+        self.pin = _button("Pin", "Keep this prototype's map as a layer of its own")
+        self.why_panel, self.edit_panel = WhyPanel(), EditPanel()
+        self.places, self.space = PlacesPanel(), SpacePanel()
+        self.tabs = QTabWidget()
+        for panel, title, tip in (
+            (self.why_panel, "Why?", "Which prototypes made a place what it is"),
+            (self.edit_panel, "Edit", "Change the chosen prototype, or add one"),
+            (self.places, "Look next", "Places worth a look or an annotation"),
+            (self.space, "Space", "The latent space as a picture"),
+        ):
+            self.tabs.addTab(panel, title)
+            self.tabs.setTabToolTip(self.tabs.count() - 1, tip)
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+        self.status.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.setMinimumWidth(360)
+        # Otherwise napari puts an empty stretch below.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        top, show = QHBoxLayout(), QHBoxLayout()
+        top.addWidget(self.model_name, 1)
+        for button in (self.undo_button, self.redo_button, self.save_button):
+            top.addWidget(button)
+        show.addWidget(QLabel("Map"))
+        show.addWidget(self.quantity, 1)
+        show.addWidget(self.classes_button)
+        show.addWidget(self.pin)
+        upper = QWidget()
+        upper_layout = QVBoxLayout(upper)
+        upper_layout.setContentsMargins(0, 0, 0, 0)
+        upper_layout.addWidget(self.gallery, 1)
+        upper_layout.addLayout(show)
+        splitter = QSplitter(Qt.Orientation.Vertical)
+        splitter.addWidget(upper)
+        splitter.addWidget(self.tabs)
+        splitter.setChildrenCollapsible(False)
+        splitter.setStretchFactor(0, 1)
+        full = QWidget()
+        full_layout = QVBoxLayout(full)
+        full_layout.setContentsMargins(0, 0, 0, 0)
+        full_layout.addLayout(top)
+        full_layout.addWidget(self.image_name)
+        full_layout.addWidget(splitter, 1)
+        full_layout.addWidget(self.status)
+        self._empty = QLabel(_EMPTY)
+        self._empty.setWordWrap(True)
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._pages = QStackedWidget()
+        self._pages.addWidget(self._empty)
+        self._pages.addWidget(full)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self._pages)
+
+    def _connect(self) -> None:
+        state = self.state
+        layers = self._viewer.layers.events
+        for signal, slot in (
+            (state.model_changed, self.session.follow_model),
+            (state.outcome_changed, self._on_outcome),
+            (state.model_changed, self._on_model),
+            (state.prototype_changed, self._on_prototype),
+            (state.shown_changed, self._on_shown),
+            (layers.removed, self._on_removed),
+            (layers.inserted, self.edits.refresh_labels),
+            (layers.removed, self.edits.refresh_labels),
+        ):
+            self._connections.add(signal, slot)
+        self.gallery.chosen.connect(self.choose)
+        self.gallery.renamed.connect(self.edits.rename)
+        self.gallery.switched.connect(self.edits.switch)
+        self.why_panel.chosen.connect(self.choose)
+        self.space.view.chosen.connect(self.choose)
+        self.places.chosen.connect(self.go_to)
+        self.why.add_wanted.connect(self.edits.add_region)
+        for source in (self.why.reported, self.edits.reported, self.session.failed):
+            source.connect(self.status.setText)
+        self.session.failed.connect(show_warning)
+        self.session.failed.connect(self._refresh)
+        self.session.busy_changed.connect(self._on_busy)
+        self.session.saved.connect(self._on_saved)
+        self.undo_button.clicked.connect(self.session.undo)
+        self.redo_button.clicked.connect(self.session.redo)
+        self.save_button.clicked.connect(self._ask_where)
+        self.quantity.activated.connect(self._on_quantity)
+        self.classes_button.clicked.connect(lambda: state.show(likelihood=False))
+        self.pin.clicked.connect(lambda: self._map.pin(state.prototype))
+        self.insight.failed.connect(self.status.setText)
+        QApplication.instance().aboutToQuit.connect(self._shut_down)
+        runners = (self.session.runner, self.insight.runner, self.why.runner)
+        when_closed(self, self._stop, partial(_forget, self._connections, runners))
+
+    # -- what one does ----------------------------------------------------------------------
+
+    def choose(self, m: int) -> None:
+        """Choose a prototype; its map shows at once."""
+        self.state.select_prototype(m)
+        if not self.state.shows_likelihood:
+            self.state.show(likelihood=True)
+
+    def go_to(self, y: int, x: int) -> None:
+        """Move the camera to a pixel of the current image, and explain it."""
+        outcome = self.state.current
+        if outcome is None or outcome.source not in self._viewer.layers:
+            return
+        leading = self.insight.leading(outcome)
+        channels = (0,) * (outcome.source.ndim - outcome.ndim)  # an axis that the result lacks
+        point = outcome.source.data_to_world((*channels, *leading, y, x))
+        camera = getattr(self._viewer, "scene", self._viewer).camera
+        scale = float(abs(outcome.source.scale[-2:]).mean())
+        camera.center = tuple(point[-2:])
+        camera.zoom = max(camera.zoom, _CLOSE_UP / scale)
+        self.why.ask(leading, y, x)
+
+    def _on_quantity(self, index: int) -> None:
+        name = QUANTITIES[index]
+        self.quantity.setToolTip(_QUANTITY_TIPS[name])
+        self.state.show(quantity=name, likelihood=True)
+
+    def _ask_where(self) -> None:
+        model = self.state.model
+        if model is None:
+            return
+        from napari_gaussproto.core.model.model_file import model_path
+
+        start = f"{model.card.name}-edited.safetensors"
+        name, _ = QFileDialog.getSaveFileName(self, "Save model", start, "Models (*.safetensors)")
+        if not name:
+            return
+        path = model_path(name)
+        # The dialog asked about the name as it was typed.
+        if str(path) == name or not path.exists() or self._may_replace(path):
+            self.session.save(path)
+
+    def _may_replace(self, path: Path) -> bool:
+        question = f"{path.name} is there already. Replace it?"
+        answer = QMessageBox.question(self, "Save model", question)
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
+    # -- what changes -----------------------------------------------------------------------
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        if outcome.model is not self.state.model and self.session.editable:
+            # Segmented while the model was edited.
+            self.session.catch_up()
+        self.edits.follow_outcome(outcome)
+        self._refresh()
+        if not self.session.editable:
+            self.status.setText(FOREIGN)
+        self.why.ask_again()
+
+    def _on_removed(self, event: Any) -> None:
+        """Turn to another image that has a result when the current one is removed."""
+        state = self.state
+        gone = state.current is None or event.value is state.current.source
+        state.forget(event)  # whoever of the two hears of it first
+        if not gone:
+            return
+        left = [image for image in self._viewer.layers if image in state.outcomes]
+        if left:
+            state.set_outcome(state.outcomes[left[-1]])
+        else:
+            self.why.forget()
+            self._refresh()
+
+    def _on_name(self, event: object = None) -> None:
+        outcome = self.state.current
+        if outcome is not None:
+            self.image_name.setText(f"Image: {outcome.source.name}")
+            self.image_name.setToolTip(f"All that is shown here is about {outcome.source.name}")
+
+    def _follow_name(self, image: Image) -> None:
+        if image not in self._followed:
+            self._followed.add(image)
+            self._connections.add(image.events.name, self._on_name)
+        self._on_name()
+
+    def _on_model(self, model: object) -> None:
+        # The results made by it follow, and with them everything else.
+        self._update_editable()
+
+    def _on_prototype(self, m: int) -> None:
+        self.gallery.select(m)
+        self.space.view.select(m)
+        self._show_chosen()
+
+    def _on_shown(self) -> None:
+        self.quantity.setCurrentText(self.state.quantity)
+        self.classes_button.setEnabled(self.state.shows_likelihood)
+
+    def _on_busy(self, busy: bool) -> None:
+        self.edit_panel.train_button.setEnabled(not busy)
+        self._update_history()
+
+    def _on_saved(self, path: Path) -> None:
+        self.status.setText(f"Saved as {path.name}.")
+        self._update_history()
+
+    def _refresh(self, event: object = None) -> None:
+        """Show model and result as they are now."""
+        outcome = self.state.current
+        if outcome is None or outcome.model is None:
+            self._pages.setCurrentIndex(0)
+            self.why_panel.button.setChecked(False)
+            return
+        self._pages.setCurrentIndex(1)
+        model, segmentation = outcome.model, outcome.segmentation
+        self._follow_name(outcome.source)
+        self._gallery = model.gallery()
+        self.gallery.show_gallery(
+            self._gallery,
+            segmentation.classes,
+            segmentation.prototype_share().tolist(),
+            self.state.prototype,
+        )
+        self.edits.refresh_labels()
+        self._show_chosen()
+        self._update_editable()
+        self._on_shown()
+        self.insight.mark_stale()
+
+    def _update_editable(self) -> None:
+        """Offer edits only where they are edits of what is shown."""
+        editable = self.session.editable
+        self.edit_panel.setEnabled(editable)
+        self.gallery.set_editable(editable)
+        self.why_panel.add.setEnabled(editable)
+        self._update_history()
+        if editable and self.status.text() == FOREIGN:
+            self.status.clear()
+        elif not editable and not self.status.text():
+            self.status.setText(FOREIGN)
+
+    def _show_chosen(self) -> None:
+        """Show the chosen prototype in the Edit part."""
+        outcome, entry = self.state.current, self._entry(self.state.prototype)
+        if outcome is None or outcome.model is None or entry is None:
+            return
+        from napari_gaussproto.core.explain.health import similar_siblings
+
+        prototypes = outcome.model.prototypes
+        siblings = similar_siblings(outcome.model, entry.index) if entry.active else []
+        self.edit_panel.show_prototype(
+            entry, outcome.segmentation.classes, [(i, prototypes[i].name) for i in siblings]
+        )
+
+    def _entry(self, m: int) -> GalleryEntry | None:
+        if self._gallery is None:
+            return None
+        entries = (e for group in self._gallery.groups for e in group.prototypes)
+        return next((e for e in entries if e.index == m), None)
+
+    def _update_history(self) -> None:
+        history, busy = self.state.history, self.session.busy or not self.session.editable
+        can_undo = history is not None and history.can_undo
+        can_redo = history is not None and history.can_redo
+        self.undo_button.setEnabled(can_undo and not busy)
+        self.redo_button.setEnabled(can_redo and not busy)
+        self.undo_button.setToolTip(
+            f"Undo: {history.undo_name}" if history and can_undo else "There is no edit to undo"
+        )
+        self.redo_button.setToolTip(
+            f"Redo: {history.redo_name}" if history and can_redo else "Nothing was undone"
+        )
+        model = self.state.model
+        if model is not None:
+            unsaved = "" if model is self.state.saved else " *"
+            self.model_name.setText(f"<b>{model.card.name}</b>{unsaved}")
+            edits = "\n".join(history.names) if history and history.names else "not edited"
+            self.model_name.setToolTip(f"The model; its edits:\n{edits}")
+        self.save_button.setEnabled(model is not None)
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def _shut_down(self) -> None:
+        self.why.shut_down()
+        self.session.shut_down()
+        self.insight.runner.cancel()
+
+    def _stop(self) -> None:
+        """Stop listening and working: the dock was closed."""
+        self._shut_down()
+        self._connections.drop()
+
+    def hideEvent(self, event: Any) -> None:
+        """Let go of the mouse when the dock is not seen any more."""
+        self.why_panel.button.setChecked(False)
+        super().hideEvent(event)
+
+
+def _forget(connections: Connections, runners: Sequence[Runner]) -> None:
+    """Let go when the dock is destroyed with its viewer."""
+    connections.drop()
+    for runner in runners:
+        runner.abandon()
+
+
+def _button(text: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    return button

@@ -1,0 +1,331 @@
+"""What the buttons of the Edit part do: each is a pure edit, handed to the session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import QObject, Signal
+
+from napari_gaussproto.jobs.edit import EditResult
+from napari_gaussproto.widgets.layers.placement import pixels_of
+from napari_gaussproto.widgets.layers.scratch_layers import (
+    brush_layer,
+    brushed,
+    hide_changed,
+    is_scratch,
+    show_changed,
+    wipe,
+)
+from napari_gaussproto.widgets.prototypes.edit_panel import PRESENT, EditPanel
+from napari_gaussproto.widgets.prototypes.edit_session import EditSession
+from napari_gaussproto.widgets.shared.state import Outcome, SharedState
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.core.measure.compare import Comparison
+    from napari_gaussproto.core.model.segmentation import Prototype
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+    from napari_gaussproto.core.model.stack import StackSegmentation
+    from napari_gaussproto.core.training.reject import Rejection
+
+_PATCHES = 8
+
+
+class EditController(QObject):
+    """Turns a person's wishes into edits of the chosen prototype.
+
+    Signals
+    -------
+    reported(str)
+        A sentence for the person.
+    """
+
+    reported = Signal(str)
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        state: SharedState,
+        session: EditSession,
+        panel: EditPanel,
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._state, self._session, self._panel = viewer, state, session, panel
+        self._label_layers: list[Labels] = []
+        self._named: WeakSet[Labels] = WeakSet()
+        # The last edit's, with the result that it is about.
+        self._compared: tuple[Outcome, Comparison] | None = None
+        panel.switched.connect(lambda on: self.switch(state.prototype, on))
+        panel.reassigned.connect(self.reassign)
+        panel.merged.connect(self.merge)
+        panel.split.connect(self.split)
+        panel.deleted.connect(self.delete)
+        panel.brush_wanted.connect(self.brush)
+        panel.added.connect(self.add_brushed)
+        panel.trained_away.connect(self.train_away)
+        panel.cancelled.connect(self.cancel)
+        panel.changes_wanted.connect(self._on_changes_wanted)
+        session.progressed.connect(self._on_progress)
+        session.changed.connect(self._on_changed)
+        session.busy_changed.connect(self._on_busy)
+
+    # -- edits of one prototype -------------------------------------------------------------
+
+    def switch(self, m: int, on: bool) -> None:
+        """Turn a prototype on or off."""
+        from napari_gaussproto.core.editing import edits
+
+        self._edit(m, edits.turn_on if on else edits.turn_off)
+
+    def rename(self, m: int, name: str) -> None:
+        """Give a prototype another name."""
+        from napari_gaussproto.core.editing import edits
+
+        self._edit(m, partial(edits.rename, name=name))
+
+    def reassign(self, class_index: int) -> None:
+        """Give the chosen prototype to another class."""
+        from napari_gaussproto.core.editing import edits
+
+        shown = self._shown(self._state.prototype)
+        if shown is not None and shown.class_index != class_index:
+            self._edit(self._state.prototype, partial(edits.reassign, class_index=class_index))
+
+    def merge(self, other: int) -> None:
+        """Merge another prototype into the chosen one."""
+        from napari_gaussproto.core.editing import edits
+
+        second, cells = self._shown(other), self._latents()
+        if second is None:
+            return
+
+        def merge(model: PrototypeSegmenter, m: int) -> PrototypeSegmenter:
+            return edits.merge(model, m, edits.index_of(model, second), cells)
+
+        self._edit(self._state.prototype, merge)
+
+    def split(self) -> None:
+        """Split the chosen prototype by its cells in the current image."""
+        from napari_gaussproto.core.editing import edits
+
+        cells, cut = self._latents(), self._cutter()
+        self._edit(self._state.prototype, partial(edits.split, cells=cells, cut=cut))
+
+    def delete(self) -> None:
+        """Remove the chosen prototype."""
+        from napari_gaussproto.core.editing import edits
+
+        self._edit(self._state.prototype, edits.delete)
+
+    def _edit(
+        self, m: int, change: Callable[[PrototypeSegmenter, int], PrototypeSegmenter]
+    ) -> None:
+        """Edit the prototype that is shown at a place of the gallery.
+
+        Other edits may wait before this one, so its place is looked up when its turn comes.
+        """
+        prototype = self._shown(m)
+        if prototype is None:
+            return
+
+        def edit_it(model: PrototypeSegmenter) -> PrototypeSegmenter:
+            from napari_gaussproto.core.editing.edits import index_of
+
+            return change(model, index_of(model, prototype))
+
+        self._session.apply(edit_it, truth=self._truth())
+
+    def _shown(self, m: int) -> Prototype | None:
+        """The prototype that a person sees at a place."""
+        outcome = self._state.current
+        prototypes = [] if outcome is None else outcome.segmentation.prototypes
+        return prototypes[m] if 0 <= m < len(prototypes) else None
+
+    # -- a new prototype --------------------------------------------------------------------
+
+    def brush(self) -> None:
+        """Get the layer to paint a new prototype in ready."""
+        outcome = self._state.current
+        if outcome is not None:
+            self._state.show(likelihood=False)
+            brush_layer(self._viewer, outcome)
+            self.reported.emit("Paint an example of the new prototype, then press Add.")
+
+    def add_brushed(self, class_index: int) -> None:
+        """Make a prototype of what was painted."""
+        outcome = self._state.current
+        if outcome is None:
+            return
+        mask = brushed(self._viewer, outcome)
+        if mask is None:
+            self.reported.emit("Nothing is painted yet: press Brush and paint an example.")
+            return
+        self.add_region(class_index, mask)
+        wipe(self._viewer, outcome)
+
+    def add_region(self, class_index: int, mask: npt.NDArray[np.bool_]) -> None:
+        """Make a prototype of the cells of a region (..., H, W)."""
+        outcome, cut = self._state.current, self._cutter()
+        if outcome is None:
+            return
+        segmentation = outcome.segmentation
+
+        def add(model: PrototypeSegmenter) -> PrototypeSegmenter:
+            from napari_gaussproto.core.editing import edits
+            from napari_gaussproto.core.editing.stack_cells import (
+                latents_of,
+                nearest_to_mean,
+                rows_inside,
+            )
+
+            latents, rows = latents_of(segmentation), rows_inside(segmentation, mask)
+            patches = cut(nearest_to_mean(latents, rows, _PATCHES)) if len(rows) else None
+            return edits.add(model, class_index, latents[rows], patches=patches)
+
+        self._session.apply(add, lambda model: len(model.prototypes) - 1, self._truth())
+
+    # -- rejecting for good -----------------------------------------------------------------
+
+    def refresh_labels(self, event: object = None) -> None:
+        """Offer the label layers that fit the current image."""
+        from napari.layers import Labels
+
+        outcome = self._state.current
+        if outcome is None:
+            return
+        for layer in self._viewer.layers:
+            if isinstance(layer, Labels) and layer not in self._named:
+                self._named.add(layer)
+                layer.events.name.connect(self.refresh_labels)
+        shape = outcome.segmentation.labels.shape
+        self._label_layers = [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Labels)
+            and tuple(layer.data.shape) == shape
+            and not is_scratch(layer)
+        ]
+        self._panel.offer_labels([layer.name for layer in self._label_layers])
+
+    def train_away(self) -> None:
+        """Remove the chosen prototype and let the others learn to do without it."""
+        outcome, prototype = self._state.current, self._shown(self._state.prototype)
+        if outcome is None or prototype is None:
+            return
+        labels = self._chosen_labels()
+        steps = partial(_train_away_steps, prototype, outcome.segmentation, labels)
+        self._session.apply_steps(steps, truth=labels)
+
+    def cancel(self) -> None:
+        """Give up the edit being worked on, and those that wait."""
+        if self._session.busy:
+            self._session.cancel()
+            self.reported.emit("Cancelled.")
+
+    def _chosen_labels(self) -> npt.NDArray[Any] | None:
+        """A copy of the labels of the chosen layer; a person may go on painting."""
+        index = self._panel.labels.currentIndex() - 1
+        chosen = self._panel.labels.currentText() != PRESENT
+        if not chosen or not 0 <= index < len(self._label_layers):
+            return None
+        return np.array(self._label_layers[index].data)
+
+    def _truth(self) -> npt.NDArray[Any] | None:
+        """Labels to tell the IoU by; only those that fit, as an edit needs none."""
+        outcome, labels = self._state.current, self._chosen_labels()
+        if outcome is None or labels is None:
+            return None
+        fits = labels.shape == outcome.segmentation.labels.shape
+        fits = fits and 0 <= labels.min() <= labels.max() <= len(outcome.segmentation.classes)
+        return labels if fits else None
+
+    # -- what comes back --------------------------------------------------------------------
+
+    def _on_progress(self, step: Any) -> None:
+        if hasattr(step, "total"):
+            self._panel.show_progress(step.step / step.total)
+
+    def _on_busy(self, busy: bool) -> None:
+        if not busy:
+            self._panel.show_progress(None)
+
+    def _on_changed(self, result: EditResult) -> None:
+        if result.comparison is None or result.outcome is None:
+            return
+        self._compared = (result.outcome, result.comparison)
+        self.reported.emit(self.summary(result, result.outcome.segmentation))
+        self._on_changes_wanted(self._panel.changes.isChecked())
+
+    def follow_outcome(self, outcome: Outcome) -> None:
+        """Hide what an edit changed in a result that was replaced by another one since."""
+        compared = self._compared
+        if compared is None or compared[0].source is not outcome.source:
+            return
+        if compared[0] is not outcome:
+            self._compared = None
+            hide_changed(self._viewer, outcome)
+
+    def summary(self, result: EditResult, segmentation: StackSegmentation) -> str:
+        """What an edit changed, in a sentence or two."""
+        text = "" if result.comparison is None else result.comparison.summary(segmentation.classes)
+        if result.rejection is not None:
+            found = result.rejection
+            text += (
+                f" Accuracy on the labelled cells: {found.before:.1%} before, "
+                f"{found.masked:.1%} without it, {found.after:.1%} after training. It was trained "
+                "on these labels, so expect less elsewhere."
+            )
+        return text
+
+    def _on_changes_wanted(self, wanted: bool) -> None:
+        outcome = self._state.current
+        if outcome is None:
+            return
+        if not wanted:
+            hide_changed(self._viewer, outcome)
+        elif self._compared is not None and self._compared[0] is outcome:
+            show_changed(self._viewer, outcome, self._compared[1].changed)
+
+    # -- the current image ------------------------------------------------------------------
+
+    def _latents(self) -> Any:
+        from napari_gaussproto.core.editing.stack_cells import latents_of
+
+        outcome = self._state.current
+        return None if outcome is None else latents_of(outcome.segmentation)
+
+    def _cutter(self) -> Any:
+        from napari_gaussproto.core.editing.stack_cells import cutter
+
+        outcome, model = self._state.current, self._state.model
+        if outcome is None or model is None:
+            return None
+        source = outcome.source
+        return cutter(pixels_of(source), bool(source.rgb), model, outcome.segmentation)
+
+
+def _train_away_steps(
+    prototype: Prototype,
+    segmentation: StackSegmentation,
+    labels: npt.NDArray[Any] | None,
+    model: PrototypeSegmenter,
+) -> Generator[Any, None, Rejection]:
+    from napari_gaussproto.core.editing.edits import index_of
+    from napari_gaussproto.core.editing.stack_cells import latents_of, targets_of
+    from napari_gaussproto.core.training.reject import present_targets, reject_steps
+
+    m = index_of(model, prototype)
+    cells = latents_of(segmentation)
+    if labels is None:
+        target, weight = present_targets(model, m, cells)
+    else:
+        target, weight = targets_of(segmentation, labels)
+    return (yield from reject_steps(model, m, cells, target, weight))

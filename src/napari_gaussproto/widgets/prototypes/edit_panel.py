@@ -1,0 +1,218 @@
+"""The Edit part of the Prototypes dock: what one can do to the chosen prototype."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QIcon
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_gaussproto.widgets.shared.parts import swatch
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.base.config import SegmentationClass
+    from napari_gaussproto.core.explain.gallery import GalleryEntry
+
+PRESENT = "keep the rest"
+
+
+class EditPanel(QWidget):
+    """Buttons and choices; what they do is up to whoever listens.
+
+    Signals
+    -------
+    switched(bool)
+    reassigned(int)
+        The chosen prototype shall have this class.
+    merged(int)
+        The chosen prototype shall take this one in.
+    split(), deleted()
+    brush_wanted()
+        A layer to paint the region of a new prototype in.
+    added(int)
+        Make a prototype of this class from what was painted.
+    trained_away()
+    cancelled()
+    changes_wanted(bool)
+        Show what the last edit changed, as a layer.
+    """
+
+    switched = Signal(bool)
+    reassigned = Signal(int)
+    merged = Signal(int)
+    split = Signal()
+    deleted = Signal()
+    brush_wanted = Signal()
+    added = Signal(int)
+    trained_away = Signal()
+    cancelled = Signal()
+    changes_wanted = Signal(bool)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._active = True
+        self.title, self.findings = QLabel(), QLabel()
+        self.findings.setWordWrap(True)
+        self.on_off = _button("Turn off", "Let it explain nothing, or take it into use again")
+        self.on_off.clicked.connect(lambda: self.switched.emit(not self._active))
+        self.split_button = _button(
+            "Split",
+            "Divide it in two by the cells of this image that it explains. The two are learned "
+            "from these cells; what it had learned from other images is gone",
+        )
+        self.split_button.clicked.connect(self.split)
+        self.delete_button = _button("Delete", "Remove it from the model; undo brings it back")
+        self.delete_button.clicked.connect(self.deleted)
+        self.class_choice = QComboBox()
+        self.class_choice.setToolTip("The class that its places count for")
+        self.class_choice.activated.connect(self.reassigned)
+        self.siblings = QComboBox()
+        self.siblings.setToolTip("Another prototype of the same class, most similar first")
+        self.merge_button = _button("Merge", "Make one prototype of the two, and keep this name")
+        self.merge_button.clicked.connect(
+            lambda: self.merged.emit(int(self.siblings.currentData()))
+        )
+        self.new_class = QComboBox()
+        self.new_class.setToolTip("The class of the new prototype")
+        self.brush = _button("Brush", "Paint an example in a layer of its own")
+        self.brush.clicked.connect(self.brush_wanted)
+        self.add_button = _button("Add", "Make a prototype of the painted cells of this image")
+        self.add_button.clicked.connect(lambda: self.added.emit(self.new_class.currentIndex()))
+        self.labels = QComboBox()
+        self.labels.setToolTip(
+            "What must stay right while the prototype is trained away: the result where other "
+            "prototypes made it, or the labels of a layer"
+        )
+        self.train_button = _button(
+            "Train away",
+            "Remove it for good and let the others learn to do without it, some seconds",
+        )
+        self.train_button.clicked.connect(self.trained_away)
+        self.cancel_button = _button("Cancel", "Stop; the model stays as it is")
+        self.cancel_button.clicked.connect(self.cancelled)
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setFixedHeight(6)
+        self.changes = QCheckBox("Show what the last edit changed")
+        self.changes.setToolTip("A layer that marks the pixels whose class changed")
+        self.changes.toggled.connect(self.changes_wanted)
+        self._arrange()
+        self.show_progress(None)
+
+    def _arrange(self) -> None:
+        buttons = QHBoxLayout()
+        for button in (self.on_off, self.split_button, self.delete_button):
+            buttons.addWidget(button)
+        grid = QGridLayout()
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(QLabel("Class"), 0, 0)
+        grid.addWidget(self.class_choice, 0, 1, 1, 2)
+        grid.addWidget(QLabel("Merge with"), 1, 0)
+        grid.addWidget(self.siblings, 1, 1)
+        grid.addWidget(self.merge_button, 1, 2)
+        grid.addWidget(QLabel("Reject"), 2, 0)
+        grid.addWidget(self.labels, 2, 1)
+        grid.addWidget(self.train_button, 2, 2)
+        grid.addWidget(self.progress, 3, 0, 1, 2)
+        grid.addWidget(self.cancel_button, 3, 2)
+        grid.addWidget(_line(), 4, 0, 1, 3)
+        new = QHBoxLayout()
+        new.addWidget(self.new_class, 1)
+        new.addWidget(self.brush)
+        new.addWidget(self.add_button)
+        grid.addWidget(QLabel("New for"), 5, 0)
+        grid.addLayout(new, 5, 1, 1, 2)
+        for combo in (self.class_choice, self.siblings, self.labels, self.new_class):
+            combo.setSizeAdjustPolicy(
+                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+            )
+            combo.setMinimumContentsLength(6)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.title)
+        layout.addWidget(self.findings)
+        layout.addLayout(buttons)
+        layout.addLayout(grid)
+        layout.addWidget(self.changes)
+        layout.addStretch()
+
+    # -- what is shown ----------------------------------------------------------------------
+
+    def show_prototype(
+        self,
+        entry: GalleryEntry,
+        classes: list[SegmentationClass],
+        siblings: list[tuple[int, str]],
+    ) -> None:
+        """Show the chosen prototype; ``siblings`` are those it may be merged with."""
+        prototype = entry.prototype
+        self._active = entry.active
+        color = classes[prototype.class_index].color
+        self.title.setText(
+            f'<span style="color:{color}">■</span> <b>{escape(prototype.name)}</b>'
+            + ("" if entry.active else " (off)")
+        )
+        self.findings.setText(
+            "<br>".join(f"<b>!</b> {escape(m.meaning)} {escape(m.advice)}" for m in entry.marks)
+        )
+        self.findings.setVisible(bool(entry.marks))
+        self.on_off.setText("Turn off" if entry.active else "Turn on")
+        _fill_classes(self.class_choice, classes)
+        self.class_choice.setCurrentIndex(prototype.class_index)
+        if self.new_class.count() != len(classes):
+            _fill_classes(self.new_class, classes)
+            self.new_class.setCurrentIndex(len(classes) - 1)
+        self.siblings.clear()
+        for m, name in siblings:
+            self.siblings.addItem(name, m)
+        self.merge_button.setEnabled(bool(siblings))
+        self.siblings.setEnabled(bool(siblings))
+        self.merge_button.setToolTip(
+            "Make one prototype of the two, and keep this name"
+            if siblings
+            else "There is no other prototype of this class that is on"
+        )
+
+    def offer_labels(self, names: list[str]) -> None:
+        """Offer label layers to train away by; the choice stays while it is there."""
+        chosen = self.labels.currentText()
+        self.labels.clear()
+        self.labels.addItems([PRESENT, *names])
+        self.labels.setCurrentIndex(max(0, self.labels.findText(chosen)))
+
+    def show_progress(self, share: float | None) -> None:
+        """Show how far a long edit is; None when there is none."""
+        self.progress.setVisible(share is not None)
+        self.cancel_button.setVisible(share is not None)
+        self.progress.setRange(0, 100)
+        self.progress.setValue(round(100 * (share or 0)))
+
+
+def _fill_classes(combo: QComboBox, classes: list[SegmentationClass]) -> None:
+    combo.clear()
+    for entry in classes:
+        combo.addItem(QIcon(swatch(entry.color)), entry.name)
+
+
+def _button(text: str, tip: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setToolTip(tip)
+    return button
+
+
+def _line() -> QFrame:
+    line = QFrame()
+    line.setFrameShape(QFrame.Shape.HLine)
+    return line

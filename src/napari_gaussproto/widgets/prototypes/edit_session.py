@@ -1,0 +1,254 @@
+"""Edit the model in a thread, and show what that changed in every layer it concerns."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+from qtpy.QtCore import QObject, Signal
+
+from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.jobs.edit import (
+    Before,
+    EditResult,
+    Redrawn,
+    Request,
+    as_it_is,
+    edit_job,
+    no_step,
+    one_step,
+    save_job,
+)
+from napari_gaussproto.widgets.layers.placement import show_labels, undisturbed
+from napari_gaussproto.widgets.layers.prototype_map import prototype_map
+from napari_gaussproto.widgets.layers.results import redraw
+from napari_gaussproto.widgets.shared.preferences import remember_model
+from napari_gaussproto.widgets.shared.state import SharedState
+from napari_gaussproto.widgets.shared.workers import Runner
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.core.editing.undo import EditHistory
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+    from napari_gaussproto.jobs.edit import Edit, Select, Steps
+    from napari_gaussproto.widgets.shared.state import Outcome
+
+
+FOREIGN = "Another model made this segmentation: press Segment again to see and edit this one."
+_REPLACED = "Another model came into use during the edit: the edit was given up."
+
+
+class EditSession(QObject):
+    """Applies edits one after the other and shows their results.
+
+    Signals
+    -------
+    changed(EditResult)
+        An edit, undo or redo is in force and shown.
+    failed(str)
+        A sentence for the person.
+    progressed(object)
+        A step of a long edit.
+    busy_changed(bool)
+    """
+
+    changed = Signal(object)
+    failed = Signal(str)
+    progressed = Signal(object)
+    busy_changed = Signal(bool)
+    saved = Signal(Path)
+
+    def __init__(self, viewer: Viewer, state: SharedState, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer, self._state = viewer, state
+        self._map = prototype_map(viewer)
+        self._waiting: list[Request] = []
+        self._current: Request | None = None
+        # What the current edit began with: a result is only good for these.
+        self._history: EditHistory | None = None
+        self._model: PrototypeSegmenter | None = None
+        self.runner = Runner(self)
+        self.runner.progressed.connect(self.progressed)
+        self.runner.succeeded.connect(self._on_result)
+        self.runner.failed.connect(self._on_failure)
+        self.runner.finished.connect(self._on_finished)
+        self._saver = Runner(self)
+        self._saver.succeeded.connect(self._on_saved)
+        self._saver.failed.connect(self._on_failure)
+
+    # -- what one asks for ------------------------------------------------------------------
+
+    @property
+    def busy(self) -> bool:
+        """Whether an edit is being worked on."""
+        return self._current is not None
+
+    @property
+    def editable(self) -> bool:
+        """Whether edits of the current model would show in the current image."""
+        current, model = self._state.current, self._state.model
+        return model is not None and (current is None or _made_by(current, model))
+
+    def apply(
+        self, edit: Edit, select: Select | None = None, truth: npt.NDArray[Any] | None = None
+    ) -> None:
+        """Apply an edit; ``select`` names the prototype to select in the edited model.
+
+        ``truth`` holds labels of the current image, which tell the IoU before and after.
+        """
+        self._ask(Request("edit", partial(one_step, edit), select, truth))
+
+    def apply_steps(
+        self, steps: Steps, truth: npt.NDArray[Any] | None = None, select: Select | None = None
+    ) -> None:
+        """Apply an edit that takes a while, given as a generator function of the model."""
+        self._ask(Request("edit", steps, select, truth))
+
+    def undo(self) -> None:
+        """Take the last edit back."""
+        history = self._state.history
+        if history is not None and history.undone is not None and not self.busy:
+            self._ask(Request("undo", partial(no_step, history.undone)))
+
+    def redo(self) -> None:
+        """Do again what was taken back."""
+        history = self._state.history
+        if history is not None and history.redone is not None and not self.busy:
+            self._ask(Request("redo", partial(no_step, history.redone)))
+
+    def catch_up(self) -> None:
+        """Decode again by the current model, after a result came that an older one made."""
+        self._ask(Request("again", as_it_is))
+
+    def cancel(self) -> None:
+        """Give up the edit being worked on, and those that wait."""
+        self._waiting.clear()
+        self.runner.cancel()
+
+    def save(self, path: Path) -> None:
+        """Write the current model to a file."""
+        if self._state.model is not None:
+            self._saver.start(partial(save_job, self._state.model, path))
+
+    def shut_down(self) -> None:
+        """Stop the threads before the dock goes away."""
+        self._waiting.clear()
+        self.runner.cancel()
+        self._saver.cancel()
+
+    # -- one after the other ----------------------------------------------------------------
+
+    def follow_model(self, model: object = None) -> None:
+        """Give up what is at work or waits for a model that is not the current one any more."""
+        if self._current is None or self._state.history is self._history:
+            return
+        edits = [r for r in (self._current, *self._waiting) if r.kind != "again"]
+        self.cancel()
+        if edits:
+            self.failed.emit(_REPLACED)
+
+    def _ask(self, request: Request) -> None:
+        if request.kind != "again" and not self.editable:
+            self.failed.emit(FOREIGN)
+            return
+        self._waiting.append(request)
+        if self._current is None:
+            self._start()
+
+    def _start(self) -> None:
+        state = self._state
+        if state.model is None or not self._waiting:
+            return
+        self._current = self._waiting.pop(0)
+        self._history, self._model = state.history, state.model
+        model = state.model
+        before = [
+            Before(outcome, outcome.segmentation, list(outcome.maps))
+            for outcome in list(state.outcomes.values())
+            if _made_by(outcome, model)
+        ]
+        # The current image comes first, and is the one that is compared.
+        before.sort(key=lambda b: b.outcome is not state.current)
+        work = partial(
+            edit_job, self._current, model, before, state.current, state.prototype, state.quantity
+        )
+        self.busy_changed.emit(True)
+        self.runner.start(work)
+
+    def _on_result(self, result: EditResult) -> None:
+        state = self._state
+        if state.history is not self._history or state.model is not self._model:
+            self.failed.emit(_REPLACED)
+            return
+        self._move_history(result.model)
+        with undisturbed(self._viewer):
+            for redrawn in result.redrawn:
+                # An image that was segmented again meanwhile has a new outcome; the layers
+                # are that one's now.
+                if state.outcomes.get(redrawn.outcome.source) is redrawn.outcome:
+                    self._show(redrawn, result.model)
+            state.set_edited_model(result.model)
+            current = state.current
+            if current is not None and current.model is result.model:
+                state.prototype = result.prototype
+                state.set_outcome(current)
+                if result.values is not None and current is result.outcome:
+                    self._map.show(current, result.prototype, result.values)
+                else:
+                    self._map.refresh()
+        self.changed.emit(result)
+        late = (o for o in list(state.outcomes.values()) if o.model is not result.model)
+        if any(_made_by(outcome, result.model) for outcome in late):
+            self.catch_up()
+
+    def _move_history(self, model: PrototypeSegmenter) -> None:
+        history, request = self._state.history, self._current
+        if history is None or request is None:
+            return
+        if request.kind == "edit":
+            history.push(model)
+        elif request.kind == "undo":
+            history.undo()
+        elif request.kind == "redo":
+            history.redo()
+
+    def _show(self, redrawn: Redrawn, model: PrototypeSegmenter) -> None:
+        outcome = redrawn.outcome
+        outcome.segmentation, outcome.model = redrawn.segmentation, model
+        history = self._state.history
+        outcome.provenance = {**outcome.provenance, "edits": history.names if history else []}
+        if outcome.source not in self._viewer.layers:
+            return
+        known = outcome.labels is not None and outcome.labels in self._viewer.layers
+        if known or outcome is self._state.current:
+            former = outcome.labels
+            show_labels(self._viewer, outcome, redrawn.segmentation.labels)
+            if outcome.labels is not None and former not in (None, outcome.labels):
+                outcome.labels.visible = former.visible
+        redraw(self._viewer, outcome, redrawn.maps)
+
+    def _on_failure(self, error: Exception) -> None:
+        if isinstance(error, GaussProtoError):
+            self.failed.emit(str(error))
+            return
+        self.failed.emit("Something unexpected went wrong; the details are in the message.")
+        raise error
+
+    def _on_finished(self) -> None:
+        self._current = self._history = self._model = None
+        self.busy_changed.emit(False)
+        self._start()
+
+    def _on_saved(self, written: tuple[Path, PrototypeSegmenter]) -> None:
+        path, model = written
+        self._state.mark_saved(model, path)
+        remember_model(path)
+        self.saved.emit(path)
+
+
+def _made_by(outcome: Outcome, model: PrototypeSegmenter) -> bool:
+    """Whether a version of a model made an outcome, so that this one can decode its cells."""
+    return outcome.model is not None and outcome.model.extractor is model.extractor

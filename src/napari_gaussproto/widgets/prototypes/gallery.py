@@ -1,0 +1,262 @@
+"""The gallery of the Prototypes dock: a row for each prototype, grouped by class."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_gaussproto.widgets.shared.parts import ShareBar, swatch
+from napari_gaussproto.widgets.shared.pictures import PatchStrip
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.base.config import SegmentationClass
+    from napari_gaussproto.core.explain.gallery import Gallery, GalleryEntry, GalleryGroup
+    from napari_gaussproto.core.explain.health import Mark
+
+_PATCHES, _SIDE = 3, 36
+_WARNING = "#e69f00"
+
+
+class PrototypeRow(QFrame):
+    """One prototype: patches, name, share of the image, health, on or off."""
+
+    chosen = Signal(int)
+    renamed = Signal(int, str)
+    switched = Signal(int, bool)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.index = -1
+        self._name = ""
+        self._color = QColor("#888888")
+        self._selected = False
+        self.patches = PatchStrip(_PATCHES, _SIDE)
+        self.name = QLineEdit()
+        self.name.setFrame(False)
+        self.name.setStyleSheet("QLineEdit { background: transparent; padding: 0; }")
+        self.name.setToolTip("Click to rename")
+        self.name.editingFinished.connect(self._on_name)
+        self.name.installEventFilter(self)
+        self.percent = QLabel()
+        self.percent.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.percent.setFixedWidth(44)
+        self.bar = ShareBar(0.0, "#888888")
+        self.bar.setFixedHeight(5)
+        self.mark = QLabel("!")
+        self.mark.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.mark.setFixedSize(16, 16)
+        self.mark.setStyleSheet(
+            f"QLabel {{ background: {_WARNING}; color: black; border-radius: 8px;"
+            " font-weight: bold; }"
+        )
+        self.on = QCheckBox()
+        self.on.setToolTip("On: it takes part. Off: it explains nothing, as if it were not there")
+        self.on.clicked.connect(lambda checked: self.switched.emit(self.index, checked))
+        self._arrange()
+
+    def _arrange(self) -> None:
+        top, words = QHBoxLayout(), QVBoxLayout()
+        top.setSpacing(4)
+        top.addWidget(self.name, 1)
+        top.addWidget(self.mark)
+        top.addWidget(self.percent)
+        words.setSpacing(3)
+        words.addLayout(top)
+        words.addWidget(self.bar)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(6, 4, 6, 4)
+        layout.setSpacing(8)
+        layout.addWidget(self.patches)
+        layout.addLayout(words, 1)
+        layout.addWidget(self.on)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+
+    def show_entry(
+        self, entry: GalleryEntry, classes: list[SegmentationClass], share: float
+    ) -> None:
+        """Show a prototype and its share of the current image."""
+        prototype = entry.prototype
+        color = classes[prototype.class_index].color
+        self.index, self._name, self._color = entry.index, prototype.name, QColor(color)
+        labels = [int(c) for c in prototype.patch_labels]
+        self.patches.show_patches(prototype.patches, labels, prototype.name, classes)
+        if not self.name.hasFocus():
+            self.name.setText(prototype.name)
+            self.name.setCursorPosition(0)  # a long name shows its beginning
+        self.percent.setText(f"{share:.0%}" if share >= 0.1 else f"{share:.1%}")
+        self.percent.setToolTip(
+            f"Explains {share:.1%} of the current image; weight in its class {entry.weight:.0%}"
+        )
+        self.bar.set_share(share, color)
+        self.on.setChecked(entry.active)
+        for part in (self.patches, self.name, self.percent, self.bar):
+            part.setEnabled(entry.active)
+        self.mark.setVisible(bool(entry.marks))
+        self.mark.setToolTip(marks_html(entry.marks))
+        self.setAccessibleName(prototype.name)
+
+    def set_editable(self, editable: bool) -> None:
+        """Let a person rename and switch this prototype, or only look at it."""
+        self.name.setReadOnly(not editable)
+        self.on.setEnabled(editable)
+
+    def set_selected(self, selected: bool) -> None:
+        """Show whether this is the chosen prototype."""
+        self._selected = selected
+        self.update()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Choose this prototype."""
+        self.chosen.emit(self.index)
+        super().mousePressEvent(event)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Choose this prototype when its name is clicked."""
+        if event.type() == QEvent.Type.FocusIn:
+            self.chosen.emit(self.index)
+        return bool(super().eventFilter(watched, event))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the class colour at the left, and all over when chosen."""
+        painter = QPainter(self)
+        if self._selected:
+            wash = QColor(self._color)
+            wash.setAlpha(70)
+            painter.fillRect(self.rect(), wash)
+        painter.fillRect(0, 0, 3, self.height(), self._color)
+
+    def _on_name(self) -> None:
+        text = self.name.text().strip()
+        if text == self._name:
+            return
+        self.name.setText(self._name)  # until the edit is accepted
+        self.name.clearFocus()
+        self.renamed.emit(self.index, text)
+
+
+class GroupHeader(QWidget):
+    """Class colour, name, how many prototypes, and the share of the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.color, self.title, self.share = QLabel(), QLabel(), QLabel()
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(2, 8, 36, 2)
+        layout.addWidget(self.color)
+        layout.addWidget(self.title, 1)
+        layout.addWidget(self.share)
+
+    def show_group(self, group: GalleryGroup, share: float) -> None:
+        """Show a class."""
+        count = len(group.prototypes)
+        plural = "" if count == 1 else "s"
+        self.color.setPixmap(swatch(group.entry.color))
+        self.title.setText(f"<b>{escape(group.entry.name)}</b>   {count} prototype{plural}")
+        self.share.setText(f"<b>{share:.0%}</b>")
+        self.share.setToolTip("What the prototypes of this class explain of the current image")
+
+
+class GalleryView(QScrollArea):
+    """All prototypes of a model.
+
+    Signals
+    -------
+    chosen(int)
+    renamed(int, str)
+    switched(int, bool)
+        On or off.
+    """
+
+    chosen = Signal(int)
+    renamed = Signal(int, str)
+    switched = Signal(int, bool)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[PrototypeRow] = []
+        self._headers: list[GroupHeader] = []
+        self._shape: list[int] = []
+        self._content = QWidget()
+        self._layout = QVBoxLayout(self._content)
+        self._layout.setContentsMargins(0, 0, 4, 0)
+        self._layout.setSpacing(2)
+        self.setWidget(self._content)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def sizeHint(self) -> QSize:
+        """Room for a few rows."""
+        return QSize(340, 300)
+
+    def show_gallery(
+        self, gallery: Gallery, classes: list[SegmentationClass], share: list[float], chosen: int
+    ) -> None:
+        """Show a model's prototypes, with their shares of the current image."""
+        shape = [len(group.prototypes) for group in gallery.groups]
+        if shape != self._shape:
+            self._rebuild(shape)
+        rows = iter(self.rows)
+        for header, group in zip(self._headers, gallery.groups, strict=True):
+            header.show_group(group, sum(share[e.index] for e in group.prototypes))
+            for entry in group.prototypes:
+                next(rows).show_entry(entry, classes, share[entry.index])
+        self.select(chosen)
+
+    def set_editable(self, editable: bool) -> None:
+        """Let a person edit the prototypes, or only look at them."""
+        for row in self.rows:
+            row.set_editable(editable)
+
+    def row(self, m: int) -> PrototypeRow | None:
+        """The row of a prototype."""
+        return next((row for row in self.rows if row.index == m), None)
+
+    def select(self, m: int) -> None:
+        """Mark a prototype as the chosen one."""
+        for row in self.rows:
+            row.set_selected(row.index == m)
+        chosen = self.row(m)
+        if chosen is not None:
+            self.ensureWidgetVisible(chosen, 0, 20)
+
+    def _rebuild(self, shape: list[int]) -> None:
+        """Make rows for another number of prototypes."""
+        while (item := self._layout.takeAt(0)) is not None:
+            if item.widget() is not None:
+                item.widget().deleteLater()
+        self.rows, self._headers, self._shape = [], [], shape
+        for count in shape:
+            header = GroupHeader()
+            self._headers.append(header)
+            self._layout.addWidget(header)
+            for _ in range(count):
+                row = PrototypeRow()
+                row.chosen.connect(self.chosen)
+                row.renamed.connect(self.renamed)
+                row.switched.connect(self.switched)
+                self.rows.append(row)
+                self._layout.addWidget(row)
+        self._layout.addStretch()
+
+
+def marks_html(marks: list[Mark]) -> str:
+    """Findings about a prototype: what they mean and what to do."""
+    return "<br><br>".join(
+        f"<b>{escape(mark.title)}</b><br>{escape(mark.meaning)}<br><i>{escape(mark.advice)}</i>"
+        for mark in marks
+    )

@@ -1,0 +1,144 @@
+"""Computes what the tabs “Look next” and “Space” show, when they are looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtWidgets import QTabWidget
+
+from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.jobs.insight import places_job, space_job
+from napari_gaussproto.widgets.prototypes.places_panel import PlacesPanel
+from napari_gaussproto.widgets.prototypes.space_panel import SpacePanel
+from napari_gaussproto.widgets.prototypes.why_controller import plane_pixels
+from napari_gaussproto.widgets.shared.dock import Connections
+from napari_gaussproto.widgets.shared.state import Outcome, SharedState
+from napari_gaussproto.widgets.shared.workers import Runner
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.core.model.stack import StackSegmentation
+
+# Milliseconds after the last edit.
+_REST = 150
+
+
+@dataclass(frozen=True)
+class Insight:
+    """What is being computed for a tab, ``"places"`` or ``"space"``, and from what."""
+
+    what: str
+    segmentation: StackSegmentation
+    leading: tuple[int, ...]
+
+
+class InsightControl(QObject):
+    """Places worth a look and the latent space: for the tab that is open, a moment later.
+
+    Signals
+    -------
+    failed(str)
+    """
+
+    failed = Signal(str)
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        state: SharedState,
+        tabs: QTabWidget,
+        places: PlacesPanel,
+        space: SpacePanel,
+        connections: Connections,
+        parent: QObject,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._state = viewer, state
+        self._tabs, self._places, self._space = tabs, places, space
+        self._stale = {"places", "space"}
+        self._computing: Insight | None = None
+        self.runner = Runner(self)
+        self.runner.succeeded.connect(self._show)
+        self.runner.failed.connect(self._on_failure)
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.setInterval(_REST)
+        self._later.timeout.connect(self._compute)
+        tabs.currentChanged.connect(self._on_tab)
+        connections.add(viewer.dims.events.current_step, self._on_dims)
+
+    def mark_stale(self) -> None:
+        """What was computed is of another result now."""
+        self._stale = {"places", "space"}
+        self._on_tab()
+
+    def leading(self, outcome: Outcome) -> tuple[int, ...]:
+        """Which plane of a stack is in view."""
+        limits = outcome.segmentation.leading
+        if not limits:
+            return ()
+        point = outcome.source.world_to_data(self._viewer.dims.point)
+        return tuple(
+            min(max(0, round(float(value))), n - 1)
+            for value, n in zip(point[: len(limits)], limits, strict=True)
+        )
+
+    def _on_tab(self, index: int = 0) -> None:
+        if self._wanted() is not None:
+            self._later.start()
+
+    def _on_dims(self, event: object = None) -> None:
+        outcome = self._state.current
+        if outcome is not None and outcome.segmentation.leading:
+            self._stale.add("places")
+            self._on_tab()
+
+    def _wanted(self) -> str | None:
+        """The insight that the open tab lacks."""
+        for name, panel in (("places", self._places), ("space", self._space)):
+            if self._tabs.currentWidget() is panel and name in self._stale:
+                return name
+        return None
+
+    def _compute(self) -> None:
+        outcome, wanted = self._state.current, self._wanted()
+        if outcome is None or outcome.model is None or wanted is None:
+            return
+        segmentation, leading = outcome.segmentation, self.leading(outcome)
+        self._computing = Insight(wanted, segmentation, leading)
+        if wanted == "space":
+            self.runner.start(partial(space_job, segmentation, outcome.model))
+            return
+        plane, pixels = segmentation.plane_at(leading), plane_pixels(outcome, leading)
+        rgb = bool(outcome.source.rgb)
+        self.runner.start(partial(places_job, plane, pixels, rgb, outcome.model))
+
+    def _show(self, found: Any) -> None:
+        outcome, computed = self._state.current, self._computing
+        if outcome is None or outcome.model is None or computed is None:
+            return
+        if computed != Insight(computed.what, outcome.segmentation, self.leading(outcome)):
+            return  # of something else than what is shown now; that is computed next
+        self._stale.discard(computed.what)
+        if isinstance(found, list):
+            for places in found:
+                self._places.show_places(places.kind, places.places, places.pictures)
+            return
+        prototypes, layer = outcome.model.prototypes, outcome.model.layer
+        self._space.show_projection(
+            found,
+            [p.name for p in prototypes],
+            [p.class_index for p in prototypes],
+            layer.active.tolist(),
+            [c.color for c in outcome.segmentation.classes],
+        )
+        self._space.view.select(self._state.prototype)
+
+    def _on_failure(self, error: Exception) -> None:
+        if not isinstance(error, GaussProtoError):
+            raise error
+        self.failed.emit(str(error))

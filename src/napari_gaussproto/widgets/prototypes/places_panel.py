@@ -1,0 +1,83 @@
+"""The Places part of the Prototypes dock: where to look, or to annotate, next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QIcon
+from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+
+from napari_gaussproto.widgets.shared.pictures import pixmap_of
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.explain.places import Place
+
+_ICON, _ROWS = 56, 2
+_KINDS = {
+    "novel": (
+        "Most novel",
+        "Least like anything in the training data: annotate here to teach the model something "
+        "new. Click to go there",
+    ),
+    "uncertain": (
+        "Most uncertain",
+        "Where the classes are the closest call: annotate here to sharpen the border between "
+        "them. Click to go there",
+    ),
+}
+
+
+class PlacesPanel(QWidget):
+    """Two lists of places, as pictures; clicking one goes there.
+
+    Signals
+    -------
+    chosen(int, int)
+        y and x in pixels of the image.
+    """
+
+    chosen = Signal(int, int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        layout = QVBoxLayout(self)
+        self.lists: dict[str, QListWidget] = {}
+        for kind, (title, tip) in _KINDS.items():
+            heading = QLabel(f"<b>{title}</b>")
+            heading.setToolTip(tip)
+            view = QListWidget()
+            view.setViewMode(QListWidget.ViewMode.IconMode)
+            view.setIconSize(QSize(_ICON, _ICON))
+            view.setGridSize(QSize(_ICON + 6, _ICON + 20))
+            view.setMovement(QListWidget.Movement.Static)
+            view.setResizeMode(QListWidget.ResizeMode.Adjust)
+            view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+            view.setFixedHeight(_ROWS * (_ICON + 20) + 6)
+            view.setSpacing(0)
+            view.setUniformItemSizes(True)
+            view.setToolTip(tip)
+            view.itemClicked.connect(self._on_clicked)
+            view.itemActivated.connect(self._on_clicked)
+            self.lists[kind] = view
+            layout.addWidget(heading)
+            layout.addWidget(view)
+        layout.addStretch()
+
+    def show_places(
+        self, kind: str, places: list[Place], pictures: list[npt.NDArray[np.uint8]]
+    ) -> None:
+        """Fill a list, ``"novel"`` or ``"uncertain"``."""
+        view = self.lists[kind]
+        view.clear()
+        for place, picture in zip(places, pictures, strict=True):
+            item = QListWidgetItem(QIcon(pixmap_of(picture)), f"{place.value:.0%}")
+            item.setData(Qt.ItemDataRole.UserRole, (place.y, place.x))
+            item.setToolTip(f"{kind} {place.value:.1%} at y {place.y}, x {place.x}")
+            view.addItem(item)
+
+    def _on_clicked(self, item: QListWidgetItem) -> None:
+        y, x = item.data(Qt.ItemDataRole.UserRole)
+        self.chosen.emit(int(y), int(x))

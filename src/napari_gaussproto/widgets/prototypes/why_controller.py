@@ -1,0 +1,181 @@
+"""From a click on the canvas to an explanation in the dock."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QFileDialog, QMenu
+
+from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.jobs.insight import figure_job, region_job
+from napari_gaussproto.widgets.layers.placement import pixels_of
+from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
+from napari_gaussproto.widgets.prototypes.why_tool import WhyTool, clear_outline, show_outline
+from napari_gaussproto.widgets.shared.state import Outcome, SharedState
+from napari_gaussproto.widgets.shared.workers import Runner
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.core.explain.explain import Explanation
+
+_FILTERS = "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
+
+
+class WhyController(QObject):
+    """Asks for explanations and shows them.
+
+    Signals
+    -------
+    reported(str)
+        A sentence for the person.
+    add_wanted(int, object)
+        Make a prototype of this class from a region (..., H, W).
+    """
+
+    reported = Signal(str)
+    add_wanted = Signal(int, object)
+
+    def __init__(
+        self, viewer: Viewer, state: SharedState, panel: WhyPanel, parent: QObject
+    ) -> None:
+        super().__init__(parent)
+        self._viewer, self._state, self._panel = viewer, state, panel
+        self._asked: tuple[Outcome, tuple[int, ...], int, int, bool] | None = None
+        self.explanation: Explanation | None = None
+        self.tool = WhyTool(viewer, state, self)
+        self.tool.asked.connect(self._on_asked)
+        self.tool.hovered.connect(self._on_hovered)
+        self.tool.missed.connect(self._on_missed)
+        self.runner = Runner(self)
+        self.runner.succeeded.connect(self._show)
+        self.runner.failed.connect(self._on_failure)
+        self._exporter = Runner(self)
+        self._exporter.succeeded.connect(lambda path: self.reported.emit(f"Saved {path.name}."))
+        self._exporter.failed.connect(self._on_failure)
+        panel.switched.connect(self.tool.switch)
+        panel.export.clicked.connect(self._ask_where)
+        self._classes = QMenu(panel)
+        panel.add.setMenu(self._classes)
+
+    # -- asking -----------------------------------------------------------------------------
+
+    def ask(self, leading: tuple[int, ...], y: int, x: int, region: bool = False) -> None:
+        """Explain a pixel of the current image, or the region around it."""
+        outcome = self._state.current
+        if outcome is None:
+            return
+        self._asked = (outcome, leading, y, x, region)
+        plane = outcome.segmentation.plane_at(leading)
+        if region:
+            self.runner.start(partial(region_job, plane, y, x))
+        else:
+            # A cell takes a few milliseconds: less than starting a thread.
+            self.runner.cancel()
+            self._show(plane.explain(y, x))
+
+    def ask_again(self) -> None:
+        """Explain the same place again, after an edit."""
+        if self._asked is None:
+            return
+        outcome, leading, y, x, region = self._asked
+        if outcome is self._state.current:
+            self.ask(leading, y, x, region)
+        else:
+            self.forget()
+
+    def forget(self) -> None:
+        """Remove the last explanation and its outline."""
+        if self._asked is not None:
+            clear_outline(self._viewer, self._asked[0])
+        self._asked = self.explanation = None
+        self._panel.clear()
+
+    def _on_asked(self, leading: tuple[int, ...], y: int, x: int) -> None:
+        self.ask(leading, y, x, self._panel.region.isChecked())
+
+    def _on_hovered(self, leading: tuple[int, ...], y: int, x: int) -> None:
+        outcome, last = self._state.current, self._asked
+        if outcome is None:
+            return
+        partition = outcome.segmentation.plane_at(leading).encoding.partition
+        cell = partition.cell_at(y, x)
+        if last is not None and last[0] is outcome and (last[1], last[4]) == (leading, False):
+            shown = partition.cell_at(last[2], last[3])
+            if shown == cell:
+                return
+        self.ask(leading, y, x)
+
+    def _on_missed(self, sentence: str) -> None:
+        self.runner.cancel()
+        self.forget()
+        self._panel.say(sentence)
+
+    # -- showing ----------------------------------------------------------------------------
+
+    def _show(self, explanation: Explanation) -> None:
+        if self._asked is None:
+            return
+        outcome, leading, *_ = self._asked
+        self.explanation = explanation
+        segmentation = outcome.segmentation
+        self._panel.show_explanation(explanation, segmentation.prototypes, segmentation.classes)
+        if outcome.source in self._viewer.layers:
+            show_outline(self._viewer, outcome, explanation, leading)
+        self._classes.clear()
+        for c, entry in enumerate(segmentation.classes):
+            self._classes.addAction(f"For {entry.name}").triggered.connect(partial(self._add, c))
+
+    def _on_failure(self, error: Exception) -> None:
+        if not isinstance(error, GaussProtoError | OSError):
+            raise error
+        self.reported.emit(str(error))
+
+    def _add(self, class_index: int, checked: bool = False) -> None:
+        if self.explanation is not None and self._asked is not None:
+            self.add_wanted.emit(class_index, self._region(self.explanation))
+
+    def _region(self, explanation: Explanation) -> npt.NDArray[np.bool_]:
+        """What is explained as a mask of the whole image or stack."""
+        outcome, leading, *_ = self._asked  # type: ignore[misc]
+        mask = np.zeros(outcome.segmentation.labels.shape, dtype=bool)
+        height, width = explanation.mask.shape
+        top, left = explanation.top, explanation.left
+        mask[(*leading, slice(top, top + height), slice(left, left + width))] = explanation.mask
+        return mask
+
+    # -- files ------------------------------------------------------------------------------
+
+    def _ask_where(self) -> None:
+        if self._asked is None:
+            return
+        start = f"{self._asked[0].source.name}-why.png"
+        name, _ = QFileDialog.getSaveFileName(self._panel, "Export explanation", start, _FILTERS)
+        if name:
+            self.save_figure(Path(name))
+
+    def save_figure(self, path: Path) -> None:
+        """Write the current explanation as a figure."""
+        if self._asked is None or self.explanation is None:
+            return
+        outcome, leading, *_ = self._asked
+        pixels = plane_pixels(outcome, leading)
+        plane = outcome.segmentation.plane_at(leading)
+        self._exporter.start(partial(figure_job, path, pixels, plane, self.explanation))
+
+    def shut_down(self) -> None:
+        """Let go of the canvas and of the threads."""
+        self.tool.switch(False)
+        self.runner.cancel()
+        self._exporter.cancel()
+
+
+def plane_pixels(outcome: Outcome, leading: tuple[int, ...]) -> Any:
+    """The pixels of one plane of a stack."""
+    pixels = pixels_of(outcome.source)
+    return pixels[leading] if leading else pixels

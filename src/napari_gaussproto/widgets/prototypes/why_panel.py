@@ -1,0 +1,206 @@
+"""The Why? part of the Prototypes dock: which prototypes made a pixel or a region."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QRadioButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_gaussproto.widgets.shared.parts import ShareBar
+from napari_gaussproto.widgets.shared.pictures import PatchStrip
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.base.config import SegmentationClass
+    from napari_gaussproto.core.explain.explain import Explanation, Responsible
+    from napari_gaussproto.core.model.segmentation import Prototype
+
+_ROWS, _PATCHES, _SIDE = 4, 4, 34
+_HINT = "Press Why? and click a place in the image. Hold Shift to explain under the mouse."
+
+
+class ResponsibleRow(QFrame):
+    """One prototype of an explanation; clicking chooses it."""
+
+    chosen = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.index = -1
+        self.patches = PatchStrip(_PATCHES, _SIDE)
+        self.name, self.percent = QLabel(), QLabel()
+        self.percent.setAlignment(Qt.AlignmentFlag.AlignRight)
+        self.bar = ShareBar(0.0, "#888888")
+        top, words = QHBoxLayout(), QVBoxLayout()
+        top.addWidget(self.name, 1)
+        top.addWidget(self.percent)
+        words.setSpacing(3)
+        words.addLayout(top)
+        words.addWidget(self.bar)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 2, 0, 2)
+        layout.setSpacing(8)
+        layout.addLayout(words, 1)
+        layout.addWidget(self.patches)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+
+    def show_part(
+        self, part: Responsible, prototype: Prototype, classes: list[SegmentationClass]
+    ) -> None:
+        """Show a prototype's part in an explanation."""
+        self.index = part.index
+        self.name.setText(part.name)
+        self.percent.setText(f"{part.responsibility:.0%}")
+        self.bar.set_share(part.responsibility, classes[part.class_index].color)
+        labels = [int(c) for c in prototype.patch_labels]
+        self.patches.show_patches(prototype.patches, labels, prototype.name, classes)
+        self.setToolTip(
+            f"{part.name}: responsible for {part.responsibility:.1%}; typicality "
+            f"{part.typicality:.2f}, the share of its own cells that lie farther from it"
+        )
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Choose this prototype."""
+        self.chosen.emit(self.index)
+
+
+class PosteriorBar(QWidget):
+    """The probabilities of all classes as one bar."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[tuple[float, QColor]] = []
+        self.setFixedHeight(12)
+
+    def show_parts(self, parts: list[tuple[float, str]]) -> None:
+        """Show shares with their colours."""
+        self._parts = [(share, QColor(color)) for share, color in parts]
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the parts side by side."""
+        painter, left = QPainter(self), 0.0
+        for share, color in self._parts:
+            right = left + share * self.width()
+            painter.fillRect(round(left), 0, round(right) - round(left), self.height(), color)
+            left = right
+
+
+class WhyPanel(QWidget):
+    """The tool's switch, and the last explanation.
+
+    Signals
+    -------
+    switched(bool)
+        The tool was switched on or off.
+    chosen(int)
+        A prototype of the explanation was clicked.
+    """
+
+    switched = Signal(bool)
+    chosen = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.button = QPushButton("Why?")
+        self.button.setCheckable(True)
+        self.button.setToolTip("Then click a place in the image. Press again to stop asking")
+        self.button.toggled.connect(self.switched)
+        self.cell, self.region = QRadioButton("cell"), QRadioButton("region")
+        self.cell.setToolTip("Explain the cell that holds the pixel")
+        self.region.setToolTip("Explain the whole connected region of one class around the pixel")
+        self.cell.setChecked(True)
+        group = QButtonGroup(self)
+        group.addButton(self.cell)
+        group.addButton(self.region)
+        self.heading, self.novelty, self.remark = QLabel(_HINT), QLabel(), QLabel()
+        for label in (self.heading, self.novelty, self.remark):
+            label.setWordWrap(True)
+        self.rows = [ResponsibleRow() for _ in range(_ROWS)]
+        for row in self.rows:
+            row.chosen.connect(self.chosen)
+        self.posterior, self.legend = PosteriorBar(), QLabel()
+        self.legend.setToolTip(
+            "Calibrated probability of each class. It is more cautious than the shares of the "
+            "prototypes above, which say who explains the place and not how sure the class is"
+        )
+        self.export = QPushButton("Export figure…")
+        self.export.setToolTip("Save this explanation as one figure: PNG, SVG or PDF")
+        self.add = QPushButton("New prototype from it…")
+        self.add.setToolTip("Make a prototype of what is outlined, for a class of your choice")
+        self._arrange()
+        self.clear()
+
+    def _arrange(self) -> None:
+        top, buttons = QHBoxLayout(), QHBoxLayout()
+        top.addWidget(self.button, 1)
+        top.addWidget(self.cell)
+        top.addWidget(self.region)
+        buttons.addWidget(self.export)
+        buttons.addWidget(self.add)
+        buttons.addStretch()
+        self._result = QWidget()
+        result = QVBoxLayout(self._result)
+        result.setContentsMargins(0, 0, 0, 0)
+        result.setSpacing(4)
+        for row in self.rows:
+            result.addWidget(row)
+        result.addSpacing(4)
+        for part in (self.posterior, self.legend, self.novelty, self.remark):
+            result.addWidget(part)
+        result.addLayout(buttons)
+        layout = QVBoxLayout(self)
+        layout.addLayout(top)
+        layout.addWidget(self.heading)
+        layout.addWidget(self._result)
+        layout.addStretch()
+
+    def clear(self) -> None:
+        """Forget the last explanation."""
+        self.say(_HINT)
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence in place of an explanation."""
+        self.heading.setText(escape(sentence))
+        self._result.hide()
+
+    def show_explanation(
+        self,
+        explanation: Explanation,
+        prototypes: list[Prototype],
+        classes: list[SegmentationClass],
+    ) -> None:
+        """Show an explanation in place of the last one."""
+        entry = classes[explanation.label]
+        what = "This region is" if explanation.is_region else "This place is"
+        swatch = f'<span style="color:{entry.color}">■</span>'
+        self.heading.setText(f"{what} {swatch} <b>{escape(entry.name)}</b> because it is like")
+        for row, part in zip(self.rows, explanation.responsible, strict=False):
+            row.show_part(part, prototypes[part.index], classes)
+        for i, row in enumerate(self.rows):
+            row.setVisible(i < len(explanation.responsible))
+        values = explanation.class_probability.tolist()
+        self.posterior.show_parts(
+            [(value, c.color) for value, c in zip(values, classes, strict=True)]
+        )
+        self.legend.setText(
+            "   ".join(
+                f'<span style="color:{c.color}">■</span> {escape(c.name)} {value:.0%}'
+                for value, c in zip(values, classes, strict=True)
+            )
+        )
+        self.novelty.setText(explanation.familiarity)
+        self.remark.setText(explanation.remark)
+        self.remark.setVisible(bool(explanation.remark))
+        self._result.show()

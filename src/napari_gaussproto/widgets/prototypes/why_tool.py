@@ -1,0 +1,202 @@
+"""The Why? tool on the canvas: where a person points, and the outline of what is explained."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+
+from napari_gaussproto.core.imaging.lines import haloed_strips
+from napari_gaussproto.widgets.layers.placement import is_ours, pixels_of, placement, undisturbed
+from napari_gaussproto.widgets.shared.preferences import PLUGIN
+from napari_gaussproto.widgets.shared.state import Outcome, SharedState
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Layer, Vectors
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.core.explain.explain import Explanation
+
+OVERLAY = "why"
+_HOVER_KEY = "Shift"
+# Width on screen, in pixels, of the bright line and of the dark ones beside it.
+_LINE = 1.5
+_BRIGHT, _DARK = (1.0, 1.0, 1.0, 1.0), (0.125, 0.125, 0.125, 1.0)
+
+
+class WhyTool(QObject):
+    """Listens to the mouse while it is on; clicking asks, dragging still moves the image.
+
+    Signals
+    -------
+    asked(tuple, int, int)
+        Position along the leading axes, y and x in pixels of the current image.
+    hovered(tuple, int, int)
+        The same, while the mouse moves with Shift held.
+    missed(str)
+        A sentence: the image pointed at has no result to explain.
+    """
+
+    asked = Signal(tuple, int, int)
+    hovered = Signal(tuple, int, int)
+    missed = Signal(str)
+
+    def __init__(self, viewer: Viewer, state: SharedState, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer, self._state = viewer, state
+        self._on = False
+        self._painting: tuple[Labels, str] | None = None
+
+    @property
+    def on(self) -> bool:
+        """Whether the tool listens."""
+        return self._on
+
+    def switch(self, on: bool) -> None:
+        """Start or stop listening."""
+        if on == self._on:
+            return
+        self._on = on
+        if on:
+            self._viewer.mouse_drag_callbacks.append(self._on_drag)
+            self._viewer.mouse_move_callbacks.append(self._on_move)
+            self._lay_brush_down()
+        else:
+            self._viewer.mouse_drag_callbacks.remove(self._on_drag)
+            self._viewer.mouse_move_callbacks.remove(self._on_move)
+            self._take_brush_up()
+
+    # -- the mouse --------------------------------------------------------------------------
+
+    def _on_drag(self, viewer: Any, event: Any) -> Generator[None, None, None]:
+        moved = False
+        start = np.array(event.pos, float)
+        yield
+        while event.type == "mouse_move":
+            # A hand is never quite still during a click.
+            moved = moved or bool(np.abs(np.array(event.pos, float) - start).max() > 3)
+            yield
+        if not moved and event.button == 1 and self._moves_image():
+            self._emit(self.asked, event.position)
+
+    def _on_move(self, viewer: Any, event: Any) -> None:
+        if any(str(getattr(key, "name", key)) == _HOVER_KEY for key in event.modifiers):
+            self._emit(self.hovered, event.position)
+
+    def _emit(self, signal: Any, position: Any) -> None:
+        outcome = self._pointed_at(position)
+        place = None if outcome is None else pixel_at(outcome, position)
+        if place is not None:
+            signal.emit(*place)
+
+    def _pointed_at(self, position: Any) -> Outcome | None:
+        """The result of the image that a person sees there, which becomes the current one."""
+        state, seen = self._state, image_at(self._viewer, position)
+        if seen is None or state.current is None or seen is state.current.source:
+            return state.current
+        outcome = state.outcomes.get(seen)
+        if outcome is None:
+            self.missed.emit(
+                f"{seen.name} is not segmented yet: choose it in the Segment dock and press "
+                "Segment."
+            )
+        else:
+            state.set_outcome(outcome)
+        return outcome
+
+    # -- the brush --------------------------------------------------------------------------
+
+    def _moves_image(self) -> bool:
+        """Whether a click is free, and not a stroke that a person paints on purpose."""
+        active = self._viewer.layers.selection.active
+        return active is None or str(getattr(active, "mode", "pan_zoom")) == "pan_zoom"
+
+    def _lay_brush_down(self) -> None:
+        active = self._viewer.layers.selection.active
+        if active is not None and not self._moves_image():
+            self._painting = (active, str(active.mode))
+            active.mode = "pan_zoom"
+
+    def _take_brush_up(self) -> None:
+        if self._painting is not None:
+            layer, mode = self._painting
+            if layer in self._viewer.layers and str(layer.mode) == "pan_zoom":
+                layer.mode = mode
+        self._painting = None
+
+
+def pixel_at(outcome: Outcome, position: Any) -> tuple[tuple[int, ...], int, int] | None:
+    """Leading position, y and x of a point in world coordinates; None outside the image."""
+    segmentation = outcome.segmentation
+    point = [round(float(value)) for value in outcome.source.world_to_data(position)]
+    leading = tuple(point[:-2][: len(segmentation.leading)])
+    y, x = point[-2:]
+    height, width = segmentation.planes[0].shape
+    inside = 0 <= y < height and 0 <= x < width
+    inside &= all(0 <= i < n for i, n in zip(leading, segmentation.leading, strict=True))
+    return (leading, y, x) if inside else None
+
+
+def image_at(viewer: Viewer, position: Any) -> Image | None:
+    """The topmost visible image, no map of ours, at a point in world coordinates."""
+    from napari.layers import Image
+
+    for layer in reversed(viewer.layers):
+        if isinstance(layer, Image) and layer.visible and layer.opacity and not is_ours(layer):
+            point = [round(float(value)) for value in layer.world_to_data(position)]
+            # The colours of an RGB image are no axis of the layer.
+            shape = pixels_of(layer).shape[: layer.ndim]
+            if all(0 <= i < n for i, n in zip(point, shape, strict=True)):
+                return layer
+    return None
+
+
+def show_outline(
+    viewer: Viewer, outcome: Outcome, explanation: Explanation, leading: tuple[int, ...]
+) -> Layer:
+    """Outline what is explained, in the one layer that is kept for it."""
+    camera = getattr(viewer, "scene", viewer).camera
+    pixel = 1 / (camera.zoom * float(np.abs(outcome.source.scale[-2:]).mean()))
+    strips, bright = haloed_strips(explanation.outlines, _LINE * pixel)
+    data = np.zeros((len(strips), 2, len(leading) + 2))
+    data[:, 0, : len(leading)] = leading
+    data[..., -2:] = strips
+    layer = _overlay(viewer, outcome)
+    layer.data = data
+    layer.edge_width = _LINE * pixel
+    layer.edge_color = np.where(bright[:, None], _BRIGHT, _DARK)
+    layer.visible = True
+    return layer
+
+
+def clear_outline(viewer: Viewer, outcome: Outcome) -> None:
+    """Empty the outline, if there is one."""
+    layer = outcome.maps.get(OVERLAY)
+    if layer is not None and layer in viewer.layers:
+        layer.data = np.empty((0, 2, layer.ndim))
+
+
+def _overlay(viewer: Viewer, outcome: Outcome) -> Vectors:
+    """The layer for the outline; no Shapes layer, as paths in one crash napari 0.9.2.
+
+    Once all layers are removed, OpenGL draws from the buffers of the path that is gone
+    (`viewer.layers.clear()`, then another image).
+    """
+    known = outcome.maps.get(OVERLAY)
+    if known is not None and known in viewer.layers:
+        return known
+    with undisturbed(viewer):
+        layer: Vectors = viewer.add_vectors(
+            ndim=outcome.ndim,
+            name=f"{outcome.source.name} – why",
+            opacity=1.0,
+            vector_style="line",
+            # The bright strips lie on the dark ones, at the same depth.
+            blending="translucent_no_depth",
+            **placement(outcome.source, ndim=outcome.ndim),
+        )
+    layer.metadata = {PLUGIN: {"role": OVERLAY}}
+    outcome.maps[OVERLAY] = layer
+    return layer

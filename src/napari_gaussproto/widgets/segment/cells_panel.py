@@ -1,0 +1,175 @@
+"""The part of the Segment dock that shows how the image will be cut into cells."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
+
+from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.core.model.summary import read_summary
+from napari_gaussproto.jobs.segment import preview_job
+from napari_gaussproto.widgets.layers.placement import pixels_of, show_outlines, undisturbed
+from napari_gaussproto.widgets.shared.choosers import ImageChooser
+from napari_gaussproto.widgets.shared.dock import Connections
+from napari_gaussproto.widgets.shared.workers import Runner
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Layer
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.core.base.config import ModelConfig
+    from napari_gaussproto.core.cells.preview import CellPreview
+
+# Milliseconds of rest after the last change of size or view before the preview follows.
+_REST = 200
+_NAME = "cells (preview)"
+
+
+class RegionPanel(QWidget):
+    """Choose the size of superpixels, with their outlines over the visible part.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    images : ImageChooser
+        Says which image.
+    """
+
+    def __init__(self, viewer: Viewer, images: ImageChooser) -> None:
+        super().__init__()
+        self._viewer, self._images = viewer, images
+        self._config: ModelConfig | None = None
+        self._layer: Layer | None = None
+        self._shown: tuple[Image, tuple[int, ...]] | None = None
+        self.runner = Runner(self)
+        self.runner.succeeded.connect(self._show)
+        self.runner.failed.connect(self._on_failure)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._start)
+        self._build()
+        images.image_changed.connect(self._later)
+        self.connections = Connections()
+        self.connections.add(getattr(viewer, "scene", viewer).camera.events, self._later)
+
+    def _build(self) -> None:
+        self.size = QSpinBox()
+        self.size.setRange(2, 200)
+        self.size.setSuffix(" px")
+        self.size.valueChanged.connect(self._later)
+        self.preview = QCheckBox("Preview")
+        self.preview.setToolTip("Show the outlines of the cells over the visible part of the image")
+        self.preview.toggled.connect(self._on_toggled)
+        self.note = QLabel()
+        self.note.setWordWrap(True)
+        self.note.hide()
+        row = QHBoxLayout()
+        row.addWidget(self.size, 1)
+        row.addWidget(self.preview)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(row)
+        layout.addWidget(self.note)
+
+    def set_model(self, path: Path | None) -> None:
+        """Follow the chosen model: its cells are a grid, or regions whose size can be chosen."""
+        try:
+            self.set_config(None if path is None else read_summary(path).config)
+        except GaussProtoError:
+            self.set_config(None)
+
+    def set_config(self, config: ModelConfig | None) -> None:
+        """Follow a model by its configuration."""
+        self._config = config
+        self.setEnabled(config is not None)
+        if config is None:
+            return
+        self.size.setEnabled(config.has_regions)
+        self.size.setValue(config.region_size if config.has_regions else config.cell_size)
+        self.size.setToolTip(
+            f"Side of a superpixel; this model was trained with {config.region_size} px"
+            if config.has_regions
+            else f"This model's cells are squares of {config.cell_size} px"
+        )
+        self._later()
+
+    # -- the preview ------------------------------------------------------------------------
+
+    def _on_toggled(self, on: bool) -> None:
+        if on:
+            self._later()
+            return
+        self.runner.cancel()
+        self._timer.stop()
+        self.note.hide()
+        if self._layer is not None and self._layer in self._viewer.layers:
+            self._viewer.layers.remove(self._layer)
+        self._layer = None
+
+    def _later(self, event: Any = None) -> None:
+        if self.preview.isChecked():
+            self._timer.start(_REST)
+
+    def _start(self) -> None:
+        image, config = self._images.image(), self._config
+        if image is None or config is None or not self.preview.isChecked():
+            return
+        if config.has_regions:
+            config = config.with_region_size(self.size.value())
+        pixels = pixels_of(image)
+        ndim = pixels.ndim - 1 if image.rgb else pixels.ndim
+        leading = tuple(int(n) for n in self._plane(image)[: ndim - 2])
+        self._shown = (image, leading)
+        work = partial(preview_job, pixels, leading, bool(image.rgb), config, _visible(image))
+        self.runner.start(work)
+
+    def _plane(self, image: Image) -> tuple[int, ...]:
+        """Indices of the plane that the sliders show, along the image's own axes."""
+        point = np.asarray(image.world_to_data(self._viewer.dims.point))
+        last = np.asarray(pixels_of(image).shape[: image.ndim]) - 1
+        return tuple(np.clip(np.round(point), 0, last).astype(int).tolist())
+
+    def _show(self, result: CellPreview) -> None:
+        if self._shown is None:
+            return
+        image, leading = self._shown
+        if image not in self._viewer.layers or not self.preview.isChecked():
+            return
+        lines = result.outlines.reshape((1,) * len(leading) + result.outlines.shape)
+        origin = (*leading, result.y0, result.x0)
+        with undisturbed(self._viewer):
+            if self._layer is not None and self._layer.ndim != lines.ndim:
+                self._viewer.layers.remove(self._layer)
+                self._layer = None
+            self._layer = show_outlines(
+                self._viewer, image, self._layer, lines, f"{image.name} – {_NAME}", origin
+            )
+        self.note.setText(f"{result.n_cells:,} in view, about {result.n_cells_image:,} in all")
+        self.note.show()
+
+    def _on_failure(self, error: Exception) -> None:
+        self.note.setText(str(error))
+        self.note.show()
+        if not isinstance(error, GaussProtoError):
+            raise error
+
+    def stop(self) -> None:
+        """End the work and take the preview away, before the dock goes."""
+        self.connections.drop()
+        self.preview.setChecked(False)
+        self.runner.cancel()
+
+
+def _visible(image: Image) -> tuple[int, int, int, int]:
+    """(y0, x0, y1, x1) in pixels of the part of an image that the canvas shows."""
+    corners = image.corner_pixels[:, -2:]
+    if image.multiscale:
+        factors = np.asarray(image.downsample_factors)[image.data_level][-2:]
+        corners = corners * factors
+    (y0, x0), (y1, x1) = np.round(corners).astype(int).tolist()
+    return y0, x0, y1 + 1, x1 + 1

@@ -1,0 +1,417 @@
+"""The Segment dock: from an image to classes and likelihood maps."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.utils.notifications import show_info, show_warning
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
+from napari_gaussproto.jobs.segment import (
+    SegmentRequest,
+    SegmentResult,
+    again_job,
+    devices_job,
+    segment_job,
+)
+from napari_gaussproto.widgets.layers.placement import (
+    check_unchanged,
+    pixels_of,
+    show_labels,
+    show_map,
+    show_outlines,
+    undisturbed,
+)
+from napari_gaussproto.widgets.layers.results import set_aside_others
+from napari_gaussproto.widgets.segment.cells_panel import RegionPanel
+from napari_gaussproto.widgets.segment.likelihood_panel import LikelihoodPanel
+from napari_gaussproto.widgets.shared.choosers import ImageChooser, ModelChooser
+from napari_gaussproto.widgets.shared.dock import Connections, when_closed
+from napari_gaussproto.widgets.shared.parts import CoverTable
+from napari_gaussproto.widgets.shared.preferences import preference
+from napari_gaussproto.widgets.shared.state import Outcome, is_fitted, state_of
+from napari_gaussproto.widgets.shared.workers import Runner
+
+if TYPE_CHECKING:
+    import napari.viewer
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+    from napari_gaussproto.core.model.stack import StackTile
+
+logger = logging.getLogger(__name__)
+
+_EXTRAS = {
+    "probability": ("Probability", "Add a layer with the probability of each class"),
+    "uncertainty": ("Uncertainty", "Add a layer that shows where the classes are a close call"),
+    "novelty": ("Novelty", "Add a layer that shows what is unlike anything in the training data"),
+    "outlines": ("Outlines of the cells", "Add a layer with the borders of the cells"),
+}
+
+
+@dataclass(frozen=True)
+class _Started:
+    """A run that is under way."""
+
+    image: Image
+    request: SegmentRequest
+    time: float
+
+
+class SegmentWidget(QScrollArea):
+    """Segment an image of the viewer with a prototype model.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        super().__init__()
+        self._viewer: Viewer = viewer
+        self.state = state_of(viewer)
+        self.runner = Runner(self)
+        self._loader = Runner(self)
+        self._connections = Connections()
+        self._started: _Started | None = None
+        self._build()
+        self._connect()
+        self._on_image()
+        # Loading torch takes seconds; done now, in a thread, the first run need not wait.
+        self._loader.succeeded.connect(self._fill_devices)
+        self._loader.start(devices_job)
+
+    # -- what one sees ----------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.images = ImageChooser(self._viewer)
+        self.models = ModelChooser(self._warn)
+        self.regions = RegionPanel(self._viewer, self.images)
+        self.device = QComboBox()
+        self._fill_devices(["cpu"])
+        self.device.setToolTip("Where to compute; auto takes the fastest there is")
+        self.device.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.extras = {key: _checkbox(*texts) for key, texts in _EXTRAS.items()}
+        self.run_button = QPushButton("Segment")
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setToolTip("Stop at once; layers stay as they are")
+        self.progress = QProgressBar()
+        self.progress.setTextVisible(False)
+        self.progress.setFixedHeight(6)
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+        self.likelihood = LikelihoodPanel(self._viewer, self.state)
+        self.cover = CoverTable()
+        self.cover_heading = _heading("Cover")
+        self.cover_heading.hide()
+        self.setWidget(self._arrange())
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(320)
+
+    def _arrange(self) -> QWidget:
+        form = QFormLayout()
+        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.addRow("Image", self.images)
+        form.addRow("Model", self.models)
+        form.addRow("Device", self.device)
+        form.addRow("Cells", self.regions)
+        extras, buttons = QVBoxLayout(), QHBoxLayout()
+        extras.setSpacing(2)
+        for box in self.extras.values():
+            extras.addWidget(box)
+        form.addRow("Also add", extras)
+        buttons.addWidget(self.run_button, 2)
+        buttons.addWidget(self.cancel_button, 1)
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.addLayout(form)
+        layout.addLayout(buttons)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.status)
+        layout.addWidget(_heading("Show"))
+        layout.addWidget(self.likelihood)
+        layout.addWidget(self.cover_heading)
+        layout.addWidget(self.cover)
+        layout.addStretch()
+        return content
+
+    def _connect(self) -> None:
+        self.run_button.clicked.connect(self.run)
+        self.cancel_button.clicked.connect(self.runner.cancel)
+        self.images.image_changed.connect(self._on_image)
+        self._connections.add(self.state.outcome_changed, self._on_outcome)
+        self.models.combo.currentIndexChanged.connect(self._on_model)
+        self._connections.add(self.state.model_changed, self._on_model_in_use)
+        if self.state.model is not None:
+            self._on_model_in_use(self.state.model)
+        self._on_model()
+        self.runner.progressed.connect(self._on_progress)
+        self.runner.succeeded.connect(self._on_result)
+        self.runner.failed.connect(self._on_failure)
+        self.runner.cancelled.connect(self._on_cancelled)
+        self.runner.finished.connect(self._update_buttons)
+        QApplication.instance().aboutToQuit.connect(self.runner.shut_down)
+        connections = [
+            self._connections,
+            self.regions.connections,
+            self.likelihood.connections,
+        ]
+        runners = [self.runner, self._loader, self.regions.runner]
+        when_closed(self, self._stop, partial(_forget, self.images, connections, runners))
+
+    # -- what one does ----------------------------------------------------------------------
+
+    def choose(self, model: str, device: str) -> None:
+        """Choose a shipped model and a device, as a person would."""
+        self.models.choose_shipped(model)
+        self.device.setCurrentText(device)
+
+    def _fill_devices(self, names: list[str]) -> None:
+        chosen = self.device.currentText() or str(preference("device"))
+        self.device.clear()
+        self.device.addItems(["auto", *names])
+        self.device.setCurrentText(chosen)
+
+    def run(self) -> None:
+        """Segment the chosen image."""
+        image = self.images.image()
+        if image is not None and self._missing() is None:
+            self._launch(image, self.models.path())
+
+    def _launch(self, image: Image, path: Path | None) -> None:
+        self.runner.cancel()
+        pixels = pixels_of(image)
+        former = self.state.outcomes.get(image)
+        request = SegmentRequest(
+            pixels=pixels,
+            rgb=bool(image.rgb),
+            model_file=path,
+            device=self.device.currentText(),
+            tile=int(preference("tile")) or "auto",
+            extras=frozenset(key for key, box in self.extras.items() if box.isChecked()),
+            prototype=self.state.prototype,
+            known_model=self.state.model,
+            known_key=self.state.model_key,
+            region_size=self.regions.size.value(),
+            present=[] if former is None else self._present(former),
+            former_model=None if former is None else former.model,
+            known_models=self.state.known_models(),
+            memo=self.state.memo_of(image),
+        )
+        self._started = _Started(image, request, time.monotonic())
+        self.progress.setRange(0, 0)
+        self.status.setText("Loading the model…" if self.state.model is None else "Segmenting…")
+        self.runner.start(partial(segment_job, request))
+        self._update_buttons()
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Follow the layer list; napari calls this for docks it adds."""
+        self.images.refresh()
+
+    # -- what comes back --------------------------------------------------------------------
+
+    def _on_progress(self, done: StackTile) -> None:
+        self.progress.setRange(0, done.total)
+        self.progress.setValue(done.index)
+        if self._started is None:
+            return
+        elapsed = time.monotonic() - self._started.time
+        left = elapsed / done.index * (done.total - done.index)
+        plane = f"plane {done.plane}/{done.planes}, " if done.planes > 1 else ""
+        self.status.setText(f"{plane}tile {done.index}/{done.total}, {_duration(left)} left")
+
+    def _on_result(self, result: SegmentResult) -> None:
+        started, state = self._started, self.state
+        if started is None:
+            return
+        try:
+            check_unchanged(self._viewer, started.image, started.request.pixels)
+            self._check_model(started.request, result)
+        except GaussProtoError as error:
+            self.status.setText(str(error))
+            show_info(str(error))
+            return
+        state.set_model(result.model, result.key)
+        if state.model is not None and state.model is not result.model:
+            # It was edited meanwhile; the cells are the same.
+            self.runner.start(partial(again_job, started.request, result, state.model))
+            return
+        if state.history is not None:
+            result.provenance["edits"] = state.history.names
+        self._show(started.image, result)
+        tiles = f", {result.tiles} tiles" if result.tiles > 1 else ""
+        device = result.provenance["device"]
+        self.status.setText(f"Done in {result.seconds:.1f} s on {device}{tiles}.")
+
+    def _check_model(self, request: SegmentRequest, result: SegmentResult) -> None:
+        """Make sure that a model which is in no file was not replaced meanwhile."""
+        if request.model_file is None and result.key != self.state.model_key:
+            raise ConfigError(
+                "The model was fitted anew while the image was segmented: press Segment again."
+            )
+
+    def _present(self, outcome: Outcome) -> list[str]:
+        """Roles of the maps that an image has."""
+        return [role for role, layer in outcome.maps.items() if layer in self._viewer.layers]
+
+    def _show(self, image: Image, result: SegmentResult) -> None:
+        former = self.state.outcomes.get(image)
+        outcome = Outcome(image, result.segmentation, result.provenance, model=result.model)
+        if former is not None:
+            outcome.labels, outcome.labels_checksum = former.labels, former.labels_checksum
+            outcome.maps = {role: former.maps[role] for role in self._present(former)}
+        with undisturbed(self._viewer):
+            outlines = [] if result.outlines is None else ["outlines"]
+            set_aside_others(outcome, [*result.maps, *outlines])
+            show_labels(self._viewer, outcome, result.labels)
+            for role, values in result.maps.items():
+                name = _title(role, outcome)
+                kept = name is None and role in outcome.maps
+                title = outcome.maps[role].name if kept else f"{image.name} – {name}"
+                show_map(self._viewer, outcome, role, values, title, visible=False)
+            if result.outlines is not None:
+                known, name = outcome.maps.get("outlines"), f"{image.name} – cells"
+                outcome.maps["outlines"] = show_outlines(
+                    self._viewer, image, known, result.outlines, name
+                )
+            self.state.set_outcome(outcome)
+            self.likelihood.show_prototype(outcome, result.prototype, result.likelihood)
+        if former is None:
+            # The first time, what a person wants next is to look at the labels and to brush.
+            self._viewer.layers.selection.active = outcome.labels
+
+    def _on_cancelled(self) -> None:
+        self.status.setText("Cancelled.")
+
+    def _on_failure(self, error: Exception) -> None:
+        if isinstance(error, GaussProtoError):
+            self._warn(str(error))
+            return
+        self.status.setText("Something unexpected went wrong; the details are in the message.")
+        raise error
+
+    def _on_image(self) -> None:
+        image = self.images.image()
+        outcome = self.state.outcomes.get(image) if image is not None else None
+        if outcome is None:
+            # What another image gave must not be taken for this one's.
+            self.likelihood.setEnabled(False)
+            self.cover_heading.hide()
+            self.cover.hide()
+        elif outcome is self.state.current:
+            self.likelihood.setEnabled(True)
+            self._on_outcome(outcome)
+        else:
+            self.state.set_outcome(outcome)
+        if not self.runner.running:
+            self.status.setText(f"{self._missing()}." if self._missing() else "")
+        self._update_buttons()
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        """Show the cover of the current result, also after an edit in another dock."""
+        name, segmentation = outcome.source.name, outcome.segmentation
+        self.cover_heading.setText(f"<b>Cover</b> of {escape(name)}")
+        self.cover_heading.show()
+        self.cover.show_cover(name, segmentation.cover, segmentation.classes)
+
+    def _on_model(self, index: int = 0) -> None:
+        if self.models.is_current and self.state.model is not None:
+            self.regions.set_config(self.state.model.config)
+        else:
+            self.regions.set_model(self.models.path())
+        self._update_buttons()
+
+    def _warn(self, sentence: str) -> None:
+        self.status.setText(sentence)
+        show_warning(sentence)
+
+    def _update_buttons(self) -> None:
+        running = self.runner.running
+        if not running:
+            self.progress.setRange(0, 1)
+            self.progress.setValue(0)
+            self._started = None
+        missing = self._missing()
+        self.run_button.setEnabled(missing is None and not running)
+        self.run_button.setToolTip(missing or "Segment the chosen image")
+        self.cancel_button.setEnabled(running)
+
+    def _missing(self) -> str | None:
+        """What a person must do before anything can be segmented."""
+        if self.images.image() is None:
+            return "Open an image first: File > Open, or File > Open Sample"
+        chosen = self.models.is_current or self.models.path() is not None
+        return None if chosen else "Choose a model first"
+
+    def _on_model_in_use(self, model: PrototypeSegmenter) -> None:
+        """Offer a model that was fitted here, and is in no file yet."""
+        key = self.state.model_key
+        fitted = key is not None and is_fitted(key)
+        name = f"{model.card.name}, fitted" if fitted else None
+        if name != self.models.current:
+            self.models.offer_current(name)
+            self._on_model()
+
+    def _stop(self) -> None:
+        """End all work when the dock is closed; results stay."""
+        self.regions.stop()
+        self.likelihood.stop()
+        self.runner.cancel()
+        self._loader.cancel()
+
+
+def _title(role: str, outcome: Outcome) -> str | None:
+    """What a map is called, if not by the prototype that it shows."""
+    if role.startswith("probability "):
+        return f"probability of {outcome.segmentation.classes[int(role.split()[1])].name}"
+    return role if role in ("novelty", "uncertainty") else None
+
+
+def _forget(images: ImageChooser, connections: list[Connections], runners: list[Runner]) -> None:
+    """Let go of the viewer and of the threads when the dock is destroyed."""
+    images.disconnect_viewer()
+    for connection in connections:
+        connection.drop()
+    for runner in runners:
+        runner.abandon()
+
+
+def _checkbox(text: str, tip: str) -> QCheckBox:
+    box = QCheckBox(text)
+    box.setToolTip(tip)
+    return box
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
+def _heading(text: str) -> QLabel:
+    label = QLabel(f"<b>{text}</b>")
+    label.setContentsMargins(0, 8, 0, 0)
+    return label

@@ -1,0 +1,193 @@
+"""The part of the Segment dock that shows where each prototype is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QMenu,
+    QMessageBox,
+    QPushButton,
+    QRadioButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_gaussproto.jobs.edit import likelihoods
+from napari_gaussproto.widgets.layers.placement import show_stack, undisturbed
+from napari_gaussproto.widgets.layers.prototype_map import LIKELIHOOD, prototype_map
+from napari_gaussproto.widgets.shared.dock import Connections
+from napari_gaussproto.widgets.shared.parts import ICON_SIZE, picture_icon
+from napari_gaussproto.widgets.shared.state import Outcome, SharedState
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
+
+# Adding a layer costs about a tenth of a second each, and every further one slows napari
+# down; from this many on, a person is asked first.
+_ASK_FROM = 9
+_SECONDS_A_LAYER = 0.12
+
+
+class LikelihoodPanel(QWidget):
+    """Choose a prototype; its likelihood layer follows. Pin it, or show all.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    state : SharedState
+    """
+
+    shown = Signal()
+
+    def __init__(self, viewer: Viewer, state: SharedState) -> None:
+        super().__init__()
+        self._viewer, self._state = viewer, state
+        self._map = prototype_map(viewer)
+        self._batch: Iterator[int] | None = None
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._add_next)
+        self._build()
+        self.connections = Connections()
+        self.connections.add(state.outcome_changed, self._on_outcome)
+        self.connections.add(state.prototype_changed, self._on_prototype)
+        self.connections.add(state.shown_changed, self._on_shown)
+        self.setEnabled(False)
+
+    def _build(self) -> None:
+        self.classes = QRadioButton("Classes")
+        self.classes.setToolTip("Show the classes over the image")
+        self.likelihood = QRadioButton("Likelihood")
+        self.likelihood.setToolTip("Show how typical each place is for the chosen prototype")
+        self.classes.setChecked(True)
+        self.likelihood.toggled.connect(lambda on: self._state.show(likelihood=on))
+        self.chooser = QComboBox()
+        self.chooser.setIconSize(ICON_SIZE)
+        self.chooser.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.chooser.setMinimumWidth(200)
+        self.chooser.setToolTip("A prototype with its nearest training patches")
+        self.chooser.activated.connect(self._on_chosen)
+        self.pin = QPushButton("Pin")
+        self.pin.setToolTip("Keep this prototype's likelihood as a layer of its own")
+        self.pin.clicked.connect(lambda: self.add_layer(self._state.prototype))
+        self.all = QPushButton("All…")
+        self.all.setToolTip("Show the likelihood of all prototypes, as layers or as one stack")
+        self._menu = QMenu(self)
+        self.as_layers = self._menu.addAction("One layer for every prototype")
+        self.as_layers.triggered.connect(self.add_all_layers)
+        self.as_stack = self._menu.addAction("One stack with a slider")
+        self.as_stack.triggered.connect(self.add_stack)
+        self.all.setMenu(self._menu)
+        show, buttons = QHBoxLayout(), QHBoxLayout()
+        show.addWidget(self.classes)
+        show.addWidget(self.likelihood)
+        show.addStretch()
+        buttons.addWidget(self.pin)
+        buttons.addWidget(self.all)
+        buttons.addStretch()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(show)
+        layout.addWidget(self.chooser)
+        layout.addLayout(buttons)
+
+    # -- one layer that follows the chooser -------------------------------------------------
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        segmentation = outcome.segmentation
+        self.chooser.blockSignals(True)
+        self.chooser.clear()
+        share = segmentation.prototype_share()
+        for m, prototype in enumerate(segmentation.prototypes):
+            color = segmentation.classes[prototype.class_index].color
+            icon = picture_icon(prototype.patches, color)
+            self.chooser.addItem(icon, f"{prototype.name}   {share[m]:.0%}")
+        self.chooser.setCurrentIndex(self._state.prototype)
+        self.chooser.blockSignals(False)
+        count = len(segmentation.prototypes)
+        seconds = max(1, round(count * _SECONDS_A_LAYER))
+        self.as_layers.setText(
+            f"One layer for each of the {count} prototypes (about {seconds} s, slows napari)"
+        )
+        self.as_stack.setEnabled(not segmentation.leading)
+        self.setEnabled(True)
+        self._on_shown()
+
+    def _on_chosen(self, m: int) -> None:
+        self._state.select_prototype(m)
+        self.likelihood.setChecked(True)
+
+    def _on_prototype(self, m: int) -> None:
+        self.chooser.setCurrentIndex(m)
+
+    def _on_shown(self) -> None:
+        """Follow what another dock chose to show."""
+        button = self.likelihood if self._state.shows_likelihood else self.classes
+        button.setChecked(True)
+
+    def show_prototype(self, outcome: Outcome, m: int, values: np.ndarray) -> None:
+        """Let the following layer show a prototype, whose typicality is given."""
+        if self._state.quantity == "typicality":
+            self._map.show(outcome, m, values)
+        else:
+            self._map.refresh()
+        self.shown.emit()
+
+    def stop(self) -> None:
+        """Add no more layers, before the dock goes."""
+        self._timer.stop()
+        self._batch = None
+
+    # -- more layers ------------------------------------------------------------------------
+
+    def add_layer(self, m: int) -> None:
+        """Keep a prototype's likelihood as a layer of its own."""
+        self._map.pin(m)
+
+    def add_all_layers(self) -> None:
+        """Add a layer for every prototype, one at a time so that napari stays alive."""
+        outcome = self._state.current
+        if outcome is None:
+            return
+        count = len(outcome.segmentation.prototypes)
+        if count >= _ASK_FROM and not self._agreed(count):
+            return
+        self._batch = (m for m in range(count) if self._state.current is outcome)
+        self._timer.start(0)
+
+    def _agreed(self, count: int) -> bool:
+        """Ask before many layers are added."""
+        seconds = max(1, round(count * _SECONDS_A_LAYER))
+        answer = QMessageBox.question(
+            self,
+            "Many layers",
+            f"{count} layers take about {seconds} s to add and make napari slower. "
+            "A stack with a slider costs as much as one layer. Add them all the same?",
+        )
+        return bool(answer == QMessageBox.StandardButton.Yes)
+
+    def _add_next(self) -> None:
+        m = next(self._batch, None) if self._batch is not None else None
+        if m is None:
+            self._timer.stop()
+            self._batch = None
+            return
+        self.add_layer(m)
+
+    def add_stack(self) -> None:
+        """Add one layer with the likelihood of all prototypes along a slider."""
+        outcome = self._state.current
+        if outcome is None or outcome.segmentation.leading:
+            return
+        with undisturbed(self._viewer):
+            show_stack(self._viewer, outcome, likelihoods(outcome.segmentation))
+        # Over classes or over one prototype's map it would only be muddy.
+        for layer in (outcome.labels, outcome.maps.get(LIKELIHOOD)):
+            if layer is not None:
+                layer.visible = False

@@ -1,0 +1,1 @@
+"""What every dock uses: shared state, threads, choosers, small widgets."""

@@ -1,0 +1,200 @@
+"""Choosing an image, a model and a device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QSizePolicy, QToolButton, QWidget
+
+from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.core.model.registry import list_models, model_path
+from napari_gaussproto.core.model.summary import read_summary
+from napari_gaussproto.widgets.layers.placement import is_ours
+from napari_gaussproto.widgets.shared.dock import Connections
+from napari_gaussproto.widgets.shared.parts import CardDialog
+from napari_gaussproto.widgets.shared.preferences import recent_models, remember_model
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+    from napari.viewer import Viewer
+
+_OPEN = "Open a model file…"
+
+
+def _shrinkable(combo: QComboBox) -> None:
+    """Let a long name be cut instead of widening the dock."""
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(8)
+    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+
+class ImageChooser(QComboBox):
+    """The viewer's image layers, without the maps that this plugin made.
+
+    Signals
+    -------
+    image_changed
+    """
+
+    image_changed = Signal()
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._images: list[Image] = []
+        _shrinkable(self)
+        self.setToolTip("The image to segment; results are laid exactly over it")
+        self._connections = Connections()
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            self._connections.add(event, self.refresh)
+        self.currentIndexChanged.connect(lambda _: self.image_changed.emit())
+        self.refresh()
+
+    def image(self) -> Image | None:
+        """The chosen layer."""
+        index = self.currentIndex()
+        return self._images[index] if 0 <= index < len(self._images) else None
+
+    def images(self) -> list[Image]:
+        """All layers of the list."""
+        return list(self._images)
+
+    def choose(self, image: Image) -> None:
+        """Choose a layer of the list."""
+        self.setCurrentIndex(self._images.index(image))
+
+    def refresh(self, event: object = None) -> None:
+        """Follow the layer list; the chosen image stays chosen while it is there."""
+        from napari.layers import Image
+
+        chosen = self.image()
+        known = set(map(id, self._images))
+        self._images = [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Image) and not is_ours(layer)
+        ]
+        for layer in self._images:
+            if id(layer) not in known:
+                layer.events.name.connect(self.refresh)
+        self.blockSignals(True)
+        self.clear()
+        self.addItems([layer.name for layer in self._images])
+        if chosen in self._images:
+            self.setCurrentIndex(self._images.index(chosen))
+        elif self._images:
+            self.setCurrentIndex(len(self._images) - 1)  # the one just opened
+        self.blockSignals(False)
+        if self.image() is not chosen:
+            self.image_changed.emit()
+
+    def disconnect_viewer(self) -> None:
+        """Stop following the layer list; uses nothing of Qt, which may be gone already."""
+        self._connections.drop()
+        for layer in self._images:
+            layer.events.name.disconnect(self.refresh)
+
+
+class ModelChooser(QWidget):
+    """Shipped models, recent files, and any other file; with an info button."""
+
+    model_chosen = Signal()
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        super().__init__()
+        self._report = report
+        self._current: str | None = None
+        self._paths: list[Path | None] = []
+        self.combo = QComboBox()
+        _shrinkable(self.combo)
+        self.combo.setToolTip("A model that comes with the plugin, one used before, or a file")
+        self.combo.activated.connect(self._on_activated)
+        self.info = QToolButton()
+        self.info.setText("i")
+        self.info.setToolTip("What this model is, what it was trained on, and how good it is")
+        self.info.clicked.connect(self._show_card)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.combo, 1)
+        layout.addWidget(self.info)
+        self._fill()
+
+    @property
+    def current(self) -> str | None:
+        """Name of the model in use, if it is offered."""
+        return self._current
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the model in use is chosen, which no file holds."""
+        return self._current is not None and self.combo.currentIndex() == 0
+
+    def offer_current(self, name: str | None) -> None:
+        """Offer, and choose, a model that is in use but in no file; None takes it away."""
+        path = self.path()
+        self._current = name
+        self._fill()
+        if name is None and path in self._paths:
+            self.combo.setCurrentIndex(self._paths.index(path))
+
+    def path(self) -> Path | None:
+        """File of the chosen model; None for the one in use."""
+        index = self.combo.currentIndex()
+        return self._paths[index] if 0 <= index < len(self._paths) else None
+
+    def choose_shipped(self, name: str) -> None:
+        """Choose a shipped model by name.
+
+        Raises
+        ------
+        ModelFileError
+            When there is no such model.
+        """
+        self.combo.setCurrentIndex(self._paths.index(model_path(name)))
+
+    def choose_file(self, path: Path) -> bool:
+        """Choose a file; False, with a report to the person, when it is no model."""
+        try:
+            read_summary(path)
+        except GaussProtoError as error:
+            self._report(str(error))
+            return False
+        remember_model(path)
+        self._fill()
+        self.combo.setCurrentIndex(self._paths.index(path))
+        self.model_chosen.emit()
+        return True
+
+    def _fill(self) -> None:
+        self.combo.clear()
+        shipped = list_models()
+        recent = recent_models()
+        current = [] if self._current is None else [self._current]
+        self._paths = [*(None for _ in current), *map(model_path, shipped), *recent]
+        self.combo.addItems([*current, *shipped, *(path.name for path in recent), _OPEN])
+        self._last = 0
+
+    def _on_activated(self, index: int) -> None:
+        if index < len(self._paths):
+            self._last = index
+            self.model_chosen.emit()
+            return
+        self.combo.setCurrentIndex(self._last)
+        name, _ = QFileDialog.getOpenFileName(
+            self, "Open a model", "", "Models (*.safetensors);;All files (*)"
+        )
+        if name:
+            self.choose_file(Path(name))
+
+    def _show_card(self) -> None:
+        path = self.path()
+        if path is None:
+            return
+        try:
+            CardDialog(read_summary(path), self).exec()
+        except GaussProtoError as error:
+            self._report(str(error))

@@ -1,0 +1,232 @@
+"""What the docks of one viewer share: model, edits, results, chosen prototype, what is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
+
+from psygnal import Signal
+
+from napari_gaussproto.widgets.shared.workarounds import guard_canvas
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels, Layer
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.core.editing.undo import EditHistory
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+    from napari_gaussproto.core.model.stack import StackSegmentation
+    from napari_gaussproto.jobs.caches import RegionMemo
+    from napari_gaussproto.widgets.layers.prototype_map import PrototypeMap
+
+ModelKey = tuple[str, float, str]
+Quantity = Literal["typicality", "responsibility", "log-likelihood"]
+
+
+@dataclass
+class Outcome:
+    """The last segmentation of one image layer and the layers that show it.
+
+    Attributes
+    ----------
+    source : Image
+        The layer that was segmented.
+    segmentation : StackSegmentation
+    provenance : dict
+        Model, version and settings; goes into the layers' metadata.
+    labels : Labels or None
+    labels_checksum : int
+        Of the labels as they were written, to notice what a person painted since.
+    maps : dict
+        Role -> layer, for example ``"likelihood"`` or ``"novelty"``.
+    model : PrototypeSegmenter or None
+        The one that made the segmentation.
+    """
+
+    source: Image
+    segmentation: StackSegmentation
+    provenance: dict[str, Any]
+    labels: Labels | None = None
+    labels_checksum: int = 0
+    maps: dict[str, Layer] = field(default_factory=dict)
+    model: PrototypeSegmenter | None = None
+
+    @property
+    def ndim(self) -> int:
+        """Axes of the labels; the image may have one more in front, for its channels."""
+        return len(self.segmentation.leading) + 2
+
+    def release_pins(self) -> None:
+        """Leave pinned maps as they are: the same number may name another prototype now."""
+        for role in [role for role in self.maps if role.startswith("pinned ")]:
+            del self.maps[role]
+
+
+@dataclass(frozen=True)
+class KeptEdits:
+    """The edits of a model that is not the current one just now.
+
+    Attributes
+    ----------
+    key : tuple
+        See `SharedState.set_model`.
+    history : EditHistory
+    is_saved : bool
+        Whether a file holds them.
+    """
+
+    key: ModelKey
+    history: EditHistory
+    is_saved: bool
+
+
+FITTED = "fit "
+
+
+def is_fitted(key: ModelKey) -> bool:
+    """Whether a model's key is that of one fitted in this viewer, which no file holds."""
+    return key[0].startswith(FITTED)
+
+
+class SharedState:
+    """Evented state of one viewer; a dock changes it, all docks hear of it."""
+
+    model_changed = Signal(object)
+    outcome_changed = Signal(object)
+    prototype_changed = Signal(int)
+    shown_changed = Signal()
+
+    def __init__(self) -> None:
+        self.model: PrototypeSegmenter | None = None
+        self.model_key: ModelKey | None = None
+        self.history: EditHistory | None = None
+        self.saved: PrototypeSegmenter | None = None
+        self.outcomes: dict[Any, Outcome] = {}
+        self.memos: WeakKeyDictionary[Any, RegionMemo] = WeakKeyDictionary()
+        self._kept: dict[tuple[str, float], KeptEdits] = {}
+        self.current: Outcome | None = None
+        self.prototype = 0
+        self.quantity: Quantity = "typicality"
+        self.shows_likelihood = False
+        self.prototype_map: PrototypeMap | None = None
+
+    def set_model(self, model: PrototypeSegmenter, key: ModelKey) -> None:
+        """Make a loaded model the current one; ``key`` is file, change time and device.
+
+        While the key is the same the current model stays, with its edits. A model that was
+        the current one before comes back with the edits made to it then, on any device.
+        """
+        from napari_gaussproto.core.editing.undo import EditHistory
+
+        if key == self.model_key or self._is_version_of_current(model, key):
+            return
+        self._keep_edits()
+        kept = None if is_fitted(key) else self._kept.pop(key[:2], None)
+        history, is_saved = EditHistory(model), True
+        if kept is not None:
+            history, is_saved = kept.history, kept.is_saved
+            if history.model.extractor is not model.extractor:
+                history = history.with_extractor(model.extractor)
+        self.model, self.model_key, self.history = history.model, key, history
+        self.saved = history.model if is_saved else None
+        self.model_changed.emit(self.model)
+
+    def _is_version_of_current(self, model: PrototypeSegmenter, key: ModelKey) -> bool:
+        """Whether only the change time differs, as when it was saved while it was at work."""
+        mine, current = self.model_key, self.model
+        return (
+            mine is not None
+            and current is not None
+            and mine[0] == key[0]
+            and current.extractor is model.extractor
+        )
+
+    def _keep_edits(self) -> None:
+        """Put the edits of the current model aside; one that was fitted here cannot come back."""
+        key, history = self.model_key, self.history
+        if key is None or history is None or is_fitted(key):
+            return
+        if history.can_undo or history.can_redo:
+            self._kept[key[:2]] = KeptEdits(key, history, self.saved is history.model)
+
+    def known_models(self) -> Mapping[ModelKey, PrototypeSegmenter]:
+        """Models that need not be read from their files, with their edits, by their keys."""
+        known = {kept.key: kept.history.model for kept in self._kept.values()}
+        if self.model is not None and self.model_key is not None:
+            known[self.model_key] = self.model
+        return known
+
+    def mark_saved(self, model: PrototypeSegmenter, path: Path) -> None:
+        """Note that a file holds a model, which may have been edited on since.
+
+        Saved over the file that it came from, the current model stays the one of that file.
+        """
+        key, current = self.model_key, self.model
+        if key is None or current is None or current.extractor is not model.extractor:
+            return
+        self.saved = model
+        own = Path(key[0])
+        if not is_fitted(key) and own.exists() and own.samefile(path):
+            self.model_key = (key[0], own.stat().st_mtime, key[2])
+
+    def memo_of(self, image: Image) -> RegionMemo:
+        """What is kept of the cells of an image, so that they are not cut again."""
+        from napari_gaussproto.jobs.caches import RegionMemo
+
+        return self.memos.setdefault(image, RegionMemo())
+
+    def set_edited_model(self, model: PrototypeSegmenter) -> None:
+        """Make another version of the current model the current one."""
+        self.model = model
+        self.model_changed.emit(model)
+
+    def set_outcome(self, outcome: Outcome) -> None:
+        """Make a new result the current one of its image."""
+        former = self.outcomes.get(outcome.source)
+        if former is not None and former.model is not outcome.model:
+            outcome.release_pins()
+        self.outcomes[outcome.source] = outcome
+        self.current = outcome
+        count = len(outcome.segmentation.prototypes)
+        self.prototype = min(self.prototype, count - 1)
+        self.outcome_changed.emit(outcome)
+
+    def forget(self, event: Any) -> None:
+        """Let go of the result of an image that was removed from the viewer."""
+        outcome = self.outcomes.pop(event.value, None)
+        if outcome is not None and outcome is self.current:
+            self.current = None
+
+    def show(self, *, quantity: Quantity | None = None, likelihood: bool | None = None) -> None:
+        """Choose what the likelihood layer holds, and whether it or the classes are seen."""
+        before = (self.quantity, self.shows_likelihood)
+        if quantity is not None:
+            self.quantity = quantity
+        if likelihood is not None:
+            self.shows_likelihood = likelihood
+        if (self.quantity, self.shows_likelihood) != before:
+            self.shown_changed.emit()
+
+    def select_prototype(self, m: int) -> None:
+        """Choose the prototype whose likelihood is shown."""
+        if m != self.prototype:
+            self.prototype = m
+            self.prototype_changed.emit(m)
+
+
+_states: WeakKeyDictionary[Any, SharedState] = WeakKeyDictionary()
+
+
+def state_of(viewer: Viewer) -> SharedState:
+    """The state of a viewer, made on first use."""
+    # Plugins may be handed a proxy; the state belongs to the viewer behind it.
+    real = getattr(viewer, "__wrapped__", viewer)
+    if real not in _states:
+        state = _states[real] = SharedState()
+        # A result holds its image and its layers, however weak the table's keys are.
+        real.layers.events.removed.connect(state.forget)
+        guard_canvas(real)
+    return _states[real]

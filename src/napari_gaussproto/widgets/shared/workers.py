@@ -1,0 +1,184 @@
+"""Run one generator at a time in a thread, with progress and a cancel that always works."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any
+
+from napari.qt.threading import GeneratorWorker, create_worker
+from qtpy.QtCore import QObject, Signal
+
+from napari_gaussproto.core.base.steps import WithValue
+
+logger = logging.getLogger(__name__)
+
+# Progress reaches the GUI at most this often, in seconds.
+_INTERVAL = 0.1
+Work = Callable[[], Generator[Any, None, Any]]
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: Exception
+
+
+class _Gate:
+    """Lets a thread rest between two steps.
+
+    A worker's own pause forgets a resumption that comes before the present step has ended, and
+    rests for good.
+    """
+
+    def __init__(self) -> None:
+        self.open = threading.Event()
+        self.open.set()
+        self.resting = False
+
+    def rest(self) -> Generator[None, None, None]:
+        """Wait until it is open; a cancel takes effect meanwhile."""
+        while not self.open.wait(0 if not self.resting else _INTERVAL):
+            self.resting = True
+            yield None
+        self.resting = False
+
+
+class Runner(QObject):
+    """Runs generators in a thread; the last one asked for is the one that counts.
+
+    Signals
+    -------
+    progressed(object)
+        What the generator yielded, at most ten times a second, but for what says ``keep``.
+    succeeded(object)
+        What it returned.
+    failed(Exception)
+    cancelled()
+    finished()
+        After each of the last three.
+    """
+
+    progressed = Signal(object)
+    succeeded = Signal(object)
+    failed = Signal(object)
+    cancelled = Signal()
+    finished = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._worker: GeneratorWorker | None = None
+        self._gate = _Gate()
+        self._wanted = False
+        self._pending: Work | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a result is still being waited for."""
+        return self._wanted
+
+    @property
+    def busy(self) -> bool:
+        """Whether a thread is at work, even if nobody waits for its result any more."""
+        return self._worker is not None
+
+    def start(self, work: Work) -> None:
+        """Run a generator function; if one is running, it is cancelled first."""
+        if self._wanted:
+            self.cancel()
+        self._wanted = True
+        # From here on a pause is one of this work, also while the former thread ends.
+        self._gate = _Gate()
+        if self._worker is not None:
+            # The former thread ends at its next step; two at once would only be slower.
+            self._pending = work
+            return
+        self._launch(work)
+
+    def cancel(self) -> None:
+        """Give up waiting at once; the thread stops at its next step."""
+        if not self._wanted:
+            return
+        self._wanted = False
+        self._pending = None
+        if self._worker is not None:
+            self._worker.quit()
+        self.cancelled.emit()
+        self.finished.emit()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the work rests."""
+        return self._wanted and self._gate.resting
+
+    def pause(self) -> None:
+        """Rest at the next step, until `resume`."""
+        if self._wanted:
+            self._gate.open.clear()
+
+    def resume(self) -> None:
+        """Go on, also where a rest was only asked for."""
+        self._gate.open.set()
+
+    def abandon(self) -> None:
+        """Let the thread end at its next step; for when this object is destroyed already."""
+        self._wanted, self._pending = False, None
+        if self._worker is not None:
+            self._worker.quit()
+
+    def shut_down(self, timeout_ms: int = 10_000) -> None:
+        """Cancel and wait for the thread, before the widget goes away."""
+        self.cancel()
+        if self._worker is not None:
+            self._worker.await_workers(timeout_ms)
+
+    def _launch(self, work: Work) -> None:
+        worker: GeneratorWorker = create_worker(_guarded, work, self._gate, _start_thread=False)
+        worker.yielded.connect(self._on_yield)
+        worker.returned.connect(self._on_return)
+        worker.finished.connect(self._on_finish)
+        self._worker = worker
+        worker.start()
+
+    def _on_yield(self, step: Any) -> None:
+        # Steps that come too quickly arrive as None: they only let a cancel take effect.
+        if step is not None and self._wanted and self._pending is None:
+            self.progressed.emit(step)
+
+    def _on_return(self, result: Any) -> None:
+        if not self._wanted or self._pending is not None:
+            return
+        self._wanted = False
+        if isinstance(result, _Failure):
+            self.failed.emit(result.error)
+        else:
+            self.succeeded.emit(result)
+        self.finished.emit()
+
+    def _on_finish(self) -> None:
+        self._worker = None
+        if self._pending is not None:
+            work, self._pending = self._pending, None
+            self._launch(work)
+
+
+def _guarded(work: Work, gate: _Gate) -> Generator[Any, None, Any]:
+    """Throttle what is yielded, and return an error instead of raising it.
+
+    A worker swallows RuntimeErrors, which is what torch raises, and reports nothing.
+    """
+    last = 0.0
+    try:
+        for step in (driven := WithValue(work())):
+            if getattr(step, "keep", False) or time.monotonic() - last >= _INTERVAL:
+                last = time.monotonic()
+                yield step
+            else:
+                yield None
+            yield from gate.rest()
+        return driven.value
+    except Exception as error:  # reported to the person by whoever started the work
+        logger.debug("work failed", exc_info=True)
+        return _Failure(error)

@@ -1,0 +1,1 @@
+"""What a person draws: the annotation layers of all images, kept in step."""

@@ -1,0 +1,278 @@
+"""The layer in which a person labels one image, and its record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_gaussproto.core.labels.corrections import (
+    PREDICTED,
+    CodeEdit,
+    Corrections,
+    label_value_of,
+)
+from napari_gaussproto.io.style import annotation_colormap, annotation_features
+from napari_gaussproto.widgets.layers.placement import pixels_of, placement
+from napari_gaussproto.widgets.shared.preferences import PLUGIN
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.core.base.config import SegmentationClass
+
+ROLE = "annotations"
+_OPACITY = 0.8
+# Milliseconds of rest after which a change that was no stroke (an undo) is noticed.
+_REST = 60
+
+
+def label_shape(image: Image) -> tuple[int, ...]:
+    """Shape that labels of an image layer have: its own, without colours."""
+    shape = tuple(int(n) for n in pixels_of(image).shape)
+    return shape[:-1] if image.rgb else shape
+
+
+class AnnotationLayer(QObject):
+    """What a person labels on one image.
+
+    The painted array is the record itself (see `Corrections`); this object only watches it.
+    When the layer is removed from the viewer, the record stays and `show` brings it back.
+
+    Signals
+    -------
+    edited()
+        Labels changed: by a stroke, a fill, the eraser, undo or redo.
+    brushed(int)
+        The brush paints as another class, chosen in the layer's own controls.
+    """
+
+    edited = Signal()
+    brushed = Signal(int)
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        image: Image,
+        classes: Sequence[SegmentationClass],
+        parent: QObject,
+        labels: npt.NDArray[Any] | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self.image = image
+        self.classes = tuple(classes)
+        self.record = Corrections(np.zeros(label_shape(image), np.uint8), labels)
+        self.layer: Labels | None = None
+        self._last = self.record.codes.copy()
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self.settle)
+
+    @classmethod
+    def of_layer(
+        cls,
+        viewer: Viewer,
+        image: Image,
+        classes: Sequence[SegmentationClass],
+        parent: QObject,
+        layer: Labels,
+    ) -> AnnotationLayer:
+        """Go on with a layer that a former dock made; its undo stays."""
+        found = cls(viewer, image, classes, parent)
+        found.record = Corrections.of_codes(layer.data)
+        found._last = layer.data.copy()
+        found.layer = layer
+        found._follow(layer)
+        found._style(layer)
+        return found
+
+    # -- the layer ---------------------------------------------------------------------------
+
+    @property
+    def shown(self) -> bool:
+        """Whether the layer is in the viewer."""
+        return self.layer is not None and self.layer in self._viewer.layers
+
+    def show(self) -> Labels:
+        """Add the layer, or find it; it becomes the active one, with the brush in hand."""
+        if not self.shown:
+            self.layer = self._add()
+        layer = self.layer
+        assert layer is not None  # just made
+        layer.visible = True
+        self._viewer.layers.selection.active = layer
+        layer.mode = "paint"
+        return layer
+
+    def hide(self) -> None:
+        """Take the layer out of the viewer; `show` brings it back."""
+        if self.shown:
+            self._viewer.layers.remove(self.layer)
+
+    def brush(self, class_index: int) -> None:
+        """Paint as a class from now on."""
+        if self.layer is not None:
+            self.layer.selected_label = class_index + 1
+
+    def _add(self) -> Labels:
+        layer: Labels = self._viewer.add_labels(
+            self.record.codes,
+            name=f"{self.image.name} – {ROLE}",
+            opacity=_OPACITY,
+            metadata={PLUGIN: {"role": ROLE, "image": str(self.image.unique_id)}},
+            **placement(self.image),
+        )
+        self._style(layer)
+        layer.brush_size = 10
+        self._follow(layer)
+        return layer
+
+    def _follow(self, layer: Labels) -> None:
+        layer.events.paint.connect(self._on_paint)
+        layer.events.set_data.connect(self._on_set_data)
+        layer.events.selected_label.connect(self._on_selected_label)
+        layer.events.colormap.connect(self._on_colormap)
+
+    def _style(self, layer: Labels) -> None:
+        layer.colormap = annotation_colormap(self.classes)
+        layer.features = annotation_features(self.classes)
+
+    # -- what changes ------------------------------------------------------------------------
+
+    def _on_paint(self, event: Any = None) -> None:
+        # After napari has finished with the stroke.
+        self._timer.start(0)
+
+    def _on_set_data(self, event: Any = None) -> None:
+        if not self._timer.isActive():
+            self._timer.start(_REST)
+
+    def _on_selected_label(self, event: Any = None) -> None:
+        # The colour picker takes what it sees, also from the prediction.
+        if self.layer is None:
+            return
+        value = label_value_of(self.layer.selected_label)
+        # There is no class beyond the last one, whatever a spin box or a key says.
+        value = min(value, len(self.classes))
+        if value != self.layer.selected_label:
+            self.layer.selected_label = value
+        elif value:
+            self.brushed.emit(value - 1)
+
+    def _on_colormap(self, event: Any = None) -> None:
+        from napari.utils.colormaps import DirectLabelColormap
+
+        # napari's "shuffle colours" replaces class colours by random ones.
+        if self.layer is not None and not isinstance(self.layer.colormap, DirectLabelColormap):
+            self.layer.colormap = annotation_colormap(self.classes)
+
+    def settle(self) -> None:
+        """Notice what was drawn or undone since the last time."""
+        self._timer.stop()
+        self._rebind()
+        self._drop_unknown()
+        if self.record.refresh() and self.layer is not None:
+            self.layer.refresh()
+            self._timer.stop()
+        if not np.array_equal(self.record.codes, self._last):
+            self._last = self.record.codes.copy()
+            self.edited.emit()
+
+    def _rebind(self) -> None:
+        """Make the record the layer's array again, after another one was put there."""
+        layer, codes = self.layer, self.record.codes
+        if layer is None or layer.data is codes or layer.data.shape != codes.shape:
+            return
+        np.copyto(codes, np.asarray(layer.data).astype(np.uint16))
+        layer.data = codes
+        self._timer.stop()
+
+    def _drop_unknown(self) -> None:
+        """Take values back that are no class."""
+        codes = self.record.codes
+        unknown = (codes > len(self.classes)) & (codes < PREDICTED)
+        if unknown.any():
+            codes[unknown] = 0
+
+    def apply(self, edit: CodeEdit) -> None:
+        """Do an edit by the viewer, so that its undo knows it."""
+        if not len(edit):
+            return
+        if self.layer is not None:
+            self.layer.data_setitem(edit.indices, edit.new)
+        else:
+            self.record.apply(edit)
+        self.settle()
+
+    def set_prediction(self, prediction: npt.NDArray[np.uint8]) -> None:
+        """Put a newer prediction below the labels."""
+        self.settle()
+        self.record.update(prediction)
+        self._last = self.record.codes.copy()
+        if self.shown and self.layer is not None:
+            self.layer.refresh()
+            self._timer.stop()
+
+    def set_classes(self, classes: Sequence[SegmentationClass]) -> None:
+        """Colours and names of the classes; their labels stay as they are."""
+        self.classes = tuple(classes)
+        if self.layer is not None:
+            self._style(self.layer)
+
+    def change_classes(
+        self, classes: Sequence[SegmentationClass], labels: npt.NDArray[np.uint8]
+    ) -> None:
+        """Take over labels that a change of the class table made.
+
+        The viewer's undo cannot reach behind it: there, values mean other classes. The change
+        has an undo of its own.
+        """
+        self.settle()
+        # What was predicted is of another table now, until a model speaks again.
+        self.record.update(np.zeros_like(labels))
+        self.record.apply(self.record.replace(labels))
+        self._last = self.record.codes.copy()
+        if self.layer is not None:
+            forget_history(self.layer)
+            self.layer.refresh()
+            self._timer.stop()
+            self.layer.selected_label = min(self.layer.selected_label, len(classes))
+        self.set_classes(classes)
+
+    @property
+    def snapshot(self) -> npt.NDArray[np.uint16]:
+        """Codes as they were when `settle` last looked; this array never changes."""
+        return self._last
+
+    @property
+    def labels(self) -> npt.NDArray[np.uint8]:
+        """A copy of the labels, (..., H, W)."""
+        return self.record.labels
+
+    def let_go(self) -> None:
+        """Stop following the layer."""
+        self._timer.stop()
+        if self.layer is not None:
+            events = self.layer.events
+            events.paint.disconnect(self._on_paint)
+            events.set_data.disconnect(self._on_set_data)
+            events.selected_label.disconnect(self._on_selected_label)
+            events.colormap.disconnect(self._on_colormap)
+
+
+def layers_of(viewer: Viewer, image: Image) -> list[Labels]:
+    """Annotation layers of an image, whichever dock made them."""
+    own = {"role": ROLE, "image": str(image.unique_id)}
+    return [layer for layer in viewer.layers if layer.metadata.get(PLUGIN) == own]
+
+
+def forget_history(layer: Labels) -> None:
+    """Empty a layer's undo; napari has no public way to."""
+    reset = getattr(layer, "_reset_history", None)
+    if reset is not None:
+        reset()

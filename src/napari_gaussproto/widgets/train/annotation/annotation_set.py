@@ -1,0 +1,335 @@
+"""Classes and the annotation layers of all images of a viewer, kept in step with each other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
+from napari_gaussproto.widgets.layers.placement import checksum
+from napari_gaussproto.widgets.shared.state import Outcome, SharedState
+from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer, layers_of
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+    from napari.viewer import Viewer
+
+Table = tuple[SegmentationClass, ...]
+Values = npt.NDArray[np.uint8]
+_DRAWING = ("paint", "fill", "erase", "polygon")
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A change of the table, and what it made indistinguishable in each annotation."""
+
+    change: TableChange
+    forgotten: dict[AnnotationLayer, Forgotten]
+
+
+class Annotator(QObject):
+    """Owns the class table and the annotations of the open images.
+
+    Signals
+    -------
+    classes_changed()
+    edited(AnnotationLayer)
+        Labels were drawn, erased, undone or redone.
+    layers_changed()
+        An image got annotations, or lost them.
+    table_changed(TableChange, bool)
+        A change was made, or else taken back.
+    brushed(int)
+        The brush paints as another class.
+    told(str)
+        A sentence for the person.
+    """
+
+    brushed = Signal(int)
+    table_changed = Signal(object, bool)
+    classes_changed = Signal()
+    edited = Signal(object)
+    layers_changed = Signal()
+    told = Signal(str)
+
+    def __init__(self, viewer: Viewer, state: SharedState, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer, self._state = viewer, state
+        self.classes: Table = ()
+        self.selected = 0
+        self._gone = False
+        self._all: list[AnnotationLayer] = []
+        self._done: list[_Done] = []
+        self._undone: list[_Done] = []
+        self._followed: WeakSet[Labels] = WeakSet()
+        state.outcome_changed.connect(self._on_outcome)
+        viewer.layers.events.removed.connect(self._on_removed)
+        for outcome in list(state.outcomes.values()):
+            self._on_outcome(outcome)
+
+    # -- annotations of images ---------------------------------------------------------------
+
+    @property
+    def annotations(self) -> list[AnnotationLayer]:
+        """Of all images that have some and are open, in the order they were begun."""
+        return [a for a in self._all if a.image in self._viewer.layers]
+
+    @property
+    def all_annotations(self) -> list[AnnotationLayer]:
+        """Also of images that were removed from the viewer meanwhile."""
+        return list(self._all)
+
+    def find(self, image: Image | None) -> AnnotationLayer | None:
+        """The annotations of an image."""
+        return next((a for a in self._all if a.image is image), None)
+
+    def annotate(self, image: Image, labels: Values | None = None) -> AnnotationLayer:
+        """Get an image ready to be painted on: its layer, made when first wanted.
+
+        Raises
+        ------
+        LabelError
+            When given labels do not fit the image.
+        """
+        found = self.find(image)
+        if found is None:
+            found = AnnotationLayer(self._viewer, image, self.classes, self, labels)
+            self._add(found)
+            outcome = self._state.outcomes.get(image)
+            if outcome is not None:
+                self._take_over(found, outcome)
+            found.show()
+            self.layers_changed.emit()
+        else:
+            found.show()
+        found.brush(self.selected)
+        return found
+
+    def adopt(self, image: Image) -> None:
+        """Go on with the layer that a former dock made for an image, if there is one."""
+        for layer in layers_of(self._viewer, image)[:1]:
+            found = AnnotationLayer.of_layer(self._viewer, image, self.classes, self, layer)
+            self._add(found)
+            outcome = self._state.outcomes.get(image)
+            if outcome is not None:
+                found.set_prediction(by_name(outcome, self.classes))
+            self.layers_changed.emit()
+
+    def drop(self, keys: Collection[Any]) -> dict[int, Forgotten]:
+        """Forget annotations of removed images that live on in other layers.
+
+        Returns
+        -------
+        dict of int to Forgotten
+            What the layers that take over have to `remember`.
+        """
+        dropped = [
+            a for a in self._all if a.image.unique_id in keys and a.image not in self._viewer.layers
+        ]
+        lost: dict[int, Forgotten] = {}
+        for annotation in dropped:
+            annotation.let_go()
+            self._all.remove(annotation)
+            for done in self._done:
+                if annotation in done.forgotten:
+                    lost[id(done.change)] = done.forgotten.pop(annotation)
+        return lost
+
+    def remember(self, annotation: AnnotationLayer, lost: Mapping[int, Forgotten]) -> None:
+        """What changes of the table, by their id, made of labels before they were brought here."""
+        for done in self._done:
+            if id(done.change) in lost:
+                done.forgotten.setdefault(annotation, lost[id(done.change)])
+
+    def _add(self, annotation: AnnotationLayer) -> None:
+        annotation.edited.connect(lambda: self.edited.emit(annotation))
+        annotation.brushed.connect(self.brushed)
+        self._all.append(annotation)
+
+    def select(self, class_index: int) -> None:
+        """Paint as a class from now on, in every layer."""
+        self.selected = class_index
+        for annotation in self._all:
+            annotation.brush(class_index)
+
+    # -- the class table ---------------------------------------------------------------------
+
+    def set_table(self, classes: Sequence[SegmentationClass]) -> None:
+        """Start from a table; possible while nothing is labelled."""
+        self.classes = tuple(classes)
+        self._done.clear()
+        self._undone.clear()
+        for annotation in self._all:
+            annotation.set_classes(self.classes)
+        self.classes_changed.emit()
+
+    def replace_all(self, classes: Sequence[SegmentationClass]) -> None:
+        """Another project: its table, and no annotations until they are brought back."""
+        for annotation in self._all:
+            annotation.let_go()
+            if annotation.shown:
+                self._viewer.layers.remove(annotation.layer)
+        self._all.clear()
+        self.layers_changed.emit()
+        self.set_table(classes)
+
+    def change_table(self, change: TableChange) -> None:
+        """Change classes, and all labels with them.
+
+        Raises
+        ------
+        LabelError
+            When labels do not fit the table.
+        """
+        self._do(change)
+        self._undone.clear()
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a change of the table to take back."""
+        return bool(self._done)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether a change was taken back."""
+        return bool(self._undone)
+
+    def undo(self) -> None:
+        """Take the last change of the table back; labels come back with it."""
+        if not self._done:
+            return
+        done = self._done.pop()
+        for annotation in self._all:
+            lost = done.forgotten.get(annotation) or Forgotten.nothing()
+            labels = done.change.revert(annotation.labels, lost)
+            self._set(annotation, done.change.before, done.change, labels)
+        self._undone.append(done)
+        self.table_changed.emit(done.change, False)
+        self._table_is(done.change.before)
+
+    def redo(self) -> None:
+        """Do again what was taken back."""
+        if self._undone:
+            self._do(self._undone.pop().change)
+
+    def _do(self, change: TableChange) -> None:
+        results = {a: change.apply(a.labels) for a in self._all}
+        for annotation, (labels, _) in results.items():
+            self._set(annotation, change.after, change, labels)
+        self._done.append(_Done(change, {a: lost for a, (_, lost) in results.items()}))
+        self.table_changed.emit(change, True)
+        self._table_is(change.after)
+
+    def _set(
+        self, annotation: AnnotationLayer, table: Table, change: TableChange, labels: Values
+    ) -> None:
+        renamed = change.mapping == tuple(range(len(change.mapping)))
+        if renamed and table == change.after:
+            annotation.set_classes(table)  # values mean what they meant
+        else:
+            annotation.change_classes(table, labels)
+            outcome = self._state.outcomes.get(annotation.image)
+            if outcome is not None:
+                annotation.set_prediction(by_name(outcome, table))
+
+    def _table_is(self, table: Table) -> None:
+        self.classes = table
+        self.select(min(self.selected, max(0, len(table) - 1)))
+        self.classes_changed.emit()
+        for annotation in self.annotations:
+            self.edited.emit(annotation)
+
+    # -- predictions -------------------------------------------------------------------------
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        annotation = self.find(outcome.source)
+        if annotation is not None:
+            annotation.set_prediction(by_name(outcome, self.classes))
+        layer = outcome.labels
+        if layer is not None and layer not in self._followed:
+            self._followed.add(layer)
+            layer.events.mode.connect(lambda: self._on_mode(outcome.source, layer))
+
+    def _on_mode(self, image: Image, layer: Labels) -> None:
+        """Who takes the brush to a prediction wants to correct it."""
+        mode = str(layer.mode)
+        if mode not in _DRAWING or image not in self._viewer.layers:
+            return
+        outcome = self._state.outcomes.get(image)
+        if outcome is None or outcome.labels is not layer or self.find(image) is None:
+            known = {c.name for c in self.classes}
+            if outcome is None or any(c.name not in known for c in outcome.segmentation.classes):
+                return  # another table: then it is a label layer as any other
+        label, size = layer.selected_label, layer.brush_size
+        layer.mode = "pan_zoom"
+        annotation = self.annotate(image)
+        if annotation.layer is not None and outcome is not None:
+            annotation.layer.brush_size = size
+            annotation.layer.mode = mode
+            names = [c.name for c in self.classes]
+            classes = outcome.segmentation.classes
+            if 0 < label <= len(classes) and classes[label - 1].name in names:
+                annotation.layer.selected_label = names.index(classes[label - 1].name) + 1
+        self.told.emit("Corrections are drawn on the annotation layer, over the prediction.")
+
+    def _take_over(self, annotation: AnnotationLayer, outcome: Outcome) -> None:
+        """Begin with the prediction below, and with what was painted into its layer."""
+        annotation.set_prediction(by_name(outcome, self.classes))
+        layer = outcome.labels
+        if layer is None or layer not in self._viewer.layers:
+            return
+        painted = np.asarray(layer.data)
+        if painted.shape != outcome.segmentation.labels.shape:
+            return
+        differs = painted != outcome.segmentation.labels
+        if differs.any():
+            table = _name_table(outcome, self.classes)
+            labels = np.where(differs & (annotation.labels == 0), table[painted], 0)
+            labels = np.where(annotation.labels > 0, annotation.labels, labels)
+            annotation.apply(annotation.record.replace(labels))
+            layer.data_setitem(np.nonzero(differs), outcome.segmentation.labels[differs])
+            outcome.labels_checksum = checksum(layer.data)
+
+    def _on_removed(self, event: Any) -> None:
+        """Take the annotations of a removed image along; what was drawn is saved."""
+        for annotation in self._all:
+            if annotation.image is event.value:
+                annotation.settle()
+                QTimer.singleShot(0, annotation.hide)
+                QTimer.singleShot(0, self._tell_layers)
+
+    def _tell_layers(self) -> None:
+        if not self._gone:
+            self.layers_changed.emit()
+
+    def let_go(self) -> None:
+        """Stop following the viewer."""
+        if self._gone:
+            return
+        self._gone = True
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
+        self._state.outcome_changed.disconnect(self._on_outcome)
+        for annotation in self._all:
+            annotation.let_go()
+
+
+def by_name(outcome: Outcome, classes: Sequence[SegmentationClass]) -> Values:
+    """Predicted label values in terms of a class table; 0 for classes it does not have."""
+    labels: Values = _name_table(outcome, classes)[outcome.segmentation.labels]
+    return labels
+
+
+def _name_table(outcome: Outcome, classes: Sequence[SegmentationClass]) -> Values:
+    """For every label value of a result, the value in a class table, or 0."""
+    names = {entry.name: c + 1 for c, entry in enumerate(classes)}
+    table = np.zeros(256, np.uint8)
+    for c, entry in enumerate(outcome.segmentation.classes):
+        table[c + 1] = names.get(entry.name, 0)
+    return table

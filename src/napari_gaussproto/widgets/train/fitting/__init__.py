@@ -1,0 +1,1 @@
+"""Fits models to what was drawn, and shows how far they are."""

@@ -1,0 +1,50 @@
+"""What the Train dock shows while a model is fitted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtWidgets import QLabel
+
+from napari_gaussproto.jobs.requests import Stage
+from napari_gaussproto.widgets.train.fitting.budget import BudgetPanel, Part
+from napari_gaussproto.widgets.train.fitting.curves import TrainingCurves
+
+_DOING = {
+    "joint": "Fine-tuning on all strokes…",
+    "trial": "A trial on a part of the strokes, judged by the others…",
+    "final": "Fine-tuning on all strokes, for as long as was best in the trial…",
+}
+_PARTS: dict[str, Part] = {"trial": (1, 2), "final": (2, 2)}
+
+
+class TrainingProgress:
+    """Passes the steps of a fit on to the parts of the dock.
+
+    Parameters
+    ----------
+    status : QLabel
+    curves : TrainingCurves
+    budget : BudgetPanel
+    """
+
+    def __init__(self, status: QLabel, curves: TrainingCurves, budget: BudgetPanel) -> None:
+        self._status, self._curves, self._budget = status, curves, budget
+
+    def show(self, step: Any) -> None:
+        """Show a `Stage`, a `QuickStep` or a `TrainingStep`."""
+        if isinstance(step, Stage):
+            self._status.setText(f"{step.text}… {step.done}/{step.total}")
+            return
+        stage = getattr(step, "stage", "")
+        if stage in _DOING:
+            self._status.setText(_DOING[stage])
+            self._curves.add(step)
+            if step.labelled_miou is not None:
+                self._curves.add_labelled(step.step, step.labelled_miou)
+            part = _PARTS.get(stage, (1, 1))
+            self._budget.set_progress(step.step, step.total, step.seconds_left, part)
+        elif stage == "start":
+            self._curves.add(step)
+        elif stage == "validation":
+            self._status.setText(f"Judging by the strokes set aside… {step.step}/{step.total}")

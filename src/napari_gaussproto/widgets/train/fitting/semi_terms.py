@@ -1,0 +1,50 @@
+"""What unlabelled pixels can teach, as a person may switch it."""
+
+from __future__ import annotations
+
+from napari_gaussproto.core.base.semi_defaults import TERM_WEIGHTS, USED_BY_DEFAULT
+
+_TEXTS = {
+    "density": (
+        "Prototypes cover the whole field",
+        "Prototypes move to where pixels are, labelled or not",
+    ),
+    "soft_labels": (
+        "Teacher's prototypes",
+        "A running average of the model says how much of each prototype a pixel is",
+    ),
+    "pseudo_labels": (
+        "Sure and familiar pixels",
+        "Pixels of which the model is sure, and which are like labelled ones, count as labelled",
+    ),
+    "affinity": (
+        "Pixels like the strokes",
+        "Pixels that resemble the strokes of their own image take their class: measured to help "
+        "a model that has only a handful of strokes, and to harm it later",
+    ),
+    "anchoring": (
+        "Stay close to what is known",
+        "Holds the model near the one that training began with, so that it forgets less",
+    ),
+}
+
+# Names of the terms among the losses of a step.
+_LOSSES = {
+    "unlabelled density": "density",
+    "soft labels": "soft_labels",
+    "pseudo-labels": "pseudo_labels",
+    "affinity": "affinity",
+    "anchoring": "anchoring",
+}
+
+TERMS = [(key, label, tip, key in USED_BY_DEFAULT) for key, (label, tip) in _TEXTS.items()]
+
+
+def name_of_loss(loss: str) -> str:
+    """What a loss is called where it can be switched; its own name if it always counts."""
+    return _TEXTS[_LOSSES[loss]][0] if loss in _LOSSES else loss
+
+
+def weights_of(switched: dict[str, bool]) -> dict[str, float]:
+    """Weights of the terms that are on."""
+    return {key: TERM_WEIGHTS[key] for key, on in switched.items() if on}

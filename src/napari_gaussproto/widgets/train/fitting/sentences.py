@@ -1,0 +1,84 @@
+"""What the Train dock says of a fit and its images, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_gaussproto.widgets.train.fitting.fit_controller import Fitted
+
+_DONE = {"quick fit": "Fitted", "fine-tune": "Fine-tuned", "prediction": "Segmented"}
+
+
+def counted_images(count: int) -> str:
+    """A number of images: "1 image" or "3 images"."""
+    return "1 image" if count == 1 else f"{count} images"
+
+
+def begins_anew(path: Path | None, *, kept: bool) -> str:
+    """That the next fit does not go on from the model in use, but from a file or a new model."""
+    start = "a new model" if path is None else f"“{path.stem}”"
+    history = " What was fitted before is kept in History." if kept else ""
+    return f"The next fit begins with {start}.{history}"
+
+
+def fitted_sentence(fitted: Fitted) -> str:
+    """What was done, what came of it, and what a person may do about it."""
+    result = fitted.result
+    measures = ", ".join(f"{name} {value:.3f}" for name, value in result.measures.items())
+    return (
+        f"{_DONE[fitted.kind]} in {result.seconds:.1f} s"
+        + _learned_from(result.strokes, result.images)
+        + (f": {measures}." if measures else ".")
+        + _stopped_sentence(result.stopped, kept=fitted.made == "fine-tune")
+        + (f" {result.warning}" if result.warning else "")
+        # Labels that came after a fit do not make a prediction know their class.
+        + ("" if fitted.kind == "prediction" else _unknown_sentence(result.unknown))
+        + lost_sentence(result.lost)
+    )
+
+
+def _learned_from(strokes: int, images: int) -> str:
+    """What a fit learned from, to go on with after "Fitted"; empty for no fit."""
+    if not strokes:
+        return ""
+    what = "1 stroke" if strokes == 1 else f"{strokes:,} strokes"
+    return f" on {what} of {counted_images(images)}"
+
+
+def _stopped_sentence(stopped: bool, *, kept: bool) -> str:
+    """That a person stopped a fine-tune, and whether anything of it is kept."""
+    if not stopped:
+        return ""
+    return " It was stopped; what it had learned is kept." if kept else " It was stopped."
+
+
+def _unknown_sentence(names: Sequence[str]) -> str:
+    """What to do about classes that nothing is known of; empty without any."""
+    if not names:
+        return ""
+    shown = " and ".join(f"“{name}”" for name in names[:2])
+    if len(names) > 2:
+        shown = f"{len(names)} classes"
+    return (
+        f" Nothing is known of {shown} yet: draw strokes of {'it' if len(names) == 1 else 'them'}."
+    )
+
+
+def lost_sentence(names: Sequence[str]) -> str:
+    """What to do about closed images that could not be read; empty without any."""
+    if not names:
+        return ""
+    shown = ", ".join(f"“{name}”" for name in names[:3])
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    if len(names) == 1:
+        return (
+            f" Nothing was learned from {shown}: its file is gone, has changed or is not known. "
+            "Open the image to learn from it."
+        )
+    return (
+        f" Nothing was learned from {shown}{more}: their files are gone, have changed or are not "
+        "known. Open the images to learn from them."
+    )

@@ -1,0 +1,395 @@
+"""The classes of the Train dock: choose one for the brush, and change the table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from qtpy.QtCore import Signal
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import (
+    QColorDialog,
+    QFileDialog,
+    QHBoxLayout,
+    QMenu,
+    QMessageBox,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.core.labels.class_file import read_classes, write_classes
+from napari_gaussproto.core.labels.class_table import (
+    TableChange,
+    add_class,
+    extend_table,
+    merge_classes,
+    recolor_class,
+    remove_class,
+    rename_class,
+    reorder_classes,
+)
+from napari_gaussproto.widgets.train.labelling.class_list import (
+    ClassList,
+    amount_text,
+    counted,
+    plain_icon,
+)
+
+_READABLE = "Class tables (*.json *.csv *.tsv *.txt *.label);;All files (*)"
+_SIGN = 30
+_NO_CLASS = "Choose a class first: there is none yet"
+
+
+class ClassPanel(QWidget):
+    """Classes, one of them for the brush, and buttons that change the table.
+
+    The panel never changes the table itself: it asks, and whoever owns the table applies the
+    change to the labels as well and then calls `set_classes`.
+
+    Signals
+    -------
+    class_selected(int)
+        Index of the class to paint as.
+    change_asked(TableChange)
+        What the person wants.
+    undo_asked(), redo_asked()
+    failed(str)
+        A sentence for the person: why something cannot be.
+    """
+
+    class_selected = Signal(int)
+    change_asked = Signal(object)
+    undo_asked = Signal()
+    redo_asked = Signal()
+    failed = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._classes: tuple[SegmentationClass, ...] = ()
+        self._pixels: list[int] = []
+        self._strokes: list[int] = []
+        self._selected = -1
+        self._asked: TableChange | None = None
+        self._can_undo = self._can_redo = False
+        self.list = ClassList()
+        self.list.chosen.connect(self._on_chosen)
+        self.list.renamed.connect(self._rename)
+        self.list.recolor_asked.connect(self._recolor)
+        self.list.remove_asked.connect(self.remove_selected)
+        self._build()
+        self._enable()
+
+    def _build(self) -> None:
+        self.add_button = _push("+ Add", self.add)
+        self.remove_button = _push("− Remove", self.remove_selected)
+        self.merge_button = _push("Merge into", None)
+        self._targets = QMenu(self)
+        self._targets.aboutToShow.connect(self._fill_targets)
+        self.merge_button.setMenu(self._targets)
+        self.up_button = _sign("↑", partial(self._move, -1))
+        self.down_button = _sign("↓", partial(self._move, 1))
+        self.undo_button = _sign("↶", self.undo_asked.emit)
+        self.redo_button = _sign("↷", self.redo_asked.emit)
+        self.more_button = _sign("…", None)
+        self.more_button.setStyleSheet("QPushButton::menu-indicator { image: none; }")
+        self.more_button.setToolTip("Import or export the classes")
+        self.more_button.setMenu(self._more_menu())
+        words, signs = QHBoxLayout(), QHBoxLayout()
+        for button in (self.add_button, self.remove_button, self.merge_button):
+            words.addWidget(button, 1)
+        for sign in (self.up_button, self.down_button):
+            signs.addWidget(sign)
+        signs.addStretch()
+        for sign in (self.undo_button, self.redo_button, self.more_button):
+            signs.addWidget(sign)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        layout.addWidget(self.list)
+        layout.addLayout(words)
+        layout.addLayout(signs)
+        layout.addStretch()
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+
+    def _more_menu(self) -> QMenu:
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        self.import_action = menu.addAction("Import…")
+        self.import_action.setToolTip(
+            "Add the classes of a file: JSON, CSV, one name per line, QuPath, COCO or ITK-SNAP"
+        )
+        self.import_action.triggered.connect(self._ask_import)
+        self.export_action = menu.addAction("Export…")
+        self.export_action.triggered.connect(self._ask_export)
+        return menu
+
+    # -- what it shows -----------------------------------------------------------------------
+
+    @property
+    def classes(self) -> tuple[SegmentationClass, ...]:
+        """The table shown."""
+        return self._classes
+
+    @property
+    def selected(self) -> int:
+        """Index of the class for the brush; -1 when there is none."""
+        return self._selected
+
+    def set_classes(self, classes: Sequence[SegmentationClass]) -> None:
+        """Show a table; the chosen class stays chosen while it is there.
+
+        After an addition the new class is chosen and its name open for typing.
+        """
+        former, asked = self._classes, self._asked
+        self._asked = None
+        self._classes = tuple(classes)
+        accepted = asked is not None and asked.after == self._classes
+        if len(self._classes) != len(former):
+            self._pixels, self._strokes = [], []  # whoever owns the labels counts anew
+        added = accepted and asked is not None and _is_addition(asked)
+        if added:
+            index = len(self._classes) - 1
+        elif accepted and asked is not None and 0 <= self._selected < len(former):
+            index = asked.mapping[self._selected + 1] - 1
+        else:
+            index = self._same_name(former)
+        if not 0 <= index < len(self._classes):
+            index = min(max(self._selected, 0), len(self._classes) - 1)
+        self.list.show_classes(self._classes, index)
+        self._show_amounts()
+        self._choose(index)
+        if added:
+            self.list.rename(index)
+
+    def set_counts(self, pixels: Sequence[int], strokes: Sequence[int] | None = None) -> None:
+        """Say how many pixels are labelled as each class, and with how many strokes."""
+        self._pixels, self._strokes = list(pixels), list(strokes or [])
+        self._show_amounts()
+
+    def select(self, index: int) -> None:
+        """Choose the class for the brush; emits `class_selected` when it is another one.
+
+        Raises
+        ------
+        IndexError
+            For no such class.
+        """
+        if not 0 <= index < len(self._classes):
+            raise IndexError(f"There is no class {index}.")
+        self.list.show_classes(self._classes, index)
+        self._choose(index)
+
+    def set_undo(self, can_undo: bool, can_redo: bool) -> None:
+        """Say whether a change of the table can be taken back, or done again."""
+        self._can_undo, self._can_redo = can_undo, can_redo
+        self._enable()
+
+    def _same_name(self, former: Sequence[SegmentationClass]) -> int:
+        if not 0 <= self._selected < len(former):
+            return -1
+        names = [entry.name for entry in self._classes]
+        name = former[self._selected].name
+        return names.index(name) if name in names else -1
+
+    def _show_amounts(self) -> None:
+        tips = [f"{counted(n, 'pixel')} labelled as this class" for n in self._pixels]
+        for row, strokes in enumerate(self._strokes[: len(tips)]):
+            tips[row] += f", with {counted(strokes, 'stroke')}"
+        self.list.show_amounts([amount_text(n) for n in self._pixels], tips)
+
+    def _choose(self, index: int) -> None:
+        changed = index != self._selected
+        self._selected = index
+        self._enable()
+        if changed and index >= 0:
+            self.class_selected.emit(index)
+
+    def _on_chosen(self, index: int) -> None:
+        if index >= 0:
+            self._choose(index)
+
+    def _enable(self) -> None:
+        count, index = len(self._classes), self._selected
+        some = "" if index >= 0 else _NO_CLASS
+        _tip(self.add_button, "Add a class and type its name", "")
+        _tip(self.remove_button, "Remove the chosen class (Del); undo brings it back", some)
+        few = "" if count > 1 else "Merging needs two classes"
+        _tip(
+            self.merge_button,
+            "Make everything labelled as the chosen class another class, and remove it",
+            some or few,
+        )
+        first = "" if index > 0 else "The chosen class is the first already"
+        last = "" if index < count - 1 else "The chosen class is the last already"
+        _tip(self.up_button, "Move the chosen class up; its labels go with it", some or first)
+        _tip(self.down_button, "Move the chosen class down; its labels go with it", some or last)
+        undo = "" if self._can_undo else "No change of the classes to take back"
+        redo = "" if self._can_redo else "No change of the classes was taken back"
+        _tip(self.undo_button, "Take the last change of the classes back, labels as well", undo)
+        _tip(self.redo_button, "Do again what was taken back", redo)
+        self.export_action.setEnabled(count > 0)
+        self.export_action.setToolTip(
+            "Save names and colours as JSON or CSV" if count else "There is no class to export"
+        )
+
+    # -- what the person wants ---------------------------------------------------------------
+
+    def add(self) -> None:
+        """Ask for one more class, with a name to be typed over."""
+        names = {entry.name for entry in self._classes}
+        n = len(self._classes) + 1
+        while f"class {n}" in names:
+            n += 1
+        self._ask(lambda: add_class(self._classes, f"class {n}"))
+
+    def remove_selected(self) -> None:
+        """Ask for the removal of the chosen class, after a question when it is in use."""
+        index = self._selected
+        if index < 0:
+            return
+        name = self._classes[index].name
+        if self._agreed(
+            index,
+            f"Remove “{name}”?",
+            f"{self._used(index)} labelled as “{name}” would not be labelled any more.",
+        ):
+            self._ask(lambda: remove_class(self._classes, index))
+
+    def merge_selected(self, target: int) -> None:
+        """Ask for the chosen class to become part of another one."""
+        source = self._selected
+        if source < 0:
+            return
+        name, other = self._classes[source].name, self._classes[target].name
+        if self._agreed(
+            source,
+            f"Merge “{name}” into “{other}”?",
+            f"{self._used(source)} labelled as “{name}” would be labelled as “{other}”.",
+        ):
+            self._ask(lambda: merge_classes(self._classes, source, target))
+
+    def import_file(self, path: Path) -> None:
+        """Ask for the classes of a file: known names get its colours, others are appended."""
+        self._ask(
+            lambda: extend_table(self._classes, read_classes(path)),
+            f"“{path.name}” names no other classes or colours than these: nothing to change.",
+        )
+
+    def export_file(self, path: Path) -> None:
+        """Write names and colours."""
+        try:
+            write_classes(path, self._classes)
+        except GaussProtoError as error:
+            self.failed.emit(str(error))
+
+    def _rename(self, index: int, name: str) -> None:
+        self._ask(lambda: rename_class(self._classes, index, name))
+
+    def _recolor(self, index: int) -> None:
+        color = self.pick_color(self._classes[index].color)
+        if color:
+            self._ask(lambda: recolor_class(self._classes, index, color))
+
+    def _move(self, step: int) -> None:
+        order = list(range(len(self._classes)))
+        index, other = self._selected, self._selected + step
+        if 0 <= index < len(order) and 0 <= other < len(order):
+            order[index], order[other] = order[other], order[index]
+            self._ask(lambda: reorder_classes(self._classes, order))
+
+    def _ask(self, make: Callable[[], TableChange], nothing: str = "") -> None:
+        """Emit a change, unless it is impossible or none."""
+        try:
+            change = make()
+        except GaussProtoError as error:
+            self.failed.emit(str(error))
+            return
+        if change.after == change.before:
+            if nothing:
+                self.failed.emit(nothing)
+            return
+        self._asked = change
+        self.change_asked.emit(change)
+
+    def _used(self, index: int) -> str:
+        return counted(self._pixels[index], "pixel")
+
+    def _agreed(self, index: int, title: str, loss: str) -> bool:
+        """Whether a class may go: at once when nothing is labelled as it."""
+        if index >= len(self._pixels) or not self._pixels[index]:
+            return True
+        return self.confirm(title, f"{loss}\n\nThis can be undone with ↶ below the list.")
+
+    def _fill_targets(self) -> None:
+        self._targets.clear()
+        for i, entry in enumerate(self._classes):
+            if i != self._selected:
+                action = self._targets.addAction(plain_icon(entry.color), entry.name)
+                action.triggered.connect(partial(self._on_target, i))
+
+    def _on_target(self, target: int, checked: bool = False) -> None:
+        self.merge_selected(target)
+
+    # -- questions; replaced where nobody is there to answer ---------------------------------
+
+    def confirm(self, title: str, text: str) -> bool:
+        """Ask a question; no is the answer that Return gives."""
+        buttons = QMessageBox.StandardButton
+        answer = QMessageBox.question(
+            self, title, text, buttons.Yes | buttons.Cancel, buttons.Cancel
+        )
+        return bool(answer == buttons.Yes)
+
+    def pick_color(self, color: str) -> str:
+        """Let the person choose a colour; empty when none was."""
+        chosen = QColorDialog.getColor(QColor(color), self, "Colour of the class")
+        return str(chosen.name()) if chosen.isValid() else ""
+
+    def _ask_import(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(self, "Import classes", "", _READABLE)
+        if name:
+            self.import_file(Path(name))
+
+    def _ask_export(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Export classes", "classes.json", "JSON (*.json);;CSV (*.csv)"
+        )
+        if not name:
+            return
+        path = Path(name)
+        if not path.suffix:
+            path = path.with_suffix(".json")
+            if path.exists() and not self.confirm(
+                f"Replace “{path.name}”?", f"There is a file “{path.name}” already."
+            ):
+                return
+        self.export_file(path)
+
+
+def _is_addition(change: TableChange) -> bool:
+    return change.after[:-1] == change.before
+
+
+def _push(text: str, action: Callable[[], None] | None) -> QPushButton:
+    button = QPushButton(text)
+    if action is not None:
+        button.clicked.connect(lambda: action())
+    return button
+
+
+def _sign(text: str, action: Callable[[], None] | None) -> QPushButton:
+    """A button as small as its one sign."""
+    button = _push(text, action)
+    button.setFixedWidth(_SIGN)
+    return button
+
+
+def _tip(button: QWidget, what: str, obstacle: str) -> None:
+    """Say what a button does, or why it cannot now."""
+    button.setEnabled(not obstacle)
+    button.setToolTip(obstacle or what)

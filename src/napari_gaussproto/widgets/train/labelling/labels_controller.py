@@ -1,0 +1,157 @@
+"""What the buttons of the Labels part do: draw, take over, accept, and show corrections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QFileDialog, QWidget
+
+from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.widgets.layers.correction_overlay import CorrectionOverlay
+from napari_gaussproto.widgets.layers.placement import is_ours
+from napari_gaussproto.widgets.shared.choosers import ImageChooser
+from napari_gaussproto.widgets.shared.state import SharedState
+from napari_gaussproto.widgets.train.annotation.accept_tool import AcceptTool
+from napari_gaussproto.widgets.train.annotation.annotation_layer import label_shape
+from napari_gaussproto.widgets.train.annotation.annotation_set import Annotator
+from napari_gaussproto.widgets.train.labelling.label_import import LabelImport
+from napari_gaussproto.widgets.train.labelling.panels import LabelsPanel
+from napari_gaussproto.widgets.train.storage.autosave import Keeper
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+    from napari.viewer import Viewer
+
+
+class LabelsControl(QObject):
+    """Turns a person's wishes into labels of the chosen image.
+
+    Signals
+    -------
+    told(str)
+        A sentence for the status line.
+    warned(str)
+        A sentence about something that a person must do.
+    """
+
+    told = Signal(str)
+    warned = Signal(str)
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        state: SharedState,
+        annotator: Annotator,
+        keeper: Keeper,
+        images: ImageChooser,
+        panel: LabelsPanel,
+        window: QWidget,
+    ) -> None:
+        super().__init__(window)
+        self._viewer, self._state, self._window = viewer, state, window
+        self._annotator, self._keeper = annotator, keeper
+        self._images, self._panel = images, panel
+        self._offered: list[Labels] = []
+        self.imports = LabelImport(annotator, keeper, window)
+        self.accept_tool = AcceptTool(viewer, self)
+        self.overlay = CorrectionOverlay(viewer)
+        self.imports.told.connect(self.told)
+        self.accept_tool.told.connect(self.told)
+        panel.new_asked.connect(self.draw)
+        panel.layer_chosen.connect(lambda i: self.use_layer(self._offered[i]))
+        panel.file_asked.connect(self._ask_mask)
+        panel.accept_toggled.connect(self._on_accept)
+        panel.accept_all_asked.connect(self.accept_image)
+        panel.corrections_toggled.connect(self._show_corrections)
+
+    def draw(self) -> None:
+        """Take the brush to the chosen image."""
+        image = self._images.image()
+        if image is None:
+            self.warned.emit("Open an image first: File > Open, or File > Open Sample.")
+            return
+        if not self._annotator.classes:
+            self.warned.emit("Add a class first: press + below the list of classes.")
+            return
+        self._panel.accept.setChecked(False)
+        if self._state.shows_likelihood:
+            self._state.show(likelihood=False)
+        self._keeper.annotate(image)
+        self.told.emit("Paint with the left button; the eraser (key 1) takes labels back.")
+
+    # -- labels that exist already -----------------------------------------------------------
+
+    def use_layer(self, layer: Labels) -> None:
+        """Take over the labels of another layer."""
+        image = self._images.image()
+        if image is not None:
+            self.imports.from_layer(image, layer)
+
+    def use_file(self, path: Path) -> None:
+        """Take over the labels of a mask file."""
+        image = self._images.image()
+        if image is not None:
+            self.imports.from_file(image, path)
+
+    def _ask_mask(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(
+            self._window, "Open a mask", "", "Masks (*.png *.tif *.tiff *.bmp *.npy);;All files (*)"
+        )
+        if name:
+            self.use_file(Path(name))
+
+    def offer_layers(self, event: object = None) -> None:
+        """Offer the label layers that fit the chosen image."""
+        from napari.layers import Labels
+
+        image = self._images.image()
+        shape = None if image is None else label_shape(image)
+        self._offered = [
+            layer
+            for layer in self._viewer.layers
+            if isinstance(layer, Labels) and not is_ours(layer) and tuple(layer.data.shape) == shape
+        ]
+        self._panel.offer([layer.name for layer in self._offered])
+
+    # -- what is predicted -------------------------------------------------------------------
+
+    def accept_image(self) -> None:
+        """Make the prediction of the shown plane labels."""
+        image = self._images.image()
+        if image is None:
+            return
+        annotation = self._keeper.annotate(image)
+        try:
+            annotation.apply(annotation.record.accept_plane(self._plane(image)))
+        except GaussProtoError as error:
+            self.warned.emit(str(error))
+
+    def _plane(self, image: Image) -> tuple[int, ...]:
+        """Indices of the plane that the sliders show."""
+        point = np.asarray(image.world_to_data(self._viewer.dims.point))[:-2]
+        last = np.asarray(label_shape(image)[:-2]) - 1
+        return tuple(np.clip(np.round(point), 0, last).astype(int).tolist())
+
+    def _on_accept(self, on: bool) -> None:
+        image = self._images.image()
+        if not on or image is None:
+            self.accept_tool.switch(None)
+            return
+        self.accept_tool.switch(self._keeper.annotate(image))
+        self.told.emit("Click regions of the prediction that are right.")
+
+    def refresh_corrections(self) -> None:
+        """Let the overlay follow labels and predictions, if it is wanted."""
+        if self._panel.corrections.isChecked():
+            self._show_corrections(True)
+
+    def _show_corrections(self, on: bool) -> None:
+        self.overlay.show(self._annotator.annotations if on else [])
+
+    def let_go(self) -> None:
+        """Take what was only a help off the canvas."""
+        self.accept_tool.switch(None)
+        self.overlay.show([])

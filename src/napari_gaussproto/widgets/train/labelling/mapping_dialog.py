@@ -1,0 +1,355 @@
+"""Which class is which value of a foreign mask: a row for each value, and a first guess."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFrame,
+    QGridLayout,
+    QInputDialog,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_gaussproto.core.base.config import DEFAULT_COLORS, SegmentationClass
+from napari_gaussproto.core.labels.class_table import MOST_CLASSES, WantedClass
+from napari_gaussproto.core.labels.mask_guess import (
+    MANY_VALUES,
+    TRANSPARENT,
+    are_color_codes,
+    guess_mapping,
+    label_values,
+)
+from napari_gaussproto.widgets.shared.parts import ShareBar, swatch
+from napari_gaussproto.widgets.train.labelling.class_list import counted, grouped, plain_icon
+
+_NOT_LABELLED, _NEW = "not labelled", "New class…"
+_GREY = "#868e93"
+# Rows that are seen without scrolling.
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Values that mean the same class: one, or all but 0 when there are too many."""
+
+    title: str
+    values: tuple[int, ...]
+    pixels: int
+    color: str = ""
+
+
+class MappingDialog(QDialog):
+    """Let a person say which class each value of a mask is.
+
+    Parameters
+    ----------
+    values : mapping of int to int
+        Pixels of each value, as from `mask_values`.
+    classes : sequence of SegmentationClass
+    parent : QWidget or None
+    suggestion : mapping of int to int, optional
+        Label of each value to begin with, for example that of the file before; what it does
+        not name is not labelled. Without, `guess_mapping` guesses.
+    colors : mapping of int to str, optional
+        ``#rrggbb`` that the file gives to its values; see `CodedMask`.
+    name : str
+        What is imported, for the title.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[int, int],
+        classes: Sequence[SegmentationClass],
+        parent: QWidget | None = None,
+        suggestion: Mapping[int, int] | None = None,
+        colors: Mapping[int, str] | None = None,
+        name: str = "",
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Which class is each value?" + (f" – {name}" if name else ""))
+        self._values, self._classes = dict(values), tuple(classes)
+        self._colors = dict(colors or {})
+        self._new: list[WantedClass] = []
+        self._groups = self._grouped()
+        # Of each group: 0 for not labelled, else its class among the known and the new ones.
+        self._labels = [0] * len(self._groups)
+        self.combos: list[QComboBox] = []
+        self._bars: list[ShareBar] = []
+        self._build()
+        self._begin(suggestion)
+        self._refresh()
+
+    def _grouped(self) -> list[_Group]:
+        values = self._values
+        if len(values) <= MANY_VALUES:
+            return [
+                _Group(_title(v, self._colors), (v,), n, self._colors.get(v, ""))
+                for v, n in sorted(values.items())
+            ]
+        others = tuple(sorted(value for value in values if value != 0))
+        pixels = sum(values[value] for value in others)
+        zero = [_Group("0", (0,), values[0])] if 0 in values else []
+        title = f"all other than 0 ({grouped(len(others))} values)"
+        return [*zero, _Group(title, others, pixels)]
+
+    # -- the window --------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        self.note = QLabel()
+        self.note.setWordWrap(True)
+        self.note.setVisible(len(self._values) > MANY_VALUES)
+        self.note.setText(
+            f"There are {grouped(len(self._values))} different values: this looks like numbered "
+            "objects or a grey picture, not like classes. Everything other than 0 can be one class."
+        )
+        self.each_button = QPushButton("New class for each value")
+        self.each_button.setAutoDefault(False)
+        self.each_button.clicked.connect(self.add_class_for_each)
+        self.left_over = QLabel()
+        self.left_over.setWordWrap(True)
+        self.buttons = QDialogButtonBox(
+            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
+        )
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
+        self.ok_button = self.buttons.button(QDialogButtonBox.StandardButton.Ok)
+        layout = QVBoxLayout(self)
+        layout.setSpacing(10)
+        layout.addWidget(self.note)
+        layout.addWidget(self._rows(), 1)
+        layout.addWidget(self.each_button, 0, Qt.AlignmentFlag.AlignLeft)
+        layout.addWidget(self.left_over)
+        layout.addWidget(self.buttons)
+        self.setMinimumWidth(440)
+
+    def _rows(self) -> QWidget:
+        content = QWidget()
+        grid = QGridLayout(content)
+        grid.setContentsMargins(0, 0, 8, 0)
+        grid.setHorizontalSpacing(10)
+        grid.setVerticalSpacing(4)
+        grid.setColumnStretch(4, 1)
+        titles = ((0, 2, "Value"), (2, 2, "Share"), (4, 1, "Class"))
+        for column, span, title in titles:
+            head = QLabel(title)
+            head.setEnabled(False)
+            grid.addWidget(head, 0, column, 1, span)
+        total = max(1, sum(self._values.values()))
+        for row, group in enumerate(self._groups):
+            self._row(grid, row, group, group.pixels / total)
+        grid.setRowStretch(len(self._groups) + 1, 1)
+        area = _Rows(content, min(len(self._groups), _SHOWN) + 1)
+        area.setWidget(content)
+        return area
+
+    def _row(self, grid: QGridLayout, row: int, group: _Group, share: float) -> None:
+        color, percent = QLabel(), QLabel(_percent(share))
+        if group.color:
+            color.setPixmap(swatch(group.color, 14))
+            color.setToolTip(f"{group.color} in the file")
+        percent.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        percent.setToolTip(f"{counted(group.pixels, 'pixel')} of {grouped(self._total())}")
+        bar = ShareBar(share, _GREY)
+        bar.setFixedWidth(70)
+        combo = _Choice()
+        combo.setIconSize(QSize(14, 14))
+        combo.setMinimumContentsLength(14)
+        combo.setAccessibleName(f"Class of {group.title}")
+        combo.setToolTip(f"What {group.title} means")
+        combo.activated.connect(lambda index, row=row: self._on_activated(row, index))
+        self.combos.append(combo)
+        self._bars.append(bar)
+        cells = (color, QLabel(group.title), percent, bar, combo)
+        for column, widget in enumerate(cells):
+            grid.addWidget(widget, row + 1, column)
+
+    # -- what is chosen ----------------------------------------------------------------------
+
+    def mapping(self) -> dict[int, int]:
+        """Label of every value, for `import_mask`: 0 for not labelled, else class index + 1.
+
+        The new classes follow the known ones, in the order of `new_classes`.
+        """
+        used = self._used()
+        place = {label: len(self._classes) + i + 1 for i, label in enumerate(used)}
+        return {
+            value: place.get(label, label)
+            for group, label in zip(self._groups, self._labels, strict=True)
+            for value in group.values
+        }
+
+    def new_classes(self) -> list[str]:
+        """Names of the classes to be added for `mapping` to hold."""
+        return [entry.name for entry in self.wanted_classes()]
+
+    def wanted_classes(self) -> list[WantedClass]:
+        """The classes of `new_classes` with the colours that the file gives them, if any.
+
+        For `extend_table`: then the labels of `mapping` are those of the table.
+        """
+        return [self._new[label - len(self._classes) - 1] for label in self._used()]
+
+    def _used(self) -> list[int]:
+        """Labels of new classes that a value has, in the order they were made."""
+        return sorted({label for label in self._labels if label > len(self._classes)})
+
+    def _total(self) -> int:
+        return sum(self._values.values())
+
+    def _begin(self, suggestion: Mapping[int, int] | None) -> None:
+        if suggestion is None and len(self._values) <= MANY_VALUES:
+            suggestion = guess_mapping(self._values, self._classes, self._colors)
+        for row, group in enumerate(self._groups):
+            labels = {(suggestion or {}).get(value, 0) for value in group.values}
+            label = labels.pop() if len(labels) == 1 else 0
+            self._labels[row] = label if 0 <= label <= len(self._classes) else 0
+
+    def _on_activated(self, row: int, index: int) -> None:
+        known = len(self._classes) + len(self._new)
+        if index <= known:
+            self._labels[row] = index
+        else:
+            self._name_new(row)
+        self._refresh()
+
+    def _name_new(self, row: int) -> None:
+        name = self.ask_name(self._groups[row].title).strip()
+        if name:
+            self._labels[row] = self._label_of(name, self._groups[row].color)
+
+    def _label_of(self, name: str, color: str) -> int:
+        """Label of a class by name; a new one when there is none."""
+        names = self._names()
+        if name not in names:
+            names.append(name)
+            self._new.append(WantedClass(name, color))
+        return names.index(name) + 1
+
+    def _names(self) -> list[str]:
+        """Of the known classes and the new ones."""
+        return [entry.name for entry in self._classes] + [entry.name for entry in self._new]
+
+    def add_class_for_each(self) -> None:
+        """Make a class for every value that marks something and has none yet."""
+        for row in self._unmapped():
+            group = self._groups[row]
+            self._labels[row] = self._label_of(f"class {group.title}", group.color)
+        self._refresh()
+
+    def _unmapped(self) -> list[int]:
+        """Rows that could be classes and are none."""
+        marking = set(label_values(self._values, self._colors))
+        return [
+            row
+            for row, (group, label) in enumerate(zip(self._groups, self._labels, strict=True))
+            if label == 0 and len(group.values) == 1 and group.values[0] in marking
+        ]
+
+    # -- what is shown -----------------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        colors = self._shown_colors()
+        for row, combo in enumerate(self.combos):
+            self._fill(combo, colors, self._labels[row])
+            label = self._labels[row]
+            share = self._groups[row].pixels / max(1, self._total())
+            self._bars[row].set_share(share, colors[label - 1] if label else _GREY)
+        self._say()
+
+    def _fill(self, combo: QComboBox, colors: Sequence[str], label: int) -> None:
+        combo.clear()
+        combo.addItem(_NOT_LABELLED)
+        for name, color in zip(self._names(), colors, strict=True):
+            combo.addItem(plain_icon(color), name)
+        combo.insertSeparator(combo.count())
+        combo.addItem(_NEW)
+        combo.setItemData(combo.count() - 1, "Type a name", Qt.ItemDataRole.ToolTipRole)
+        combo.setCurrentIndex(label)
+
+    def _shown_colors(self) -> list[str]:
+        """Of the known classes and the new ones; these get theirs as `add_class` gives them."""
+        colors = [entry.color for entry in self._classes]
+        for entry in self._new:
+            free = [c for c in DEFAULT_COLORS if c not in colors]
+            default = free[0] if free else DEFAULT_COLORS[len(colors) % len(DEFAULT_COLORS)]
+            colors.append(entry.color or default)
+        return colors
+
+    def _say(self) -> None:
+        """Say what is left out, and why OK cannot be pressed yet."""
+        pairs = list(zip(self._groups, self._labels, strict=True))
+        left = [group for group, label in pairs if label == 0]
+        count = sum(len(group.values) for group in left)
+        share = sum(group.pixels for group in left) / max(1, self._total())
+        verb = "stays" if count == 1 else "stay"
+        self.left_over.setText(
+            f"{counted(count, 'value')}, {_percent(share)} of the pixels, {verb} not labelled."
+            if left
+            else "Every value is a class."
+        )
+        obstacle = ""
+        if len(self._classes) + len(self._used()) > MOST_CLASSES:
+            obstacle = f"There can be {MOST_CLASSES} classes at most: use fewer new ones"
+        elif not any(self._labels):
+            obstacle = "Choose a class for at least one value first"
+        self.ok_button.setEnabled(not obstacle)
+        self.ok_button.setToolTip(obstacle or "Use the mask as labels")
+        unmapped = len(self._unmapped())
+        self.each_button.setVisible(len(self._values) <= MANY_VALUES)
+        self.each_button.setEnabled(unmapped > 0)
+        self.each_button.setToolTip(
+            f"Add {counted(unmapped, 'class', 'classes')}, named after the values, to rename later"
+            if unmapped
+            else "Every value other than 0 is a class already"
+        )
+
+    def ask_name(self, value: str) -> str:
+        """Ask for the name of a new class; empty when there is none."""
+        name, agreed = QInputDialog.getText(self, "New class", f"Name of the class for {value}:")
+        return str(name) if agreed else ""
+
+
+class _Choice(QComboBox):
+    """A combo box that lets the wheel scroll the rows instead of changing what is chosen."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Leave it to the rows."""
+        event.ignore()
+
+
+class _Rows(QScrollArea):
+    """Rows that scroll, as high as a number of them."""
+
+    def __init__(self, content: QWidget, count: int) -> None:
+        super().__init__()
+        self._content, self._count = content, count
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    def sizeHint(self) -> QSize:
+        """Height of the rows that shall be seen without scrolling."""
+        whole = self._content.sizeHint()
+        rows = max(1, self._content.layout().rowCount() - 1)
+        return QSize(whole.width() + 20, whole.height() * self._count // rows + 4)
+
+
+def _title(value: int, colors: Mapping[int, str]) -> str:
+    if not are_color_codes(colors):
+        return str(value)
+    return "transparent" if value == TRANSPARENT else colors.get(value, str(value))
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if share >= 0.001 or not share else "< 0.1%"

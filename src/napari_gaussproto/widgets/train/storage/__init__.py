@@ -1,0 +1,1 @@
+"""Saves what a person does as they do it, and brings it back."""

@@ -1,0 +1,1 @@
+"""Every fit is a version: list, compare, go back to, save."""

@@ -1,0 +1,44 @@
+"""The largest of interpolated maps at every pixel, against painting them all."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_gaussproto.core.cells.largest import largest_between
+from napari_gaussproto.core.cells.partition import Grid
+
+
+@given(
+    st.integers(1, 50), st.integers(1, 50), st.integers(1, 9), st.integers(1, 5), st.integers(0, 99)
+)
+def test_as_of_painted_maps(height: int, width: int, k: int, count: int, seed: int) -> None:
+    grid = Grid(height, width, k)
+    values = torch.randn(grid.n_cells, count, generator=torch.Generator().manual_seed(seed))
+    painted = grid.to_pixels(values)
+    best = grid.largest(values)
+    assert best.shape == (height, width) and best.dtype == torch.uint8
+    # Where two are equal but for rounding, either may win.
+    chosen = painted.gather(0, best[None].long())[0]
+    torch.testing.assert_close(chosen, painted.max(0).values, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 8])
+def test_one_map_everywhere_needs_no_interpolation(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari_gaussproto.core.cells import largest
+
+    monkeypatch.setattr(largest, "_interpolated", None)
+    maps = torch.zeros(3, 4, 6)
+    maps[2] = 1 + torch.rand(4, 6)
+    assert (largest_between(maps, k, 4 * k, 6 * k) == 2).all()
+
+
+def test_outlines_of_a_large_map_are_done_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from napari_gaussproto.core.cells import largest
+
+    maps = torch.randn(3, 30, 40, generator=torch.Generator().manual_seed(0))
+    whole = largest_between(maps, 4, 120, 160)
+    monkeypatch.setattr(largest, "_BLOCK", 7)
+    assert torch.equal(largest_between(maps, 4, 120, 160), whole)

@@ -1,0 +1,340 @@
+"""A fit from raw images to a model that segments; stopping, resuming, repeating."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from napari_gaussproto.core.base.config import Augmentation
+from napari_gaussproto.core.base.errors import ConfigError, LabelError, ModelFileError
+from napari_gaussproto.core.base.steps import TrainingStep
+from napari_gaussproto.core.measure.evaluation import measure
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.training.full_fit import fit, fit_steps
+from napari_gaussproto.core.training.samples import CropSampler, prepare, shrink_labels
+from napari_gaussproto.core.training.schedule import Clock, one_cycle
+from tests.core.builders import tiny_config, tiny_training, two_tone
+
+PAIRS = [two_tone(seed=seed) for seed in range(3)]
+IMAGES, LABELS = [image for image, _ in PAIRS], [labels for _, labels in PAIRS]
+HELD_OUT = ([two_tone(seed=9)[0]], [two_tone(seed=9)[1]])
+
+
+def weights(model: PrototypeSegmenter) -> dict[str, torch.Tensor]:
+    return {key: value for key, value in model.state_dict().items() if value.is_floating_point()}
+
+
+def same(a: PrototypeSegmenter, b: PrototypeSegmenter) -> bool:
+    first, second = weights(a), weights(b)
+    return all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[PrototypeSegmenter, list[TrainingStep]]:
+    steps: list[TrainingStep] = []
+    model = fit(
+        IMAGES,
+        LABELS,
+        tiny_config(),
+        training=tiny_training(steps=30, validate_every=10, warm_up_steps=100),
+        validation=HELD_OUT,
+        progress=steps.append,
+    )
+    return model, steps
+
+
+def test_a_fit_learns_what_it_was_shown(
+    fitted: tuple[PrototypeSegmenter, list[TrainingStep]],
+) -> None:
+    model, _ = fitted
+    measures = measure(model, zip(*HELD_OUT, strict=True))
+    assert measures["miou"] > 0.8
+    assert set(measures["iou"]) == {"soil", "plant"}
+    assert 0 <= measures["ece"] < 0.2
+
+
+def test_stages_come_in_order_and_validate(
+    fitted: tuple[PrototypeSegmenter, list[TrainingStep]],
+) -> None:
+    _, steps = fitted
+    stages = list(dict.fromkeys(step.stage for step in steps))
+    assert stages == ["features", "warm-up", "layer", "joint", "validation", "finish"]
+    joint = [step for step in steps if step.stage == "joint"]
+    assert len(joint) == 30
+    assert set(joint[0].losses) == {"classification", "density", "diversity"}
+    assert [step.step for step in joint if step.validation_miou is not None] == [10, 20, 30]
+    assert joint[-1].seconds_left == 0
+
+
+def test_every_prototype_is_described_by_its_data(
+    fitted: tuple[PrototypeSegmenter, list[TrainingStep]],
+) -> None:
+    model, _ = fitted
+    assert len(model.prototypes) == model.layer.n_prototypes
+    for prototype in model.prototypes:
+        assert prototype.patches.shape[1:] == (48, 48, 3)
+        assert 0.01 <= prototype.usage <= 1
+        assert 0.5 <= prototype.purity <= 1
+        assert (np.diff(prototype.distance_quantiles) >= 0).all()
+    for c in range(2):
+        own = [p.usage for p in model.prototypes if p.class_index == c]
+        assert sum(own) == pytest.approx(1, abs=1e-4)
+    assert (np.diff(model.density_quantiles) >= 0).all()
+    assert model.card.history[-1]["images"] == 3
+
+
+def test_own_patches_are_typical_and_other_classes_are_not(
+    fitted: tuple[PrototypeSegmenter, list[TrainingStep]],
+) -> None:
+    model, _ = fitted
+    segmentation = model.decode(model.encode(IMAGES[0]))
+    inside = {1: [], 2: []}
+    for m, prototype in enumerate(model.prototypes):
+        typicality = segmentation.likelihood(m)
+        for label in (1, 2):
+            own = prototype.class_index + 1 == label
+            inside[label].append((own, typicality[LABELS[0] == label].mean()))
+    for label in (1, 2):
+        best_own = max(value for own, value in inside[label] if own)
+        best_other = max(value for own, value in inside[label] if not own)
+        assert best_own > best_other
+
+
+def test_the_same_seed_gives_the_same_model_and_another_does_not() -> None:
+    def train(seed: int) -> PrototypeSegmenter:
+        return fit(IMAGES, LABELS, tiny_config(), training=tiny_training(), seed=seed)
+
+    first = train(1)
+    assert same(first, train(1))
+    assert not same(first, train(2))
+
+
+def test_a_killed_training_resumes_to_the_same_model(tmp_path: Path) -> None:
+    options = {"training": tiny_training(steps=6), "validation": HELD_OUT}
+    unbroken = fit(IMAGES, LABELS, tiny_config(), **options)
+    checkpoint = tmp_path / "state.safetensors"
+    steps = fit_steps(IMAGES, LABELS, tiny_config(), checkpoint=checkpoint, **options)
+    for step in steps:
+        if step.stage == "joint" and step.step == 5:  # after the checkpoint of step 4
+            break
+    steps.close()
+    resumed_steps: list[TrainingStep] = []
+    resumed = fit(
+        IMAGES,
+        LABELS,
+        tiny_config(),
+        checkpoint=checkpoint,
+        progress=resumed_steps.append,
+        **options,
+    )
+    assert resumed_steps[0].stage == "joint" and resumed_steps[0].step == 5
+    assert same(unbroken, resumed)
+
+
+def test_a_file_that_is_no_checkpoint_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    path.write_bytes(b"x" * 40)
+    with pytest.raises(ModelFileError, match="can be resumed"):
+        fit(IMAGES, LABELS, tiny_config(), training=tiny_training(), checkpoint=path)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The state of a training of four steps."""
+    path = tmp_path_factory.mktemp("state") / "state.safetensors"
+    fit(IMAGES, LABELS, tiny_config(), training=tiny_training(), checkpoint=path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "what"),
+    [
+        ({"latent_dim": 6}, {}, "another model"),
+        ({"classes": ["x", "y"]}, {}, "another model"),
+        ({}, {"seed": 5}, "another seed"),
+        ({}, {"training": tiny_training(learning_rate=1e-3)}, "another settings"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_a_sentence(
+    checkpoint: Path, config: dict[str, Any], options: dict[str, Any], what: str
+) -> None:
+    before = checkpoint.read_bytes()
+    with pytest.raises(ConfigError, match=f"{what}.*delete it"):
+        fit(
+            IMAGES,
+            LABELS,
+            tiny_config(**config),
+            checkpoint=checkpoint,
+            **{"training": tiny_training(), **options},
+        )
+    assert checkpoint.read_bytes() == before
+
+
+def test_a_checkpoint_of_other_labels_is_a_sentence(checkpoint: Path) -> None:
+    fewer = [labels.copy() for labels in LABELS]
+    fewer[0][:9] = 0
+    with pytest.raises(ConfigError, match="another labels"):
+        fit(IMAGES, fewer, tiny_config(), training=tiny_training(), checkpoint=checkpoint)
+
+
+def test_more_steps_go_on_where_the_checkpoint_ended(checkpoint: Path) -> None:
+    longer = tiny_training(steps=6)
+    model = fit(IMAGES, LABELS, tiny_config(), training=longer, checkpoint=checkpoint)
+    assert model.card.history[-1]["steps"] == 6
+
+
+def test_minutes_are_counted_over_a_resumption() -> None:
+    clock = Clock(steps=10, minutes=1.0)
+    clock.begin(first=4, seconds_before=45.0)
+    assert clock.progress(4) == pytest.approx(0.75, abs=0.01)
+    assert clock.left(4) == pytest.approx(15, abs=0.5)
+    clock.begin(first=4, seconds_before=61.0)
+    assert clock.over(4)
+
+
+@pytest.mark.parametrize(
+    "budget", [{"steps": 0}, {"steps": -3}, {"minutes": 0}, {"minutes": -1}, {"minutes": math.nan}]
+)
+def test_a_budget_of_nothing_is_a_sentence(budget: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="cannot be"):
+        next(fit_steps(IMAGES, LABELS, tiny_config(), training=tiny_training(), **budget))
+
+
+@pytest.mark.parametrize("side", [65, 66, 70])
+def test_crops_that_are_no_whole_cells_are_a_sentence(side: int) -> None:
+    with pytest.raises(ConfigError, match="multiple of 4"):
+        fit(IMAGES, LABELS, tiny_config(), training=tiny_training(crop_size=side))
+
+
+def test_crops_of_any_number_of_cells() -> None:
+    training = tiny_training(steps=1, crop_size=68)
+    assert fit(IMAGES, LABELS, tiny_config(), training=training).layer.mean.isfinite().all()
+
+
+@pytest.mark.parametrize("zoom", [(0, 1), (-1, 1), (1.5, 0.75)])
+def test_a_zoom_that_cannot_be_is_refused(zoom: tuple[float, float]) -> None:
+    with pytest.raises(ValidationError, match="zoom"):
+        Augmentation(zoom=zoom)
+
+
+def test_validation_images_without_labels_are_a_sentence() -> None:
+    nothing = ([IMAGES[0]], [np.zeros_like(LABELS[0])])
+    with pytest.raises(LabelError, match="validation"):
+        fit(IMAGES, LABELS, tiny_config(), training=tiny_training(), validation=nothing)
+
+
+def test_stopping_keeps_the_best_model_so_far() -> None:
+    steps: list[TrainingStep] = []
+    model = fit(
+        IMAGES,
+        LABELS,
+        tiny_config(),
+        training=tiny_training(steps=1000),
+        validation=HELD_OUT,
+        progress=steps.append,
+        stop=lambda: sum(step.stage == "joint" for step in steps) >= 2,
+    )
+    joint = [step for step in steps if step.stage == "joint"]
+    assert len(joint) == 3
+    assert joint[-1].validation_miou is not None
+    assert model.prototypes[0].patches.shape[0] > 0
+
+
+def test_stopping_while_the_model_is_judged_ends_without_another_step() -> None:
+    steps: list[TrainingStep] = []
+    fit(
+        IMAGES,
+        LABELS,
+        tiny_config(),
+        training=tiny_training(steps=1000, validate_every=2),
+        validation=HELD_OUT,
+        progress=steps.append,
+        stop=lambda: any(step.stage == "validation" for step in steps),
+    )
+    judged = [step.step for step in steps if step.stage == "validation"]
+    assert set(judged) == set(range(1, len(HELD_OUT[0]) + 1)) and judged == sorted(judged)
+    joint = [step for step in steps if step.stage == "joint"]
+    assert len(joint) == 2 and joint[-1].validation_miou is not None
+
+
+def test_a_budget_in_minutes_ends_by_itself() -> None:
+    steps: list[TrainingStep] = []
+    fit(
+        IMAGES,
+        LABELS,
+        tiny_config(),
+        training=tiny_training(steps=100_000),
+        minutes=0.03,
+        progress=steps.append,
+    )
+    joint = [step for step in steps if step.stage == "joint"]
+    assert 1 <= len(joint) < 1000
+    assert joint[-1].seconds_left == 0
+
+
+def test_strokes_are_enough() -> None:
+    strokes = []
+    for labels in LABELS:
+        sparse = np.zeros_like(labels)
+        sparse[::16, ::4] = labels[::16, ::4]
+        strokes.append(sparse)
+    model = fit(
+        IMAGES,
+        strokes,
+        tiny_config(),
+        training=tiny_training(steps=20, warm_up_steps=100),
+        validation=HELD_OUT,
+    )
+    assert measure(model, zip(*HELD_OUT, strict=True))["miou"] > 0.7
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        ([LABELS[0][:50], *LABELS[1:]], "same height and width"),
+        ([LABELS[0].astype(float), *LABELS[1:]], "give integers"),
+        ([LABELS[0] * 3, *LABELS[1:]], "the model has 2 classes"),
+        ([np.ones_like(labels) for labels in LABELS], "No pixel is labelled as “plant”"),
+        (LABELS[:2], "one label image for every image"),
+    ],
+)
+def test_labels_that_cannot_be_used_are_sentences(labels: list, sentence: str) -> None:
+    with pytest.raises(LabelError, match=sentence):
+        fit(IMAGES, labels, tiny_config())
+
+
+def test_crops_depend_on_the_step_alone_and_fit_their_labels() -> None:
+    data = prepare(IMAGES, LABELS, tiny_config())
+    augmentation = tiny_training().augmentation
+    one = CropSampler(data, 2, 64, augmentation, seed=3)
+    other = CropSampler(data, 2, 64, augmentation, seed=3)
+    one.batch(0, 2)
+    crops, again = one.batch(7, 4), other.batch(7, 4)
+    images, labels = crops.images, crops.labels
+    assert torch.equal(images, again.images) and torch.equal(labels, again.labels)
+    assert images.shape == (4, 3, 64, 64) and images.min() >= 0 and images.max() <= 1
+    # Green is where the labels say plant: image and labels were moved together.
+    greener = (images[:, 1] - images[:, 0]) > 0
+    known = labels > 0
+    assert ((labels == 2) == greener)[known].float().mean() > 0.9
+
+
+def test_thin_strokes_survive_shrinking() -> None:
+    labels = torch.zeros(33, 40, dtype=torch.uint8)
+    labels[5, :] = 2
+    small = shrink_labels(labels, 4, 2)
+    assert small.shape == (9, 10)
+    assert (small[1] == 2).all() and small.sum() == 20
+
+
+def test_learning_rate_rises_and_falls() -> None:
+    values = [one_cycle(p) for p in np.linspace(0, 1, 101)]
+    assert max(values) == pytest.approx(1, abs=0.01)
+    assert values[0] < 0.1 and values[-1] < 0.01
+    assert np.argmax(values) == 25

@@ -1,0 +1,309 @@
+"""Quick fit: from strokes to a segmentation, with the backbone left alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from napari_gaussproto.core.base.config import ModelConfig, SegmentationClass
+from napari_gaussproto.core.base.errors import LabelError
+from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.editing.class_change import adapt, unfitted
+from napari_gaussproto.core.editing.edits import turn_off
+from napari_gaussproto.core.model.predict import Tile
+from napari_gaussproto.core.model.segmentation import Prototype
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.training import pyramid as encoded_module
+from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid, latents_of_image
+from napari_gaussproto.core.training.quick_fit import (
+    QuickFit,
+    QuickSettings,
+    QuickStep,
+    quick_fit,
+    quick_fit_steps,
+)
+from tests.core.builders import tiny_config, tiny_model, two_tone
+
+KINDS: dict[str, dict[str, Any]] = {
+    "grid": {},
+    "superpixel": {"partition": "superpixel", "region_size": 8},
+    "shrunk": {"downsample": 2, "output_stride": 4},
+}
+SETTINGS = QuickSettings(neck_steps=40, layer_steps=20)
+
+
+def strokes(truth: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Two short strokes in each class."""
+    labels = np.zeros_like(truth)
+    for label in (1, 2):
+        rows, columns = np.nonzero(truth == label)
+        for at in (len(rows) // 3, 2 * len(rows) // 3):
+            box = slice(rows[at] - 3, rows[at] + 4), slice(columns[at] - 8, columns[at] + 9)
+            inside = truth[box] == label
+            labels[box][inside] = label
+    return labels
+
+
+IMAGE, TRUTH = two_tone(seed=3)
+STROKES = strokes(TRUTH)
+
+
+def blank(**changes: object) -> PrototypeSegmenter:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return PrototypeSegmenter(tiny_config(**changes)).eval()
+
+
+def weights(model: PrototypeSegmenter) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in model.state_dict().items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.fixture(scope="module")
+def start() -> tuple[PrototypeSegmenter, EncodedImage]:
+    model = blank()
+    return model, encode_pyramid(IMAGE, model)
+
+
+@pytest.fixture(scope="module")
+def fitted(start: tuple[PrototypeSegmenter, EncodedImage]) -> QuickFit:
+    model, image = start
+    return quick_fit([image], [STROKES], model, scratch=True, settings=SETTINGS)
+
+
+def accuracy(fit: QuickFit, truth: npt.NDArray[np.uint8], index: int = 0) -> float:
+    labels = fit.model.decode(fit.encodings[index]).labels
+    return float(np.mean([(labels == truth)[truth == c].mean() for c in (1, 2)]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_encoded_image_gives_the_cells_of_a_whole_encoding(kind: str) -> None:
+    model = tiny_model(**KINDS[kind])
+    image = two_tone(90, 125, seed=1)[0]
+    ours, theirs = latents_of_image(model, encode_pyramid(image, model)), model.encode(image)
+    assert torch.allclose(ours.latents, theirs.latents, atol=1e-4)
+    assert np.array_equal(model.decode(ours).labels, model.decode(theirs).labels)
+
+
+def test_tiles_make_the_same_pyramid(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model()
+    model.receptive_radius = 512
+    image = two_tone(120, 150, seed=1)[0]
+    whole = encode_pyramid(image, model)
+    monkeypatch.setattr(encoded_module, "_SIDE", 96)
+    steps: list[Tile] = []
+    tiled = run(encoded_module.encode_pyramid_steps(image, model), steps.append)
+    assert [step.index for step in steps] == [1, 2, 3, 4]
+    for a, b in zip(whole.pyramid, tiled.pyramid, strict=True):
+        assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_features_of_cells_are_what_the_neck_sees(
+    start: tuple[PrototypeSegmenter, EncodedImage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, image = start
+    cells = torch.tensor([0, 5, 100, 700])
+    latents = latents_of_image(model, image).latents
+    for values in (1 << 25, 2000):  # many and few channels at a time
+        monkeypatch.setattr(encoded_module, "_BAND_VALUES", values)
+        with torch.no_grad():
+            points = model.extractor.neck.points(image.features(cells, 4))
+        assert torch.allclose(points, latents[cells], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_strokes_make_a_model(kind: str) -> None:
+    model = blank(**KINDS[kind])
+    before = weights(model)
+    image = encode_pyramid(IMAGE, model)
+    fit = quick_fit([image], [STROKES], model, scratch=True, settings=SETTINGS)
+    assert fit.accuracy > 0.9
+    assert accuracy(fit, TRUTH) > 0.8
+    assert same(weights(model), before)
+    assert fit.model.extractor.backbone is model.extractor.backbone
+    assert fit.encodings[0].shape == TRUTH.shape
+
+
+def test_the_encodings_are_those_of_the_fitted_model(fitted: QuickFit) -> None:
+    again = fitted.model.encode(IMAGE)
+    assert torch.allclose(fitted.encodings[0].latents, again.latents, atol=1e-4)
+
+
+def test_steps_come_in_order(start: tuple[PrototypeSegmenter, EncodedImage]) -> None:
+    model, image = start
+    steps: list[QuickStep] = []
+    run(
+        quick_fit_steps([image], [STROKES], model, scratch=True, settings=SETTINGS),
+        steps.append,
+    )
+    assert list(dict.fromkeys(s.stage for s in steps)) == ["features", "neck", "decode", "layer"]
+    neck = [s.losses["classification"] for s in steps if s.stage == "neck"]
+    assert len(neck) == 40
+    assert neck[-1] < 0.5 * neck[0]
+    layer = [s for s in steps if s.stage == "layer"]
+    assert set(layer[0].losses) == {"classification", "density", "diversity"}
+    assert sum(layer[-1].losses.values()) < sum(layer[0].losses.values())
+
+
+def test_a_fit_is_deterministic(start: tuple[PrototypeSegmenter, EncodedImage]) -> None:
+    model, image = start
+
+    def fit(seed: int) -> dict[str, torch.Tensor]:
+        options = {"scratch": True, "settings": SETTINGS, "seed": seed}
+        return weights(quick_fit([image], [STROKES], model, **options).model)
+
+    torch.manual_seed(1)
+    first = fit(1)
+    torch.manual_seed(2)
+    assert same(first, fit(1))
+    assert not same(first, fit(2))
+
+
+def test_going_on_learns_a_correction_and_keeps_the_rest(
+    start: tuple[PrototypeSegmenter, EncodedImage], fitted: QuickFit
+) -> None:
+    other, truth = two_tone(seed=11)
+    # Leaves in autumn: the model has never seen such, and takes them for soil.
+    other[truth == 2] = (other[truth == 2] + np.array([100, -70, 10])).clip(0, 255)
+    images = [start[1], encode_pyramid(other, fitted.model)]
+    before = fitted.model.decode(fitted.model.encode(other))
+    was = float((before.labels == truth)[truth == 2].mean())
+    labels = [STROKES, strokes(truth)]
+    again = quick_fit(images, labels, fitted.model, settings=SETTINGS)
+    now = (again.model.decode(again.encodings[1]).labels == truth)[truth == 2].mean()
+    assert was < 0.5
+    assert now > 0.8
+    assert accuracy(again, TRUTH) > 0.75
+    assert again.model.layer.n_prototypes == fitted.model.layer.n_prototypes
+    assert [entry["what"] for entry in again.model.card.history] == ["quick fit"] * 2
+    assert len(fitted.model.card.history) == 1
+
+
+def test_a_class_without_strokes_is_never_predicted() -> None:
+    model = blank(classes=["soil", "plant", "stone"])
+    image = encode_pyramid(IMAGE, model)
+    fit = quick_fit([image], [STROKES], model, scratch=True, settings=SETTINGS)
+    layer = fit.model.layer
+    assert torch.equal(layer.active, layer.class_index < 2)
+    assert set(np.unique(fit.model.decode(fit.encodings[0]).labels)) == {1, 2}
+    labels = STROKES.copy()
+    labels[:6, :20] = 3
+    more = quick_fit([image], [labels], model, scratch=True, settings=SETTINGS)
+    assert more.model.layer.active.all()
+
+
+def with_stone(model: PrototypeSegmenter) -> PrototypeSegmenter:
+    """The model with a new class, between the two that it knows."""
+    return adapt(model, ModelConfig(classes=["soil", "stone", "plant"]).classes)
+
+
+def stone_strokes() -> npt.NDArray[np.uint8]:
+    """Strokes of soil and plant under the new table, and of blue stones."""
+    labels = np.where(STROKES == 2, 3, STROKES).astype(np.uint8)
+    labels[40:52, 100:124] = 2
+    return labels
+
+
+def stony_image() -> npt.NDArray[np.uint8]:
+    image = IMAGE.copy()
+    image[36:56, 96:128] = [60, 70, 190]
+    return image
+
+
+def test_a_new_class_is_learned_and_the_old_prototypes_stay(fitted: QuickFit) -> None:
+    model = with_stone(fitted.model)
+    image = encode_pyramid(stony_image(), model)
+    still = QuickSettings(neck_steps=0, layer_steps=0)
+    placed = quick_fit([image], [stone_strokes()], model, settings=still).model
+    own = placed.layer.class_index == 1
+    assert placed.layer.active.all()
+    for name in ("mean", "raw_scale", "raw_weight"):
+        before, after = getattr(model.layer, name), getattr(placed.layer, name)
+        assert torch.equal(before[~own], after[~own])
+        assert not torch.equal(before[own], after[own])
+    assert not model.layer.active[own].any()
+    fit = quick_fit([image], [stone_strokes()], model, settings=SETTINGS)
+    labels = fit.model.decode(fit.encodings[0]).labels
+    assert (labels[40:52, 100:124] == 2).mean() > 0.8
+    assert [p.name for p in fit.model.prototypes] == [p.name for p in model.prototypes]
+    assert any(len(p.distance_quantiles) for p in fit.model.prototypes if p.class_index == 1)
+
+
+def test_a_new_class_without_strokes_stays_unfitted(fitted: QuickFit) -> None:
+    model = with_stone(fitted.model)
+    labels = np.where(STROKES == 2, 3, STROKES).astype(np.uint8)
+    fit = quick_fit([encode_pyramid(IMAGE, model)], [labels], model, settings=SETTINGS)
+    assert unfitted(fit.model) == unfitted(model) != []
+    assert 2 not in fit.model.decode(fit.encodings[0]).labels
+
+
+def test_a_fit_never_switches_a_rejected_prototype_on(fitted: QuickFit) -> None:
+    image = encode_pyramid(IMAGE, fitted.model)
+    one_off = turn_off(fitted.model, 2)
+    # Nothing is known about its cells: it looks like a new one, but for where it is.
+    one_off.prototypes[2] = Prototype("plant 1", 1)
+    again = quick_fit([image], [STROKES], one_off, settings=SETTINGS).model
+    assert again.layer.active.tolist() == [True, True, False, True]
+    assert torch.equal(again.layer.mean[2], fitted.model.layer.mean[2])
+    both_off = turn_off(one_off, 3)
+    with pytest.raises(LabelError, match="“plant” is labelled, but all its prototypes"):
+        quick_fit([image], [STROKES], both_off, settings=SETTINGS)
+    fresh = quick_fit([image], [STROKES], both_off, scratch=True, settings=SETTINGS)
+    assert fresh.model.layer.active.all()
+
+
+def test_novelty_is_not_measured_without_the_cells_of_a_known_class(fitted: QuickFit) -> None:
+    three = blank(classes=["soil", "plant", "stone"])
+    image = encode_pyramid(stony_image(), three)
+    labels = STROKES.copy()
+    labels[40:52, 100:124] = 3
+    model = quick_fit([image], [labels], three, scratch=True, settings=SETTINGS).model
+    again = quick_fit([image], [STROKES], model, settings=SETTINGS).model
+    assert np.array_equal(again.density_quantiles, model.density_quantiles)
+    stones = [m for m, p in enumerate(model.prototypes) if p.class_index == 2]
+    for m in stones:
+        assert np.array_equal(
+            again.prototypes[m].distance_quantiles, model.prototypes[m].distance_quantiles
+        )
+        assert again.prototypes[m].usage == model.prototypes[m].usage
+
+
+def test_typicality_and_novelty_know_the_labelled_cells(fitted: QuickFit) -> None:
+    assert (np.diff(fitted.model.density_quantiles) >= 0).all()
+    assert len(fitted.model.density_quantiles)
+    shares = [0.0, 0.0]
+    for prototype in fitted.model.prototypes:
+        shares[prototype.class_index] += prototype.usage
+    assert shares == pytest.approx([1, 1], abs=1e-4)
+
+
+def test_what_cannot_be_fitted_is_one_sentence(
+    start: tuple[PrototypeSegmenter, EncodedImage],
+) -> None:
+    model, image = start
+    only = np.where(STROKES == 2, 2, 0)
+    table = [SegmentationClass(name=name, color="#000000") for name in ("soil", "weed")]
+    cases: list[tuple[str, Any, dict[str, Any]]] = [
+        ("Nothing is labelled yet", np.zeros_like(STROKES), {}),
+        ("Only “plant” is labelled", only, {}),
+        ("value 3", STROKES + (STROKES > 0), {}),
+        ("value -1", STROKES.astype(int) - 1, {}),
+        ("same height and width", STROKES[1:], {}),
+        ("whole numbers", STROKES.astype(float), {}),
+        ("of the classes “soil”, “weed”", STROKES, {"classes": table}),
+    ]
+    for message, labels, options in cases:
+        with pytest.raises(LabelError, match=message) as caught:
+            quick_fit([image], [labels], model, **options)
+        assert str(caught.value).count(". ") == 0
+    with pytest.raises(LabelError, match="encode it again"):
+        quick_fit([image], [STROKES], tiny_model())
+    with pytest.raises(LabelError, match="one label image for every image"):
+        quick_fit([image], [], model)

@@ -1,0 +1,283 @@
+"""Strokes are set aside before anything is fitted, and come back at the end."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Generator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from napari_gaussproto.core.base import steps as steps_module
+from napari_gaussproto.core.base.errors import ConfigError
+from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.training import schedule, trial_fit
+from napari_gaussproto.core.training import trainer as trainer_module
+from napari_gaussproto.core.training.fine_tune import fine_tuning
+from napari_gaussproto.core.training.quick_fit import quick_fit_steps
+from napari_gaussproto.core.training.semi import SemiSettings
+from napari_gaussproto.core.training.trial_fit import learn_steps
+from tests.core.builders import tiny_model, two_tone
+
+
+def strokes(rows: tuple[int, ...]) -> Any:
+    truth = two_tone()[1]
+    labels = np.zeros_like(truth)
+    for row in rows:
+        labels[row : row + 3] = truth[row : row + 3]
+    return labels
+
+
+def source() -> ImageSource:
+    return ImageSource.from_array(two_tone()[0], 3)
+
+
+def judge_by(monkeypatch: pytest.MonkeyPatch, figure: Callable[[Any, Any], float]) -> None:
+    """Let a function of model and validation images say how good the model is."""
+
+    def steps(model: Any, pairs: Any) -> Generator[int, None, float]:
+        yield 1
+        return figure(model, pairs)
+
+    monkeypatch.setattr(trainer_module, "validation_steps", steps)
+
+
+def pauses_by(monkeypatch: pytest.MonkeyPatch, clock: Callable[[], float]) -> None:
+    """Measure pauses by another clock; one that stands still sees none."""
+    monkeypatch.setattr(steps_module, "time", SimpleNamespace(monotonic=clock))
+
+
+@pytest.fixture
+def quick_fits(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Labels of the first image in every quick fit."""
+    seen: list[Any] = []
+
+    def watched(encoded: Any, labels: Any, *rest: Any, **options: Any) -> Any:
+        seen.append(labels[0].copy())
+        return quick_fit_steps(encoded, labels, *rest, **options)
+
+    monkeypatch.setattr(trial_fit, "quick_fit_steps", watched)
+    return seen
+
+
+def test_held_out_strokes_are_unseen_until_the_last_fit(quick_fits: list[Any]) -> None:
+    labels = strokes((10, 30, 50, 70))
+    training = fine_tuning(steps=4, batch_size=2, crop_size=64, validate_every=1)
+    learned = run(learn_steps(tiny_model(), [source()], [labels], training=training))
+    first, last = quick_fits
+    assert 0 < (first > 0).sum() < (labels > 0).sum()
+    assert np.array_equal(last, labels)
+    assert learned.held_out_miou is not None and 0 <= learned.held_out_miou <= 1
+    assert 0 <= learned.steps <= 2
+
+
+def ended_after_three(clock: schedule.Clock, step: int) -> bool:
+    """Of a budget in minutes; steps are counted as ever."""
+    return step >= (clock._steps if clock._seconds is None else 3)
+
+
+@pytest.mark.parametrize("minutes", [None, 10.0])
+def test_the_final_training_is_as_long_as_the_trial_was_good(
+    monkeypatch: pytest.MonkeyPatch, minutes: float | None
+) -> None:
+    """Validation after 1, 2 and 3 steps is made to be best after the second.
+
+    A trial of ten minutes is ended by its figures, not by the clock.
+    """
+    figures = iter([0.3, 0.4, 0.6, 0.5])
+    judge_by(monkeypatch, lambda *_: next(figures))
+    if minutes is not None:
+        monkeypatch.setattr(schedule.Clock, "over", ended_after_three)
+    training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)
+    labels = strokes((10, 30, 50, 70))
+    seen: list[Any] = []
+    learned = run(
+        learn_steps(
+            tiny_model(), [source()], [labels], training=training, minutes=minutes, stop=None
+        ),
+        seen.append,
+    )
+    stages = [getattr(step, "stage", "") for step in seen]
+    assert stages.count("trial") == 3 and "joint" not in stages
+    assert stages.count("final") == 2 and learned.steps == 2
+    assert learned.held_out_miou == 0.6
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_both_trainings_together_keep_to_the_steps(
+    monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """Every validation is better than the one before, so that both are as long as may be."""
+    figures = iter(float(n) for n in range(100))
+    judge_by(monkeypatch, lambda *_: next(figures))
+    training = fine_tuning(steps=steps, batch_size=2, crop_size=64, validate_every=1)
+    seen: list[Any] = []
+    labels = strokes((10, 30, 50, 70))
+    run(learn_steps(tiny_model(), [source()], [labels], training=training), seen.append)
+    stages = [getattr(step, "stage", "") for step in seen]
+    assert stages.count("trial") + stages.count("final") == max(2, steps)
+
+
+def test_time_left_speaks_of_both_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that says 10 s a step: 3 + 3 steps are 60 s, less those that are done."""
+    judge_by(monkeypatch, lambda *_: 0.5)
+    monkeypatch.setattr(schedule.Clock, "left", lambda clock, step: 10.0 * (clock._steps - step))
+    monkeypatch.setattr(trial_fit, "monotonic", lambda: 0.0)
+    pauses_by(monkeypatch, lambda: 0.0)
+    training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)
+    seen: list[Any] = []
+    labels = strokes((10, 30, 50, 70))
+    run(learn_steps(tiny_model(), [source()], [labels], training=training), seen.append)
+    left = [step.seconds_left for step in seen if getattr(step, "stage", "") == "trial"]
+    assert left == [50.0, 40.0, 30.0]
+    # Five seconds until the first step of the trial: as long again before the final training,
+    # and about as long for what comes after the last steps.
+    clock = itertools.count(0.0, 5.0)
+    monkeypatch.setattr(trial_fit, "monotonic", lambda: next(clock))
+    seen.clear()
+    run(learn_steps(tiny_model(), [source()], [labels], training=training), seen.append)
+    left = [step.seconds_left for step in seen if getattr(step, "stage", "") == "trial"]
+    assert left == [60.0, 50.0, 40.0]
+
+
+def test_a_pause_does_not_make_the_rest_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    judge_by(monkeypatch, lambda *_: 0.5)
+    monkeypatch.setattr(schedule.Clock, "left", lambda clock, step: 10.0 * (clock._steps - step))
+    now = [0.0]  # only a pause takes time
+    monkeypatch.setattr(trial_fit, "monotonic", lambda: now[0])
+    pauses_by(monkeypatch, lambda: now[0])
+
+    def pause(step: Any) -> None:
+        seen.append(step)
+        if getattr(step, "stage", "") == "neck" and step.step == 1:
+            now[0] += 600
+
+    training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)
+    seen: list[Any] = []
+    run(
+        learn_steps(tiny_model(), [source()], [strokes((10, 30, 50, 70))], training=training), pause
+    )
+    left = [step.seconds_left for step in seen if getattr(step, "stage", "") == "trial"]
+    assert now[0] > 0 and left == [50.0, 40.0, 30.0]
+
+
+def test_time_left_of_a_budget_in_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    judge_by(monkeypatch, lambda *_: 0.5)
+    monkeypatch.setattr(schedule.Clock, "left", lambda clock, step: 7.0)
+    monkeypatch.setattr(trial_fit, "monotonic", lambda: 0.0)
+    pauses_by(monkeypatch, lambda: 0.0)
+    monkeypatch.setattr(schedule.Clock, "over", lambda clock, step: step >= 1)
+    training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)
+    seen: list[Any] = []
+    labels = strokes((10, 30, 50, 70))
+    options: dict[str, Any] = {"training": training, "minutes": 4.0}
+    run(learn_steps(tiny_model(), [source()], [labels], **options), seen.append)
+    (trial,) = [step for step in seen if getattr(step, "stage", "") == "trial"]
+    assert trial.seconds_left == 7.0 + 2 * 60
+
+
+def test_training_that_only_does_harm_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = iter([0.9, 0.4])
+    judge_by(monkeypatch, lambda *_: next(figures))
+    training = fine_tuning(steps=1, batch_size=2, crop_size=64, validate_every=1)
+    learned = run(
+        learn_steps(tiny_model(), [source()], [strokes((10, 30, 50, 70))], training=training)
+    )
+    assert learned.steps == 0 and learned.held_out_miou == 0.9
+
+
+def test_stopping_before_it_was_better_leaves_the_quick_fit(
+    monkeypatch: pytest.MonkeyPatch, quick_fits: list[Any]
+) -> None:
+    figures = itertools.count()
+    judge_by(monkeypatch, lambda *_: -next(figures) / 10)
+    labels = strokes((10, 30, 50, 70))
+    training = fine_tuning(steps=50, batch_size=2, crop_size=64)
+    learned = run(
+        learn_steps(tiny_model(), [source()], [labels], training=training, stop=lambda: True)
+    )
+    assert learned.steps == 0 and np.array_equal(quick_fits[-1], labels)
+
+
+def test_stopping_early_still_learns_from_all_strokes(
+    monkeypatch: pytest.MonkeyPatch, quick_fits: list[Any]
+) -> None:
+    labels = strokes((10, 30, 50, 70))
+    training = fine_tuning(steps=50, batch_size=2, crop_size=64)
+    figures = itertools.count()
+    judge_by(monkeypatch, lambda *_: next(figures) / 10)
+    learned = run(
+        learn_steps(tiny_model(), [source()], [labels], training=training, stop=lambda: True)
+    )
+    assert learned.steps == 1 and np.array_equal(quick_fits[-1], labels)
+
+
+def test_one_stroke_a_class_gives_no_figure() -> None:
+    labels = np.zeros((96, 128), np.uint8)
+    labels[10:13, 10:40] = 1
+    labels[60:63, 60:90] = 2
+    training = fine_tuning(steps=1, batch_size=2, crop_size=64)
+    learned = run(learn_steps(tiny_model(), [source()], [labels], training=training))
+    assert learned.held_out_miou is None
+
+
+def killed_after(steps: Any, stage: str, count: int) -> None:
+    """Drive a training until a stage had some steps, then drop it as a kill would."""
+    seen = 0
+    for step in steps:
+        seen += getattr(step, "stage", "") == stage
+        if seen == count:
+            return
+    raise AssertionError(f"the training never had {count} steps of the stage {stage}")
+
+
+@pytest.mark.parametrize(("stage", "count"), [("trial", 2), ("trial", 3), ("final", 1)])
+def test_after_a_kill_it_comes_to_the_same_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, count: int
+) -> None:
+    """In the middle, after the last validation, and in the second training.
+
+    The figure is how far the prototypes moved, so that the last weights are the best.
+    """
+    start: list[Any] = []
+
+    def distance(model: Any, pairs: Any) -> float:
+        start[:] = start or [model.layer.mean.clone()]
+        return float((model.layer.mean - start[0]).abs().sum())
+
+    judge_by(monkeypatch, distance)
+
+    def steps(model: Any, checkpoint: Path | None) -> Any:
+        training = fine_tuning(
+            steps=6, batch_size=2, crop_size=64, validate_every=1, learning_rate=4e-3
+        )
+        labels = strokes((10, 30, 50, 70))
+        return learn_steps(model, [source()], [labels], training=training, checkpoint=checkpoint)
+
+    unbroken = run(steps(tiny_model(), None))
+    assert unbroken.steps > 0
+    checkpoint = tmp_path / "learning.safetensors"
+    killed_after(steps(tiny_model(), checkpoint), stage, count)
+    assert checkpoint.exists()
+    resumed = run(steps(tiny_model(), checkpoint))
+    assert (resumed.held_out_miou, resumed.steps) == (unbroken.held_out_miou, unbroken.steps)
+    for ours, theirs in zip(resumed.model.parameters(), unbroken.model.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_another_network_does_not_go_on_with_the_checkpoint(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "learning.safetensors"
+    training = fine_tuning(steps=2, batch_size=2, crop_size=64, validate_every=1)
+    options = {"training": training, "checkpoint": checkpoint}
+    labels = strokes((10, 30, 50, 70))
+    killed_after(learn_steps(tiny_model(), [source()], [labels], **options), "trial", 1)
+    with pytest.raises(ConfigError, match="another backbone"):
+        run(learn_steps(tiny_model(seed=1), [source()], [labels], **options))
+    other = SemiSettings.only(affinity=0.3)
+    with pytest.raises(ConfigError, match="another terms"):
+        run(learn_steps(tiny_model(), [source()], [labels], semi_settings=other, **options))

@@ -1,0 +1,258 @@
+"""The Prototypes dock in a real viewer: why a place has its class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint
+from skimage.segmentation import flood
+
+from napari_gaussproto.widgets.prototypes.why_tool import pixel_at
+from tests.core.builders import two_tone
+from tests.widgets.docks import LEFT, by_role, canvas_point, click, labels_of
+
+
+def test_clicking_the_canvas_explains_the_cell(
+    viewer: Any, prototypes: Any, qtbot: Any, shown: None
+) -> None:
+    native = viewer.window._qt_viewer.canvas.native
+    click(qtbot, prototypes.why_panel.button)
+    qtbot.mouseMove(native, canvas_point(viewer, (41, 66)))
+    qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (41, 66)))
+    found = prototypes.why.explanation
+    assert found is not None
+    assert abs(found.y - 41) <= 1 and abs(found.x - 66) <= 1
+    first = prototypes.why_panel.rows[0]
+    assert first.name.text() == found.responsible[0].name
+    assert found.familiarity == prototypes.why_panel.novelty.text()
+    (outline,) = by_role(viewer, "why")
+    bright = outline.data[outline.edge_color[:, 0] == 1]
+    corners = np.concatenate([bright[:, 0], bright.sum(1)])
+    half = outline.edge_width / 2
+    assert corners.min(0) == pytest.approx([found.top - 0.5 - half, found.left - 0.5 - half])
+    count = len(viewer.layers)
+    qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (20, 30)))
+    assert prototypes.why.explanation is not found
+    assert len(viewer.layers) == count  # the outline's layer is used again
+    # Clicking a prototype of the explanation chooses it.
+    click(qtbot, first)
+    assert prototypes.state.prototype == first.index
+    # Switched off, a click is only a click.
+    last = prototypes.why.explanation
+    click(qtbot, prototypes.why_panel.button)
+    qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (60, 90)))
+    assert prototypes.why.explanation is last
+    assert prototypes.why.tool._on_drag not in viewer.mouse_drag_callbacks
+    assert prototypes.why.tool._on_move not in viewer.mouse_move_callbacks
+
+
+def test_the_outline_survives_an_empty_viewer(
+    viewer: Any, prototypes: Any, dock: Any, run: Any, qtbot: Any, shown: None
+) -> None:
+    # Paths of a Shapes layer crash here, with napari 0.9.2.
+    prototypes.why.ask((), 41, 66)
+    (outline,) = by_role(viewer, "why")
+    assert type(outline).__name__ == "Vectors"
+    prototypes.why.forget()
+    assert len(outline.data) == 0
+    prototypes.why.ask((), 41, 66)
+    assert len(outline.data) and outline.visible
+    qtbot.wait(100)
+    viewer.layers.clear()
+    qtbot.wait(100)
+    viewer.add_image(two_tone()[0], name="field")
+    run(dock)
+    prototypes.why.ask((), 41, 66)
+    assert len(by_role(viewer, "why")) == 1
+
+
+def test_an_image_without_a_result_is_not_explained_by_another(
+    viewer: Any, prototypes: Any, photo: Any, dock: Any, run: Any, qtbot: Any, shown: None
+) -> None:
+    assert prototypes.image_name.text() == "Image: field"
+    photo.name = "plot 7"
+    assert prototypes.image_name.text() == "Image: plot 7"
+    native = viewer.window._qt_viewer.canvas.native
+    click(qtbot, prototypes.why_panel.button)
+    qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (41, 66)))
+    assert prototypes.why.explanation is not None
+    other = viewer.add_image(two_tone(60, 80)[0], name="B <1>")
+    qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (41, 66)))
+    assert prototypes.why.explanation is None
+    heading = prototypes.why_panel.heading.text()
+    assert heading.startswith("B &lt;1&gt; is not segmented yet: choose it in the Segment dock")
+    # Beside it, and where it is hidden, the image below is seen.
+    qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (80, 100)))
+    assert prototypes.why.explanation is not None
+    other.visible = False
+    qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (41, 66)))
+    assert prototypes.why.explanation.y in (40, 41, 42)
+    other.visible = True
+    dock.images.choose(other)
+    run(dock)
+    assert prototypes.image_name.text() == "Image: B <1>"
+    viewer.layers.selection.active = None
+    # A click on an image that has a result speaks about that one.
+    qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (80, 100)))
+    assert prototypes.state.current.source is photo
+    assert prototypes.image_name.text() == "Image: plot 7"
+    assert prototypes.why.explanation is not None
+
+
+def test_the_dock_lets_go_of_an_image_that_is_removed(
+    viewer: Any, prototypes: Any, photo: Any, dock: Any, run: Any
+) -> None:
+    other = viewer.add_image(two_tone(60, 80)[0], name="other")
+    dock.images.choose(other)
+    run(dock)
+    prototypes.why.ask((), 20, 30)
+    viewer.layers.remove(other)
+    assert prototypes.state.current.source is photo
+    assert prototypes.image_name.text() == "Image: field"
+    assert prototypes.why.explanation is None
+    prototypes.why_panel.button.setChecked(True)
+    prototypes.why.ask((), 20, 30)
+    viewer.layers.remove(photo)
+    assert prototypes.state.current is None and prototypes.why.explanation is None
+    assert prototypes._pages.currentIndex() == 0
+    assert not prototypes.why.tool.on
+
+
+def test_dragging_moves_the_image_and_asks_nothing(
+    viewer: Any, prototypes: Any, qtbot: Any, shown: None
+) -> None:
+    native = viewer.window._qt_viewer.canvas.native
+    click(qtbot, prototypes.why_panel.button)
+    start, end = canvas_point(viewer, (41, 66)), canvas_point(viewer, (60, 90))
+    qtbot.mousePress(native, LEFT, pos=start)
+    qtbot.mouseMove(native, end)
+    qtbot.mouseMove(native, end + QPoint(1, 1))
+    qtbot.mouseRelease(native, LEFT, pos=end)
+    assert prototypes.why.explanation is None
+
+
+def test_shift_explains_under_the_mouse(viewer: Any, prototypes: Any) -> None:
+    prototypes.why_panel.button.setChecked(True)
+
+    class Event:
+        modifiers = ("Shift",)
+        position = (41.0, 66.0)
+
+    plain = Event()
+    plain.modifiers = ()
+    for callback in list(viewer.mouse_move_callbacks):
+        callback(viewer, plain)
+    assert prototypes.why.explanation is None
+    for callback in list(viewer.mouse_move_callbacks):
+        callback(viewer, Event())
+    found = prototypes.why.explanation
+    assert (found.y, found.x) == (41, 66)
+    beside = Event()
+    beside.position = (42.0, 67.0)  # the same cell: nothing to do
+    for callback in list(viewer.mouse_move_callbacks):
+        callback(viewer, beside)
+    assert prototypes.why.explanation is found
+
+
+def test_the_tool_lays_the_brush_down_and_takes_it_up(
+    viewer: Any, prototypes: Any, qtbot: Any
+) -> None:
+    layer = labels_of(prototypes)
+    viewer.layers.selection.active = layer
+    layer.mode = "paint"
+    before = layer.data.copy()
+    click(qtbot, prototypes.why_panel.button)
+    assert str(layer.mode) == "pan_zoom"
+    click(qtbot, prototypes.why_panel.button)
+    assert str(layer.mode) == "paint"
+    np.testing.assert_array_equal(layer.data, before)
+
+
+def test_a_region_is_explained_as_a_whole(viewer: Any, prototypes: Any, qtbot: Any) -> None:
+    labels = labels_of(prototypes).data
+    y, x = np.argwhere(labels == 2)[40]
+    prototypes.why_panel.region.setChecked(True)
+    with qtbot.waitSignal(prototypes.why.runner.finished, timeout=10_000):
+        prototypes.why.tool.asked.emit((), int(y), int(x))
+    found = prototypes.why.explanation
+    assert found.is_region and found.label == 1
+    height, width = found.mask.shape
+    inside = labels[found.top : found.top + height, found.left : found.left + width]
+    assert (inside[found.mask] == 2).all() and found.mask[y - found.top, x - found.left]
+    assert found.mask.sum() == flood(labels, (y, x), connectivity=2).sum()
+    assert prototypes.why_panel.heading.text().startswith("This region is")
+    # The outline of a cell has fewer sides, and napari draws them at once.
+    (outline,) = by_role(viewer, "why")
+    sides = len(outline.data)
+    prototypes.why.ask((), int(y), int(x))
+    assert 0 < len(outline.data) < sides and len(outline.edge_color) == len(outline.data)
+
+
+def test_an_explanation_follows_an_edit(prototypes: Any, wait: Any) -> None:
+    prototypes.why.ask((), 41, 66)
+    leader = prototypes.why.explanation.responsible[0].index
+    prototypes.edits.switch(leader, False)
+    wait()
+    again = prototypes.why.explanation
+    assert (again.y, again.x) == (41, 66)
+    assert leader not in [r.index for r in again.responsible]
+    assert not prototypes.why_panel.rows[3].isVisibleTo(prototypes.why_panel)
+
+
+def test_an_explanation_is_exported(prototypes: Any, qtbot: Any, tmp_path: Path) -> None:
+    prototypes.why.ask((), 41, 66)
+    with qtbot.waitSignal(prototypes.why._exporter.finished, timeout=30_000):
+        prototypes.why.save_figure(tmp_path / "why.svg")
+    assert "Responsible prototypes" in (tmp_path / "why.svg").read_text()
+    assert prototypes.status.text() == "Saved why.svg."
+    with qtbot.waitSignal(prototypes.why._exporter.finished, timeout=30_000):
+        prototypes.why.save_figure(tmp_path / "why.bmp")
+    assert "choose PNG, SVG or PDF" in prototypes.status.text()
+
+
+def test_points_are_found_under_any_transform(viewer: Any, prototypes: Any) -> None:
+    outcome = prototypes.state.current
+    source = outcome.source
+    source.scale, source.translate, source.rotate = (0.5, 2.0), (10, -20), 30
+    assert pixel_at(outcome, source.data_to_world((41, 66))) == ((), 41, 66)
+    assert pixel_at(outcome, source.data_to_world((-3, 66))) is None
+
+
+def test_a_stack_is_explained_on_the_plane_clicked(
+    viewer: Any, prototypes: Any, dock: Any, run: Any, wait: Any
+) -> None:
+    stack = np.stack([two_tone(60, 80, seed)[0] for seed in range(3)])
+    layer = viewer.add_image(stack, name="time", rgb=True, scale=(2, 1, 1))
+    dock.images.choose(layer)
+    run(dock)
+    assert pixel_at(prototypes.state.current, (2.0, 20.0, 30.0)) == ((1,), 20, 30)
+    prototypes.why.ask((1,), 20, 30)
+    plane = prototypes.state.current.segmentation.planes[1]
+    expected = plane.explain(20, 30)
+    assert prototypes.why.explanation.responsible == expected.responsible
+    (outline,) = [la for la in by_role(viewer, "why") if la.ndim == 3]
+    assert set(outline.data[:, 0, 0]) == {1.0} and set(outline.data[:, 1, 0]) == {0.0}
+    np.testing.assert_allclose(outline.data_to_world((1, 20, 30)), layer.data_to_world((1, 20, 30)))
+    prototypes.edits.switch(2, False)
+    wait()
+    assert labels_of(prototypes).data.shape == (3, 60, 80)
+
+
+@pytest.mark.parametrize("painted", [0, 1, 9])
+def test_strokes_on_the_result_do_not_change_what_the_model_said(
+    prototypes: Any, wait: Any, painted: int
+) -> None:
+    layer, segmentation = labels_of(prototypes), prototypes.state.current.segmentation
+    y, x = np.argwhere(layer.data == 2)[40]
+    layer.brush_size = 6
+    layer.paint((y, x), painted)
+    assert layer.data[y, x] == painted
+    prototypes.why.ask((), int(y), int(x))
+    assert prototypes.why.explanation.label == 1 == segmentation.labels[y, x] - 1
+    prototypes.edits.rename(0, "bare")
+    wait()
+    assert prototypes.state.history.names == ["rename soil 1 to bare"]
+    assert "No pixel changed" in prototypes.status.text()

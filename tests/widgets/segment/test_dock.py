@@ -1,0 +1,473 @@
+"""The Segment dock in a real viewer, used as a person would use it."""
+
+from __future__ import annotations
+
+import gc
+import time
+from pathlib import Path
+from typing import Any
+from weakref import ref
+
+import numpy as np
+import pytest
+from napari.qt.threading import WorkerBase
+from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QTimer
+
+from napari_gaussproto.core.editing.edits import turn_off
+from napari_gaussproto.core.model.model_file import save_model
+from napari_gaussproto.widgets.layers.placement import placement
+from napari_gaussproto.widgets.segment import dock as segment_module
+from napari_gaussproto.widgets.segment.dock import SegmentWidget
+from tests.core.builders import tiny_model, two_tone
+
+TAG = "napari-gaussproto"
+
+
+def by_role(viewer: Any, role: str) -> list[Any]:
+    return [layer for layer in viewer.layers if layer.metadata.get(TAG, {}).get("role") == role]
+
+
+def test_without_an_image_the_button_says_what_to_do(dock: Any) -> None:
+    assert not dock.run_button.isEnabled()
+    assert "Open an image" in dock.run_button.toolTip()
+
+
+def test_the_status_says_what_is_missing_until_it_is_there(viewer: Any, dock: Any) -> None:
+    assert dock.status.text().startswith("Open an image first")
+    assert dock.cover.isHidden() and dock.cover_heading.isHidden()
+    viewer.add_image(two_tone()[0])
+    assert dock.status.text() == ""
+
+
+def test_what_one_image_gave_is_not_shown_beside_another(viewer: Any, dock: Any, run: Any) -> None:
+    first = viewer.add_image(two_tone()[0], name="a <b> field")
+    run(dock)
+    assert not dock.cover.isHidden() and "a &lt;b&gt; field" in dock.cover_heading.text()
+    viewer.add_image(two_tone(40, 50)[0], name="second")
+    dock.images.choose(viewer.layers["second"])
+    assert dock.cover.isHidden() and not dock.likelihood.isEnabled()
+    dock.images.choose(first)
+    assert not dock.cover.isHidden() and dock.likelihood.isEnabled()
+    viewer.layers.remove(first)
+    assert dock.cover.isHidden() and not dock.likelihood.isEnabled()
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(3.4, "3 s"), (99, "99 s"), (696, "12 min")])
+def test_time_left_is_easy_to_read(seconds: float, text: str) -> None:
+    assert segment_module._duration(seconds) == text
+
+
+def test_run_adds_labels_and_likelihood(viewer: Any, dock: Any, run: Any) -> None:
+    image = viewer.add_image(two_tone(97, 130)[0], name="field")
+    run(dock)
+    (labels,), (likelihood,) = by_role(viewer, "labels"), by_role(viewer, "likelihood")
+    assert labels.data.dtype == np.uint8 and labels.data.shape == (97, 130)
+    assert set(np.unique(labels.data)) <= {1, 2}
+    assert isinstance(labels.colormap, DirectLabelColormap)
+    assert list(labels.features["class"]) == ["not labelled", "soil", "plant"]
+    assert "class: plant" in labels.get_status((0, 0))["coordinates"] or "class: soil" in str(
+        labels.get_status((0, 0))
+    )
+    assert likelihood.data.shape == (25, 33)
+    assert likelihood.contrast_limits == [0, 1]
+    assert viewer.layers.selection.active is labels
+    assert labels.metadata[TAG]["model"] == "tiny"
+    assert viewer.layers.index(image) < viewer.layers.index(likelihood)
+    assert viewer.layers.index(likelihood) < viewer.layers.index(labels)
+    assert dock.status.text().startswith("Done in")
+
+
+def test_cover_is_shown_and_can_be_saved(viewer: Any, dock: Any, run: Any, tmp_path: Path) -> None:
+    viewer.add_image(two_tone()[0], name="field")
+    run(dock)
+    dock.cover.save(tmp_path / "cover.csv")
+    lines = (tmp_path / "cover.csv").read_text().splitlines()
+    assert lines[0] == "image,class,cover"
+    labels = by_role(viewer, "labels")[0].data
+    assert float(lines[1].split(",")[2]) == pytest.approx((labels == 1).mean(), abs=1e-5)
+
+
+def test_the_brush_works_at_once(viewer: Any, dock: Any, run: Any) -> None:
+    viewer.add_image(two_tone()[0])
+    run(dock)
+    labels = viewer.layers.selection.active
+    labels.data_setitem((np.array([5]), np.array([5])), np.array([1], np.uint8))
+    labels.brush_size, labels.selected_label, labels.mode = 6, 2, "paint"
+    labels.paint((5, 5), 2)
+    assert labels.data[5, 5] == 2
+    labels.undo()
+    assert labels.data[5, 5] == 1
+
+
+def test_a_second_run_updates_its_layers(viewer: Any, dock: Any, run: Any) -> None:
+    image = viewer.add_image(two_tone()[0])
+    run(dock)
+    names = [layer.name for layer in viewer.layers]
+    labels = by_role(viewer, "labels")[0]
+    viewer.layers.selection.active = image
+    image.data = image.data[::-1].copy()
+    before = labels.data.copy()
+    run(dock)
+    assert [layer.name for layer in viewer.layers] == names
+    assert by_role(viewer, "labels") == [labels]
+    assert not np.array_equal(labels.data, before)
+    assert viewer.layers.selection.active is image
+    labels.undo()
+    np.testing.assert_array_equal(labels.data, before)
+
+
+def test_what_was_painted_is_never_overwritten(viewer: Any, dock: Any, run: Any) -> None:
+    viewer.add_image(two_tone()[0], name="field")
+    run(dock)
+    painted = by_role(viewer, "labels")[0]
+    painted.fill((3, 3), 2 if painted.data[3, 3] == 1 else 1)
+    kept = painted.data.copy()
+    run(dock)
+    np.testing.assert_array_equal(painted.data, kept)
+    assert painted in viewer.layers and "edited" in painted.name
+    assert dock.state.current.labels is not painted
+    assert dock.state.current.labels in viewer.layers
+
+
+def test_a_renamed_layer_is_still_found(viewer: Any, dock: Any, run: Any) -> None:
+    viewer.add_image(two_tone()[0])
+    run(dock)
+    by_role(viewer, "labels")[0].name = "my result"
+    count = len(viewer.layers)
+    run(dock)
+    assert len(viewer.layers) == count
+
+
+def test_shuffled_colours_come_back(viewer: Any, dock: Any, run: Any) -> None:
+    viewer.add_image(two_tone()[0])
+    run(dock)
+    labels = by_role(viewer, "labels")[0]
+    labels.new_colormap(seed=3)
+    assert isinstance(labels.colormap, DirectLabelColormap)
+
+
+@pytest.mark.parametrize("k", [1, 4, 8])
+def test_a_cell_covers_its_pixels_under_any_transform(viewer: Any, k: int) -> None:
+    image = viewer.add_image(
+        np.zeros((64, 80), np.uint8),
+        scale=(0.5, 2.0),
+        translate=(10, -20),
+        rotate=30,
+        shear=[0.3],
+        affine=np.array([[1.1, 0.2, 3], [0, 0.9, -4], [0, 0, 1]]),
+    )
+    cells = viewer.add_image(np.zeros((64 // k, 80 // k)), **placement(image, k))
+    row, column = 3, 5
+    for dy, dx in ((-0.5, -0.5), (0.5, 0.5), (0.5, -0.5)):
+        corner = cells.data_to_world((row + dy, column + dx))
+        first = np.array([row, column]) * k + (k - 1) / 2  # centre of the block, in pixels
+        expected = image.data_to_world(first + np.array([dy, dx]) * k)
+        np.testing.assert_allclose(corner, expected, atol=1e-6)
+
+
+def test_transforms_and_units_are_kept(viewer: Any, dock: Any, run: Any) -> None:
+    place = {"scale": (0.5, 0.5), "translate": (3, 4), "rotate": 15, "shear": [0.1]}
+    image = viewer.add_image(two_tone()[0], units=("mm", "mm"), **place)
+    run(dock)
+    labels = by_role(viewer, "labels")[0]
+    for name in ("scale", "translate", "rotate", "shear"):
+        np.testing.assert_allclose(getattr(labels, name), getattr(image, name))
+    assert labels.units == image.units
+    np.testing.assert_allclose(labels.data_to_world((7, 9)), image.data_to_world((7, 9)), atol=1e-9)
+
+
+def test_choosing_a_prototype_moves_one_layer(viewer: Any, dock: Any, run: Any) -> None:
+    viewer.add_image(two_tone()[0])
+    run(dock)
+    (layer,) = by_role(viewer, "likelihood")
+    count = len(viewer.layers)
+    dock.likelihood.chooser.setCurrentIndex(2)
+    dock.likelihood.chooser.activated.emit(2)
+    assert len(viewer.layers) == count
+    expected = dock.state.current.segmentation.likelihood(2)
+    np.testing.assert_array_equal(layer.data, expected)
+    assert layer.visible and not by_role(viewer, "labels")[0].visible
+    assert "plant 1" in layer.name
+
+
+def test_pin_all_and_stack(viewer: Any, dock: Any, run: Any, qtbot: Any) -> None:
+    viewer.add_image(two_tone()[0])
+    run(dock)
+    active = viewer.layers.selection.active
+    dock.likelihood.pin.click()
+    assert len(by_role(viewer, "pinned 0")) == 1
+    dock.likelihood.as_layers.trigger()
+    qtbot.waitUntil(lambda: all(by_role(viewer, f"pinned {m}") for m in range(4)), timeout=10_000)
+    dock.likelihood.as_stack.trigger()
+    (stack,) = by_role(viewer, "stack")
+    assert stack.data.shape[0] == 4
+    assert stack.axis_labels[0] == "prototype"
+    assert viewer.layers.selection.active is active
+    # Nothing else lies over or under the stack but the image.
+    assert [layer for layer in viewer.layers if layer.visible] == [viewer.layers[0], stack]
+
+
+def test_one_stack_however_often_it_is_asked_for(viewer: Any, dock: Any, run: Any) -> None:
+    image = viewer.add_image(two_tone()[0])
+    run(dock)
+    dock.likelihood.as_stack.trigger()
+    dock.likelihood.as_stack.trigger()
+    (stack,) = by_role(viewer, "stack")
+    before = stack.data.copy()
+    image.data = image.data[::-1].copy()
+    run(dock)
+    (stack,) = by_role(viewer, "stack")
+    assert not np.array_equal(stack.data, before)
+    for m, shown in enumerate(stack.data):
+        np.testing.assert_array_equal(shown, dock.state.current.segmentation.likelihood(m))
+
+
+def test_no_map_of_an_earlier_run_looks_current(
+    viewer: Any, dock: Any, run: Any, tmp_path: Path
+) -> None:
+    image = viewer.add_image(two_tone()[0], name="field")
+    for box in dock.extras.values():
+        box.setChecked(True)
+    run(dock)
+    dock.likelihood.pin.click()
+    (pinned,) = by_role(viewer, "pinned 0")
+    for box in dock.extras.values():
+        box.setChecked(False)
+    image.data = image.data[::-1].copy()
+    run(dock)
+    segmentation = dock.state.current.segmentation
+    for role, values in (
+        ("novelty", segmentation.novelty()),
+        ("probability 1", segmentation.class_probability(1)),
+        ("pinned 0", segmentation.likelihood(0)),
+    ):
+        (layer,) = by_role(viewer, role)
+        np.testing.assert_array_equal(layer.data, values)
+    # Another model: the first prototype is another one, and there are fewer pixels.
+    assert dock.models.choose_file(save_model(tiny_model(seed=1), tmp_path / "other"))
+    image.data = image.data[:40].copy()
+    run(dock)
+    assert pinned.name.endswith("(earlier run)") and pinned in viewer.layers
+    old, new = by_role(viewer, "novelty")
+    assert old.name.endswith("(earlier run)") and new.name == "field – novelty"
+    run(dock)
+    assert len(by_role(viewer, "novelty")) == 2
+
+
+def test_an_edit_during_a_run_is_in_its_result(
+    viewer: Any, dock: Any, run: Any, qtbot: Any
+) -> None:
+    viewer.add_image(two_tone()[0])
+    run(dock)
+    state = dock.state
+    model = state.model
+    edited = turn_off(model, 0)
+    dock.run_button.click()
+    state.history.push(edited)
+    state.set_edited_model(edited)
+    qtbot.waitUntil(lambda: not dock.runner.running, timeout=60_000)
+    assert state.model is state.current.model is edited
+    assert not state.current.segmentation.likelihood(0).any()
+    assert by_role(viewer, "labels")[0].metadata[TAG]["edits"] == state.history.names
+    run(dock)
+    assert by_role(viewer, "labels")[0].metadata[TAG]["edits"] == state.history.names
+
+
+def test_new_data_of_the_same_shape_during_a_run_ends_with_a_sentence(
+    viewer: Any, dock: Any, qtbot: Any
+) -> None:
+    image = viewer.add_image(two_tone()[0])
+    with qtbot.waitSignal(dock.runner.finished, timeout=60_000):
+        dock.run_button.click()
+        image.data = image.data[::-1].copy()
+    assert "changed while" in dock.status.text()
+    assert len(viewer.layers) == 1
+
+
+def test_the_result_of_a_removed_image_is_freed(viewer: Any, dock: Any, run: Any) -> None:
+    image = viewer.add_image(two_tone()[0])
+    run(dock)
+    result = ref(dock.state.current.segmentation)
+    viewer.layers.remove(image)
+    del image
+    gc.collect()
+    assert result() is None
+    assert dock.state.current is None
+
+
+def test_a_closed_dock_stops_and_is_gone(
+    viewer: Any, model_file: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = viewer.add_image(np.zeros((1024, 1024, 3), np.uint8))
+    dock = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(dock, name="Segment")
+    dock.models.choose_file(model_file)
+    dock.regions.preview.setChecked(True)
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=60_000)
+    monkeypatch.setattr(segment_module, "preference", lambda name: 64 if name == "tile" else "cpu")
+    with qtbot.waitSignal(dock.runner.progressed, timeout=60_000):
+        dock.run_button.click()
+    runner, state = dock.runner, dock.state
+    closed, destroyed = ref(dock), []
+    dock.destroyed.connect(lambda: destroyed.append(True))
+    viewer.window.remove_dock_widget(dock)
+    assert not runner.running
+    qtbot.waitUntil(lambda: bool(destroyed), timeout=10_000)
+    del dock
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    gc.collect()
+    assert closed() is None
+    assert list(viewer.layers) == [image]
+    image.name = "another name"  # nobody who is gone is told
+    state.show(likelihood=True)
+
+
+def test_a_model_file_needs_no_suffix(dock: Any, model_file: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "model"
+    plain.write_bytes(model_file.read_bytes())
+    assert dock.models.choose_file(plain)
+    assert dock.models.path() == plain
+
+
+def test_extra_layers_on_request(viewer: Any, dock: Any, run: Any) -> None:
+    viewer.add_image(two_tone()[0])
+    for box in dock.extras.values():
+        box.setChecked(True)
+    run(dock)
+    for role in ("probability 0", "probability 1", "novelty", "uncertainty"):
+        (layer,) = by_role(viewer, role)
+        assert np.isfinite(layer.data).all()
+        assert layer.data.min() >= 0 and layer.data.max() <= 1.001
+
+
+def test_cancel_is_quick_and_changes_nothing(
+    viewer: Any, dock: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer.add_image(np.zeros((1024, 1024, 3), np.uint8))
+    monkeypatch.setattr(segment_module, "preference", lambda name: 64 if name == "tile" else "cpu")
+    with qtbot.waitSignal(dock.runner.progressed, timeout=60_000):
+        dock.run_button.click()
+    assert dock.cancel_button.isEnabled() and not dock.run_button.isEnabled()
+    start = time.monotonic()
+    dock.cancel_button.click()
+    assert dock.status.text() == "Cancelled."
+    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=5000)
+    assert time.monotonic() - start < 1
+    assert len(viewer.layers) == 1
+    assert dock.run_button.isEnabled()
+
+
+def test_running_again_after_a_cancel(viewer: Any, dock: Any, run: Any, qtbot: Any) -> None:
+    viewer.add_image(two_tone()[0])
+    dock.run_button.click()
+    dock.cancel_button.click()
+    run(dock)
+    assert len(by_role(viewer, "labels")) == 1
+
+
+def test_an_image_removed_while_running_ends_with_a_sentence(
+    viewer: Any, dock: Any, qtbot: Any
+) -> None:
+    image = viewer.add_image(two_tone()[0])
+    with qtbot.waitSignal(dock.runner.finished, timeout=60_000):
+        dock.run_button.click()
+        viewer.layers.remove(image)
+    assert len(viewer.layers) == 0
+    assert "removed" in dock.status.text()
+
+
+def test_the_result_goes_to_the_image_chosen_at_the_start(
+    viewer: Any, dock: Any, qtbot: Any
+) -> None:
+    first = viewer.add_image(two_tone(80, 90)[0], name="first")
+    with qtbot.waitSignal(dock.runner.finished, timeout=60_000):
+        dock.run_button.click()
+        viewer.add_image(two_tone(40, 50)[0], name="second")
+    assert dock.state.current.source is first
+    assert by_role(viewer, "labels")[0].data.shape == (80, 90)
+
+
+def test_grey_images_and_stacks(viewer: Any, dock: Any, run: Any) -> None:
+    grey = two_tone(70, 90)[0][..., 0]
+    viewer.add_image(grey, name="grey")
+    run(dock)
+    assert by_role(viewer, "labels")[0].data.shape == (70, 90)
+    stack = np.stack([two_tone(70, 90, seed)[0] for seed in range(3)])
+    time_series = viewer.add_image(stack, name="time", scale=(2, 1, 1))
+    dock.images.choose(time_series)
+    run(dock)
+    labels = dock.state.current.labels
+    assert labels.data.shape == (3, 70, 90)
+    assert dock.state.current.maps["likelihood"].data.shape == (3, 18, 23)
+    np.testing.assert_allclose(labels.scale, (2, 1, 1))
+    assert not dock.likelihood.as_stack.isEnabled()
+
+
+def test_an_image_the_model_cannot_take_gives_a_sentence(
+    viewer: Any, dock: Any, run: Any, tmp_path: Path
+) -> None:
+    dock.models.choose_file(save_model(tiny_model(channels=5), tmp_path / "five"))
+    viewer.add_image(two_tone()[0][..., 0])
+    run(dock)
+    assert "1 channels, the model was made for 5" in dock.status.text()
+    assert len(viewer.layers) == 1
+    assert dock.run_button.isEnabled()
+
+
+def test_an_unexpected_error_is_not_hidden(
+    viewer: Any, dock: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(request: object) -> Any:
+        raise RuntimeError("a bug")
+        yield
+
+    monkeypatch.setattr(segment_module, "segment_job", broken)
+    viewer.add_image(two_tone()[0])
+    with qtbot.captureExceptions() as caught, qtbot.waitSignal(dock.runner.finished):
+        dock.run_button.click()
+    assert "a bug" in str(caught[0][1])
+    assert "unexpected" in dock.status.text()
+    assert dock.run_button.isEnabled()
+
+
+def test_a_file_that_is_no_model_is_refused_with_a_sentence(dock: Any, tmp_path: Path) -> None:
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(b"nothing")
+    before = dock.models.path()
+    assert not dock.models.choose_file(path)
+    assert "fresh copy" in dock.status.text()
+    assert dock.models.path() == before
+
+
+def test_the_gui_stays_alive_during_a_run(viewer: Any, dock: Any, run: Any) -> None:
+    viewer.add_image(two_tone(900, 900)[0])
+    run(dock)  # loads the libraries and the model
+    beats: list[float] = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: beats.append(time.monotonic()))
+    timer.start(10)
+    computing: list[float] = []
+    dock.runner.succeeded.connect(lambda _: computing.append(time.monotonic()))
+    run(dock)
+    timer.stop()
+    # What happens after the result came is napari drawing layers, not our work.
+    gaps = np.diff([beat for beat in beats if beat < computing[0]])
+    assert len(gaps) > 3
+    assert np.median(gaps) < 0.1 and gaps.max() < 1.0
+
+
+def test_maps_are_not_offered_as_images(viewer: Any, dock: Any, run: Any) -> None:
+    viewer.add_image(two_tone()[0], name="field")
+    run(dock)
+    offered = [dock.images.itemText(i) for i in range(dock.images.count())]
+    assert offered == ["field"]
+
+
+def test_a_model_with_more_channels_takes_the_channel_axis() -> None:
+    from napari_gaussproto.core.base.steps import run as drive
+    from napari_gaussproto.core.model.stack import segment_stack_steps
+
+    model = tiny_model(channels=5)
+    cube = np.random.default_rng(0).random((5, 60, 70)).astype(np.float32)
+    assert drive(segment_stack_steps(cube, model, rgb=False)).labels.shape == (60, 70)

@@ -1,0 +1,130 @@
+"""Work in a thread: what is shown of it, and that it rests and goes on as it is asked to."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from napari_gaussproto.core.base import steps as steps_module
+from napari_gaussproto.core.base.steps import TrainingStep, run
+from napari_gaussproto.jobs import fit
+from napari_gaussproto.jobs.requests import FitResult
+from napari_gaussproto.widgets.shared.workers import Runner
+
+WAIT = 10_000
+
+
+@dataclass
+class Tiles:
+    """Work of one tile that takes until it is let go, and of quick ones after it."""
+
+    go: threading.Event = field(default_factory=threading.Event)
+    begun: threading.Event = field(default_factory=threading.Event)
+    done: int = 0
+
+    def __call__(self) -> Generator[Any, None, str]:
+        for _ in range(5):
+            self.begun.set()
+            self.go.wait(10)
+            self.done += 1
+            yield self.done
+        return "done"
+
+
+@pytest.fixture
+def runner(qtbot: Any) -> Any:
+    runner = Runner()
+    yield runner
+    runner.cancel()
+    qtbot.waitUntil(lambda: not runner.busy, timeout=WAIT)
+
+
+def test_going_on_before_the_rest_began_does_not_rest(runner: Runner, qtbot: Any) -> None:
+    work = Tiles()
+    with qtbot.waitSignal(runner.succeeded, timeout=WAIT) as result:
+        runner.start(work)
+        assert work.begun.wait(10)
+        runner.pause()
+        runner.resume()
+        work.go.set()
+    assert result.args == ["done"] and not runner.paused
+
+
+def test_a_rest_lasts_until_it_goes_on(runner: Runner, qtbot: Any) -> None:
+    work = Tiles()
+    runner.start(work)
+    assert work.begun.wait(10)
+    runner.pause()
+    assert not runner.paused  # not before the tile is finished
+    work.go.set()
+    qtbot.waitUntil(lambda: runner.paused, timeout=WAIT)
+    qtbot.wait(300)
+    assert work.done == 1
+    with qtbot.waitSignal(runner.succeeded, timeout=WAIT):
+        runner.resume()
+    assert work.done == 5
+
+
+def test_work_that_rests_can_be_cancelled(runner: Runner, qtbot: Any) -> None:
+    work = Tiles()
+    work.go.set()
+    runner.start(work)
+    runner.pause()
+    qtbot.waitUntil(lambda: runner.paused, timeout=WAIT)
+    done = work.done
+    runner.cancel()
+    qtbot.waitUntil(lambda: not runner.busy, timeout=WAIT)
+    assert work.done == done and not runner.paused
+
+
+def test_measurements_are_never_left_out(runner: Runner, qtbot: Any) -> None:
+    def work() -> Generator[Any, None, None]:
+        for step in range(200):
+            yield TrainingStep("joint", step, 200, validation_miou=0.5 if step % 50 == 7 else None)
+
+    seen: list[TrainingStep] = []
+    runner.progressed.connect(seen.append)
+    with qtbot.waitSignal(runner.finished, timeout=WAIT):
+        runner.start(work)
+    assert [s.step for s in seen if s.validation_miou is not None] == [7, 57, 107, 157]
+    assert len(seen) < 100
+
+
+def test_a_rest_asked_for_while_the_former_work_ends_is_not_forgotten(
+    runner: Runner, qtbot: Any
+) -> None:
+    former, work = Tiles(), Tiles()
+    work.go.set()
+    runner.start(former)
+    assert former.begun.wait(10)
+    runner.start(work)
+    runner.pause()
+    former.go.set()
+    qtbot.waitUntil(lambda: runner.paused, timeout=WAIT)
+    assert former.done == 1 and work.done == 1
+    with qtbot.waitSignal(runner.succeeded, timeout=WAIT):
+        runner.resume()
+
+
+def test_a_pause_is_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    for module in (steps_module, fit):
+        monkeypatch.setattr(module, "time", clock)
+    result: Any = FitResult(*[None] * 7)  # type: ignore[arg-type]
+
+    def work() -> Generator[Any, None, FitResult]:
+        now[0] += 3
+        yield
+        now[0] += 4
+        return result  # type: ignore[no-any-return]
+
+    def rest(_: Any) -> None:
+        now[0] += 1000
+
+    assert run(fit._timed(work)(), rest).seconds == 7

@@ -1,0 +1,191 @@
+"""The Train dock in a real viewer: strokes, corrections and classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_gaussproto.core.labels.class_table import add_class, remove_class, rename_class
+from napari_gaussproto.core.labels.corrections import PREDICTED
+from tests.core.builders import two_tone
+from tests.widgets.docks import by_role
+from tests.widgets.train_dock import WAIT, click, draw, quick
+
+
+def test_a_stroke_on_the_prediction_is_a_label_also_where_it_confirms(
+    train: Any, image: Any, qtbot: Any
+) -> None:
+    layer = draw(train)
+    quick(train, qtbot)
+    annotation = train.annotator.annotations[0]
+    y, x = np.argwhere((annotation.record.prediction == 1) & (annotation.labels == 0))[200]
+    layer.brush_size = 1
+    layer.paint((y, x), 1)
+    annotation.settle()
+    assert annotation.labels[y, x] == 1
+    layer.undo()
+    annotation.settle()
+    assert annotation.labels[y, x] == 0 and layer.data[y, x] == PREDICTED + 1
+    layer.redo()
+    annotation.settle()
+    assert annotation.labels[y, x] == 1
+    layer.paint((y, x), 0)
+    annotation.settle()
+    assert annotation.labels[y, x] == 0 and layer.data[y, x] == PREDICTED + 1
+
+
+def test_regions_and_images_can_be_accepted(train: Any, image: Any, qtbot: Any) -> None:
+    draw(train)
+    assert not train.labels.accept_all.isEnabled()
+    quick(train, qtbot)
+    annotation = train.annotator.annotations[0]
+    prediction = annotation.record.prediction
+    before = annotation.labels
+    y, x = np.argwhere((prediction == 2) & (before == 0))[0]
+    click(train.labels.accept)
+    assert train.labelling.accept_tool.on
+    train.labelling.accept_tool.accept(annotation, image.data_to_world((y, x)))
+    assert annotation.labels[y, x] == 2
+    click(train.labels.accept)
+    assert not train.labelling.accept_tool.on
+    click(train.labels.accept_all)
+    assert np.array_equal(annotation.labels, np.where(before > 0, before, prediction))
+    annotation.layer.undo()
+    annotation.layer.undo()
+    annotation.settle()
+    assert np.array_equal(annotation.labels, before)
+
+
+def test_painting_on_the_segment_dock_s_labels_goes_to_the_annotations(
+    viewer: Any, model_file: Path, qtbot: Any, image: Any, train: Any, dock: Any, run: Any
+) -> None:
+    run(dock)
+    (labels,) = by_role(viewer, "labels")
+    viewer.layers.selection.active = labels
+    labels.selected_label = 2
+    labels.mode = "paint"
+    (drawn,) = by_role(viewer, "annotations")
+    assert str(labels.mode) == "pan_zoom" and str(drawn.mode) == "paint"
+    assert viewer.layers.selection.active is drawn and drawn.selected_label == 2
+    assert (drawn.data >= PREDICTED).all()
+
+
+def test_corrections_can_be_shown(train: Any, viewer: Any, image: Any, qtbot: Any) -> None:
+    layer = draw(train)
+    quick(train, qtbot)
+    annotation = train.annotator.annotations[0]
+    y, x = np.argwhere((annotation.record.prediction == 1) & (annotation.labels == 0))[200]
+    layer.brush_size = 1
+    layer.paint((y, x), 2)
+    annotation.settle()
+    train.labels.corrections.setChecked(True)
+    (overlay,) = by_role(viewer, "corrections")
+    assert overlay.data[y, x] == 1 and overlay.visible
+    assert viewer.layers.selection.active is layer
+    train.labels.corrections.setChecked(False)
+    assert not overlay.visible
+
+
+def test_classes_and_labels_change_together_and_back(train: Any, image: Any) -> None:
+    draw(train)
+    annotation = train.annotator.annotations[0]
+    before = annotation.labels
+    train.change_classes(add_class(train.annotator.classes, "weed"))
+    assert [c.name for c in train.annotator.classes] == ["soil", "plant", "weed"]
+    assert np.array_equal(annotation.labels, before)
+    train.change_classes(remove_class(train.annotator.classes, 0))
+    assert np.array_equal(annotation.labels, np.where(before == 2, 1, 0))
+    train.annotator.undo()
+    assert np.array_equal(annotation.labels, before)
+    train.annotator.redo()
+    assert np.array_equal(annotation.labels, np.where(before == 2, 1, 0))
+    annotation.layer.undo()  # cannot reach behind the change
+    annotation.settle()
+    assert np.array_equal(annotation.labels, np.where(before == 2, 1, 0))
+
+
+def test_a_new_class_is_learned_without_starting_anew(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    layer = draw(train)
+    quick(train, qtbot)
+    prototypes = len(train.state.model.prototypes)
+    train.change_classes(add_class(train.annotator.classes, "stone"))
+    layer.brush_size = 9
+    for column in range(0, 20):
+        layer.paint((4, column), 3)
+    train.annotator.annotations[0].settle()
+    quick(train, qtbot)
+    model = train.state.model
+    assert [c.name for c in model.classes] == ["soil", "plant", "stone"]
+    assert len(model.prototypes) > prototypes
+    assert train.annotator.annotations[0].labels[4, 10] == 3
+
+
+def test_a_renamed_class_keeps_what_the_model_knows(train: Any, image: Any, qtbot: Any) -> None:
+    draw(train)
+    quick(train, qtbot)
+    for place, name in enumerate(("earth", "thistle")):
+        train.change_classes(rename_class(train.annotator.classes, place, name))
+    quick(train, qtbot)
+    assert [c.name for c in train.state.model.classes] == ["earth", "thistle"]
+    train.annotator.undo()
+    quick(train, qtbot)
+    assert [c.name for c in train.state.model.classes] == ["earth", "plant"]
+
+
+def test_values_that_are_no_class_are_not_kept(train: Any, image: Any) -> None:
+    layer = draw(train, 1)
+    layer.selected_label = 7
+    assert layer.selected_label == 2
+    annotation = train.annotator.annotations[0]
+    layer.paint((5, 5), 300)
+    annotation.settle()
+    assert annotation.labels[5, 5] == 0 and annotation.labels.max() == 2
+
+
+def test_other_data_in_the_layer_become_the_record(train: Any, image: Any) -> None:
+    layer = draw(train, 1)
+    annotation = train.annotator.annotations[0]
+    layer.data = layer.data.astype(np.int32)
+    layer.paint((5, 5), 2)
+    annotation.settle()
+    assert annotation.labels[5, 5] == 2 and layer.data is annotation.record.codes
+
+
+def test_labels_of_a_layer_are_taken_over_by_a_mapping(
+    train: Any, viewer: Any, image: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mask = np.where(two_tone()[1] == 2, 255, 0)
+    viewer.add_labels(mask, name="mask")
+    monkeypatch.setattr(train.labelling.imports, "ask", lambda dialog: True)
+    monkeypatch.setattr(
+        "napari_gaussproto.widgets.train.labelling.mapping_dialog.MappingDialog.mapping",
+        lambda self: {0: 1, 255: 2},
+    )
+    train.labelling.use_layer(viewer.layers["mask"])
+    qtbot.waitUntil(lambda: bool(train.annotator.annotations), timeout=WAIT)
+    annotation = train.annotator.annotations[0]
+    assert np.array_equal(annotation.labels, two_tone()[1])
+    annotation.layer.undo()
+    annotation.settle()
+    assert not annotation.labels.any()
+
+
+def test_a_mask_of_another_shape_is_refused(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    layer = viewer.add_labels(np.ones((5, 6), int))
+    with qtbot.waitSignal(train.keeper.warned, timeout=WAIT):
+        train.labelling.use_layer(layer)
+    assert "made for this image" in train.status.text()
+
+
+def test_the_list_of_classes_follows_the_brush_of_the_layer(train: Any, image: Any) -> None:
+    layer = draw(train, 1)
+    for value in (1, 2):
+        layer.selected_label = value
+        assert train.classes.selected == train.annotator.selected == value - 1
