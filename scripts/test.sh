@@ -16,6 +16,7 @@ check() {
 
 check "ruff check" "$python" -m ruff check .
 check "ruff format" "$python" -m ruff format --check .
+check "import contracts" "$PWD/.venv/bin/lint-imports"
 check "mypy" "$python" -m mypy
 # napari then complains at once when a layer is touched outside the main thread.
 export NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1
