@@ -16,6 +16,7 @@ import argparse
 import ast
 import re
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -196,6 +197,8 @@ def main() -> None:
     parser.add_argument("package", nargs="?", type=Path, default=PACKAGE)
     parser.add_argument("--report", action="store_true", help="exit with 0 in any case")
     options = parser.parse_args()
+    # Classes of Qt list their signals under a heading that numpydoc does not know.
+    warnings.filterwarnings("ignore", "Unknown section Signals")
     violations = sorted(check(options.package))
     print(*violations, *(summary(violations) if violations else ()), sep="\n")
     if violations and not options.report:
