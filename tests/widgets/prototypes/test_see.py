@@ -11,6 +11,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QAbstractButton, QComboBox
 
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.widgets.prototypes import insights as insight_module
 from napari_gaussproto.widgets.prototypes.dock import PrototypesWidget
@@ -188,7 +189,7 @@ def test_another_model_pins_a_layer_of_its_own(
     prototypes.choose(1)
     prototypes.pin.click()
     np.testing.assert_array_equal(pinned.data, kept)
-    other = prototypes.state.current.maps["pinned 1"]
+    other = prototypes.state.current.maps[MapRole.pinned(1)]
     assert other is not pinned and not np.array_equal(other.data, kept)
 
 
@@ -196,12 +197,12 @@ def test_cells_of_another_size_leave_one_map_in_view(
     viewer: Any, prototypes: Any, dock: Any, run: Any, tmp_path: Path
 ) -> None:
     prototypes.choose(1)
-    assert prototypes.state.current.maps["likelihood"].visible
+    assert prototypes.state.current.maps[MapRole("likelihood")].visible
     regions = tiny_model(partition="superpixel", region_size=8)
     dock.models.choose_file(save_model(regions, tmp_path / "regions"))
     run(dock)
     maps = by_role(viewer, "likelihood")
-    now = prototypes.state.current.maps["likelihood"]
+    now = prototypes.state.current.maps[MapRole("likelihood")]
     assert now.data.shape == (96, 128)
     assert [layer for layer in maps if layer.visible] == [now]
     prototypes.classes_button.click()

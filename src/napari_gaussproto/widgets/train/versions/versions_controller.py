@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_gaussproto.jobs.libraries import load_libraries
 from napari_gaussproto.jobs.storage import Desk, Drawn, new_project
+from napari_gaussproto.widgets.layers.overlays import hide_changed, show_changed
 from napari_gaussproto.widgets.layers.placement import pixels_of
-from napari_gaussproto.widgets.layers.scratch_layers import hide_changed, show_changed
 from napari_gaussproto.widgets.shared.job_queue import Backlog
 from napari_gaussproto.widgets.shared.preferences import remember_model
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
