@@ -41,7 +41,7 @@ def kept_of(*images: tuple[Any, str | None]) -> Annotations:
         labels = labels_like(pixels)
         name = "photo" if file is None else Path(file).name
         identity = identify(pixels, name, file)
-        kept = kept.with_annotation(Annotation(identity, labels, labels > 0))
+        kept = kept.with_annotation(Annotation(identity, labels))
     return kept
 
 
@@ -280,7 +280,7 @@ def test_undo_of_the_table_knows_images_that_came_since() -> None:
     desk.change(change)
     assert not desk.kept.images[0].labels.any()
     labels = labels_like(second)
-    drawn = Annotation(identify(second, "second"), labels, labels > 0)
+    drawn = Annotation(identify(second, "second"), labels)
     desk.kept = Annotations(desk.kept.classes, (drawn, *desk.kept.images))
     desk.revert(change)
     assert desk.kept.classes == CLASSES
@@ -371,7 +371,7 @@ def test_dark_16_bit_files_are_scaled_as_when_they_are_open(
     imwrite(file, pixels)
     labels = labels_like(pixels)
     kept = Annotations(CLASSES).with_annotation(
-        Annotation(identify(pixels, "dark.tif", file), labels, labels > 0)
+        Annotation(identify(pixels, "dark.tif", file), labels)
     )
     (image,) = shelf.find(kept, [], []).images
     whole, lazy = (

@@ -319,7 +319,7 @@ def _add(
 
 def _loaded(project: Project, version: str, device: str) -> tuple[PrototypeSegmenter, Listed]:
     model = project.versions.load(version, device)
-    project.versions.branch(version)
+    project.versions.current = version
     return model, _listed(project)
 
 
