@@ -88,5 +88,5 @@ def test_other_bytes_are_no_drawing(arrays: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     for data in (buffer.getvalue(), b"nothing"):
-        with pytest.raises(ValueError, match="these|pickled"):
+        with pytest.raises(ValueError, match=r"these|pickled"):
             unpack(data)
