@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QWidget
 
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.labels.class_table import extend_table, import_mask, mask_values
 from napari_gaussproto.io.masks import CodedMask, read_coded_mask
+from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.train.annotation.annotation_layer import label_shape
-from napari_gaussproto.widgets.train.annotation.annotation_set import Annotator
+from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.storage.autosave import Keeper
 
 if TYPE_CHECKING:
@@ -26,18 +27,14 @@ if TYPE_CHECKING:
 
 
 class LabelImport(QObject):
-    """Reads in the background, asks what the values mean, and puts the labels in.
+    """Reads in the background, asks what the values mean, and puts the labels in."""
 
-    Signals
-    -------
-    told(str)
-    """
-
-    told = Signal(str)
-
-    def __init__(self, annotator: Annotator, keeper: Keeper, window: QWidget) -> None:
+    def __init__(
+        self, annotations: AnnotationSet, keeper: Keeper, messages: Messages, window: QWidget
+    ) -> None:
         super().__init__(window)
-        self._annotator, self._keeper, self._window = annotator, keeper, window
+        self._annotations, self._keeper = annotations, keeper
+        self._messages, self._window = messages, window
 
     def from_layer(self, image: Image, layer: Labels) -> None:
         """Use the labels of a layer."""
@@ -62,14 +59,14 @@ class LabelImport(QObject):
 
         mask, values = read
         dialog = MappingDialog(
-            values, self._annotator.classes, self._window, colors=mask.colors, name=name
+            values, self._annotations.classes, self._window, colors=mask.colors, name=name
         )
         if not self.ask(dialog):
             return
         if dialog.new_classes():
             wanted = dialog.wanted_classes()
-            self._annotator.change_table(extend_table(self._annotator.classes, wanted))
-        job = partial(_mapped, mask.values, dialog.mapping(), len(self._annotator.classes))
+            self._annotations.change_table(extend_table(self._annotations.classes, wanted))
+        job = partial(_mapped, mask.values, dialog.mapping(), len(self._annotations.classes))
         self._keeper.backlog.put(job, partial(self._put, image, name))
 
     def _put(self, image: Image, name: str, labels: npt.NDArray[np.uint8]) -> None:
@@ -77,7 +74,7 @@ class LabelImport(QObject):
         annotation = self._keeper.annotate(image)
         merged = np.where(labels > 0, labels, annotation.labels)
         annotation.apply(annotation.record.replace(merged))
-        self.told.emit(f"Labels were taken from “{name}”; Ctrl+Z takes them back.")
+        self._messages.tell(f"Labels were taken from “{name}”; Ctrl+Z takes them back.")
 
 
 def _counted(
