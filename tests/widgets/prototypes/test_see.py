@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QAbstractButton, QComboBox
 from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.core.model.model_file import save_model
-from napari_gaussproto.widgets.prototypes import insights as insight_module
+from napari_gaussproto.jobs import insight
 from napari_gaussproto.widgets.prototypes.dock import PrototypesWidget
 from tests.core.builders import tiny_model, two_tone
 from tests.widgets.docks import LEFT, by_role, click, labels_of
@@ -147,7 +147,7 @@ def test_the_latent_space_is_drawn_and_can_be_clicked(prototypes: Any, qtbot: An
 def test_places_are_found_though_another_tab_was_looked_at_meanwhile(
     prototypes: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, started = insight_module.places_job, []
+    real, started = insight.places_job, []
 
     def slow(*arguments: Any) -> Any:
         started.append(1)
@@ -156,7 +156,7 @@ def test_places_are_found_though_another_tab_was_looked_at_meanwhile(
                 yield
         return (yield from real(*arguments))
 
-    monkeypatch.setattr(insight_module, "places_job", slow)
+    monkeypatch.setattr(insight, "places_job", slow)
     prototypes.tabs.setCurrentWidget(prototypes.places)
     qtbot.waitUntil(lambda: bool(started), timeout=10_000)
     prototypes.tabs.setCurrentWidget(prototypes.space)
@@ -172,7 +172,7 @@ def test_places_that_cannot_be_found_are_told(
         yield
         raise ImageError("The image could not be read: open it again.")
 
-    monkeypatch.setattr(insight_module, "places_job", failing)
+    monkeypatch.setattr(insight, "places_job", failing)
     prototypes.tabs.setCurrentWidget(prototypes.places)
     qtbot.waitUntil(lambda: "open it again" in prototypes.status.text(), timeout=10_000)
 

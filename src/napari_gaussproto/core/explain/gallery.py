@@ -61,7 +61,7 @@ class Gallery:
         return "".join(_group_html(group) for group in self.groups)
 
 
-def gallery_of(model: PrototypeSegmenter) -> Gallery:
+def gallery(model: PrototypeSegmenter) -> Gallery:
     """The gallery of a model; every class has a group, in the order of the classes."""
     weight = model.layer.log_weight.detach().exp().tolist()
     active = model.layer.active.tolist()

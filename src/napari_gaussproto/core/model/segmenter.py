@@ -164,9 +164,9 @@ class PrototypeSegmenter(nn.Module):
 
     def gallery(self) -> Gallery:
         """Prototypes by class, with patches and marks of health; shows itself in a notebook."""
-        from napari_gaussproto.core.explain.gallery import gallery_of
+        from napari_gaussproto.core.explain.gallery import gallery
 
-        return gallery_of(self)
+        return gallery(self)
 
     def __repr__(self) -> str:
         """The model in one line; the modules of the network would be hundreds."""

@@ -1,0 +1,72 @@
+"""The house stays in order: sizes of files and folders, no import circles, tests from outside."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import grimp
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FILES = sorted(path for top in ("src", "tests") for path in (ROOT / top).rglob("*.py"))
+MOST_LINES = 450
+MOST_MODULES = 16
+# Names with an underscore that belong to other libraries, and why tests need them.
+FOREIGN = {
+    "_qt_viewer": "napari gives no public way to its canvas, where keys and buttons are pressed",
+    "_scene_canvas": "the same, one level below",
+    "_repr_html_": "the name by which Jupyter asks for HTML",
+    "_undo_history": "napari's labels layer gives no public way to count the steps of its undo",
+    "_worker_set": "napari has no public list of running workers",
+}
+# Taken away when the rebuild is done.
+pytestmark = pytest.mark.xfail(reason="the rebuild is under way", strict=False)
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def test_no_file_is_long() -> None:
+    lines = {relative(path): len(path.read_text("utf-8").splitlines()) for path in FILES}
+    assert not {name: count for name, count in lines.items() if count > MOST_LINES}
+
+
+def test_no_folder_has_many_modules() -> None:
+    modules = Counter(relative(path.parent) for path in FILES if path.name != "__init__.py")
+    assert not {name: count for name, count in modules.items() if count > MOST_MODULES}
+
+
+def test_no_import_circles() -> None:
+    graph = grimp.build_graph("napari_gaussproto", exclude_type_checking_imports=False)
+    needs = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    try:
+        graphlib.TopologicalSorter(needs).prepare()
+    except graphlib.CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
+
+
+def private_uses(path: Path) -> Iterator[str]:
+    """Private attributes of other objects, and private names of modules, that a test uses."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names = [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.Attribute) and not (
+            isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+        ):
+            names = [(node.attr, node.lineno)]
+        else:
+            continue
+        for name, line in names:
+            if name.startswith("_") and not name.startswith("__") and name not in FOREIGN:
+                yield f"{relative(path)}:{line}: {name}"
+
+
+def test_tests_use_public_means_only() -> None:
+    uses = [use for path in FILES if "tests" in path.parts for use in private_uses(path)]
+    assert not uses, "\n" + "\n".join(uses)
