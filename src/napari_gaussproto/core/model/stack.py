@@ -63,6 +63,11 @@ class StackSegmentation:
         return self.planes[0].prototypes
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """(..., H, W) in pixels."""
+        return (*self.leading, *self.planes[0].shape)
+
+    @property
     def map_pixel_size(self) -> int:
         """Side of an element of a map at cell resolution, in pixels."""
         return self.planes[0].map_pixel_size
