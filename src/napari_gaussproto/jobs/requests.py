@@ -17,7 +17,7 @@ from napari_gaussproto.core.model.maps import MapRole, Maps, Quantity
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
     from napari_gaussproto.core.labels.annotations import Annotations
-    from napari_gaussproto.core.model.predict import TileSize
+    from napari_gaussproto.core.model.encode import TileSize
     from napari_gaussproto.core.model.segmentation import Prototype
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.model.stack import StackSegmentation
