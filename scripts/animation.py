@@ -91,9 +91,9 @@ class TrainStage(Stage):
 
     def wait(self) -> None:
         """Until the fit is shown and everything is saved."""
-        self.until(lambda: self.train.learner.phase == "idle")
-        self.train.historian.flush()
-        self.until(lambda: not self.train.keeper.backlog.busy)
+        self.until(lambda: self.train.fits.phase == "idle")
+        self.train.versions.flush()
+        self.until(lambda: not self.train.autosave.backlog.busy)
 
     def stroke(self, value: int, inside: npt.NDArray[np.bool_]) -> Iterator[None]:
         """Draw along the row of the deepest place of a region, yielding now and then."""
@@ -105,7 +105,7 @@ class TrainStage(Stage):
             left -= 1
         while right < min(row.size - 1, x + STROKE // 2) and row[right + 1]:
             right += 1
-        layer = self.train.annotator.annotations[0].layer
+        layer = self.train.annotations.open[0].layer
         self.train.classes.select(value - 1)
         layer.brush_size = 10
         with layer.block_history():
@@ -117,7 +117,7 @@ class TrainStage(Stage):
 
     def wrong(self, value: int) -> npt.NDArray[np.bool_]:
         """Where a class is, and something else is predicted."""
-        annotation = self.train.annotator.annotations[0]
+        annotation = self.train.annotations.open[0]
         labelled = annotation.labels > 0
         return (self.truth == value) & (annotation.record.prediction != value) & ~labelled
 
@@ -141,7 +141,7 @@ def record(stage: TrainStage) -> Recorder:
     train.live.setChecked(True)
     for _ in stage.stroke(3, stage.wrong(3)):
         recorder.take(180)
-    stage.until(lambda: train.learner.busy)
+    stage.until(lambda: train.fits.busy)
     stage.wait()
     train.live.setChecked(False)
     recorder.take(2200)
@@ -160,7 +160,7 @@ def begin_classes(train: Any) -> None:
     from napari_gaussproto.core.base.config import SegmentationClass
 
     colors = ("#999999", "#009e73", "#d55e00")
-    train.annotator.set_table(
+    train.annotations.set_table(
         [SegmentationClass(name=n, color=c) for n, c in zip(CLASSES, colors, strict=True)]
     )
 
@@ -169,14 +169,14 @@ def tune(stage: TrainStage, recorder: Recorder) -> None:
     """Fine-tune for some steps; a frame for every fifth."""
     train = stage.train
     seen: list[Any] = []
-    train.learner.progressed.connect(
+    train.fits.progressed.connect(
         lambda step: seen.append(step) if getattr(step, "stage", "") in ("trial", "final") else None
     )
     train.budget.unit.setCurrentText("steps")
     train.budget.amount.setValue(STEPS)
     train.budget.start.click()
-    while train.learner.phase != "idle":
-        stage.until(lambda: train.learner.phase == "idle" or len(seen) >= 5)
+    while train.fits.phase != "idle":
+        stage.until(lambda: train.fits.phase == "idle" or len(seen) >= 5)
         seen.clear()
         recorder.take(350)
     stage.wait()

@@ -118,10 +118,10 @@ def train(viewer: Any, qtbot: Any) -> Any:
     widget.start.backbone.setCurrentText(TINY_BACKBONE)
     widget.start.detail.setCurrentText("fine")
     yield widget
-    widget.learner.cancel()
-    qtbot.waitUntil(lambda: not widget.learner.runner.busy, timeout=120_000)
+    widget.fits.cancel()
+    qtbot.waitUntil(lambda: not widget.fits.runner.busy, timeout=120_000)
     qtbot.waitUntil(lambda: not widget._loader.busy, timeout=120_000)
-    qtbot.waitUntil(lambda: not widget.keeper.backlog.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: not widget.autosave.backlog.busy, timeout=120_000)
 
 
 @pytest.fixture

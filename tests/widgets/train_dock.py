@@ -19,7 +19,7 @@ def click(button: Any) -> None:
 
 def stroke(train: Any, value: int, seed: int = 0, length: int = 30) -> None:
     """A horizontal stroke of a class where it really is, through the layer's brush."""
-    annotation = train.annotator.annotations[0]
+    annotation = train.annotations.open[0]
     truth = two_tone()[1]
     rng = np.random.default_rng(seed)
     spots = np.argwhere(truth == value)
@@ -39,21 +39,21 @@ def draw(train: Any, strokes: int = 2) -> Any:
     for seed in range(strokes):
         stroke(train, 1, seed)
         stroke(train, 2, seed)
-    return train.annotator.annotations[0].layer
+    return train.annotations.open[0].layer
 
 
 def fitted(train: Any, qtbot: Any, press: Any) -> None:
     """Do something and wait for the fit that follows."""
-    with qtbot.waitSignal(train.learner.fitted, timeout=WAIT):
+    with qtbot.waitSignal(train.fits.fitted, timeout=WAIT):
         press()
-    qtbot.waitUntil(lambda: train.learner.phase == "idle", timeout=WAIT)
+    qtbot.waitUntil(lambda: train.fits.phase == "idle", timeout=WAIT)
 
 
 def settled(train: Any, qtbot: Any) -> None:
     """Wait until everything is saved."""
-    train.historian.flush()
-    train.keeper.save_now()
-    qtbot.waitUntil(lambda: not train.keeper.backlog.busy, timeout=WAIT)
+    train.versions.flush()
+    train.autosave.save_now()
+    qtbot.waitUntil(lambda: not train.autosave.backlog.busy, timeout=WAIT)
 
 
 def quick(train: Any, qtbot: Any) -> None:

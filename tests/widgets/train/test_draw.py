@@ -20,7 +20,7 @@ def test_a_stroke_on_the_prediction_is_a_label_also_where_it_confirms(
 ) -> None:
     layer = draw(train)
     quick(train, qtbot)
-    annotation = train.annotator.annotations[0]
+    annotation = train.annotations.open[0]
     y, x = np.argwhere((annotation.record.prediction == 1) & (annotation.labels == 0))[200]
     layer.brush_size = 1
     layer.paint((y, x), 1)
@@ -41,7 +41,7 @@ def test_regions_and_images_can_be_accepted(train: Any, image: Any, qtbot: Any) 
     draw(train)
     assert not train.labels.accept_all.isEnabled()
     quick(train, qtbot)
-    annotation = train.annotator.annotations[0]
+    annotation = train.annotations.open[0]
     prediction = annotation.record.prediction
     before = annotation.labels
     y, x = np.argwhere((prediction == 2) & (before == 0))[0]
@@ -76,7 +76,7 @@ def test_painting_on_the_segment_dock_s_labels_goes_to_the_annotations(
 def test_corrections_can_be_shown(train: Any, viewer: Any, image: Any, qtbot: Any) -> None:
     layer = draw(train)
     quick(train, qtbot)
-    annotation = train.annotator.annotations[0]
+    annotation = train.annotations.open[0]
     y, x = np.argwhere((annotation.record.prediction == 1) & (annotation.labels == 0))[200]
     layer.brush_size = 1
     layer.paint((y, x), 2)
@@ -91,16 +91,16 @@ def test_corrections_can_be_shown(train: Any, viewer: Any, image: Any, qtbot: An
 
 def test_classes_and_labels_change_together_and_back(train: Any, image: Any) -> None:
     draw(train)
-    annotation = train.annotator.annotations[0]
+    annotation = train.annotations.open[0]
     before = annotation.labels
-    train.change_classes(add_class(train.annotator.classes, "weed"))
-    assert [c.name for c in train.annotator.classes] == ["soil", "plant", "weed"]
+    train.change_classes(add_class(train.annotations.classes, "weed"))
+    assert [c.name for c in train.annotations.classes] == ["soil", "plant", "weed"]
     assert np.array_equal(annotation.labels, before)
-    train.change_classes(remove_class(train.annotator.classes, 0))
+    train.change_classes(remove_class(train.annotations.classes, 0))
     assert np.array_equal(annotation.labels, np.where(before == 2, 1, 0))
-    train.annotator.undo()
+    train.annotations.undo()
     assert np.array_equal(annotation.labels, before)
-    train.annotator.redo()
+    train.annotations.redo()
     assert np.array_equal(annotation.labels, np.where(before == 2, 1, 0))
     annotation.layer.undo()  # cannot reach behind the change
     annotation.settle()
@@ -113,26 +113,26 @@ def test_a_new_class_is_learned_without_starting_anew(
     layer = draw(train)
     quick(train, qtbot)
     prototypes = len(train.state.model.prototypes)
-    train.change_classes(add_class(train.annotator.classes, "stone"))
+    train.change_classes(add_class(train.annotations.classes, "stone"))
     layer.brush_size = 9
     for column in range(0, 20):
         layer.paint((4, column), 3)
-    train.annotator.annotations[0].settle()
+    train.annotations.open[0].settle()
     quick(train, qtbot)
     model = train.state.model
     assert [c.name for c in model.classes] == ["soil", "plant", "stone"]
     assert len(model.prototypes) > prototypes
-    assert train.annotator.annotations[0].labels[4, 10] == 3
+    assert train.annotations.open[0].labels[4, 10] == 3
 
 
 def test_a_renamed_class_keeps_what_the_model_knows(train: Any, image: Any, qtbot: Any) -> None:
     draw(train)
     quick(train, qtbot)
     for place, name in enumerate(("earth", "thistle")):
-        train.change_classes(rename_class(train.annotator.classes, place, name))
+        train.change_classes(rename_class(train.annotations.classes, place, name))
     quick(train, qtbot)
     assert [c.name for c in train.state.model.classes] == ["earth", "thistle"]
-    train.annotator.undo()
+    train.annotations.undo()
     quick(train, qtbot)
     assert [c.name for c in train.state.model.classes] == ["earth", "plant"]
 
@@ -141,7 +141,7 @@ def test_values_that_are_no_class_are_not_kept(train: Any, image: Any) -> None:
     layer = draw(train, 1)
     layer.selected_label = 7
     assert layer.selected_label == 2
-    annotation = train.annotator.annotations[0]
+    annotation = train.annotations.open[0]
     layer.paint((5, 5), 300)
     annotation.settle()
     assert annotation.labels[5, 5] == 0 and annotation.labels.max() == 2
@@ -149,7 +149,7 @@ def test_values_that_are_no_class_are_not_kept(train: Any, image: Any) -> None:
 
 def test_other_data_in_the_layer_become_the_record(train: Any, image: Any) -> None:
     layer = draw(train, 1)
-    annotation = train.annotator.annotations[0]
+    annotation = train.annotations.open[0]
     layer.data = layer.data.astype(np.int32)
     layer.paint((5, 5), 2)
     annotation.settle()
@@ -167,8 +167,8 @@ def test_labels_of_a_layer_are_taken_over_by_a_mapping(
         lambda self: {0: 1, 255: 2},
     )
     train.labelling.use_layer(viewer.layers["mask"])
-    qtbot.waitUntil(lambda: bool(train.annotator.annotations), timeout=WAIT)
-    annotation = train.annotator.annotations[0]
+    qtbot.waitUntil(lambda: bool(train.annotations.open), timeout=WAIT)
+    annotation = train.annotations.open[0]
     assert np.array_equal(annotation.labels, two_tone()[1])
     annotation.layer.undo()
     annotation.settle()
@@ -179,7 +179,7 @@ def test_a_mask_of_another_shape_is_refused(
     train: Any, viewer: Any, image: Any, qtbot: Any
 ) -> None:
     layer = viewer.add_labels(np.ones((5, 6), int))
-    with qtbot.waitSignal(train.keeper.warned, timeout=WAIT):
+    with qtbot.waitSignal(train.messages.warned, timeout=WAIT):
         train.labelling.use_layer(layer)
     assert "made for this image" in train.status.text()
 
@@ -188,4 +188,4 @@ def test_the_list_of_classes_follows_the_brush_of_the_layer(train: Any, image: A
     layer = draw(train, 1)
     for value in (1, 2):
         layer.selected_label = value
-        assert train.classes.selected == train.annotator.selected == value - 1
+        assert train.classes.selected == train.annotations.selected == value - 1

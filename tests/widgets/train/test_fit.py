@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_gaussproto.core.labels.class_table import add_class, reorder_classes
 from napari_gaussproto.core.labels.corrections import PREDICTED
+from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.core.model.model_file import load_model_file, save_model
 from napari_gaussproto.core.training.pyramid import encode_pyramid
 from napari_gaussproto.jobs.requests import PyramidCache, TrainImage
@@ -57,13 +58,13 @@ def test_quick_fit_segments_the_image_and_keeps_the_strokes(
     train: Any, viewer: Any, image: Any, qtbot: Any
 ) -> None:
     layer = draw(train)
-    before = train.annotator.annotations[0].labels
+    before = train.annotations.open[0].labels
     quick(train, qtbot)
     (labels,) = by_role(viewer, "labels")
     assert labels.data.shape == (96, 128)
     truth = two_tone()[1]
     assert (labels.data == truth).mean() > 0.7
-    assert np.array_equal(train.annotator.annotations[0].labels, before)
+    assert np.array_equal(train.annotations.open[0].labels, before)
     assert set(np.unique(layer.data)) <= {1, 2, PREDICTED + 1, PREDICTED + 2}
     assert viewer.layers.index(labels) < viewer.layers.index(layer)
     assert viewer.layers.selection.active is layer
@@ -80,7 +81,7 @@ def test_a_new_superpixel_model_learns_from_strokes(
     quick(train, qtbot)
     config = train.state.model.config
     assert config.partition == "superpixel" and config.region_size == 6
-    record = train.annotator.annotations[0].record
+    record = train.annotations.open[0].record
     right = (record.prediction == record.labels)[record.touched]
     assert right.mean() > 0.8
 
@@ -90,13 +91,13 @@ def test_live_mode_fits_after_a_stroke(train: Any, image: Any, qtbot: Any) -> No
     train.live.setChecked(True)
     fitted(train, qtbot, lambda: stroke(train, 2, seed=5))
     settled(train, qtbot)
-    assert len(train.history.model.versions) == 1
+    assert len(train.version_panel.versions) == 1
 
 
 def test_one_class_alone_is_refused_with_a_sentence(train: Any, image: Any, qtbot: Any) -> None:
     click(train.labels.new)
     stroke(train, 1)
-    with qtbot.waitSignal(train.learner.warned, timeout=WAIT) as said:
+    with qtbot.waitSignal(train.messages.warned, timeout=WAIT) as said:
         click(train.quick)
     assert "Only “soil” is labelled" in said.args[0]
 
@@ -116,7 +117,7 @@ def test_fine_tune_shows_curves_and_adds_a_version(
     tune(train, qtbot)
     settled(train, qtbot)
     assert "Fine-tuned in" in train.status.text()
-    versions = train.history.model.versions
+    versions = train.version_panel.versions
     assert [v.what for v in versions][:1] == ["fine-tune"]
     assert "held-out mIoU" in versions[0].measures
     held_out = train.curves.quality.plot.series[HELD_OUT]
@@ -125,7 +126,7 @@ def test_fine_tune_shows_curves_and_adds_a_version(
 
 def test_too_few_strokes_are_told(train: Any, image: Any, qtbot: Any) -> None:
     draw(train, 1)
-    with qtbot.waitSignal(train.learner.warned, timeout=WAIT) as said:
+    with qtbot.waitSignal(train.messages.warned, timeout=WAIT) as said:
         tune(train, qtbot, 2)
     assert "too few strokes" in said.args[0]
 
@@ -138,9 +139,9 @@ def test_what_was_kept_instead_of_a_fine_tune_is_called_so(
     tune(train, qtbot)
     settled(train, qtbot)
     assert "the quick fit is kept" in train.status.text()
-    assert train.history.model.versions[0].what == "quick fit"
+    assert train.version_panel.versions[0].what == "quick fit"
     assert by_role(viewer, "labels")[0].metadata["napari-gaussproto"]["fit"] == "quick fit"
-    base, made = train.learner.beginnings
+    base, made = train.fits.beginnings
     assert base is not made  # the next fit begins where this one did
 
 
@@ -164,7 +165,7 @@ def test_another_start_after_a_fit_is_said(
 
 def test_a_class_that_nobody_drew_is_named(train: Any, image: Any, qtbot: Any) -> None:
     draw(train)
-    train.change_classes(add_class(train.annotator.classes, "stone"))
+    train.change_classes(add_class(train.annotations.classes, "stone"))
     quick(train, qtbot)
     assert "Nothing is known of “stone” yet" in train.status.text()
 
@@ -174,9 +175,9 @@ def test_an_image_is_segmented_once_when_the_classes_changed(
 ) -> None:
     other = another_annotated(train, viewer, image)
     quick(train, qtbot)
-    train.change_classes(add_class(train.annotator.classes, "stone"))
+    train.change_classes(add_class(train.annotations.classes, "stone"))
     kinds: list[str] = []
-    train.learner.fitted.connect(lambda fit: kinds.append(fit.kind))
+    train.fits.fitted.connect(lambda fit: kinds.append(fit.kind))
     train.images.choose(other)
     qtbot.waitUntil(lambda: bool(kinds), timeout=WAIT)
     qtbot.wait(1500)
@@ -195,12 +196,12 @@ def test_what_another_model_predicts_is_what_is_accepted(
     dock.images.choose(other)
     run(dock)
     outcome = train.state.outcomes[other]
-    assert outcome.model is not train.learner.model
+    assert outcome.model is not train.fits.model
     train.images.choose(other)
     click(train.labels.accept_all)
     qtbot.wait(1000)
     assert train.state.outcomes[other] is outcome
-    assert np.array_equal(train.annotator.find(other).labels, outcome.segmentation.labels)
+    assert np.array_equal(train.annotations.find(other).labels, outcome.segmentation.labels)
 
 
 def test_stop_keeps_the_best_and_pause_rests(
@@ -211,13 +212,13 @@ def test_stop_keeps_the_best_and_pause_rests(
     train.budget.unit.setCurrentText("steps")
     train.budget.amount.setValue(5000)
     steps: list[Any] = []
-    train.learner.progressed.connect(
+    train.fits.progressed.connect(
         lambda s: steps.append(s) if getattr(s, "stage", "") in ("trial", "final") else None
     )
     click(train.budget.start)
     qtbot.waitUntil(lambda: len(steps) > 1, timeout=WAIT)
     click(train.budget.pause)
-    qtbot.waitUntil(lambda: train.learner.runner.paused, timeout=WAIT)
+    qtbot.waitUntil(lambda: train.fits.runner.paused, timeout=WAIT)
     before = len(steps)
     qtbot.wait(700)
     assert len(steps) <= before + 1
@@ -240,18 +241,18 @@ def test_versions_are_compared_reverted_and_saved(
         stroke(train, 2, seed)
     quick(train, qtbot)
     settled(train, qtbot)
-    newer, older = train.history.model.versions[:2]
-    with qtbot.waitSignal(train.historian.compared, timeout=WAIT):
-        train.history.compare_asked.emit(older.id)
+    newer, older = train.version_panel.versions[:2]
+    with qtbot.waitSignal(train.versions.compared, timeout=WAIT):
+        train.version_panel.compare_asked.emit(older.id)
     changed = labels != by_role(viewer, "labels")[0].data
     (overlay,) = by_role(viewer, "changed")
     assert np.array_equal(overlay.data > 0, changed)
-    assert overlay.visible and not train.history.comparison.isHidden()
-    fitted(train, qtbot, lambda: train.history.revert_asked.emit(older.id))
-    assert train.history.comparison.isHidden()  # it was with what is not shown any more
+    assert overlay.visible and not train.version_panel.comparison.isHidden()
+    fitted(train, qtbot, lambda: train.version_panel.revert_asked.emit(older.id))
+    assert train.version_panel.comparison.isHidden()  # it was with what is not shown any more
     assert not any(layer.visible for layer in by_role(viewer, "changed"))
     assert np.array_equal(by_role(viewer, "labels")[0].data, labels)
-    train.historian.save(newer.id, tmp_path / "mine.safetensors")
+    train.versions.save(newer.id, tmp_path / "mine.safetensors")
     settled(train, qtbot)
     loaded = load_model_file(tmp_path / "mine.safetensors", "cpu")
     assert loaded.card.name == "mine" and len(loaded.prototypes) == len(first.prototypes)
@@ -264,11 +265,11 @@ def test_a_fit_goes_on_from_a_model_file(
     model.density_quantiles = np.linspace(-50, 10, 9, dtype=np.float32)  # as after a fit
     path = save_model(model, tmp_path / "field")
     train.start.choose_file(path)
-    assert [c.name for c in train.annotator.classes] == ["soil", "plant"]
+    assert [c.name for c in train.annotations.classes] == ["soil", "plant"]
     draw(train)
     quick(train, qtbot)
     settled(train, qtbot)
-    assert [v.what for v in train.history.model.versions] == ["quick fit", "start"]
+    assert [v.what for v in train.version_panel.versions] == ["quick fit", "start"]
 
 
 def test_the_segment_dock_runs_what_was_fitted(
@@ -300,7 +301,7 @@ def test_a_start_chosen_during_a_fit_is_the_one_that_counts(
     draw(train)
     click(train.quick)
     train.start.choose(None, superpixels=True)
-    assert train.learner.phase == "idle"
+    assert train.fits.phase == "idle"
     quick(train, qtbot)
     assert train.state.model.config.partition == "superpixel"
 
@@ -308,10 +309,10 @@ def test_a_start_chosen_during_a_fit_is_the_one_that_counts(
 def test_another_device_keeps_where_the_next_fit_begins(train: Any, image: Any, qtbot: Any) -> None:
     draw(train)
     quick(train, qtbot)
-    begins = train.learner.beginnings
+    begins = train.fits.beginnings
     train.start.device.setCurrentText("cpu")
-    assert train.learner.beginnings == begins
-    assert train.learner._where_to_begin().device == "cpu"
+    assert train.fits.beginnings == begins
+    assert train.fits._where_to_begin().device == "cpu"
 
 
 def test_an_image_chosen_during_a_fit_is_segmented_after_it(
@@ -345,16 +346,16 @@ def test_maps_of_another_class_do_not_look_current(
     run(dock)
     maps = dict(train.state.outcomes[image].maps)
     draw(train)
-    train.change_classes(add_class(train.annotator.classes, "stone"))
-    train.change_classes(reorder_classes(train.annotator.classes, [0, 2, 1]))
-    annotation = train.annotator.annotations[0]
+    train.change_classes(add_class(train.annotations.classes, "stone"))
+    train.change_classes(reorder_classes(train.annotations.classes, [0, 2, 1]))
+    annotation = train.annotations.open[0]
     annotation.layer.paint((3, 3), 2)
     annotation.settle()
     quick(train, qtbot)
     now = train.state.outcomes[image].maps
-    assert now["probability 0"] is maps["probability 0"]  # soil is soil
-    assert "probability 1" not in now  # it was the plant's, which is the third class now
-    assert maps["probability 1"].name.endswith("(earlier run)")
-    assert now["novelty"] is maps["novelty"]
+    assert now[MapRole.probability(0)] is maps[MapRole.probability(0)]  # soil is soil
+    assert MapRole.probability(1) not in now  # it was the plant's, which is the third class now
+    assert maps[MapRole.probability(1)].name.endswith("(earlier run)")
+    assert now[MapRole("novelty")] is maps[MapRole.parse("novelty")]
     novelty = train.state.outcomes[image].segmentation.novelty()
-    assert np.array_equal(now["novelty"].data, novelty)
+    assert np.array_equal(now[MapRole("novelty")].data, novelty)

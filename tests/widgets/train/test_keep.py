@@ -19,13 +19,13 @@ from tests.widgets.train_dock import WAIT, click, draw, quick, settled, stroke
 def test_after_a_kill_everything_drawn_is_offered_again(
     make_napari_viewer: Any, train: Any, viewer: Any, image: Any, qtbot: Any
 ) -> None:
-    train.change_classes(rename_class(train.annotator.classes, 1, "thistle"))
+    train.change_classes(rename_class(train.annotations.classes, 1, "thistle"))
     draw(train)
-    drawn = train.annotator.annotations[0].labels
+    drawn = train.annotations.open[0].labels
     quick(train, qtbot)
     settled(train, qtbot)
     # What a kill leaves: the files, and a lock of a process that is gone.
-    train.keeper.desk.project.close()
+    train.autosave.desk.project.close()
     other = make_napari_viewer()
     again = TrainWidget(other)
     other.window.add_dock_widget(again, name="Train", area="right")
@@ -33,33 +33,33 @@ def test_after_a_kill_everything_drawn_is_offered_again(
     qtbot.waitUntil(lambda: not again.project.offer.isHidden(), timeout=WAIT)
     assert "was labelled before" in again.project.found.text()
     click(again.project.restore)
-    qtbot.waitUntil(lambda: bool(again.annotator.annotations), timeout=WAIT)
-    assert np.array_equal(again.annotator.annotations[0].labels, drawn)
-    assert [c.name for c in again.annotator.classes] == ["soil", "thistle"]
-    qtbot.waitUntil(lambda: len(again.history.model.versions) == 1, timeout=WAIT)
-    qtbot.waitUntil(lambda: not again.learner.runner.busy, timeout=WAIT)
-    qtbot.waitUntil(lambda: not again.keeper.backlog.busy, timeout=WAIT)
+    qtbot.waitUntil(lambda: bool(again.annotations.open), timeout=WAIT)
+    assert np.array_equal(again.annotations.open[0].labels, drawn)
+    assert [c.name for c in again.annotations.classes] == ["soil", "thistle"]
+    qtbot.waitUntil(lambda: len(again.version_panel.versions) == 1, timeout=WAIT)
+    qtbot.waitUntil(lambda: not again.fits.runner.busy, timeout=WAIT)
+    qtbot.waitUntil(lambda: not again.autosave.backlog.busy, timeout=WAIT)
     qtbot.waitUntil(lambda: not again._loader.busy, timeout=WAIT)
 
 
 def test_a_dock_that_is_closed_leaves_its_work_to_the_next(
     train: Any, viewer: Any, image: Any, qtbot: Any
 ) -> None:
-    train.change_classes(add_class(train.annotator.classes, "weed"))
+    train.change_classes(add_class(train.annotations.classes, "weed"))
     layer = draw(train)
     quick(train, qtbot)
     settled(train, qtbot)
-    drawn, folder = train.annotator.annotations[0].labels, train.keeper.desk.project.folder
+    drawn, folder = train.annotations.open[0].labels, train.autosave.desk.project.folder
     again = TrainWidget(viewer)
     viewer.window.add_dock_widget(again, name="Train again", area="right")
-    assert [c.name for c in again.annotator.classes] == ["soil", "plant", "weed"]
-    annotation = again.annotator.annotations[0]
+    assert [c.name for c in again.annotations.classes] == ["soil", "plant", "weed"]
+    annotation = again.annotations.open[0]
     assert annotation.layer is layer and np.array_equal(annotation.labels, drawn)
     assert len(by_role(viewer, "annotations")) == 1
-    qtbot.waitUntil(lambda: len(again.history.model.versions) == 1, timeout=WAIT)
-    assert again.keeper.desk.project.folder == folder
+    qtbot.waitUntil(lambda: len(again.version_panel.versions) == 1, timeout=WAIT)
+    assert again.autosave.desk.project.folder == folder
     qtbot.waitUntil(lambda: "labelled" in again.labels.note.text(), timeout=WAIT)
-    assert again.keeper.desk.project.name in again.project.name.text()
+    assert again.autosave.desk.project.name in again.project.name.text()
     layer.paint((3, 3), 3)
     annotation.settle()
     assert annotation.labels[3, 3] == 3
@@ -72,10 +72,10 @@ def test_closing_the_dock_saves_and_lets_go(
     viewer: Any, train: Any, image: Any, qtbot: Any
 ) -> None:
     layer = draw(train)
-    desk = train.keeper.desk
+    desk = train.autosave.desk
     train.parent().destroyOnClose()
     qtbot.waitUntil(lambda: train._retired, timeout=WAIT)
-    assert train.keeper.backlog.closed and desk.project is None
+    assert train.autosave.backlog.closed and desk.project is None
     assert desk.kept.images[0].labels.any()
     layer.paint((3, 3), 1)  # nobody listens, nothing breaks
 
@@ -84,15 +84,15 @@ def test_the_same_pixels_in_two_layers_share_what_is_saved(
     train: Any, viewer: Any, image: Any, qtbot: Any
 ) -> None:
     draw(train, 1)
-    first = train.annotator.annotations[0].labels
+    first = train.annotations.open[0].labels
     twin = viewer.add_image(two_tone()[0], name="twin")
     train.images.choose(twin)
     settled(train, qtbot)
-    annotation = train.annotator.find(twin) or train.annotator.annotate(twin)
+    annotation = train.annotations.find(twin) or train.annotations.annotate(twin)
     annotation.layer.paint((90, 120), 2)
     annotation.settle()
     settled(train, qtbot)
-    (kept,) = train.keeper.desk.kept.images
+    (kept,) = train.autosave.desk.kept.images
     assert kept.labels[90, 120] == 2
     assert np.array_equal(kept.labels[first > 0], first[first > 0])
 
@@ -101,7 +101,7 @@ def test_an_image_removed_while_fitting_loses_nothing(
     train: Any, viewer: Any, image: Any, qtbot: Any
 ) -> None:
     draw(train)
-    with qtbot.waitSignal(train.learner.fitted, timeout=WAIT):
+    with qtbot.waitSignal(train.fits.fitted, timeout=WAIT):
         click(train.quick)
         viewer.layers.remove(image)
     assert train.state.model is not None
@@ -111,7 +111,7 @@ def test_an_image_removed_while_fitting_loses_nothing(
 
 def test_a_removed_annotation_layer_comes_back(train: Any, viewer: Any, image: Any) -> None:
     layer = draw(train)
-    before = train.annotator.annotations[0].labels
+    before = train.annotations.open[0].labels
     viewer.layers.remove(layer)
     click(train.labels.new)
     (again,) = by_role(viewer, "annotations")
@@ -123,7 +123,7 @@ def test_planes_of_a_stack_train_one_model(train: Any, viewer: Any, qtbot: Any) 
     viewer.add_image(stack, name="stack", rgb=True)
     viewer.dims.set_point(0, 0)
     click(train.labels.new)
-    annotation = train.annotator.annotations[0]
+    annotation = train.annotations.open[0]
     assert annotation.layer.data.shape == (2, 96, 128)
     truth = np.stack([two_tone()[1], two_tone(seed=1)[1]])
     drawn = np.zeros_like(truth)
@@ -140,14 +140,14 @@ def test_choosing_a_model_leaves_labels_of_closed_images_alone(
 ) -> None:
     draw(train, 1)
     settled(train, qtbot)
-    stored = train.keeper.desk.kept.images[0].labels.copy()
+    stored = train.autosave.desk.kept.images[0].labels.copy()
     viewer.layers.remove(image)
     viewer.add_image(two_tone(seed=4)[0], name="other")
     model = tiny_model(classes=["sky", "plant"])
     train.start.choose_file(save_model(model, tmp_path / "sky"))
     settled(train, qtbot)
-    assert [c.name for c in train.annotator.classes] == ["soil", "plant", "sky"]
-    assert np.array_equal(train.keeper.desk.kept.images[0].labels, stored)
+    assert [c.name for c in train.annotations.classes] == ["soil", "plant", "sky"]
+    assert np.array_equal(train.autosave.desk.kept.images[0].labels, stored)
 
 
 def test_a_new_project_begins_without_versions(train: Any, image: Any, qtbot: Any) -> None:
@@ -156,10 +156,10 @@ def test_a_new_project_begins_without_versions(train: Any, image: Any, qtbot: An
     settled(train, qtbot)
     train.project.new_asked.emit()
     settled(train, qtbot)
-    qtbot.waitUntil(lambda: not train.history.model.versions, timeout=WAIT)
+    qtbot.waitUntil(lambda: not train.version_panel.versions, timeout=WAIT)
     quick(train, qtbot)
     settled(train, qtbot)
-    assert len(train.history.model.versions) >= 1
+    assert len(train.version_panel.versions) >= 1
 
 
 def test_another_project_brings_its_own_labels_and_mixes_nothing(
@@ -168,27 +168,27 @@ def test_another_project_brings_its_own_labels_and_mixes_nothing(
     draw(train, 1)
     quick(train, qtbot)
     settled(train, qtbot)
-    first, folder = train.annotator.annotations[0].labels, train.keeper.desk.project.folder
+    first, folder = train.annotations.open[0].labels, train.autosave.desk.project.folder
     train.project.new_asked.emit()
     settled(train, qtbot)
-    train.change_classes(rename_class(train.annotator.classes, 1, "thistle"))
+    train.change_classes(rename_class(train.annotations.classes, 1, "thistle"))
     stroke(train, 2, seed=7)
     settled(train, qtbot)
-    second = train.annotator.annotations[0].labels
-    other = train.keeper.desk.project.folder
+    second = train.annotations.open[0].labels
+    other = train.autosave.desk.project.folder
     assert other != folder and not np.array_equal(first, second)
     train.project.open_asked.emit(folder)
-    qtbot.waitUntil(lambda: bool(train.annotator.annotations), timeout=WAIT)
-    qtbot.waitUntil(lambda: len(train.history.model.versions) == 1, timeout=WAIT)
-    assert [c.name for c in train.annotator.classes] == ["soil", "plant"]
-    assert np.array_equal(train.annotator.annotations[0].labels, first)
+    qtbot.waitUntil(lambda: bool(train.annotations.open), timeout=WAIT)
+    qtbot.waitUntil(lambda: len(train.version_panel.versions) == 1, timeout=WAIT)
+    assert [c.name for c in train.annotations.classes] == ["soil", "plant"]
+    assert np.array_equal(train.annotations.open[0].labels, first)
     settled(train, qtbot)
-    assert np.array_equal(train.keeper.desk.kept.images[0].labels, first)
+    assert np.array_equal(train.autosave.desk.kept.images[0].labels, first)
     train.project.open_asked.emit(other)
-    qtbot.waitUntil(lambda: train.annotator.classes[1].name == "thistle", timeout=WAIT)
-    qtbot.waitUntil(lambda: bool(train.annotator.annotations), timeout=WAIT)
-    assert np.array_equal(train.annotator.annotations[0].labels, second)
-    qtbot.waitUntil(lambda: not train.learner.busy, timeout=WAIT)
+    qtbot.waitUntil(lambda: train.annotations.classes[1].name == "thistle", timeout=WAIT)
+    qtbot.waitUntil(lambda: bool(train.annotations.open), timeout=WAIT)
+    assert np.array_equal(train.annotations.open[0].labels, second)
+    qtbot.waitUntil(lambda: not train.fits.busy, timeout=WAIT)
 
 
 def test_a_project_without_versions_does_not_go_on_with_another_one_s_model(
@@ -196,25 +196,25 @@ def test_a_project_without_versions_does_not_go_on_with_another_one_s_model(
 ) -> None:
     draw(train, 1)
     settled(train, qtbot)
-    folder = train.keeper.desk.project.folder
+    folder = train.autosave.desk.project.folder
     train.project.new_asked.emit()
     settled(train, qtbot)
     quick(train, qtbot)
     settled(train, qtbot)
-    assert train.learner.model is not None
+    assert train.fits.model is not None
     kinds: list[str] = []
-    train.learner.fitted.connect(lambda fit: kinds.append(fit.kind))
+    train.fits.fitted.connect(lambda fit: kinds.append(fit.kind))
     train.project.open_asked.emit(folder)
-    qtbot.waitUntil(lambda: bool(train.annotator.annotations), timeout=WAIT)
+    qtbot.waitUntil(lambda: bool(train.annotations.open), timeout=WAIT)
     settled(train, qtbot)
     qtbot.wait(500)
-    assert train.learner.model is None and not kinds
+    assert train.fits.model is None and not kinds
 
 
 def test_a_copy_of_a_project_is_whole(train: Any, image: Any, qtbot: Any, tmp_path: Path) -> None:
     draw(train, 1)
     settled(train, qtbot)
-    drawn = train.annotator.annotations[0].labels
+    drawn = train.annotations.open[0].labels
     train.project.copy_asked.emit(tmp_path / "copy")
     settled(train, qtbot)
     with Project.open(tmp_path / "copy.gaussproto") as copy:

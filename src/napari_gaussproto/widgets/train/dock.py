@@ -25,31 +25,32 @@ from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.labels.class_table import WantedClass, extend_table, first_table
 from napari_gaussproto.core.model.summary import read_summary
+from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.jobs.requests import ClosedRequest
-from napari_gaussproto.jobs.segment import devices_job
 from napari_gaussproto.jobs.storage import Count
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections, when_closed
 from napari_gaussproto.widgets.shared.job_queue import Backlog
+from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.preferences import preference
 from napari_gaussproto.widgets.shared.state import state_of
 from napari_gaussproto.widgets.shared.workers import Runner
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer
-from napari_gaussproto.widgets.train.annotation.annotation_set import Annotator
+from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.budget import BudgetPanel
 from napari_gaussproto.widgets.train.fitting.curves import TrainingCurves
-from napari_gaussproto.widgets.train.fitting.fit_controller import Budget, Fitted, Learner
+from napari_gaussproto.widgets.train.fitting.fit_controller import Budget, FitController, Fitted
 from napari_gaussproto.widgets.train.fitting.progress import TrainingProgress
 from napari_gaussproto.widgets.train.fitting.semi_terms import TERMS, weights_of
 from napari_gaussproto.widgets.train.fitting.sentences import begins_anew, fitted_sentence
 from napari_gaussproto.widgets.train.labelling.class_panel import ClassPanel
-from napari_gaussproto.widgets.train.labelling.labels_controller import LabelsControl
+from napari_gaussproto.widgets.train.labelling.labels_controller import LabelsController
 from napari_gaussproto.widgets.train.labelling.panels import LabelsPanel, StartPanel
 from napari_gaussproto.widgets.train.memory import TrainMemory, remember, take_over
-from napari_gaussproto.widgets.train.storage.autosave import Keeper
+from napari_gaussproto.widgets.train.storage.autosave import Autosave
 from napari_gaussproto.widgets.train.storage.project_bar import ProjectBar
-from napari_gaussproto.widgets.train.versions.version_panel import HistoryPanel
-from napari_gaussproto.widgets.train.versions.versions_controller import Historian
+from napari_gaussproto.widgets.train.versions.version_panel import VersionPanel
+from napari_gaussproto.widgets.train.versions.versions_controller import VersionsController
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -69,10 +70,11 @@ class TrainWidget(QScrollArea):
         super().__init__()
         self._viewer: Viewer = viewer
         self.state = state_of(viewer)
-        self.annotator = Annotator(viewer, self.state, self)
-        self.keeper = Keeper(viewer, self.annotator, self)
-        self.learner = Learner(
-            viewer, self.state, self.annotator, self.keeper.desk.identities, self
+        self.messages = Messages(self)
+        self.annotations = AnnotationSet(viewer, self.state, self.messages, self)
+        self.autosave = Autosave(viewer, self.annotations, self.messages, self)
+        self.fits = FitController(
+            viewer, self.state, self.annotations, self.autosave.desk.identities, self.messages, self
         )
         self._loader = Runner(self)
         self._connections = Connections()
@@ -83,7 +85,7 @@ class TrainWidget(QScrollArea):
         self._connect()
         self._begin(take_over(viewer, self))
         self._loader.succeeded.connect(self._fill_devices)
-        self._loader.start(devices_job)
+        self._loader.start(partial(run_job, "segment", "devices_job"))
 
     # -- what one sees ----------------------------------------------------------------------
 
@@ -93,8 +95,15 @@ class TrainWidget(QScrollArea):
         self.project = ProjectBar()
         self.classes = ClassPanel()
         self.labels = LabelsPanel()
-        self.labelling = LabelsControl(
-            self._viewer, self.state, self.annotator, self.keeper, self.images, self.labels, self
+        self.labelling = LabelsController(
+            self._viewer,
+            self.state,
+            self.annotations,
+            self.autosave,
+            self.images,
+            self.labels,
+            self.messages,
+            self,
         )
         self.start = StartPanel(self._warn)
         self._fill_devices(["cpu"])
@@ -105,14 +114,15 @@ class TrainWidget(QScrollArea):
         self.cancel.setToolTip("Stop at once; the model stays as it was")
         self.budget = BudgetPanel(terms=TERMS)
         self.curves = TrainingCurves()
-        self.history = HistoryPanel()
-        self.historian = Historian(
+        self.version_panel = VersionPanel()
+        self.versions = VersionsController(
             self._viewer,
             self.state,
-            self.annotator,
-            self.keeper,
-            self.learner,
-            self.history,
+            self.annotations,
+            self.autosave,
+            self.fits,
+            self.version_panel,
+            self.messages,
             self,
         )
         self.status = QLabel()
@@ -136,7 +146,7 @@ class TrainWidget(QScrollArea):
         self.tabs = QTabWidget()
         self.tabs.addTab(tune, "Fine-tune")
         self.tabs.setTabToolTip(0, "Train the whole network, also on what is not labelled")
-        self.tabs.addTab(self.history, "History")
+        self.tabs.addTab(self.version_panel, "Versions")
         self.tabs.setTabToolTip(1, "Every fit is kept: compare, go back, save")
         fit = QHBoxLayout()
         fit.addWidget(self.quick, 2)
@@ -157,47 +167,44 @@ class TrainWidget(QScrollArea):
         return content
 
     def _connect(self) -> None:
-        annotator, learner, keeper = self.annotator, self.learner, self.keeper
-        annotator.classes_changed.connect(self._on_classes)
-        annotator.edited.connect(self._on_edited)
-        annotator.layers_changed.connect(self._on_layers)
+        annotations, fits, autosave = self.annotations, self.fits, self.autosave
+        annotations.classes_changed.connect(self._on_classes)
+        annotations.edited.connect(self._on_edited)
+        annotations.layers_changed.connect(self._on_layers)
         self.curves.grew.connect(self._scroll_to_curves)
-        annotator.brushed.connect(self._on_brushed)
+        annotations.brushed.connect(self._on_brushed)
         self.classes.change_asked.connect(self.change_classes)
-        self.classes.class_selected.connect(annotator.select)
-        self.classes.undo_asked.connect(annotator.undo)
-        self.classes.redo_asked.connect(annotator.redo)
+        self.classes.class_selected.connect(annotations.select)
+        self.classes.undo_asked.connect(annotations.undo)
+        self.classes.redo_asked.connect(annotations.redo)
         self.start.changed.connect(self._on_start)
-        self.start.device_changed.connect(learner.compute_on)
+        self.start.device_changed.connect(fits.compute_on)
         self.quick.clicked.connect(self.quick_fit)
-        self.cancel.clicked.connect(learner.cancel)
+        self.cancel.clicked.connect(fits.cancel)
         self.budget.start_asked.connect(self.fine_tune)
         self.labels.closed.toggled.connect(self._update_buttons)
-        self.budget.pause_asked.connect(learner.pause)
-        self.budget.resume_asked.connect(learner.resume)
-        self.budget.stop_asked.connect(learner.stop)
-        learner.progressed.connect(self._progress.show)
-        learner.phase_changed.connect(self._on_phase)
-        learner.fitted.connect(self._on_fitted)
-        learner.used.connect(self._see)
-        tellers = (annotator, learner, keeper, self.historian, self.labelling)
-        for sentence in (teller.told for teller in tellers):
-            sentence.connect(self.status.setText)
-        problems = (learner, keeper, self.historian, self.labelling)
-        for problem in (*(teller.warned for teller in problems), self.classes.failed):
+        self.budget.pause_asked.connect(fits.pause)
+        self.budget.resume_asked.connect(fits.resume)
+        self.budget.stop_asked.connect(fits.stop)
+        fits.progressed.connect(self._progress.show)
+        fits.phase_changed.connect(self._on_phase)
+        fits.fitted.connect(self._on_fitted)
+        fits.used.connect(self._see)
+        self.messages.told.connect(self.status.setText)
+        for problem in (self.messages.warned, self.classes.failed):
             problem.connect(self._warn)
         bar = self.project
         for leaving in (bar.open_asked, bar.new_asked, bar.restore_asked):
             leaving.connect(self._keep_fit)
-        keeper.connect_bar(self.project)
-        keeper.counted.connect(self._on_counted)
-        keeper.restored.connect(self._on_restored)
+        autosave.connect_bar(self.project)
+        autosave.counted.connect(self._on_counted)
+        autosave.restored.connect(self._on_restored)
         self.images.image_changed.connect(self._on_image)
         for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
             self._connections.add(event, self.labelling.offer_layers)
         QApplication.instance().aboutToQuit.connect(self._shut_down)
         when_closed(
-            self, self.retire, partial(_forget, self._connections, learner.runner, keeper.backlog)
+            self, self.retire, partial(_forget, self._connections, fits.runner, autosave.backlog)
         )
 
     def _begin(self, memory: TrainMemory | None) -> None:
@@ -205,23 +212,23 @@ class TrainWidget(QScrollArea):
         model = self.state.model
         self._on_start()
         if memory is not None:
-            self.annotator.set_table(memory.classes)
-            self.learner.go_on(memory.beginnings)
+            self.annotations.set_table(memory.classes)
+            self.fits.go_on(memory.beginnings)
             for image in self.images.images():
-                self.annotator.adopt(image)
+                self.annotations.adopt(image)
             if memory.folder is not None:
-                self.keeper.resume(memory.folder)
+                self.autosave.resume(memory.folder)
         elif model is not None:
-            self.annotator.set_table(model.classes)
-            self.learner.go_on_from(model)
+            self.annotations.set_table(model.classes)
+            self.fits.go_on_from(model)
         else:
-            self.annotator.set_table(first_table())
+            self.annotations.set_table(first_table())
         self._on_image()
         self._on_phase("idle")
 
     def _keep_fit(self, *_: Any) -> None:
         """The last fit belongs to the project that is about to be left."""
-        self.historian.flush()
+        self.versions.flush()
 
     def retire(self) -> None:
         """Stop for good: another dock takes over. What was drawn is saved."""
@@ -229,15 +236,15 @@ class TrainWidget(QScrollArea):
             self._retired = True
             self._remember()
             self.labelling.let_go()
-            self.annotator.let_go()
+            self.annotations.let_go()
             self._connections.drop()
             self.images.disconnect_viewer()
             self._shut_down()
 
     def _remember(self) -> None:
-        project = self.keeper.desk.project
+        project = self.autosave.desk.project
         folder = None if project is None else project.folder
-        memory = TrainMemory(self.annotator.classes, folder, self.learner.beginnings)
+        memory = TrainMemory(self.annotations.classes, folder, self.fits.beginnings)
         remember(self._viewer, memory)
 
     def _fill_devices(self, names: list[str]) -> None:
@@ -248,7 +255,7 @@ class TrainWidget(QScrollArea):
     def change_classes(self, change: Any) -> None:
         """Change the class table, and all labels with it."""
         try:
-            self.annotator.change_table(change)
+            self.annotations.change_table(change)
         except GaussProtoError as error:
             self._warn(str(error))
             self._on_classes()
@@ -258,29 +265,29 @@ class TrainWidget(QScrollArea):
             self.classes.select(class_index)
 
     def _on_classes(self) -> None:
-        annotator = self.annotator
-        self.classes.set_classes(annotator.classes)
-        self.classes.set_undo(annotator.can_undo, annotator.can_redo)
-        if annotator.classes:
-            self.classes.select(annotator.selected)
-        self.keeper.save_soon()
+        annotations = self.annotations
+        self.classes.set_classes(annotations.classes)
+        self.classes.set_undo(annotations.can_undo, annotations.can_redo)
+        if annotations.classes:
+            self.classes.select(annotations.selected)
+        self.autosave.save_soon()
         self._update_buttons()
 
     # -- what was drawn ---------------------------------------------------------------------
 
     def _on_edited(self, annotation: AnnotationLayer) -> None:
-        self.keeper.save_soon()
+        self.autosave.save_soon()
         self._update_buttons()
         self.labelling.refresh_corrections()
         image = self.images.image()
         if self.live.isChecked() and image is not None and self._missing() is None:
             # Of open images only: it has to be there before the next stroke.
-            self.learner.quick_fit(image, live=True)
+            self.fits.quick_fit(image, live=True)
 
     def _on_layers(self) -> None:
-        self.classes.select(self.annotator.selected)
+        self.classes.select(self.annotations.selected)
         self._update_buttons()
-        self.keeper.save_soon()
+        self.autosave.save_soon()
 
     def _on_restored(self, image: Image) -> None:
         """Labels that came back: show what the model makes of the rest, if nothing is shown."""
@@ -288,7 +295,7 @@ class TrainWidget(QScrollArea):
             self._see_annotated()
 
     def _on_counted(self, count: Count) -> None:
-        if len(count.pixels) == len(self.annotator.classes):
+        if len(count.pixels) == len(self.annotations.classes):
             self.classes.set_counts(count.pixels)
         self._remember()
         self.labels.show_count(count)
@@ -300,7 +307,7 @@ class TrainWidget(QScrollArea):
         """Fit neck and prototypes to all strokes."""
         image = self.images.image()
         if image is not None:
-            self.learner.quick_fit(image, closed=self._closed())
+            self.fits.quick_fit(image, closed=self._closed())
 
     def _scroll_to_curves(self) -> None:
         if self.tabs.currentIndex() == 0:
@@ -317,26 +324,26 @@ class TrainWidget(QScrollArea):
         budget = Budget(self.budget.steps(), self.budget.minutes())
         terms = weights_of(self.budget.terms())
         others = [] if not terms else self._unlabelled()
-        checkpoint = self.historian.checkpoint()
-        self.learner.fine_tune(image, budget, terms, others, checkpoint, self._closed())
+        checkpoint = self.versions.checkpoint()
+        self.fits.fine_tune(image, budget, terms, others, checkpoint, self._closed())
 
     def _closed(self) -> ClosedRequest | None:
         """Labelled images that are not open, if a fit should learn from them."""
         if not self.labels.closed.isChecked():
             return None
-        stored = self.keeper.stored(self.annotator.classes)
-        return self.learner.closed_images(stored, self._unlabelled())
+        stored = self.autosave.stored(self.annotations.classes)
+        return self.fits.closed_images(stored, self._unlabelled())
 
     def _unlabelled(self) -> list[Image]:
         """Open images without labels."""
-        return [i for i in self.images.images() if self.annotator.find(i) is None]
+        return [i for i in self.images.images() if self.annotations.find(i) is None]
 
     def _on_start(self) -> None:
         """Another model to begin with."""
-        self._left = self._left or self.learner.model is not None
-        self.learner.begin_with(self.start.start())
+        self._left = self._left or self.fits.model is not None
+        self.fits.begin_with(self.start.start())
         if self._left:
-            self.status.setText(begins_anew(self.start.path, kept=self.history.has_versions))
+            self.status.setText(begins_anew(self.start.path, kept=self.version_panel.has_versions))
         path = self.start.path
         if path is not None:
             try:
@@ -347,25 +354,25 @@ class TrainWidget(QScrollArea):
 
     def _take_classes(self, classes: Sequence[SegmentationClass]) -> None:
         """A model's table; what is labelled, on open images or others, keeps its class."""
-        labelled = any(a.labels.any() for a in self.annotator.all_annotations)
-        if not labelled and not self.keeper.desk.kept.images:
-            self.annotator.set_table(classes)
+        labelled = any(a.labels.any() for a in self.annotations.all)
+        if not labelled and not self.autosave.desk.kept.images:
+            self.annotations.set_table(classes)
             return
         wanted = [WantedClass(entry.name, entry.color) for entry in classes]
-        change = extend_table(self.annotator.classes, wanted)
+        change = extend_table(self.annotations.classes, wanted)
         if change.after != change.before:
-            self.annotator.change_table(change)
+            self.annotations.change_table(change)
 
     def _on_phase(self, phase: str) -> None:
         tuning = phase in ("running", "paused", "finishing")
         self.budget.set_state(phase if tuning else "idle")  # type: ignore[arg-type]
-        self.history.set_busy("A model is being fitted" if phase != "idle" else None)
+        self.version_panel.set_busy("A model is being fitted" if phase != "idle" else None)
         self._update_buttons()
 
     def _on_fitted(self, fitted: Fitted) -> None:
         if fitted.kind != "prediction":
             self._left = False
-            self.historian.add(fitted)
+            self.versions.add(fitted)
         self.status.setText(fitted_sentence(fitted))
         self.labelling.refresh_corrections()
         # Another image may have been chosen while this one was fitted.
@@ -380,35 +387,35 @@ class TrainWidget(QScrollArea):
         image = self.images.image()
         if image is None:
             return
-        self.keeper.look_for(image)
+        self.autosave.look_for(image)
         self._see_annotated()
 
     def _see_annotated(self) -> None:
         """Segment the chosen image anew if it is one that a person labels."""
-        if not self._retired and self.annotator.find(self.images.image()) is not None:
+        if not self._retired and self.annotations.find(self.images.image()) is not None:
             self._see()
 
     def _see(self) -> None:
         """Segment the chosen image by the model in use, unless that was done already."""
-        image, model = self.images.image(), self.learner.model
-        if image is None or model is None or self.learner.busy:
+        image, model = self.images.image(), self.fits.model
+        if image is None or model is None or self.fits.busy:
             return
         outcome = self.state.outcomes.get(image)
         if outcome is None or outcome.model is not model:
-            self.learner.predict_once(image)
+            self.fits.predict_once(image)
 
     def _missing(self) -> str | None:
         """What a person must do before anything can be fitted."""
         if self.images.image() is None:
             return "Open an image first: File > Open, or File > Open Sample"
-        if len(self.annotator.classes) < 2:
+        if len(self.annotations.classes) < 2:
             return "Add at least two classes first"
-        if not (self.annotator.annotations or self.labels.learns_from_closed):
+        if not (self.annotations.open or self.labels.learns_from_closed):
             return "Press Draw and paint a stroke of each class first"
         return None
 
     def _update_buttons(self) -> None:
-        missing, phase = self._missing(), self.learner.phase
+        missing, phase = self._missing(), self.fits.phase
         tuning = phase not in ("idle", "fitting")
         self.quick.setEnabled(missing is None and not tuning)
         self.quick.setToolTip(missing or "Fit neck and prototypes to the strokes: seconds")
@@ -428,9 +435,9 @@ class TrainWidget(QScrollArea):
 
     def _shut_down(self) -> None:
         self._retired = True
-        self.learner.let_go()
-        self.historian.let_go()
-        self.keeper.let_go()
+        self.fits.let_go()
+        self.versions.close()
+        self.autosave.close()
 
 
 def _forget(connections: Connections, runner: Runner, backlog: Backlog) -> None:

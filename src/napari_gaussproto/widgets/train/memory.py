@@ -23,7 +23,7 @@ class TrainMemory:
     folder : Path or None
         Of the project.
     beginnings : tuple of PrototypeSegmenter or None
-        See `Learner.beginnings`.
+        See `FitController.beginnings`.
     """
 
     classes: tuple[SegmentationClass, ...]

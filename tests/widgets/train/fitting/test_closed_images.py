@@ -41,7 +41,7 @@ def kept_of(*images: tuple[Any, str | None]) -> Annotations:
         labels = labels_like(pixels)
         name = "photo" if file is None else Path(file).name
         identity = identify(pixels, name, file)
-        kept = kept.with_annotation(Annotation(identity, labels, labels > 0))
+        kept = kept.with_annotation(Annotation(identity, labels))
     return kept
 
 
@@ -131,7 +131,7 @@ def test_memory_for_pixels_is_bounded(tmp_path: Path) -> None:
 
 
 def strokes_learned(train: Any) -> int:
-    return int(train.history.model.versions[0].strokes)
+    return int(train.version_panel.versions[0].strokes)
 
 
 def exchanged(train: Any, viewer: Any, image: Any, qtbot: Any) -> None:
@@ -146,8 +146,8 @@ def exchanged(train: Any, viewer: Any, image: Any, qtbot: Any) -> None:
 def brought_back(train: Any, viewer: Any, qtbot: Any) -> Any:
     """The labels of the image that comes again, under another name."""
     again = viewer.add_image(two_tone()[0], name="again")
-    qtbot.waitUntil(lambda: train.annotator.find(again) is not None, timeout=60_000)
-    annotation = train.annotator.find(again)
+    qtbot.waitUntil(lambda: train.annotations.find(again) is not None, timeout=60_000)
+    annotation = train.annotations.find(again)
     qtbot.waitUntil(lambda: bool(annotation.labels.any()), timeout=60_000)
     return annotation
 
@@ -192,7 +192,7 @@ def test_labels_that_come_back_show_what_the_model_makes_of_the_rest(
     viewer.layers.remove(image)
     again = brought_back(train, viewer, qtbot).image
     qtbot.waitUntil(lambda: again in train.state.outcomes, timeout=60_000)
-    assert train.state.outcomes[again].model is train.learner.model
+    assert train.state.outcomes[again].model is train.fits.model
 
 
 def project_of_a_closed_file(train: Any, viewer: Any, qtbot: Any, folder: Path) -> str:
@@ -201,15 +201,15 @@ def project_of_a_closed_file(train: Any, viewer: Any, qtbot: Any, folder: Path) 
     (layer,) = viewer.open(file, plugin="napari")
     draw(train)
     settled(train, qtbot)
-    project = train.keeper.desk.project.folder
+    project = train.autosave.desk.project.folder
     viewer.layers.remove(layer)
     train.project.new_asked.emit()
     settled(train, qtbot)
     viewer.add_image(two_tone(seed=4)[0], name="next")
     train.project.open_asked.emit(project)
-    qtbot.waitUntil(lambda: train.keeper.desk.project.folder == project, timeout=60_000)
+    qtbot.waitUntil(lambda: train.autosave.desk.project.folder == project, timeout=60_000)
     settled(train, qtbot)
-    assert not train.annotator.all_annotations
+    assert not train.annotations.all
     qtbot.waitUntil(lambda: not train.labels.closed.isHidden(), timeout=60_000)
     return file
 
@@ -232,7 +232,7 @@ def test_a_change_of_the_table_just_before_a_fit_leaves_none_out(
     project_of_a_closed_file(train, viewer, qtbot, tmp_path)
 
     def change_and_press() -> None:
-        train.change_classes(rename_class(train.annotator.classes, 1, "thistle"))
+        train.change_classes(rename_class(train.annotations.classes, 1, "thistle"))
         click(train.quick)
 
     fitted(train, qtbot, change_and_press)
@@ -250,7 +250,7 @@ def test_what_is_erased_in_a_reopened_image_stays_away(
     annotation = brought_back(train, viewer, qtbot)
     annotation.apply(annotation.record.replace(np.zeros_like(annotation.labels)))
     settled(train, qtbot)
-    assert train.keeper.desk.kept.images == ()
+    assert train.autosave.desk.kept.images == ()
     assert train.labels.closed.isHidden()
     assert not annotation.labels.any()
 
@@ -260,16 +260,16 @@ def test_undo_of_the_table_brings_labels_back_in_a_reopened_image(
 ) -> None:
     draw(train)
     settled(train, qtbot)
-    before = train.annotator.annotations[0].labels
+    before = train.annotations.open[0].labels
     assert (before == 2).any()
-    train.change_classes(remove_class(train.annotator.classes, 1))
+    train.change_classes(remove_class(train.annotations.classes, 1))
     settled(train, qtbot)
     viewer.layers.remove(image)
     annotation = brought_back(train, viewer, qtbot)
-    train.annotator.undo()
+    train.annotations.undo()
     settled(train, qtbot)
     assert np.array_equal(annotation.labels, before)
-    (kept,) = train.keeper.desk.kept.images
+    (kept,) = train.autosave.desk.kept.images
     assert np.array_equal(kept.labels, before)
 
 
@@ -280,7 +280,7 @@ def test_undo_of_the_table_knows_images_that_came_since() -> None:
     desk.change(change)
     assert not desk.kept.images[0].labels.any()
     labels = labels_like(second)
-    drawn = Annotation(identify(second, "second"), labels, labels > 0)
+    drawn = Annotation(identify(second, "second"), labels)
     desk.kept = Annotations(desk.kept.classes, (drawn, *desk.kept.images))
     desk.revert(change)
     assert desk.kept.classes == CLASSES
@@ -294,17 +294,17 @@ def test_the_same_pixels_read_another_way_lose_nothing(
 ) -> None:
     draw(train)
     settled(train, qtbot)
-    before = train.annotator.annotations[0].labels
+    before = train.annotations.open[0].labels
     viewer.layers.remove(image)
     planes = viewer.add_image(two_tone()[0], rgb=False, name="planes")
     train.images.choose(planes)
     settled(train, qtbot)
     click(train.labels.new)
-    annotation = train.annotator.find(planes)
+    annotation = train.annotations.find(planes)
     annotation.layer.paint((3, 3, 1), 1)
     annotation.settle()
     settled(train, qtbot)
-    stored = {a.labels.shape: a.labels for a in train.keeper.desk.kept.images}
+    stored = {a.labels.shape: a.labels for a in train.autosave.desk.kept.images}
     assert len(stored) == 2 and np.array_equal(stored[before.shape], before)
 
 
@@ -325,11 +325,11 @@ def test_nothing_that_can_be_read_is_said(
     pixels, file = saved(tmp_path)
     kept = kept_of((pixels, file))
     Path(file).unlink()
-    asked = train.learner.closed_images(lambda: kept, [])
-    with qtbot.waitSignal(train.learner.warned, timeout=60_000) as said:
-        train.learner.quick_fit(image, closed=asked)
+    asked = train.fits.closed_images(lambda: kept, [])
+    with qtbot.waitSignal(train.messages.warned, timeout=60_000) as said:
+        train.fits.quick_fit(image, closed=asked)
     assert "cannot be read" in said.args[0] and "photo.tif" in said.args[0]
-    qtbot.waitUntil(lambda: train.learner.phase == "idle", timeout=60_000)
+    qtbot.waitUntil(lambda: train.fits.phase == "idle", timeout=60_000)
 
 
 # -- what they cost, and what does not depend on them -------------------------------------------
@@ -371,7 +371,7 @@ def test_dark_16_bit_files_are_scaled_as_when_they_are_open(
     imwrite(file, pixels)
     labels = labels_like(pixels)
     kept = Annotations(CLASSES).with_annotation(
-        Annotation(identify(pixels, "dark.tif", file), labels, labels > 0)
+        Annotation(identify(pixels, "dark.tif", file), labels)
     )
     (image,) = shelf.find(kept, [], []).images
     whole, lazy = (

@@ -6,9 +6,10 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject
 
 from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer
 
 if TYPE_CHECKING:
@@ -19,18 +20,11 @@ _STILL = 3
 
 
 class AcceptTool(QObject):
-    """While it is on, a click accepts the region below it; dragging still moves the image.
+    """While it is on, a click accepts the region below it; dragging still moves the image."""
 
-    Signals
-    -------
-    told(str)
-    """
-
-    told = Signal(str)
-
-    def __init__(self, viewer: Viewer, parent: QObject) -> None:
+    def __init__(self, viewer: Viewer, messages: Messages, parent: QObject) -> None:
         super().__init__(parent)
-        self._viewer = viewer
+        self._viewer, self._messages = viewer, messages
         self._annotation: AnnotationLayer | None = None
         self._mode = ""
 
@@ -72,10 +66,10 @@ class AcceptTool(QObject):
         try:
             edit = annotation.record.accept_region(*pixel)
         except GaussProtoError as error:
-            self.told.emit(str(error))
+            self._messages.tell(str(error))
             return
         annotation.apply(edit)
-        self.told.emit(
+        self._messages.tell(
             f"{len(edit):,} pixels are labels now; Ctrl+Z takes them back."
             if len(edit)
             else "This region is labelled already."

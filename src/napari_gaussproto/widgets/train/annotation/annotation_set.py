@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
 from napari_gaussproto.widgets.layers.placement import checksum
+from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer, layers_of
 
@@ -34,7 +35,7 @@ class _Done:
     forgotten: dict[AnnotationLayer, Forgotten]
 
 
-class Annotator(QObject):
+class AnnotationSet(QObject):
     """Owns the class table and the annotations of the open images.
 
     Signals
@@ -48,8 +49,6 @@ class Annotator(QObject):
         A change was made, or else taken back.
     brushed(int)
         The brush paints as another class.
-    told(str)
-        A sentence for the person.
     """
 
     brushed = Signal(int)
@@ -57,11 +56,12 @@ class Annotator(QObject):
     classes_changed = Signal()
     edited = Signal(object)
     layers_changed = Signal()
-    told = Signal(str)
 
-    def __init__(self, viewer: Viewer, state: SharedState, parent: QObject) -> None:
+    def __init__(
+        self, viewer: Viewer, state: SharedState, messages: Messages, parent: QObject
+    ) -> None:
         super().__init__(parent)
-        self._viewer, self._state = viewer, state
+        self._viewer, self._state, self._messages = viewer, state, messages
         self.classes: Table = ()
         self.selected = 0
         self._gone = False
@@ -77,12 +77,12 @@ class Annotator(QObject):
     # -- annotations of images ---------------------------------------------------------------
 
     @property
-    def annotations(self) -> list[AnnotationLayer]:
+    def open(self) -> list[AnnotationLayer]:
         """Of all images that have some and are open, in the order they were begun."""
         return [a for a in self._all if a.image in self._viewer.layers]
 
     @property
-    def all_annotations(self) -> list[AnnotationLayer]:
+    def all(self) -> list[AnnotationLayer]:
         """Also of images that were removed from the viewer meanwhile."""
         return list(self._all)
 
@@ -243,7 +243,7 @@ class Annotator(QObject):
         self.classes = table
         self.select(min(self.selected, max(0, len(table) - 1)))
         self.classes_changed.emit()
-        for annotation in self.annotations:
+        for annotation in self.open:
             self.edited.emit(annotation)
 
     # -- predictions -------------------------------------------------------------------------
@@ -277,7 +277,7 @@ class Annotator(QObject):
             classes = outcome.segmentation.classes
             if 0 < label <= len(classes) and classes[label - 1].name in names:
                 annotation.layer.selected_label = names.index(classes[label - 1].name) + 1
-        self.told.emit("Corrections are drawn on the annotation layer, over the prediction.")
+        self._messages.tell("Corrections are drawn on the annotation layer, over the prediction.")
 
     def _take_over(self, annotation: AnnotationLayer, outcome: Outcome) -> None:
         """Begin with the prediction below, and with what was painted into its layer."""

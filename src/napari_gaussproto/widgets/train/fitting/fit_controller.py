@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto import __version__
-from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.model.card import now
 from napari_gaussproto.jobs.closed_images import ClosedImages
 from napari_gaussproto.jobs.fit import predict_job, quick_job, tune_job
@@ -28,10 +27,11 @@ from napari_gaussproto.jobs.requests import (
 from napari_gaussproto.jobs.storage import Identities
 from napari_gaussproto.widgets.layers.placement import file_of, pixels_of
 from napari_gaussproto.widgets.layers.results import publish, succeed
+from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import FITTED, Outcome, SharedState
 from napari_gaussproto.widgets.shared.workers import Runner
 from napari_gaussproto.widgets.train.annotation.annotation_layer import label_shape
-from napari_gaussproto.widgets.train.annotation.annotation_set import Annotator
+from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -77,7 +77,7 @@ class Budget:
     minutes: float | None = None
 
 
-class Learner(QObject):
+class FitController(QObject):
     """Quick fits and fine-tunes of the current model.
 
     A quick fit always begins with the model that was there before the first one, and takes
@@ -85,10 +85,6 @@ class Learner(QObject):
 
     Signals
     -------
-    told(str)
-        A sentence for the status line.
-    warned(str)
-        A sentence about something that a person must do.
     progressed(object)
         A `Stage`, `QuickStep` or `TrainingStep`.
     phase_changed(str)
@@ -97,8 +93,6 @@ class Learner(QObject):
         A model of the history is in use now.
     """
 
-    told = Signal(str)
-    warned = Signal(str)
     progressed = Signal(object)
     phase_changed = Signal(str)
     fitted = Signal(object)
@@ -108,13 +102,15 @@ class Learner(QObject):
         self,
         viewer: Viewer,
         state: SharedState,
-        annotator: Annotator,
+        annotations: AnnotationSet,
         identities: Identities,
+        messages: Messages,
         parent: QObject,
     ) -> None:
         super().__init__(parent)
         self._shelf = ClosedImages(identities)
-        self._viewer, self._state, self._annotator = viewer, state, annotator
+        self._viewer, self._state, self._messages = viewer, state, messages
+        self._annotations = annotations
         self.cache = PyramidCache()
         self._start = Start()
         self._base: PrototypeSegmenter | None = None
@@ -123,11 +119,11 @@ class Learner(QObject):
         self._count = 0
         self._gone = False
         # What happened to the class table since the start was chosen, and since a launch.
-        self._table: tuple[SegmentationClass, ...] = annotator.classes
+        self._table: tuple[SegmentationClass, ...] = annotations.classes
         self._changes: list[tuple[TableChange, bool]] = []
         self._launched = 0
-        self._launch_table = annotator.classes
-        annotator.table_changed.connect(lambda change, done: self._changes.append((change, done)))
+        self._launch_table = annotations.classes
+        annotations.table_changed.connect(lambda change, done: self._changes.append((change, done)))
         self._work: tuple[Kind, Image, tuple[int, ...], bool] | None = None
         self._stop, self._given_up = threading.Event(), threading.Event()
         self.phase: Phase = "idle"
@@ -135,7 +131,9 @@ class Learner(QObject):
         self.runner.progressed.connect(self.progressed)
         self.runner.succeeded.connect(self._on_result)
         self.runner.failed.connect(self._on_failure)
-        self.runner.cancelled.connect(lambda: self.told.emit("Cancelled; the model is as it was."))
+        self.runner.cancelled.connect(
+            lambda: self._messages.tell("Cancelled; the model is as it was.")
+        )
         self.runner.finished.connect(lambda: self._enter("idle"))
         viewer.layers.events.removed.connect(self._on_removed)
 
@@ -154,7 +152,7 @@ class Learner(QObject):
         if self.phase == "fitting":
             self.cancel()
         self._start, self._base, self._own = start, None, None
-        self._follow_table(self._annotator.classes)
+        self._follow_table(self._annotations.classes)
 
     def begin_anew(self) -> None:
         """Begin the next fit with the start that was chosen, not with the model in use."""
@@ -167,7 +165,7 @@ class Learner(QObject):
     def go_on_from(self, model: PrototypeSegmenter) -> None:
         """Begin the next fit with a model that is in use already."""
         self._base = self._own = model
-        self._follow_table(self._annotator.classes)
+        self._follow_table(self._annotations.classes)
 
     def _follow_table(self, table: tuple[SegmentationClass, ...], since: int | None = None) -> None:
         """The start knows this table; only later changes say where its classes went."""
@@ -268,8 +266,8 @@ class Learner(QObject):
         opened : sequence of Image
             Without annotations; there may be some in the project.
         """
-        present = self._annotator.annotations
-        removed = [a for a in self._annotator.all_annotations if a not in present]
+        present = self._annotations.open
+        removed = [a for a in self._annotations.all if a not in present]
         return ClosedRequest(
             self._shelf,
             stored,
@@ -288,7 +286,7 @@ class Learner(QObject):
 
         What comes back is not the model itself where the class table or the device changed.
         """
-        asked = (image, self.model, self._annotator.classes)
+        asked = (image, self.model, self._annotations.classes)
         if asked != self._asked:
             self._asked = asked
             self.predict(image)
@@ -322,7 +320,7 @@ class Learner(QObject):
     def _launch(self, kind: Kind, image: Image, live: bool, job: Any, *arguments: Any) -> None:
         # Cancelling a former fit says so; the new one speaks for itself.
         self._work = (kind, image, label_shape(image), live)
-        self._launched, self._launch_table = len(self._changes), self._annotator.classes
+        self._launched, self._launch_table = len(self._changes), self._annotations.classes
         self.runner.start(partial(job, *arguments))
         self._enter("running" if kind == "fine-tune" else "fitting")
 
@@ -334,14 +332,14 @@ class Learner(QObject):
             self.phase_changed.emit(phase)
 
     def _request(self, image: Image, start: Start | None = None) -> FitRequest:
-        for annotation in self._annotator.annotations:
+        for annotation in self._annotations.open:
             annotation.settle()
         outcome = self._state.outcomes.get(image)
         return FitRequest(
             start=start or self._where_to_begin(),
-            classes=self._annotator.classes,
+            classes=self._annotations.classes,
             renamed=self._renamed(),
-            images=[self._train_image(a.image) for a in self._annotator.annotations],
+            images=[self._train_image(a.image) for a in self._annotations.open],
             shown=self._train_image(image),
             maps=[] if outcome is None else list(outcome.maps),
             prototype=self._state.prototype,
@@ -350,7 +348,7 @@ class Learner(QObject):
         )
 
     def _train_image(self, image: Image) -> TrainImage:
-        annotation = self._annotator.find(image)
+        annotation = self._annotations.find(image)
         codes = None if annotation is None else annotation.snapshot
         return TrainImage(
             image.unique_id,
@@ -376,10 +374,10 @@ class Learner(QObject):
         if there:
             self._show(fitted.made, image, result)
         if result.warning:
-            self.warned.emit(result.warning)
+            self._messages.warn(result.warning)
         self.fitted.emit(fitted)
         if not there:
-            self.told.emit("The image was removed or changed meanwhile; the model is fitted.")
+            self._messages.tell("The image was removed or changed meanwhile; the model is fitted.")
 
     def _show(self, kind: Kind, image: Image, result: FitResult) -> None:
         model = result.model
@@ -393,7 +391,7 @@ class Learner(QObject):
             "time": now(),
         }
         outcome = Outcome(image, result.segmentation, provenance, model=model)
-        annotation = self._annotator.find(image)
+        annotation = self._annotations.find(image)
         publish(
             self._viewer,
             self._state,
@@ -406,15 +404,11 @@ class Learner(QObject):
 
     def _on_failure(self, error: Exception) -> None:
         live = self._work is not None and self._work[3]
-        if isinstance(error, GaussProtoError):
-            (self.told if live else self.warned).emit(str(error))
-            return
-        self.warned.emit("Something unexpected went wrong; the details are in the message.")
-        raise error
+        self._messages.report(error, quietly=live)
 
     def _on_removed(self, event: Any) -> None:
         # Features of a labelled image serve the next fit, which learns from it still.
-        if self._annotator.find(event.value) is None:
+        if self._annotations.find(event.value) is None:
             self.cache.forget(getattr(event.value, "unique_id", None))
 
     def let_go(self) -> None:

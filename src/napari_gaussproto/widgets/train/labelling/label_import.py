@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QWidget
 
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.labels.class_table import extend_table, import_mask, mask_values
 from napari_gaussproto.io.masks import CodedMask, read_coded_mask
+from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.train.annotation.annotation_layer import label_shape
-from napari_gaussproto.widgets.train.annotation.annotation_set import Annotator
-from napari_gaussproto.widgets.train.storage.autosave import Keeper
+from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
+from napari_gaussproto.widgets.train.storage.autosave import Autosave
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -26,18 +27,14 @@ if TYPE_CHECKING:
 
 
 class LabelImport(QObject):
-    """Reads in the background, asks what the values mean, and puts the labels in.
+    """Reads in the background, asks what the values mean, and puts the labels in."""
 
-    Signals
-    -------
-    told(str)
-    """
-
-    told = Signal(str)
-
-    def __init__(self, annotator: Annotator, keeper: Keeper, window: QWidget) -> None:
+    def __init__(
+        self, annotations: AnnotationSet, autosave: Autosave, messages: Messages, window: QWidget
+    ) -> None:
         super().__init__(window)
-        self._annotator, self._keeper, self._window = annotator, keeper, window
+        self._annotations, self._autosave = annotations, autosave
+        self._messages, self._window = messages, window
 
     def from_layer(self, image: Image, layer: Labels) -> None:
         """Use the labels of a layer."""
@@ -55,29 +52,29 @@ class LabelImport(QObject):
     def _begin(self, image: Image, name: str, read: Callable[[], CodedMask]) -> None:
         shape = label_shape(image)
         job = partial(_counted, read, shape, name)
-        self._keeper.backlog.put(job, partial(self._on_read, image, name))
+        self._autosave.backlog.put(job, partial(self._on_read, image, name))
 
     def _on_read(self, image: Image, name: str, read: tuple[CodedMask, dict[int, int]]) -> None:
         from napari_gaussproto.widgets.train.labelling.mapping_dialog import MappingDialog
 
         mask, values = read
         dialog = MappingDialog(
-            values, self._annotator.classes, self._window, colors=mask.colors, name=name
+            values, self._annotations.classes, self._window, colors=mask.colors, name=name
         )
         if not self.ask(dialog):
             return
         if dialog.new_classes():
             wanted = dialog.wanted_classes()
-            self._annotator.change_table(extend_table(self._annotator.classes, wanted))
-        job = partial(_mapped, mask.values, dialog.mapping(), len(self._annotator.classes))
-        self._keeper.backlog.put(job, partial(self._put, image, name))
+            self._annotations.change_table(extend_table(self._annotations.classes, wanted))
+        job = partial(_mapped, mask.values, dialog.mapping(), len(self._annotations.classes))
+        self._autosave.backlog.put(job, partial(self._put, image, name))
 
     def _put(self, image: Image, name: str, labels: npt.NDArray[np.uint8]) -> None:
         """Put labels over those that are there, by the viewer's undo."""
-        annotation = self._keeper.annotate(image)
+        annotation = self._autosave.annotate(image)
         merged = np.where(labels > 0, labels, annotation.labels)
         annotation.apply(annotation.record.replace(merged))
-        self.told.emit(f"Labels were taken from “{name}”; Ctrl+Z takes them back.")
+        self._messages.tell(f"Labels were taken from “{name}”; Ctrl+Z takes them back.")
 
 
 def _counted(

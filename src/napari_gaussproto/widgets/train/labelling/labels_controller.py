@@ -6,60 +6,49 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
-from napari_gaussproto.widgets.layers.correction_overlay import CorrectionOverlay
+from napari_gaussproto.widgets.layers.overlays import CorrectionOverlay
 from napari_gaussproto.widgets.layers.placement import is_ours
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
+from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import SharedState
 from napari_gaussproto.widgets.train.annotation.accept_tool import AcceptTool
 from napari_gaussproto.widgets.train.annotation.annotation_layer import label_shape
-from napari_gaussproto.widgets.train.annotation.annotation_set import Annotator
+from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.labelling.label_import import LabelImport
 from napari_gaussproto.widgets.train.labelling.panels import LabelsPanel
-from napari_gaussproto.widgets.train.storage.autosave import Keeper
+from napari_gaussproto.widgets.train.storage.autosave import Autosave
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from napari.viewer import Viewer
 
 
-class LabelsControl(QObject):
-    """Turns a person's wishes into labels of the chosen image.
-
-    Signals
-    -------
-    told(str)
-        A sentence for the status line.
-    warned(str)
-        A sentence about something that a person must do.
-    """
-
-    told = Signal(str)
-    warned = Signal(str)
+class LabelsController(QObject):
+    """Turns a person's wishes into labels of the chosen image."""
 
     def __init__(
         self,
         viewer: Viewer,
         state: SharedState,
-        annotator: Annotator,
-        keeper: Keeper,
+        annotations: AnnotationSet,
+        autosave: Autosave,
         images: ImageChooser,
         panel: LabelsPanel,
+        messages: Messages,
         window: QWidget,
     ) -> None:
         super().__init__(window)
         self._viewer, self._state, self._window = viewer, state, window
-        self._annotator, self._keeper = annotator, keeper
+        self._annotations, self._autosave, self._messages = annotations, autosave, messages
         self._images, self._panel = images, panel
         self._offered: list[Labels] = []
-        self.imports = LabelImport(annotator, keeper, window)
-        self.accept_tool = AcceptTool(viewer, self)
+        self.imports = LabelImport(annotations, autosave, messages, window)
+        self.accept_tool = AcceptTool(viewer, messages, self)
         self.overlay = CorrectionOverlay(viewer)
-        self.imports.told.connect(self.told)
-        self.accept_tool.told.connect(self.told)
         panel.new_asked.connect(self.draw)
         panel.layer_chosen.connect(lambda i: self.use_layer(self._offered[i]))
         panel.file_asked.connect(self._ask_mask)
@@ -71,16 +60,16 @@ class LabelsControl(QObject):
         """Take the brush to the chosen image."""
         image = self._images.image()
         if image is None:
-            self.warned.emit("Open an image first: File > Open, or File > Open Sample.")
+            self._messages.warn("Open an image first: File > Open, or File > Open Sample.")
             return
-        if not self._annotator.classes:
-            self.warned.emit("Add a class first: press + below the list of classes.")
+        if not self._annotations.classes:
+            self._messages.warn("Add a class first: press + below the list of classes.")
             return
         self._panel.accept.setChecked(False)
         if self._state.shows_likelihood:
             self._state.show(likelihood=False)
-        self._keeper.annotate(image)
-        self.told.emit("Paint with the left button; the eraser (key 1) takes labels back.")
+        self._autosave.annotate(image)
+        self._messages.tell("Paint with the left button; the eraser (key 1) takes labels back.")
 
     # -- labels that exist already -----------------------------------------------------------
 
@@ -123,11 +112,11 @@ class LabelsControl(QObject):
         image = self._images.image()
         if image is None:
             return
-        annotation = self._keeper.annotate(image)
+        annotation = self._autosave.annotate(image)
         try:
             annotation.apply(annotation.record.accept_plane(self._plane(image)))
         except GaussProtoError as error:
-            self.warned.emit(str(error))
+            self._messages.warn(str(error))
 
     def _plane(self, image: Image) -> tuple[int, ...]:
         """Indices of the plane that the sliders show."""
@@ -140,8 +129,8 @@ class LabelsControl(QObject):
         if not on or image is None:
             self.accept_tool.switch(None)
             return
-        self.accept_tool.switch(self._keeper.annotate(image))
-        self.told.emit("Click regions of the prediction that are right.")
+        self.accept_tool.switch(self._autosave.annotate(image))
+        self._messages.tell("Click regions of the prediction that are right.")
 
     def refresh_corrections(self) -> None:
         """Let the overlay follow labels and predictions, if it is wanted."""
@@ -149,7 +138,8 @@ class LabelsControl(QObject):
             self._show_corrections(True)
 
     def _show_corrections(self, on: bool) -> None:
-        self.overlay.show(self._annotator.annotations if on else [])
+        shown = self._annotations.open if on else []
+        self.overlay.show([(a.image, a.record.corrected) for a in shown])
 
     def let_go(self) -> None:
         """Take what was only a help off the canvas."""

@@ -18,8 +18,9 @@ from napari_gaussproto.jobs.libraries import load_libraries
 from napari_gaussproto.jobs.storage import Count, Desk, Drawn
 from napari_gaussproto.widgets.layers.placement import file_of, pixels_of
 from napari_gaussproto.widgets.shared.job_queue import Backlog
+from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer, label_shape
-from napari_gaussproto.widgets.train.annotation.annotation_set import Annotator
+from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.storage.project_bar import ProjectBar
 
 if TYPE_CHECKING:
@@ -34,12 +35,11 @@ _REST = 400
 _NOTHING = np.zeros((0, 0), np.uint16)
 
 
-class Keeper(QObject):
+class Autosave(QObject):
     """Saves labels by itself and offers to bring former ones back.
 
     Signals
     -------
-    told(str), warned(str)
     counted(Count)
     project_changed(Project)
         Another project is in use.
@@ -51,17 +51,17 @@ class Keeper(QObject):
         The labels of an image came back.
     """
 
-    told = Signal(str)
-    warned = Signal(str)
     counted = Signal(object)
     project_changed = Signal(object)
     resumed = Signal(object)
     begun = Signal()
     restored = Signal(object)
 
-    def __init__(self, viewer: Viewer, annotator: Annotator, parent: QObject) -> None:
+    def __init__(
+        self, viewer: Viewer, annotations: AnnotationSet, messages: Messages, parent: QObject
+    ) -> None:
         super().__init__(parent)
-        self._viewer, self._annotator = viewer, annotator
+        self._viewer, self._annotations, self._messages = viewer, annotations, messages
         self.desk = Desk()
         self.backlog = Backlog(self)
         self.backlog.failed.connect(self._on_failure)
@@ -74,7 +74,7 @@ class Keeper(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(_REST)
         self._timer.timeout.connect(self.save_now)
-        annotator.table_changed.connect(self._on_table)
+        annotations.table_changed.connect(self._on_table)
 
     def connect_bar(self, bar: ProjectBar) -> None:
         """Let a bar show and ask."""
@@ -93,7 +93,7 @@ class Keeper(QObject):
     def save_now(self, kind: str = "save") -> None:
         """Save in the background, at once; a save of a kind of its own is never left out."""
         self._timer.stop()
-        job = partial(self.desk.save, self._annotator.classes, self.drawn(), self._generation)
+        job = partial(self.desk.save, self._annotations.classes, self.drawn(), self._generation)
         self.backlog.put(job, self._on_saved, kind)
 
     def drawn(self) -> list[Drawn]:
@@ -107,7 +107,7 @@ class Keeper(QObject):
                 file_of(a.image),
                 a.image in self._viewer.layers,
             )
-            for a in self._annotator.all_annotations
+            for a in self._annotations.all
         ]
 
     def stored(self, classes: Sequence[SegmentationClass]) -> Callable[[], Annotations]:
@@ -160,7 +160,7 @@ class Keeper(QObject):
             return
         what = found.what
         if isinstance(what, Annotations):
-            if what.classes != self._annotator.classes:
+            if what.classes != self._annotations.classes:
                 # The table changed while they were looked for.
                 self._looked.discard(image.unique_id)
                 self.save_now()
@@ -168,20 +168,20 @@ class Keeper(QObject):
                 return
             labels = self._stored[image.unique_id] = what.images[0].labels
             # They are this layer's now: what is erased here must not come back from others.
-            lost = found.forgotten | self._annotator.drop(found.twins)
-            annotation = self._annotator.find(image)
+            lost = found.forgotten | self._annotations.drop(found.twins)
+            annotation = self._annotations.find(image)
             if annotation is None:
                 annotation = self._bring_back(image)
             else:
                 # Drawing began before they were found: what is new lies on top.
                 merged = np.where(annotation.labels > 0, annotation.labels, labels)
                 annotation.apply(annotation.record.replace(merged))
-            self._annotator.remember(annotation, lost)
+            self._annotations.remember(annotation, lost)
             self.restored.emit(image)
         elif self._bar is not None:
             self._found = what.folder
             when = what.saved.astimezone()
-            drawn = any(a.labels.any() for a in self._annotator.all_annotations)
+            drawn = any(a.labels.any() for a in self._annotations.all)
             stays = " What is drawn now stays in its own project." if drawn else ""
             self._bar.show_offer(
                 f"“{image.name}” was labelled before, in the project “{what.name}”, "
@@ -190,14 +190,14 @@ class Keeper(QObject):
 
     def annotate(self, image: Image) -> AnnotationLayer:
         """Get an image ready to be painted on, with what was drawn on it before."""
-        if self._annotator.find(image) is None and image.unique_id in self._stored:
+        if self._annotations.find(image) is None and image.unique_id in self._stored:
             return self._bring_back(image)
-        return self._annotator.annotate(image)
+        return self._annotations.annotate(image)
 
     def _bring_back(self, image: Image) -> AnnotationLayer:
         labels = self._stored[image.unique_id]
         fits = labels.shape == label_shape(image)
-        return self._annotator.annotate(image, labels if fits else None)
+        return self._annotations.annotate(image, labels if fits else None)
 
     # -- projects ----------------------------------------------------------------------------
 
@@ -208,7 +208,7 @@ class Keeper(QObject):
 
     def _on_begun(self) -> None:
         self.begun.emit()
-        self.told.emit(
+        self._messages.tell(
             "A new project has begun, with a copy of all labels; the former one stays as it is."
         )
         self.save_soon()
@@ -224,7 +224,7 @@ class Keeper(QObject):
             return
         self.save_now("")
         # From here on nothing can be drawn that would belong to neither project.
-        self._annotator.replace_all(self._annotator.classes)
+        self._annotations.replace_all(self._annotations.classes)
         self.backlog.put(partial(_open, self.desk, folder), self._on_opened)
 
     def resume(self, folder: Path) -> None:
@@ -245,13 +245,13 @@ class Keeper(QObject):
             self._bar.show_offer(None)
             self._bar.show_saved(project.name, project.folder, "before")
         if kept.classes:
-            self._annotator.replace_all(kept.classes)
+            self._annotations.replace_all(kept.classes)
         self._looked.clear()
         self._stored.clear()
         self.project_changed.emit(project)
         for image in self._open_images():
             self.look_for(image)
-        self.told.emit(f"Opened “{project.name}”.")
+        self._messages.tell(f"Opened “{project.name}”.")
 
     def _open_images(self) -> list[Image]:
         from napari.layers import Image
@@ -264,26 +264,19 @@ class Keeper(QObject):
         """Copy the project as it is now."""
         self.save_now()
         self.backlog.put(
-            partial(_copy, self.desk, folder), lambda name: self.told.emit(f"Copied to “{name}”.")
+            partial(_copy, self.desk, folder),
+            lambda name: self._messages.tell(f"Copied to “{name}”."),
         )
 
     def _on_failure(self, error: Exception) -> None:
         # A project that could not be opened: what was put away comes back from the present one.
-        if not self._annotator.annotations:
+        if not self._annotations.open:
             self._looked.clear()
             for image in self._open_images():
                 self.look_for(image)
-        self.report(error)
+        self._messages.report(error)
 
-    def report(self, error: Exception) -> None:
-        """Tell a person what went wrong."""
-        if isinstance(error, GaussProtoError):
-            self.warned.emit(str(error))
-            return
-        self.warned.emit("Something unexpected went wrong; the details are in the message.")
-        raise error
-
-    def let_go(self) -> None:
+    def close(self) -> None:
         """Write what is to be written, and stop."""
         if self.backlog.closed:
             return

@@ -14,15 +14,16 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_gaussproto.jobs.libraries import load_libraries
 from napari_gaussproto.jobs.storage import Desk, Drawn, new_project
+from napari_gaussproto.widgets.layers.overlays import hide_changed, show_changed
 from napari_gaussproto.widgets.layers.placement import pixels_of
-from napari_gaussproto.widgets.layers.scratch_layers import hide_changed, show_changed
 from napari_gaussproto.widgets.shared.job_queue import Backlog
+from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.preferences import remember_model
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
-from napari_gaussproto.widgets.train.annotation.annotation_set import Annotator
-from napari_gaussproto.widgets.train.fitting.fit_controller import Fitted, Learner
-from napari_gaussproto.widgets.train.storage.autosave import Keeper
-from napari_gaussproto.widgets.train.versions.version_panel import HistoryPanel
+from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
+from napari_gaussproto.widgets.train.fitting.fit_controller import FitController, Fitted
+from napari_gaussproto.widgets.train.storage.autosave import Autosave
+from napari_gaussproto.widgets.train.versions.version_panel import VersionPanel
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -44,39 +45,37 @@ class Listed:
     current: str | None
 
 
-class Historian(QObject):
-    """Adds versions to the project and does what the history panel asks for.
+class VersionsController(QObject):
+    """Adds versions to the project and does what the version panel asks for.
 
     Signals
     -------
-    told(str), warned(str)
     compared()
         A comparison is shown.
     """
 
     compared = Signal()
-    told = Signal(str)
-    warned = Signal(str)
 
     def __init__(
         self,
         viewer: Viewer,
         state: SharedState,
-        annotator: Annotator,
-        keeper: Keeper,
-        learner: Learner,
-        panel: HistoryPanel,
+        annotations: AnnotationSet,
+        autosave: Autosave,
+        fits: FitController,
+        panel: VersionPanel,
+        messages: Messages,
         parent: QObject,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._state = viewer, state
-        self._annotator, self._keeper = annotator, keeper
-        self._learner, self._panel = learner, panel
+        self._annotations, self._autosave = annotations, autosave
+        self._fits, self._panel, self._messages = fits, panel, messages
         self._ids: WeakKeyDictionary[PrototypeSegmenter, str] = WeakKeyDictionary()
         self._waiting: Fitted | None = None
         # A whole image is segmented to compare: saving must not wait for that.
         self._reader = Backlog(self)
-        self._reader.failed.connect(keeper.report)
+        self._reader.failed.connect(messages.report)
         self._compared: Outcome | None = None
         state.outcome_changed.connect(self._on_outcome)
         self._timer = QTimer(self)
@@ -88,9 +87,9 @@ class Historian(QObject):
         panel.rename_asked.connect(self.rename)
         panel.delete_asked.connect(self.delete)
         panel.save_asked.connect(self._ask_where)
-        keeper.project_changed.connect(self._on_project)
-        keeper.resumed.connect(self._refresh)
-        keeper.begun.connect(self._on_begun)
+        autosave.project_changed.connect(self._on_project)
+        autosave.resumed.connect(self._refresh)
+        autosave.begun.connect(self._on_begun)
 
     # -- adding ------------------------------------------------------------------------------
 
@@ -110,17 +109,17 @@ class Historian(QObject):
             return
         job = partial(
             _add,
-            self._keeper.desk,
+            self._autosave.desk,
             fitted,
             self._ids,
-            self._annotator.classes,
-            self._keeper.drawn(),
+            self._annotations.classes,
+            self._autosave.drawn(),
         )
-        self._keeper.backlog.put(job, self._show)
+        self._autosave.backlog.put(job, self._show)
 
     def checkpoint(self) -> Path | None:
         """Where a fine-tune keeps its state, to go on after a kill."""
-        project = self._keeper.desk.project
+        project = self._autosave.desk.project
         return None if project is None else project.folder / "fine-tune.safetensors"
 
     def _show(self, listed: Listed) -> None:
@@ -135,7 +134,7 @@ class Historian(QObject):
         """Show what a version labels otherwise than the current model does."""
         outcome = self._state.current
         if outcome is None:
-            self.warned.emit("Segment or fit an image first: then two versions can be compared.")
+            self._messages.warn("Segment or fit an image first: then two versions can be compared.")
             return
         source = outcome.source
         self._ask(
@@ -145,7 +144,7 @@ class Historian(QObject):
             partial(self._on_compared, outcome),
             self._reader,
         )
-        self.told.emit("Comparing…")
+        self._messages.tell("Comparing…")
 
     def _on_compared(self, outcome: Outcome, found: tuple[str, Comparison, list[Any]]) -> None:
         name, comparison, classes = found
@@ -158,13 +157,13 @@ class Historian(QObject):
             f"From “{name}” to the current version: {comparison.share_changed:.1%} of the pixels"
         )
         if self._state.outcomes.get(outcome.source) is not outcome:
-            self.told.emit("The image was segmented anew meanwhile: compare again.")
+            self._messages.tell("The image was segmented anew meanwhile: compare again.")
             return
         self._panel.show_comparison(rows, title)
         self._compared = outcome
         if self._state.current is outcome and outcome.source in self._viewer.layers:
             show_changed(self._viewer, outcome, comparison.changed)
-        self.told.emit(comparison.summary(classes))
+        self._messages.tell(comparison.summary(classes))
         self.compared.emit()
 
     def _on_outcome(self, outcome: Outcome) -> None:
@@ -186,10 +185,10 @@ class Historian(QObject):
     def _on_loaded(self, version: str, loaded: tuple[PrototypeSegmenter, Listed]) -> None:
         model, listed = loaded
         self._ids[model] = version
-        self._learner.use(model)
+        self._fits.use(model)
         self._show(listed)
         name = next((v.name for v in listed.versions if v.id == version), "")
-        self.told.emit(f"“{name}” is in use; the next fit begins there.")
+        self._messages.tell(f"“{name}” is in use; the next fit begins there.")
 
     def rename(self, version: str, name: str) -> None:
         """Give a version another name."""
@@ -204,7 +203,7 @@ class Historian(QObject):
 
         def done(_: Any) -> None:
             remember_model(path)
-            self.told.emit(f"Saved as {path.name}.")
+            self._messages.tell(f"Saved as {path.name}.")
 
         self._ask(lambda project: _save(project, version, path), done)
 
@@ -216,14 +215,14 @@ class Historian(QObject):
         if name and path.suffix != ".safetensors":
             path = path.with_name(f"{path.name}.safetensors")
             if path.exists():  # the dialog asked about another name
-                self.told.emit(f"“{path.name}” is there already: choose another name.")
+                self._messages.tell(f"“{path.name}” is there already: choose another name.")
                 return
         if name:
             self.save(version, path)
 
     # -- the thread --------------------------------------------------------------------------
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         """Keep the fit that waits, and stop."""
         self._state.outcome_changed.disconnect(self._on_outcome)
         self.flush()
@@ -235,7 +234,7 @@ class Historian(QObject):
         done: Callable[[Any], None],
         backlog: Backlog | None = None,
     ) -> None:
-        desk = self._keeper.desk
+        desk = self._autosave.desk
 
         def job() -> tuple[bool, Any]:
             load_libraries()
@@ -245,9 +244,9 @@ class Historian(QObject):
             if found[0]:
                 done(found[1])
             else:
-                self.told.emit("This project has no versions yet: fit a model first.")
+                self._messages.tell("This project has no versions yet: fit a model first.")
 
-        (backlog or self._keeper.backlog).put(job, finish)
+        (backlog or self._autosave.backlog).put(job, finish)
 
     def _on_begun(self) -> None:
         self._ids.clear()
@@ -263,7 +262,7 @@ class Historian(QObject):
         def done(found: Any) -> None:
             if found is None:
                 # The model in use is the former project's.
-                self._learner.begin_anew()
+                self._fits.begin_anew()
                 self._show(Listed([], None))
             else:
                 self._on_loaded(found[1].current, found)
@@ -319,7 +318,7 @@ def _add(
 
 def _loaded(project: Project, version: str, device: str) -> tuple[PrototypeSegmenter, Listed]:
     model = project.versions.load(version, device)
-    project.versions.branch(version)
+    project.versions.current = version
     return model, _listed(project)
 
 

@@ -1,0 +1,50 @@
+"""Sentences from the controllers of a dock to the person."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_gaussproto.core.base.errors import GaussProtoError
+
+
+class Messages(QObject):
+    """What the controllers of one dock say; the dock shows it.
+
+    Signals
+    -------
+    told(str)
+        A sentence for the status line.
+    warned(str)
+        A sentence about something that the person must do.
+    """
+
+    told = Signal(str)
+    warned = Signal(str)
+
+    def tell(self, sentence: str) -> None:
+        """Show a sentence."""
+        self.told.emit(sentence)
+
+    def warn(self, sentence: str) -> None:
+        """Say what the person must do."""
+        self.warned.emit(sentence)
+
+    def report(self, error: Exception, *, quietly: bool = False) -> None:
+        """Say what went wrong.
+
+        Parameters
+        ----------
+        error : Exception
+        quietly : bool
+            Tell an expected error instead of warning, for work that nobody asked for.
+
+        Raises
+        ------
+        Exception
+            The error itself when it is none of this package: napari shows its details.
+        """
+        if isinstance(error, GaussProtoError):
+            (self.tell if quietly else self.warn)(str(error))
+            return
+        self.warn("Something unexpected went wrong; the details are in the message.")
+        raise error
