@@ -99,6 +99,27 @@ def segment_steps(
     return model.decode(encoding)
 
 
+def encode(image: Any, model: PrototypeSegmenter, *, tile: TileSize = "auto") -> Encoding:
+    """Cells of an image; `PrototypeSegmenter.decode` gives their classes.
+
+    Parameters
+    ----------
+    image, model, tile
+        As for `segment`.
+
+    Returns
+    -------
+    Encoding
+        With latents (N, D) float32.
+
+    Raises
+    ------
+    ImageError, ConfigError
+        As `segment`.
+    """
+    return run(encode_steps(image, model, tile=tile))
+
+
 def encode_steps(
     image: Any, model: PrototypeSegmenter, *, tile: TileSize = "auto"
 ) -> Generator[Tile, None, Encoding]:

@@ -311,10 +311,12 @@ class PrototypesWidget(QWidget):
             self._pages.setCurrentIndex(0)
             self.why_panel.button.setChecked(False)
             return
+        from napari_gaussproto.core.explain.gallery import gallery  # loads torch
+
         self._pages.setCurrentIndex(1)
         model, segmentation = outcome.model, outcome.segmentation
         self._follow_name(outcome.source)
-        self._gallery = model.gallery()
+        self._gallery = gallery(model)
         self.gallery.show_gallery(
             self._gallery,
             segmentation.classes,
