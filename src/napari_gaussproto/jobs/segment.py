@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import ModelConfig
     from napari_gaussproto.core.cells.preview import CellPreview
     from napari_gaussproto.core.cells.slic import Block
-    from napari_gaussproto.core.model.predict import TileSize
+    from napari_gaussproto.core.model.encode import TileSize
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.model.stack import StackSegmentation, StackTile
     from napari_gaussproto.jobs.caches import RegionMemo
