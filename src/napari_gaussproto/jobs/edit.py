@@ -125,7 +125,7 @@ def edit_job(
     it is in the edited model.
     """
     load_libraries()
-    from napari_gaussproto.core.base.threads import one_thread
+    from napari_gaussproto.core.base.device import one_thread
     from napari_gaussproto.core.measure.compare import compare
     from napari_gaussproto.core.training.reject import Rejection
 

@@ -57,7 +57,7 @@ def space_job(
 ) -> Generator[None, None, Projection]:
     """The latent space in two dimensions."""
     load_libraries()
-    from napari_gaussproto.core.base.threads import one_thread
+    from napari_gaussproto.core.base.device import one_thread
     from napari_gaussproto.core.editing.stack_cells import latents_of
     from napari_gaussproto.core.explain.projection import project
 
@@ -68,7 +68,7 @@ def space_job(
 
 def region_job(segmentation: Segmentation, y: int, x: int) -> Generator[None, None, Explanation]:
     """Explain the connected region of one class around a pixel."""
-    from napari_gaussproto.core.base.threads import one_thread
+    from napari_gaussproto.core.base.device import one_thread
     from napari_gaussproto.core.explain.explain import explain_region
     from napari_gaussproto.core.imaging.masks import component_at
 

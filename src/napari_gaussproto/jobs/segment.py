@@ -20,7 +20,7 @@ from napari_gaussproto.widgets.layers.prototype_map import pinned_by, values_of
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import ModelConfig
-    from napari_gaussproto.core.cells.preview import CellPreview
+    from napari_gaussproto.core.cells.partitioner import CellPreview
     from napari_gaussproto.core.cells.slic import Block
     from napari_gaussproto.core.model.encode import TileSize
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -212,7 +212,7 @@ def preview_job(
 ) -> Generator[Block, None, CellPreview]:
     """Cut the visible part of a plane into cells; ``leading`` says which plane."""
     load_libraries()
-    from napari_gaussproto.core.cells.preview import preview_steps
+    from napari_gaussproto.core.cells.partitioner import preview_steps
 
     # An empty index would read the whole of an array on disk.
     plane = pixels[leading] if leading else pixels

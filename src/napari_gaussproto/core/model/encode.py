@@ -12,7 +12,7 @@ from torch import Tensor
 
 from napari_gaussproto.core.base.device import free_memory, release_memory
 from napari_gaussproto.core.base.errors import ConfigError, ImageError
-from napari_gaussproto.core.base.steps import WithValue
+from napari_gaussproto.core.base.steps import WithValue, run
 from napari_gaussproto.core.cells.partition import Partition
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.imaging.tiles import Window, plan, round_up

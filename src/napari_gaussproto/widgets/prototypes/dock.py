@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_gaussproto.core.model.summary import with_suffix
 from napari_gaussproto.widgets.layers.prototype_map import QUANTITIES, prototype_map
 from napari_gaussproto.widgets.prototypes.edit_controller import EditController
 from napari_gaussproto.widgets.prototypes.edit_panel import EditPanel
@@ -229,13 +230,11 @@ class PrototypesWidget(QWidget):
         model = self.state.model
         if model is None:
             return
-        from napari_gaussproto.core.model.model_file import model_path
-
         start = f"{model.card.name}-edited.safetensors"
         name, _ = QFileDialog.getSaveFileName(self, "Save model", start, "Models (*.safetensors)")
         if not name:
             return
-        path = model_path(name)
+        path = with_suffix(name)
         # The dialog asked about the name as it was typed.
         if str(path) == name or not path.exists() or self._may_replace(path):
             self.session.save(path)
