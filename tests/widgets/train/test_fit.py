@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_gaussproto.core.labels.class_table import add_class, reorder_classes
 from napari_gaussproto.core.labels.corrections import PREDICTED
+from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.core.model.model_file import load_model_file, save_model
 from napari_gaussproto.core.training.pyramid import encode_pyramid
 from napari_gaussproto.jobs.requests import PyramidCache, TrainImage
@@ -352,9 +353,9 @@ def test_maps_of_another_class_do_not_look_current(
     annotation.settle()
     quick(train, qtbot)
     now = train.state.outcomes[image].maps
-    assert now["probability 0"] is maps["probability 0"]  # soil is soil
-    assert "probability 1" not in now  # it was the plant's, which is the third class now
-    assert maps["probability 1"].name.endswith("(earlier run)")
-    assert now["novelty"] is maps["novelty"]
+    assert now[MapRole.probability(0)] is maps[MapRole.probability(0)]  # soil is soil
+    assert MapRole.probability(1) not in now  # it was the plant's, which is the third class now
+    assert maps[MapRole.probability(1)].name.endswith("(earlier run)")
+    assert now[MapRole("novelty")] is maps[MapRole.parse("novelty")]
     novelty = train.state.outcomes[image].segmentation.novelty()
-    assert np.array_equal(now["novelty"].data, novelty)
+    assert np.array_equal(now[MapRole("novelty")].data, novelty)

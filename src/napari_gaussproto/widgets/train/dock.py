@@ -25,8 +25,8 @@ from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.labels.class_table import WantedClass, extend_table, first_table
 from napari_gaussproto.core.model.summary import read_summary
+from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.jobs.requests import ClosedRequest
-from napari_gaussproto.jobs.segment import devices_job
 from napari_gaussproto.jobs.storage import Count
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections, when_closed
@@ -85,7 +85,7 @@ class TrainWidget(QScrollArea):
         self._connect()
         self._begin(take_over(viewer, self))
         self._loader.succeeded.connect(self._fill_devices)
-        self._loader.start(devices_job)
+        self._loader.start(partial(run_job, "segment", "devices_job"))
 
     # -- what one sees ----------------------------------------------------------------------
 

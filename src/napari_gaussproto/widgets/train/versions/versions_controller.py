@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QFileDialog
 
-from napari_gaussproto.jobs.libraries import load_libraries
+from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.jobs.storage import ProjectSession
+from napari_gaussproto.widgets.layers.overlays import hide_changed, show_changed
 from napari_gaussproto.widgets.layers.placement import pixels_of
-from napari_gaussproto.widgets.layers.scratch_layers import hide_changed, show_changed
 from napari_gaussproto.widgets.shared.job_queue import Backlog
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.preferences import remember_model
@@ -125,9 +126,7 @@ class VersionsController(QObject):
         pixels, rgb, now = pixels_of(source), bool(source.rgb), outcome.segmentation
 
         def job() -> Comparison:
-            from napari_gaussproto.jobs.versions import compare_models
-
-            return compare_models(model, pixels, rgb, now)
+            return run(run_job("versions", "compare_models", model, pixels, rgb, now))
 
         self._reader.put(job, partial(self._on_compared, outcome, name))
 
@@ -218,10 +217,7 @@ class VersionsController(QObject):
         """Let the saving thread do a job of ``jobs/versions.py``."""
 
         def job(session: ProjectSession) -> Any:
-            load_libraries()
-            from napari_gaussproto.jobs import versions
-
-            return getattr(versions, name)(session, *arguments)
+            return run(run_job("versions", name, session, *arguments))
 
         self._autosave.put(job, done)
 
