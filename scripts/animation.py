@@ -92,8 +92,8 @@ class TrainStage(Stage):
     def wait(self) -> None:
         """Until the fit is shown and everything is saved."""
         self.until(lambda: self.train.fits.phase == "idle")
-        self.train.historian.flush()
-        self.until(lambda: not self.train.keeper.backlog.busy)
+        self.train.versions.flush()
+        self.until(lambda: not self.train.autosave.backlog.busy)
 
     def stroke(self, value: int, inside: npt.NDArray[np.bool_]) -> Iterator[None]:
         """Draw along the row of the deepest place of a region, yielding now and then."""

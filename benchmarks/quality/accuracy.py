@@ -23,8 +23,8 @@ from benchmarks.quality.linear import LinearSegmenter, LinearTrainer
 from napari_gaussproto.core.base.seeds import seeded
 from napari_gaussproto.core.measure.evaluation import measure
 from napari_gaussproto.core.measure.metrics import confusion_matrix, mean_iou
+from napari_gaussproto.core.model.encode import as_source
 from napari_gaussproto.core.model.model_file import save_model
-from napari_gaussproto.core.model.predict import as_source
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.samples import prepare
 from napari_gaussproto.core.training.trainer import Trainer

@@ -22,7 +22,8 @@ import psutil
 import zarr
 
 from benchmarks.measuring import MB, PeakMemory, save
-from napari_gaussproto.core.model.predict import Tile, segment_to_zarr
+from napari_gaussproto.core.model.encode import Tile
+from napari_gaussproto.core.model.predict import segment_to_zarr
 from napari_gaussproto.core.model.registry import load_model
 from napari_gaussproto.io.field import synthetic_field
 

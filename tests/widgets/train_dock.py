@@ -51,9 +51,9 @@ def fitted(train: Any, qtbot: Any, press: Any) -> None:
 
 def settled(train: Any, qtbot: Any) -> None:
     """Wait until everything is saved."""
-    train.historian.flush()
-    train.keeper.save_now()
-    qtbot.waitUntil(lambda: not train.keeper.backlog.busy, timeout=WAIT)
+    train.versions.flush()
+    train.autosave.save_now()
+    qtbot.waitUntil(lambda: not train.autosave.backlog.busy, timeout=WAIT)
 
 
 def quick(train: Any, qtbot: Any) -> None:

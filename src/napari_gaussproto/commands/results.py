@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError, ImageError
 from napari_gaussproto.io.ome import read_labels, write_labels, write_maps
@@ -107,7 +108,8 @@ def write_results(
     if overview:
         path = folder / f"{name}.overview.png"
         figure = overview_figure(np.asarray(photo), segmentation, title=f"{name} · {title}")
-        figure.savefig(path, dpi=110)
+        with replacing(path) as partial:
+            figure.savefig(partial, dpi=110, format="png")
         written.append(path)
     return written
 
@@ -130,10 +132,8 @@ def write_cover(
     lines = {line[0]: line for line in former[1:] if line}
     for name, cover in rows:
         lines[name] = [name, *(f"{cover[c.name]:.6f}" for c in classes)]
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *lines.values()])
-    partial.replace(path)
 
 
 def _table(path: Path) -> list[list[str]]:

@@ -13,6 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 
+from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.explain.explain import Explanation, Responsible
 from napari_gaussproto.core.imaging.source import ImageSource
@@ -95,8 +96,8 @@ def save_explanation(
     from matplotlib import rc_context
 
     figure = explanation_figure(photo, segmentation, explanation, title=title)
-    with rc_context({"svg.fonttype": "none", "pdf.fonttype": 42}):
-        figure.savefig(path, dpi=300)
+    with rc_context({"svg.fonttype": "none", "pdf.fonttype": 42}), replacing(path) as partial:
+        figure.savefig(partial, dpi=300, format=path.suffix.lower().removeprefix("."))
     return path
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
 
@@ -46,14 +47,15 @@ def write_labels(
     }
     texts = {key: _xml_text(value) for key, value in (provenance or {}).items()}
     annotation = {"Namespace": _NAMESPACE, **entries, **texts}
-    tifffile.imwrite(
-        path,
-        labels,
-        ome=True,
-        compression="zlib",
-        photometric="minisblack",
-        metadata={"axes": "YX", "Name": _xml_text(path.name), "MapAnnotation": annotation},
-    )
+    with replacing(path) as partial:
+        tifffile.imwrite(
+            partial,
+            labels,
+            ome=True,
+            compression="zlib",
+            photometric="minisblack",
+            metadata={"axes": "YX", "Name": _xml_text(path.name), "MapAnnotation": annotation},
+        )
     return path
 
 
@@ -124,20 +126,21 @@ def write_maps(
         in the unit "pixel", so that viewers can lay the maps over the photograph.
     """
     path = Path(path)
-    tifffile.imwrite(
-        path,
-        maps.astype(np.float32),
-        ome=True,
-        compression="zlib",
-        photometric="minisblack",
-        metadata={
-            "axes": "CYX",
-            "Name": _xml_text(path.name),
-            "Channel": {"Name": [_xml_text(name) for name in names]},
-            "PhysicalSizeX": pixel_size,
-            "PhysicalSizeXUnit": "pixel",
-            "PhysicalSizeY": pixel_size,
-            "PhysicalSizeYUnit": "pixel",
-        },
-    )
+    with replacing(path) as partial:
+        tifffile.imwrite(
+            partial,
+            maps.astype(np.float32),
+            ome=True,
+            compression="zlib",
+            photometric="minisblack",
+            metadata={
+                "axes": "CYX",
+                "Name": _xml_text(path.name),
+                "Channel": {"Name": [_xml_text(name) for name in names]},
+                "PhysicalSizeX": pixel_size,
+                "PhysicalSizeXUnit": "pixel",
+                "PhysicalSizeY": pixel_size,
+                "PhysicalSizeYUnit": "pixel",
+            },
+        )
     return path

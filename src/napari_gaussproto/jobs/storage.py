@@ -201,7 +201,7 @@ class Desk:
         if known is None or known[0] is not image.codes:
             labels = labels_of(image.codes)
             identity = self.identities.of(image.key, image.pixels, image.name, image.file)
-            known = (image.codes, Annotation(identity, labels, labels > 0))
+            known = (image.codes, Annotation(identity, labels))
             self._saved[image.key] = known
         return known[1]
 
@@ -214,7 +214,7 @@ class Desk:
                 alike = twin.labels.shape == annotation.labels.shape
                 if alike and twin.image.same_pixels(annotation.image):
                     labels = np.where(annotation.labels > 0, annotation.labels, twin.labels)
-                    both = Annotation(twin.image, labels, labels > 0)
+                    both = Annotation(twin.image, labels)
                     merged[place] = (both, was_open or image.is_open)
                     break
             else:

@@ -14,7 +14,7 @@ from napari_gaussproto import fit, load_model, save_model, segment, segment_to_z
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.cells.partitioner import make_partitioner
 from napari_gaussproto.core.cells.superpixels import Superpixels
-from napari_gaussproto.core.model.predict import as_source
+from napari_gaussproto.core.model.encode import as_source
 from napari_gaussproto.core.training.samples import CropSampler, prepare
 from tests.core.builders import tiny_config, tiny_model, tiny_training, two_tone
 

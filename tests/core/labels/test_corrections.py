@@ -225,5 +225,5 @@ def test_what_cannot_be_is_said() -> None:
         record.update(np.ones((3, 3), np.uint8))
     with pytest.raises(LabelError, match="whole numbers"):
         Corrections(np.ones(SHAPE, np.float32))
-    with pytest.raises(LabelError, match="no classes"):
+    with pytest.raises(LabelError, match="can be no class"):
         Corrections(np.full(SHAPE, 1001))

@@ -141,7 +141,7 @@ def test_a_failed_save_keeps_the_old_file(
         Path(target).write_bytes(b"half a file")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("napari_gaussproto.core.training.checkpoint.save_file", full_disk)
+    monkeypatch.setattr("napari_gaussproto.core.base.tensor_file.save_file", full_disk)
     with pytest.raises(ModelFileError, match="No space"):
         save_model(model, path)
     assert path.read_bytes() == before

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from napari_gaussproto.core.base.errors import ConfigError, ImageError
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.imaging.tiles import pad_to, pad_to_multiple, plan, round_up
-from napari_gaussproto.core.model import predict
+from napari_gaussproto.core.model import encode
 from napari_gaussproto.core.model.predict import (
     segment,
     segment_steps,
@@ -197,7 +197,7 @@ def test_little_memory_means_small_tiles(monkeypatch: pytest.MonkeyPatch) -> Non
     model.receptive_radius = 32
     image = two_tone(512, 512)[0]
     assert len(list(segment_steps(image, model))) == 1
-    monkeypatch.setattr(predict, "free_memory", lambda device: 8 * 480 * 200**2)
+    monkeypatch.setattr(encode, "free_memory", lambda device: 8 * 480 * 200**2)
     assert len(list(segment_steps(image, model))) > 1
 
 

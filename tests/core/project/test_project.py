@@ -11,18 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_gaussproto.core.labels.annotations import Annotations, AnnotationStore, identify
+from napari_gaussproto.core.labels.annotations import Annotations, identify
 from napari_gaussproto.core.project import project as module
+from napari_gaussproto.core.project.annotation_store import AnnotationStore
+from napari_gaussproto.core.project.formats import ProjectError, VersionError
 from napari_gaussproto.core.project.project import (
     Project,
-    ProjectError,
     default_folder,
     find_annotation,
     projects_root,
 )
-from napari_gaussproto.core.project.versions import VersionError
 from tests.core.builders import tiny_model
-from tests.core.labels.test_annotations import AFTER, BEFORE, Killed, equal, killed_after
+from tests.core.drawings import AFTER, BEFORE, equal
+from tests.core.killing import Killed, killed_after
 
 ROOT = Path(__file__).parents[2]
 

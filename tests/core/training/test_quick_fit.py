@@ -14,11 +14,15 @@ from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.editing.class_change import adapt, unfitted
 from napari_gaussproto.core.editing.edits import turn_off
-from napari_gaussproto.core.model.predict import Tile
+from napari_gaussproto.core.model.encode import Tile
 from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training import pyramid as encoded_module
-from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid, latents_of_image
+from napari_gaussproto.core.training.pyramid import (
+    EncodedImage,
+    encode_pyramid,
+    encode_pyramid_steps,
+    latents_of_image,
+)
 from napari_gaussproto.core.training.quick_fit import (
     QuickFit,
     QuickSettings,
@@ -92,29 +96,50 @@ def test_an_encoded_image_gives_the_cells_of_a_whole_encoding(kind: str) -> None
     assert np.array_equal(model.decode(ours).labels, model.decode(theirs).labels)
 
 
-def test_tiles_make_the_same_pyramid(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiles_make_the_same_pyramid() -> None:
     model = tiny_model()
     model.receptive_radius = 512
     image = two_tone(120, 150, seed=1)[0]
     whole = encode_pyramid(image, model)
-    monkeypatch.setattr(encoded_module, "_SIDE", 96)
     steps: list[Tile] = []
-    tiled = run(encoded_module.encode_pyramid_steps(image, model), steps.append)
+    tiled = run(encode_pyramid_steps(image, model, tile=96), steps.append)
     assert [step.index for step in steps] == [1, 2, 3, 4]
     for a, b in zip(whole.pyramid, tiled.pyramid, strict=True):
         assert torch.allclose(a, b, atol=1e-4)
 
 
+def test_a_pyramid_that_does_not_fit_into_memory_is_made_of_smaller_tiles(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = tiny_model()
+    model.receptive_radius = 32
+    image = two_tone(256, 320)[0]
+    expected = encode_pyramid(image, model, tile=64)
+    pyramid = model.extractor.pyramid
+    sizes: list[int] = []
+
+    def limited(pixels: torch.Tensor) -> Any:
+        sizes.append(max(pixels.shape[-2:]))
+        if sizes[-1] > 128:
+            raise torch.OutOfMemoryError("x")
+        return pyramid(pixels)
+
+    monkeypatch.setattr(model.extractor, "pyramid", limited)
+    halved = encode_pyramid(image, model)
+    assert max(sizes) > 128 >= sizes[-1]
+    for a, b in zip(expected.pyramid, halved.pyramid, strict=True):
+        assert torch.equal(a, b)
+
+
 def test_features_of_cells_are_what_the_neck_sees(
-    start: tuple[PrototypeSegmenter, EncodedImage], monkeypatch: pytest.MonkeyPatch
+    start: tuple[PrototypeSegmenter, EncodedImage],
 ) -> None:
     model, image = start
     cells = torch.tensor([0, 5, 100, 700])
     latents = latents_of_image(model, image).latents
-    for values in (1 << 25, 2000):  # many and few channels at a time
-        monkeypatch.setattr(encoded_module, "_BAND_VALUES", values)
+    for most in (1 << 25, 2000):  # many and few channels at a time
         with torch.no_grad():
-            points = model.extractor.neck.points(image.features(cells, 4))
+            points = model.extractor.neck.points(image.features(cells, 4, most=most))
         assert torch.allclose(points, latents[cells], atol=1e-4)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from napari_gaussproto.core.labels.class_table import add_class, reorder_classes
 from napari_gaussproto.core.labels.corrections import PREDICTED
+from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.core.model.model_file import load_model_file, save_model
 from napari_gaussproto.core.training.pyramid import encode_pyramid
 from napari_gaussproto.jobs.requests import PyramidCache, TrainImage
@@ -90,7 +91,7 @@ def test_live_mode_fits_after_a_stroke(train: Any, image: Any, qtbot: Any) -> No
     train.live.setChecked(True)
     fitted(train, qtbot, lambda: stroke(train, 2, seed=5))
     settled(train, qtbot)
-    assert len(train.history.model.versions) == 1
+    assert len(train.version_panel.versions) == 1
 
 
 def test_one_class_alone_is_refused_with_a_sentence(train: Any, image: Any, qtbot: Any) -> None:
@@ -116,7 +117,7 @@ def test_fine_tune_shows_curves_and_adds_a_version(
     tune(train, qtbot)
     settled(train, qtbot)
     assert "Fine-tuned in" in train.status.text()
-    versions = train.history.model.versions
+    versions = train.version_panel.versions
     assert [v.what for v in versions][:1] == ["fine-tune"]
     assert "held-out mIoU" in versions[0].measures
     held_out = train.curves.log.quality[HELD_OUT]
@@ -138,7 +139,7 @@ def test_what_was_kept_instead_of_a_fine_tune_is_called_so(
     tune(train, qtbot)
     settled(train, qtbot)
     assert "the quick fit is kept" in train.status.text()
-    assert train.history.model.versions[0].what == "quick fit"
+    assert train.version_panel.versions[0].what == "quick fit"
     assert by_role(viewer, "labels")[0].metadata["napari-gaussproto"]["fit"] == "quick fit"
     base, made = train.fits.beginnings
     assert base is not made  # the next fit begins where this one did
@@ -240,18 +241,18 @@ def test_versions_are_compared_reverted_and_saved(
         stroke(train, 2, seed)
     quick(train, qtbot)
     settled(train, qtbot)
-    newer, older = train.history.model.versions[:2]
-    with qtbot.waitSignal(train.historian.compared, timeout=WAIT):
-        train.history.compare_asked.emit(older.id)
+    newer, older = train.version_panel.versions[:2]
+    with qtbot.waitSignal(train.versions.compared, timeout=WAIT):
+        train.version_panel.compare_asked.emit(older.id)
     changed = labels != by_role(viewer, "labels")[0].data
     (overlay,) = by_role(viewer, "changed")
     assert np.array_equal(overlay.data > 0, changed)
-    assert overlay.visible and not train.history.comparison.isHidden()
-    fitted(train, qtbot, lambda: train.history.revert_asked.emit(older.id))
-    assert train.history.comparison.isHidden()  # it was with what is not shown any more
+    assert overlay.visible and not train.version_panel.comparison.isHidden()
+    fitted(train, qtbot, lambda: train.version_panel.revert_asked.emit(older.id))
+    assert train.version_panel.comparison.isHidden()  # it was with what is not shown any more
     assert not any(layer.visible for layer in by_role(viewer, "changed"))
     assert np.array_equal(by_role(viewer, "labels")[0].data, labels)
-    train.historian.save(newer.id, tmp_path / "mine.safetensors")
+    train.versions.save(newer.id, tmp_path / "mine.safetensors")
     settled(train, qtbot)
     loaded = load_model_file(tmp_path / "mine.safetensors", "cpu")
     assert loaded.card.name == "mine" and len(loaded.prototypes) == len(first.prototypes)
@@ -268,7 +269,7 @@ def test_a_fit_goes_on_from_a_model_file(
     draw(train)
     quick(train, qtbot)
     settled(train, qtbot)
-    assert [v.what for v in train.history.model.versions] == ["quick fit", "start"]
+    assert [v.what for v in train.version_panel.versions] == ["quick fit", "start"]
 
 
 def test_the_segment_dock_runs_what_was_fitted(
@@ -352,9 +353,9 @@ def test_maps_of_another_class_do_not_look_current(
     annotation.settle()
     quick(train, qtbot)
     now = train.state.outcomes[image].maps
-    assert now["probability 0"] is maps["probability 0"]  # soil is soil
-    assert "probability 1" not in now  # it was the plant's, which is the third class now
-    assert maps["probability 1"].name.endswith("(earlier run)")
-    assert now["novelty"] is maps["novelty"]
+    assert now[MapRole.probability(0)] is maps[MapRole.probability(0)]  # soil is soil
+    assert MapRole.probability(1) not in now  # it was the plant's, which is the third class now
+    assert maps[MapRole.probability(1)].name.endswith("(earlier run)")
+    assert now[MapRole("novelty")] is maps[MapRole.parse("novelty")]
     novelty = train.state.outcomes[image].segmentation.novelty()
-    assert np.array_equal(now["novelty"].data, novelty)
+    assert np.array_equal(now[MapRole("novelty")].data, novelty)

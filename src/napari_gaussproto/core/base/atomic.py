@@ -4,28 +4,60 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a place to write to, which takes the final name when the block ends well.
+
+    Files and the folder are flushed to the disk before and after the renaming, so that a loss
+    of power leaves the old content or the new one, too. An error in the block leaves a former
+    file or folder as it was.
+
+    Parameters
+    ----------
+    path : Path
+        Final name of a file or of a folder.
+
+    Yields
+    ------
+    Path
+        A name beside the final one, where nothing is yet.
+
+    Raises
+    ------
+    OSError
+        When the folder cannot be written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield partial
+        for file in partial.rglob("*") if partial.is_dir() else (partial,):
+            if file.is_file():
+                _flush_file(file)
+        _rename(partial, path)
+        _flush_folder(path.parent)
+    finally:
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
+
+
 def write_bytes_atomically(path: Path, data: bytes) -> None:
-    """Write a file beside its final name, flush it to the disk, and rename it.
+    """Write a file; see `replacing`.
 
     Raises
     ------
     OSError
         When the folder cannot be written to; a former file is left as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _flush_folder(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as partial, partial.open("wb") as file:
+        file.write(data)
 
 
 def copy_files(source: Path, target: Path) -> None:
@@ -42,6 +74,22 @@ def copy_files(source: Path, target: Path) -> None:
     for path in sorted(source.iterdir()):
         if path.is_file() and not path.name.startswith("."):
             shutil.copy2(path, target / path.name)
+
+
+def _rename(partial: Path, path: Path) -> None:
+    if not (partial.is_dir() and path.exists()):
+        partial.replace(path)
+        return
+    # A folder cannot be renamed onto another one.
+    former = path.with_name(f".{path.name}.{os.getpid()}.former")
+    path.rename(former)
+    partial.rename(path)
+    shutil.rmtree(former, ignore_errors=True)
+
+
+def _flush_file(path: Path) -> None:
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def _flush_folder(folder: Path) -> None:

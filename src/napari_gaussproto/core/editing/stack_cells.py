@@ -10,11 +10,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.editing.edits import Cutter
 from napari_gaussproto.core.imaging.masks import cells_inside
 from napari_gaussproto.core.imaging.patches import Patches, cut_patch, no_patches
 from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.labels.check import check_labels, check_shape
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import StackSegmentation, plane_sources
 
@@ -68,6 +68,7 @@ def rows_inside(segmentation: StackSegmentation, mask: npt.NDArray[np.bool_]) ->
     LabelError
         When the region has another shape than the stack.
     """
+    check_shape(mask, segmentation.shape, "The pixels of the region")
     planes = _by_plane(segmentation, mask)
     rows = [
         first + cells_inside(plane.encoding.partition, inside)
@@ -102,11 +103,7 @@ def targets_of(
         When the labels have another shape, or a class that the model has not.
     """
     n_classes = len(segmentation.classes)
-    if labels.size and int(labels.max()) > n_classes:
-        raise LabelError(
-            f"The labels hold the value {int(labels.max())}, but the model has {n_classes} "
-            "classes: choose a label layer that uses the numbers of its classes."
-        )
+    labels = check_labels(labels, segmentation.shape, n_classes)
     parts = [
         plane.encoding.partition.targets(torch.from_numpy(own.astype(np.int64)), n_classes)
         for plane, own in zip(segmentation.planes, _by_plane(segmentation, labels), strict=True)
@@ -117,10 +114,4 @@ def targets_of(
 
 def _by_plane(segmentation: StackSegmentation, array: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
     """An array (..., H, W) plane by plane."""
-    shape = (*segmentation.leading, *segmentation.planes[0].shape)
-    if array.shape != shape:
-        raise LabelError(
-            f"The labels are {array.shape} pixels large and the image {shape}: "
-            "choose a label layer of this image."
-        )
-    return list(array.reshape(-1, *shape[-2:]))
+    return list(array.reshape(-1, *segmentation.shape[-2:]))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.errors import ConfigError
 
 # The attribute by which labels of this package are known again.
@@ -41,10 +40,8 @@ def new_label_store(path: Path, shape: tuple[int, int], about: dict[str, Any]) -
     import zarr
 
     check_replaceable(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial:
             labels = zarr.create_array(
                 store=str(partial),
                 shape=shape,
@@ -52,15 +49,12 @@ def new_label_store(path: Path, shape: tuple[int, int], about: dict[str, Any]) -
                 dtype="uint8",
                 overwrite=True,
             )
-        except OSError as error:
-            raise ConfigError(
-                f"“{path}” cannot be written ({error.strerror}): choose another place."
-            ) from error
-        labels.attrs[ATTRIBUTE] = about
-        yield labels
-        _replace(path, partial)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            labels.attrs[ATTRIBUTE] = about
+            yield labels
+    except OSError as error:
+        raise ConfigError(
+            f"“{path}” cannot be written ({error.strerror or error}): choose another place."
+        ) from error
 
 
 def check_replaceable(path: Path) -> None:
@@ -102,14 +96,3 @@ def holds_labels(path: Path) -> bool:
         return ATTRIBUTE in zarr.open_array(str(path), mode="r").attrs
     except Exception:  # zarr has an error of its own for everything that is no array
         return False
-
-
-def _replace(path: Path, partial: Path) -> None:
-    """Give a complete array its name; a folder cannot be renamed onto another."""
-    if not path.exists():
-        partial.rename(path)
-        return
-    former = path.with_name(f".{path.name}.{os.getpid()}.former")
-    path.rename(former)
-    partial.rename(path)
-    shutil.rmtree(former, ignore_errors=True)

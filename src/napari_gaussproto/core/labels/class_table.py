@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from napari_gaussproto.core.base.config import DEFAULT_COLORS, SegmentationClass
 from napari_gaussproto.core.base.errors import EditError, LabelError
+from napari_gaussproto.core.labels.check import check_labels
 
 Labels = npt.NDArray[np.uint8]
 Table = tuple[SegmentationClass, ...]
@@ -75,7 +76,7 @@ class TableChange:
 
     def apply(self, labels: Labels) -> tuple[Labels, Forgotten]:
         """Labels under the new table, and what `revert` needs to bring the old ones back."""
-        _within(labels, len(self.before))
+        check_labels(labels, None, len(self.before))
         table = np.array(self.mapping, np.uint8)
         # Removed or merged: the way back leads to another value.
         ambiguous = self._back()[table] != np.arange(len(table))
@@ -92,7 +93,7 @@ class TableChange:
         Exactly the former ones if nothing was drawn since; where something was, the drawing
         stays.
         """
-        _within(labels, len(self.after))
+        check_labels(labels, None, len(self.after))
         restored = self._back()[labels]
         flat = restored.ravel()
         became = np.array(self.mapping, np.uint8)[forgotten.values]
@@ -304,11 +305,3 @@ def _check_name(others: Sequence[SegmentationClass], name: str) -> None:
         raise EditError("A class needs a name: type one.")
     if any(entry.name == name for entry in others):
         raise EditError(f"There is a class called “{name}” already: choose another name.")
-
-
-def _within(labels: Labels, n_classes: int) -> None:
-    if labels.size and int(labels.max()) > n_classes:
-        raise LabelError(
-            f"The labels contain the value {int(labels.max())}, but there are {n_classes} "
-            "classes: add the missing ones first."
-        )

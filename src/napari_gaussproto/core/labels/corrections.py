@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.core.base.errors import EditError, LabelError
+from napari_gaussproto.core.base.errors import EditError
+from napari_gaussproto.core.labels.check import check_labels
 
 # Added to a class' label value where it is only predicted. Round, for status bars show codes.
 PREDICTED = 1000
@@ -83,11 +84,10 @@ class Corrections:
     def __init__(
         self, prediction: npt.NDArray[Any], labels: npt.NDArray[Any] | None = None
     ) -> None:
-        self._predicted = _predicted_codes(_checked(prediction))
+        self._predicted = _predicted_codes(check_labels(prediction))
         self.codes: Codes = self._predicted.copy()
         if labels is not None:
-            given = _checked(labels)
-            self._same_shape(given)
+            given = check_labels(labels, self.codes.shape)
             np.copyto(self.codes, given, where=given > 0)
 
     @classmethod
@@ -138,8 +138,7 @@ class Corrections:
 
     def replace(self, labels: npt.NDArray[Any]) -> CodeEdit:
         """Make these the labels, all of them."""
-        given = _checked(labels)
-        self._same_shape(given)
+        given = check_labels(labels, self.codes.shape)
         new = np.where(given > 0, given.astype(np.uint16), self._predicted)
         changed = new != self.codes
         return self._edit(changed, new[changed])
@@ -213,8 +212,7 @@ class Corrections:
         LabelError
             When its shape differs or a value can be no class.
         """
-        newer = _checked(prediction)
-        self._same_shape(newer)
+        newer = check_labels(prediction, self.codes.shape)
         self._predicted = _predicted_codes(newer)
         self.refresh()
 
@@ -235,25 +233,6 @@ class Corrections:
         np.copyto(self.codes, self._predicted, where=stale)
         return True
 
-    def _same_shape(self, other: npt.NDArray[Any]) -> None:
-        if other.shape != self._predicted.shape:
-            raise LabelError(
-                f"The image is {self._predicted.shape} pixels, what should be combined with "
-                f"it {other.shape}: choose labels that belong to this image."
-            )
-
 
 def _predicted_codes(labels: Labels) -> Codes:
     return np.where(labels > 0, labels.astype(np.uint16) + PREDICTED, 0).astype(np.uint16)
-
-
-def _checked(values: npt.NDArray[Any]) -> Labels:
-    array = np.asarray(values)
-    if not np.issubdtype(array.dtype, np.integer) or array.ndim < 2:
-        raise LabelError(
-            f"Labels of type {array.dtype} and shape {array.shape} cannot be corrected: "
-            "choose a labels layer of an image, with whole numbers."
-        )
-    if array.size and (array.min() < 0 or array.max() > np.iinfo(np.uint8).max):
-        raise LabelError(f"The values {array.min()} to {array.max()} are no classes: use 0 to 255.")
-    return array.astype(np.uint8, copy=False)

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from napari_gaussproto.core.base.errors import GaussProtoError, ModelFileError
+from napari_gaussproto.core.base.tensor_file import write_tensors
 from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.summary import (
@@ -24,7 +25,6 @@ from napari_gaussproto.core.model.summary import (
     read_description,
 )
 from napari_gaussproto.core.network.backbone import Backbone
-from napari_gaussproto.core.training.checkpoint import write_atomically
 
 # How the names of a model's weights begin, in the file and in its state.
 WEIGHTS = "model/"
@@ -56,7 +56,7 @@ def save_model(model: PrototypeSegmenter, path: str | Path, half: bool = True) -
     path = model_path(path)
     tensors = {k: _stored(k, v, half) for k, v in tensors_of(model).items()}
     description = {"format_version": FORMAT_VERSION} | description_of(model)
-    write_atomically(path, tensors, {FORMAT: json.dumps(description)})
+    write_tensors(path, tensors, {FORMAT: json.dumps(description)})
     return path
 
 

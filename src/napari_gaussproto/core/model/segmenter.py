@@ -112,7 +112,7 @@ class PrototypeSegmenter(nn.Module):
         image : array or ImageSource
             See `ImageSource.from_array`.
         """
-        from napari_gaussproto.core.model.predict import encode_steps
+        from napari_gaussproto.core.model.encode import encode_steps
 
         return run(encode_steps(image, self, tile=None))
 

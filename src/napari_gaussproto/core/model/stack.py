@@ -14,7 +14,8 @@ from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.imaging.source import ImageSource, ValueRange, range_of_planes
-from napari_gaussproto.core.model.predict import Tile, TileSize, segment_steps
+from napari_gaussproto.core.model.encode import Tile, TileSize
+from napari_gaussproto.core.model.predict import segment_steps
 from napari_gaussproto.core.model.segmentation import Map, Prototype, Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
@@ -61,6 +62,11 @@ class StackSegmentation:
     def prototypes(self) -> list[Prototype]:
         """Prototypes, in order of their index."""
         return self.planes[0].prototypes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(..., H, W) in pixels."""
+        return (*self.leading, *self.planes[0].shape)
 
     @property
     def map_pixel_size(self) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import shutil
 from dataclasses import dataclass
@@ -13,33 +12,22 @@ from types import TracebackType
 
 import platformdirs
 from filelock import FileLock, Timeout
-from pydantic import Field
 
-from napari_gaussproto.core.base.atomic import write_bytes_atomically
-from napari_gaussproto.core.base.config import Settings
-from napari_gaussproto.core.base.errors import GaussProtoError
-from napari_gaussproto.core.labels.annotations import (
-    AnnotationError,
-    AnnotationStore,
-    ImageIdentity,
-)
+from napari_gaussproto.core.labels.annotations import ImageIdentity
 from napari_gaussproto.core.model.card import now
-from napari_gaussproto.core.project.versions import VersionError, VersionStore
+from napari_gaussproto.core.project.annotation_store import AnnotationStore
+from napari_gaussproto.core.project.formats import (
+    DESCRIPTION,
+    PROJECT,
+    AnnotationError,
+    ProjectDescription,
+    ProjectError,
+    VersionError,
+)
+from napari_gaussproto.core.project.version_store import VersionStore
 
 SUFFIX = ".gaussproto"
-FORMAT_VERSION = 1
-_DESCRIPTION = "project.json"
 _LOCK = ".lock"
-
-
-class ProjectError(GaussProtoError):
-    """A folder is no project, in use elsewhere, or cannot be written."""
-
-
-class _Description(Settings):
-    format_version: int = FORMAT_VERSION
-    name: str = Field(min_length=1)
-    created: str
 
 
 class Project:
@@ -58,7 +46,7 @@ class Project:
     versions : VersionStore
     """
 
-    def __init__(self, folder: Path, lock: FileLock, description: _Description) -> None:
+    def __init__(self, folder: Path, lock: FileLock, description: ProjectDescription) -> None:
         self.folder = folder
         self.name = description.name
         self.created = description.created
@@ -85,9 +73,9 @@ class Project:
         folder = with_suffix(folder)
         _refuse_taken(folder)
         lock = _locked(folder)
-        description = _Description(name=name.strip() or folder.stem, created=now())
+        description = ProjectDescription(name=name.strip() or folder.stem, created=now())
         try:
-            _write(folder, description)
+            PROJECT.write(folder / DESCRIPTION, description)
         except BaseException:
             lock.release()
             raise
@@ -152,11 +140,12 @@ class Project:
             shutil.rmtree(partial, ignore_errors=True)
             self.annotations.copy_to(partial / self.annotations.folder.name)
             self.versions.copy_to(partial / self.versions.folder.name)
-            _write(partial, _Description(name=folder.stem, created=now()))
+            copy = ProjectDescription(name=folder.stem, created=now())
+            PROJECT.write(partial / DESCRIPTION, copy)
             shutil.rmtree(folder, ignore_errors=True)  # empty, or of a creation that was killed
             partial.rename(folder)
         except OSError as error:
-            raise _unwritable(folder, error) from error
+            raise PROJECT.unwritable(folder, error) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return Project.open(folder)
@@ -239,41 +228,14 @@ def _locked(folder: Path) -> FileLock:
             "work in another project."
         ) from error
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise PROJECT.unwritable(folder, error) from error
     return lock
 
 
-def _read(folder: Path) -> _Description:
-    path = folder / _DESCRIPTION
-    if not path.is_file():
+def _read(folder: Path) -> ProjectDescription:
+    description = PROJECT.read(folder / DESCRIPTION)
+    if description is None:
         raise ProjectError(
             f"“{folder}” is no project: choose a folder whose name ends in {SUFFIX}."
         )
-    try:
-        content = json.loads(path.read_bytes())
-        if int(content["format_version"]) > FORMAT_VERSION:
-            raise ProjectError(
-                f"“{folder.name}” was saved by a newer version of napari-gaussproto: "
-                "update the plugin to open it."
-            )
-        return _Description.model_validate(content)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ProjectError(
-            f"The project “{folder}” is damaged (“{_DESCRIPTION}” cannot be read): "
-            "restore that file from a backup."
-        ) from error
-
-
-def _write(folder: Path, description: _Description) -> None:
-    text = json.dumps(description.model_dump(mode="json"), ensure_ascii=False, indent=1)
-    try:
-        write_bytes_atomically(folder / _DESCRIPTION, text.encode())
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-
-
-def _unwritable(folder: Path, error: OSError) -> ProjectError:
-    return ProjectError(
-        f"“{folder}” cannot be written to ({error}): "
-        "free some space or choose another place for the project."
-    )
+    return description

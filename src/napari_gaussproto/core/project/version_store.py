@@ -1,284 +1,353 @@
-"""Parts of models and drawings on disk, each under the hash of its content.
+"""Every fit is a version, with its model, its strokes, its settings and measures.
 
-A part that is there already is not written again. So what a version of a model costs is what
-changed in it: after a quick fit the neck and the prototypes, not the backbone.
-
-No fit and no edit changes a model in place, they all make a new one (see ``core/quick.py``,
-``core/fine_tune.py`` and ``core/edit.py``). So models can share a backbone, in memory as well
-as on disk, and with it whatever was computed by it. Should one be changed all the same, that
-is noticed by its tensors, and it is neither shared nor taken for what it was.
+Versions form a tree, because a fit knows which version it started from. A store is a folder:
+``index.json`` lists the versions; parts of models and drawings are the files of a content
+store. Parts are written first, then the index is replaced. So whenever the process is killed,
+the store opens with the versions that were complete, and damage to a part touches only the
+versions that contain it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-import re
+import math
+import secrets
 import threading
-import weakref
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
 import torch
 from pydantic import TypeAdapter
-from safetensors.torch import load as tensors_from_bytes
-from safetensors.torch import save as tensors_to_bytes
-from torch import Tensor
+from safetensors import SafetensorError
 
-from napari_gaussproto.core.base.atomic import write_bytes_atomically
+from napari_gaussproto.core.base.atomic import copy_files
 from napari_gaussproto.core.base.config import Classes
-from napari_gaussproto.core.labels.annotations import (
-    Annotation,
-    Annotations,
-    ImageIdentity,
-    pack,
-    unpack,
-)
-from napari_gaussproto.core.model.model_file import (
-    BACKBONE,
-    WEIGHTS,
-    build_model,
-    description_of,
-    tensors_of,
-)
+from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
+from napari_gaussproto.core.labels.annotations import Annotations, ImageIdentity
+from napari_gaussproto.core.model.card import now
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.model.summary import parse_summary
-from napari_gaussproto.core.network.backbone import Backbone
-from napari_gaussproto.core.network.folding import Key, weight_versions
+from napari_gaussproto.core.project.annotation_store import DrawingFiles
+from napari_gaussproto.core.project.content_store import ContentStore
+from napari_gaussproto.core.project.formats import INDEX, VERSIONS, VersionError
+from napari_gaussproto.core.project.model_parts import ModelParts, Parts
+from napari_gaussproto.core.project.version import Version, VersionList, What
 
-FILE_PATTERN = r"^[0-9a-f]{64}\.(safetensors|json|npz)$"
-Parts = dict[str, str]
-_TENSORS = ".safetensors"
-_Reference = weakref.ref[npt.NDArray[Any]]
-_PROTOTYPE = re.compile(r"prototype/(\d+)/(patches|patch_labels)")
 _CLASSES: TypeAdapter[list[Any]] = TypeAdapter(Classes)
 
 
-class PartFolder:
-    """Files named by the SHA-256 of their content.
+class VersionStore:
+    """Versions of a model on disk, and which one is current.
+
+    Threads of one process may use a store at the same time; while one adds a version, the
+    others can read and rename without waiting for it. Only one store may write to a folder
+    at a time: see `Project` for a lock.
 
     Parameters
     ----------
     folder : Path
-        Made when the first part is written.
+        Made when the first version is added.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = Path(folder)
+        self._files = ContentStore(self.folder)
+        self._models = ModelParts(self._files)
+        self._drawings = DrawingFiles(self._files)
+        # The list is never changed, only replaced, so that it is read without a lock.
+        self._known: VersionList | None = None
+        # While parts are written that no index names yet, nothing may be swept.
+        self._adding = threading.RLock()
+        self._indexing = threading.RLock()
 
-    def put(self, data: bytes, suffix: str) -> str:
-        """Write a part unless it is there, whole; returns its file name."""
-        name = hashlib.sha256(data).hexdigest() + suffix
-        if not self._holds(name, data):
-            write_bytes_atomically(self.folder / name, data)
-        return name
+    # -- reading ----------------------------------------------------------------------------
 
-    def get(self, name: str) -> bytes:
-        """Content of a part.
+    def versions(self) -> list[Version]:
+        """All versions in the order in which they were made.
 
         Raises
         ------
-        OSError, ValueError
-            When it is not there, or damaged.
+        VersionError
+            When the index is damaged, or written by a newer version of the package; as any
+            other method may.
         """
-        data = (self.folder / name).read_bytes()
-        if hashlib.sha256(data).hexdigest() != name.partition(".")[0]:
-            raise ValueError(f"the content of {name} is not what its name says")
-        return data
+        return list(self._index.versions)
 
-    def has(self, name: str) -> bool:
-        """Whether a part is there; its content is not looked at."""
-        return (self.folder / name).is_file()
+    def get(self, version_id: str) -> Version:
+        """A version by its id.
 
-    def sweep(self, wanted: Iterable[str]) -> None:
-        """Delete all other parts, and what a kill left half-written."""
-        wanted = set(wanted)
-        for path in self.folder.glob("*"):
-            part = re.match(FILE_PATTERN, path.name) and path.name not in wanted
-            if part or re.fullmatch(r"\..*\.part", path.name):
-                # What another program holds open stays for the next time.
-                with contextlib.suppress(OSError):
-                    path.unlink(missing_ok=True)
-
-    def _holds(self, name: str, data: bytes) -> bool:
-        path = self.folder / name
-        try:
-            return path.stat().st_size == len(data) and path.read_bytes() == data
-        except OSError:
-            return False
-
-
-class ModelParts:
-    """Models as parts in a folder: backbone, neck, layer, what is known of each prototype.
-
-    Parameters
-    ----------
-    folder : PartFolder
-    """
-
-    def __init__(self, folder: PartFolder) -> None:
-        self._folder = folder
-        # Backbones that are alive somewhere, with the file each is in and its tensors then.
-        self._known: weakref.WeakKeyDictionary[Backbone, tuple[str, Key]] = (
-            weakref.WeakKeyDictionary()
+        Raises
+        ------
+        VersionError
+            When there is none.
+        """
+        for version in self._index.versions:
+            if version.id == version_id:
+                return version
+        raise VersionError(
+            f"There is no version “{version_id}” in this project: choose one of the list."
         )
-        self._lock = threading.Lock()
 
-    def put(self, model: PrototypeSegmenter) -> Parts:
-        """Write what is new in a model; its backbone is shared from now on."""
-        tensors: dict[str, dict[str, Tensor]] = {}
-        for key, value in tensors_of(model).items():
-            part, name = _place(key)
-            tensors.setdefault(part, {})[name] = value
-        parts = {"backbone": self._put_backbone(model.extractor.backbone, tensors.pop("backbone"))}
-        for part, values in tensors.items():
-            parts[part] = self._folder.put(_packed(values), _TENSORS)
-        parts["description"] = self._folder.put(_as_json(description_of(model)), ".json")
-        return parts
+    @property
+    def current(self) -> str | None:
+        """Id of the version that is in use, and the parent of the next; None when empty.
 
-    def get(self, parts: Parts, device: torch.device | str) -> PrototypeSegmenter:
-        """Put a model together, on a backbone that is alive if there is an equal one.
+        It is kept on disk. `add` sets it to what was added. When it is set to an older version,
+        what came after that one stays where it is, and the next fit begins a branch.
+        """
+        return self._index.current
+
+    @current.setter
+    def current(self, version_id: str) -> None:
+        with self._indexing:
+            self._replace(current=self.get(version_id).id)
+
+    def lineage(self, version_id: str) -> list[Version]:
+        """From the first version to this one, each the parent of the next."""
+        line = [self.get(version_id)]
+        while (parent := line[-1].parent) is not None:
+            line.append(self.get(parent))
+        return line[::-1]
+
+    def load(self, version_id: str, device: torch.device | str = "cpu") -> PrototypeSegmenter:
+        """The model of a version, bit by bit as it was added.
+
+        It shares its backbone with an equal one of this store that is still in use on the
+        device, so that images encoded by that one need not be encoded again.
 
         Raises
         ------
-        OSError, ValueError, KeyError, TypeError, RuntimeError, IndexError, GaussProtoError
-            When something is missing, damaged, or does not fit together.
+        VersionError
+            When a part of it is missing or damaged.
+        ConfigError
+            When its backbone is not known to the installed timm.
         """
-        description = json.loads(self._folder.get(parts["description"]))
-        summary = parse_summary(self._folder.folder / parts["description"], description)
-        device = torch.empty(0, device=device).device  # "cuda" is "cuda:0"
-        shared = self._alive(parts["backbone"], device)
-        tensors: dict[str, Tensor] = {}
-        for part, file in parts.items():
-            if file.endswith(_TENSORS) and not (part == "backbone" and shared is not None):
-                values = tensors_from_bytes(self._folder.get(file))
-                tensors |= {_key(part, name): value for name, value in values.items()}
-        model = build_model(summary, tensors, description, shared)
-        if shared is None:
-            model.extractor.backbone.to(device)
-            self._remember(model.extractor.backbone, parts["backbone"])
-        model.extractor.neck.to(device)
-        model.layer.to(device)
-        return model.eval()
+        version = self.get(version_id)
+        try:
+            return self._models.get(version.parts, device)
+        except ConfigError:
+            raise
+        except _DAMAGE as error:
+            raise self._damaged(version, error) from error
 
-    def _put_backbone(self, backbone: Backbone, tensors: dict[str, Tensor]) -> str:
-        with self._lock:
-            file, versions = self._known.get(backbone, ("", ()))
-        if versions == weight_versions(backbone) and self._folder.has(file):
-            return file
-        # Equal weights are not enough: networks of some names differ in their padding only.
-        file = self._folder.put(_packed(tensors, backbone.name), _TENSORS)
-        self._remember(backbone, file)
-        return file
+    def annotations(self, version_id: str) -> Annotations:
+        """What was drawn when a version was fitted; empty when nothing was given to `add`.
 
-    def _remember(self, backbone: Backbone, file: str) -> None:
-        with self._lock:
-            self._known.pop(backbone, None)  # so that it becomes the latest
-            self._known[backbone] = (file, weight_versions(backbone))
+        Raises
+        ------
+        VersionError
+            When a part of it is missing or damaged.
+        """
+        version = self.get(version_id)
+        try:
+            return self._get_drawings(version.parts)
+        except _DAMAGE as error:
+            raise self._damaged(version, error) from error
 
-    def _alive(self, file: str, device: torch.device) -> Backbone | None:
-        with self._lock:
-            for backbone, (known, versions) in reversed(list(self._known.items())):
-                here = next(backbone.parameters()).device == device
-                if known == file and here and versions == weight_versions(backbone):
-                    return backbone
-        return None
+    @property
+    def n_bytes(self) -> int:
+        """Size of the whole store on disk."""
+        return sum(path.stat().st_size for path in self.folder.glob("*") if path.is_file())
 
+    # -- writing ----------------------------------------------------------------------------
 
-class DrawingParts:
-    """Annotations as parts in a folder: classes and names, and one file for each image.
+    def add(
+        self,
+        model: PrototypeSegmenter,
+        *,
+        parent: str | None,
+        what: What,
+        annotations: Annotations | None = None,
+        settings: Mapping[str, Any] | None = None,
+        measures: Mapping[str, float] | None = None,
+        seconds: float = 0.0,
+        strokes: int = 0,
+        name: str = "",
+    ) -> Version:
+        """Keep a model as a new version, which becomes the current one.
 
-    Parameters
-    ----------
-    folder : PartFolder
-    """
+        Only what is new in it is written. The model must not be changed in place any more:
+        versions that are loaded later share its backbone.
 
-    def __init__(self, folder: PartFolder) -> None:
-        self._folder = folder
-        # By the ids of labels and mask, which say nothing any more when either array is gone.
-        self._known: dict[tuple[int, int], tuple[str, _Reference, _Reference]] = {}
+        Parameters
+        ----------
+        model : PrototypeSegmenter
+        parent : str or None
+            Id of the version that it started from.
+        what : {"start", "quick fit", "fine-tune", "edit"}
+        annotations : Annotations, optional
+            What it was fitted to. Arrays count as unchanged while they are the same objects:
+            pass copies of arrays that are painted into.
+        settings : mapping, optional
+            Of the fit; values must be JSON-able.
+        measures : mapping, optional
+            Those that are not finite were not measured and are left out.
+        seconds : float
+        strokes : int
+        name : str
+            By default “v” and a number.
 
-    def put(self, annotations: Annotations) -> Parts:
-        """Write what is new; arrays count as unchanged while they are the same objects."""
+        Raises
+        ------
+        VersionError
+            When there is no such parent, or the folder cannot be written to; then the store
+            is as it was.
+        """
+        with self._adding:
+            if parent is not None:
+                self.get(parent)
+            try:
+                parts = self._models.put(model)
+                if annotations is not None:
+                    parts |= self._put_drawings(annotations)
+            except OSError as error:
+                raise VERSIONS.unwritable(self.folder, error) from error
+            with self._indexing:
+                index = self._index
+                taken = {version.id for version in index.versions}
+                if parent not in taken:  # removed while the parts were written
+                    parent = None
+                version = Version(
+                    id=_new_id(taken),
+                    parent=parent,
+                    name=name.strip() or f"v{index.made + 1}",
+                    what=what,
+                    created=now(),
+                    seconds=seconds,
+                    strokes=strokes,
+                    images=0 if annotations is None else len(annotations.images),
+                    settings=dict(settings or {}),
+                    measures={k: v for k, v in (measures or {}).items() if math.isfinite(v)},
+                    backbone=model.config.backbone,
+                    device=str(model.device),
+                    parts=parts,
+                )
+                self._replace(
+                    made=index.made + 1,
+                    current=version.id,
+                    versions=(*index.versions, version),
+                )
+            return version
+
+    def rename(self, version_id: str, name: str) -> Version:
+        """Give a version another name.
+
+        Raises
+        ------
+        VersionError
+            For an empty name.
+        """
+        if not name.strip():
+            raise VersionError("A version needs a name: type at least one letter.")
+        with self._indexing:
+            changed = self.get(version_id).model_copy(update={"name": name.strip()})
+            self._replace(
+                versions=tuple(changed if v.id == changed.id else v for v in self._index.versions)
+            )
+        return changed
+
+    def remove(self, version_id: str) -> None:
+        """Forget a version, and delete what no other one needs; its children go to its parent.
+
+        Raises
+        ------
+        VersionError
+            For the current version.
+        """
+        with self._indexing:
+            gone = self.get(version_id)
+            if gone.id == self.current:
+                raise VersionError(
+                    f"“{gone.name}” is in use: go to another version before you remove it."
+                )
+            self._replace(
+                versions=tuple(
+                    v.model_copy(update={"parent": gone.parent}) if v.parent == gone.id else v
+                    for v in self._index.versions
+                    if v.id != gone.id
+                )
+            )
+        self.sweep()
+
+    def sweep(self) -> None:
+        """Delete parts that no version names, of removed versions or left by a kill.
+
+        Does nothing while a version is being added.
+        """
+        if not self._adding.acquire(blocking=False):
+            return
+        try:
+            versions = self._index.versions
+            if versions:  # else the index may have been lost, and its parts could be rescued
+                self._files.sweep(file for v in versions for file in v.parts.values())
+        finally:
+            self._adding.release()
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy the store byte by byte, damaged parts as they are.
+
+        Raises
+        ------
+        OSError
+            When it cannot be written.
+        """
+        with self._adding, self._indexing:
+            copy_files(self.folder, folder)
+
+    @property
+    def _index(self) -> VersionList:
+        if self._known is None:
+            self._known = VERSIONS.read(self.folder / INDEX) or VersionList()
+        return self._known
+
+    def _replace(self, **changes: Any) -> None:
+        """Put another list in the place of the present one, on disk first."""
+        changed = self._index.model_copy(update=changes)
+        VERSIONS.write(self.folder / INDEX, changed)
+        self._known = changed
+
+    def _put_drawings(self, annotations: Annotations) -> Parts:
+        parts = {f"drawn/{i}": self._drawings.put(a) for i, a in enumerate(annotations.images)}
         content = {
             "classes": [c.model_dump(mode="json") for c in annotations.classes],
             "images": [a.image.model_dump(mode="json") for a in annotations.images],
         }
-        parts = {"annotations": self._folder.put(_as_json(content), ".json")}
-        for i, annotation in enumerate(annotations.images):
-            parts[f"drawn/{i}"] = self._put_one(annotation)
-        return parts
+        return {"annotations": self._files.put_json(content)} | parts
 
-    def get(self, parts: Parts) -> Annotations:
-        """The annotations among the parts of a version; empty when there are none.
-
-        Raises
-        ------
-        OSError, ValueError, KeyError, TypeError
-            When something is missing or damaged.
-        """
+    def _get_drawings(self, parts: Parts) -> Annotations:
         if "annotations" not in parts:
             return Annotations()
-        content = json.loads(self._folder.get(parts["annotations"]))
-        images = []
-        for i, entry in enumerate(content["images"]):
-            file = parts[f"drawn/{i}"]
-            annotation = unpack(self._folder.get(file), ImageIdentity.model_validate(entry))
-            self._remember(annotation, file)
-            images.append(annotation)
-        return Annotations(tuple(_CLASSES.validate_python(content["classes"])), tuple(images))
+        content = json.loads(self._files.get(parts["annotations"]))
+        images = tuple(
+            self._drawings.get(parts[f"drawn/{i}"], ImageIdentity.model_validate(entry))
+            for i, entry in enumerate(content["images"])
+        )
+        return Annotations(tuple(_CLASSES.validate_python(content["classes"])), images)
 
-    def _put_one(self, annotation: Annotation) -> str:
-        known = self._known.get(_ids(annotation))
-        if known is not None and known[1]() is annotation.labels:
-            file, _, touched = known
-            if touched() is annotation.touched and self._folder.has(file):
-                return file
-        file = self._folder.put(pack(annotation), ".npz")
-        self._remember(annotation, file)
-        return file
-
-    def _remember(self, annotation: Annotation, file: str) -> None:
-        kept = list(self._known.items())
-        living = {ids: known for ids, known in kept if known[1]() is not None}
-        labels, touched = weakref.ref(annotation.labels), weakref.ref(annotation.touched)
-        living[_ids(annotation)] = (file, labels, touched)
-        self._known = living
+    def _damaged(self, version: Version, error: BaseException) -> VersionError:
+        return VersionError(
+            f"“{version.name}” cannot be opened, because a part of it in “{self.folder}” is "
+            f"damaged or missing ({error}): go on from another version, or restore the folder "
+            "from a backup."
+        )
 
 
-def _ids(annotation: Annotation) -> tuple[int, int]:
-    return id(annotation.labels), id(annotation.touched)
+# What reading damaged or foreign parts can raise.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    IndexError,
+    SafetensorError,
+    zipfile.BadZipFile,
+    GaussProtoError,
+)
 
 
-def _place(key: str) -> tuple[str, str]:
-    """Part that a tensor of a model belongs to, and its name there.
-
-    The pictures of a prototype are a part of their own without its number, because they stay
-    the same while others are added, merged and deleted.
-    """
-    if found := _PROTOTYPE.fullmatch(key):
-        return f"patches/{found[1]}", found[2]
-    if not key.startswith(WEIGHTS):
-        return "quantiles", key
-    if key.startswith(WEIGHTS + BACKBONE):
-        return "backbone", key
-    return ("neck" if key.startswith(f"{WEIGHTS}extractor.") else "layer"), key
-
-
-def _key(part: str, name: str) -> str:
-    """The way back from `_place`."""
-    kind, _, number = part.partition("/")
-    return f"prototype/{number}/{name}" if kind == "patches" else name
-
-
-def _packed(tensors: dict[str, Tensor], note: str = "") -> bytes:
-    """As safetensors; equal tensors always give equal bytes."""
-    contiguous = {key: tensors[key].detach().cpu().contiguous() for key in sorted(tensors)}
-    return tensors_to_bytes(contiguous, metadata={"note": note} if note else None)
-
-
-def _as_json(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, ensure_ascii=False, sort_keys=True).encode()
+def _new_id(taken: Collection[str]) -> str:
+    while (new := secrets.token_hex(4)) in taken:
+        pass
+    return new

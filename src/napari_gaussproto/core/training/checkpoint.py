@@ -3,44 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
 from torch import Tensor
 
 from napari_gaussproto.core.base.errors import ConfigError, ModelFileError
-
-
-def write_atomically(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file so that a crash leaves the old one or the new one.
-
-    Raises
-    ------
-    ModelFileError
-        When it cannot be written there; a former file is left as it was.
-    """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # safetensors lets nobody but the owner read its files; these get the mode that
-            # the person's umask gives to new ones.
-            partial.touch()
-            mode = partial.stat().st_mode
-            save_file(contiguous, partial, metadata=metadata)
-            partial.chmod(mode)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
-    except (OSError, SafetensorError) as error:
-        raise ModelFileError(
-            f"“{path}” could not be written ({error}): choose another folder, or make room there."
-        ) from error
+from napari_gaussproto.core.base.tensor_file import write_tensors
 
 
 def save_checkpoint(
@@ -64,7 +35,7 @@ def save_checkpoint(
     tensors = {f"{name}/{key}": value for name, s in states.items() for key, value in s.items()}
     for index, entries in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{index}/{key}": value for key, value in entries.items()}
-    write_atomically(path, tensors, {"progress": json.dumps(progress)})
+    write_tensors(path, tensors, {"progress": json.dumps(progress)})
 
 
 def read_progress(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from napari_gaussproto.core.imaging.patches import Patches, cut_patch
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.mixture import placement, surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
-from napari_gaussproto.core.model.predict import encode_steps
+from napari_gaussproto.core.model.encode import encode_steps
 from napari_gaussproto.core.model.segmentation import quantiles_of
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, name_prototypes
 from napari_gaussproto.core.network.receptive import effective_radius

@@ -25,7 +25,7 @@ from napari_gaussproto.core.base.config import Augmentation, TrainingConfig
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import TrainingStep
 from napari_gaussproto.core.editing.class_change import place_unfitted, waiting_classes
-from napari_gaussproto.core.model.predict import as_source
+from napari_gaussproto.core.model.encode import as_source
 from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import semi

@@ -25,8 +25,8 @@ from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.labels.class_table import WantedClass, extend_table, first_table
 from napari_gaussproto.core.model.summary import read_summary
+from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.jobs.requests import ClosedRequest
-from napari_gaussproto.jobs.segment import devices_job
 from napari_gaussproto.jobs.storage import Count
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections, when_closed
@@ -47,10 +47,10 @@ from napari_gaussproto.widgets.train.labelling.class_panel import ClassPanel
 from napari_gaussproto.widgets.train.labelling.labels_controller import LabelsController
 from napari_gaussproto.widgets.train.labelling.panels import LabelsPanel, StartPanel
 from napari_gaussproto.widgets.train.memory import TrainMemory, remember, take_over
-from napari_gaussproto.widgets.train.storage.autosave import Keeper
+from napari_gaussproto.widgets.train.storage.autosave import Autosave
 from napari_gaussproto.widgets.train.storage.project_bar import ProjectBar
-from napari_gaussproto.widgets.train.versions.version_panel import HistoryPanel
-from napari_gaussproto.widgets.train.versions.versions_controller import Historian
+from napari_gaussproto.widgets.train.versions.version_panel import VersionPanel
+from napari_gaussproto.widgets.train.versions.versions_controller import VersionsController
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -72,9 +72,9 @@ class TrainWidget(QScrollArea):
         self.state = state_of(viewer)
         self.messages = Messages(self)
         self.annotations = AnnotationSet(viewer, self.state, self.messages, self)
-        self.keeper = Keeper(viewer, self.annotations, self.messages, self)
+        self.autosave = Autosave(viewer, self.annotations, self.messages, self)
         self.fits = FitController(
-            viewer, self.state, self.annotations, self.keeper.desk.identities, self.messages, self
+            viewer, self.state, self.annotations, self.autosave.desk.identities, self.messages, self
         )
         self._loader = Runner(self)
         self._connections = Connections()
@@ -85,7 +85,7 @@ class TrainWidget(QScrollArea):
         self._connect()
         self._begin(take_over(viewer, self))
         self._loader.succeeded.connect(self._fill_devices)
-        self._loader.start(devices_job)
+        self._loader.start(partial(run_job, "segment", "devices_job"))
 
     # -- what one sees ----------------------------------------------------------------------
 
@@ -99,7 +99,7 @@ class TrainWidget(QScrollArea):
             self._viewer,
             self.state,
             self.annotations,
-            self.keeper,
+            self.autosave,
             self.images,
             self.labels,
             self.messages,
@@ -114,14 +114,14 @@ class TrainWidget(QScrollArea):
         self.cancel.setToolTip("Stop at once; the model stays as it was")
         self.budget = BudgetPanel(terms=TERMS)
         self.curves = TrainingCurves()
-        self.history = HistoryPanel()
-        self.historian = Historian(
+        self.version_panel = VersionPanel()
+        self.versions = VersionsController(
             self._viewer,
             self.state,
             self.annotations,
-            self.keeper,
+            self.autosave,
             self.fits,
-            self.history,
+            self.version_panel,
             self.messages,
             self,
         )
@@ -146,7 +146,7 @@ class TrainWidget(QScrollArea):
         self.tabs = QTabWidget()
         self.tabs.addTab(tune, "Fine-tune")
         self.tabs.setTabToolTip(0, "Train the whole network, also on what is not labelled")
-        self.tabs.addTab(self.history, "History")
+        self.tabs.addTab(self.version_panel, "Versions")
         self.tabs.setTabToolTip(1, "Every fit is kept: compare, go back, save")
         fit = QHBoxLayout()
         fit.addWidget(self.quick, 2)
@@ -167,7 +167,7 @@ class TrainWidget(QScrollArea):
         return content
 
     def _connect(self) -> None:
-        annotations, fits, keeper = self.annotations, self.fits, self.keeper
+        annotations, fits, autosave = self.annotations, self.fits, self.autosave
         annotations.classes_changed.connect(self._on_classes)
         annotations.edited.connect(self._on_edited)
         annotations.layers_changed.connect(self._on_layers)
@@ -196,15 +196,15 @@ class TrainWidget(QScrollArea):
         bar = self.project
         for leaving in (bar.open_asked, bar.new_asked, bar.restore_asked):
             leaving.connect(self._keep_fit)
-        keeper.connect_bar(self.project)
-        keeper.counted.connect(self._on_counted)
-        keeper.restored.connect(self._on_restored)
+        autosave.connect_bar(self.project)
+        autosave.counted.connect(self._on_counted)
+        autosave.restored.connect(self._on_restored)
         self.images.image_changed.connect(self._on_image)
         for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
             self._connections.add(event, self.labelling.offer_layers)
         QApplication.instance().aboutToQuit.connect(self._shut_down)
         when_closed(
-            self, self.retire, partial(_forget, self._connections, fits.runner, keeper.backlog)
+            self, self.retire, partial(_forget, self._connections, fits.runner, autosave.backlog)
         )
 
     def _begin(self, memory: TrainMemory | None) -> None:
@@ -217,7 +217,7 @@ class TrainWidget(QScrollArea):
             for image in self.images.images():
                 self.annotations.adopt(image)
             if memory.folder is not None:
-                self.keeper.resume(memory.folder)
+                self.autosave.resume(memory.folder)
         elif model is not None:
             self.annotations.set_table(model.classes)
             self.fits.go_on_from(model)
@@ -228,7 +228,7 @@ class TrainWidget(QScrollArea):
 
     def _keep_fit(self, *_: Any) -> None:
         """The last fit belongs to the project that is about to be left."""
-        self.historian.flush()
+        self.versions.flush()
 
     def retire(self) -> None:
         """Stop for good: another dock takes over. What was drawn is saved."""
@@ -242,7 +242,7 @@ class TrainWidget(QScrollArea):
             self._shut_down()
 
     def _remember(self) -> None:
-        project = self.keeper.desk.project
+        project = self.autosave.desk.project
         folder = None if project is None else project.folder
         memory = TrainMemory(self.annotations.classes, folder, self.fits.beginnings)
         remember(self._viewer, memory)
@@ -270,13 +270,13 @@ class TrainWidget(QScrollArea):
         self.classes.set_undo(annotations.can_undo, annotations.can_redo)
         if annotations.classes:
             self.classes.select(annotations.selected)
-        self.keeper.save_soon()
+        self.autosave.save_soon()
         self._update_buttons()
 
     # -- what was drawn ---------------------------------------------------------------------
 
     def _on_edited(self, annotation: AnnotationLayer) -> None:
-        self.keeper.save_soon()
+        self.autosave.save_soon()
         self._update_buttons()
         self.labelling.refresh_corrections()
         image = self.images.image()
@@ -287,7 +287,7 @@ class TrainWidget(QScrollArea):
     def _on_layers(self) -> None:
         self.classes.select(self.annotations.selected)
         self._update_buttons()
-        self.keeper.save_soon()
+        self.autosave.save_soon()
 
     def _on_restored(self, image: Image) -> None:
         """Labels that came back: show what the model makes of the rest, if nothing is shown."""
@@ -324,14 +324,14 @@ class TrainWidget(QScrollArea):
         budget = Budget(self.budget.steps(), self.budget.minutes())
         terms = weights_of(self.budget.terms())
         others = [] if not terms else self._unlabelled()
-        checkpoint = self.historian.checkpoint()
+        checkpoint = self.versions.checkpoint()
         self.fits.fine_tune(image, budget, terms, others, checkpoint, self._closed())
 
     def _closed(self) -> ClosedRequest | None:
         """Labelled images that are not open, if a fit should learn from them."""
         if not self.labels.closed.isChecked():
             return None
-        stored = self.keeper.stored(self.annotations.classes)
+        stored = self.autosave.stored(self.annotations.classes)
         return self.fits.closed_images(stored, self._unlabelled())
 
     def _unlabelled(self) -> list[Image]:
@@ -343,7 +343,7 @@ class TrainWidget(QScrollArea):
         self._left = self._left or self.fits.model is not None
         self.fits.begin_with(self.start.start())
         if self._left:
-            self.status.setText(begins_anew(self.start.path, kept=self.history.has_versions))
+            self.status.setText(begins_anew(self.start.path, kept=self.version_panel.has_versions))
         path = self.start.path
         if path is not None:
             try:
@@ -355,7 +355,7 @@ class TrainWidget(QScrollArea):
     def _take_classes(self, classes: Sequence[SegmentationClass]) -> None:
         """A model's table; what is labelled, on open images or others, keeps its class."""
         labelled = any(a.labels.any() for a in self.annotations.all)
-        if not labelled and not self.keeper.desk.kept.images:
+        if not labelled and not self.autosave.desk.kept.images:
             self.annotations.set_table(classes)
             return
         wanted = [WantedClass(entry.name, entry.color) for entry in classes]
@@ -366,13 +366,13 @@ class TrainWidget(QScrollArea):
     def _on_phase(self, phase: str) -> None:
         tuning = phase in ("running", "paused", "finishing")
         self.budget.set_state(phase if tuning else "idle")  # type: ignore[arg-type]
-        self.history.set_busy("A model is being fitted" if phase != "idle" else None)
+        self.version_panel.set_busy("A model is being fitted" if phase != "idle" else None)
         self._update_buttons()
 
     def _on_fitted(self, fitted: Fitted) -> None:
         if fitted.kind != "prediction":
             self._left = False
-            self.historian.add(fitted)
+            self.versions.add(fitted)
         self.status.setText(fitted_sentence(fitted))
         self.labelling.refresh_corrections()
         # Another image may have been chosen while this one was fitted.
@@ -387,7 +387,7 @@ class TrainWidget(QScrollArea):
         image = self.images.image()
         if image is None:
             return
-        self.keeper.look_for(image)
+        self.autosave.look_for(image)
         self._see_annotated()
 
     def _see_annotated(self) -> None:
@@ -436,8 +436,8 @@ class TrainWidget(QScrollArea):
     def _shut_down(self) -> None:
         self._retired = True
         self.fits.let_go()
-        self.historian.let_go()
-        self.keeper.let_go()
+        self.versions.close()
+        self.autosave.close()
 
 
 def _forget(connections: Connections, runner: Runner, backlog: Backlog) -> None:

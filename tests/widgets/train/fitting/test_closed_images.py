@@ -41,7 +41,7 @@ def kept_of(*images: tuple[Any, str | None]) -> Annotations:
         labels = labels_like(pixels)
         name = "photo" if file is None else Path(file).name
         identity = identify(pixels, name, file)
-        kept = kept.with_annotation(Annotation(identity, labels, labels > 0))
+        kept = kept.with_annotation(Annotation(identity, labels))
     return kept
 
 
@@ -131,7 +131,7 @@ def test_memory_for_pixels_is_bounded(tmp_path: Path) -> None:
 
 
 def strokes_learned(train: Any) -> int:
-    return int(train.history.model.versions[0].strokes)
+    return int(train.version_panel.versions[0].strokes)
 
 
 def exchanged(train: Any, viewer: Any, image: Any, qtbot: Any) -> None:
@@ -201,13 +201,13 @@ def project_of_a_closed_file(train: Any, viewer: Any, qtbot: Any, folder: Path) 
     (layer,) = viewer.open(file, plugin="napari")
     draw(train)
     settled(train, qtbot)
-    project = train.keeper.desk.project.folder
+    project = train.autosave.desk.project.folder
     viewer.layers.remove(layer)
     train.project.new_asked.emit()
     settled(train, qtbot)
     viewer.add_image(two_tone(seed=4)[0], name="next")
     train.project.open_asked.emit(project)
-    qtbot.waitUntil(lambda: train.keeper.desk.project.folder == project, timeout=60_000)
+    qtbot.waitUntil(lambda: train.autosave.desk.project.folder == project, timeout=60_000)
     settled(train, qtbot)
     assert not train.annotations.all
     qtbot.waitUntil(lambda: not train.labels.closed.isHidden(), timeout=60_000)
@@ -250,7 +250,7 @@ def test_what_is_erased_in_a_reopened_image_stays_away(
     annotation = brought_back(train, viewer, qtbot)
     annotation.apply(annotation.record.replace(np.zeros_like(annotation.labels)))
     settled(train, qtbot)
-    assert train.keeper.desk.kept.images == ()
+    assert train.autosave.desk.kept.images == ()
     assert train.labels.closed.isHidden()
     assert not annotation.labels.any()
 
@@ -269,7 +269,7 @@ def test_undo_of_the_table_brings_labels_back_in_a_reopened_image(
     train.annotations.undo()
     settled(train, qtbot)
     assert np.array_equal(annotation.labels, before)
-    (kept,) = train.keeper.desk.kept.images
+    (kept,) = train.autosave.desk.kept.images
     assert np.array_equal(kept.labels, before)
 
 
@@ -280,7 +280,7 @@ def test_undo_of_the_table_knows_images_that_came_since() -> None:
     desk.change(change)
     assert not desk.kept.images[0].labels.any()
     labels = labels_like(second)
-    drawn = Annotation(identify(second, "second"), labels, labels > 0)
+    drawn = Annotation(identify(second, "second"), labels)
     desk.kept = Annotations(desk.kept.classes, (drawn, *desk.kept.images))
     desk.revert(change)
     assert desk.kept.classes == CLASSES
@@ -304,7 +304,7 @@ def test_the_same_pixels_read_another_way_lose_nothing(
     annotation.layer.paint((3, 3, 1), 1)
     annotation.settle()
     settled(train, qtbot)
-    stored = {a.labels.shape: a.labels for a in train.keeper.desk.kept.images}
+    stored = {a.labels.shape: a.labels for a in train.autosave.desk.kept.images}
     assert len(stored) == 2 and np.array_equal(stored[before.shape], before)
 
 
@@ -371,7 +371,7 @@ def test_dark_16_bit_files_are_scaled_as_when_they_are_open(
     imwrite(file, pixels)
     labels = labels_like(pixels)
     kept = Annotations(CLASSES).with_annotation(
-        Annotation(identify(pixels, "dark.tif", file), labels, labels > 0)
+        Annotation(identify(pixels, "dark.tif", file), labels)
     )
     (image,) = shelf.find(kept, [], []).images
     whole, lazy = (

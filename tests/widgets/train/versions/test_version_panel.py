@@ -12,7 +12,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QLabel, QLineEdit, QMessageBox
 
-from napari_gaussproto.widgets.train.versions.version_panel import HistoryPanel
+from napari_gaussproto.widgets.train.versions.version_panel import VersionPanel
 from napari_gaussproto.widgets.train.versions.version_rows import (
     ago,
     lanes,
@@ -45,8 +45,8 @@ LINE = [version("a"), version("b", "a"), version("c", "b")]
 
 
 @pytest.fixture
-def panel(qtbot: Any) -> HistoryPanel:
-    widget = HistoryPanel()
+def panel(qtbot: Any) -> VersionPanel:
+    widget = VersionPanel()
     qtbot.addWidget(widget)
     widget.resize(320, 420)
     widget.show()
@@ -55,7 +55,7 @@ def panel(qtbot: Any) -> HistoryPanel:
     return widget
 
 
-def click(panel: HistoryPanel, version: str, double: bool = False) -> None:
+def click(panel: VersionPanel, version: str, double: bool = False) -> None:
     """Click a row, as with the mouse."""
     row = panel.model.row_of(version)
     assert row is not None
@@ -64,7 +64,7 @@ def click(panel: HistoryPanel, version: str, double: bool = False) -> None:
     mouse(panel.view.viewport(), Qt.MouseButton.LeftButton, pos=at)
 
 
-def press(panel: HistoryPanel, key: str) -> None:
+def press(panel: VersionPanel, key: str) -> None:
     QTest.mouseClick(panel.buttons[key], Qt.MouseButton.LeftButton)
 
 
@@ -75,24 +75,24 @@ def asked(signal: Any) -> list[Any]:
     return said
 
 
-def editor(panel: HistoryPanel) -> QLineEdit:
+def editor(panel: VersionPanel) -> QLineEdit:
     found = panel.view.findChild(QLineEdit)
     assert found is not None
     return found
 
 
-def test_a_sentence_as_long_as_there_is_nothing(panel: HistoryPanel) -> None:
+def test_a_sentence_as_long_as_there_is_nothing(panel: VersionPanel) -> None:
     assert panel.view.isVisible() and not panel.empty.isVisible()
     panel.set_versions([], None)
     assert panel.empty.isVisible() and not panel.view.isVisible()
     assert not panel.buttons["compare"].isVisible()
 
 
-def test_newest_first(panel: HistoryPanel) -> None:
+def test_newest_first(panel: VersionPanel) -> None:
     assert [v.id for v in panel.model.versions] == ["c", "b", "a"]
 
 
-def test_actions_of_the_chosen_version(panel: HistoryPanel) -> None:
+def test_actions_of_the_chosen_version(panel: VersionPanel) -> None:
     compared, reverted = asked(panel.compare_asked), asked(panel.revert_asked)
     saved = asked(panel.save_asked)
     assert not panel.buttons["save"].isEnabled()
@@ -104,7 +104,7 @@ def test_actions_of_the_chosen_version(panel: HistoryPanel) -> None:
     assert "newer versions stay" in panel.buttons["revert"].toolTip()
 
 
-def test_the_current_version_can_only_be_saved_and_renamed(panel: HistoryPanel) -> None:
+def test_the_current_version_can_only_be_saved_and_renamed(panel: VersionPanel) -> None:
     click(panel, "c")
     assert not panel.buttons["compare"].isEnabled()
     assert "another one" in panel.buttons["compare"].toolTip()
@@ -115,7 +115,7 @@ def test_the_current_version_can_only_be_saved_and_renamed(panel: HistoryPanel) 
     assert panel.selected() == "c" and panel.buttons["revert"].isEnabled()
 
 
-def test_while_a_model_is_fitted(panel: HistoryPanel) -> None:
+def test_while_a_model_is_fitted(panel: VersionPanel) -> None:
     click(panel, "a")
     panel.set_busy("A model is being fitted")
     assert not panel.buttons["revert"].isEnabled() and panel.buttons["save"].isEnabled()
@@ -124,7 +124,7 @@ def test_while_a_model_is_fitted(panel: HistoryPanel) -> None:
     assert panel.buttons["revert"].isEnabled()
 
 
-def test_the_choice_outlives_new_and_deleted_versions(panel: HistoryPanel) -> None:
+def test_the_choice_outlives_new_and_deleted_versions(panel: VersionPanel) -> None:
     click(panel, "b")
     panel.set_versions([*LINE, version("d", "c")], "d")
     assert panel.selected() == "b"
@@ -134,7 +134,7 @@ def test_the_choice_outlives_new_and_deleted_versions(panel: HistoryPanel) -> No
     assert panel.selected() is None and not panel.buttons["save"].isEnabled()
 
 
-def test_rename_in_place(panel: HistoryPanel, qtbot: Any) -> None:
+def test_rename_in_place(panel: VersionPanel, qtbot: Any) -> None:
     said = asked(panel.rename_asked)
     click(panel, "b")
     click(panel, "b", double=True)
@@ -147,7 +147,7 @@ def test_rename_in_place(panel: HistoryPanel, qtbot: Any) -> None:
 
 
 @pytest.mark.parametrize("typed", ["", "   ", "version b"])
-def test_an_empty_or_unchanged_name_is_not_asked_for(panel: HistoryPanel, typed: str) -> None:
+def test_an_empty_or_unchanged_name_is_not_asked_for(panel: VersionPanel, typed: str) -> None:
     said = asked(panel.rename_asked)
     click(panel, "b")
     click(panel, "b", double=True)
@@ -158,7 +158,7 @@ def test_an_empty_or_unchanged_name_is_not_asked_for(panel: HistoryPanel, typed:
     assert said == [] and panel.view.findChild(QLineEdit) is None
 
 
-def test_a_new_version_does_not_disturb_who_is_typing(panel: HistoryPanel, qtbot: Any) -> None:
+def test_a_new_version_does_not_disturb_who_is_typing(panel: VersionPanel, qtbot: Any) -> None:
     said = asked(panel.rename_asked)
     click(panel, "b")
     click(panel, "b", double=True)
@@ -170,7 +170,7 @@ def test_a_new_version_does_not_disturb_who_is_typing(panel: HistoryPanel, qtbot
 
 
 @pytest.mark.parametrize("answer", ["Yes", "No"])
-def test_deleting_asks_first(panel: HistoryPanel, monkeypatch: Any, answer: str) -> None:
+def test_deleting_asks_first(panel: VersionPanel, monkeypatch: Any, answer: str) -> None:
     said, questions = asked(panel.delete_asked), []
 
     def question(_: Any, __: str, text: str) -> Any:
@@ -184,7 +184,7 @@ def test_deleting_asks_first(panel: HistoryPanel, monkeypatch: Any, answer: str)
     assert said == ([("a",)] if answer == "Yes" else [])
 
 
-def test_the_menu_of_a_row_is_about_that_row(panel: HistoryPanel, qtbot: Any) -> None:
+def test_the_menu_of_a_row_is_about_that_row(panel: VersionPanel, qtbot: Any) -> None:
     said = asked(panel.revert_asked)
     at = panel.view.visualRect(panel.model.index(2)).center()
     opened: list[Any] = []
@@ -204,7 +204,7 @@ def test_the_menu_of_a_row_is_about_that_row(panel: HistoryPanel, qtbot: Any) ->
     assert said == [("a",)]
 
 
-def test_a_row_says_everything_in_its_tooltip(panel: HistoryPanel) -> None:
+def test_a_row_says_everything_in_its_tooltip(panel: VersionPanel) -> None:
     full = version(
         "d",
         "gone",
@@ -256,7 +256,7 @@ def test_how_long_ago(seconds: float, text: str) -> None:
     assert ago("once upon a time", NOW) == "once upon a time"
 
 
-def test_times_grow_older_by_themselves(panel: HistoryPanel) -> None:
+def test_times_grow_older_by_themselves(panel: VersionPanel) -> None:
     assert panel._timer.isActive() and panel._timer.interval() <= 60_000
 
 
@@ -289,7 +289,7 @@ def test_a_column_is_used_again_and_a_lost_parent_ends_its_line() -> None:
     assert not rows[2].down and rows[3].through == (0,)
 
 
-def test_hundreds_of_versions_and_branches_are_drawn(panel: HistoryPanel) -> None:
+def test_hundreds_of_versions_and_branches_are_drawn(panel: VersionPanel) -> None:
     many = [version("0")]
     many += [version(str(k), str(k // 3)) for k in range(1, 400)]
     panel.set_versions(many, "399")
@@ -299,7 +299,7 @@ def test_hundreds_of_versions_and_branches_are_drawn(panel: HistoryPanel) -> Non
     assert panel.model.index(0).data() == "version 399!"
 
 
-def test_comparison_is_shown_and_hidden(panel: HistoryPanel) -> None:
+def test_comparison_is_shown_and_hidden(panel: VersionPanel) -> None:
     assert not panel.comparison.isVisible()
     rows = [("#009e73", "soil → <weed>", 12_031, 0.0096), ("#d55e00", "weed → soil", 13, 1e-5)]
     panel.show_comparison(rows, "version c and version b")
@@ -313,7 +313,7 @@ def test_comparison_is_shown_and_hidden(panel: HistoryPanel) -> None:
     assert shown[-1] == "No pixel is labelled differently."
 
 
-def test_a_long_comparison_is_summed_up(panel: HistoryPanel) -> None:
+def test_a_long_comparison_is_summed_up(panel: VersionPanel) -> None:
     panel.show_comparison([("#009e73", f"{k} → soil", 100 - k, 0.01) for k in range(20)])
     texts = [label.text() for label in panel.comparison.findChildren(QLabel)]
     rest = sum(100 - k for k in range(8, 20))

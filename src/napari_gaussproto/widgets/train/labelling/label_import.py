@@ -18,7 +18,7 @@ from napari_gaussproto.io.masks import CodedMask, read_coded_mask
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.train.annotation.annotation_layer import label_shape
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
-from napari_gaussproto.widgets.train.storage.autosave import Keeper
+from napari_gaussproto.widgets.train.storage.autosave import Autosave
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -30,10 +30,10 @@ class LabelImport(QObject):
     """Reads in the background, asks what the values mean, and puts the labels in."""
 
     def __init__(
-        self, annotations: AnnotationSet, keeper: Keeper, messages: Messages, window: QWidget
+        self, annotations: AnnotationSet, autosave: Autosave, messages: Messages, window: QWidget
     ) -> None:
         super().__init__(window)
-        self._annotations, self._keeper = annotations, keeper
+        self._annotations, self._autosave = annotations, autosave
         self._messages, self._window = messages, window
 
     def from_layer(self, image: Image, layer: Labels) -> None:
@@ -52,7 +52,7 @@ class LabelImport(QObject):
     def _begin(self, image: Image, name: str, read: Callable[[], CodedMask]) -> None:
         shape = label_shape(image)
         job = partial(_counted, read, shape, name)
-        self._keeper.backlog.put(job, partial(self._on_read, image, name))
+        self._autosave.backlog.put(job, partial(self._on_read, image, name))
 
     def _on_read(self, image: Image, name: str, read: tuple[CodedMask, dict[int, int]]) -> None:
         from napari_gaussproto.widgets.train.labelling.mapping_dialog import MappingDialog
@@ -67,11 +67,11 @@ class LabelImport(QObject):
             wanted = dialog.wanted_classes()
             self._annotations.change_table(extend_table(self._annotations.classes, wanted))
         job = partial(_mapped, mask.values, dialog.mapping(), len(self._annotations.classes))
-        self._keeper.backlog.put(job, partial(self._put, image, name))
+        self._autosave.backlog.put(job, partial(self._put, image, name))
 
     def _put(self, image: Image, name: str, labels: npt.NDArray[np.uint8]) -> None:
         """Put labels over those that are there, by the viewer's undo."""
-        annotation = self._keeper.annotate(image)
+        annotation = self._autosave.annotate(image)
         merged = np.where(labels > 0, labels, annotation.labels)
         annotation.apply(annotation.record.replace(merged))
         self._messages.tell(f"Labels were taken from “{name}”; Ctrl+Z takes them back.")

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
-from napari_gaussproto.widgets.layers.correction_overlay import CorrectionOverlay
+from napari_gaussproto.widgets.layers.overlays import CorrectionOverlay
 from napari_gaussproto.widgets.layers.placement import is_ours
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.messages import Messages
@@ -20,7 +20,7 @@ from napari_gaussproto.widgets.train.annotation.annotation_layer import label_sh
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.labelling.label_import import LabelImport
 from napari_gaussproto.widgets.train.labelling.panels import LabelsPanel
-from napari_gaussproto.widgets.train.storage.autosave import Keeper
+from napari_gaussproto.widgets.train.storage.autosave import Autosave
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -35,7 +35,7 @@ class LabelsController(QObject):
         viewer: Viewer,
         state: SharedState,
         annotations: AnnotationSet,
-        keeper: Keeper,
+        autosave: Autosave,
         images: ImageChooser,
         panel: LabelsPanel,
         messages: Messages,
@@ -43,10 +43,10 @@ class LabelsController(QObject):
     ) -> None:
         super().__init__(window)
         self._viewer, self._state, self._window = viewer, state, window
-        self._annotations, self._keeper, self._messages = annotations, keeper, messages
+        self._annotations, self._autosave, self._messages = annotations, autosave, messages
         self._images, self._panel = images, panel
         self._offered: list[Labels] = []
-        self.imports = LabelImport(annotations, keeper, messages, window)
+        self.imports = LabelImport(annotations, autosave, messages, window)
         self.accept_tool = AcceptTool(viewer, messages, self)
         self.overlay = CorrectionOverlay(viewer)
         panel.new_asked.connect(self.draw)
@@ -68,7 +68,7 @@ class LabelsController(QObject):
         self._panel.accept.setChecked(False)
         if self._state.shows_likelihood:
             self._state.show(likelihood=False)
-        self._keeper.annotate(image)
+        self._autosave.annotate(image)
         self._messages.tell("Paint with the left button; the eraser (key 1) takes labels back.")
 
     # -- labels that exist already -----------------------------------------------------------
@@ -112,7 +112,7 @@ class LabelsController(QObject):
         image = self._images.image()
         if image is None:
             return
-        annotation = self._keeper.annotate(image)
+        annotation = self._autosave.annotate(image)
         try:
             annotation.apply(annotation.record.accept_plane(self._plane(image)))
         except GaussProtoError as error:
@@ -129,7 +129,7 @@ class LabelsController(QObject):
         if not on or image is None:
             self.accept_tool.switch(None)
             return
-        self.accept_tool.switch(self._keeper.annotate(image))
+        self.accept_tool.switch(self._autosave.annotate(image))
         self._messages.tell("Click regions of the prediction that are right.")
 
     def refresh_corrections(self) -> None:
@@ -138,7 +138,8 @@ class LabelsController(QObject):
             self._show_corrections(True)
 
     def _show_corrections(self, on: bool) -> None:
-        self.overlay.show(self._annotations.open if on else [])
+        shown = self._annotations.open if on else []
+        self.overlay.show([(a.image, a.record.corrected) for a in shown])
 
     def let_go(self) -> None:
         """Take what was only a help off the canvas."""

@@ -35,7 +35,7 @@ _REST = 400
 _NOTHING = np.zeros((0, 0), np.uint16)
 
 
-class Keeper(QObject):
+class Autosave(QObject):
     """Saves labels by itself and offers to bring former ones back.
 
     Signals
@@ -276,7 +276,7 @@ class Keeper(QObject):
                 self.look_for(image)
         self._messages.report(error)
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         """Write what is to be written, and stop."""
         if self.backlog.closed:
             return

@@ -72,7 +72,7 @@ _ACTIONS = (
 _NOTHING = "Choose a version first"
 
 
-class HistoryPanel(QWidget):
+class VersionPanel(QWidget):
     """Versions of a model, newest first.
 
     Signals
@@ -194,6 +194,11 @@ class HistoryPanel(QWidget):
         for widget in (self.view, self.more, *self.buttons.values()):
             widget.setVisible(some)
         self._update_buttons()
+
+    @property
+    def versions(self) -> list[VersionLike]:
+        """Newest first."""
+        return self.model.versions
 
     @property
     def has_versions(self) -> bool:
@@ -349,7 +354,7 @@ class ComparisonTable(QWidget):
         self.hide()
 
     def show_rows(self, rows: Sequence[Row], title: str) -> None:
-        """Show moves of pixels; see `HistoryPanel.show_comparison`."""
+        """Show moves of pixels; see `VersionPanel.show_comparison`."""
         while (item := self._grid.takeAt(0)) is not None:
             item.widget().hide()
             item.widget().deleteLater()

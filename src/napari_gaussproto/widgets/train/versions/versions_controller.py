@@ -14,16 +14,16 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_gaussproto.jobs.libraries import load_libraries
 from napari_gaussproto.jobs.storage import Desk, Drawn, new_project
+from napari_gaussproto.widgets.layers.overlays import hide_changed, show_changed
 from napari_gaussproto.widgets.layers.placement import pixels_of
-from napari_gaussproto.widgets.layers.scratch_layers import hide_changed, show_changed
 from napari_gaussproto.widgets.shared.job_queue import Backlog
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.preferences import remember_model
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.fit_controller import FitController, Fitted
-from napari_gaussproto.widgets.train.storage.autosave import Keeper
-from napari_gaussproto.widgets.train.versions.version_panel import HistoryPanel
+from napari_gaussproto.widgets.train.storage.autosave import Autosave
+from napari_gaussproto.widgets.train.versions.version_panel import VersionPanel
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -45,8 +45,8 @@ class Listed:
     current: str | None
 
 
-class Historian(QObject):
-    """Adds versions to the project and does what the history panel asks for.
+class VersionsController(QObject):
+    """Adds versions to the project and does what the version panel asks for.
 
     Signals
     -------
@@ -61,15 +61,15 @@ class Historian(QObject):
         viewer: Viewer,
         state: SharedState,
         annotations: AnnotationSet,
-        keeper: Keeper,
+        autosave: Autosave,
         fits: FitController,
-        panel: HistoryPanel,
+        panel: VersionPanel,
         messages: Messages,
         parent: QObject,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._state = viewer, state
-        self._annotations, self._keeper = annotations, keeper
+        self._annotations, self._autosave = annotations, autosave
         self._fits, self._panel, self._messages = fits, panel, messages
         self._ids: WeakKeyDictionary[PrototypeSegmenter, str] = WeakKeyDictionary()
         self._waiting: Fitted | None = None
@@ -87,9 +87,9 @@ class Historian(QObject):
         panel.rename_asked.connect(self.rename)
         panel.delete_asked.connect(self.delete)
         panel.save_asked.connect(self._ask_where)
-        keeper.project_changed.connect(self._on_project)
-        keeper.resumed.connect(self._refresh)
-        keeper.begun.connect(self._on_begun)
+        autosave.project_changed.connect(self._on_project)
+        autosave.resumed.connect(self._refresh)
+        autosave.begun.connect(self._on_begun)
 
     # -- adding ------------------------------------------------------------------------------
 
@@ -109,17 +109,17 @@ class Historian(QObject):
             return
         job = partial(
             _add,
-            self._keeper.desk,
+            self._autosave.desk,
             fitted,
             self._ids,
             self._annotations.classes,
-            self._keeper.drawn(),
+            self._autosave.drawn(),
         )
-        self._keeper.backlog.put(job, self._show)
+        self._autosave.backlog.put(job, self._show)
 
     def checkpoint(self) -> Path | None:
         """Where a fine-tune keeps its state, to go on after a kill."""
-        project = self._keeper.desk.project
+        project = self._autosave.desk.project
         return None if project is None else project.folder / "fine-tune.safetensors"
 
     def _show(self, listed: Listed) -> None:
@@ -222,7 +222,7 @@ class Historian(QObject):
 
     # -- the thread --------------------------------------------------------------------------
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         """Keep the fit that waits, and stop."""
         self._state.outcome_changed.disconnect(self._on_outcome)
         self.flush()
@@ -234,7 +234,7 @@ class Historian(QObject):
         done: Callable[[Any], None],
         backlog: Backlog | None = None,
     ) -> None:
-        desk = self._keeper.desk
+        desk = self._autosave.desk
 
         def job() -> tuple[bool, Any]:
             load_libraries()
@@ -246,7 +246,7 @@ class Historian(QObject):
             else:
                 self._messages.tell("This project has no versions yet: fit a model first.")
 
-        (backlog or self._keeper.backlog).put(job, finish)
+        (backlog or self._autosave.backlog).put(job, finish)
 
     def _on_begun(self) -> None:
         self._ids.clear()
@@ -318,7 +318,7 @@ def _add(
 
 def _loaded(project: Project, version: str, device: str) -> tuple[PrototypeSegmenter, Listed]:
     model = project.versions.load(version, device)
-    project.versions.branch(version)
+    project.versions.current = version
     return model, _listed(project)
 
 

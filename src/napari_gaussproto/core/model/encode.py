@@ -1,0 +1,284 @@
+"""The network on images of any size: tiles with overlap, smaller ones when memory runs out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from napari_gaussproto.core.base.device import free_memory, release_memory
+from napari_gaussproto.core.base.errors import ConfigError, ImageError
+from napari_gaussproto.core.base.steps import WithValue
+from napari_gaussproto.core.cells.partition import Partition
+from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.imaging.tiles import Window, plan, round_up
+from napari_gaussproto.core.model.segmentation import Encoding
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+
+logger = logging.getLogger(__name__)
+
+TileSize = Literal["auto"] | int | None
+Forward = Callable[[Tensor], Sequence[Tensor]]
+
+# Float32 values that a forward pass keeps alive at its peak, per pixel that the backbone
+# sees: a fifth more than the most that was measured with EfficientNet-Lite0
+# (python -m benchmarks.speed.predict --memory).
+_VALUES_PER_PIXEL = 120
+# A tile larger than this (in pixels that the backbone sees) gains no speed, and a run could
+# not be cancelled, nor its progress shown, while it is computed.
+_LARGEST_SIDE = 1024
+_SHARE_OF_MEMORY = 0.5
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A finished tile.
+
+    Attributes
+    ----------
+    index, total : int
+        How many are done, this one included, and how many there are.
+    y0, x0, y1, x1 : int
+        The pixels that it covers.
+    """
+
+    index: int
+    total: int
+    y0: int
+    x0: int
+    y1: int
+    x1: int
+
+
+def as_source(image: Any, model: PrototypeSegmenter) -> ImageSource:
+    """An image as this model reads it.
+
+    Raises
+    ------
+    ImageError
+        When the image does not suit the model.
+    """
+    if isinstance(image, ImageSource):
+        if image.channels != model.config.channels:
+            raise ImageError(
+                f"The image is read with {image.channels} channels, the model was made for "
+                f"{model.config.channels}: make its source with as many."
+            )
+        return image
+    return ImageSource.from_array(image, channels=model.config.channels)
+
+
+def encode_steps(
+    image: Any, model: PrototypeSegmenter, *, tile: TileSize = "auto"
+) -> Generator[Tile, None, Encoding]:
+    """Cells of an image, one generator step a tile; the generator's value is the result.
+
+    Raises
+    ------
+    ImageError, ConfigError
+        As `segment`, at the first step; and when the image has no pixels.
+    """
+    source = as_source(image, model)
+    blocks, partition = yield from _cut(source, model)
+    k = model.cell_size
+    (latents,) = yield from maps_of_image(source, model, latent_map(model), [k], tile, blocks)
+    return pooled(latents[0], partition, k)
+
+
+def latent_map(model: PrototypeSegmenter) -> Forward:
+    """The whole network of a model as one map, for `tiles_of_image`."""
+    return lambda pixels: [model.extract(pixels)]
+
+
+@torch.no_grad()
+def pooled(latents: Tensor, partition: Partition, cell_size: int) -> Encoding:
+    """Cells of a latent map.
+
+    Parameters
+    ----------
+    latents : Tensor
+        (D, h, w); it may overhang the image at the bottom and right.
+    partition : Partition
+    cell_size : int
+        Pixels of the image per position of the map.
+    """
+    height, width = partition.shape
+    cut = latents[:, : -(-height // cell_size), : -(-width // cell_size)]
+    return Encoding(partition.latents(cut), partition)
+
+
+def _cut(
+    source: ImageSource, model: PrototypeSegmenter
+) -> Generator[Tile, None, tuple[int, Partition]]:
+    """Cut an image into cells; how many steps that took, and the partition."""
+    count = 0
+    for block in (work := WithValue(model.partitioner.steps(source))):
+        count = block.total
+        # How many tiles follow is known when they are planned; as many as blocks, about.
+        yield Tile(block.index, 2 * block.total, 0, 0, 0, 0)
+    return count, work.value
+
+
+def maps_of_image(
+    source: ImageSource,
+    model: PrototypeSegmenter,
+    forward: Forward,
+    strides: Sequence[int],
+    tile: TileSize = "auto",
+    ahead: int = 0,
+) -> Generator[Tile, None, list[Tensor]]:
+    """Maps that the network makes of a whole image, one generator step a tile.
+
+    Parameters
+    ----------
+    source : ImageSource
+    model : PrototypeSegmenter
+    forward : callable
+        Images (1, C, H, W), H and W multiples of the model's alignment, to maps
+        (1, width, H / stride, W / stride).
+    strides : sequence of int
+        Pixels of the image per position of each map.
+    tile : "auto", None or int
+        See `segment`.
+    ahead : int
+        Steps that were counted before these.
+
+    Returns
+    -------
+    list of Tensor
+        They overhang the image up to the next multiple of the alignment.
+
+    Raises
+    ------
+    ImageError
+        When the image has no pixels.
+    ConfigError
+        When not even the smallest tile fits into memory.
+    """
+    height = round_up(source.height, model.alignment)
+    width = round_up(source.width, model.alignment)
+    maps: list[Tensor] = []
+    for done, window, parts in tiles_of_image(source, model, forward, tile, ahead):
+        if window.core_y1 - window.core_y0 == height and window.core_x1 - window.core_x0 == width:
+            maps = list(parts)
+        else:
+            maps = maps or [
+                part.new_empty((1, part.shape[1], height // k, width // k))
+                for part, k in zip(parts, strides, strict=True)
+            ]
+            for whole, part, k in zip(maps, parts, strides, strict=True):
+                _place(whole, part, window, k)
+        yield done
+    if not maps:
+        raise ImageError("The image is empty: choose one with pixels.")
+    return maps
+
+
+def _place(whole: Tensor, part: Tensor, window: Window, stride: int) -> None:
+    """Copy the core of a tile into the map of the image."""
+    top, left = window.core_y0 // stride, window.core_x0 // stride
+    bottom, right = window.core_y1 // stride, window.core_x1 // stride
+    y, x = (window.core_y0 - window.y0) // stride, (window.core_x0 - window.x0) // stride
+    core = part[:, :, y : y + bottom - top, x : x + right - left]
+    whole[:, :, top:bottom, left:right] = core
+
+
+def tiles_of_image(
+    source: ImageSource,
+    model: PrototypeSegmenter,
+    forward: Forward,
+    tile: TileSize = "auto",
+    ahead: int = 0,
+) -> Generator[tuple[Tile, Window, Sequence[Tensor]], None, None]:
+    """What the network makes of every window; a tile that does not fit is halved.
+
+    See `maps_of_image`.
+    """
+    side = _side(source, model, tile)
+    if model.training:  # going through all parts takes as long as reading a photograph
+        model.eval()
+    covered: list[Window] = []
+    while True:
+        windows = [w for w in _windows(source, model, side) if not _is_covered(w, covered)]
+        total = ahead + len(covered) + len(windows)
+        try:
+            for window in windows:
+                maps = _forward(source, model, forward, window)
+                covered.append(window)
+                y1, x1 = min(window.core_y1, source.height), min(window.core_x1, source.width)
+                done = ahead + len(covered)
+                yield Tile(done, total, window.core_y0, window.core_x0, y1, x1), window, maps
+            return
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            side = _halved(side, model, error)
+            release_memory(model.device)
+
+
+def _windows(source: ImageSource, model: PrototypeSegmenter, side: int) -> list[Window]:
+    whole = max(source.height, source.width) <= side
+    halo = 0 if whole else model.receptive_radius
+    return list(plan(source.height, source.width, side, halo, model.alignment))
+
+
+def _is_covered(window: Window, covered: list[Window]) -> bool:
+    """Whether a larger tile, done before memory ran out, holds this one's core."""
+    return any(
+        done.core_y0 <= window.core_y0
+        and done.core_x0 <= window.core_x0
+        and done.core_y1 >= window.core_y1
+        and done.core_x1 >= window.core_x1
+        for done in covered
+    )
+
+
+@torch.no_grad()
+def _forward(
+    source: ImageSource, model: PrototypeSegmenter, forward: Forward, window: Window
+) -> Sequence[Tensor]:
+    pixels = source.read_padded(window.y0, window.x0, window.y1 - window.y0, window.x1 - window.x0)
+    return forward(pixels[None].to(model.device, memory_format=torch.channels_last))
+
+
+def _side(source: ImageSource, model: PrototypeSegmenter, tile: TileSize) -> int:
+    """Side of a core in pixels, a multiple of the alignment."""
+    longest = round_up(max(source.height, source.width), model.alignment)
+    if tile is None:
+        return longest
+    if tile != "auto":
+        if tile < 1:
+            raise ConfigError(f"A tile of {tile} pixels cannot be: give a side of 64 or more.")
+        return round_up(tile, model.alignment)
+    shrunk = model.config.downsample
+    bytes_per_pixel = 4 * _VALUES_PER_PIXEL / shrunk**2
+    affordable = _SHARE_OF_MEMORY * free_memory(model.device) / bytes_per_pixel
+    if source.height * source.width <= min(affordable, (1.5 * _LARGEST_SIDE * shrunk) ** 2):
+        return longest
+    window = min(affordable**0.5, _LARGEST_SIDE * shrunk + 2 * model.receptive_radius)
+    side = int(window) - 2 * round_up(model.receptive_radius, model.alignment)
+    return max(model.alignment, side // model.alignment * model.alignment)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        sign in text for sign in ("out of memory", "can't allocate memory", "not enough memory")
+    )
+
+
+def _halved(side: int, model: PrototypeSegmenter, error: Exception) -> int:
+    # Half of a multiple of the alignment, and a divisor of the former side where possible,
+    # so that finished tiles cover whole new ones.
+    half = side // 2 // model.alignment * model.alignment
+    if half < model.alignment:
+        raise ConfigError(
+            "Memory is too short for even one small tile: close other programs, "
+            "or choose another device."
+        ) from error
+    logger.warning("out of memory with tiles of %d px, going on with %d px", side, half)
+    return half
