@@ -39,6 +39,7 @@ class ThemedPlot(pg.PlotWidget):
             axis.setPen(self.ink(60))
             axis.setTextPen(self.ink(170))
             axis.setStyle(tickFont=smaller(self.font()), tickLength=0)
+        self.resetCachedContent()  # the background of the former theme
 
     def ink(self, alpha: int) -> QColor:
         """The theme's text colour, weaker the smaller ``alpha``, of 255."""

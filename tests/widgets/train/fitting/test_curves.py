@@ -20,6 +20,7 @@ from napari_gaussproto.widgets.train.fitting.curve_log import (
     LABELLED,
     CurveLog,
     Series,
+    log_ticks,
     y_scale,
 )
 from napari_gaussproto.widgets.train.fitting.curves import TrainingCurves
@@ -195,6 +196,13 @@ def test_the_axis_is_logarithmic_where_terms_are_far_apart() -> None:
     assert not log and low < -1.0
     assert y_scale([np.zeros(3)])[0] == 0.0
     assert not y_scale([])[2]
+
+
+@pytest.mark.parametrize(("low", "high"), [(2e-4, 3), (0.3, 9), (0.017, 2.4), (1e-9, 10)])
+def test_ticks_are_few_and_inside(low: float, high: float) -> None:
+    found = log_ticks(low, high)
+    assert 2 <= len(found) <= 7
+    assert all(low <= value <= high for value in found) and found == sorted(set(found))
 
 
 def test_long_curves_are_thinned_and_keep_their_end() -> None:

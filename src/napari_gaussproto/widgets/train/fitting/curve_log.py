@@ -224,6 +224,16 @@ def y_scale(curves: Sequence[Values]) -> tuple[float, float, bool]:
     return low - (room if low < 0 else 0.0), high + room, False
 
 
+def log_ticks(low: float, high: float) -> list[float]:
+    """Some round numbers between two ends of a logarithmic axis; pyqtgraph writes too many."""
+    wide = math.log10(high / low)
+    factors = (1, 2, 5) if wide < 1.3 else (1, 3) if wide < 2.2 else (1,)
+    powers = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
+    stride = max(1, math.ceil(wide / 5))
+    found = (factor * 10.0**power for power in powers if power % stride == 0 for factor in factors)
+    return [value for value in found if low <= value <= high]
+
+
 def nearest(x: Sequence[float], at: float) -> float | None:
     """The value of sorted ``x`` that is nearest to a place."""
     place = bisect_left(x, at)

@@ -22,6 +22,7 @@ from napari_gaussproto.widgets.train.fitting.curve_log import (
     LABELLED,
     CurveLog,
     Series,
+    log_ticks,
     y_scale,
 )
 from napari_gaussproto.widgets.train.fitting.semi_terms import name_of_loss
@@ -203,6 +204,9 @@ class CurvePlot(QWidget):
         self.title.setText(f"<small>{self._title}{add}</small>")
         self.plot.setLogMode(y=logarithmic)
         ends = (math.log10(low), math.log10(high)) if logarithmic else (low, high)
+        ticks = log_ticks(low, high) if logarithmic else []
+        marks = [[(math.log10(value), f"{value:.6g}") for value in ticks]]
+        self.plot.getAxis("left").setTicks(marks if ticks else None)
         self.plot.setRange(xRange=(0, max(log.last, 1)), yRange=ends, padding=0)
         for series in curves:
             self._make(series, series.name not in off)
