@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import WithValue, without_pauses
-from napari_gaussproto.jobs.edit import maps_of
+from napari_gaussproto.core.model.maps import maps_of, values_of
 from napari_gaussproto.jobs.libraries import load_libraries
 from napari_gaussproto.jobs.requests import (
     ClosedRequest,
@@ -26,7 +26,6 @@ from napari_gaussproto.jobs.requests import (
     TrainImage,
     TuneRequest,
 )
-from napari_gaussproto.widgets.layers.prototype_map import values_of
 from napari_gaussproto.widgets.train.fitting.sentences import lost_sentence
 
 if TYPE_CHECKING:
@@ -261,7 +260,7 @@ def _see(
     with one_thread():
         values = values_of(segmentation, prototype, request.quantity)
         _ = segmentation.labels, segmentation.cover, segmentation.prototype_share()
-        maps = maps_of(segmentation, list(request.maps))
+        maps = maps_of(segmentation, request.maps)
     unknown = [model.classes[c].name for c in unknown_classes(model)]
     return FitResult(base, model, base, segmentation, prototype, values, maps, unknown=unknown)
 

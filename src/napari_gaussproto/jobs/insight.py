@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.jobs.libraries import load_libraries
-
-if TYPE_CHECKING:
-    from napari_gaussproto.core.explain.explain import Explanation
-    from napari_gaussproto.core.explain.places import Place
-    from napari_gaussproto.core.explain.projection import Projection
-    from napari_gaussproto.core.model.segmentation import Segmentation
-    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-    from napari_gaussproto.core.model.stack import StackSegmentation
+from napari_gaussproto.core.base.device import one_thread
+from napari_gaussproto.core.editing.stack_cells import latents_of
+from napari_gaussproto.core.explain.explain import Explanation, explain_region
+from napari_gaussproto.core.explain.places import Place, most_novel_places, most_uncertain_places
+from napari_gaussproto.core.explain.projection import Projection, project
+from napari_gaussproto.core.imaging.masks import component_at
+from napari_gaussproto.core.imaging.patches import cut_patch
+from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.model.segmentation import Segmentation
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.model.stack import StackSegmentation
+from napari_gaussproto.io.explanation import save_explanation
 
 _PLACES = 10
 
@@ -36,12 +39,6 @@ def places_job(
     segmentation: Segmentation, pixels: Any, rgb: bool, model: PrototypeSegmenter
 ) -> Generator[None, None, list[FoundPlaces]]:
     """The most novel and the most uncertain places of a plane."""
-    load_libraries()
-    from napari_gaussproto.core.explain.places import most_novel_places, most_uncertain_places
-    from napari_gaussproto.core.imaging.patches import cut_patch
-    from napari_gaussproto.core.imaging.source import ImageSource
-
-    yield
     source = ImageSource.from_array(pixels, model.config.channels, 2 if rgb else None)
     found = []
     for kind, search in (("novel", most_novel_places), ("uncertain", most_uncertain_places)):
@@ -52,27 +49,14 @@ def places_job(
     return found
 
 
-def space_job(
-    segmentation: StackSegmentation, model: PrototypeSegmenter
-) -> Generator[None, None, Projection]:
+def space_job(segmentation: StackSegmentation, model: PrototypeSegmenter) -> Projection:
     """The latent space in two dimensions."""
-    load_libraries()
-    from napari_gaussproto.core.base.device import one_thread
-    from napari_gaussproto.core.editing.stack_cells import latents_of
-    from napari_gaussproto.core.explain.projection import project
-
-    yield
     with one_thread():
         return project(model, latents_of(segmentation))
 
 
-def region_job(segmentation: Segmentation, y: int, x: int) -> Generator[None, None, Explanation]:
+def region_job(segmentation: Segmentation, y: int, x: int) -> Explanation:
     """Explain the connected region of one class around a pixel."""
-    from napari_gaussproto.core.base.device import one_thread
-    from napari_gaussproto.core.explain.explain import explain_region
-    from napari_gaussproto.core.imaging.masks import component_at
-
-    yield
     with one_thread():
         explanation = explain_region(segmentation, component_at(segmentation.labels, y, x))
         _ = explanation.outlines  # computed here, kept for the GUI
@@ -81,9 +65,6 @@ def region_job(segmentation: Segmentation, y: int, x: int) -> Generator[None, No
 
 def figure_job(
     path: Path, pixels: Any, segmentation: Segmentation, explanation: Explanation
-) -> Generator[None, None, Path]:
+) -> Path:
     """Write the figure of an explanation."""
-    from napari_gaussproto.io.explanation import save_explanation
-
-    yield
     return save_explanation(path, np.asarray(pixels), segmentation, explanation)

@@ -1,13 +1,52 @@
-"""Load torch in a process that already draws with OpenGL."""
+"""Load torch in a process that already draws with OpenGL, and jobs that build on it."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from threading import Lock
+from typing import Any
+
+from napari_gaussproto.core.base.steps import driven
 
 _lock = Lock()
+
+
+def run_job(module: str, name: str, *arguments: Any) -> Generator[Any, None, Any]:
+    """Load a module of this package in the calling thread, and run a job of it.
+
+    So jobs import torch at the top of their files, and docks that start them open without it.
+
+    Parameters
+    ----------
+    module : str
+        Such as "fit", the module of ``napari_gaussproto.jobs``.
+    name : str
+        The job: a function or a generator function.
+    *arguments
+        What it is called with.
+
+    Yields
+    ------
+    object
+        What the job yields.
+
+    Returns
+    -------
+    object
+        What the job returns.
+
+    Raises
+    ------
+    ImportError
+        When a library is not installed.
+    """
+    yield None  # a cancel takes effect before anything is loaded
+    load_libraries()
+    result = getattr(import_module(f"napari_gaussproto.jobs.{module}"), name)(*arguments)
+    return (yield from driven(result))
 
 
 def load_libraries() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -12,18 +12,27 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.labels.corrections import labels_of
-from napari_gaussproto.widgets.shared.state import Quantity
+from napari_gaussproto.core.model.maps import MapRole, Maps, Quantity
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
     from napari_gaussproto.core.labels.annotations import Annotations
+    from napari_gaussproto.core.model.encode import TileSize
+    from napari_gaussproto.core.model.segmentation import Prototype
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.model.stack import StackSegmentation
     from napari_gaussproto.core.training.pyramid import EncodedImage
+    from napari_gaussproto.core.training.reject import Rejection
+    from napari_gaussproto.jobs.caches import RegionMemo
     from napari_gaussproto.jobs.closed_images import ClosedImages
 
+    Changed = PrototypeSegmenter | Rejection
+    Change = Callable[[PrototypeSegmenter], Changed | Generator[Any, None, Changed]]
+    Select = Callable[[PrototypeSegmenter], int]
+
 Labels = npt.NDArray[np.uint8]
-Maps = dict[str, npt.NDArray[np.float32]]
+# File, change time and device of a model.
+ModelKey = tuple[str, float, str]
 # Of features that are kept: enough for two hundred photographs of 1296 x 966 pixels.
 _MOST_BYTES = 1 << 31
 
@@ -103,6 +112,105 @@ class Start:
 
 
 @dataclass(frozen=True)
+class SegmentRequest:
+    """Everything a run needs, taken from the GUI before the thread starts.
+
+    Attributes
+    ----------
+    pixels : array-like
+    rgb : bool
+    model_file : Path or None
+        None runs the known model, which is in no file.
+    device : str
+    tile : "auto", None or int
+    extras : frozenset of str
+        Of ``"probability"``, ``"novelty"``, ``"uncertainty"``, ``"outlines"``.
+    prototype : int
+        Whose likelihood is shown first.
+    known_model : PrototypeSegmenter or None
+        Loaded already, with ``known_key``.
+    region_size : int
+        Nominal side of a superpixel, in pixels; grid models take no notice.
+    present : list of MapRole
+        Roles of the maps that the last run of this image left, which are brought up to date.
+    former_model : PrototypeSegmenter or None
+        The one that they show.
+    known_models : mapping
+        Models that were read before, with a person's edits, by their keys.
+    memo : RegionMemo or None
+        What earlier runs left of the image's cells.
+    """
+
+    pixels: Any
+    rgb: bool
+    model_file: Path | None
+    device: str
+    tile: TileSize
+    extras: frozenset[str]
+    prototype: int
+    known_model: PrototypeSegmenter | None
+    known_key: ModelKey | None
+    region_size: int
+    present: list[MapRole] = field(default_factory=list)
+    former_model: PrototypeSegmenter | None = None
+    known_models: Mapping[ModelKey, PrototypeSegmenter] = field(default_factory=dict)
+    memo: RegionMemo | None = None
+
+
+@dataclass(frozen=True)
+class EditRequest:
+    """An edit that waits for its turn.
+
+    Attributes
+    ----------
+    kind : str
+        Decides what happens to the history.
+    change : callable
+        Gives the edited model, or the result of a training without one of its prototypes; a
+        generator function if that takes a while.
+    select : callable or None
+        Names the prototype of the edited model to choose; else the chosen one stays.
+    truth : ndarray or None
+        Labels (..., H, W) of the current image, to tell its IoU by.
+    """
+
+    kind: Literal["edit", "undo", "redo", "again"]
+    change: Change
+    select: Select | None = None
+    truth: npt.NDArray[Any] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a thread needs to know of a result: the image's key, and roles of its maps."""
+
+    key: Any
+    segmentation: StackSegmentation
+    roles: Sequence[MapRole]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is in view when an edit begins.
+
+    Attributes
+    ----------
+    key : object
+        Of the current image; None where there is none.
+    prototypes : list of Prototype
+        Of its segmentation.
+    prototype : int
+        The chosen one's place among them.
+    quantity : str
+    """
+
+    key: Any
+    prototypes: Sequence[Prototype]
+    prototype: int
+    quantity: Quantity
+
+
+@dataclass(frozen=True)
 class FitRequest:
     """Everything a fit needs, taken from the GUI before the thread starts.
 
@@ -116,7 +224,7 @@ class FitRequest:
         All that are annotated.
     shown : TrainImage
         The one whose classes are shown afterwards.
-    maps : list of str
+    maps : list of MapRole
         Roles of the maps that the shown image has; they are computed anew.
     prototype : int
     quantity : str
@@ -130,7 +238,7 @@ class FitRequest:
     renamed: dict[str, int | None]
     images: Sequence[TrainImage]
     shown: TrainImage
-    maps: Sequence[str]
+    maps: Sequence[MapRole]
     prototype: int
     quantity: Quantity
     cache: PyramidCache

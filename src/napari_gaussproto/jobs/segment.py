@@ -3,76 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto import __version__
+from napari_gaussproto.core.base.config import ModelConfig, SegmentationClass
+from napari_gaussproto.core.base.device import available_devices, resolve_device
 from napari_gaussproto.core.base.steps import WithValue
+from napari_gaussproto.core.cells.partitioner import CellPreview, preview_steps
+from napari_gaussproto.core.cells.slic import Block
 from napari_gaussproto.core.model.card import now
-from napari_gaussproto.jobs.edit import Maps, maps_of
-from napari_gaussproto.jobs.libraries import load_libraries
-from napari_gaussproto.widgets.layers.prototype_map import pinned_by, values_of
-
-if TYPE_CHECKING:
-    from napari_gaussproto.core.base.config import ModelConfig
-    from napari_gaussproto.core.cells.partitioner import CellPreview
-    from napari_gaussproto.core.cells.slic import Block
-    from napari_gaussproto.core.model.encode import TileSize
-    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-    from napari_gaussproto.core.model.stack import StackSegmentation, StackTile
-    from napari_gaussproto.jobs.caches import RegionMemo
-    from napari_gaussproto.widgets.shared.state import ModelKey
-
-
-@dataclass(frozen=True)
-class SegmentRequest:
-    """Everything a run needs, taken from the GUI before the thread starts.
-
-    Attributes
-    ----------
-    pixels : array-like
-    rgb : bool
-    model_file : Path or None
-        None runs the known model, which is in no file.
-    device : str
-    tile : "auto", None or int
-    extras : frozenset of str
-        Of ``"probability"``, ``"novelty"``, ``"uncertainty"``, ``"outlines"``.
-    prototype : int
-        Whose likelihood is shown first.
-    known_model : PrototypeSegmenter or None
-        Loaded already, with ``known_key``.
-    region_size : int
-        Nominal side of a superpixel, in pixels; grid models take no notice.
-    present : list of str
-        Roles of the maps that the last run of this image left, which are brought up to date.
-    former_model : PrototypeSegmenter or None
-        The one that they show.
-    known_models : mapping
-        Models that were read before, with a person's edits, by their keys.
-    memo : RegionMemo or None
-        What earlier runs left of the image's cells.
-    """
-
-    pixels: Any
-    rgb: bool
-    model_file: Path | None
-    device: str
-    tile: TileSize
-    extras: frozenset[str]
-    prototype: int
-    known_model: PrototypeSegmenter | None
-    known_key: ModelKey | None
-    region_size: int
-    present: list[str] = field(default_factory=list)
-    former_model: PrototypeSegmenter | None = None
-    known_models: Mapping[ModelKey, PrototypeSegmenter] = field(default_factory=dict)
-    memo: RegionMemo | None = None
+from napari_gaussproto.core.model.maps import (
+    NOVELTY,
+    OUTLINES,
+    UNCERTAINTY,
+    MapRole,
+    Maps,
+    maps_of,
+)
+from napari_gaussproto.core.model.model_file import load_model_file
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.model.stack import StackSegmentation, StackTile, segment_stack_steps
+from napari_gaussproto.io.style import direct_colormap
+from napari_gaussproto.jobs.requests import ModelKey, SegmentRequest
 
 
 @dataclass
@@ -106,31 +63,20 @@ class SegmentResult:
     outlines: npt.NDArray[np.bool_] | None = None
 
 
-def devices_job() -> Generator[None, None, list[str]]:
-    """Load torch and prepare napari, which takes seconds, and find the devices."""
-    load_libraries()
-    from napari_gaussproto.core.base.device import available_devices
-
-    yield
+def devices_job() -> list[str]:
+    """Prepare napari, which takes seconds as loading torch did, and find the devices."""
     _warm_up_labels()
-    yield
     return available_devices()
 
 
 def _warm_up_labels() -> None:
     """Let napari compile how it draws labels: seconds that the GUI would stand still for."""
-    from napari_gaussproto.core.base.config import SegmentationClass
-    from napari_gaussproto.io.style import direct_colormap
-
     classes = [SegmentationClass(name=name, color="#000000") for name in ("a", "b")]
     direct_colormap(classes).map(np.zeros((1, 1), np.uint8))
 
 
 def segment_job(request: SegmentRequest) -> Generator[StackTile, None, SegmentResult]:
     """Load the model if needed, segment, and compute the maps that will be shown."""
-    load_libraries()
-    from napari_gaussproto.core.model.stack import segment_stack_steps
-
     start = time.monotonic()
     model, key = _model(request)
     tiles = 0
@@ -148,9 +94,8 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile, None, SegmentRe
 
 def again_job(
     request: SegmentRequest, result: SegmentResult, model: PrototypeSegmenter
-) -> Generator[None, None, SegmentResult]:
+) -> SegmentResult:
     """Decode the cells of a result by a model that was edited while they were computed."""
-    yield
     segmentation = result.segmentation.decoded_by(model)
     again = _shown(request, model, result.key, segmentation, result.provenance)
     return replace(again, seconds=result.seconds, tiles=result.tiles)
@@ -165,10 +110,9 @@ def _shown(
 ) -> SegmentResult:
     """A result with every array that the GUI will show."""
     prototype = min(request.prototype, len(segmentation.prototypes) - 1)
-    outlined = "outlines" in (*request.extras, *request.present)
-    maps = maps_of(segmentation, _roles(request, len(segmentation.classes)))
-    if model is request.former_model:
-        maps |= _pinned(segmentation, request.present)
+    roles = _roles(request, len(segmentation.classes))
+    # By the same model, prototypes that were pinned are the same ones.
+    maps = maps_of(segmentation, roles, pinned=model is request.former_model)
     return SegmentResult(
         model=model,
         key=key,
@@ -181,26 +125,16 @@ def _shown(
         seconds=0.0,
         tiles=0,
         maps=maps,
-        outlines=segmentation.outlines() if outlined else None,
+        outlines=segmentation.outlines() if OUTLINES in roles else None,
     )
 
 
-def _roles(request: SegmentRequest, n_classes: int) -> list[str]:
+def _roles(request: SegmentRequest, n_classes: int) -> list[MapRole]:
     """Maps that are asked for, and those that are there."""
-    wanted: list[str] = [role for role in ("novelty", "uncertainty") if role in request.extras]
+    wanted = [role for role in (NOVELTY, UNCERTAINTY, OUTLINES) if role.kind in request.extras]
     if "probability" in request.extras:
-        wanted += [f"probability {c}" for c in range(n_classes)]
+        wanted += [MapRole.probability(c) for c in range(n_classes)]
     return list(dict.fromkeys([*wanted, *request.present]))
-
-
-def _pinned(segmentation: StackSegmentation, present: list[str]) -> Maps:
-    """New values for prototypes that were pinned: by the same model they are the same ones."""
-    maps: Maps = {}
-    for role in present:
-        pinned = pinned_by(role)
-        if pinned is not None:
-            maps[role] = values_of(segmentation, *pinned)
-    return maps
 
 
 def preview_job(
@@ -211,18 +145,12 @@ def preview_job(
     window: tuple[int, int, int, int],
 ) -> Generator[Block, None, CellPreview]:
     """Cut the visible part of a plane into cells; ``leading`` says which plane."""
-    load_libraries()
-    from napari_gaussproto.core.cells.partitioner import preview_steps
-
     # An empty index would read the whole of an array on disk.
     plane = pixels[leading] if leading else pixels
     return (yield from preview_steps(plane, config, window, 2 if rgb else None))
 
 
 def _model(request: SegmentRequest) -> tuple[PrototypeSegmenter, ModelKey]:
-    from napari_gaussproto.core.base.device import resolve_device
-    from napari_gaussproto.core.model.model_file import load_model_file
-
     path = request.model_file
     if path is None:
         assert request.known_model is not None and request.known_key is not None

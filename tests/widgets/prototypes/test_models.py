@@ -14,8 +14,10 @@ import pytest
 
 from napari_gaussproto.core.cells import partitioner
 from napari_gaussproto.core.editing import edits
+from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.core.model.predict import segment
+from napari_gaussproto.jobs.requests import EditRequest
 from tests.core.builders import tiny_model, two_tone
 from tests.widgets.docks import by_role, expected_labels, labels_of
 
@@ -60,7 +62,7 @@ def test_another_model_during_an_edit_ends_the_edit(
     viewer: Any, prototypes: Any, dock: Any, run: Any, wait: Any, other_file: Path, gate: Event
 ) -> None:
     state, tiny = prototypes.state, prototypes.state.model
-    prototypes.session.apply_steps(held(gate, lambda model: edits.turn_off(model, 2)))
+    prototypes.session.apply(held(gate, lambda model: edits.turn_off(model, 2)))
     prototypes.edits.switch(3, False)  # waits
     second_image(viewer, dock, other_file)
     run(dock)
@@ -78,12 +80,10 @@ def test_another_model_during_an_edit_ends_the_edit(
 def test_another_model_during_an_undo_ends_the_undo(
     viewer: Any, prototypes: Any, dock: Any, run: Any, wait: Any, other_file: Path, gate: Event
 ) -> None:
-    from napari_gaussproto.jobs.edit import Request
-
     prototypes.edits.switch(2, False)
     wait()
     undone = prototypes.state.history.undone
-    prototypes.session._ask(Request("undo", held(gate, lambda model: undone)))
+    prototypes.session.ask(EditRequest("undo", held(gate, lambda model: undone)))
     second_image(viewer, dock, other_file)
     run(dock)
     gate.set()
@@ -159,7 +159,7 @@ def test_a_result_that_comes_during_an_edit_gets_it_too(
         return edits.turn_off(edits.turn_off(model, 2), 3)
 
     layers = list(viewer.layers)
-    prototypes.session.apply_steps(held(gate, both_off))
+    prototypes.session.apply(held(gate, both_off))
     run(dock)
     former = prototypes.state.current
     assert former.model is prototypes.state.model
@@ -181,13 +181,13 @@ def test_the_map_of_an_edit_goes_to_the_image_that_it_is_of(
     second_image(viewer, dock)
     run(dock)
     prototypes.choose(1)
-    prototypes.session.apply_steps(held(gate, lambda model: edits.turn_off(model, 2)))
+    prototypes.session.apply(held(gate, lambda model: edits.turn_off(model, 2)))
     dock.images.choose(first.source)
     gate.set()
     wait()
     assert prototypes.state.current is first
     expected = first.segmentation.likelihood(1)
-    np.testing.assert_array_equal(first.maps["likelihood"].data, expected)
+    np.testing.assert_array_equal(first.maps[MapRole("likelihood")].data, expected)
 
 
 def test_what_changed_is_only_shown_on_the_image_that_changed(

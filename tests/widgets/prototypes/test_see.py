@@ -11,8 +11,9 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QAbstractButton, QComboBox
 
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.core.model.model_file import save_model
-from napari_gaussproto.widgets.prototypes import insights as insight_module
+from napari_gaussproto.jobs import insight
 from napari_gaussproto.widgets.prototypes.dock import PrototypesWidget
 from tests.core.builders import tiny_model, two_tone
 from tests.widgets.docks import LEFT, by_role, click, labels_of
@@ -146,7 +147,7 @@ def test_the_latent_space_is_drawn_and_can_be_clicked(prototypes: Any, qtbot: An
 def test_places_are_found_though_another_tab_was_looked_at_meanwhile(
     prototypes: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, started = insight_module.places_job, []
+    real, started = insight.places_job, []
 
     def slow(*arguments: Any) -> Any:
         started.append(1)
@@ -155,7 +156,7 @@ def test_places_are_found_though_another_tab_was_looked_at_meanwhile(
                 yield
         return (yield from real(*arguments))
 
-    monkeypatch.setattr(insight_module, "places_job", slow)
+    monkeypatch.setattr(insight, "places_job", slow)
     prototypes.tabs.setCurrentWidget(prototypes.places)
     qtbot.waitUntil(lambda: bool(started), timeout=10_000)
     prototypes.tabs.setCurrentWidget(prototypes.space)
@@ -171,7 +172,7 @@ def test_places_that_cannot_be_found_are_told(
         yield
         raise ImageError("The image could not be read: open it again.")
 
-    monkeypatch.setattr(insight_module, "places_job", failing)
+    monkeypatch.setattr(insight, "places_job", failing)
     prototypes.tabs.setCurrentWidget(prototypes.places)
     qtbot.waitUntil(lambda: "open it again" in prototypes.status.text(), timeout=10_000)
 
@@ -188,7 +189,7 @@ def test_another_model_pins_a_layer_of_its_own(
     prototypes.choose(1)
     prototypes.pin.click()
     np.testing.assert_array_equal(pinned.data, kept)
-    other = prototypes.state.current.maps["pinned 1"]
+    other = prototypes.state.current.maps[MapRole.pinned(1)]
     assert other is not pinned and not np.array_equal(other.data, kept)
 
 
@@ -196,12 +197,12 @@ def test_cells_of_another_size_leave_one_map_in_view(
     viewer: Any, prototypes: Any, dock: Any, run: Any, tmp_path: Path
 ) -> None:
     prototypes.choose(1)
-    assert prototypes.state.current.maps["likelihood"].visible
+    assert prototypes.state.current.maps[MapRole("likelihood")].visible
     regions = tiny_model(partition="superpixel", region_size=8)
     dock.models.choose_file(save_model(regions, tmp_path / "regions"))
     run(dock)
     maps = by_role(viewer, "likelihood")
-    now = prototypes.state.current.maps["likelihood"]
+    now = prototypes.state.current.maps[MapRole("likelihood")]
     assert now.data.shape == (96, 128)
     assert [layer for layer in maps if layer.visible] == [now]
     prototypes.classes_button.click()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.core.model.model_file import save_model
 from tests.core.builders import tiny_model, two_tone
 
@@ -85,12 +86,12 @@ def test_run_with_another_size_and_outlines(viewer: Any, superpixel_dock: Any, r
     dock.extras["outlines"].setChecked(True)
     run(dock)
     cells = dock.state.current.segmentation.n_cells
-    lines = dock.state.current.maps["outlines"]
+    lines = dock.state.current.maps[MapRole("outlines")]
     assert lines.data.shape == (100, 120) and 0.1 < lines.data.mean() < 0.8
     dock.regions.size.setValue(20)
     run(dock)
     assert dock.state.current.segmentation.n_cells < 0.3 * cells
-    assert dock.state.current.maps["outlines"] is lines
+    assert dock.state.current.maps[MapRole("outlines")] is lines
     assert dock.state.current.labels.metadata["napari-gaussproto"]["region_size"] == 20
     labels, partition = (
         dock.state.current.labels.data,

@@ -15,6 +15,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QTimer
 
 from napari_gaussproto.core.editing.edits import turn_off
+from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.widgets.layers.placement import placement
 from napari_gaussproto.widgets.segment import dock as segment_module
@@ -399,7 +400,7 @@ def test_grey_images_and_stacks(viewer: Any, dock: Any, run: Any) -> None:
     run(dock)
     labels = dock.state.current.labels
     assert labels.data.shape == (3, 70, 90)
-    assert dock.state.current.maps["likelihood"].data.shape == (3, 18, 23)
+    assert dock.state.current.maps[MapRole("likelihood")].data.shape == (3, 18, 23)
     np.testing.assert_allclose(labels.scale, (2, 1, 1))
     assert not dock.likelihood.as_stack.isEnabled()
 
@@ -422,7 +423,7 @@ def test_an_unexpected_error_is_not_hidden(
         raise RuntimeError("a bug")
         yield
 
-    monkeypatch.setattr(segment_module, "segment_job", broken)
+    monkeypatch.setattr("napari_gaussproto.jobs.segment.segment_job", broken)
     viewer.add_image(two_tone()[0])
     with qtbot.captureExceptions() as caught, qtbot.waitSignal(dock.runner.finished):
         dock.run_button.click()

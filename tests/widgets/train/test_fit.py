@@ -11,11 +11,12 @@ import numpy as np
 
 from napari_gaussproto.core.labels.class_table import add_class, reorder_classes
 from napari_gaussproto.core.labels.corrections import PREDICTED
+from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.core.model.model_file import load_model_file, save_model
 from napari_gaussproto.core.training.pyramid import encode_pyramid
 from napari_gaussproto.jobs.requests import PyramidCache, TrainImage
 from napari_gaussproto.widgets.segment.dock import SegmentWidget
-from napari_gaussproto.widgets.train.fitting.curves import HELD_OUT
+from napari_gaussproto.widgets.train.fitting.curve_log import HELD_OUT
 from tests.core.builders import tiny_model, two_tone
 from tests.widgets.docks import by_role
 from tests.widgets.train_dock import WAIT, click, draw, fitted, quick, settled, stroke, tune
@@ -119,7 +120,7 @@ def test_fine_tune_shows_curves_and_adds_a_version(
     versions = train.version_panel.versions
     assert [v.what for v in versions][:1] == ["fine-tune"]
     assert "held-out mIoU" in versions[0].measures
-    held_out = train.curves.quality.plot.series[HELD_OUT]
+    held_out = train.curves.log.quality[HELD_OUT]
     assert held_out.x[0] == 0 and len(held_out.x) > 1  # the start was judged, too
 
 
@@ -352,9 +353,9 @@ def test_maps_of_another_class_do_not_look_current(
     annotation.settle()
     quick(train, qtbot)
     now = train.state.outcomes[image].maps
-    assert now["probability 0"] is maps["probability 0"]  # soil is soil
-    assert "probability 1" not in now  # it was the plant's, which is the third class now
-    assert maps["probability 1"].name.endswith("(earlier run)")
-    assert now["novelty"] is maps["novelty"]
+    assert now[MapRole.probability(0)] is maps[MapRole.probability(0)]  # soil is soil
+    assert MapRole.probability(1) not in now  # it was the plant's, which is the third class now
+    assert maps[MapRole.probability(1)].name.endswith("(earlier run)")
+    assert now[MapRole("novelty")] is maps[MapRole.parse("novelty")]
     novelty = train.state.outcomes[image].segmentation.novelty()
-    assert np.array_equal(now["novelty"].data, novelty)
+    assert np.array_equal(now[MapRole("novelty")].data, novelty)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Step = TypeVar("Step")
 Result = TypeVar("Result")
@@ -42,6 +42,11 @@ def run(
         if progress is not None:
             progress(step)
     return work.value
+
+
+def driven(result: Any) -> Generator[Any, None, Any]:
+    """Steps and value of what a function gave: of a generator, or no step and the value."""
+    return (yield from result) if isinstance(result, Generator) else result
 
 
 def without_pauses(

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from napari.utils.transforms import Affine
 
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.model.maps import LABELS, OUTLINES, STACK, MapRole
 from napari_gaussproto.io.style import class_features, direct_colormap
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
 from napari_gaussproto.widgets.shared.state import Outcome
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 _LABEL_OPACITY = 0.5
 _MAP_OPACITY = 0.6
-# Role of the layer with the maps of all prototypes.
-STACK = "stack"
 
 
 def pixels_of(layer: Image) -> Any:
@@ -41,6 +40,23 @@ def file_of(layer: Image) -> str | None:
 def is_ours(layer: Layer) -> bool:
     """Whether this plugin made a layer."""
     return PLUGIN in layer.metadata
+
+
+def role_of(layer: Layer) -> MapRole | None:
+    """What a layer of this plugin shows."""
+    text = layer.metadata.get(PLUGIN, {}).get("role")
+    return None if text is None else MapRole.parse(text)
+
+
+def tag(role: MapRole, **more: Any) -> dict[str, Any]:
+    """Metadata by which a layer of this plugin is known."""
+    return {PLUGIN: {"role": str(role), **more}}
+
+
+def layer_of(viewer: Viewer, outcome: Outcome, role: MapRole) -> Any:
+    """The layer of a result that has a role, while it is in the viewer; else None."""
+    layer = outcome.maps.get(role)
+    return layer if layer is not None and layer in viewer.layers else None
 
 
 def placement(
@@ -169,7 +185,7 @@ def _style_labels(layer: Labels, outcome: Outcome) -> None:
     if layer.metadata.get("classes") != classes:
         layer.colormap = direct_colormap(outcome.segmentation.classes)
         layer.features = class_features(outcome.segmentation.classes)
-    layer.metadata = _tagged(layer, outcome, "labels") | {"classes": classes}
+    layer.metadata = _tagged(layer, outcome, LABELS) | {"classes": classes}
 
 
 def _keep_colors(layer: Labels) -> None:
@@ -199,7 +215,7 @@ def set_aside(layer: Layer) -> None:
 def show_map(
     viewer: Viewer,
     outcome: Outcome,
-    role: str,
+    role: MapRole,
     values: npt.NDArray[np.float32],
     name: str,
     *,
@@ -209,14 +225,14 @@ def show_map(
     """Show a map at cell resolution, in the layer of that role if there is one."""
     if role == STACK:
         return show_stack(viewer, outcome, values)
-    known = outcome.maps.get(role)
-    if known is not None and known in viewer.layers and known.data.shape == values.shape:
+    known: Layer | None = layer_of(viewer, outcome, role)
+    if known is not None and known.data.shape == values.shape:
         known.data = values
         known.metadata = _tagged(known, outcome, role)
         if not keep_name:
             known.name = name
         return known
-    if known is not None and known in viewer.layers:
+    if known is not None:
         # Its cells have another size now. Nobody would know what a second map in view is.
         set_aside(known)
         visible, known.visible = known.visible, False
@@ -269,7 +285,7 @@ def show_outlines(
         blending="additive",
         opacity=0.45,
         rgb=False,
-        metadata={PLUGIN: {"role": "outlines"}},
+        metadata=tag(OUTLINES),
         **place,
     )
     return layer
@@ -277,8 +293,8 @@ def show_outlines(
 
 def show_stack(viewer: Viewer, outcome: Outcome, stack: npt.NDArray[np.float32]) -> Layer:
     """Show the maps of all prototypes of one image as one layer with a slider."""
-    known = outcome.maps.get(STACK)
-    if known is not None and known in viewer.layers:
+    known: Layer | None = layer_of(viewer, outcome, STACK)
+    if known is not None:
         known.data = stack
         known.metadata = _tagged(known, outcome, STACK)
         return known
@@ -316,8 +332,8 @@ def _move_below_labels(viewer: Viewer, layer: Layer, outcome: Outcome) -> None:
         viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(outcome.labels))
 
 
-def _tagged(layer: Layer, outcome: Outcome, role: str) -> dict[str, Any]:
-    return {**layer.metadata, PLUGIN: {"role": role, **outcome.provenance}}
+def _tagged(layer: Layer, outcome: Outcome, role: MapRole) -> dict[str, Any]:
+    return {**layer.metadata, **tag(role, **outcome.provenance)}
 
 
 def check_unchanged(viewer: Viewer, layer: Image, pixels: Any) -> None:

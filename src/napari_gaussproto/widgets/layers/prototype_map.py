@@ -8,52 +8,22 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.widgets.layers.placement import show_map, undisturbed
-from napari_gaussproto.widgets.shared.state import Outcome, Quantity, SharedState, state_of
+from napari_gaussproto.core.model.maps import LIKELIHOOD, MapRole, Quantity, limits_of, values_of
+from napari_gaussproto.widgets.layers.placement import layer_of, show_map, undisturbed
+from napari_gaussproto.widgets.shared.state import Outcome, SharedState, state_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
-    from napari_gaussproto.core.model.stack import StackSegmentation
-
-LIKELIHOOD = "likelihood"
-_PINNED = "pinned "
-QUANTITIES: tuple[Quantity, ...] = ("typicality", "responsibility", "log-likelihood")
 # Typicality is what people read as the likelihood of a prototype.
 _TITLES = {"typicality": "likelihood"}
-
-
-def values_of(
-    segmentation: StackSegmentation, m: int, quantity: Quantity
-) -> npt.NDArray[np.float32]:
-    """Map of a prototype at cell resolution."""
-    if quantity == "responsibility":
-        return segmentation.responsibility(m)
-    if quantity == "log-likelihood":
-        # An inactive prototype has no finite one.
-        return segmentation.log_likelihood(m).clip(min=segmentation.log_likelihood_limits()[0])
-    return segmentation.likelihood(m)
-
-
-def limits_of(segmentation: StackSegmentation, quantity: Quantity) -> tuple[float, float]:
-    """Contrast limits that are the same for every prototype, so that maps can be compared."""
-    return segmentation.log_likelihood_limits() if quantity == "log-likelihood" else (0.0, 1.0)
 
 
 def title_of(outcome: Outcome, m: int, quantity: Quantity) -> str:
     """Name of the layer with the map of a prototype."""
     what = _TITLES.get(quantity, quantity)
     return f"{outcome.source.name} – {what} of {outcome.segmentation.prototypes[m].name}"
-
-
-def pinned_by(role: str) -> tuple[int, Quantity] | None:
-    """Prototype and quantity of a pinned map, by its role; None for other maps."""
-    if not role.startswith(_PINNED):
-        return None
-    *named, number = role.removeprefix(_PINNED).split()
-    quantity = next((q for q in QUANTITIES if [q] == named), QUANTITIES[0])
-    return int(number), quantity
 
 
 class PrototypeMap:
@@ -98,7 +68,7 @@ class PrototypeMap:
             layer = show_map(
                 viewer,
                 outcome,
-                f"{_PINNED}{m}" if quantity == "typicality" else f"{_PINNED}{quantity} {m}",
+                MapRole.pinned(m, quantity),
                 values_of(outcome.segmentation, m, quantity),
                 f"{outcome.source.name} – {what}{prototype.name}",
                 visible=False,
@@ -120,16 +90,19 @@ class PrototypeMap:
         likelihood = self._state.shows_likelihood
         for layer, wanted in (
             (current.labels, not likelihood),
-            (current.maps.get(LIKELIHOOD), likelihood),
+            (layer_of(viewer, current, LIKELIHOOD), likelihood),
         ):
             # napari redraws everything for a layer that is made visible, even if it was.
             if layer is not None and layer in viewer.layers and layer.visible != wanted:
                 layer.visible = wanted
 
 
+_maps: WeakKeyDictionary[Viewer, PrototypeMap] = WeakKeyDictionary()
+
+
 def prototype_map(viewer: Viewer) -> PrototypeMap:
     """The map of a viewer, made on first use."""
-    state = state_of(viewer)
-    if state.prototype_map is None:
-        state.prototype_map = PrototypeMap(getattr(viewer, "__wrapped__", viewer), state)
-    return state.prototype_map
+    real = getattr(viewer, "__wrapped__", viewer)
+    if real not in _maps:
+        _maps[real] = PrototypeMap(real, state_of(viewer))
+    return _maps[real]

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.widgets.layers.placement import set_aside, show_labels, show_map, undisturbed
-from napari_gaussproto.widgets.layers.prototype_map import LIKELIHOOD, prototype_map
-from napari_gaussproto.widgets.layers.scratch_layers import BRUSHED, CHANGED
-from napari_gaussproto.widgets.prototypes.why_tool import OVERLAY
+from napari_gaussproto.core.model.maps import LIKELIHOOD, OUTLINES, MapRole, Maps
+from napari_gaussproto.widgets.layers.overlays import BRUSHED, CHANGED, WHY
+from napari_gaussproto.widgets.layers.placement import (
+    layer_of,
+    set_aside,
+    show_labels,
+    show_map,
+    undisturbed,
+)
+from napari_gaussproto.widgets.layers.prototype_map import prototype_map
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
 
 if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
-
-Maps = dict[str, npt.NDArray[np.float32]]
 
 
 def succeed(viewer: Viewer, state: SharedState, outcome: Outcome, maps: Maps) -> Outcome:
@@ -33,24 +37,24 @@ def succeed(viewer: Viewer, state: SharedState, outcome: Outcome, maps: Maps) ->
     outcome.maps = {r: layer for r, layer in former.maps.items() if layer in viewer.layers}
     shown = {role for role in maps if _same_meaning(role, former, outcome)}
     if former.segmentation.n_cells == outcome.segmentation.n_cells:
-        shown.add("outlines")
+        shown.add(OUTLINES)
     outcome.release_pins()
     set_aside_others(outcome, shown)
     return outcome
 
 
-def _same_meaning(role: str, former: Outcome, outcome: Outcome) -> bool:
+def _same_meaning(role: MapRole, former: Outcome, outcome: Outcome) -> bool:
     """Whether a map shows the same thing as before: numbers of classes can change."""
-    if not role.startswith("probability "):
+    if not role.is_probability or role.number is None:
         return True
-    number = int(role.split()[1])
-    names = [[c.name for c in o.segmentation.classes] for o in (former, outcome)]
-    return names[0][number : number + 1] == names[1][number : number + 1]
+    c = role.number
+    names = [[entry.name for entry in o.segmentation.classes] for o in (former, outcome)]
+    return names[0][c : c + 1] == names[1][c : c + 1]
 
 
-def set_aside_others(outcome: Outcome, shown: Iterable[str]) -> None:
+def set_aside_others(outcome: Outcome, shown: Iterable[MapRole]) -> None:
     """Let go of maps that a new result says nothing about, and say so on them."""
-    kept = {LIKELIHOOD, BRUSHED, CHANGED, OVERLAY, *shown}
+    kept = {LIKELIHOOD, BRUSHED, CHANGED, WHY, *shown}
     for role in [role for role in outcome.maps if role not in kept]:
         set_aside(outcome.maps.pop(role))
 
@@ -58,8 +62,8 @@ def set_aside_others(outcome: Outcome, shown: Iterable[str]) -> None:
 def redraw(viewer: Viewer, outcome: Outcome, maps: Maps) -> None:
     """Show new values in the maps that an image has besides the likelihood."""
     for role, values in maps.items():
-        layer = outcome.maps.get(role)
-        if layer is not None and layer in viewer.layers:
+        layer = layer_of(viewer, outcome, role)
+        if layer is not None:
             show_map(
                 viewer, outcome, role, values, layer.name, visible=layer.visible, keep_name=True
             )

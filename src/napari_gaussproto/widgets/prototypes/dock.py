@@ -26,8 +26,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_gaussproto.core.model.maps import QUANTITIES
 from napari_gaussproto.core.model.summary import with_suffix
-from napari_gaussproto.widgets.layers.prototype_map import QUANTITIES, prototype_map
+from napari_gaussproto.widgets.layers.prototype_map import prototype_map
 from napari_gaussproto.widgets.prototypes.edit_controller import EditController
 from napari_gaussproto.widgets.prototypes.edit_panel import EditPanel
 from napari_gaussproto.widgets.prototypes.edit_session import FOREIGN, EditSession

@@ -11,9 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QObject, Signal
 
-from napari_gaussproto.jobs.edit import EditResult
-from napari_gaussproto.widgets.layers.placement import pixels_of
-from napari_gaussproto.widgets.layers.scratch_layers import (
+from napari_gaussproto.widgets.layers.overlays import (
     brush_layer,
     brushed,
     hide_changed,
@@ -21,6 +19,7 @@ from napari_gaussproto.widgets.layers.scratch_layers import (
     show_changed,
     wipe,
 )
+from napari_gaussproto.widgets.layers.placement import pixels_of
 from napari_gaussproto.widgets.prototypes.edit_panel import PRESENT, EditPanel
 from napari_gaussproto.widgets.prototypes.edit_session import EditSession
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.model.stack import StackSegmentation
     from napari_gaussproto.core.training.reject import Rejection
+    from napari_gaussproto.jobs.edit import EditResult
 
 _PATCHES = 8
 
@@ -222,7 +222,7 @@ class EditController(QObject):
             return
         labels = self._chosen_labels()
         steps = partial(_train_away_steps, prototype, outcome.segmentation, labels)
-        self._session.apply_steps(steps, truth=labels)
+        self._session.apply(steps, truth=labels)
 
     def cancel(self) -> None:
         """Give up the edit being worked on, and those that wait."""
@@ -257,11 +257,11 @@ class EditController(QObject):
         if not busy:
             self._panel.show_progress(None)
 
-    def _on_changed(self, result: EditResult) -> None:
-        if result.comparison is None or result.outcome is None:
+    def _on_changed(self, result: EditResult, outcome: Outcome | None) -> None:
+        if result.comparison is None or outcome is None:
             return
-        self._compared = (result.outcome, result.comparison)
-        self.reported.emit(self.summary(result, result.outcome.segmentation))
+        self._compared = (outcome, result.comparison)
+        self.reported.emit(self.summary(result, outcome.segmentation))
         self._on_changes_wanted(self._panel.changes.isChecked())
 
     def follow_outcome(self, outcome: Outcome) -> None:

@@ -10,17 +10,8 @@ import numpy.typing as npt
 from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.base.errors import GaussProtoError
-from napari_gaussproto.jobs.edit import (
-    Before,
-    EditResult,
-    Redrawn,
-    Request,
-    as_it_is,
-    edit_job,
-    no_step,
-    one_step,
-    save_job,
-)
+from napari_gaussproto.jobs.libraries import run_job
+from napari_gaussproto.jobs.requests import Before, EditRequest, Shown
 from napari_gaussproto.widgets.layers.placement import show_labels, undisturbed
 from napari_gaussproto.widgets.layers.prototype_map import prototype_map
 from napari_gaussproto.widgets.layers.results import redraw
@@ -33,9 +24,9 @@ if TYPE_CHECKING:
 
     from napari_gaussproto.core.editing.undo import EditHistory
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-    from napari_gaussproto.jobs.edit import Edit, Select, Steps
+    from napari_gaussproto.jobs.edit import EditResult, Redrawn
+    from napari_gaussproto.jobs.requests import Change, Select
     from napari_gaussproto.widgets.shared.state import Outcome
-
 
 FOREIGN = "Another model made this segmentation: press Segment again to see and edit this one."
 _REPLACED = "Another model came into use during the edit: the edit was given up."
@@ -46,8 +37,8 @@ class EditSession(QObject):
 
     Signals
     -------
-    changed(EditResult)
-        An edit, undo or redo is in force and shown.
+    changed(EditResult, Outcome or None)
+        An edit, undo or redo is in force and shown; with what shows the image that is compared.
     failed(str)
         A sentence for the person.
     progressed(object)
@@ -55,7 +46,7 @@ class EditSession(QObject):
     busy_changed(bool)
     """
 
-    changed = Signal(object)
+    changed = Signal(object, object)
     failed = Signal(str)
     progressed = Signal(object)
     busy_changed = Signal(bool)
@@ -65,8 +56,10 @@ class EditSession(QObject):
         super().__init__(parent)
         self._viewer, self._state = viewer, state
         self._map = prototype_map(viewer)
-        self._waiting: list[Request] = []
-        self._current: Request | None = None
+        self._waiting: list[EditRequest] = []
+        self._current: EditRequest | None = None
+        # The results that the current edit redraws, by the key of their image.
+        self._redrawing: dict[Any, Outcome] = {}
         # What the current edit began with: a result is only good for these.
         self._history: EditHistory | None = None
         self._model: PrototypeSegmenter | None = None
@@ -93,35 +86,26 @@ class EditSession(QObject):
         return model is not None and (current is None or _made_by(current, model))
 
     def apply(
-        self, edit: Edit, select: Select | None = None, truth: npt.NDArray[Any] | None = None
+        self, change: Change, select: Select | None = None, truth: npt.NDArray[Any] | None = None
     ) -> None:
-        """Apply an edit; ``select`` names the prototype to select in the edited model.
-
-        ``truth`` holds labels of the current image, which tell the IoU before and after.
-        """
-        self._ask(Request("edit", partial(one_step, edit), select, truth))
-
-    def apply_steps(
-        self, steps: Steps, truth: npt.NDArray[Any] | None = None, select: Select | None = None
-    ) -> None:
-        """Apply an edit that takes a while, given as a generator function of the model."""
-        self._ask(Request("edit", steps, select, truth))
+        """Apply an edit; see `EditRequest` for what it is given as."""
+        self.ask(EditRequest("edit", change, select, truth))
 
     def undo(self) -> None:
         """Take the last edit back."""
         history = self._state.history
-        if history is not None and history.undone is not None and not self.busy:
-            self._ask(Request("undo", partial(no_step, history.undone)))
+        if history is not None and (version := history.undone) is not None and not self.busy:
+            self.ask(EditRequest("undo", lambda model: version))
 
     def redo(self) -> None:
         """Do again what was taken back."""
         history = self._state.history
-        if history is not None and history.redone is not None and not self.busy:
-            self._ask(Request("redo", partial(no_step, history.redone)))
+        if history is not None and (version := history.redone) is not None and not self.busy:
+            self.ask(EditRequest("redo", lambda model: version))
 
     def catch_up(self) -> None:
         """Decode again by the current model, after a result came that an older one made."""
-        self._ask(Request("again", as_it_is))
+        self.ask(EditRequest("again", lambda model: model))
 
     def cancel(self) -> None:
         """Give up the edit being worked on, and those that wait."""
@@ -131,7 +115,7 @@ class EditSession(QObject):
     def save(self, path: Path) -> None:
         """Write the current model to a file."""
         if self._state.model is not None:
-            self._saver.start(partial(save_job, self._state.model, path))
+            self._saver.start(partial(run_job, "edit", "save_job", self._state.model, path))
 
     def shut_down(self) -> None:
         """Stop the threads before the dock goes away."""
@@ -150,7 +134,8 @@ class EditSession(QObject):
         if edits:
             self.failed.emit(_REPLACED)
 
-    def _ask(self, request: Request) -> None:
+    def ask(self, request: EditRequest) -> None:
+        """Let an edit wait for its turn."""
         if request.kind != "again" and not self.editable:
             self.failed.emit(FOREIGN)
             return
@@ -165,18 +150,21 @@ class EditSession(QObject):
         self._current = self._waiting.pop(0)
         self._history, self._model = state.history, state.model
         model = state.model
-        before = [
-            Before(outcome, outcome.segmentation, list(outcome.maps))
-            for outcome in list(state.outcomes.values())
-            if _made_by(outcome, model)
-        ]
+        outcomes = [o for o in list(state.outcomes.values()) if _made_by(o, model)]
         # The current image comes first, and is the one that is compared.
-        before.sort(key=lambda b: b.outcome is not state.current)
-        work = partial(
-            edit_job, self._current, model, before, state.current, state.prototype, state.quantity
+        outcomes.sort(key=lambda outcome: outcome is not state.current)
+        self._redrawing = {outcome.source.unique_id: outcome for outcome in outcomes}
+        before = [Before(k, o.segmentation, list(o.maps)) for k, o in self._redrawing.items()]
+        current = state.current
+        shown = Shown(
+            None if current is None else current.source.unique_id,
+            [] if current is None else current.segmentation.prototypes,
+            state.prototype,
+            state.quantity,
         )
+        about = (self._current, model, before, shown)
         self.busy_changed.emit(True)
-        self.runner.start(work)
+        self.runner.start(partial(run_job, "edit", "edit_job", *about))
 
     def _on_result(self, result: EditResult) -> None:
         state = self._state
@@ -188,18 +176,19 @@ class EditSession(QObject):
             for redrawn in result.redrawn:
                 # An image that was segmented again meanwhile has a new outcome; the layers
                 # are that one's now.
-                if state.outcomes.get(redrawn.outcome.source) is redrawn.outcome:
-                    self._show(redrawn, result.model)
+                outcome = self._redrawing[redrawn.key]
+                if state.outcomes.get(outcome.source) is outcome:
+                    self._show(outcome, redrawn, result.model)
             state.set_edited_model(result.model)
             current = state.current
             if current is not None and current.model is result.model:
                 state.prototype = result.prototype
                 state.set_outcome(current)
-                if result.values is not None and current is result.outcome:
+                if result.values is not None and current is self._redrawing.get(result.key):
                     self._map.show(current, result.prototype, result.values)
                 else:
                     self._map.refresh()
-        self.changed.emit(result)
+        self.changed.emit(result, self._redrawing.get(result.key))
         late = (o for o in list(state.outcomes.values()) if o.model is not result.model)
         if any(_made_by(outcome, result.model) for outcome in late):
             self.catch_up()
@@ -215,8 +204,7 @@ class EditSession(QObject):
         elif request.kind == "redo":
             history.redo()
 
-    def _show(self, redrawn: Redrawn, model: PrototypeSegmenter) -> None:
-        outcome = redrawn.outcome
+    def _show(self, outcome: Outcome, redrawn: Redrawn, model: PrototypeSegmenter) -> None:
         outcome.segmentation, outcome.model = redrawn.segmentation, model
         history = self._state.history
         outcome.provenance = {**outcome.provenance, "edits": history.names if history else []}
@@ -239,6 +227,7 @@ class EditSession(QObject):
 
     def _on_finished(self) -> None:
         self._current = self._history = self._model = None
+        self._redrawing = {}
         self.busy_changed.emit(False)
         self._start()
 

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QTabWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
-from napari_gaussproto.jobs.insight import places_job, space_job
+from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.widgets.prototypes.places_panel import PlacesPanel
 from napari_gaussproto.widgets.prototypes.space_panel import SpacePanel
 from napari_gaussproto.widgets.prototypes.why_controller import plane_pixels
@@ -111,11 +111,12 @@ class InsightControl(QObject):
         segmentation, leading = outcome.segmentation, self.leading(outcome)
         self._computing = Insight(wanted, segmentation, leading)
         if wanted == "space":
-            self.runner.start(partial(space_job, segmentation, outcome.model))
+            self.runner.start(partial(run_job, "insight", "space_job", segmentation, outcome.model))
             return
         plane, pixels = segmentation.plane_at(leading), plane_pixels(outcome, leading)
         rgb = bool(outcome.source.rgb)
-        self.runner.start(partial(places_job, plane, pixels, rgb, outcome.model))
+        about = (plane, pixels, rgb, outcome.model)
+        self.runner.start(partial(run_job, "insight", "places_job", *about))
 
     def _show(self, found: Any) -> None:
         outcome, computed = self._state.current, self._computing

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QMenu
 
 from napari_gaussproto.core.base.errors import GaussProtoError
-from napari_gaussproto.jobs.insight import figure_job, region_job
+from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.widgets.layers.placement import pixels_of
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
 from napari_gaussproto.widgets.prototypes.why_tool import WhyTool, clear_outline, show_outline
@@ -73,7 +73,7 @@ class WhyController(QObject):
         self._asked = (outcome, leading, y, x, region)
         plane = outcome.segmentation.plane_at(leading)
         if region:
-            self.runner.start(partial(region_job, plane, y, x))
+            self.runner.start(partial(run_job, "insight", "region_job", plane, y, x))
         else:
             # A cell takes a few milliseconds: less than starting a thread.
             from napari_gaussproto.core.explain.explain import explain  # loads torch
@@ -168,7 +168,8 @@ class WhyController(QObject):
         outcome, leading, *_ = self._asked
         pixels = plane_pixels(outcome, leading)
         plane = outcome.segmentation.plane_at(leading)
-        self._exporter.start(partial(figure_job, path, pixels, plane, self.explanation))
+        about = (path, pixels, plane, self.explanation)
+        self._exporter.start(partial(run_job, "insight", "figure_job", *about))
 
     def shut_down(self) -> None:
         """Let go of the canvas and of the threads."""

@@ -9,8 +9,15 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.imaging.masks import haloed_strips
-from napari_gaussproto.widgets.layers.placement import is_ours, pixels_of, placement, undisturbed
-from napari_gaussproto.widgets.shared.preferences import PLUGIN
+from napari_gaussproto.widgets.layers.overlays import WHY
+from napari_gaussproto.widgets.layers.placement import (
+    is_ours,
+    layer_of,
+    pixels_of,
+    placement,
+    tag,
+    undisturbed,
+)
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
 
 if TYPE_CHECKING:
@@ -19,7 +26,6 @@ if TYPE_CHECKING:
 
     from napari_gaussproto.core.explain.explain import Explanation
 
-OVERLAY = "why"
 _HOVER_KEY = "Shift"
 # Width on screen, in pixels, of the bright line and of the dark ones beside it.
 _LINE = 1.5
@@ -173,8 +179,8 @@ def show_outline(
 
 def clear_outline(viewer: Viewer, outcome: Outcome) -> None:
     """Empty the outline, if there is one."""
-    layer = outcome.maps.get(OVERLAY)
-    if layer is not None and layer in viewer.layers:
+    layer = layer_of(viewer, outcome, WHY)
+    if layer is not None:
         layer.data = np.empty((0, 2, layer.ndim))
 
 
@@ -184,8 +190,8 @@ def _overlay(viewer: Viewer, outcome: Outcome) -> Vectors:
     Once all layers are removed, OpenGL draws from the buffers of the path that is gone
     (`viewer.layers.clear()`, then another image).
     """
-    known = outcome.maps.get(OVERLAY)
-    if known is not None and known in viewer.layers:
+    known: Vectors | None = layer_of(viewer, outcome, WHY)
+    if known is not None:
         return known
     with undisturbed(viewer):
         layer: Vectors = viewer.add_vectors(
@@ -195,8 +201,8 @@ def _overlay(viewer: Viewer, outcome: Outcome) -> Vectors:
             vector_style="line",
             # The bright strips lie on the dark ones, at the same depth.
             blending="translucent_no_depth",
+            metadata=tag(WHY),
             **placement(outcome.source, ndim=outcome.ndim),
         )
-    layer.metadata = {PLUGIN: {"role": OVERLAY}}
-    outcome.maps[OVERLAY] = layer
+    outcome.maps[WHY] = layer
     return layer

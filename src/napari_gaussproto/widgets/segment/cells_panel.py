@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.model.summary import read_summary
-from napari_gaussproto.jobs.segment import preview_job
+from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.widgets.layers.placement import pixels_of, show_outlines, undisturbed
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections
@@ -125,8 +125,8 @@ class RegionPanel(QWidget):
         ndim = pixels.ndim - 1 if image.rgb else pixels.ndim
         leading = tuple(int(n) for n in self._plane(image)[: ndim - 2])
         self._shown = (image, leading)
-        work = partial(preview_job, pixels, leading, bool(image.rgb), config, _visible(image))
-        self.runner.start(work)
+        about = (pixels, leading, bool(image.rgb), config, _visible(image))
+        self.runner.start(partial(run_job, "segment", "preview_job", *about))
 
     def _plane(self, image: Image) -> tuple[int, ...]:
         """Indices of the plane that the sliders show, along the image's own axes."""

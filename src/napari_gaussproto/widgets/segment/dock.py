@@ -29,13 +29,9 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
-from napari_gaussproto.jobs.segment import (
-    SegmentRequest,
-    SegmentResult,
-    again_job,
-    devices_job,
-    segment_job,
-)
+from napari_gaussproto.core.model.maps import NOVELTY, OUTLINES, UNCERTAINTY, MapRole
+from napari_gaussproto.jobs.libraries import run_job
+from napari_gaussproto.jobs.requests import SegmentRequest
 from napari_gaussproto.widgets.layers.placement import (
     check_unchanged,
     pixels_of,
@@ -61,6 +57,7 @@ if TYPE_CHECKING:
 
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.model.stack import StackTile
+    from napari_gaussproto.jobs.segment import SegmentResult
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +99,7 @@ class SegmentWidget(QScrollArea):
         self._on_image()
         # Loading torch takes seconds; done now, in a thread, the first run need not wait.
         self._loader.succeeded.connect(self._fill_devices)
-        self._loader.start(devices_job)
+        self._loader.start(partial(run_job, "segment", "devices_job"))
 
     # -- what one sees ----------------------------------------------------------------------
 
@@ -226,7 +223,7 @@ class SegmentWidget(QScrollArea):
         self._started = _Started(image, request, time.monotonic())
         self.progress.setRange(0, 0)
         self.status.setText("Loading the model…" if self.state.model is None else "Segmenting…")
-        self.runner.start(partial(segment_job, request))
+        self.runner.start(partial(run_job, "segment", "segment_job", request))
         self._update_buttons()
 
     def reset_choices(self, event: Any = None) -> None:
@@ -259,7 +256,8 @@ class SegmentWidget(QScrollArea):
         state.set_model(result.model, result.key)
         if state.model is not None and state.model is not result.model:
             # It was edited meanwhile; the cells are the same.
-            self.runner.start(partial(again_job, started.request, result, state.model))
+            again = (started.request, result, state.model)
+            self.runner.start(partial(run_job, "segment", "again_job", *again))
             return
         if state.history is not None:
             result.provenance["edits"] = state.history.names
@@ -275,7 +273,7 @@ class SegmentWidget(QScrollArea):
                 "The model was fitted anew while the image was segmented: press Segment again."
             )
 
-    def _present(self, outcome: Outcome) -> list[str]:
+    def _present(self, outcome: Outcome) -> list[MapRole]:
         """Roles of the maps that an image has."""
         return [role for role, layer in outcome.maps.items() if layer in self._viewer.layers]
 
@@ -286,7 +284,7 @@ class SegmentWidget(QScrollArea):
             outcome.labels, outcome.labels_checksum = former.labels, former.labels_checksum
             outcome.maps = {role: former.maps[role] for role in self._present(former)}
         with undisturbed(self._viewer):
-            outlines = [] if result.outlines is None else ["outlines"]
+            outlines = [] if result.outlines is None else [OUTLINES]
             set_aside_others(outcome, [*result.maps, *outlines])
             show_labels(self._viewer, outcome, result.labels)
             for role, values in result.maps.items():
@@ -295,8 +293,8 @@ class SegmentWidget(QScrollArea):
                 title = outcome.maps[role].name if kept else f"{image.name} – {name}"
                 show_map(self._viewer, outcome, role, values, title, visible=False)
             if result.outlines is not None:
-                known, name = outcome.maps.get("outlines"), f"{image.name} – cells"
-                outcome.maps["outlines"] = show_outlines(
+                known, name = outcome.maps.get(OUTLINES), f"{image.name} – cells"
+                outcome.maps[OUTLINES] = show_outlines(
                     self._viewer, image, known, result.outlines, name
                 )
             self.state.set_outcome(outcome)
@@ -385,11 +383,11 @@ class SegmentWidget(QScrollArea):
         self._loader.cancel()
 
 
-def _title(role: str, outcome: Outcome) -> str | None:
+def _title(role: MapRole, outcome: Outcome) -> str | None:
     """What a map is called, if not by the prototype that it shows."""
-    if role.startswith("probability "):
-        return f"probability of {outcome.segmentation.classes[int(role.split()[1])].name}"
-    return role if role in ("novelty", "uncertainty") else None
+    if role.is_probability and role.number is not None:
+        return f"probability of {outcome.segmentation.classes[role.number].name}"
+    return role.kind if role in (NOVELTY, UNCERTAINTY) else None
 
 
 def _forget(images: ImageChooser, connections: list[Connections], runners: list[Runner]) -> None:

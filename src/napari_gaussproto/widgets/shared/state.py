@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
+from napari_gaussproto.core.model.maps import MapRole, Quantity
+from napari_gaussproto.jobs.caches import RegionMemo
+from napari_gaussproto.jobs.requests import ModelKey
 from napari_gaussproto.widgets.shared.workarounds import guard_canvas
 
 if TYPE_CHECKING:
@@ -19,11 +22,6 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.editing.undo import EditHistory
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.model.stack import StackSegmentation
-    from napari_gaussproto.jobs.caches import RegionMemo
-    from napari_gaussproto.widgets.layers.prototype_map import PrototypeMap
-
-ModelKey = tuple[str, float, str]
-Quantity = Literal["typicality", "responsibility", "log-likelihood"]
 
 
 @dataclass
@@ -41,7 +39,7 @@ class Outcome:
     labels_checksum : int
         Of the labels as they were written, to notice what a person painted since.
     maps : dict
-        Role -> layer, for example ``"likelihood"`` or ``"novelty"``.
+        Role -> layer, for example that of the likelihood.
     model : PrototypeSegmenter or None
         The one that made the segmentation.
     """
@@ -51,7 +49,7 @@ class Outcome:
     provenance: dict[str, Any]
     labels: Labels | None = None
     labels_checksum: int = 0
-    maps: dict[str, Layer] = field(default_factory=dict)
+    maps: dict[MapRole, Layer] = field(default_factory=dict)
     model: PrototypeSegmenter | None = None
 
     @property
@@ -61,7 +59,7 @@ class Outcome:
 
     def release_pins(self) -> None:
         """Leave pinned maps as they are: the same number may name another prototype now."""
-        for role in [role for role in self.maps if role.startswith("pinned ")]:
+        for role in [role for role in self.maps if role.is_pinned]:
             del self.maps[role]
 
 
@@ -111,7 +109,6 @@ class SharedState:
         self.prototype = 0
         self.quantity: Quantity = "typicality"
         self.shows_likelihood = False
-        self.prototype_map: PrototypeMap | None = None
 
     def set_model(self, model: PrototypeSegmenter, key: ModelKey) -> None:
         """Make a loaded model the current one; ``key`` is file, change time and device.
@@ -174,8 +171,6 @@ class SharedState:
 
     def memo_of(self, image: Image) -> RegionMemo:
         """What is kept of the cells of an image, so that they are not cut again."""
-        from napari_gaussproto.jobs.caches import RegionMemo
-
         return self.memos.setdefault(image, RegionMemo())
 
     def set_edited_model(self, model: PrototypeSegmenter) -> None:

@@ -1,4 +1,4 @@
-"""Run one generator at a time in a thread, with progress and a cancel that always works."""
+"""Run one function at a time in a thread, with progress and a cancel that always works."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 from napari.qt.threading import GeneratorWorker, create_worker
 from qtpy.QtCore import QObject, Signal
 
-from napari_gaussproto.core.base.steps import WithValue
+from napari_gaussproto.core.base.steps import WithValue, driven
 
 logger = logging.getLogger(__name__)
 
 # Progress reaches the GUI at most this often, in seconds.
 _INTERVAL = 0.1
-Work = Callable[[], Generator[Any, None, Any]]
+Work = Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,14 @@ class _Gate:
 
 
 class Runner(QObject):
-    """Runs generators in a thread; the last one asked for is the one that counts.
+    """Runs functions in a thread; the last one asked for is the one that counts.
+
+    A generator function can be cancelled and paused at each of its steps.
 
     Signals
     -------
     progressed(object)
-        What the generator yielded, at most ten times a second, but for what says ``keep``.
+        What a generator function yielded, at most ten times a second, but for what says ``keep``.
     succeeded(object)
         What it returned.
     failed(Exception)
@@ -85,7 +87,7 @@ class Runner(QObject):
         return self._worker is not None
 
     def start(self, work: Work) -> None:
-        """Run a generator function; if one is running, it is cancelled first."""
+        """Run a function or generator function; if one is running, it is cancelled first."""
         if self._wanted:
             self.cancel()
         self._wanted = True
@@ -170,15 +172,16 @@ def _guarded(work: Work, gate: _Gate) -> Generator[Any, None, Any]:
     A worker swallows RuntimeErrors, which is what torch raises, and reports nothing.
     """
     last = 0.0
+    yield None  # a cancel takes effect before the work begins
     try:
-        for step in (driven := WithValue(work())):
+        for step in (steps := WithValue(driven(work()))):
             if getattr(step, "keep", False) or time.monotonic() - last >= _INTERVAL:
                 last = time.monotonic()
                 yield step
             else:
                 yield None
             yield from gate.rest()
-        return driven.value
+        return steps.value
     except Exception as error:  # reported to the person by whoever started the work
         logger.debug("work failed", exc_info=True)
         return _Failure(error)

@@ -25,8 +25,8 @@ from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.labels.class_table import WantedClass, extend_table, first_table
 from napari_gaussproto.core.model.summary import read_summary
+from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.jobs.requests import ClosedRequest
-from napari_gaussproto.jobs.segment import devices_job
 from napari_gaussproto.jobs.storage import Count
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections, when_closed
@@ -74,7 +74,7 @@ class TrainWidget(QScrollArea):
         self.annotations = AnnotationSet(viewer, self.state, self.messages, self)
         self.autosave = Autosave(viewer, self.annotations, self.messages, self)
         self.fits = FitController(
-            viewer, self.state, self.annotations, self.autosave.desk.identities, self.messages, self
+            viewer, self.state, self.annotations, self.autosave.identities, self.messages, self
         )
         self._loader = Runner(self)
         self._connections = Connections()
@@ -85,7 +85,7 @@ class TrainWidget(QScrollArea):
         self._connect()
         self._begin(take_over(viewer, self))
         self._loader.succeeded.connect(self._fill_devices)
-        self._loader.start(devices_job)
+        self._loader.start(partial(run_job, "segment", "devices_job"))
 
     # -- what one sees ----------------------------------------------------------------------
 
@@ -242,8 +242,7 @@ class TrainWidget(QScrollArea):
             self._shut_down()
 
     def _remember(self) -> None:
-        project = self.autosave.desk.project
-        folder = None if project is None else project.folder
+        folder = self.autosave.state.folder
         memory = TrainMemory(self.annotations.classes, folder, self.fits.beginnings)
         remember(self._viewer, memory)
 
@@ -355,7 +354,7 @@ class TrainWidget(QScrollArea):
     def _take_classes(self, classes: Sequence[SegmentationClass]) -> None:
         """A model's table; what is labelled, on open images or others, keeps its class."""
         labelled = any(a.labels.any() for a in self.annotations.all)
-        if not labelled and not self.autosave.desk.kept.images:
+        if not labelled and not self.autosave.state.kept.images:
             self.annotations.set_table(classes)
             return
         wanted = [WantedClass(entry.name, entry.color) for entry in classes]

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
-from napari_gaussproto.widgets.layers.correction_overlay import CorrectionOverlay
+from napari_gaussproto.widgets.layers.overlays import CorrectionOverlay
 from napari_gaussproto.widgets.layers.placement import is_ours
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.messages import Messages
@@ -138,7 +138,8 @@ class LabelsController(QObject):
             self._show_corrections(True)
 
     def _show_corrections(self, on: bool) -> None:
-        self.overlay.show(self._annotations.open if on else [])
+        shown = self._annotations.open if on else []
+        self.overlay.show([(a.image, a.record.corrected) for a in shown])
 
     def let_go(self) -> None:
         """Take what was only a help off the canvas."""
