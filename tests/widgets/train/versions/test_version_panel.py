@@ -341,8 +341,6 @@ def test_a_long_comparison_is_summed_up(panel: VersionPanel) -> None:
 def test_f2_renames_the_chosen_version(panel: VersionPanel, qtbot: Any) -> None:
     said = asked(panel.rename_asked)
     click(panel, "a")
-    panel.activateWindow()
-    panel.tree.setFocus()
     QTest.keyClick(panel.tree, Qt.Key.Key_F2)
     QTest.keyClicks(editor(panel), "first")
     QTest.keyClick(editor(panel), Qt.Key.Key_Return)

@@ -97,9 +97,8 @@ class VersionPanel(QWidget):
         self.comparison = ComparisonTable()
         self.actions_by_key = {action.key: self._action(action) for action in _ACTIONS}
         rename = self.actions_by_key["rename"]
-        rename.setShortcut(QKeySequence("F2"))
+        rename.setShortcut(QKeySequence("F2"))  # to be shown; the tree itself heeds the key
         rename.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
-        self.tree.addAction(rename)
         self.menu = self._menu(*self.actions_by_key)
         self.buttons = {key: self._button(key) for key in ("compare", "revert", "save")}
         self.more = QToolButton()
