@@ -21,7 +21,8 @@ from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.preferences import remember_model
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
-from napari_gaussproto.widgets.train.fitting.fit_controller import FitController, Fitted
+from napari_gaussproto.widgets.train.fitting.fit_controller import FitController
+from napari_gaussproto.widgets.train.fitting.fitted import Fitted
 from napari_gaussproto.widgets.train.storage.autosave import Autosave
 from napari_gaussproto.widgets.train.versions.version_panel import VersionPanel
 
@@ -262,7 +263,7 @@ class VersionsController(QObject):
         def done(found: Any) -> None:
             if found is None:
                 # The model in use is the former project's.
-                self._fits.begin_anew()
+                self._fits.begin_with()
                 self._show(Listed([], None))
             else:
                 self._on_loaded(found[1].current, found)
