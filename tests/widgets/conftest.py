@@ -121,7 +121,7 @@ def train(viewer: Any, qtbot: Any) -> Any:
     widget.fits.cancel()
     qtbot.waitUntil(lambda: not widget.fits.runner.busy, timeout=120_000)
     qtbot.waitUntil(lambda: not widget._loader.busy, timeout=120_000)
-    qtbot.waitUntil(lambda: not widget.autosave.backlog.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: not widget.autosave.busy, timeout=120_000)
 
 
 @pytest.fixture

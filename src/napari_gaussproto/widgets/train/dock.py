@@ -75,7 +75,7 @@ class TrainWidget(QScrollArea):
         self.annotations = AnnotationSet(viewer, self.state, self.messages, self)
         self.autosave = Autosave(viewer, self.annotations, self.messages, self)
         self.fits = FitController(
-            viewer, self.state, self.annotations, self.autosave.desk.identities, self.messages, self
+            viewer, self.state, self.annotations, self.autosave.identities, self.messages, self
         )
         self._loader = Runner(self)
         self._connections = Connections()
@@ -243,8 +243,7 @@ class TrainWidget(QScrollArea):
             self._shut_down()
 
     def _remember(self) -> None:
-        project = self.autosave.desk.project
-        folder = None if project is None else project.folder
+        folder = self.autosave.state.folder
         memory = TrainMemory(self.annotations.classes, folder, self.fits.beginning)
         remember(self._viewer, memory)
 
@@ -356,7 +355,7 @@ class TrainWidget(QScrollArea):
     def _take_classes(self, classes: Sequence[SegmentationClass]) -> None:
         """A model's table; what is labelled, on open images or others, keeps its class."""
         labelled = any(a.labels.any() for a in self.annotations.all)
-        if not labelled and not self.autosave.desk.kept.images:
+        if not labelled and not self.autosave.state.kept.images:
             self.annotations.set_table(classes)
             return
         wanted = [WantedClass(entry.name, entry.color) for entry in classes]
