@@ -137,7 +137,7 @@ def test_a_model_file(
     assert model.card.history[0]["what"] == "fit"
     assert alike(segment(photo, model).labels, arrays[name])
     summary = read_summary(path)
-    assert [p["name"] for p in summary.prototypes] == EXPECTED[name]["prototypes"]
+    assert [p.name for p in summary.prototypes] == EXPECTED[name]["prototypes"]
     assert contains(summary.card.model_dump(mode="json"), EXPECTED[name]["card"])
 
 

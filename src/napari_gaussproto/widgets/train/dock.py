@@ -39,7 +39,8 @@ from napari_gaussproto.widgets.train.annotation.annotation_layer import Annotati
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.budget import BudgetPanel
 from napari_gaussproto.widgets.train.fitting.curves import TrainingCurves
-from napari_gaussproto.widgets.train.fitting.fit_controller import Budget, FitController, Fitted
+from napari_gaussproto.widgets.train.fitting.fit_controller import FitController
+from napari_gaussproto.widgets.train.fitting.fitted import Budget, Fitted
 from napari_gaussproto.widgets.train.fitting.progress import TrainingProgress
 from napari_gaussproto.widgets.train.fitting.semi_terms import TERMS, weights_of
 from napari_gaussproto.widgets.train.fitting.sentences import begins_anew, fitted_sentence
@@ -83,7 +84,7 @@ class TrainWidget(QScrollArea):
         self._left = False
         self._build()
         self._connect()
-        self._begin(take_over(viewer, self))
+        self._begin(take_over(viewer, self.retire))
         self._loader.succeeded.connect(self._fill_devices)
         self._loader.start(partial(run_job, "segment", "devices_job"))
 
@@ -213,7 +214,7 @@ class TrainWidget(QScrollArea):
         self._on_start()
         if memory is not None:
             self.annotations.set_table(memory.classes)
-            self.fits.go_on(memory.beginnings)
+            self.fits.go_on(memory.beginning)
             for image in self.images.images():
                 self.annotations.adopt(image)
             if memory.folder is not None:
@@ -235,15 +236,15 @@ class TrainWidget(QScrollArea):
         if not self._retired:
             self._retired = True
             self._remember()
-            self.labelling.let_go()
-            self.annotations.let_go()
+            self.labelling.close()
+            self.annotations.close()
             self._connections.drop()
             self.images.disconnect_viewer()
             self._shut_down()
 
     def _remember(self) -> None:
         folder = self.autosave.state.folder
-        memory = TrainMemory(self.annotations.classes, folder, self.fits.beginnings)
+        memory = TrainMemory(self.annotations.classes, folder, self.fits.beginning)
         remember(self._viewer, memory)
 
     def _fill_devices(self, names: list[str]) -> None:
@@ -401,7 +402,7 @@ class TrainWidget(QScrollArea):
             return
         outcome = self.state.outcomes.get(image)
         if outcome is None or outcome.model is not model:
-            self.fits.predict_once(image)
+            self.fits.predict(image)
 
     def _missing(self) -> str | None:
         """What a person must do before anything can be fitted."""
@@ -434,7 +435,7 @@ class TrainWidget(QScrollArea):
 
     def _shut_down(self) -> None:
         self._retired = True
-        self.fits.let_go()
+        self.fits.abandon()
         self.versions.close()
         self.autosave.close()
 
