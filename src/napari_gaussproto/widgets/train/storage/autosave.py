@@ -51,6 +51,8 @@ class Autosave(QObject):
         thread's: it is reached by `put` only.
     identities : Identities
         Of image layers.
+    bar : ProjectBar
+        Where the person sees the project and asks for another one.
 
     Signals
     -------
@@ -80,7 +82,6 @@ class Autosave(QObject):
         self._session = ProjectSession(self.identities)
         self.backlog = Backlog(self)
         self.backlog.failed.connect(self._on_failure)
-        self._bar: ProjectBar | None = None
         self._found: Path | None = None
         self._looked: set[Any] = set()
         self._stored: dict[Any, Any] = {}
@@ -89,14 +90,11 @@ class Autosave(QObject):
         self._timer.setInterval(_REST)
         self._timer.timeout.connect(self.save_now)
         annotations.table_changed.connect(self._on_table)
-
-    def connect_bar(self, bar: ProjectBar) -> None:
-        """Let a bar show and ask."""
-        self._bar = bar
-        bar.open_asked.connect(self.open)
-        bar.copy_asked.connect(self.copy_to)
-        bar.new_asked.connect(self.begin)
-        bar.restore_asked.connect(lambda: self.open(self._found))
+        self.bar = ProjectBar()
+        self.bar.open_asked.connect(self.open)
+        self.bar.copy_asked.connect(self.copy_to)
+        self.bar.new_asked.connect(self.begin)
+        self.bar.restore_asked.connect(lambda: self.open(self._found))
 
     def put(
         self,
@@ -180,8 +178,8 @@ class Autosave(QObject):
         self._show_saved(f"{datetime.now():%H:%M:%S}")
 
     def _show_saved(self, when: str) -> None:
-        if self._bar is not None and self.state.folder is not None:
-            self._bar.show_saved(self.state.name, self.state.folder, when)
+        if self.state.folder is not None:
+            self.bar.show_saved(self.state.name, self.state.folder, when)
 
     def _on_table(self, change: TableChange, done: bool) -> None:
         self.put(lambda session: (session.change if done else session.revert)(change))
@@ -233,13 +231,11 @@ class Autosave(QObject):
 
     def _offer(self, image: Image, project: FoundProject) -> None:
         """Offer to open another project that knows an image."""
-        if self._bar is None:
-            return
         self._found = project.folder
         when = project.saved.astimezone()
         drawn = any(a.labels.any() for a in self._annotations.all)
         stays = " What is drawn now stays in its own project." if drawn else ""
-        self._bar.show_offer(
+        self.bar.show_offer(
             f"“{image.name}” was labelled before, in the project “{project.name}”, "
             f"last on {when:%d %b %Y at %H:%M}.{stays}"
         )
@@ -288,8 +284,7 @@ class Autosave(QObject):
         self.save_soon()  # says, too, how much there is
 
     def _on_opened(self) -> None:
-        if self._bar is not None:
-            self._bar.show_offer(None)
+        self.bar.show_offer(None)
         self._show_saved("before")
         if self.state.kept.classes:
             self._annotations.replace_all(self.state.kept.classes)
