@@ -161,7 +161,7 @@ def _with_closed(
     asked = request.closed
     if asked is None:
         return request, []
-    steps = asked.shelf.find_steps(asked.stored(), request.images, asked.removed, asked.opened)
+    steps = asked.shelf.find(asked.stored(), request.images, asked.removed, asked.opened)
     closed = yield from steps
     images = [*request.images, *closed.images]
     if closed.lost and not any(image.labelled_planes() for image in images):

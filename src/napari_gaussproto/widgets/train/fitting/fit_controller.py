@@ -25,7 +25,7 @@ from napari_gaussproto.jobs.requests import (
 )
 from napari_gaussproto.jobs.storage import Identities
 from napari_gaussproto.jobs.train_image import TrainImage
-from napari_gaussproto.widgets.layers.placement import file_of, pixels_of
+from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.layers.results import publish, succeed
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import FITTED, Outcome, SharedState
@@ -287,15 +287,7 @@ class FitController(QObject):
 
     def _train_image(self, image: Image) -> TrainImage:
         annotation = self._annotations.find(image)
-        codes = None if annotation is None else annotation.snapshot
-        return TrainImage(
-            image.unique_id,
-            pixels_of(image),
-            bool(image.rgb),
-            codes,
-            image.name,
-            file_of(image),
-        )
+        return train_image(image, None if annotation is None else annotation.snapshot)
 
     # -- what comes back ---------------------------------------------------------------------
 

@@ -16,13 +16,13 @@ from napari_gaussproto.core.labels.annotations import Annotations
 from napari_gaussproto.core.labels.class_table import TableChange
 from napari_gaussproto.jobs.storage import (
     Count,
-    Drawn,
     Found,
     Identities,
     ProjectSession,
     SessionState,
 )
-from napari_gaussproto.widgets.layers.placement import file_of, pixels_of
+from napari_gaussproto.jobs.train_image import TrainImage
+from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.shared.job_queue import Backlog
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer, label_shape
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 # Milliseconds of rest before labels are saved.
 _REST = 400
-_NOTHING = np.zeros((0, 0), np.uint16)
 
 
 class Autosave(QObject):
@@ -142,17 +141,10 @@ class Autosave(QObject):
         classes, drawn, generation = self._annotations.classes, self.drawn(), self.state.generation
         self.put(lambda session: session.save(classes, drawn, generation), self._on_saved, kind)
 
-    def drawn(self) -> list[Drawn]:
+    def drawn(self) -> list[TrainImage]:
         """Everything on images that are open or were removed since, for a thread."""
         return [
-            Drawn(
-                a.image.unique_id,
-                a.image.name,
-                pixels_of(a.image),
-                a.snapshot,
-                file_of(a.image),
-                a.image in self._viewer.layers,
-            )
+            train_image(a.image, a.snapshot, a.image in self._viewer.layers)
             for a in self._annotations.all
         ]
 
@@ -195,9 +187,8 @@ class Autosave(QObject):
         self._looked.add(key)
         if self._timer.isActive():
             self.save_now()
-        closed = [drawn for drawn in self.drawn() if not drawn.is_open]
-        this = Drawn(key, image.name, pixels_of(image), _NOTHING, file_of(image))
-        shape = label_shape(image)
+        closed = [gone for gone in self.drawn() if not gone.is_open]
+        this, shape = train_image(image), label_shape(image)
         self.put(lambda session: session.find(this, shape, closed), partial(self._on_found, image))
 
     def _on_found(self, image: Image, found: Found | None) -> None:
