@@ -5,14 +5,22 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QColor, QIcon, QImage, QPainter, QPaintEvent, QPixmap
+from qtpy.QtGui import (
+    QColor,
+    QIcon,
+    QImage,
+    QPainter,
+    QPaintEvent,
+    QPixmap,
+    QTextCharFormat,
+    QTextCursor,
+    QTextDocument,
+)
 from qtpy.QtWidgets import (
     QApplication,
     QDialog,
@@ -28,7 +36,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gaussproto.core.base.config import SegmentationClass
-from napari_gaussproto.core.model.summary import ModelSummary
+from napari_gaussproto.core.model.card import ModelSummary, card_markdown
 
 
 def swatch(color: str, size: int = 12) -> QPixmap:
@@ -156,43 +164,35 @@ class CardDialog(QDialog):
     def __init__(self, summary: ModelSummary, parent: QWidget) -> None:
         super().__init__(parent)
         self.setWindowTitle(summary.card.name)
-        self.resize(520, 560)
-        text = QTextBrowser()
-        text.setHtml(card_html(summary))
+        self.resize(640, 640)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
-        layout.addWidget(text)
+        layout.addWidget(CardView(summary))
         layout.addWidget(buttons)
 
 
-def card_html(summary: ModelSummary) -> str:
-    """A model's card as HTML."""
-    card, config = summary.card, summary.config
-    facts = {
-        "Model": f"{config.partition}, {config.backbone}, cells of {config.cell_size} px, "
-        f"{len(summary.prototypes)} prototypes",
-        "Data": card.data,
-        "Licence of the data": " ".join((card.licence, card.attribution)).strip(),
-        "Cite": card.citation,
-        "Made": f"{card.created} {card.command}",
-    }
-    parts = [f"<h3>{escape(card.name)}</h3><p>{escape(card.description)}</p>"]
-    parts += [
-        f'<p><span style="color:{entry.color}">■</span> {escape(entry.name)}</p>'
-        for entry in config.classes
-    ]
-    parts += [f"<p><b>{k}</b><br>{escape(v)}</p>" for k, v in facts.items() if v.strip()]
-    parts += [_measure_html(split, values) for split, values in card.measures.items()]
-    if card.not_for:
-        items = "".join(f"<li>{escape(entry)}</li>" for entry in card.not_for)
-        parts.append(f"<p><b>Not for</b></p><ul>{items}</ul>")
-    return "".join(parts)
+class CardView(QTextBrowser):
+    """A model's card, with a swatch beside the colour of each class."""
 
+    def __init__(self, summary: ModelSummary) -> None:
+        super().__init__()
+        features = QTextDocument.MarkdownFeature
+        self.document().setMarkdown(
+            card_markdown(summary),
+            features.MarkdownDialectGitHub | features.MarkdownNoHTML,
+        )
+        for color in {entry.color for entry in summary.config.classes}:
+            self._add_swatches(color)
+        self.moveCursor(QTextCursor.MoveOperation.Start)
 
-def _measure_html(split: str, values: dict[str, Any]) -> str:
-    ious = ", ".join(f"{escape(k)} {v:.3f}" for k, v in values["iou"].items() if v is not None)
-    return (
-        f"<p><b>On {values['images']} {escape(split)} images</b><br>"
-        f"mean IoU {values['miou']:.3f} ({ious}), calibration error {values['ece']:.3f}</p>"
-    )
+    def _add_swatches(self, color: str) -> None:
+        """Put a square of a colour in front of each place that names it."""
+        drawn = QTextCharFormat()
+        drawn.setForeground(QColor(color))
+        found = self.document().find(color)
+        while not found.isNull():
+            found.setPosition(found.selectionStart())
+            found.insertText("■ ", drawn)
+            found.setPosition(found.position() + len(color))
+            found = self.document().find(color, found)

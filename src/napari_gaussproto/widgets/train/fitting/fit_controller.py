@@ -34,6 +34,7 @@ from napari_gaussproto.widgets.train.annotation.annotation_layer import label_sh
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.beginning import Beginning
 from napari_gaussproto.widgets.train.fitting.fitted import Budget, Fitted, Kind, Phase
+from napari_gaussproto.widgets.train.fitting.sentences import judgement_sentence
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -312,8 +313,8 @@ class FitController(QObject):
         fitted = Fitted(work.kind, result, work.live)
         if there:
             self._show(fitted.made, work.image, result)
-        if result.warning:
-            self._messages.warn(result.warning)
+        if result.judgement:
+            self._messages.warn(judgement_sentence(result.judgement))
         self.fitted.emit(fitted)
         if not there:
             self._messages.tell("The image was removed or changed meanwhile; the model is fitted.")

@@ -15,7 +15,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gaussproto.jobs.requests import NewModel, Start
+from napari_gaussproto.core.base.config import NewModel
+from napari_gaussproto.jobs.requests import Start
 from napari_gaussproto.jobs.storage import Count
 from napari_gaussproto.widgets.shared.choosers import ModelChooser
 from napari_gaussproto.widgets.shared.forms import (
