@@ -13,8 +13,9 @@ import numpy.typing as npt
 from napari.utils.transforms import Affine
 
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.labels.class_table import label_colors, label_names
 from napari_gaussproto.core.model.maps import LABELS, OUTLINES, STACK, MapRole
-from napari_gaussproto.io.style import class_features, direct_colormap
+from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
 from napari_gaussproto.widgets.shared.state import Outcome
 
@@ -35,6 +36,23 @@ def file_of(layer: Image) -> str | None:
     """The file that an image layer was read from; None for other origins, such as samples."""
     path = layer.source.path
     return None if path is None else str(Path(path).absolute())
+
+
+def train_image(
+    layer: Image, codes: npt.NDArray[np.uint16] | None = None, is_open: bool = True
+) -> TrainImage:
+    """An image layer and what is drawn on it, for a thread.
+
+    Parameters
+    ----------
+    layer : Image
+    codes : ndarray, optional
+        (..., H, W), see `Corrections`; never changed again.
+    is_open : bool
+        False when the layer was removed from the viewer.
+    """
+    key, rgb = layer.unique_id, bool(layer.rgb)
+    return TrainImage(key, pixels_of(layer), rgb, codes, layer.name, file_of(layer), is_open)
 
 
 def is_ours(layer: Layer) -> bool:
@@ -183,8 +201,8 @@ def _add_labels(viewer: Viewer, outcome: Outcome, labels: npt.NDArray[np.uint8])
 def _style_labels(layer: Labels, outcome: Outcome) -> None:
     classes = [c.model_dump() for c in outcome.segmentation.classes]
     if layer.metadata.get("classes") != classes:
-        layer.colormap = direct_colormap(outcome.segmentation.classes)
-        layer.features = class_features(outcome.segmentation.classes)
+        layer.colormap = label_colors(outcome.segmentation.classes)
+        layer.features = label_names(outcome.segmentation.classes)
     layer.metadata = _tagged(layer, outcome, LABELS) | {"classes": classes}
 
 
@@ -196,7 +214,7 @@ def _keep_colors(layer: Labels) -> None:
 
     if not isinstance(layer.colormap, DirectLabelColormap):
         classes = [SegmentationClass.model_validate(c) for c in layer.metadata["classes"]]
-        layer.colormap = direct_colormap(classes)
+        layer.colormap = label_colors(classes)
 
 
 def _replace(layer: Labels, labels: npt.NDArray[np.uint8]) -> None:

@@ -28,6 +28,7 @@ from napari_gaussproto.core.model.summary import read_summary
 from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.jobs.requests import ClosedRequest
 from napari_gaussproto.jobs.storage import Count
+from napari_gaussproto.widgets.layers.style import warm_up_labels
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections, when_closed
 from napari_gaussproto.widgets.shared.job_queue import Backlog
@@ -49,7 +50,6 @@ from napari_gaussproto.widgets.train.labelling.labels_controller import LabelsCo
 from napari_gaussproto.widgets.train.labelling.panels import LabelsPanel, StartPanel
 from napari_gaussproto.widgets.train.memory import TrainMemory, remember, take_over
 from napari_gaussproto.widgets.train.storage.autosave import Autosave
-from napari_gaussproto.widgets.train.storage.project_bar import ProjectBar
 from napari_gaussproto.widgets.train.versions.version_panel import VersionPanel
 from napari_gaussproto.widgets.train.versions.versions_controller import VersionsController
 
@@ -86,14 +86,14 @@ class TrainWidget(QScrollArea):
         self._connect()
         self._begin(take_over(viewer, self.retire))
         self._loader.succeeded.connect(self._fill_devices)
-        self._loader.start(partial(run_job, "segment", "devices_job"))
+        self._loader.start(partial(run_job, "segment", "devices_job", warm_up_labels))
 
     # -- what one sees ----------------------------------------------------------------------
 
     def _build(self) -> None:
         self.images = ImageChooser(self._viewer)
         self.images.setToolTip("The image to label; all images with labels train the model")
-        self.project = ProjectBar()
+        self.project = self.autosave.bar
         self.classes = ClassPanel()
         self.labels = LabelsPanel()
         self.labelling = LabelsController(
@@ -197,7 +197,6 @@ class TrainWidget(QScrollArea):
         bar = self.project
         for leaving in (bar.open_asked, bar.new_asked, bar.restore_asked):
             leaving.connect(self._keep_fit)
-        autosave.connect_bar(self.project)
         autosave.counted.connect(self._on_counted)
         autosave.restored.connect(self._on_restored)
         self.images.image_changed.connect(self._on_image)

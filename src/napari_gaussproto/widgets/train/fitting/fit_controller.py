@@ -25,7 +25,7 @@ from napari_gaussproto.jobs.requests import (
 )
 from napari_gaussproto.jobs.storage import Identities
 from napari_gaussproto.jobs.train_image import TrainImage
-from napari_gaussproto.widgets.layers.placement import file_of, pixels_of
+from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.layers.results import publish, succeed
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import FITTED, Outcome, SharedState
@@ -86,7 +86,7 @@ class FitController(QObject):
         parent: QObject,
     ) -> None:
         super().__init__(parent)
-        self._shelf = ClosedImages(identities)
+        self._reader = ClosedImages(identities)
         self._viewer, self._state, self._messages = viewer, state, messages
         self._annotations = annotations
         self.cache = PyramidCache()
@@ -211,7 +211,7 @@ class FitController(QObject):
         present = self._annotations.open
         removed = [a for a in self._annotations.all if a not in present]
         return ClosedRequest(
-            self._shelf,
+            self._reader,
             stored,
             [self._train_image(a.image) for a in removed],
             [self._train_image(image) for image in opened],
@@ -288,15 +288,7 @@ class FitController(QObject):
 
     def _train_image(self, image: Image) -> TrainImage:
         annotation = self._annotations.find(image)
-        codes = None if annotation is None else annotation.snapshot
-        return TrainImage(
-            image.unique_id,
-            pixels_of(image),
-            bool(image.rgb),
-            codes,
-            image.name,
-            file_of(image),
-        )
+        return train_image(image, None if annotation is None else annotation.snapshot)
 
     # -- what comes back ---------------------------------------------------------------------
 
