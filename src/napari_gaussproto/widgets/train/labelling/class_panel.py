@@ -54,7 +54,7 @@ class ClassPanel(QWidget):
     class_selected(int)
         Index of the class to paint as.
     change_asked(TableChange)
-        What the person wants.
+        The change that the person asks for.
     undo_asked(), redo_asked()
     failed(str)
         A sentence for the person: why something cannot be.
@@ -225,7 +225,7 @@ class ClassPanel(QWidget):
             "Save names and colours as JSON or CSV" if count else "There is no class to export"
         )
 
-    # -- what the person wants ---------------------------------------------------------------
+    # -- what the person asks for -------------------------------------------------------------
 
     def add(self) -> None:
         """Ask for one more class, with a name to be typed over."""
