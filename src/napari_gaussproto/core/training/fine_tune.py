@@ -107,7 +107,7 @@ def fine_tune_steps(
     semi_settings : SemiSettings, optional
         By default the terms that were measured to help; see `SemiSettings`.
     validation : tuple of sequences, optional
-        Images and labels to keep the best weights by, those of the start included. See
+        Images and labels (H, W) to keep the best weights by, those of the start included. See
         `hold_out_strokes`.
     seed, minutes, checkpoint, stop
         As for `fit_steps`.
@@ -171,6 +171,8 @@ class FineTuner(Trainer):
         Besides those of ``data``.
     """
 
+    name = "fine-tune"
+
     def __init__(
         self,
         model: PrototypeSegmenter,
@@ -206,9 +208,9 @@ class FineTuner(Trainer):
             if after.distance_quantiles is before.distance_quantiles:
                 self.model.prototypes[m] = before
 
-    def log_entry(self) -> dict[str, Any]:
+    def log_details(self) -> dict[str, Any]:
         """As of a fit, and the terms."""
-        return super().log_entry() | {"what": "fine-tune", "semi": self.settings.model_dump()}
+        return super().log_details() | {"semi": self.settings.model_dump()}
 
     def _identity(self) -> dict[str, Any]:
         """As for a fit, and the terms and the network that training began with.
@@ -232,7 +234,7 @@ class FineTuner(Trainer):
         return super().crop_cells(crops, model)
 
     def further_terms(self, cells: LabelledCells, crops: Crops, step: int) -> dict[str, Tensor]:
-        """The semi-supervised terms that are on, times their weights."""
+        """The semi-supervised terms that are on, scalars by name, times their weights."""
         settings = self.settings
         terms: dict[str, Tensor] = {}
         if settings.affinity:

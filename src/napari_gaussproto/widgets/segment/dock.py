@@ -41,6 +41,7 @@ from napari_gaussproto.widgets.layers.placement import (
     undisturbed,
 )
 from napari_gaussproto.widgets.layers.results import set_aside_others
+from napari_gaussproto.widgets.layers.style import warm_up_labels
 from napari_gaussproto.widgets.segment.cells_panel import RegionPanel
 from napari_gaussproto.widgets.segment.likelihood_panel import LikelihoodPanel
 from napari_gaussproto.widgets.shared.choosers import ImageChooser, ModelChooser
@@ -99,7 +100,7 @@ class SegmentWidget(QScrollArea):
         self._on_image()
         # Loading torch takes seconds; done now, in a thread, the first run need not wait.
         self._loader.succeeded.connect(self._fill_devices)
-        self._loader.start(partial(run_job, "segment", "devices_job"))
+        self._loader.start(partial(run_job, "segment", "devices_job", warm_up_labels))
 
     # -- what one sees ----------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from napari_gaussproto.core.model.summary import read_summary
 from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.jobs.requests import ClosedRequest
 from napari_gaussproto.jobs.storage import Count
+from napari_gaussproto.widgets.layers.style import warm_up_labels
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections, when_closed
 from napari_gaussproto.widgets.shared.job_queue import Backlog
@@ -85,7 +86,7 @@ class TrainWidget(QScrollArea):
         self._connect()
         self._begin(take_over(viewer, self.retire))
         self._loader.succeeded.connect(self._fill_devices)
-        self._loader.start(partial(run_job, "segment", "devices_job"))
+        self._loader.start(partial(run_job, "segment", "devices_job", warm_up_labels))
 
     # -- what one sees ----------------------------------------------------------------------
 
@@ -112,7 +113,7 @@ class TrainWidget(QScrollArea):
         self.live.setToolTip("Fit again after every stroke")
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Stop at once; the model stays as it was")
-        self.budget = BudgetPanel(terms=TERMS)
+        self.budget = BudgetPanel(TERMS)
         self.curves = TrainingCurves()
         self.version_panel = VersionPanel()
         self.versions = VersionsController(
