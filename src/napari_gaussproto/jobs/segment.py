@@ -39,11 +39,13 @@ class SegmentResult:
     ----------
     segmentation : StackSegmentation
     labels : ndarray
+        (..., H, W) uint8.
     cover : dict
     prototype : int
     likelihood : ndarray
+        (..., h, w).
     maps : dict
-        Role -> values, of maps that were asked for or are there from the last run.
+        Role -> values (..., h, w), of maps that were asked for or are there from the last run.
     outlines : ndarray or None
         Borders of the cells, (..., H, W) bool, if wanted or there.
     """

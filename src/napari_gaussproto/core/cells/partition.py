@@ -90,7 +90,7 @@ class Partition(Protocol):
         """Pixel (y, x) at or nearest to the middle of a cell."""
 
     def cell_mask(self, cell: int) -> tuple[int, int, npt.NDArray[np.bool_]]:
-        """Pixels of a cell: first row, first column, and a mask over its bounding box."""
+        """Pixels of a cell: first row, first column, and a mask (h, w) over its bounding box."""
 
     def outlines(self) -> npt.NDArray[np.bool_]:
         """(H, W): whether a pixel lies at the border of its cell."""
@@ -166,7 +166,7 @@ class Grid:
         return torch.cat([band for _, band in self.pixel_rows(values)], dim=1)
 
     def pixel_rows(self, values: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Bands of `to_pixels`, a few rows of cells each."""
+        """Bands (K, rows, W) of `to_pixels`, a few rows of cells (N, K) each."""
         height, width = self.shape
         rows, columns = self.grid_shape
         maps = self.to_map(values)
@@ -201,7 +201,7 @@ class Grid:
         )
 
     def cell_mask(self, cell: int) -> tuple[int, int, npt.NDArray[np.bool_]]:
-        """Pixels of a cell: a square, cut off where it overhangs the image."""
+        """Pixels of a cell: a square (h, w), cut off where it overhangs the image."""
         row, column = divmod(cell, self.grid_shape[1])
         top, left = row * self.cell_size, column * self.cell_size
         height, width = self.shape
@@ -226,7 +226,7 @@ def cell_weights(partition: Partition, mask: npt.NDArray[np.bool_]) -> npt.NDArr
 
 
 def cells_inside(partition: Partition, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Indices of the cells that lie mostly inside a region.
+    """Indices (K,) of the cells that lie mostly inside a region, a mask (H, W).
 
     A region smaller than a cell has the one cell that holds most of it.
     """

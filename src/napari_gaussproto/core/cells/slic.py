@@ -120,7 +120,7 @@ def region_map_steps(
 
 
 def consecutive(regions: npt.NDArray[np.integer]) -> RegionMap:
-    """Renumber regions from 0 without gaps, in their order."""
+    """Renumber regions (h, w) from 0 without gaps, in their order."""
     present = np.bincount(regions.ravel()) > 0
     number = np.cumsum(present) - 1
     return number[regions].astype(np.int32)

@@ -147,7 +147,7 @@ class Superpixels:
         return torch.cat([band for _, band in self.pixel_rows(values)], dim=1)
 
     def pixel_rows(self, values: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Bands of `to_pixels`."""
+        """Bands (K, rows, W) of `to_pixels`, of values (N, K)."""
         columns = values.T.contiguous()
         step = max(1, _PAINT_PIXELS // self.shape[1])
         for first in range(0, self.shape[0], step):

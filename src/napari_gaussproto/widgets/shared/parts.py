@@ -47,7 +47,7 @@ def swatch(color: str, size: int = 12) -> QPixmap:
 
 
 def picture_icon(patches: npt.NDArray[np.uint8], color: str, count: int = 3) -> QIcon:
-    """An icon that shows a prototype's nearest patches in a row, framed in class colour."""
+    """An icon with a prototype's nearest patches (K, S, S, 3) in a row, framed in class colour."""
     shown = patches[:count]
     side, gap = 32, 2
     pixmap = QPixmap(count * (side + gap), side)

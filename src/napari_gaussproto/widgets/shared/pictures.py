@@ -27,7 +27,7 @@ def pixmap_of(picture: npt.NDArray[np.uint8]) -> QPixmap:
 
 
 def strip_pixmap(patches: npt.NDArray[np.uint8], count: int, side: int) -> QPixmap:
-    """The first patches side by side, each ``side`` pixels high."""
+    """The first of the patches (K, S, S, 3) side by side, each ``side`` pixels high."""
     from napari_gaussproto.core.explain.gallery import strip
 
     pixmap = pixmap_of(strip(patches, count))
@@ -62,7 +62,7 @@ class PatchStrip(QLabel):
         name: str,
         classes: Sequence[SegmentationClass],
     ) -> None:
-        """Show other patches; ``labels`` are class indices, or empty where not known."""
+        """Show other patches (K, S, S, 3) with class indices, which are empty where not known."""
         if patches is not self._patches:
             self.setPixmap(strip_pixmap(patches, self._count, self._side))
         self._patches, self._labels, self._name, self._classes = patches, labels, name, classes
