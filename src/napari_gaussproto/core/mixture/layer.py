@@ -23,7 +23,7 @@ LOG_ZERO = -1e30
 
 
 def inverse_softplus(value: Tensor) -> Tensor:
-    """Return x with ``softplus(x) == value``, for positive values."""
+    """Return x with ``softplus(x) == value``, for positive values of any shape."""
     return value + torch.log(-torch.expm1(-value))
 
 
@@ -54,6 +54,15 @@ class GaussianPrototypeLayer(nn.Module):
         Standard deviation at the start.
     scale_floor : float
         Smallest standard deviation (smallest diagonal entry of the Cholesky factor).
+
+    Attributes
+    ----------
+    class_index : Tensor
+        (M,) int64.
+    active : Tensor
+        (M,) bool.
+    mean : Parameter
+        (M, D); scales, weights and priors have properties of their own.
 
     Notes
     -----
