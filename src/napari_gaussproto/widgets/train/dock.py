@@ -113,7 +113,7 @@ class TrainWidget(QScrollArea):
         self.live.setToolTip("Fit again after every stroke")
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Stop at once; the model stays as it was")
-        self.budget = BudgetPanel(terms=TERMS)
+        self.budget = BudgetPanel(TERMS)
         self.curves = TrainingCurves()
         self.version_panel = VersionPanel()
         self.versions = VersionsController(
