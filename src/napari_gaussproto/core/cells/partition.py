@@ -262,8 +262,8 @@ def largest_between(maps: Tensor, k: int, height: int, width: int) -> Tensor:
     Returns
     -------
     Tensor
-        Of shape (height, width), uint8. As of maps that are interpolated bilinearly between the centres
-        of their elements, and constant beyond the outer ones.
+        Of shape (height, width), uint8. As of maps that are interpolated bilinearly between the
+        centres of their elements, and constant beyond the outer ones.
 
     Notes
     -----
