@@ -89,7 +89,7 @@ def test_reassign_merge_split_delete(
     assert names() == ["soil 1", "plant 3", "plant 1", "plant 2"]
     assert prototypes.state.prototype == 1 and panel.siblings.count() == 2
     np.testing.assert_array_equal(layer.data, expected_labels(prototypes))
-    assert dock.cover._rows[0][1] == pytest.approx((layer.data == 1).mean())
+    assert dock.cover.shares[0] == pytest.approx((layer.data == 1).mean())
 
     panel.siblings.setCurrentIndex(panel.siblings.findText("plant 1"))
     click(qtbot, panel.merge_button)
@@ -278,7 +278,7 @@ def test_a_new_prototype_from_an_explained_region(prototypes: Any, wait: Any, qt
 def test_training_a_prototype_away(viewer: Any, prototypes: Any, wait: Any, qtbot: Any) -> None:
     truth = viewer.add_labels(two_tone()[1], name="truth")
     panel = prototypes.edit_panel
-    prototypes._refresh()
+    prototypes.refresh()
     prototypes.choose(3)
     panel.labels.setCurrentIndex(panel.labels.findText(truth.name))
     click(qtbot, panel.train_button)
@@ -294,7 +294,7 @@ def test_training_a_prototype_away(viewer: Any, prototypes: Any, wait: Any, qtbo
 
 def test_labels_of_other_classes_are_refused(viewer: Any, prototypes: Any, wait: Any) -> None:
     strange = viewer.add_labels(np.full((96, 128), 9), name="strange")
-    prototypes._refresh()
+    prototypes.refresh()
     panel = prototypes.edit_panel
     panel.labels.setCurrentIndex(panel.labels.findText(strange.name))
     prototypes.edits.train_away()

@@ -39,7 +39,7 @@ def test_after_a_kill_everything_drawn_is_offered_again(
     qtbot.waitUntil(lambda: len(again.version_panel.versions) == 1, timeout=WAIT)
     qtbot.waitUntil(lambda: not again.fits.runner.busy, timeout=WAIT)
     qtbot.waitUntil(lambda: not again.autosave.backlog.busy, timeout=WAIT)
-    qtbot.waitUntil(lambda: not again._loader.busy, timeout=WAIT)
+    qtbot.waitUntil(lambda: not again.loader.busy, timeout=WAIT)
 
 
 def test_a_dock_that_is_closed_leaves_its_work_to_the_next(
@@ -64,8 +64,8 @@ def test_a_dock_that_is_closed_leaves_its_work_to_the_next(
     annotation.settle()
     assert annotation.labels[3, 3] == 3
     settled(again, qtbot)
-    qtbot.waitUntil(lambda: not again._loader.busy, timeout=WAIT)
-    again.retire()
+    qtbot.waitUntil(lambda: not again.loader.busy, timeout=WAIT)
+    again.abandon()
 
 
 def test_closing_the_dock_saves_and_lets_go(
@@ -74,7 +74,7 @@ def test_closing_the_dock_saves_and_lets_go(
     layer = draw(train)
     desk = train.autosave.desk
     train.parent().destroyOnClose()
-    qtbot.waitUntil(lambda: train._retired, timeout=WAIT)
+    qtbot.waitUntil(lambda: train.abandoned, timeout=WAIT)
     assert train.autosave.backlog.closed and desk.project is None
     assert desk.kept.images[0].labels.any()
     layer.paint((3, 3), 1)  # nobody listens, nothing breaks

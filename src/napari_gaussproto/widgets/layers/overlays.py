@@ -14,11 +14,10 @@ from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.widgets.layers.placement import (
     layer_of,
     placement,
-    role_of,
-    tag,
     undisturbed,
 )
 from napari_gaussproto.widgets.shared.state import Outcome
+from napari_gaussproto.widgets.shared.tags import role_of, tag
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer

@@ -17,6 +17,7 @@ from napari_gaussproto.core.model.maps import LABELS, OUTLINES, STACK, MapRole
 from napari_gaussproto.io.style import class_features, direct_colormap
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
 from napari_gaussproto.widgets.shared.state import Outcome
+from napari_gaussproto.widgets.shared.tags import tag
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -35,22 +36,6 @@ def file_of(layer: Image) -> str | None:
     """The file that an image layer was read from; None for other origins, such as samples."""
     path = layer.source.path
     return None if path is None else str(Path(path).absolute())
-
-
-def is_ours(layer: Layer) -> bool:
-    """Whether this plugin made a layer."""
-    return PLUGIN in layer.metadata
-
-
-def role_of(layer: Layer) -> MapRole | None:
-    """What a layer of this plugin shows."""
-    text = layer.metadata.get(PLUGIN, {}).get("role")
-    return None if text is None else MapRole.parse(text)
-
-
-def tag(role: MapRole, **more: Any) -> dict[str, Any]:
-    """Metadata by which a layer of this plugin is known."""
-    return {PLUGIN: {"role": str(role), **more}}
 
 
 def layer_of(viewer: Viewer, outcome: Outcome, role: MapRole) -> Any:

@@ -9,7 +9,7 @@ from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject
 
 from napari_gaussproto.widgets.layers.overlays import (
     brush_layer,
@@ -22,6 +22,7 @@ from napari_gaussproto.widgets.layers.overlays import (
 from napari_gaussproto.widgets.layers.placement import pixels_of
 from napari_gaussproto.widgets.prototypes.edit_panel import PRESENT, EditPanel
 from napari_gaussproto.widgets.prototypes.edit_session import EditSession
+from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
 
 if TYPE_CHECKING:
@@ -39,15 +40,7 @@ _PATCHES = 8
 
 
 class EditController(QObject):
-    """Turns a person's wishes into edits of the chosen prototype.
-
-    Signals
-    -------
-    reported(str)
-        A sentence for the person.
-    """
-
-    reported = Signal(str)
+    """Turns a person's wishes into edits of the chosen prototype."""
 
     def __init__(
         self,
@@ -55,10 +48,12 @@ class EditController(QObject):
         state: SharedState,
         session: EditSession,
         panel: EditPanel,
+        messages: Messages,
         parent: QObject,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._state, self._session, self._panel = viewer, state, session, panel
+        self._messages = messages
         self._label_layers: list[Labels] = []
         self._named: WeakSet[Labels] = WeakSet()
         # The last edit's, with the result that it is about.
@@ -157,7 +152,7 @@ class EditController(QObject):
         if outcome is not None:
             self._state.show(likelihood=False)
             brush_layer(self._viewer, outcome)
-            self.reported.emit("Paint an example of the new prototype, then press Add.")
+            self._messages.tell("Paint an example of the new prototype, then press Add.")
 
     def add_brushed(self, class_index: int) -> None:
         """Make a prototype of what was painted."""
@@ -166,7 +161,7 @@ class EditController(QObject):
             return
         mask = brushed(self._viewer, outcome)
         if mask is None:
-            self.reported.emit("Nothing is painted yet: press Brush and paint an example.")
+            self._messages.tell("Nothing is painted yet: press Brush and paint an example.")
             return
         self.add_region(class_index, mask)
         wipe(self._viewer, outcome)
@@ -228,7 +223,7 @@ class EditController(QObject):
         """Give up the edit being worked on, and those that wait."""
         if self._session.busy:
             self._session.cancel()
-            self.reported.emit("Cancelled.")
+            self._messages.tell("Cancelled.")
 
     def _chosen_labels(self) -> npt.NDArray[Any] | None:
         """A copy of the labels of the chosen layer; a person may go on painting."""
@@ -261,7 +256,7 @@ class EditController(QObject):
         if result.comparison is None or outcome is None:
             return
         self._compared = (outcome, result.comparison)
-        self.reported.emit(self.summary(result, outcome.segmentation))
+        self._messages.tell(self.summary(result, outcome.segmentation))
         self._on_changes_wanted(self._panel.changes.isChecked())
 
     def follow_outcome(self, outcome: Outcome) -> None:

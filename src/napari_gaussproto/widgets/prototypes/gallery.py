@@ -43,7 +43,7 @@ class PrototypeRow(QFrame):
         self.index = -1
         self._name = ""
         self._color = QColor("#888888")
-        self._selected = False
+        self.selected = False
         self.patches = PatchStrip(_PATCHES, _SIDE)
         self.name = QLineEdit()
         self.name.setFrame(False)
@@ -116,7 +116,7 @@ class PrototypeRow(QFrame):
 
     def set_selected(self, selected: bool) -> None:
         """Show whether this is the chosen prototype."""
-        self._selected = selected
+        self.selected = selected
         self.update()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
@@ -133,7 +133,7 @@ class PrototypeRow(QFrame):
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the class colour at the left, and all over when chosen."""
         painter = QPainter(self)
-        if self._selected:
+        if self.selected:
             wash = QColor(self._color)
             wash.setAlpha(70)
             painter.fillRect(self.rect(), wash)

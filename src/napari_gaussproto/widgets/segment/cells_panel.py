@@ -44,7 +44,7 @@ class RegionPanel(QWidget):
         super().__init__()
         self._viewer, self._images = viewer, images
         self._config: ModelConfig | None = None
-        self._layer: Layer | None = None
+        self.layer: Layer | None = None
         self._shown: tuple[Image, tuple[int, ...]] | None = None
         self.runner = Runner(self)
         self.runner.succeeded.connect(self._show)
@@ -54,8 +54,7 @@ class RegionPanel(QWidget):
         self._timer.timeout.connect(self._start)
         self._build()
         images.image_changed.connect(self._later)
-        self.connections = Connections()
-        self.connections.add(getattr(viewer, "scene", viewer).camera.events, self._later)
+        Connections(self).add(getattr(viewer, "scene", viewer).camera.events, self._later)
 
     def _build(self) -> None:
         self.size = QSpinBox()
@@ -107,9 +106,9 @@ class RegionPanel(QWidget):
         self.runner.cancel()
         self._timer.stop()
         self.note.hide()
-        if self._layer is not None and self._layer in self._viewer.layers:
-            self._viewer.layers.remove(self._layer)
-        self._layer = None
+        if self.layer is not None and self.layer in self._viewer.layers:
+            self._viewer.layers.remove(self.layer)
+        self.layer = None
 
     def _later(self, event: Any = None) -> None:
         if self.preview.isChecked():
@@ -143,11 +142,11 @@ class RegionPanel(QWidget):
         lines = result.outlines.reshape((1,) * len(leading) + result.outlines.shape)
         origin = (*leading, result.y0, result.x0)
         with undisturbed(self._viewer):
-            if self._layer is not None and self._layer.ndim != lines.ndim:
-                self._viewer.layers.remove(self._layer)
-                self._layer = None
-            self._layer = show_outlines(
-                self._viewer, image, self._layer, lines, f"{image.name} – {_NAME}", origin
+            if self.layer is not None and self.layer.ndim != lines.ndim:
+                self._viewer.layers.remove(self.layer)
+                self.layer = None
+            self.layer = show_outlines(
+                self._viewer, image, self.layer, lines, f"{image.name} – {_NAME}", origin
             )
         self.note.setText(f"{result.n_cells:,} in view, about {result.n_cells_image:,} in all")
         self.note.show()
@@ -158,11 +157,9 @@ class RegionPanel(QWidget):
         if not isinstance(error, GaussProtoError):
             raise error
 
-    def stop(self) -> None:
-        """End the work and take the preview away, before the dock goes."""
-        self.connections.drop()
+    def abandon(self) -> None:
+        """Take the preview away, before the dock goes."""
         self.preview.setChecked(False)
-        self.runner.cancel()
 
 
 def _visible(image: Image) -> tuple[int, int, int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -10,19 +9,15 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_info, show_warning
-from qtpy.QtCore import Qt
+from napari.utils.notifications import show_info
 from qtpy.QtWidgets import (
-    QApplication,
     QCheckBox,
     QComboBox,
     QFormLayout,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QSizePolicy,
     QVBoxLayout,
     QWidget,
@@ -44,22 +39,19 @@ from napari_gaussproto.widgets.layers.results import set_aside_others
 from napari_gaussproto.widgets.segment.cells_panel import RegionPanel
 from napari_gaussproto.widgets.segment.likelihood_panel import LikelihoodPanel
 from napari_gaussproto.widgets.shared.choosers import ImageChooser, ModelChooser
-from napari_gaussproto.widgets.shared.dock import Connections, when_closed
+from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.parts import CoverTable
 from napari_gaussproto.widgets.shared.preferences import preference
-from napari_gaussproto.widgets.shared.state import Outcome, is_fitted, state_of
+from napari_gaussproto.widgets.shared.state import Outcome, is_fitted
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
-    from napari.viewer import Viewer
 
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.model.stack import StackTile
     from napari_gaussproto.jobs.segment import SegmentResult
-
-logger = logging.getLogger(__name__)
 
 _EXTRAS = {
     "probability": ("Probability", "Add a layer with the probability of each class"),
@@ -78,7 +70,7 @@ class _Started:
     time: float
 
 
-class SegmentWidget(QScrollArea):
+class SegmentWidget(Dock):
     """Segment an image of the viewer with a prototype model.
 
     Parameters
@@ -87,25 +79,23 @@ class SegmentWidget(QScrollArea):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self._viewer: Viewer = viewer
-        self.state = state_of(viewer)
+        super().__init__(viewer)
+        self.setMinimumWidth(320)
         self.runner = Runner(self)
-        self._loader = Runner(self)
-        self._connections = Connections()
+        self.loader = Runner(self)
         self._started: _Started | None = None
         self._build()
         self._connect()
         self._on_image()
         # Loading torch takes seconds; done now, in a thread, the first run need not wait.
-        self._loader.succeeded.connect(self._fill_devices)
-        self._loader.start(partial(run_job, "segment", "devices_job"))
+        self.loader.succeeded.connect(self._fill_devices)
+        self.loader.start(partial(run_job, "segment", "devices_job"))
 
     # -- what one sees ----------------------------------------------------------------------
 
     def _build(self) -> None:
         self.images = ImageChooser(self._viewer)
-        self.models = ModelChooser(self._warn)
+        self.models = ModelChooser(self.messages.warn)
         self.regions = RegionPanel(self._viewer, self.images)
         self.device = QComboBox()
         self._fill_devices(["cpu"])
@@ -118,17 +108,11 @@ class SegmentWidget(QScrollArea):
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(6)
-        self.status = QLabel()
-        self.status.setWordWrap(True)
         self.likelihood = LikelihoodPanel(self._viewer, self.state)
         self.cover = CoverTable()
         self.cover_heading = _heading("Cover")
         self.cover_heading.hide()
         self.setWidget(self._arrange())
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(320)
 
     def _arrange(self) -> QWidget:
         form = QFormLayout()
@@ -161,25 +145,17 @@ class SegmentWidget(QScrollArea):
         self.run_button.clicked.connect(self.run)
         self.cancel_button.clicked.connect(self.runner.cancel)
         self.images.image_changed.connect(self._on_image)
-        self._connections.add(self.state.outcome_changed, self._on_outcome)
+        self.connections.add(self.state.outcome_changed, self._on_outcome)
         self.models.combo.currentIndexChanged.connect(self._on_model)
-        self._connections.add(self.state.model_changed, self._on_model_in_use)
+        self.connections.add(self.state.model_changed, self._on_model_in_use)
         if self.state.model is not None:
             self._on_model_in_use(self.state.model)
         self._on_model()
         self.runner.progressed.connect(self._on_progress)
         self.runner.succeeded.connect(self._on_result)
-        self.runner.failed.connect(self._on_failure)
+        self.runner.failed.connect(self.messages.report)
         self.runner.cancelled.connect(self._on_cancelled)
         self.runner.finished.connect(self._update_buttons)
-        QApplication.instance().aboutToQuit.connect(self.runner.shut_down)
-        connections = [
-            self._connections,
-            self.regions.connections,
-            self.likelihood.connections,
-        ]
-        runners = [self.runner, self._loader, self.regions.runner]
-        when_closed(self, self._stop, partial(_forget, self.images, connections, runners))
 
     # -- what one does ----------------------------------------------------------------------
 
@@ -306,13 +282,6 @@ class SegmentWidget(QScrollArea):
     def _on_cancelled(self) -> None:
         self.status.setText("Cancelled.")
 
-    def _on_failure(self, error: Exception) -> None:
-        if isinstance(error, GaussProtoError):
-            self._warn(str(error))
-            return
-        self.status.setText("Something unexpected went wrong; the details are in the message.")
-        raise error
-
     def _on_image(self) -> None:
         image = self.images.image()
         outcome = self.state.outcomes.get(image) if image is not None else None
@@ -344,10 +313,6 @@ class SegmentWidget(QScrollArea):
             self.regions.set_model(self.models.path())
         self._update_buttons()
 
-    def _warn(self, sentence: str) -> None:
-        self.status.setText(sentence)
-        show_warning(sentence)
-
     def _update_buttons(self) -> None:
         running = self.runner.running
         if not running:
@@ -375,12 +340,11 @@ class SegmentWidget(QScrollArea):
             self.models.offer_current(name)
             self._on_model()
 
-    def _stop(self) -> None:
+    def abandon(self) -> None:
         """End all work when the dock is closed; results stay."""
-        self.regions.stop()
-        self.likelihood.stop()
-        self.runner.cancel()
-        self._loader.cancel()
+        self.regions.abandon()
+        self.likelihood.abandon()
+        super().abandon()
 
 
 def _title(role: MapRole, outcome: Outcome) -> str | None:
@@ -388,15 +352,6 @@ def _title(role: MapRole, outcome: Outcome) -> str | None:
     if role.is_probability and role.number is not None:
         return f"probability of {outcome.segmentation.classes[role.number].name}"
     return role.kind if role in (NOVELTY, UNCERTAINTY) else None
-
-
-def _forget(images: ImageChooser, connections: list[Connections], runners: list[Runner]) -> None:
-    """Let go of the viewer and of the threads when the dock is destroyed."""
-    images.disconnect_viewer()
-    for connection in connections:
-        connection.drop()
-    for runner in runners:
-        runner.abandon()
 
 
 def _checkbox(text: str, tip: str) -> QCheckBox:

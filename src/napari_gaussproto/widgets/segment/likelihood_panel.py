@@ -54,10 +54,10 @@ class LikelihoodPanel(QWidget):
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._add_next)
         self._build()
-        self.connections = Connections()
-        self.connections.add(state.outcome_changed, self._on_outcome)
-        self.connections.add(state.prototype_changed, self._on_prototype)
-        self.connections.add(state.shown_changed, self._on_shown)
+        connections = Connections(self)
+        connections.add(state.outcome_changed, self._on_outcome)
+        connections.add(state.prototype_changed, self._on_prototype)
+        connections.add(state.shown_changed, self._on_shown)
         self.setEnabled(False)
 
     def _build(self) -> None:
@@ -139,7 +139,7 @@ class LikelihoodPanel(QWidget):
             self._map.refresh()
         self.shown.emit()
 
-    def stop(self) -> None:
+    def abandon(self) -> None:
         """Add no more layers, before the dock goes."""
         self._timer.stop()
         self._batch = None

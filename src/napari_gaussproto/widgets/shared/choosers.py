@@ -12,10 +12,10 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QSizePolicy, QTo
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.model.registry import list_models, model_path
 from napari_gaussproto.core.model.summary import read_summary
-from napari_gaussproto.widgets.layers.placement import is_ours
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.parts import CardDialog
 from napari_gaussproto.widgets.shared.preferences import recent_models, remember_model
+from napari_gaussproto.widgets.shared.tags import is_ours
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -47,7 +47,7 @@ class ImageChooser(QComboBox):
         self._images: list[Image] = []
         _shrinkable(self)
         self.setToolTip("The image to segment; results are laid exactly over it")
-        self._connections = Connections()
+        self._connections = Connections(self)
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             self._connections.add(event, self.refresh)
@@ -80,7 +80,7 @@ class ImageChooser(QComboBox):
         ]
         for layer in self._images:
             if id(layer) not in known:
-                layer.events.name.connect(self.refresh)
+                self._connections.add(layer.events.name, self.refresh)
         self.blockSignals(True)
         self.clear()
         self.addItems([layer.name for layer in self._images])
@@ -91,12 +91,6 @@ class ImageChooser(QComboBox):
         self.blockSignals(False)
         if self.image() is not chosen:
             self.image_changed.emit()
-
-    def disconnect_viewer(self) -> None:
-        """Stop following the layer list; uses nothing of Qt, which may be gone already."""
-        self._connections.drop()
-        for layer in self._images:
-            layer.events.name.disconnect(self.refresh)
 
 
 class ModelChooser(QWidget):

@@ -52,7 +52,7 @@ def take_over(viewer: Any, dock: TrainWidget) -> TrainMemory | None:
     former = _docks.get(real)
     alive = None if former is None else former()
     if alive is not None:
-        alive.retire()
+        alive.abandon()
     _docks[real] = ref(dock)
     return _memories.get(real)
 

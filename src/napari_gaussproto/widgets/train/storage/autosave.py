@@ -17,7 +17,7 @@ from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
 from napari_gaussproto.jobs.libraries import load_libraries
 from napari_gaussproto.jobs.storage import Count, Desk, Drawn
 from napari_gaussproto.widgets.layers.placement import file_of, pixels_of
-from napari_gaussproto.widgets.shared.job_queue import Backlog
+from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer, label_shape
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
@@ -63,7 +63,7 @@ class Autosave(QObject):
         super().__init__(parent)
         self._viewer, self._annotations, self._messages = viewer, annotations, messages
         self.desk = Desk()
-        self.backlog = Backlog(self)
+        self.backlog = JobQueue(self)
         self.backlog.failed.connect(self._on_failure)
         self._bar: ProjectBar | None = None
         self._found: Path | None = None
@@ -256,7 +256,7 @@ class Autosave(QObject):
     def _open_images(self) -> list[Image]:
         from napari.layers import Image
 
-        from napari_gaussproto.widgets.layers.placement import is_ours
+        from napari_gaussproto.widgets.shared.tags import is_ours
 
         return [i for i in self._viewer.layers if isinstance(i, Image) and not is_ours(i)]
 
@@ -283,7 +283,7 @@ class Autosave(QObject):
         if self._timer.isActive():
             self.save_now()
         self.backlog.put(self.desk.close)
-        self.backlog.shut_down()
+        self.backlog.close()
 
 
 @dataclass(frozen=True)

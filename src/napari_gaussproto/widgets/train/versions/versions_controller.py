@@ -16,7 +16,7 @@ from napari_gaussproto.jobs.libraries import load_libraries
 from napari_gaussproto.jobs.storage import Desk, Drawn, new_project
 from napari_gaussproto.widgets.layers.overlays import hide_changed, show_changed
 from napari_gaussproto.widgets.layers.placement import pixels_of
-from napari_gaussproto.widgets.shared.job_queue import Backlog
+from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.preferences import remember_model
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
@@ -74,7 +74,7 @@ class VersionsController(QObject):
         self._ids: WeakKeyDictionary[PrototypeSegmenter, str] = WeakKeyDictionary()
         self._waiting: Fitted | None = None
         # A whole image is segmented to compare: saving must not wait for that.
-        self._reader = Backlog(self)
+        self._reader = JobQueue(self)
         self._reader.failed.connect(messages.report)
         self._compared: Outcome | None = None
         state.outcome_changed.connect(self._on_outcome)
@@ -232,7 +232,7 @@ class VersionsController(QObject):
         self,
         of: Callable[[Project], Any],
         done: Callable[[Any], None],
-        backlog: Backlog | None = None,
+        backlog: JobQueue | None = None,
     ) -> None:
         desk = self._autosave.desk
 

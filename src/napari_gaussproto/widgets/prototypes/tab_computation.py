@@ -1,4 +1,4 @@
-"""Computes what the tabs “Look next” and “Space” show, when they are looked at."""
+"""Computes what the tabs “Look next” and “Space” show, when they are open."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QTabWidget
 
-from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.widgets.prototypes.places_panel import PlacesPanel
 from napari_gaussproto.widgets.prototypes.space_panel import SpacePanel
 from napari_gaussproto.widgets.prototypes.why_controller import plane_pixels
 from napari_gaussproto.widgets.shared.dock import Connections
+from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
 from napari_gaussproto.widgets.shared.workers import Runner
 
@@ -28,7 +28,7 @@ _REST = 150
 
 
 @dataclass(frozen=True)
-class Insight:
+class _Asked:
     """What is being computed for a tab, ``"places"`` or ``"space"``, and from what."""
 
     what: str
@@ -36,15 +36,8 @@ class Insight:
     leading: tuple[int, ...]
 
 
-class InsightControl(QObject):
-    """Places worth a look and the latent space: for the tab that is open, a moment later.
-
-    Signals
-    -------
-    failed(str)
-    """
-
-    failed = Signal(str)
+class TabComputation(QObject):
+    """Computes the places worth a look and the latent space for the tab that is open."""
 
     def __init__(
         self,
@@ -53,23 +46,23 @@ class InsightControl(QObject):
         tabs: QTabWidget,
         places: PlacesPanel,
         space: SpacePanel,
-        connections: Connections,
+        messages: Messages,
         parent: QObject,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._state = viewer, state
         self._tabs, self._places, self._space = tabs, places, space
         self._stale = {"places", "space"}
-        self._computing: Insight | None = None
+        self._computing: _Asked | None = None
         self.runner = Runner(self)
         self.runner.succeeded.connect(self._show)
-        self.runner.failed.connect(self._on_failure)
+        self.runner.failed.connect(partial(messages.report, quietly=True))
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.setInterval(_REST)
         self._later.timeout.connect(self._compute)
         tabs.currentChanged.connect(self._on_tab)
-        connections.add(viewer.dims.events.current_step, self._on_dims)
+        Connections(self).add(viewer.dims.events.current_step, self._on_dims)
 
     def mark_stale(self) -> None:
         """What was computed is of another result now."""
@@ -98,7 +91,7 @@ class InsightControl(QObject):
             self._on_tab()
 
     def _wanted(self) -> str | None:
-        """The insight that the open tab lacks."""
+        """What the open tab lacks."""
         for name, panel in (("places", self._places), ("space", self._space)):
             if self._tabs.currentWidget() is panel and name in self._stale:
                 return name
@@ -109,7 +102,7 @@ class InsightControl(QObject):
         if outcome is None or outcome.model is None or wanted is None:
             return
         segmentation, leading = outcome.segmentation, self.leading(outcome)
-        self._computing = Insight(wanted, segmentation, leading)
+        self._computing = _Asked(wanted, segmentation, leading)
         if wanted == "space":
             self.runner.start(partial(run_job, "insight", "space_job", segmentation, outcome.model))
             return
@@ -122,7 +115,7 @@ class InsightControl(QObject):
         outcome, computed = self._state.current, self._computing
         if outcome is None or outcome.model is None or computed is None:
             return
-        if computed != Insight(computed.what, outcome.segmentation, self.leading(outcome)):
+        if computed != _Asked(computed.what, outcome.segmentation, self.leading(outcome)):
             return  # of something else than what is shown now; that is computed next
         self._stale.discard(computed.what)
         if isinstance(found, list):
@@ -138,8 +131,3 @@ class InsightControl(QObject):
             [c.color for c in outcome.segmentation.classes],
         )
         self._space.view.select(self._state.prototype)
-
-    def _on_failure(self, error: Exception) -> None:
-        if not isinstance(error, GaussProtoError):
-            raise error
-        self.failed.emit(str(error))
