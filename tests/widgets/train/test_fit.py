@@ -16,7 +16,7 @@ from napari_gaussproto.core.model.model_file import load_model_file, save_model
 from napari_gaussproto.core.training.pyramid import encode_pyramid
 from napari_gaussproto.jobs.requests import PyramidCache, TrainImage
 from napari_gaussproto.widgets.segment.dock import SegmentWidget
-from napari_gaussproto.widgets.train.fitting.curves import HELD_OUT
+from napari_gaussproto.widgets.train.fitting.curve_log import HELD_OUT
 from tests.core.builders import tiny_model, two_tone
 from tests.widgets.docks import by_role
 from tests.widgets.train_dock import WAIT, click, draw, fitted, quick, settled, stroke, tune
@@ -120,7 +120,7 @@ def test_fine_tune_shows_curves_and_adds_a_version(
     versions = train.version_panel.versions
     assert [v.what for v in versions][:1] == ["fine-tune"]
     assert "held-out mIoU" in versions[0].measures
-    held_out = train.curves.quality.plot.series[HELD_OUT]
+    held_out = train.curves.log.quality[HELD_OUT]
     assert held_out.x[0] == 0 and len(held_out.x) > 1  # the start was judged, too
 
 

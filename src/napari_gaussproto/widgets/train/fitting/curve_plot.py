@@ -1,93 +1,124 @@
-"""One small plot of curves over steps, painted in the colours of the theme around it."""
+"""One small plot of curves over steps, with a legend that switches them off and on.
+
+Importing this module loads pyqtgraph; see `widgets.shared.plots`.
+"""
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Sequence
 
 import numpy as np
-import numpy.typing as npt
-from qtpy.QtCore import QEvent, QPoint, QPointF, QRectF, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QFont, QMouseEvent, QPainter, QPaintEvent, QPalette, QPen, QPolygonF
-from qtpy.QtWidgets import QSizePolicy, QWidget
+import pyqtgraph as pg
+from qtpy.QtCore import QEvent, QPointF, QSize, Qt, Signal
+from qtpy.QtGui import QColor, QIcon, QMouseEvent, QPainter, QPalette, QPen, QPixmap, QWheelEvent
+from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from superqt import QFlowLayout
 
-# Pull of a new value on the line drawn; a step's loss depends on its crops as much as on the model.
-_PULL = 0.3
-# A logarithmic axis once typical values of the terms are this far apart.
-_LOG_FROM = 15.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 38, 8, 20, 6
-_AXIS = 16
-# Contrast that graphics need (WCAG 2.1, 1.4.11).
-_CONTRAST = 3.0
+from napari_gaussproto.widgets.shared.plots import ThemedPlot, smaller
+from napari_gaussproto.widgets.train.fitting.curve_log import (
+    GATE,
+    HELD_OUT,
+    LABELLED,
+    CurveLog,
+    Series,
+    log_ticks,
+    y_scale,
+)
+from napari_gaussproto.widgets.train.fitting.semi_terms import name_of_loss
+
+_HEIGHT, _AXIS, _LEFT = 104, 16, 38
+_LINE = QSize(16, 10)
+_MEANING = {
+    "classification": "How badly the labelled pixels are told apart",
+    "density": "How badly the prototypes describe the labelled cells",
+    "diversity": "How much prototypes of one class overlap",
+    "unlabelled density": "How badly the prototypes describe the unlabelled cells",
+    "soft labels": "How far the model is from its own running average on unlabelled pixels",
+    "pseudo-labels": "How far unlabelled pixels are from the labels that passed the gate",
+    "affinity": "How far unlabelled cells are from the labelled cells they look like",
+    "anchoring": "How far the model has moved from where it started",
+    HELD_OUT: "Mean IoU on strokes that are kept out of the training: the figure to trust",
+    LABELLED: "Mean IoU on the strokes that are learnt from: higher than on other pixels",
+    GATE: "Share of the unlabelled area that is familiar and certain enough to be learnt from",
+}
+_TIPS = {name_of_loss(name): meaning for name, meaning in _MEANING.items()}
 
 
-Values = npt.NDArray[np.float64]
+class LegendEntry(QPushButton):
+    """Line, name and newest value of a curve; a click switches the curve off or on."""
+
+    def __init__(self, series: Series, color: QColor, on: bool) -> None:
+        super().__init__(series.name)
+        self._pen = QPen(color, 2.5, _style(series))
+        self.setCheckable(True)
+        self.setIconSize(_LINE)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+        meaning = _TIPS.get(series.name, "A term of the loss")
+        self.setToolTip(f"{meaning}.\nClick to hide or show the curve")
+        self.toggled.connect(self._show_state)
+        self.setChecked(on)
+        self._show_state(on)
+
+    def _show_state(self, on: bool) -> None:
+        """Draw the line; that of a curve that is off is pale and its name struck out."""
+        pixmap = QPixmap(_LINE)
+        pixmap.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(pixmap)
+        painter.setOpacity(1.0 if on else 0.4)
+        painter.setPen(self._pen)
+        painter.drawLine(0, _LINE.height() // 2, _LINE.width(), _LINE.height() // 2)
+        painter.end()
+        self.setIcon(QIcon(pixmap))
+        # A line of text, not a button; underlined where the keyboard is.
+        self.setStyleSheet(
+            "QPushButton { border: none; background: transparent; padding: 0; min-height: 16px;"
+            f" text-align: left; text-decoration: {'none' if on else 'line-through'}; }}"
+            "QPushButton:focus { text-decoration: underline; }"
+        )
 
 
-@dataclass
-class Series:
-    """A curve.
+class _Lines(ThemedPlot):
+    """The plot itself; it tells which step is under the mouse, and lets the wheel scroll the dock.
 
-    Attributes
-    ----------
-    name, color : str
-    smooth : bool
-        Draw a running mean instead of every value.
-    marks : bool
-        Draw each value as a dot too; for values that are rare.
-    best : bool
-        Mark the largest value.
-    dashed, visible : bool
-    x, y, drawn : list of float
-        Steps, values, and the values that are drawn.
+    Signals
+    -------
+    hovered(object)
+        The step as a float, or None when the mouse left.
     """
 
-    name: str
-    color: str
-    smooth: bool = False
-    marks: bool = False
-    best: bool = False
-    dashed: bool = False
-    visible: bool = True
-    x: list[float] = field(default_factory=list)
-    y: list[float] = field(default_factory=list)
-    drawn: list[float] = field(default_factory=list)
+    hovered = Signal(object)
 
-    def add(self, x: float, y: float) -> None:
-        """Append a value; one that is not finite is skipped."""
-        if not math.isfinite(y):
-            return
-        if self.x and x == self.x[-1]:
-            self.y[-1] = y
-            self.drawn[-1] = y if not self.smooth else self.drawn[-1]
-            return
-        former = self.drawn[-1] if self.drawn and self.smooth else y
-        self.x.append(x)
-        self.y.append(y)
-        self.drawn.append(former + _PULL * (y - former) if self.smooth else y)
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """Tell which step is under the mouse."""
+        super().mouseMoveEvent(event)
+        self.hovered.emit(self.step_at(event.position()))
 
-    def at(self, x: float) -> tuple[float, float] | None:
-        """Last step at or before ``x``, with the value that is drawn."""
-        place = bisect_right(self.x, x) - 1
-        return None if place < 0 else (self.x[place], self.drawn[place])
+    def leaveEvent(self, event: QEvent) -> None:
+        """Tell that the mouse left."""
+        super().leaveEvent(event)
+        self.hovered.emit(None)
 
-    def top(self) -> tuple[float, float] | None:
-        """Step and value of the largest value, the first if there are several."""
-        if not self.y:
-            return None
-        place = self.y.index(max(self.y))
-        return self.x[place], self.y[place]
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Leave it to the dock."""
+        event.ignore()
+
+    def step_at(self, place: QPointF) -> float:
+        """The step that is drawn at a place of the plot, within the axis."""
+        box = self.getViewBox()
+        first, last = box.viewRange()[0]
+        step = box.mapSceneToView(self.mapToScene(place.toPoint())).x()
+        return float(min(max(step, first), last))
 
 
-class Plot(QWidget):
-    """Curves over steps, with axes.
+class CurvePlot(QWidget):
+    """A titled plot with a legend below.
 
     Parameters
     ----------
     title, empty : str
-        Heading, and what to say as long as there are no curves.
+        Heading, and what it says besides as long as there are no curves.
     limits : tuple of float, optional
         Of the y axis; by default it fits the curves, logarithmic where they differ much.
     numbered : bool
@@ -95,11 +126,14 @@ class Plot(QWidget):
 
     Signals
     -------
-    hovered(object, QPoint)
-        Step under the mouse, or None when it left, and where the mouse is on the screen.
+    switched(str, bool)
+        A curve was hidden or shown.
+    hovered(object)
+        The step under the mouse, or None when it left.
     """
 
-    hovered = Signal(object, QPoint)
+    switched = Signal(str, bool)
+    hovered = Signal(object)
 
     def __init__(
         self,
@@ -109,267 +143,132 @@ class Plot(QWidget):
         numbered: bool = False,
     ) -> None:
         super().__init__()
-        self.series: dict[str, Series] = {}
-        self.breaks: list[tuple[float, str]] = []
-        self.cursor: float | None = None
         self._title, self._empty, self._limits = title, empty, limits
-        self._bottom = _AXIS if numbered else _BOTTOM
-        self._span = (0.0, 1.0)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setFixedHeight(122 + self._bottom)
-        self.setMouseTracking(True)
-        self.setAccessibleName(title)
+        self.entries: dict[str, LegendEntry] = {}
+        self.lines: dict[str, pg.PlotDataItem] = {}
+        self._marks: dict[float, pg.InfiniteLine] = {}
+        self.title = QLabel()
+        self.plot = _Lines()
+        self.plot.setFixedHeight(_HEIGHT + (_AXIS if numbered else 0))
+        self.plot.setAccessibleName(title)
+        self.plot.showGrid(y=True, alpha=0.15)
+        self.plot.getAxis("left").setWidth(_LEFT)
+        bottom = self.plot.getAxis("bottom")
+        bottom.setStyle(showValues=numbered, tickTextOffset=1)
+        bottom.setHeight(_AXIS if numbered else 4)
+        self.plot.hovered.connect(self.hovered)
+        self._best = pg.ScatterPlotItem(size=10, brush=None)
+        self._cursor = pg.InfiniteLine(angle=90)
+        for item in (self._best, self._cursor):
+            item.setZValue(10)
+            self.plot.addItem(item)
+        self._legend = QFlowLayout()
+        self._legend.setContentsMargins(2, 0, 2, 0)
+        self._legend.setHorizontalSpacing(10)
+        self._legend.setVerticalSpacing(1)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self.title)
+        layout.addWidget(self.plot)
+        layout.addLayout(self._legend)
+        self.set_cursor(None)
 
-    def sizeHint(self) -> QSize:
-        """As wide as the dock."""
-        return QSize(320, self.height())
+    @property
+    def cursor_step(self) -> float | None:
+        """The step that a vertical line marks."""
+        return float(self._cursor.value()) if self._cursor.isVisible() else None
 
-    def set_span(self, first: float, last: float) -> None:
-        """Steps at both ends of the x axis."""
-        self._span = (first, max(last, first + 1))
+    def set_cursor(self, step: float | None) -> None:
+        """Mark a step, or none."""
+        self._cursor.setVisible(step is not None)
+        if step is not None:
+            self._cursor.setValue(step)
 
-    def shown(self) -> list[Series]:
-        """Curves that are switched on and have a value."""
-        return [series for series in self.series.values() if series.visible and series.x]
-
-    # -- axes -------------------------------------------------------------------------------
-
-    def scale(self) -> tuple[float, float, bool]:
-        """Lower and upper end of the y axis, and whether it is logarithmic."""
-        if self._limits is not None:
-            return *self._limits, False
-        return y_scale([self._thinned(series)[1] for series in self.shown()])
-
-    def step_at(self, x: float) -> float:
-        """The step drawn at a place of the widget."""
-        first, last = self._span
-        area = self._area()
-        share = (x - area.left()) / max(1.0, area.width())
-        return first + min(1.0, max(0.0, share)) * (last - first)
-
-    def position_of(self, step: float, value: float) -> QPointF:
-        """Where a value is drawn."""
-        low, high, log = self.scale()
-        return self._point(step, value, low, high, log)
-
-    def _area(self) -> QRectF:
-        return QRectF(
-            _LEFT,
-            _TOP,
-            max(1, self.width() - _LEFT - _RIGHT),
-            self.height() - _TOP - self._bottom,
-        )
-
-    def _thinned(self, series: Series) -> tuple[Values, Values]:
-        """Steps and values of a curve, no more than can be told apart."""
-        chosen = thinned(len(series.x), self.width())
-        return np.array([series.x[i] for i in chosen]), np.array([series.drawn[i] for i in chosen])
-
-    def _points(self, x: Values, y: Values, low: float, high: float, log: bool) -> list[QPointF]:
-        area, (first, last) = self._area(), self._span
-        if log:
-            y, low, high = np.log10(np.maximum(y, low)), math.log10(low), math.log10(high)
-        across = area.left() + (x - first) / (last - first) * area.width()
-        down = area.bottom() - np.clip((y - low) / (high - low), 0, 1) * area.height()
-        return [QPointF(*point) for point in zip(across.tolist(), down.tolist(), strict=True)]
-
-    def _point(self, step: float, value: float, low: float, high: float, log: bool) -> QPointF:
-        return self._points(np.array([step]), np.array([value]), low, high, log)[0]
-
-    # -- drawing ----------------------------------------------------------------------------
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw axes and curves, or a sentence."""
-        painter = QPainter(self)
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setFont(_smaller(self.font()))
-        low, high, log = self.scale()
-        shown = self.shown()
-        title = f"{self._title}, logarithmic" if log else self._title
-        painter.setPen(self.ink(200))
-        left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-        painter.drawText(QRectF(2, 0, self.width() - 4, _TOP - 2), left, title)
-        if not shown:
-            painter.setPen(self.ink(130))
-            flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
-            empty = "All are switched off" if any(s.x for s in self.series.values()) else None
-            painter.drawText(self._area(), flags, empty or self._empty)
-            return
-        self._draw_axes(painter, low, high, log)
-        for series in shown:
-            self._draw_series(painter, series, low, high, log)
-        if self.cursor is not None:
-            self._vertical(painter, self.cursor, QPen(self.ink(150), 1))
-
-    def ink(self, alpha: int) -> QColor:
-        """The theme's text colour, weaker the smaller ``alpha``, of 255."""
-        color = QColor(self.palette().color(QPalette.ColorRole.WindowText))
-        color.setAlpha(alpha)
-        return color
-
-    def _draw_axes(self, painter: QPainter, low: float, high: float, log: bool) -> None:
-        area = self._area()
-        right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        for value in ticks(low, high, log):
-            y = self._point(self._span[0], value, low, high, log).y()
-            painter.setPen(QPen(self.ink(40), 1))
-            painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
-            painter.setPen(self.ink(170))
-            painter.drawText(QRectF(0, y - 8, _LEFT - 5, 16), right, f"{value:.6g}")
-        for step, text in self.breaks:
-            self._vertical(painter, step, QPen(self.ink(110), 1, Qt.PenStyle.DotLine))
-            if text:
-                self._name_break(painter, step, text)
-        if self._bottom == _AXIS:
-            self._draw_steps(painter)
-
-    def _draw_steps(self, painter: QPainter) -> None:
-        area = self._area()
-        painter.setPen(self.ink(170))
-        metrics = painter.fontMetrics()
-        for step in ticks(*self._span, False, most=6):
-            if step != int(step):
-                continue
-            text = f"step {step:.0f}" if step == self._span[0] else f"{step:.0f}"
-            x = self._point(step, 0, 0, 1, False).x()
-            width = metrics.horizontalAdvance(text)
-            begin = min(max(x - width / 2, 2), self.width() - width - 2)
-            place = QPointF(begin, area.bottom() + metrics.ascent() + 2)
-            painter.drawText(place, text)
-
-    def _vertical(self, painter: QPainter, step: float, pen: QPen) -> None:
-        area, x = self._area(), self._point(step, 0, 0, 1, False).x()
-        painter.setPen(pen)
-        painter.drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()))
-
-    def _name_break(self, painter: QPainter, step: float, text: str) -> None:
-        """Write what follows a line next to it, where there is room."""
-        area, x = self._area(), self._point(step, 0, 0, 1, False).x()
-        begin = x + 4
-        if begin + painter.fontMetrics().horizontalAdvance(text) > self.width():
-            text = f"{text} →"
-            begin = x - 4 - painter.fontMetrics().horizontalAdvance(text)
-        painter.setPen(self.ink(170))
-        painter.drawText(QPointF(begin, area.top() + painter.fontMetrics().ascent()), text)
-
-    def _draw_series(
-        self, painter: QPainter, series: Series, low: float, high: float, log: bool
+    def show_curves(
+        self,
+        curves: Sequence[Series],
+        log: CurveLog,
+        off: Container[str],
+        breaks: Sequence[tuple[float, str]],
     ) -> None:
-        color = readable(series.color, self.palette().color(QPalette.ColorRole.Window))
-        style = Qt.PenStyle.DashLine if series.dashed else Qt.PenStyle.SolidLine
-        painter.setPen(QPen(color, 1.6, style))
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        points = self._points(*self._thinned(series), low, high, log)
-        painter.drawPolyline(QPolygonF(points))
-        if series.marks or len(points) == 1:
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(color)
-            for point in points:
-                painter.drawEllipse(point, 2.2, 2.2)
-        top = series.top()
-        if series.best and top is not None:
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(self.ink(230), 1.4))
-            painter.drawEllipse(self._point(*top, low, high, log), 5, 5)
+        """Draw curves as they are now; those whose names are in ``off`` are hidden."""
+        lines = {s.name: s.line() for s in curves if s.x and s.name not in off}
+        low, high, logarithmic = (
+            y_scale([drawn for _, drawn in lines.values()])
+            if self._limits is None
+            else (*self._limits, False)
+        )
+        empty = ", all are switched off" if any(s.x for s in curves) else f", {self._empty}"
+        add = ", logarithmic" if logarithmic else "" if lines else empty
+        self.title.setText(f"<small>{self._title}{add}</small>")
+        self.plot.setLogMode(y=logarithmic)
+        ends = (math.log10(low), math.log10(high)) if logarithmic else (low, high)
+        ticks = log_ticks(low, high) if logarithmic else []
+        marks = [[(math.log10(value), f"{value:.6g}") for value in ticks]]
+        self.plot.getAxis("left").setTicks(marks if ticks else None)
+        self.plot.setRange(xRange=(0, max(log.last, 1)), yRange=ends, padding=0)
+        for series in curves:
+            self._make(series, series.name not in off)
+            self.entries[series.name].setText(f"{series.name} {log.newest(series)}".strip())
+            line, found = self.lines[series.name], lines.get(series.name)
+            line.setVisible(found is not None)
+            if found is not None:
+                line.setData(found[0], np.maximum(found[1], low))
+        tops = [s.top() for s in curves if s.best and s.name in lines]
+        self._best.setPen(pg.mkPen(self.plot.ink(230), width=1.4))
+        self._cursor.setPen(self.plot.ink(150))
+        self._best.setData(pos=[top for top in tops if top is not None])
+        self._show_breaks(breaks)
 
-    # -- the mouse --------------------------------------------------------------------------
+    def clear(self) -> None:
+        """Forget all curves."""
+        for item in (*self.lines.values(), *self._marks.values()):
+            self.plot.removeItem(item)
+        for entry in self.entries.values():
+            entry.hide()
+            entry.deleteLater()
+        for known in (self.lines, self._marks, self.entries):
+            known.clear()
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Tell which step is under the mouse."""
-        if self.shown():
-            at = event.position()
-            self.hovered.emit(self.step_at(at.x()), self.mapToGlobal(at.toPoint()))
+    def _make(self, series: Series, on: bool) -> None:
+        """Line and entry of a curve, if there are none yet."""
+        if series.name in self.lines:
+            return
+        color = self.plot.shade(series.color)
+        line = self.lines[series.name] = pg.PlotDataItem(
+            pen=pg.mkPen(color, width=1.6, style=_style(series)),
+            antialias=True,
+            symbol="o" if series.marks else None,
+            symbolSize=4.4,
+            symbolPen=None,
+            symbolBrush=color,
+        )
+        self.plot.addItem(line)
+        entry = self.entries[series.name] = LegendEntry(series, color, on)
+        entry.toggled.connect(lambda on: self.switched.emit(series.name, on))
+        self._legend.addWidget(entry)
 
-    def leaveEvent(self, event: QEvent) -> None:
-        """Tell that the mouse left."""
-        self.hovered.emit(None, QPoint())
-
-
-def y_scale(curves: Sequence[Values]) -> tuple[float, float, bool]:
-    """Lower and upper end of an axis for curves, and whether it should be logarithmic.
-
-    Logarithmic when no value is negative and the largest value is far above what is usual
-    for one of the curves: on a linear axis such a curve would lie on the bottom.
-    """
-    if not curves:
-        return 0.0, 1.0, False
-    values = np.concatenate(curves)
-    low, high = float(values.min()), float(values.max())
-    usual = [median for curve in curves if (median := float(np.median(curve))) > 0]
-    if low >= 0 and usual and high > _LOG_FROM * min(usual):
-        # A term that rises from 0 starts at the bottom and does not stretch the axis.
-        low = max(float(values[values > 0].min()), min(usual) / 10)
-        return low / 1.15, high * 1.15, True
-    low = min(low, 0.0)  # losses are compared by their height
-    room = 0.06 * (high - low) or 0.5
-    return low - (room if low < 0 else 0.0), high + room, False
-
-
-def ticks(low: float, high: float, log: bool, most: int = 4) -> list[float]:
-    """Round numbers between two ends."""
-    return list(_log_ticks(low, high) if log else _linear_ticks(low, high, most))
-
-
-def _linear_ticks(low: float, high: float, most: int) -> Iterator[float]:
-    raw = (high - low) / most
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= raw * 0.999)
-    for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1):
-        yield round(k * step, 12)
-
-
-def _log_ticks(low: float, high: float) -> Iterator[float]:
-    first, last = math.floor(math.log10(low)), math.floor(math.log10(high))
-    wide = math.log10(high / low)
-    factors = (1, 2, 5) if wide < 1.3 else (1, 3) if wide < 2.2 else (1,)
-    stride = max(1, math.ceil(wide / 5))
-    for power in range(first, last + 1):
-        for factor in factors:
-            value = factor * 10.0**power
-            if low <= value <= high and power % stride == 0:
-                yield value
-
-
-def thinned(count: int, most: int) -> list[int]:
-    """At most about ``most`` of ``count`` indices, evenly, the last one included."""
-    stride = max(1, -(-count // max(1, most)))
-    chosen = list(range(0, count, stride))
-    if count and chosen[-1] != count - 1:
-        chosen.append(count - 1)
-    return chosen
+    def _show_breaks(self, breaks: Sequence[tuple[float, str]]) -> None:
+        for step in set(self._marks) - {step for step, _ in breaks}:
+            self.plot.removeItem(self._marks.pop(step))
+        for step, text in breaks:
+            if step not in self._marks:
+                pen = pg.mkPen(self.plot.ink(110), style=Qt.PenStyle.DotLine)
+                behind = QColor(self.plot.palette().color(QPalette.ColorRole.Window))
+                behind.setAlpha(150)
+                options = {
+                    "position": 0.9,
+                    "anchors": [(0, 0.5), (1, 0.5)],
+                    "color": self.plot.ink(200),
+                    "fill": behind,
+                }
+                mark = pg.InfiniteLine(step, 90, pen, label=text or None, labelOpts=options)
+                if text:
+                    mark.label.setFont(smaller(self.font()))
+                self._marks[step] = mark
+                self.plot.addItem(mark)
 
 
-def nearest(x: Sequence[float], at: float) -> float | None:
-    """The value of sorted ``x`` that is nearest to a place."""
-    place = bisect_left(x, at)
-    around = x[max(0, place - 1) : place + 1]
-    return min(around, key=lambda value: abs(value - at)) if around else None
-
-
-def readable(color: str | QColor, background: QColor) -> QColor:
-    """A colour, made lighter or darker until it stands out against a background."""
-    found, light = QColor(color), _luminance(background)
-    for _ in range(20):
-        own = _luminance(found)
-        if (max(own, light) + 0.05) / (min(own, light) + 0.05) >= _CONTRAST:
-            break
-        found = found.lighter(108) if light < 0.2 else found.darker(108)
-    return found
-
-
-def _luminance(color: QColor) -> float:
-    """Relative luminance (WCAG 2.1)."""
-    red, green, blue = (
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
-        for c in (color.redF(), color.greenF(), color.blueF())
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def _smaller(font: QFont) -> QFont:
-    small = QFont(font)
-    if font.pointSizeF() > 0:
-        small.setPointSizeF(font.pointSizeF() * 0.85)
-    else:
-        small.setPixelSize(max(9, round(font.pixelSize() * 0.85)))
-    return small
+def _style(series: Series) -> Qt.PenStyle:
+    return Qt.PenStyle.DashLine if series.dashed else Qt.PenStyle.SolidLine

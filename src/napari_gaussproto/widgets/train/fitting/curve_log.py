@@ -1,0 +1,249 @@
+"""What is known of a training, step by step, as curves; no part of the screen."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_gaussproto.core.base.config import DEFAULT_COLORS
+from napari_gaussproto.widgets.train.fitting.semi_terms import name_of_loss
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.base.steps import TrainingStep
+
+HELD_OUT, LABELLED, GATE = "held-out", "labelled", "passes the gate"
+# What a stage is called next to its line.
+_NAMES = {"final": "on all strokes"}
+_GATE_KEY = "gate"  # among a step's losses
+# Pull of a new value on the line drawn; a step's loss depends on its crops as much as on the model.
+_PULL = 0.3
+# A logarithmic axis once typical values of the terms are this far apart.
+_LOG_FROM = 15.0
+# Points of a line at most: more cannot be told apart on the screen.
+_MOST_POINTS = 400
+Values = npt.NDArray[np.float64]
+
+
+@dataclass
+class Series:
+    """A curve.
+
+    Attributes
+    ----------
+    name, color : str
+    smooth : bool
+        Draw a running mean instead of every value.
+    marks : bool
+        Draw each value as a dot too; for values that are rare.
+    best : bool
+        Mark the largest value.
+    dashed : bool
+    x, y, drawn : list of float
+        Steps, values, and the values that are drawn.
+    """
+
+    name: str
+    color: str
+    smooth: bool = False
+    marks: bool = False
+    best: bool = False
+    dashed: bool = False
+    x: list[float] = field(default_factory=list)
+    y: list[float] = field(default_factory=list)
+    drawn: list[float] = field(default_factory=list)
+
+    def add(self, x: float, y: float) -> None:
+        """Append a value; one that is not finite is skipped."""
+        if not math.isfinite(y):
+            return
+        if self.x and x == self.x[-1]:
+            self.y[-1] = y
+            self.drawn[-1] = y if not self.smooth else self.drawn[-1]
+            return
+        former = self.drawn[-1] if self.drawn and self.smooth else y
+        self.x.append(x)
+        self.y.append(y)
+        self.drawn.append(former + _PULL * (y - former) if self.smooth else y)
+
+    def at(self, x: float) -> tuple[float, float] | None:
+        """Last step at or before ``x``, with the value that is drawn."""
+        place = bisect_right(self.x, x) - 1
+        return None if place < 0 else (self.x[place], self.drawn[place])
+
+    def top(self) -> tuple[float, float] | None:
+        """Step and value of the largest value, the first if there are several."""
+        if not self.y:
+            return None
+        place = self.y.index(max(self.y))
+        return self.x[place], self.y[place]
+
+    def line(self) -> tuple[Values, Values]:
+        """Steps and drawn values, (N,) each: no more than can be told apart, the last included."""
+        stride = max(1, -(-len(self.x) // _MOST_POINTS))
+        x, drawn = ([*all_of[:-1:stride], *all_of[-1:]] for all_of in (self.x, self.drawn))
+        return np.array(x, float), np.array(drawn, float)
+
+
+class CurveLog:
+    """Losses by term, and beside them IoU and the share of pixels that passes the gate.
+
+    Stages of a training follow each other on one axis of steps.
+
+    Attributes
+    ----------
+    losses, quality : dict of str to Series
+        By their names.
+    best : float or None
+        Held-out IoU of the best step so far.
+    last : float
+        Where the axis ends.
+    """
+
+    def __init__(self) -> None:
+        self.losses: dict[str, Series] = {}
+        self.quality: dict[str, Series] = {}
+        self.best: float | None = None
+        self.last = 0.0
+        self._stages: list[tuple[str, float]] = []
+
+    def add(self, step: TrainingStep) -> None:
+        """Add what happened in a step. Values that are not finite are skipped."""
+        if not step.losses and step.validation_miou is None:
+            return
+        x = self._place(step.stage, step.step if step.losses else 0)
+        for key, value in step.losses.items():
+            if key == _GATE_KEY:
+                gate = Series(GATE, "#999999", smooth=True, dashed=True)
+                self.quality.setdefault(GATE, gate).add(x, value)
+            else:
+                color = DEFAULT_COLORS[len(self.losses) % len(DEFAULT_COLORS)]
+                name = name_of_loss(key)
+                self.losses.setdefault(name, Series(name, color, smooth=True)).add(x, value)
+        if step.validation_miou is not None:
+            series = Series(HELD_OUT, DEFAULT_COLORS[0], marks=True, best=True)
+            self.quality.setdefault(HELD_OUT, series).add(x, step.validation_miou)
+        self.best = step.best_miou if step.best_miou is not None else self.best
+
+    def add_labelled(self, step: int, value: float) -> None:
+        """Add the IoU on the labelled pixels, in [0, 1], at a step of the present stage."""
+        x = step + (self._stages[-1][1] if self._stages else 0.0)
+        series = Series(LABELLED, DEFAULT_COLORS[2], marks=True)
+        self.quality.setdefault(LABELLED, series).add(x, value)
+        self.last = max(self.last, x)
+
+    def _place(self, stage: str, step: int) -> float:
+        """Where on the axis a step of a stage is drawn."""
+        if not self._stages or self._stages[-1][0] != stage:
+            self._stages.append((stage, self.last))
+        x = self._stages[-1][1] + step
+        self.last = max(self.last, x)
+        return x
+
+    def _drawn_stages(self) -> list[tuple[str, float]]:
+        """Stages that take room on the axis, with where they begin."""
+        ends = [begin for _, begin in [*self._stages, ("", self.last)][1:]]
+        return [
+            stage
+            for stage, end in zip(self._stages, ends, strict=True)
+            if end > stage[1] or len(self._stages) == 1
+        ]
+
+    def breaks(self) -> list[tuple[float, str]]:
+        """Where a stage follows another one, and what it is called."""
+        return [(begin, _NAMES.get(name, name)) for name, begin in self._drawn_stages()[1:]]
+
+    def name_of(self, x: float) -> str:
+        """Name of a place on the axis: its step and, where there are several, its stage."""
+        drawn = self._drawn_stages()
+        # A stage owns its last step, as it counts from 1.
+        inside = [stage for stage in drawn if stage[1] < x] or drawn[:1]
+        if not inside:
+            return f"step {x:.0f}"
+        name, begin = inside[-1]
+        return f"{name}, step {x - begin:.0f}" if len(drawn) > 1 else f"step {x - begin:.0f}"
+
+    def newest(self, series: Series) -> str:
+        """The newest value of a curve as text; empty without any."""
+        if not series.drawn:
+            return ""
+        text = number(series.drawn[-1])
+        if series.name == HELD_OUT and self.best is not None:
+            text += f" (best {number(self.best)})"
+        return text
+
+    def values_at(self, x: float, off: Iterable[str]) -> tuple[str, list[tuple[Series, str]]]:
+        """Name of the step nearest to a place of the axis, and the curves' values there as text.
+
+        Parameters
+        ----------
+        x : float
+        off : iterable of str
+            Curves that are not shown, and so are left out.
+        """
+        shown = [s for s in (*self.losses.values(), *self.quality.values()) if s.name not in off]
+        steps = [step for s in shown if (step := nearest(s.x, x)) is not None]
+        if not steps:
+            return "", []
+        at = min(steps, key=lambda step: abs(step - x))
+        values = []
+        for series in shown:
+            if (last := series.at(at)) is not None:
+                when = "" if last[0] == at else f" ({self.name_of(last[0])})"
+                values.append((series, f"{number(last[1])}{when}"))
+        return self.name_of(at), values
+
+
+def y_scale(curves: Sequence[Values]) -> tuple[float, float, bool]:
+    """Lower and upper end of an axis for curves, and whether it should be logarithmic.
+
+    Logarithmic when no value is negative and the largest value is far above what is usual
+    for one of the curves: on a linear axis such a curve would lie on the bottom.
+
+    Parameters
+    ----------
+    curves : sequence of ndarray
+        Values of each curve, (N,).
+    """
+    if not curves:
+        return 0.0, 1.0, False
+    values = np.concatenate(curves)
+    low, high = float(values.min()), float(values.max())
+    usual = [median for curve in curves if (median := float(np.median(curve))) > 0]
+    if low >= 0 and usual and high > _LOG_FROM * min(usual):
+        # A term that rises from 0 starts at the bottom and does not stretch the axis.
+        low = max(float(values[values > 0].min()), min(usual) / 10)
+        return low / 1.15, high * 1.15, True
+    low = min(low, 0.0)  # losses are compared by their height
+    room = 0.06 * (high - low) or 0.5
+    return low - (room if low < 0 else 0.0), high + room, False
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Some round numbers between two ends of a logarithmic axis; pyqtgraph writes too many."""
+    wide = math.log10(high / low)
+    factors = (1, 2, 5) if wide < 1.3 else (1, 3) if wide < 2.2 else (1,)
+    powers = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
+    stride = max(1, math.ceil(wide / 5))
+    found = (factor * 10.0**power for power in powers if power % stride == 0 for factor in factors)
+    return [value for value in found if low <= value <= high]
+
+
+def nearest(x: Sequence[float], at: float) -> float | None:
+    """The value of sorted ``x`` that is nearest to a place."""
+    place = bisect_left(x, at)
+    around = x[max(0, place - 1) : place + 1]
+    return min(around, key=lambda value: abs(value - at)) if around else None
+
+
+def number(value: float) -> str:
+    """A value, short enough for a legend."""
+    value += 0.0  # a zero may be negative
+    if abs(value) >= 100:
+        return f"{value:.0f}" if abs(value) < 1e5 else f"{value:.1e}"
+    return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.2g}"
