@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gaussproto.widgets.shared.parts import swatch
+from napari_gaussproto.widgets.shared.share_table import swatch
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass

@@ -19,8 +19,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gaussproto.widgets.shared.parts import ShareBar, swatch
 from napari_gaussproto.widgets.shared.pictures import PatchStrip
+from napari_gaussproto.widgets.shared.share_table import ShareBar, percent_label, swatch
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
@@ -51,11 +51,9 @@ class PrototypeRow(QFrame):
         self.name.setToolTip("Click to rename")
         self.name.editingFinished.connect(self._on_name)
         self.name.installEventFilter(self)
-        self.percent = QLabel()
-        self.percent.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.percent = percent_label()
         self.percent.setFixedWidth(44)
-        self.bar = ShareBar(0.0, "#888888")
-        self.bar.setFixedHeight(5)
+        self.bar = ShareBar(height=5)
         self.mark = QLabel("!")
         self.mark.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.mark.setFixedSize(16, 16)
@@ -101,7 +99,7 @@ class PrototypeRow(QFrame):
         self.percent.setToolTip(
             f"Explains {share:.1%} of the current image; weight in its class {entry.weight:.0%}"
         )
-        self.bar.set_share(share, color)
+        self.bar.show_parts((share, color))
         self.on.setChecked(entry.active)
         for part in (self.patches, self.name, self.percent, self.bar):
             part.setEnabled(entry.active)

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
+from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
     QFrame,
@@ -18,8 +18,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gaussproto.widgets.shared.parts import ShareBar
 from napari_gaussproto.widgets.shared.pictures import PatchStrip
+from napari_gaussproto.widgets.shared.share_table import ShareBar, percent_label
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
@@ -39,9 +39,7 @@ class ResponsibleRow(QFrame):
         super().__init__()
         self.index = -1
         self.patches = PatchStrip(_PATCHES, _SIDE)
-        self.name, self.percent = QLabel(), QLabel()
-        self.percent.setAlignment(Qt.AlignmentFlag.AlignRight)
-        self.bar = ShareBar(0.0, "#888888")
+        self.name, self.percent, self.bar = QLabel(), percent_label(), ShareBar()
         top, words = QHBoxLayout(), QVBoxLayout()
         top.addWidget(self.name, 1)
         top.addWidget(self.percent)
@@ -62,7 +60,7 @@ class ResponsibleRow(QFrame):
         self.index = part.index
         self.name.setText(part.name)
         self.percent.setText(f"{part.responsibility:.0%}")
-        self.bar.set_share(part.responsibility, classes[part.class_index].color)
+        self.bar.show_parts((part.responsibility, classes[part.class_index].color))
         labels = [int(c) for c in prototype.patch_labels]
         self.patches.show_patches(prototype.patches, labels, prototype.name, classes)
         self.setToolTip(
@@ -73,28 +71,6 @@ class ResponsibleRow(QFrame):
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Choose this prototype."""
         self.chosen.emit(self.index)
-
-
-class PosteriorBar(QWidget):
-    """The probabilities of all classes as one bar."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._parts: list[tuple[float, QColor]] = []
-        self.setFixedHeight(12)
-
-    def show_parts(self, parts: list[tuple[float, str]]) -> None:
-        """Show shares with their colours."""
-        self._parts = [(share, QColor(color)) for share, color in parts]
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw the parts side by side."""
-        painter, left = QPainter(self), 0.0
-        for share, color in self._parts:
-            right = left + share * self.width()
-            painter.fillRect(round(left), 0, round(right) - round(left), self.height(), color)
-            left = right
 
 
 class WhyPanel(QWidget):
@@ -130,7 +106,7 @@ class WhyPanel(QWidget):
         self.rows = [ResponsibleRow() for _ in range(_ROWS)]
         for row in self.rows:
             row.chosen.connect(self.chosen)
-        self.posterior, self.legend = PosteriorBar(), QLabel()
+        self.posterior, self.legend = ShareBar(height=12), QLabel()
         self.legend.setToolTip(
             "Calibrated probability of each class. It is more cautious than the shares of the "
             "prototypes above, which say who explains the place and not how sure the class is"
@@ -191,9 +167,7 @@ class WhyPanel(QWidget):
         for i, row in enumerate(self.rows):
             row.setVisible(i < len(explanation.responsible))
         values = explanation.class_probability.tolist()
-        self.posterior.show_parts(
-            [(value, c.color) for value, c in zip(values, classes, strict=True)]
-        )
+        self.posterior.show_parts(*((v, c.color) for v, c in zip(values, classes, strict=True)))
         self.legend.setText(
             "   ".join(
                 f'<span style="color:{c.color}">■</span> {escape(c.name)} {value:.0%}'

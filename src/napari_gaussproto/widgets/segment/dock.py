@@ -40,8 +40,8 @@ from napari_gaussproto.widgets.segment.cells_panel import RegionPanel
 from napari_gaussproto.widgets.segment.likelihood_panel import LikelihoodPanel
 from napari_gaussproto.widgets.shared.choosers import ImageChooser, ModelChooser
 from napari_gaussproto.widgets.shared.dock import Dock
-from napari_gaussproto.widgets.shared.parts import CoverTable
 from napari_gaussproto.widgets.shared.preferences import preference
+from napari_gaussproto.widgets.shared.share_table import CoverTable
 from napari_gaussproto.widgets.shared.state import Outcome, is_fitted
 from napari_gaussproto.widgets.shared.workers import Runner
 

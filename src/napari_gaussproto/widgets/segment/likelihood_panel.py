@@ -23,7 +23,7 @@ from napari_gaussproto.core.model.maps import LIKELIHOOD, likelihoods
 from napari_gaussproto.widgets.layers.placement import show_stack, undisturbed
 from napari_gaussproto.widgets.layers.prototype_map import prototype_map
 from napari_gaussproto.widgets.shared.dock import Connections
-from napari_gaussproto.widgets.shared.parts import ICON_SIZE, picture_icon
+from napari_gaussproto.widgets.shared.pictures import ICON_SIZE, picture_icon
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
 
 if TYPE_CHECKING:

@@ -7,12 +7,13 @@ from html import escape
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QHelpEvent, QImage, QPixmap
+from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtGui import QColor, QHelpEvent, QIcon, QImage, QPainter, QPixmap
 from qtpy.QtWidgets import QLabel, QToolTip
 
 from napari_gaussproto.core.base.config import SegmentationClass
 
+ICON_SIZE = QSize(102, 32)
 _ENLARGED = 112
 _IN_A_ROW = 4
 
@@ -24,6 +25,21 @@ def pixmap_of(picture: npt.NDArray[np.uint8]) -> QPixmap:
     kind = QImage.Format.Format_RGBA8888 if channels == 4 else QImage.Format.Format_RGB888
     # The image only borrows the array; making a pixmap copies it.
     return QPixmap.fromImage(QImage(data.data, width, height, channels * width, kind))
+
+
+def picture_icon(patches: npt.NDArray[np.uint8], color: str, count: int = 3) -> QIcon:
+    """An icon of a prototype's nearest patches (K, h, w, 3), framed in the colour of its class."""
+    side, gap = ICON_SIZE.height(), 2
+    pixmap = QPixmap(count * (side + gap), side)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setPen(QColor(color))
+    for slot, patch in enumerate(patches[:count]):
+        left = slot * (side + gap)
+        painter.drawPixmap(left, 0, pixmap_of(patch).scaled(side, side))
+        painter.drawRect(left, 0, side - 1, side - 1)
+    painter.end()
+    return QIcon(pixmap)
 
 
 def strip_pixmap(patches: npt.NDArray[np.uint8], count: int, side: int) -> QPixmap:

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-from napari_gaussproto.widgets.shared.parts import ShareBar, swatch
+from napari_gaussproto.widgets.shared.share_table import ShareBar, swatch
 from napari_gaussproto.widgets.train.versions.version_list import VersionDelegate, VersionModel
 from napari_gaussproto.widgets.train.versions.version_rows import VersionLike
 
