@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QComboBox
 
 from napari_gaussproto.core.base.errors import ImageError
@@ -134,13 +134,13 @@ def test_places_are_pictures_one_can_go_to(viewer: Any, prototypes: Any, qtbot: 
 
 def test_the_latent_space_is_drawn_and_can_be_clicked(prototypes: Any, qtbot: Any) -> None:
     prototypes.tabs.setCurrentWidget(prototypes.space)
+    qtbot.waitUntil(lambda: prototypes.space.view is not None, timeout=30_000)
     view = prototypes.space.view
-    qtbot.waitUntil(lambda: view._projection is not None, timeout=10_000)
     assert "principal components" in prototypes.space.caption.text()
     for m in range(4):
-        x, y = view.position_of(m)
-        nearest = view.prototype_at(x, y)
-        qtbot.mouseClick(view, LEFT, pos=QPoint(round(x), round(y)))
+        place = view.position_of(m)
+        nearest = view.prototype_at(place)
+        qtbot.mouseClick(view.viewport(), LEFT, pos=place)
         assert prototypes.state.prototype == nearest == m
 
 
@@ -160,7 +160,7 @@ def test_places_are_found_though_another_tab_was_looked_at_meanwhile(
     prototypes.tabs.setCurrentWidget(prototypes.places)
     qtbot.waitUntil(lambda: bool(started), timeout=10_000)
     prototypes.tabs.setCurrentWidget(prototypes.space)
-    qtbot.waitUntil(lambda: prototypes.space.view._projection is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: prototypes.space.view is not None, timeout=30_000)
     prototypes.tabs.setCurrentWidget(prototypes.places)
     qtbot.waitUntil(lambda: prototypes.places.lists["novel"].count() > 0, timeout=10_000)
 

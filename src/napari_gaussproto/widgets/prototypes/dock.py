@@ -166,7 +166,7 @@ class PrototypesWidget(Dock):
         self.gallery.renamed.connect(self.edits.rename)
         self.gallery.switched.connect(self.edits.switch)
         self.why_panel.chosen.connect(self.choose)
-        self.space.view.chosen.connect(self.choose)
+        self.space.chosen.connect(self.choose)
         self.places.chosen.connect(self.go_to)
         self.why.add_wanted.connect(self.edits.add_region)
         self.session.failed.connect(self.refresh)
@@ -270,7 +270,7 @@ class PrototypesWidget(Dock):
 
     def _on_prototype(self, m: int) -> None:
         self.gallery.select(m)
-        self.space.view.select(m)
+        self.space.select(m)
         self._show_chosen()
 
     def _on_shown(self) -> None:

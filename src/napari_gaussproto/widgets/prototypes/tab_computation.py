@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer
@@ -21,6 +23,8 @@ from napari_gaussproto.widgets.shared.workers import Runner
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
+    from napari_gaussproto.core.explain.projection import Projection
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.model.stack import StackSegmentation
 
 # Milliseconds after the last edit.
@@ -104,7 +108,7 @@ class TabComputation(QObject):
         segmentation, leading = outcome.segmentation, self.leading(outcome)
         self._computing = _Asked(wanted, segmentation, leading)
         if wanted == "space":
-            self.runner.start(partial(run_job, "insight", "space_job", segmentation, outcome.model))
+            self.runner.start(partial(_space_steps, segmentation, outcome.model))
             return
         plane, pixels = segmentation.plane_at(leading), plane_pixels(outcome, leading)
         rgb = bool(outcome.source.rgb)
@@ -122,12 +126,15 @@ class TabComputation(QObject):
             for places in found:
                 self._places.show_places(places.kind, places.places, places.pictures)
             return
-        prototypes, layer = outcome.model.prototypes, outcome.model.layer
-        self._space.show_projection(
-            found,
-            [p.name for p in prototypes],
-            [p.class_index for p in prototypes],
-            layer.active.tolist(),
-            [c.color for c in outcome.segmentation.classes],
-        )
-        self._space.view.select(self._state.prototype)
+        active = outcome.model.layer.active.tolist()
+        colors = [c.color for c in outcome.segmentation.classes]
+        self._space.show_projection(found, outcome.model.prototypes, active, colors)
+        self._space.select(self._state.prototype)
+
+
+def _space_steps(
+    segmentation: StackSegmentation, model: PrototypeSegmenter
+) -> Generator[None, None, Projection]:
+    """Load the library that draws, which takes a while, and project the latent space."""
+    import_module("napari_gaussproto.widgets.prototypes.space_view")
+    return (yield from run_job("insight", "space_job", segmentation, model))
