@@ -66,8 +66,7 @@ class PrototypesWidget(Dock):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__(viewer)
-        self.setMinimumWidth(360)
+        super().__init__(viewer, 360)
         self._map = prototype_map(viewer)
         self._gallery: Gallery | None = None
         self._followed: WeakSet[Image] = WeakSet()
@@ -146,7 +145,9 @@ class PrototypesWidget(Dock):
         self._pages = QStackedWidget()
         self._pages.addWidget(self.empty)
         self._pages.addWidget(full)
-        self.setWidget(self._pages)
+        content = QWidget()
+        QVBoxLayout(content).addWidget(self._pages)
+        self.setWidget(content)
 
     def _connect(self) -> None:
         state = self.state

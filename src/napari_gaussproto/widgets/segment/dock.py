@@ -79,8 +79,7 @@ class SegmentWidget(Dock):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__(viewer)
-        self.setMinimumWidth(320)
+        super().__init__(viewer, 320)
         self.runner = Runner(self)
         self.loader = Runner(self)
         self._started: _Started | None = None

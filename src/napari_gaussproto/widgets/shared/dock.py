@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import QApplication, QFrame, QLabel, QScrollArea, QSizePolicy
 
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
@@ -56,6 +56,8 @@ class Dock(QScrollArea):
     Parameters
     ----------
     viewer : Viewer
+    least_width : int
+        In pixels; what is inside may ask for more.
 
     Attributes
     ----------
@@ -67,9 +69,9 @@ class Dock(QScrollArea):
     connections : Connections
     """
 
-    def __init__(self, viewer: Viewer) -> None:
+    def __init__(self, viewer: Viewer, least_width: int) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer, self._least_width = viewer, least_width
         self._abandoned = False
         self.state = state_of(viewer)
         self.connections = Connections(self)
@@ -107,6 +109,13 @@ class Dock(QScrollArea):
             connections.close()
         for runner in self.findChildren(Runner):
             runner.cancel()
+
+    def minimumSizeHint(self) -> QSize:
+        """As wide as what is inside, so that nothing is cut off at the right."""
+        size = super().minimumSizeHint()
+        inside = 0 if self.widget() is None else self.widget().minimumSizeHint().width()
+        bar = self.verticalScrollBar().sizeHint().width()
+        return QSize(max(self._least_width, inside + bar), size.height())
 
     def event(self, event: QEvent) -> bool:
         """Notice that the dock lost its parent."""

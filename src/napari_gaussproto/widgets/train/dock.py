@@ -59,7 +59,7 @@ class TrainWidget(Dock):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__(viewer)
+        super().__init__(viewer, 370)
         self.annotations = AnnotationSet(viewer, self.state, self.messages, self)
         self.autosave = Autosave(viewer, self.annotations, self.messages, self)
         self.fits = FitController(
@@ -114,9 +114,6 @@ class TrainWidget(Dock):
         )
         self._progress = TrainingProgress(self.status, self.curves, self.budget)
         self.setWidget(self._arrange())
-        # The scroll bar must not cover the right edge when the dock is narrow.
-        bar = self.verticalScrollBar().sizeHint().width()
-        self.setMinimumWidth(max(370, self.widget().minimumSizeHint().width() + bar))
 
     def _arrange(self) -> QWidget:
         tune = QWidget()
