@@ -55,7 +55,7 @@ _ALL_RIGHT = (
 Job = Callable[..., Generator[Any, None, FitResult]]
 
 
-def _timed(job: Job) -> Job:
+def timed(job: Job) -> Job:
     """A job that says how long it worked, without the time that it was paused."""
 
     @wraps(job)
@@ -68,7 +68,7 @@ def _timed(job: Job) -> Job:
     return timed
 
 
-@_timed
+@timed
 def quick_job(request: FitRequest) -> Generator[Any, None, FitResult]:
     """Fit neck and prototypes to all strokes, and segment the shown image."""
     load_libraries()
@@ -95,7 +95,7 @@ def quick_job(request: FitRequest) -> Generator[Any, None, FitResult]:
     return result
 
 
-@_timed
+@timed
 def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, FitResult]:
     """Train end to end, and segment the shown image."""
     load_libraries()
@@ -133,7 +133,7 @@ def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, Fit
     return result
 
 
-@_timed
+@timed
 def predict_job(request: FitRequest) -> Generator[Any, None, FitResult]:
     """Segment the shown image by the model as it is."""
     load_libraries()

@@ -127,4 +127,4 @@ def test_a_pause_is_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def rest(_: Any) -> None:
         now[0] += 1000
 
-    assert run(fit._timed(work)(), rest).seconds == 7
+    assert run(fit.timed(work)(), rest).seconds == 7

@@ -215,7 +215,7 @@ class SegmentWidget(Dock):
         elapsed = time.monotonic() - self._started.time
         left = elapsed / done.index * (done.total - done.index)
         plane = f"plane {done.plane}/{done.planes}, " if done.planes > 1 else ""
-        self.status.setText(f"{plane}tile {done.index}/{done.total}, {_duration(left)} left")
+        self.status.setText(f"{plane}tile {done.index}/{done.total}, {duration(left)} left")
 
     def _on_result(self, result: SegmentResult) -> None:
         started, state = self._started, self.state
@@ -359,7 +359,7 @@ def _checkbox(text: str, tip: str) -> QCheckBox:
     return box
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
