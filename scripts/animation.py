@@ -93,7 +93,7 @@ class TrainStage(Stage):
         """Until the fit is shown and everything is saved."""
         self.until(lambda: self.train.fits.phase == "idle")
         self.train.versions.flush()
-        self.until(lambda: not self.train.autosave.backlog.busy)
+        self.until(lambda: not self.train.autosave.queue.busy)
 
     def stroke(self, value: int, inside: npt.NDArray[np.bool_]) -> Iterator[None]:
         """Draw along the row of the deepest place of a region, yielding now and then."""

@@ -125,8 +125,8 @@ def explanation() -> npt.NDArray[np.uint8]:
     """The figure that the Prototypes dock exports, of the largest weed."""
     from napari_gaussproto.core.explain.explain import explain_region
     from napari_gaussproto.core.imaging.masks import component_at
+    from napari_gaussproto.core.model.model_file import load_model
     from napari_gaussproto.core.model.predict import segment
-    from napari_gaussproto.core.model.registry import load_model
     from napari_gaussproto.io.explanation import save_explanation
     from napari_gaussproto.io.samples import sample_photo
 
@@ -153,8 +153,8 @@ def cells_preview() -> npt.NDArray[np.uint8]:
 
 def demo_overview() -> npt.NDArray[np.uint8]:
     """The overview that `napari-gaussproto demo` draws."""
+    from napari_gaussproto.core.model.model_file import load_model
     from napari_gaussproto.core.model.predict import segment
-    from napari_gaussproto.core.model.registry import load_model
     from napari_gaussproto.io.overview import overview_figure
     from napari_gaussproto.io.samples import sample_photo
 

@@ -14,7 +14,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from benchmarks.loop.annotator import Labels
 from benchmarks.loop.tasks import Photo, Task
-from napari_gaussproto.core.base.semi_defaults import TERM_WEIGHTS
+from napari_gaussproto.core.base.config import TERM_WEIGHTS
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.measure.metrics import confusion_matrix, iou, mean_iou

@@ -13,7 +13,7 @@ from benchmarks.loop.annotator import Labels, paint_round
 from napari_gaussproto.core.base.config import ModelConfig
 from napari_gaussproto.core.base.seeds import seeded
 from napari_gaussproto.core.editing.class_change import adapt
-from napari_gaussproto.core.model.registry import load_model
+from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid
 from napari_gaussproto.core.training.quick_fit import QuickFit, QuickSettings, quick_fit

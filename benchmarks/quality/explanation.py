@@ -22,14 +22,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmarks.measuring import RESULTS, save
-from napari_gaussproto import PrototypeSegmenter, Segmentation, load_model, segment
-from napari_gaussproto.core.measure.localisation import (
+from benchmarks.quality.localisation import (
     boundary_recall,
     inside_outside_contrast,
     mask_iou,
     most_activated,
     precision,
 )
+from napari_gaussproto import PrototypeSegmenter, Segmentation, load_model, segment
 from napari_gaussproto.core.measure.metrics import confusion_matrix, mean_iou
 from napari_gaussproto.io.dataset import load_split, read_train_file
 

@@ -23,8 +23,8 @@ import zarr
 
 from benchmarks.measuring import MB, PeakMemory, save
 from napari_gaussproto.core.model.encode import Tile
+from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.predict import segment_to_zarr
-from napari_gaussproto.core.model.registry import load_model
 from napari_gaussproto.io.field import synthetic_field
 
 MODEL = "peanut-grid"

@@ -26,8 +26,8 @@ from torch import Tensor
 from benchmarks.measuring import MB, PeakMemory, interleaved, median_ratio, save
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.imaging.tiles import pad_to_multiple
+from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.predict import segment
-from napari_gaussproto.core.model.registry import load_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.network.extractor import shrink
 from napari_gaussproto.io.field import synthetic_field

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.measuring import save
-from napari_gaussproto.core.model.registry import load_model
+from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid
 from napari_gaussproto.core.training.quick_fit import quick_fit_steps

@@ -17,13 +17,13 @@ import torch
 
 from benchmarks.measuring import interleaved, median_ratio, save
 from benchmarks.quality.accuracy import oracle_miou
+from benchmarks.quality.localisation import boundary_recall
 from napari_gaussproto import PrototypeSegmenter, load_model, segment
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.cells import slic
 from napari_gaussproto.core.cells.slic import SlicSettings, region_map_steps
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.imaging.tiles import pad_to_multiple
-from napari_gaussproto.core.measure.localisation import boundary_recall
 from napari_gaussproto.io.dataset import load_split, read_train_file
 from napari_gaussproto.io.field import synthetic_field
 

@@ -16,10 +16,10 @@ from typing import Any
 
 from benchmarks.measuring import MB, PeakMemory, save
 from benchmarks.speed.quick import strokes
-from napari_gaussproto.core.base.semi_defaults import TERM_WEIGHTS
+from napari_gaussproto.core.base.config import TERM_WEIGHTS
 from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.predict import segment
-from napari_gaussproto.core.model.registry import load_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.fine_tune import fine_tune_steps, fine_tuning
 from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid

@@ -12,8 +12,7 @@ from napari_gaussproto.cli import app
 from napari_gaussproto.commands.card import card_markdown
 from napari_gaussproto.core.model.card import ModelCard
 from napari_gaussproto.core.model.model_file import save_model
-from napari_gaussproto.core.model.registry import model_path
-from napari_gaussproto.core.model.summary import read_summary
+from napari_gaussproto.core.model.summary import model_path, read_summary
 from tests.core.builders import tiny_model
 
 

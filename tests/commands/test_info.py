@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from napari_gaussproto.core.model.model_file import load_model_file, save_model
-from napari_gaussproto.core.model.registry import list_models
+from napari_gaussproto.core.model.summary import list_models
 from tests.commands.conftest import Cli
 
 

@@ -53,7 +53,7 @@ def settled(train: Any, qtbot: Any) -> None:
     """Wait until everything is saved."""
     train.versions.flush()
     train.autosave.save_now()
-    qtbot.waitUntil(lambda: not train.autosave.backlog.busy, timeout=WAIT)
+    qtbot.waitUntil(lambda: not train.autosave.busy, timeout=WAIT)
 
 
 def quick(train: Any, qtbot: Any) -> None:

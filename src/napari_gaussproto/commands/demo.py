@@ -14,8 +14,8 @@ from napari_gaussproto.commands.results import (
     write_results,
 )
 from napari_gaussproto.core.measure.metrics import confusion_matrix, mean_iou
+from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.predict import segment
-from napari_gaussproto.core.model.registry import load_model
 from napari_gaussproto.io.samples import sample_mask, sample_photo, sample_photo_names
 
 MODEL = "peanut-grid"

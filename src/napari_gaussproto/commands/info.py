@@ -10,8 +10,7 @@ from rich.table import Table
 
 from napari_gaussproto.commands.card import card_markdown
 from napari_gaussproto.commands.results import console, say
-from napari_gaussproto.core.model.registry import model_path
-from napari_gaussproto.core.model.summary import ModelSummary, read_summary
+from napari_gaussproto.core.model.summary import ModelSummary, model_path, read_summary
 
 
 def run_info(model: str, *, markdown: bool = False) -> None:

@@ -20,8 +20,8 @@ from napari_gaussproto.commands.results import (
 )
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
 from napari_gaussproto.core.model.encode import Tile, TileSize, as_source
+from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.predict import segment, segment_to_zarr
-from napari_gaussproto.core.model.registry import load_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.io.images import read_image
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.base.errors import EditError
 from napari_gaussproto.core.base.steps import driven
-from napari_gaussproto.core.base.threads import one_thread
 from napari_gaussproto.core.editing.edits import index_of, named
 from napari_gaussproto.core.measure.compare import Comparison, compare
 from napari_gaussproto.core.model.maps import Maps, maps_of, values_of

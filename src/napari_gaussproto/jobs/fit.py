@@ -243,9 +243,9 @@ def _see(
     request: FitRequest, base: PrototypeSegmenter, model: PrototypeSegmenter
 ) -> Generator[Any, None, FitResult]:
     """Segment the shown image, all its planes, and compute all that is shown of it."""
-    from napari_gaussproto.core.base.threads import one_thread
-    from napari_gaussproto.core.editing.class_change import unknown_classes
+    from napari_gaussproto.core.base.device import one_thread
     from napari_gaussproto.core.model.stack import StackSegmentation, leading_of
+    from napari_gaussproto.core.training.new_classes import unknown_classes
     from napari_gaussproto.core.training.pyramid import latents_of_image
 
     image = request.shown

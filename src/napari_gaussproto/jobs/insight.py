@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.core.base.threads import one_thread
+from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.editing.stack_cells import latents_of
 from napari_gaussproto.core.explain.explain import Explanation, explain_region
 from napari_gaussproto.core.explain.places import Place, most_novel_places, most_uncertain_places

@@ -14,7 +14,7 @@ from napari_gaussproto import __version__
 from napari_gaussproto.core.base.config import ModelConfig, SegmentationClass
 from napari_gaussproto.core.base.device import available_devices, resolve_device
 from napari_gaussproto.core.base.steps import WithValue
-from napari_gaussproto.core.cells.preview import CellPreview, preview_steps
+from napari_gaussproto.core.cells.partitioner import CellPreview, preview_steps
 from napari_gaussproto.core.cells.slic import Block
 from napari_gaussproto.core.model.card import now
 from napari_gaussproto.core.model.maps import (

@@ -5,6 +5,8 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.labels.annotations import (
     Annotation,
     Annotations,
@@ -23,7 +26,8 @@ from napari_gaussproto.core.labels.corrections import labels_of
 from napari_gaussproto.jobs.libraries import load_libraries
 
 if TYPE_CHECKING:
-    from napari_gaussproto.core.project.project import Project
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+    from napari_gaussproto.core.project.project import FoundProject, Project
 
 
 @dataclass(frozen=True)
@@ -99,43 +103,150 @@ def _place(annotation: Annotation) -> _Place:
     return annotation.image.sample, annotation.labels.shape
 
 
-@dataclass
-class Desk:
-    """The state of saving; touched by the saving thread only.
+@dataclass(frozen=True)
+class SessionState:
+    """What other threads may know of a session: how it was when a job of it ended.
+
+    Attributes
+    ----------
+    folder : Path or None
+        Of the project; None as long as nothing was saved.
+    name : str
+        Of the project.
+    kept : Annotations
+        What is in the store, of open and of other images.
+    generation : int
+        Counts the projects that were opened.
+    """
+
+    folder: Path | None = None
+    name: str = ""
+    kept: Annotations = field(default_factory=Annotations)
+    generation: int = 0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found of an image.
+
+    Attributes
+    ----------
+    here : Annotations or None
+        Its annotation in this project, as the only one.
+    elsewhere : FoundProject or None
+        Another project that knows it; only one of the two is given.
+    twins : list
+        Keys of layers with the same pixels that were removed, and whose labels these are.
+    forgotten : dict of int to Forgotten
+        What changes of the table, by their id, made of these labels.
+    """
+
+    here: Annotations | None = None
+    elsewhere: FoundProject | None = None
+    twins: list[Any] = field(default_factory=list)
+    forgotten: dict[int, Forgotten] = field(default_factory=dict)
+
+
+class ProjectSession:
+    """The project that a person works in, and what is saved in it.
+
+    The saving thread owns it: nobody else reads or writes it. Others get its `state`.
 
     Attributes
     ----------
     project : Project or None
-        Made when there is something to save.
+        It is made when there is something to save.
     kept : Annotations
         What is in the store, of open and of other images.
-    generation : int
-        Counts the projects that were opened: what is meant for a former one is not saved.
-    identities : Identities
+    version_ids : mapping of PrototypeSegmenter to str
+        Versions of models that are in use.
     """
 
-    project: Project | None = None
-    kept: Annotations = field(default_factory=Annotations)
-    generation: int = 0
-    identities: Identities = field(default_factory=Identities)
-    _saved: dict[Any, tuple[Any, Annotation]] = field(default_factory=dict)
-    _forgotten: dict[int, dict[_Place, Forgotten]] = field(default_factory=dict)
+    def __init__(self, identities: Identities, kept: Annotations | None = None) -> None:
+        self.project: Project | None = None
+        self.kept = kept or Annotations()
+        self.version_ids: weakref.WeakKeyDictionary[PrototypeSegmenter, str] = (
+            weakref.WeakKeyDictionary()
+        )
+        self._identities = identities
+        # What is meant for a project that was left since is not saved in the next one.
+        self._generation = 0
+        self._saved: dict[Any, tuple[Any, Annotation]] = {}
+        self._forgotten: dict[int, dict[_Place, Forgotten]] = {}
 
-    def use(self, project: Project) -> Annotations:
-        """Work in another project from now on; returns what is drawn there."""
-        kept = project.annotations.load()
+    @property
+    def state(self) -> SessionState:
+        """How it is now."""
+        folder = None if self.project is None else self.project.folder
+        name = "" if self.project is None else self.project.name
+        return SessionState(folder, name, self.kept, self._generation)
+
+    def open(self, folder: Path) -> None:
+        """Work in another project from now on; the present one stays when that fails."""
+        load_libraries()
+        from napari_gaussproto.core.project.project import Project
+
+        project = Project.open(folder)
+        try:
+            kept = project.annotations.load()
+        except BaseException:
+            project.close()
+            raise
         self.close()
         self.project, self.kept = project, kept
-        self.generation += 1
+        self._generation += 1
         self._saved.clear()
         self._forgotten.clear()
-        return self.kept
+
+    def ensure_project(self) -> Project:
+        """The project; a new one in the person's data folder when there is none."""
+        if self.project is None:
+            self.project = _new_project()
+        return self.project
 
     def close(self) -> None:
-        """Let go of the project, so that others can open it."""
+        """Let go of the project, so that others can open it; what is saved next begins one."""
         if self.project is not None:
             self.project.close()
             self.project = None
+        self.version_ids.clear()
+
+    def copy_to(self, folder: Path) -> str:
+        """Copy the project as it is saved; returns the name of the copy."""
+        if self.project is None:
+            raise GaussProtoError("There is nothing to copy yet: draw something first.")
+        with self.project.copy_to(folder) as copy:
+            return copy.name
+
+    def find(self, image: Drawn, shape: tuple[int, ...], closed: list[Drawn]) -> Found | None:
+        """Labels of an image in this project, or another project that knows it.
+
+        Parameters
+        ----------
+        image : Drawn
+        shape : tuple of int
+            That its labels must have.
+        closed : list of Drawn
+            Images that were removed from the viewer.
+        """
+        identity = self._identity(image)
+        here = self.kept.find(identity, shape)
+        if here is not None:
+            twins = [
+                drawn.key
+                for drawn in closed
+                if drawn.codes.shape == shape and self._identity(drawn).same_pixels(identity)
+            ]
+            place = _place(here)
+            lost = {key: lost[place] for key, lost in self._forgotten.items() if place in lost}
+            return Found(Annotations(self.kept.classes, (here,)), None, twins, lost)
+        load_libraries()
+        from napari_gaussproto.core.project.project import find_annotation, projects_root
+
+        current = None if self.project is None else self.project.folder
+        others = (p for p in find_annotation(projects_root(), identity) if p.folder != current)
+        other = next(others, None)
+        return None if other is None else Found(elsewhere=other)
 
     def change(self, change: TableChange) -> None:
         """Take labels of images that are not open along with a change of the table."""
@@ -151,11 +262,6 @@ class Desk:
             # Images may have been added or taken away since.
             here = [lost.get(_place(a)) or Forgotten.nothing() for a in self.kept.images]
             self.kept = self.kept.reverted(change, here)
-
-    def forgotten(self, annotation: Annotation) -> dict[int, Forgotten]:
-        """What changes of the table, by their id, made of labels that are kept here."""
-        place = _place(annotation)
-        return {key: lost[place] for key, lost in self._forgotten.items() if place in lost}
 
     def drawn(
         self, classes: tuple[SegmentationClass, ...], images: list[Drawn]
@@ -185,23 +291,22 @@ class Desk:
         Nothing is written, and None returned, when another project was opened since
         ``generation``.
         """
-        if generation != self.generation:
+        if generation != self._generation:
             return None
         kept, counts = self.drawn(classes, images)
-        if self.project is None and kept.images:
-            self.project = new_project()
-        if self.project is not None:
-            self.project.annotations.save(kept)
+        if self.project is not None or kept.images:
+            self.ensure_project().annotations.save(kept)
         self.kept = kept
         return counts
+
+    def _identity(self, image: Drawn) -> ImageIdentity:
+        return self._identities.of(image.key, image.pixels, image.name, image.file)
 
     def _annotation(self, image: Drawn) -> Annotation:
         # The same object as long as nothing is drawn, so that the store writes it once.
         known = self._saved.get(image.key)
         if known is None or known[0] is not image.codes:
-            labels = labels_of(image.codes)
-            identity = self.identities.of(image.key, image.pixels, image.name, image.file)
-            known = (image.codes, Annotation(identity, labels))
+            known = (image.codes, Annotation(self._identity(image), labels_of(image.codes)))
             self._saved[image.key] = known
         return known[1]
 
@@ -222,10 +327,8 @@ class Desk:
         return merged
 
 
-def new_project() -> Project:
+def _new_project() -> Project:
     """A project in the person's data folder, named after the time."""
-    from datetime import datetime
-
     load_libraries()
     from napari_gaussproto.core.project.project import Project, default_folder
 

@@ -9,16 +9,17 @@ from torch import Tensor
 
 from napari_gaussproto.core.base.config import ModelConfig, SegmentationClass
 from napari_gaussproto.core.base.errors import EditError, LabelError
-from napari_gaussproto.core.editing.class_change import (
-    adapt,
+from napari_gaussproto.core.editing.class_change import adapt
+from napari_gaussproto.core.editing.edits import turn_off
+from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
+from napari_gaussproto.core.model.encode import encode
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.training.new_classes import (
     place_unfitted,
     unfitted,
     unknown_classes,
     waiting_classes,
 )
-from napari_gaussproto.core.editing.edits import turn_off
-from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
-from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from tests.core.builders import random_layer, tiny_config, tiny_model, two_tone
 
 
@@ -185,6 +186,6 @@ def test_an_adapted_model_still_segments_its_image() -> None:
     model = tiny_model()
     image, _ = two_tone()
     other = adapt(model, table("plant", "soil", "stone"))
-    before = model.decode(model.encode(image)).labels
-    after = other.decode(other.encode(image)).labels
+    before = model.decode(encode(image, model)).labels
+    after = other.decode(encode(image, other)).labels
     assert np.array_equal(after, 3 - before)

@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.cells.partition import cell_weights, cells_inside
 from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.explain.explain import explain, explain_region
 from napari_gaussproto.core.explain.places import most_novel_places, most_uncertain_places
-from napari_gaussproto.core.imaging.masks import cell_weights, cells_inside, component_at, outline
+from napari_gaussproto.core.imaging.masks import component_at, outline
+from napari_gaussproto.core.model.encode import encode
 from napari_gaussproto.core.model.segmentation import Encoding, Segmentation, quantiles_of
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from tests.core.builders import tiny_model, two_tone
@@ -23,7 +25,7 @@ def model() -> PrototypeSegmenter:
 
 @pytest.fixture(scope="module")
 def encoding(model: PrototypeSegmenter) -> Encoding:
-    return model.encode(two_tone(70, 101)[0])
+    return encode(two_tone(70, 101)[0], model)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def segmentation(model: PrototypeSegmenter, encoding: Encoding) -> Segmentation:
 
 def test_shares_sum_to_one_and_are_ranked(segmentation: Segmentation) -> None:
     for y, x in ((0, 0), (69, 100), (33, 47)):
-        found = segmentation.explain(y, x)
+        found = explain(segmentation, y, x)
         shares = [r.responsibility for r in found.responsible]
         assert sum(shares) == pytest.approx(1, abs=1e-6)
         assert shares == sorted(shares, reverse=True)
@@ -120,7 +122,7 @@ def test_the_whole_image_is_explained_by_the_shares_of_the_prototypes(
     cells: dict[str, object],
 ) -> None:
     model = tiny_model(**cells)
-    whole = model.decode(model.encode(two_tone(70, 101)[0]))
+    whole = model.decode(encode(two_tone(70, 101)[0], model))
     found = explain_region(whole, np.ones(whole.shape, bool))
     share = whole.prototype_share()
     assert share.sum() == pytest.approx(1, abs=1e-5)

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from napari_gaussproto.core.editing import edits
-from napari_gaussproto.core.explain.gallery import strip
+from napari_gaussproto.core.explain.gallery import gallery, strip
 from napari_gaussproto.core.explain.health import health
 from napari_gaussproto.core.explain.projection import project
+from napari_gaussproto.core.model.encode import encode
 from napari_gaussproto.core.model.segmentation import QUANTILES
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from tests.core.builders import random_layer, tiny_model, two_tone
@@ -77,13 +78,13 @@ def test_impure(model: PrototypeSegmenter) -> None:
 def test_the_gallery_has_a_group_for_every_class(model: PrototypeSegmenter) -> None:
     model.prototypes[2].patches = np.zeros((8, 48, 48, 3), np.uint8)
     model.prototypes[2].name = "<leaf>"
-    gallery = edits.turn_off(edits.turn_off(model, 0), 1).gallery()
-    assert [group.entry.name for group in gallery.groups] == ["soil", "plant"]
-    assert [[e.index for e in group.prototypes] for group in gallery.groups] == [[0, 1], [2, 3]]
-    assert [e.active for e in gallery.groups[0].prototypes] == [False, False]
-    assert [e.weight for e in gallery.groups[0].prototypes] == [0, 0]
-    assert sum(e.weight for e in gallery.groups[1].prototypes) == pytest.approx(1)
-    html = gallery._repr_html_()
+    found = gallery(edits.turn_off(edits.turn_off(model, 0), 1))
+    assert [group.entry.name for group in found.groups] == ["soil", "plant"]
+    assert [[e.index for e in group.prototypes] for group in found.groups] == [[0, 1], [2, 3]]
+    assert [e.active for e in found.groups[0].prototypes] == [False, False]
+    assert [e.weight for e in found.groups[0].prototypes] == [0, 0]
+    assert sum(e.weight for e in found.groups[1].prototypes) == pytest.approx(1)
+    html = found._repr_html_()
     assert "&lt;leaf&gt;" in html and "data:image/png;base64," in html and "(off)" in html
 
 
@@ -139,7 +140,7 @@ def test_directions_do_not_depend_on_the_image() -> None:
 
 def test_two_classes_are_shown_along_principal_components() -> None:
     model = tiny_model()
-    latents = model.encode(two_tone()[0]).latents
+    latents = encode(two_tone()[0], model).latents
     found = project(model, latents)
     assert found.method == "principal"
     assert len(found.cells) == len(latents) == len(found.cell_class)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_gaussproto.core.imaging.lines import haloed_strips
+from napari_gaussproto.core.imaging.masks import haloed_strips
 
 SQUARE = np.array([[0, 0], [0, 8], [8, 8], [8, 0], [0, 0]], float)
 

@@ -15,13 +15,13 @@ from napari_gaussproto.core.base.errors import ConfigError, ImageError
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.imaging.tiles import pad_to, pad_to_multiple, plan, round_up
 from napari_gaussproto.core.model import encode
+from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.predict import (
     segment,
     segment_steps,
     segment_to_zarr,
     segment_to_zarr_steps,
 )
-from napari_gaussproto.core.model.registry import load_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.network.receptive import effective_radius
 from napari_gaussproto.io.field import synthetic_field, synthetic_field_dask

@@ -13,8 +13,9 @@ import torch
 from napari_gaussproto.core.base.config import ModelConfig
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import TrainingStep, run
-from napari_gaussproto.core.editing.class_change import adapt, unfitted
+from napari_gaussproto.core.editing.class_change import adapt
 from napari_gaussproto.core.editing.edits import turn_off
+from napari_gaussproto.core.model.encode import encode
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import trainer as trainer_module
 from napari_gaussproto.core.training.crop_cells import CropCells
@@ -24,6 +25,7 @@ from napari_gaussproto.core.training.fine_tune import (
     fine_tuning,
     strong_view,
 )
+from napari_gaussproto.core.training.new_classes import unfitted
 from napari_gaussproto.core.training.samples import Crops, prepare
 from napari_gaussproto.core.training.semi import SemiSettings
 from napari_gaussproto.core.training.trainer import Trainer
@@ -242,7 +244,7 @@ def test_a_new_class_is_placed_before_it_is_trained() -> None:
     result = run(fine_tune_steps(model, [image], [labels], semi_settings=ALL_TERMS, **options))
     assert result.layer.active.all()
     assert not unfitted(result)
-    found = result.decode(result.encode(image)).labels
+    found = result.decode(encode(image, result)).labels
     assert (found[34:56, 96:124] == 3).mean() > 0.5
     assert not model.layer.active[4:].any()
     # Without strokes of it, it waits, and does no harm to any term.

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from napari_gaussproto.core.base.semi_defaults import TERM_WEIGHTS, USED_BY_DEFAULT
+from napari_gaussproto.core.base.config import TERM_WEIGHTS, USED_BY_DEFAULT
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.training import semi
 from tests.core.builders import random_layer, tiny_model, two_tone

@@ -10,6 +10,7 @@ import pytest
 from qtpy.QtCore import QPoint
 from skimage.segmentation import flood
 
+from napari_gaussproto.core.explain.explain import explain
 from napari_gaussproto.widgets.prototypes.why_tool import pixel_at
 from tests.core.builders import two_tone
 from tests.widgets.docks import LEFT, by_role, canvas_point, click, labels_of
@@ -231,7 +232,7 @@ def test_a_stack_is_explained_on_the_plane_clicked(
     assert pixel_at(prototypes.state.current, (2.0, 20.0, 30.0)) == ((1,), 20, 30)
     prototypes.why.ask((1,), 20, 30)
     plane = prototypes.state.current.segmentation.planes[1]
-    expected = plane.explain(20, 30)
+    expected = explain(plane, 20, 30)
     assert prototypes.why.explanation.responsible == expected.responsible
     (outline,) = [la for la in by_role(viewer, "why") if la.ndim == 3]
     assert set(outline.data[:, 0, 0]) == {1.0} and set(outline.data[:, 1, 0]) == {0.0}

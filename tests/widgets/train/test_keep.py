@@ -10,6 +10,7 @@ import numpy as np
 from napari_gaussproto.core.labels.class_table import add_class, rename_class
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.core.project.project import Project
+from napari_gaussproto.jobs.storage import ProjectSession
 from napari_gaussproto.widgets.train.dock import TrainWidget
 from tests.core.builders import tiny_model, two_tone
 from tests.widgets.docks import by_role
@@ -25,7 +26,8 @@ def test_after_a_kill_everything_drawn_is_offered_again(
     quick(train, qtbot)
     settled(train, qtbot)
     # What a kill leaves: the files, and a lock of a process that is gone.
-    train.autosave.desk.project.close()
+    train.autosave.put(ProjectSession.close)
+    qtbot.waitUntil(lambda: not train.autosave.busy, timeout=WAIT)
     other = make_napari_viewer()
     again = TrainWidget(other)
     other.window.add_dock_widget(again, name="Train", area="right")
@@ -38,7 +40,7 @@ def test_after_a_kill_everything_drawn_is_offered_again(
     assert [c.name for c in again.annotations.classes] == ["soil", "thistle"]
     qtbot.waitUntil(lambda: len(again.version_panel.versions) == 1, timeout=WAIT)
     qtbot.waitUntil(lambda: not again.fits.runner.busy, timeout=WAIT)
-    qtbot.waitUntil(lambda: not again.autosave.backlog.busy, timeout=WAIT)
+    qtbot.waitUntil(lambda: not again.autosave.busy, timeout=WAIT)
     qtbot.waitUntil(lambda: not again.loader.busy, timeout=WAIT)
 
 
@@ -49,7 +51,7 @@ def test_a_dock_that_is_closed_leaves_its_work_to_the_next(
     layer = draw(train)
     quick(train, qtbot)
     settled(train, qtbot)
-    drawn, folder = train.annotations.open[0].labels, train.autosave.desk.project.folder
+    drawn, folder = train.annotations.open[0].labels, train.autosave.state.folder
     again = TrainWidget(viewer)
     viewer.window.add_dock_widget(again, name="Train again", area="right")
     assert [c.name for c in again.annotations.classes] == ["soil", "plant", "weed"]
@@ -57,9 +59,9 @@ def test_a_dock_that_is_closed_leaves_its_work_to_the_next(
     assert annotation.layer is layer and np.array_equal(annotation.labels, drawn)
     assert len(by_role(viewer, "annotations")) == 1
     qtbot.waitUntil(lambda: len(again.version_panel.versions) == 1, timeout=WAIT)
-    assert again.autosave.desk.project.folder == folder
+    assert again.autosave.state.folder == folder
     qtbot.waitUntil(lambda: "labelled" in again.labels.note.text(), timeout=WAIT)
-    assert again.autosave.desk.project.name in again.project.name.text()
+    assert again.autosave.state.name in again.project.name.text()
     layer.paint((3, 3), 3)
     annotation.settle()
     assert annotation.labels[3, 3] == 3
@@ -72,11 +74,14 @@ def test_closing_the_dock_saves_and_lets_go(
     viewer: Any, train: Any, image: Any, qtbot: Any
 ) -> None:
     layer = draw(train)
-    desk = train.autosave.desk
+    train.autosave.save_now()
+    qtbot.waitUntil(lambda: train.autosave.state.folder is not None, timeout=WAIT)
+    folder = train.autosave.state.folder
+    layer.paint((5, 5), 2)
     train.parent().destroyOnClose()
-    qtbot.waitUntil(lambda: train.abandoned, timeout=WAIT)
-    assert train.autosave.backlog.closed and desk.project is None
-    assert desk.kept.images[0].labels.any()
+    qtbot.waitUntil(lambda: train.autosave.queue.closed, timeout=WAIT)
+    with Project.open(folder) as project:  # nobody holds it any more
+        assert project.annotations.load().images[0].labels[5, 5] == 2
     layer.paint((3, 3), 1)  # nobody listens, nothing breaks
 
 
@@ -92,7 +97,7 @@ def test_the_same_pixels_in_two_layers_share_what_is_saved(
     annotation.layer.paint((90, 120), 2)
     annotation.settle()
     settled(train, qtbot)
-    (kept,) = train.autosave.desk.kept.images
+    (kept,) = train.autosave.state.kept.images
     assert kept.labels[90, 120] == 2
     assert np.array_equal(kept.labels[first > 0], first[first > 0])
 
@@ -140,14 +145,14 @@ def test_choosing_a_model_leaves_labels_of_closed_images_alone(
 ) -> None:
     draw(train, 1)
     settled(train, qtbot)
-    stored = train.autosave.desk.kept.images[0].labels.copy()
+    stored = train.autosave.state.kept.images[0].labels.copy()
     viewer.layers.remove(image)
     viewer.add_image(two_tone(seed=4)[0], name="other")
     model = tiny_model(classes=["sky", "plant"])
     train.start.choose_file(save_model(model, tmp_path / "sky"))
     settled(train, qtbot)
     assert [c.name for c in train.annotations.classes] == ["soil", "plant", "sky"]
-    assert np.array_equal(train.autosave.desk.kept.images[0].labels, stored)
+    assert np.array_equal(train.autosave.state.kept.images[0].labels, stored)
 
 
 def test_a_new_project_begins_without_versions(train: Any, image: Any, qtbot: Any) -> None:
@@ -168,14 +173,14 @@ def test_another_project_brings_its_own_labels_and_mixes_nothing(
     draw(train, 1)
     quick(train, qtbot)
     settled(train, qtbot)
-    first, folder = train.annotations.open[0].labels, train.autosave.desk.project.folder
+    first, folder = train.annotations.open[0].labels, train.autosave.state.folder
     train.project.new_asked.emit()
     settled(train, qtbot)
     train.change_classes(rename_class(train.annotations.classes, 1, "thistle"))
     stroke(train, 2, seed=7)
     settled(train, qtbot)
     second = train.annotations.open[0].labels
-    other = train.autosave.desk.project.folder
+    other = train.autosave.state.folder
     assert other != folder and not np.array_equal(first, second)
     train.project.open_asked.emit(folder)
     qtbot.waitUntil(lambda: bool(train.annotations.open), timeout=WAIT)
@@ -183,7 +188,7 @@ def test_another_project_brings_its_own_labels_and_mixes_nothing(
     assert [c.name for c in train.annotations.classes] == ["soil", "plant"]
     assert np.array_equal(train.annotations.open[0].labels, first)
     settled(train, qtbot)
-    assert np.array_equal(train.autosave.desk.kept.images[0].labels, first)
+    assert np.array_equal(train.autosave.state.kept.images[0].labels, first)
     train.project.open_asked.emit(other)
     qtbot.waitUntil(lambda: train.annotations.classes[1].name == "thistle", timeout=WAIT)
     qtbot.waitUntil(lambda: bool(train.annotations.open), timeout=WAIT)
@@ -196,7 +201,7 @@ def test_a_project_without_versions_does_not_go_on_with_another_one_s_model(
 ) -> None:
     draw(train, 1)
     settled(train, qtbot)
-    folder = train.autosave.desk.project.folder
+    folder = train.autosave.state.folder
     train.project.new_asked.emit()
     settled(train, qtbot)
     quick(train, qtbot)

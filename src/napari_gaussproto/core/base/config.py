@@ -222,3 +222,15 @@ class TrainingConfig(Settings):
     min_hellinger: float = Field(0.05, ge=0, lt=1)
     loss: LossWeights = LossWeights()
     augmentation: Augmentation = Augmentation()
+
+
+# Weights of the semi-supervised terms, where they are on.
+TERM_WEIGHTS = {
+    "density": 0.1,
+    "soft_labels": 0.1,
+    "pseudo_labels": 0.5,
+    "affinity": 0.2,
+    "anchoring": 0.01,
+}
+# Those that were measured to help (python -m benchmarks.loop).
+USED_BY_DEFAULT: frozenset[str] = frozenset({"soft_labels"})

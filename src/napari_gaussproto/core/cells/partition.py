@@ -16,10 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_gaussproto.core.cells.largest import largest_between
-
 # Pixels painted at a time: bounds the memory of a full-resolution, many-channel map.
 _PAINT_PIXELS = 1 << 21
+# Squares between cells interpolated at a time: bounds the memory.
+_BLOCK = 1 << 11
+# A cell belongs to a region when at least this share of it lies inside.
+_INSIDE = 0.5
 
 
 class Partition(Protocol):
@@ -213,3 +215,89 @@ class Grid:
         lines[:: self.cell_size] = True
         lines[:, :: self.cell_size] = True
         return lines
+
+
+def cell_weights(partition: Partition, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """How much of a region each cell holds, (N,); sums to 1 for a region that is not empty."""
+    inside, area = _inside_and_area(partition, mask)
+    weight = inside * area
+    total = weight.sum()
+    return weight / total if total else weight
+
+
+def cells_inside(partition: Partition, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """Indices of the cells that lie mostly inside a region.
+
+    A region smaller than a cell has the one cell that holds most of it.
+    """
+    inside, area = _inside_and_area(partition, mask)
+    chosen = np.flatnonzero(inside >= _INSIDE)
+    if not len(chosen) and inside.any():
+        chosen = np.array([int((inside * area).argmax())])
+    return chosen
+
+
+def _inside_and_area(
+    partition: Partition, mask: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Share of each cell that lies inside, and area of each cell up to a factor."""
+    # Labels that cover the whole image make a partition tell both: the soft label of a cell
+    # is the share inside, its weight its area.
+    labels = torch.from_numpy(np.where(mask, 1, 2))
+    target, weight = partition.targets(labels, 2)
+    return target[:, 0].cpu().double().numpy(), weight.cpu().double().numpy()
+
+
+def largest_between(maps: Tensor, k: int, height: int, width: int) -> Tensor:
+    """Index of the largest of K maps at every pixel.
+
+    Parameters
+    ----------
+    maps : Tensor
+        (K, h, w), one element for every k x k pixels, with K below 256.
+    k : int
+    height, width : int
+        Of the result in pixels; at most h k and w k.
+
+    Returns
+    -------
+    Tensor
+        (height, width) uint8. As of maps that are interpolated bilinearly between the centres
+        of their elements, and constant beyond the outer ones.
+
+    Notes
+    -----
+    Four neighbouring centres are the corners of a square of k x k pixels. Where one map is the
+    largest at all four, it is so in between: an interpolated value is a mean with the same
+    weights for every map. Only the other squares, those on outlines, need interpolation.
+    """
+    padded = F.pad(maps[None], (1, 1, 1, 1), mode="replicate")[0]
+    best = padded.max(0).indices.to(torch.uint8)
+    corner = best[:-1, :-1]
+    mixed = (corner != best[:-1, 1:]) | (corner != best[1:, :-1]) | (corner != best[1:, 1:])
+    rows, columns = corner.shape
+    pixels = corner.repeat_interleave(k, 0).repeat_interleave(k, 1)
+    squares = pixels.view(rows, k, columns, k)
+    where = mixed.nonzero()
+    for chosen in where.split(_BLOCK) if len(where) else ():
+        row, column = chosen.T
+        squares[row, :, column, :] = _interpolated(padded, row, column, k)
+    # The first centre lies k // 2 pixels inside the image, and the first square before it.
+    start = k - k // 2
+    return pixels[start : start + height, start : start + width]
+
+
+def _interpolated(padded: Tensor, row: Tensor, column: Tensor, k: int) -> Tensor:
+    """Index of the largest map at the pixels of some squares, (M, k, k) uint8."""
+    # From a centre to the next; with an odd k, the first pixel is the centre itself.
+    share = (torch.arange(k, device=padded.device) + (0.0 if k % 2 else 0.5)) / k
+    share = share.to(padded.dtype)
+    above = _lerp(padded[:, row, column], padded[:, row, column + 1], share)
+    below = _lerp(padded[:, row + 1, column], padded[:, row + 1, column + 1], share)
+    between = above[:, :, None] * (1 - share)[:, None] + below[:, :, None] * share[:, None]
+    return between.max(0).indices.to(torch.uint8)
+
+
+def _lerp(left: Tensor, right: Tensor, share: Tensor) -> Tensor:
+    """Between two columns of corners (K, M), at k places, (K, M, k)."""
+    return left[..., None] * (1 - share) + right[..., None] * share

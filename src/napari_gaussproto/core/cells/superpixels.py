@@ -14,7 +14,7 @@ from torchvision.ops import roi_align
 
 from napari_gaussproto.core.base.config import Pooling
 from napari_gaussproto.core.cells.slic import RegionMap
-from napari_gaussproto.core.network.latent import normalise
+from napari_gaussproto.core.network.extractor import normalise
 
 # Pixels painted at a time: bounds the memory of a full-resolution, many-channel map.
 _PAINT_PIXELS = 1 << 21

@@ -383,7 +383,7 @@ def _owned(layer: GaussianPrototypeLayer, m: int, cells: Tensor | None) -> Tenso
     """Rows of the cells that a prototype is most responsible for."""
     if cells is None or not len(cells):
         return torch.zeros(0, dtype=torch.long)
-    responsible = layer.log_responsibility(layer.log_likelihood(cells)).argmax(1)
+    responsible = layer.scores(cells).log_responsibility.argmax(1)
     return (responsible == m).nonzero().flatten()
 
 
@@ -401,7 +401,7 @@ def _quantiles(
     """Quantiles of the distances of a prototype's own cells; empty when those are few."""
     if own is None or len(own) < _FEWEST_FOR_QUANTILES:
         return np.zeros(0, np.float32)
-    return quantiles_of(layer.mahalanobis(own)[:, m])
+    return quantiles_of(layer.scores(own).mahalanobis[:, m])
 
 
 def _split_cells(
@@ -432,7 +432,7 @@ def _pictures(
     if cut is None:
         # Copies, because a model file cannot hold one array twice.
         return {"patches": whole.patches.copy(), "patch_labels": whole.patch_labels.copy()}
-    nearest = layer.mahalanobis(own)[:, m].argsort()[:_PATCHES]
+    nearest = layer.scores(own).mahalanobis[:, m].argsort()[:_PATCHES]
     return {
         "patches": cut(rows[nearest].tolist()),
         "patch_labels": np.zeros(0, np.int64),

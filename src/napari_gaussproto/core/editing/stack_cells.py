@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from napari_gaussproto.core.cells.partition import cells_inside
 from napari_gaussproto.core.editing.edits import Cutter
-from napari_gaussproto.core.imaging.masks import cells_inside
 from napari_gaussproto.core.imaging.patches import Patches, cut_patch, no_patches
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.check import check_labels, check_shape

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import torch
 
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.cells.partition import cell_weights
 from napari_gaussproto.core.imaging.masks import (
     Mask,
     Polygon,
     bounding_box,
-    cell_weights,
     outline,
 )
 from napari_gaussproto.core.model.segmentation import Segmentation

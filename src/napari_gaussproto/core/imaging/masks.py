@@ -1,22 +1,17 @@
-"""Regions of an image: from pixels to cells, connected components, outlines."""
+"""Masks of an image: connected components, boxes, outlines and the lines that show them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from skimage.measure import approximate_polygon, find_contours
-from skimage.segmentation import flood
-
-from napari_gaussproto.core.cells.partition import Partition
+from skimage import measure, segmentation
 
 Mask = npt.NDArray[np.bool_]
 Polygon = npt.NDArray[np.float64]
 
-# A cell belongs to a region when at least this share of it lies inside.
-_INSIDE = 0.5
 # Outlines may leave the true border by this many pixels; fewer corners draw faster.
 _TOLERANCE = 0.75
 # Regions up to this size, in pixels, keep every corner.
@@ -28,39 +23,8 @@ def component_at(labels: npt.NDArray[Any], y: int, x: int) -> Mask:
 
     Pixels that touch at a corner are connected, so that thin leaves stay in one piece.
     """
-    mask: Mask = flood(labels, (y, x), connectivity=2)
+    mask: Mask = segmentation.flood(labels, (y, x), connectivity=2)
     return mask
-
-
-def cell_weights(partition: Partition, mask: Mask) -> npt.NDArray[np.float64]:
-    """How much of a region each cell holds, (N,); sums to 1 for a region that is not empty."""
-    inside, area = _inside_and_area(partition, mask)
-    weight = inside * area
-    total = weight.sum()
-    return weight / total if total else weight
-
-
-def cells_inside(partition: Partition, mask: Mask) -> npt.NDArray[np.int64]:
-    """Indices of the cells that lie mostly inside a region.
-
-    A region smaller than a cell has the one cell that holds most of it.
-    """
-    inside, area = _inside_and_area(partition, mask)
-    chosen = np.flatnonzero(inside >= _INSIDE)
-    if not len(chosen) and inside.any():
-        chosen = np.array([int((inside * area).argmax())])
-    return chosen
-
-
-def _inside_and_area(
-    partition: Partition, mask: Mask
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Share of each cell that lies inside, and area of each cell up to a factor."""
-    # Labels that cover the whole image make a partition tell both: the soft label of a cell
-    # is the share inside, its weight its area.
-    labels = torch.from_numpy(np.where(mask, 1, 2))
-    target, weight = partition.targets(labels, 2)
-    return target[:, 0].cpu().double().numpy(), weight.cpu().double().numpy()
 
 
 def outline(mask: Mask, top: int = 0, left: int = 0) -> list[Polygon]:
@@ -84,8 +48,8 @@ def outline(mask: Mask, top: int = 0, left: int = 0) -> list[Polygon]:
     tolerance = _TOLERANCE if max(mask.shape) > _SMALL else 0.1
     offset = np.array([top - 0.5, left - 0.5])
     return [
-        approximate_polygon(np.floor((contour - 0.5) / 2) + offset, tolerance)
-        for contour in find_contours(fine, 0.5)
+        measure.approximate_polygon(np.floor((contour - 0.5) / 2) + offset, tolerance)
+        for contour in measure.find_contours(fine, 0.5)
     ]
 
 
@@ -93,3 +57,47 @@ def bounding_box(mask: Mask) -> tuple[slice, slice]:
     """The smallest box that holds a mask with at least one pixel."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def haloed_strips(
+    polygons: Sequence[Polygon], width: float
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Cut outlines into strips: a bright one along every side, and a dark one on each side of it.
+
+    All strips have one width, so that one layer of vectors can draw them; the line with its halo
+    is three times as wide. Strips are longer than their side, so that corners have no gap.
+
+    Parameters
+    ----------
+    polygons : sequence of ndarray
+        Closed outlines, (K, 2) each.
+    width : float
+        Of one strip, in the unit of the polygons.
+
+    Returns
+    -------
+    strips : ndarray
+        (N, 2, 2): start of each strip, and the way from there to its end. The dark ones come
+        first, to be drawn below.
+    bright : ndarray
+        (N,) bool.
+    """
+    starts = np.concatenate([np.empty((0, 2)), *(p[:-1] for p in polygons)])
+    ends = np.concatenate([np.empty((0, 2)), *(p[1:] for p in polygons)])
+    length = np.linalg.norm(ends - starts, axis=1, keepdims=True)
+    kept = length[:, 0] > 0
+    starts, ends, length = starts[kept], ends[kept], length[kept]
+    along = (ends - starts) / length * width
+    across = along[:, ::-1] * (1, -1)
+    dark = [_strips(starts + s * across, ends + s * across, 1.5 * along) for s in (-1, 1)]
+    line = _strips(starts, ends, 0.5 * along)
+    bright = np.zeros(3 * len(line), dtype=bool)
+    bright[2 * len(line) :] = True
+    return np.concatenate([*dark, line]), bright
+
+
+def _strips(
+    starts: npt.NDArray[np.float64], ends: npt.NDArray[np.float64], more: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Starts and ways of strips that are made longer at both ends."""
+    return np.stack([starts - more, ends - starts + 2 * more], axis=1)

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.base.errors import EditError
+from napari_gaussproto.core.imaging.masks import component_at
 from napari_gaussproto.core.labels.check import check_labels
 
 # Added to a class' label value where it is only predicted. Round, for status bars show codes.
@@ -161,9 +162,6 @@ class Corrections:
         EditError
             For a pixel outside the image, or one without a prediction.
         """
-        # Loads torch, which is there by the time that something is predicted.
-        from napari_gaussproto.core.imaging.masks import component_at
-
         if not all(0 <= at < n for at, n in zip(position, self.codes.shape, strict=True)):
             raise EditError("There is no region outside the image: click inside it.")
         if not self._predicted[position]:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from skimage.measure import label as connected
+from skimage import measure
 
 Labels = npt.NDArray[Any]
 
 
 def count_strokes(labels: Labels) -> int:
     """Number of connected pieces of one class each, in an image (H, W) of labels."""
-    _, count = connected(labels, background=0, connectivity=2, return_num=True)
+    _, count = measure.label(labels, background=0, connectivity=2, return_num=True)
     return int(count)
 
 
@@ -61,7 +61,7 @@ def hold_out_strokes(
 def _strokes(mask: Labels) -> list[npt.NDArray[np.intp]]:
     """Flat places of each stroke; a large image has few labelled pixels."""
     places = np.flatnonzero(mask)
-    numbers = connected(mask, background=0, connectivity=2).ravel()[places]
+    numbers = measure.label(mask, background=0, connectivity=2).ravel()[places]
     order = np.argsort(numbers, kind="stable")
     ends = np.flatnonzero(np.diff(numbers[order])) + 1
     return [stroke for stroke in np.split(places[order], ends) if len(stroke)]

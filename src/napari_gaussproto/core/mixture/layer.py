@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -176,26 +177,49 @@ class GaussianPrototypeLayer(nn.Module):
 
     # -- likelihoods ------------------------------------------------------------------------
 
-    def mahalanobis(self, z: Tensor) -> Tensor:
-        """Squared Mahalanobis distance of every cell to every prototype.
-
-        Parameters
-        ----------
-        z : Tensor
-            (N, D).
-
-        Returns
-        -------
-        Tensor
-            (N, M) float32, not negative.
+    def scores(self, z: Tensor) -> MixtureScores:
+        """What the mixture says about cells (N, D); nothing is computed before it is asked for.
 
         Raises
         ------
         ValueError
             When ``z`` is not (N, D).
         """
-        if z.ndim != 2 or z.shape[1] != self.dim:
-            raise ValueError(f"cells must have shape (N, {self.dim}), not {tuple(z.shape)}")
+        return MixtureScores(self, z)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Log p(c|z), (N, C), of cells (N, D)."""
+        return self.scores(z).class_log_posterior
+
+    def mahalanobis(self, z: Tensor) -> Tensor:
+        """See `MixtureScores.mahalanobis`."""
+        return self.scores(z).mahalanobis
+
+    def log_likelihood(self, z: Tensor) -> Tensor:
+        """See `MixtureScores.log_likelihood`."""
+        return self.scores(z).log_likelihood
+
+    def log_likelihood_from(self, mahalanobis: Tensor) -> Tensor:
+        """See `MixtureScores.log_likelihood`."""
+        return MixtureScores._of(self, mahalanobis=mahalanobis).log_likelihood
+
+    def class_log_likelihood(self, log_likelihood: Tensor) -> Tensor:
+        """See `MixtureScores.class_log_likelihood`."""
+        return MixtureScores._of(self, log_likelihood=log_likelihood).class_log_likelihood
+
+    def log_density(self, log_likelihood: Tensor) -> Tensor:
+        """See `MixtureScores.log_density`."""
+        return MixtureScores._of(self, log_likelihood=log_likelihood).log_density
+
+    def class_log_posterior(self, log_likelihood: Tensor) -> Tensor:
+        """See `MixtureScores.class_log_posterior`."""
+        return MixtureScores._of(self, log_likelihood=log_likelihood).class_log_posterior
+
+    def log_responsibility(self, log_likelihood: Tensor) -> Tensor:
+        """See `MixtureScores.log_responsibility`."""
+        return MixtureScores._of(self, log_likelihood=log_likelihood).log_responsibility
+
+    def _mahalanobis(self, z: Tensor) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):
             z = _at_least_float32(z)
             full = self.covariance == "full"
@@ -226,72 +250,6 @@ class GaussianPrototypeLayer(nn.Module):
             for factor, mean in zip(factors, means, strict=True)
         ]
         return torch.stack(distances, dim=1)
-
-    def log_likelihood(self, z: Tensor) -> Tensor:
-        """Gaussian log-density of every cell under every prototype.
-
-        Parameters
-        ----------
-        z : Tensor
-            (N, D).
-
-        Returns
-        -------
-        Tensor
-            (N, M) float32; inactive prototypes have ``LOG_ZERO``.
-        """
-        return self.log_likelihood_from(self.mahalanobis(z))
-
-    def log_likelihood_from(self, mahalanobis: Tensor) -> Tensor:
-        """Log-densities (N, M) from squared Mahalanobis distances (N, M)."""
-        log_det = self.scale.log().sum(1).to(mahalanobis.dtype)
-        norm = log_det + 0.5 * self.dim * math.log(2 * math.pi)
-        return torch.add(-norm, mahalanobis, alpha=-0.5).masked_fill_(~self.active, LOG_ZERO)
-
-    def class_log_likelihood(self, log_likelihood: Tensor) -> Tensor:
-        """Log p(z|c), (N, C), from log-likelihoods (N, M)."""
-        members = self._members()
-        order = torch.cat(members)
-        log_weight = self.log_weight.to(log_likelihood.dtype)[order]
-        weighted = log_likelihood.index_select(1, order).add_(log_weight)
-        # Views of one array: autograd keeps it once, however many classes there are.
-        parts = weighted.split([len(own) for own in members], dim=1)
-        # A class without prototypes has an empty part, whose sum is log(0).
-        columns = [part.logsumexp(1) for part in parts]
-        return torch.stack(columns, dim=1).clamp_min(LOG_ZERO)
-
-    def log_density(self, log_likelihood: Tensor) -> Tensor:
-        """Log p(z), (N,), from log-likelihoods (N, M)."""
-        return self.log_density_from(self.class_log_likelihood(log_likelihood))
-
-    def log_density_from(self, class_log_likelihood: Tensor) -> Tensor:
-        """Log p(z), (N,), from log p(z|c), (N, C)."""
-        return (class_log_likelihood + self.log_prior).logsumexp(1)
-
-    def class_log_posterior(self, log_likelihood: Tensor) -> Tensor:
-        """Log p(c|z) at temperature T, (N, C), from log-likelihoods (N, M)."""
-        return self.class_log_posterior_from(self.class_log_likelihood(log_likelihood))
-
-    def class_log_posterior_from(self, class_log_likelihood: Tensor) -> Tensor:
-        """Log p(c|z) at temperature T, (N, C), from log p(z|c), (N, C)."""
-        joint = class_log_likelihood + self.log_prior
-        # The largest is taken off before the division, so that cells very far from every
-        # prototype keep their differences in float32.
-        joint = joint - joint.max(1, keepdim=True).values.detach()
-        return (joint / self.temperature).clamp_min(LOG_ZERO).log_softmax(1)
-
-    def log_responsibility(self, log_likelihood: Tensor) -> Tensor:
-        """Log of each active prototype's share in explaining a cell, (N, M).
-
-        Over the prototypes of all classes: prior, weight and density together.
-        """
-        prior = self.log_prior.to(log_likelihood.dtype)[self.class_index]
-        joint = log_likelihood + self.log_weight.to(log_likelihood.dtype) + prior
-        return joint.clamp_min(LOG_ZERO).log_softmax(1).clamp_min(LOG_ZERO)
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Log p(c|z), (N, C), of cells (N, D)."""
-        return self.class_log_posterior(self.log_likelihood(z))
 
     # -- relations between prototypes -------------------------------------------------------
 
@@ -335,3 +293,89 @@ class GaussianPrototypeLayer(nn.Module):
             ((self.class_index == c) & self.active).nonzero().flatten()
             for c in range(self.n_classes)
         ]
+
+
+class MixtureScores:
+    """What a mixture says about cells; each quantity is computed when first asked for, and kept.
+
+    So whoever needs several of them pays for what they share once. They follow the layer's
+    parameters of the moment in which they are first asked for, and gradients reach these.
+
+    Parameters
+    ----------
+    layer : GaussianPrototypeLayer
+    z : Tensor
+        (N, D).
+
+    Raises
+    ------
+    ValueError
+        When ``z`` is not (N, D).
+    """
+
+    def __init__(self, layer: GaussianPrototypeLayer, z: Tensor) -> None:
+        if z.ndim != 2 or z.shape[1] != layer.dim:
+            raise ValueError(f"cells must have shape (N, {layer.dim}), not {tuple(z.shape)}")
+        self._layer, self._z = layer, z
+
+    @classmethod
+    def _of(cls, layer: GaussianPrototypeLayer, **known: Tensor) -> MixtureScores:
+        scores = cls.__new__(cls)
+        scores._layer = layer
+        scores.__dict__.update(known)
+        return scores
+
+    @cached_property
+    def mahalanobis(self) -> Tensor:
+        """Squared Mahalanobis distance to every prototype, (N, M) float32, not negative."""
+        return self._layer._mahalanobis(self._z)
+
+    @cached_property
+    def log_likelihood(self) -> Tensor:
+        """Gaussian log-density, (N, M) float32; inactive prototypes have ``LOG_ZERO``."""
+        layer, distance = self._layer, self.mahalanobis
+        log_det = layer.scale.log().sum(1).to(distance.dtype)
+        norm = log_det + 0.5 * layer.dim * math.log(2 * math.pi)
+        return torch.add(-norm, distance, alpha=-0.5).masked_fill_(~layer.active, LOG_ZERO)
+
+    @cached_property
+    def class_log_likelihood(self) -> Tensor:
+        """Log p(z|c), (N, C)."""
+        members = self._layer._members()
+        order = torch.cat(members)
+        log_weight = self._layer.log_weight.to(self.log_likelihood.dtype)[order]
+        weighted = self.log_likelihood.index_select(1, order).add_(log_weight)
+        # Views of one array: autograd keeps it once, however many classes there are.
+        parts = weighted.split([len(own) for own in members], dim=1)
+        # A class without prototypes has an empty part, whose sum is log(0).
+        columns = [part.logsumexp(1) for part in parts]
+        return torch.stack(columns, dim=1).clamp_min(LOG_ZERO)
+
+    @cached_property
+    def log_density(self) -> Tensor:
+        """Log p(z), (N,)."""
+        return (self.class_log_likelihood + self._layer.log_prior).logsumexp(1)
+
+    @cached_property
+    def class_log_posterior(self) -> Tensor:
+        """Log p(c|z) at the layer's temperature, (N, C)."""
+        return self.class_log_posterior_at(self._layer.temperature)
+
+    def class_log_posterior_at(self, temperature: Tensor | float) -> Tensor:
+        """Log p(c|z) at another temperature, (N, C)."""
+        joint = self.class_log_likelihood + self._layer.log_prior
+        # The largest is taken off before the division, so that cells very far from every
+        # prototype keep their differences in float32.
+        joint = joint - joint.max(1, keepdim=True).values.detach()
+        return (joint / temperature).clamp_min(LOG_ZERO).log_softmax(1)
+
+    @cached_property
+    def log_responsibility(self) -> Tensor:
+        """Log of each active prototype's share in explaining a cell, (N, M).
+
+        Over the prototypes of all classes: prior, weight and density together.
+        """
+        layer, log_likelihood = self._layer, self.log_likelihood
+        prior = layer.log_prior.to(log_likelihood.dtype)[layer.class_index]
+        joint = log_likelihood + layer.log_weight.to(log_likelihood.dtype) + prior
+        return joint.clamp_min(LOG_ZERO).log_softmax(1).clamp_min(LOG_ZERO)

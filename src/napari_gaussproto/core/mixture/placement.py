@@ -58,7 +58,7 @@ def usage(layer: GaussianPrototypeLayer, z: Tensor, target: Tensor, weight: Tens
     Responsibility among the prototypes of one class only; shares sum to 1 in every class
     that has labelled cells.
     """
-    joint = layer.log_likelihood(z) + layer.log_weight
+    joint = layer.scores(z).log_likelihood + layer.log_weight
     shares = torch.zeros(layer.n_prototypes, device=z.device)
     for c in range(layer.n_classes):
         members = ((layer.class_index == c) & layer.active).nonzero().flatten()
@@ -87,7 +87,7 @@ def reseed(
     Tensor
         Indices of the prototypes that moved: those whose class has pure cells in ``z``.
     """
-    log_class = layer.class_log_likelihood(layer.log_likelihood(z))
+    log_class = layer.scores(z).class_log_likelihood
     mean, scale = layer.mean.clone(), layer.scale.clone()
     share = layer.log_weight.exp()
     moved = []

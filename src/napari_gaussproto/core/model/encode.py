@@ -12,7 +12,7 @@ from torch import Tensor
 
 from napari_gaussproto.core.base.device import free_memory, release_memory
 from napari_gaussproto.core.base.errors import ConfigError, ImageError
-from napari_gaussproto.core.base.steps import WithValue
+from napari_gaussproto.core.base.steps import WithValue, run
 from napari_gaussproto.core.cells.partition import Partition
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.imaging.tiles import Window, plan, round_up
@@ -70,6 +70,27 @@ def as_source(image: Any, model: PrototypeSegmenter) -> ImageSource:
             )
         return image
     return ImageSource.from_array(image, channels=model.config.channels)
+
+
+def encode(image: Any, model: PrototypeSegmenter, *, tile: TileSize = "auto") -> Encoding:
+    """Cells of an image; `PrototypeSegmenter.decode` gives their classes.
+
+    Parameters
+    ----------
+    image, model, tile
+        As for `napari_gaussproto.core.model.predict.segment`.
+
+    Returns
+    -------
+    Encoding
+        With latents (N, D) float32.
+
+    Raises
+    ------
+    ImageError, ConfigError
+        As `napari_gaussproto.core.model.predict.segment`.
+    """
+    return run(encode_steps(image, model, tile=tile))
 
 
 def encode_steps(

@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from napari_gaussproto.core.base.device import resolve_device
 from napari_gaussproto.core.base.errors import GaussProtoError, ModelFileError
 from napari_gaussproto.core.base.tensor_file import write_tensors
 from napari_gaussproto.core.model.segmentation import Prototype
@@ -19,10 +20,11 @@ from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.summary import (
     FORMAT,
     FORMAT_VERSION,
-    SUFFIX,
     ModelSummary,
+    model_path,
     parse_summary,
     read_description,
+    with_suffix,
 )
 from napari_gaussproto.core.network.backbone import Backbone
 
@@ -53,17 +55,11 @@ def save_model(model: PrototypeSegmenter, path: str | Path, half: bool = True) -
     ModelFileError
         When the file cannot be written there.
     """
-    path = model_path(path)
+    path = with_suffix(path)
     tensors = {k: _stored(k, v, half) for k, v in tensors_of(model).items()}
     description = {"format_version": FORMAT_VERSION} | description_of(model)
     write_tensors(path, tensors, {FORMAT: json.dumps(description)})
     return path
-
-
-def model_path(path: str | Path) -> Path:
-    """The file that a model is saved to under a name; a dot in the name is no suffix."""
-    path = Path(path)
-    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
 
 
 def tensors_of(model: PrototypeSegmenter) -> dict[str, Tensor]:
@@ -93,6 +89,26 @@ def description_of(model: PrototypeSegmenter) -> dict[str, Any]:
             for p in model.prototypes
         ],
     }
+
+
+def load_model(name_or_path: str | Path, device: str = "auto") -> PrototypeSegmenter:
+    """Load a model for use.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A name from `list_models`, or a file.
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+
+    Raises
+    ------
+    ModelFileError
+        See `load_model_file`.
+    ConfigError
+        When the device is not there.
+    """
+    return load_model_file(model_path(name_or_path), resolve_device(device))
 
 
 def load_model_file(path: str | Path, device: torch.device | str = "cpu") -> PrototypeSegmenter:

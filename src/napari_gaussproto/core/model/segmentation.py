@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.cells.partition import Partition
-
-if TYPE_CHECKING:
-    from napari_gaussproto.core.explain.explain import Explanation
-    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 
 Map = npt.NDArray[np.float32]
 
@@ -109,24 +107,49 @@ class Segmentation:
 
     Every map is (H, W) at the image's resolution, or with ``cells=True`` at the partition's
     own, where an element covers ``map_pixel_size`` pixels in each direction.
+
+    Parameters
+    ----------
+    encoding : Encoding
+        N cells.
+    layer : GaussianPrototypeLayer
+        M prototypes of C classes; later changes of it do not reach what is said here.
+    classes : sequence of SegmentationClass
+    prototypes : sequence of Prototype
+    density_quantiles : ndarray
+        (QUANTILES,) of log p(z) over training cells, ascending; empty before training.
+
+    Attributes
+    ----------
+    encoding : Encoding
+    classes : list of SegmentationClass
+    prototypes : list of Prototype
+    active : list of bool
+        For each prototype whether it takes part.
     """
 
-    def __init__(self, model: PrototypeSegmenter, encoding: Encoding) -> None:
+    def __init__(
+        self,
+        encoding: Encoding,
+        layer: GaussianPrototypeLayer,
+        classes: Sequence[SegmentationClass],
+        prototypes: Sequence[Prototype],
+        density_quantiles: Map,
+    ) -> None:
         self.encoding = encoding
-        self.classes = list(model.classes)
-        self.prototypes = list(model.prototypes)
-        self._density_quantiles = model.density_quantiles
-        layer = model.layer
+        self.classes = list(classes)
+        self.prototypes = list(prototypes)
+        self._density_quantiles = density_quantiles
         self._dim = layer.dim
         self.active: list[bool] = layer.active.tolist()
-        # Everything that a later edit of the model would change is computed now.
+        scores = layer.scores(encoding.latents)
+        # Everything that a later change of the layer would change is computed now.
         with torch.no_grad():
-            self._mahalanobis = layer.mahalanobis(encoding.latents)
-            self._log_likelihood = layer.log_likelihood_from(self._mahalanobis)
-            self._log_responsibility = layer.log_responsibility(self._log_likelihood)
-            log_class = layer.class_log_likelihood(self._log_likelihood)
-            self._log_posterior = layer.class_log_posterior_from(log_class)
-            self._log_density = layer.log_density_from(log_class)
+            self._mahalanobis = scores.mahalanobis
+            self._log_likelihood = scores.log_likelihood
+            self._log_responsibility = scores.log_responsibility
+            self._log_posterior = scores.class_log_posterior
+            self._log_density = scores.log_density
 
     def __repr__(self) -> str:
         height, width = self.shape
@@ -255,12 +278,6 @@ class Segmentation:
     def most_responsible(self) -> npt.NDArray[np.int64]:
         """Index of the most responsible prototype of every cell, (N,)."""
         return self._log_responsibility.argmax(1).cpu().numpy()
-
-    def explain(self, y: int, x: int) -> Explanation:
-        """Why a pixel has its class; see `napari_gaussproto.core.explain.explain.explain`."""
-        from napari_gaussproto.core.explain.explain import explain
-
-        return explain(self, y, x)
 
     def cover(self) -> dict[str, float]:
         """Share of the pixels of each class, by name; they sum to 1."""

@@ -1,9 +1,8 @@
-"""The segmenter: image to cells (`encode`), cells to classes and explanations (`decode`)."""
+"""The segmenter: the networks and the prototypes of a model, and cells to classes (`decode`)."""
 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +13,12 @@ from napari_gaussproto.core.base.config import ModelConfig, SegmentationClass
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.cells.partition import Partition
 from napari_gaussproto.core.cells.partitioner import make_partitioner
+from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.card import ModelCard
 from napari_gaussproto.core.model.segmentation import Encoding, Prototype, Segmentation
 from napari_gaussproto.core.network.backbone import Backbone
 from napari_gaussproto.core.network.extractor import Extractor
-
-if TYPE_CHECKING:
-    from napari_gaussproto.core.explain.gallery import Gallery
-    from napari_gaussproto.core.imaging.source import ImageSource
 
 
 class PrototypeSegmenter(nn.Module):
@@ -104,21 +100,11 @@ class PrototypeSegmenter(nn.Module):
         """Cut an image into this model's cells."""
         return run(self.partitioner.steps(source))
 
-    def encode(self, image: Any) -> Encoding:
-        """Cells of a whole image, without tiles.
-
-        Parameters
-        ----------
-        image : array or ImageSource
-            See `ImageSource.from_array`.
-        """
-        from napari_gaussproto.core.model.encode import encode_steps
-
-        return run(encode_steps(image, self, tile=None))
-
     def decode(self, encoding: Encoding) -> Segmentation:
         """Classes and explanations of an encoded image; a few matrix products."""
-        return Segmentation(self, encoding)
+        return Segmentation(
+            encoding, self.layer, self.classes, self.prototypes, self.density_quantiles
+        )
 
     def with_layer(
         self, layer: GaussianPrototypeLayer, prototypes: list[Prototype], card: ModelCard
@@ -161,12 +147,6 @@ class PrototypeSegmenter(nn.Module):
         other.config = self.config.with_region_size(region_size)
         other.partitioner = make_partitioner(other.config)
         return other
-
-    def gallery(self) -> Gallery:
-        """Prototypes by class, with patches and marks of health; shows itself in a notebook."""
-        from napari_gaussproto.core.explain.gallery import gallery
-
-        return gallery(self)
 
     def __repr__(self) -> str:
         """The model in one line; the modules of the network would be hundreds."""

@@ -1,9 +1,10 @@
-"""What a model file says about its model, read without torch and without its weights."""
+"""Which models there are and what their files say, read without torch and without weights."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,43 @@ from napari_gaussproto.core.model.card import ModelCard
 FORMAT = "napari-gaussproto"
 FORMAT_VERSION = 1
 SUFFIX = ".safetensors"
+
+
+def _folder() -> Path:
+    # Packages with compiled or large data are always installed unzipped.
+    return Path(str(resources.files("napari_gaussproto"))) / "models"
+
+
+def list_models() -> list[str]:
+    """Names of the shipped models, in alphabetical order."""
+    return sorted(path.stem for path in _folder().glob(f"*{SUFFIX}"))
+
+
+def model_path(name_or_path: str | Path) -> Path:
+    """File of a shipped model by its name, or of a model by its path.
+
+    Raises
+    ------
+    ModelFileError
+        When it is neither.
+    """
+    shipped = _folder() / f"{name_or_path}{SUFFIX}"
+    if str(name_or_path) in list_models():
+        return shipped
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        return path
+    names = ", ".join(list_models()) or "none"
+    raise ModelFileError(
+        f"There is no model “{name_or_path}”: "
+        f"give the path of a model file or the name of a shipped model ({names})."
+    )
+
+
+def with_suffix(path: str | Path) -> Path:
+    """The file that a model is saved to under a name; a dot in the name is no suffix."""
+    path = Path(path)
+    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
 
 
 class _Entry(BaseModel):

@@ -9,7 +9,24 @@ from torch.nn import functional as F
 from napari_gaussproto.core.base.config import ModelConfig
 from napari_gaussproto.core.network.backbone import Backbone
 from napari_gaussproto.core.network.folding import folded_copy_of
-from napari_gaussproto.core.network.latent import normalise
+
+
+def normalise(latents: Tensor) -> Tensor:
+    """LayerNorm over axis 1 without affine parameters, in float32 (Ba et al. 2016).
+
+    Parameters
+    ----------
+    latents : Tensor
+        (N, D) or (B, D, h, w).
+
+    Returns
+    -------
+    Tensor
+        Of the same shape; mean 0 and variance 1 along axis 1.
+    """
+    latents = latents if latents.dtype == torch.float64 else latents.float()
+    centred = latents - latents.mean(1, keepdim=True)
+    return centred * torch.rsqrt(centred.square().mean(1, keepdim=True) + 1e-5)
 
 
 class Neck(nn.Module):

@@ -24,7 +24,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from napari_gaussproto.core.base.config import Augmentation, TrainingConfig
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import TrainingStep
-from napari_gaussproto.core.editing.class_change import place_unfitted, waiting_classes
 from napari_gaussproto.core.model.encode import as_source
 from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -32,6 +31,7 @@ from napari_gaussproto.core.training import semi
 from napari_gaussproto.core.training.crop_cells import CropCells
 from napari_gaussproto.core.training.describe import sample_cells
 from napari_gaussproto.core.training.full_fit import Pairs, prepare_validation
+from napari_gaussproto.core.training.new_classes import place_unfitted, waiting_classes
 from napari_gaussproto.core.training.samples import (
     Crops,
     CropSampler,

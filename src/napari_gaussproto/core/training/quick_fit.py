@@ -20,14 +20,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from napari_gaussproto.core.base.config import LossWeights, SegmentationClass, Settings
+from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.base.steps import WithValue, run
-from napari_gaussproto.core.base.threads import one_thread
-from napari_gaussproto.core.editing.class_change import place_unfitted, waiting_classes
 from napari_gaussproto.core.mixture import placement
 from napari_gaussproto.core.model.card import now
 from napari_gaussproto.core.model.segmentation import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import objective
+from napari_gaussproto.core.training.new_classes import place_unfitted, waiting_classes
 from napari_gaussproto.core.training.pyramid import EncodedImage, latents_of_image
 from napari_gaussproto.core.training.quick_cells import (
     StrokeCells,

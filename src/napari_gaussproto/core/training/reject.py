@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from napari_gaussproto.core.base.config import LossWeights, TrainingConfig
+from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.base.errors import EditError
-from napari_gaussproto.core.base.threads import one_thread
 from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.mixture import surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer

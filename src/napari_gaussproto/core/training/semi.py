@@ -15,8 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_gaussproto.core.base.config import Settings
-from napari_gaussproto.core.base.semi_defaults import TERM_WEIGHTS, USED_BY_DEFAULT
+from napari_gaussproto.core.base.config import TERM_WEIGHTS, USED_BY_DEFAULT, Settings
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 
 # A cell counts for the statistics of a class when at least this share of it is labelled so.
@@ -31,7 +30,7 @@ class SemiSettings(Settings):
     """Weights of the semi-supervised terms and their thresholds; a weight of 0 switches off.
 
     On by default is what was measured to help (``python -m benchmarks.loop``, simulated
-    strokes, two tasks, three seeds, weights as in ``semi_defaults.py``, against a supervised
+    strokes, two tasks, three seeds, weights as in ``core/base/config.py``, against a supervised
     fine-tune; ``benchmarks/results/loop.md``): soft labels, which hold a fine-tune to its start
     where strokes say nothing. They gain where the start knows nothing but the strokes, and
     change nothing for a model that was trained before. Affinity gains in both tasks while there

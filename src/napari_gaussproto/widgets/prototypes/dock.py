@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gaussproto.core.model.maps import QUANTITIES
+from napari_gaussproto.core.model.summary import with_suffix
 from napari_gaussproto.widgets.layers.prototype_map import prototype_map
 from napari_gaussproto.widgets.prototypes.edit_controller import EditController
 from napari_gaussproto.widgets.prototypes.edit_panel import EditPanel
@@ -211,13 +212,11 @@ class PrototypesWidget(Dock):
         model = self.state.model
         if model is None:
             return
-        from napari_gaussproto.core.model.model_file import model_path
-
         start = f"{model.card.name}-edited.safetensors"
         name, _ = QFileDialog.getSaveFileName(self, "Save model", start, "Models (*.safetensors)")
         if not name:
             return
-        path = model_path(name)
+        path = with_suffix(name)
         # The dialog asked about the name as it was typed.
         if str(path) == name or not path.exists() or self._may_replace(path):
             self.session.save(path)
@@ -293,10 +292,12 @@ class PrototypesWidget(Dock):
             self._pages.setCurrentIndex(0)
             self.why_panel.button.setChecked(False)
             return
+        from napari_gaussproto.core.explain.gallery import gallery  # loads torch
+
         self._pages.setCurrentIndex(1)
         model, segmentation = outcome.model, outcome.segmentation
         self._follow_name(outcome.source)
-        self._gallery = model.gallery()
+        self._gallery = gallery(model)
         self.gallery.show_gallery(
             self._gallery,
             segmentation.classes,

@@ -78,8 +78,10 @@ class WhyController(QObject):
             self.runner.start(partial(run_job, "insight", "region_job", plane, y, x))
         else:
             # A cell takes a few milliseconds: less than starting a thread.
+            from napari_gaussproto.core.explain.explain import explain  # loads torch
+
             self.runner.cancel()
-            self._show(plane.explain(y, x))
+            self._show(explain(plane, y, x))
 
     def ask_again(self) -> None:
         """Explain the same place again, after an edit."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_gaussproto.core.imaging.lines import haloed_strips
+from napari_gaussproto.core.imaging.masks import haloed_strips
 from napari_gaussproto.widgets.layers.overlays import WHY
 from napari_gaussproto.widgets.layers.placement import (
     layer_of,

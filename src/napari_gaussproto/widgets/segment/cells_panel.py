@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_gaussproto.core.base.config import ModelConfig
-    from napari_gaussproto.core.cells.preview import CellPreview
+    from napari_gaussproto.core.cells.partitioner import CellPreview
 
 # Milliseconds of rest after the last change of size or view before the preview follows.
 _REST = 200

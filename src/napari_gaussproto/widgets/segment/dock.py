@@ -360,6 +360,7 @@ def _checkbox(text: str, tip: str) -> QCheckBox:
 
 
 def duration(seconds: float) -> str:
+    """Seconds as a person reads them at a glance."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 

@@ -10,8 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QSizePolicy, QToolButton, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
-from napari_gaussproto.core.model.registry import list_models, model_path
-from napari_gaussproto.core.model.summary import read_summary
+from napari_gaussproto.core.model.summary import list_models, model_path, read_summary
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.parts import CardDialog
 from napari_gaussproto.widgets.shared.preferences import recent_models, remember_model

@@ -63,7 +63,7 @@ class TrainWidget(Dock):
         self.annotations = AnnotationSet(viewer, self.state, self.messages, self)
         self.autosave = Autosave(viewer, self.annotations, self.messages, self)
         self.fits = FitController(
-            viewer, self.state, self.annotations, self.autosave.desk.identities, self.messages, self
+            viewer, self.state, self.annotations, self.autosave.identities, self.messages, self
         )
         self.loader = Runner(self)
         # Whether a fitted model was left for another start since the last fit.
@@ -215,8 +215,7 @@ class TrainWidget(Dock):
             self.autosave.close()
 
     def _remember(self) -> None:
-        project = self.autosave.desk.project
-        folder = None if project is None else project.folder
+        folder = self.autosave.state.folder
         memory = TrainMemory(self.annotations.classes, folder, self.fits.beginnings)
         remember(self._viewer, memory)
 
@@ -328,7 +327,7 @@ class TrainWidget(Dock):
     def _take_classes(self, classes: Sequence[SegmentationClass]) -> None:
         """A model's table; what is labelled, on open images or others, keeps its class."""
         labelled = any(a.labels.any() for a in self.annotations.all)
-        if not labelled and not self.autosave.desk.kept.images:
+        if not labelled and not self.autosave.state.kept.images:
             self.annotations.set_table(classes)
             return
         wanted = [WantedClass(entry.name, entry.color) for entry in classes]

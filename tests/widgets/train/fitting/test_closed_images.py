@@ -19,7 +19,7 @@ from napari_gaussproto.core.labels.annotations import Annotation, Annotations, i
 from napari_gaussproto.core.labels.class_table import remove_class, rename_class
 from napari_gaussproto.jobs.closed_images import ClosedImages
 from napari_gaussproto.jobs.requests import TrainImage
-from napari_gaussproto.jobs.storage import Desk, Identities
+from napari_gaussproto.jobs.storage import Identities, ProjectSession
 from tests.core.builders import two_tone
 from tests.widgets.train_dock import click, draw, fitted, quick, settled, stroke
 
@@ -201,13 +201,13 @@ def project_of_a_closed_file(train: Any, viewer: Any, qtbot: Any, folder: Path) 
     (layer,) = viewer.open(file, plugin="napari")
     draw(train)
     settled(train, qtbot)
-    project = train.autosave.desk.project.folder
+    project = train.autosave.state.folder
     viewer.layers.remove(layer)
     train.project.new_asked.emit()
     settled(train, qtbot)
     viewer.add_image(two_tone(seed=4)[0], name="next")
     train.project.open_asked.emit(project)
-    qtbot.waitUntil(lambda: train.autosave.desk.project.folder == project, timeout=60_000)
+    qtbot.waitUntil(lambda: train.autosave.state.folder == project, timeout=60_000)
     settled(train, qtbot)
     assert not train.annotations.all
     qtbot.waitUntil(lambda: not train.labels.closed.isHidden(), timeout=60_000)
@@ -250,7 +250,7 @@ def test_what_is_erased_in_a_reopened_image_stays_away(
     annotation = brought_back(train, viewer, qtbot)
     annotation.apply(annotation.record.replace(np.zeros_like(annotation.labels)))
     settled(train, qtbot)
-    assert train.autosave.desk.kept.images == ()
+    assert train.autosave.state.kept.images == ()
     assert train.labels.closed.isHidden()
     assert not annotation.labels.any()
 
@@ -269,22 +269,22 @@ def test_undo_of_the_table_brings_labels_back_in_a_reopened_image(
     train.annotations.undo()
     settled(train, qtbot)
     assert np.array_equal(annotation.labels, before)
-    (kept,) = train.autosave.desk.kept.images
+    (kept,) = train.autosave.state.kept.images
     assert np.array_equal(kept.labels, before)
 
 
 def test_undo_of_the_table_knows_images_that_came_since() -> None:
     first, second = two_tone()[0], two_tone(seed=1)[0]
-    desk = Desk(kept=kept_of((first, None)))
+    session = ProjectSession(Identities(), kept_of((first, None)))
     change = remove_class(CLASSES, 0)  # the one that everything is labelled as
-    desk.change(change)
-    assert not desk.kept.images[0].labels.any()
+    session.change(change)
+    assert not session.kept.images[0].labels.any()
     labels = labels_like(second)
     drawn = Annotation(identify(second, "second"), labels)
-    desk.kept = Annotations(desk.kept.classes, (drawn, *desk.kept.images))
-    desk.revert(change)
-    assert desk.kept.classes == CLASSES
-    came, stayed = desk.kept.images
+    session.kept = Annotations(session.kept.classes, (drawn, *session.kept.images))
+    session.revert(change)
+    assert session.kept.classes == CLASSES
+    came, stayed = session.kept.images
     assert np.array_equal(stayed.labels, labels_like(first))
     assert np.array_equal(came.labels, 2 * labels)  # "plant" is the second class again
 
@@ -304,7 +304,7 @@ def test_the_same_pixels_read_another_way_lose_nothing(
     annotation.layer.paint((3, 3, 1), 1)
     annotation.settle()
     settled(train, qtbot)
-    stored = {a.labels.shape: a.labels for a in train.autosave.desk.kept.images}
+    stored = {a.labels.shape: a.labels for a in train.autosave.state.kept.images}
     assert len(stored) == 2 and np.array_equal(stored[before.shape], before)
 
 

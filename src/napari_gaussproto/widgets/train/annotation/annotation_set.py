@@ -313,6 +313,8 @@ class AnnotationSet(QObject):
         """Stop following the viewer."""
         if self._gone:
             return
+        for annotation in self._all:
+            annotation.settle()  # what was drawn a moment ago is saved, too
         self._gone = True
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._state.outcome_changed.disconnect(self._on_outcome)

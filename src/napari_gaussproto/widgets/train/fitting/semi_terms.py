@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_gaussproto.core.base.semi_defaults import TERM_WEIGHTS, USED_BY_DEFAULT
+from napari_gaussproto.core.base.config import TERM_WEIGHTS, USED_BY_DEFAULT
 
 _TEXTS = {
     "density": (

@@ -23,8 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gaussproto.core.base.errors import GaussProtoError
-from napari_gaussproto.core.model.registry import list_models, model_path
-from napari_gaussproto.core.model.summary import read_summary
+from napari_gaussproto.core.model.summary import list_models, model_path, read_summary
 from napari_gaussproto.jobs.requests import NewModel, Start
 from napari_gaussproto.jobs.storage import Count
 from napari_gaussproto.widgets.shared.preferences import recent_models, remember_model

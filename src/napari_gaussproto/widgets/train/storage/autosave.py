@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_gaussproto.core.base.errors import GaussProtoError, LabelError
-from napari_gaussproto.core.labels.annotations import Annotations, ImageIdentity
-from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
-from napari_gaussproto.jobs.libraries import load_libraries
-from napari_gaussproto.jobs.storage import Count, Desk, Drawn
+from napari_gaussproto.core.base.errors import LabelError
+from napari_gaussproto.core.labels.annotations import Annotations
+from napari_gaussproto.core.labels.class_table import TableChange
+from napari_gaussproto.jobs.storage import (
+    Count,
+    Drawn,
+    Found,
+    Identities,
+    ProjectSession,
+    SessionState,
+)
 from napari_gaussproto.widgets.layers.placement import file_of, pixels_of
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
@@ -28,7 +34,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_gaussproto.core.base.config import SegmentationClass
-    from napari_gaussproto.core.project.project import Project
+    from napari_gaussproto.core.project.project import FoundProject
 
 # Milliseconds of rest before labels are saved.
 _REST = 400
@@ -38,12 +44,20 @@ _NOTHING = np.zeros((0, 0), np.uint16)
 class Autosave(QObject):
     """Saves labels by itself and offers to bring former ones back.
 
+    Attributes
+    ----------
+    state : SessionState
+        How the session was when its last job ended. The session itself is the saving
+        thread's: it is reached by `put` only.
+    identities : Identities
+        Of image layers.
+
     Signals
     -------
     counted(Count)
-    project_changed(Project)
+    project_changed()
         Another project is in use.
-    resumed(Project)
+    resumed()
         The project of a former dock is in use again.
     begun()
         A new project has begun.
@@ -52,8 +66,8 @@ class Autosave(QObject):
     """
 
     counted = Signal(object)
-    project_changed = Signal(object)
-    resumed = Signal(object)
+    project_changed = Signal()
+    resumed = Signal()
     begun = Signal()
     restored = Signal(object)
 
@@ -62,12 +76,12 @@ class Autosave(QObject):
     ) -> None:
         super().__init__(parent)
         self._viewer, self._annotations, self._messages = viewer, annotations, messages
-        self.desk = Desk()
-        self.backlog = JobQueue(self)
-        self.backlog.failed.connect(self._on_failure)
+        self.state, self.identities = SessionState(), Identities()
+        self._session = ProjectSession(self.identities)
+        self.queue = JobQueue(self)
+        self.queue.failed.connect(self._on_failure)
         self._bar: ProjectBar | None = None
         self._found: Path | None = None
-        self._generation = 0
         self._looked: set[Any] = set()
         self._stored: dict[Any, Any] = {}
         self._timer = QTimer(self)
@@ -84,6 +98,40 @@ class Autosave(QObject):
         bar.new_asked.connect(self.begin)
         bar.restore_asked.connect(lambda: self.open(self._found))
 
+    def put(
+        self,
+        job: Callable[[ProjectSession], Any],
+        done: Callable[[Any], None] | None = None,
+        kind: str = "",
+    ) -> None:
+        """Do something with the session in the saving thread, after everything that waits.
+
+        Parameters
+        ----------
+        job : callable
+            Called in the saving thread with the session.
+        done : callable, optional
+            Called in the GUI thread with what the job returned; `state` is up to date then.
+        kind : str
+            Of jobs that wait, only the last one of a kind is done.
+        """
+        session = self._session
+
+        def run() -> tuple[Any, SessionState]:
+            return job(session), session.state
+
+        def finish(ended: tuple[Any, SessionState]) -> None:
+            result, self.state = ended
+            if done is not None:
+                done(result)
+
+        self.queue.put(run, finish, kind)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits to be saved or read."""
+        return self.queue.busy
+
     # -- saving ------------------------------------------------------------------------------
 
     def save_soon(self) -> None:
@@ -93,8 +141,8 @@ class Autosave(QObject):
     def save_now(self, kind: str = "save") -> None:
         """Save in the background, at once; a save of a kind of its own is never left out."""
         self._timer.stop()
-        job = partial(self.desk.save, self._annotations.classes, self.drawn(), self._generation)
-        self.backlog.put(job, self._on_saved, kind)
+        classes, drawn, generation = self._annotations.classes, self.drawn(), self.state.generation
+        self.put(lambda session: session.save(classes, drawn, generation), self._on_saved, kind)
 
     def drawn(self) -> list[Drawn]:
         """Everything on images that are open or were removed since, for a thread."""
@@ -112,13 +160,13 @@ class Autosave(QObject):
 
     def stored(self, classes: Sequence[SegmentationClass]) -> Callable[[], Annotations]:
         """A function that gives a thread all labels of the project, under this class table."""
-        wanted, kept = tuple(classes), self.desk.kept
+        wanted, kept = tuple(classes), self.state.kept
         if kept.classes == wanted:
             return lambda: kept
         self.save_now()  # a change of the table that is still on its way
 
         def ask() -> Annotations:
-            late: Annotations = self.backlog.ask(lambda: self.desk.kept) or kept
+            late: Annotations = self.queue.ask(lambda: self._session.kept) or kept
             if late.images and late.classes != wanted:
                 raise LabelError("The classes changed before it began: press the button again.")
             return late
@@ -129,14 +177,14 @@ class Autosave(QObject):
         if count is None:
             return  # of a project that was left meanwhile
         self.counted.emit(count)
-        project = self.desk.project
-        if self._bar is not None and project is not None:
-            from datetime import datetime
+        self._show_saved(f"{datetime.now():%H:%M:%S}")
 
-            self._bar.show_saved(project.name, project.folder, f"{datetime.now():%H:%M:%S}")
+    def _show_saved(self, when: str) -> None:
+        if self._bar is not None and self.state.folder is not None:
+            self._bar.show_saved(self.state.name, self.state.folder, when)
 
     def _on_table(self, change: TableChange, done: bool) -> None:
-        self.backlog.put(partial(self.desk.change if done else self.desk.revert, change))
+        self.put(lambda session: (session.change if done else session.revert)(change))
         self.save_soon()
 
     # -- finding again -----------------------------------------------------------------------
@@ -152,41 +200,49 @@ class Autosave(QObject):
         closed = [drawn for drawn in self.drawn() if not drawn.is_open]
         this = Drawn(key, image.name, pixels_of(image), _NOTHING, file_of(image))
         shape = label_shape(image)
-        job = partial(_find, self.desk, this, shape, closed)
-        self.backlog.put(job, partial(self._on_found, image))
+        self.put(lambda session: session.find(this, shape, closed), partial(self._on_found, image))
 
     def _on_found(self, image: Image, found: Found | None) -> None:
         if found is None or image not in self._viewer.layers:
             return
-        what = found.what
-        if isinstance(what, Annotations):
-            if what.classes != self._annotations.classes:
-                # The table changed while they were looked for.
-                self._looked.discard(image.unique_id)
-                self.save_now()
-                self.look_for(image)
-                return
-            labels = self._stored[image.unique_id] = what.images[0].labels
-            # They are this layer's now: what is erased here must not come back from others.
-            lost = found.forgotten | self._annotations.drop(found.twins)
-            annotation = self._annotations.find(image)
-            if annotation is None:
-                annotation = self._bring_back(image)
-            else:
-                # Drawing began before they were found: what is new lies on top.
-                merged = np.where(annotation.labels > 0, annotation.labels, labels)
-                annotation.apply(annotation.record.replace(merged))
-            self._annotations.remember(annotation, lost)
-            self.restored.emit(image)
-        elif self._bar is not None:
-            self._found = what.folder
-            when = what.saved.astimezone()
-            drawn = any(a.labels.any() for a in self._annotations.all)
-            stays = " What is drawn now stays in its own project." if drawn else ""
-            self._bar.show_offer(
-                f"“{image.name}” was labelled before, in the project “{what.name}”, "
-                f"last on {when:%d %b %Y at %H:%M}.{stays}"
-            )
+        if found.here is not None:
+            self._take_back(image, found.here, found)
+        elif found.elsewhere is not None:
+            self._offer(image, found.elsewhere)
+
+    def _take_back(self, image: Image, here: Annotations, found: Found) -> None:
+        """Show labels that are kept for an image in this project."""
+        if here.classes != self._annotations.classes:
+            # The table changed while they were looked for.
+            self._looked.discard(image.unique_id)
+            self.save_now()
+            self.look_for(image)
+            return
+        labels = self._stored[image.unique_id] = here.images[0].labels
+        # They are this layer's now: what is erased here must not come back from others.
+        lost = found.forgotten | self._annotations.drop(found.twins)
+        annotation = self._annotations.find(image)
+        if annotation is None:
+            annotation = self._bring_back(image)
+        else:
+            # Drawing began before they were found: what is new lies on top.
+            merged = np.where(annotation.labels > 0, annotation.labels, labels)
+            annotation.apply(annotation.record.replace(merged))
+        self._annotations.remember(annotation, lost)
+        self.restored.emit(image)
+
+    def _offer(self, image: Image, project: FoundProject) -> None:
+        """Offer to open another project that knows an image."""
+        if self._bar is None:
+            return
+        self._found = project.folder
+        when = project.saved.astimezone()
+        drawn = any(a.labels.any() for a in self._annotations.all)
+        stays = " What is drawn now stays in its own project." if drawn else ""
+        self._bar.show_offer(
+            f"“{image.name}” was labelled before, in the project “{project.name}”, "
+            f"last on {when:%d %b %Y at %H:%M}.{stays}"
+        )
 
     def annotate(self, image: Image) -> AnnotationLayer:
         """Get an image ready to be painted on, with what was drawn on it before."""
@@ -204,7 +260,7 @@ class Autosave(QObject):
     def begin(self) -> None:
         """A new project: what is drawn now stays where it is, and a copy goes on."""
         self.save_now("")
-        self.backlog.put(self._begin_job, lambda _: self._on_begun())
+        self.put(ProjectSession.close, lambda _: self._on_begun())
 
     def _on_begun(self) -> None:
         self.begun.emit()
@@ -213,11 +269,6 @@ class Autosave(QObject):
         )
         self.save_soon()
 
-    def _begin_job(self) -> None:
-        if self.desk.project is not None:
-            self.desk.project.close()
-        self.desk.project = None
-
     def open(self, folder: Path | None) -> None:
         """Work in another project: its classes, its labels of the open images, its models."""
         if folder is None:
@@ -225,33 +276,29 @@ class Autosave(QObject):
         self.save_now("")
         # From here on nothing can be drawn that would belong to neither project.
         self._annotations.replace_all(self._annotations.classes)
-        self.backlog.put(partial(_open, self.desk, folder), self._on_opened)
+        self.put(lambda session: session.open(folder), lambda _: self._on_opened())
 
     def resume(self, folder: Path) -> None:
         """Go on in the project of a former dock; what is drawn is in the viewer already."""
-        self.backlog.put(partial(_open, self.desk, folder), self._on_resumed)
+        self.put(lambda session: session.open(folder), lambda _: self._on_resumed())
 
-    def _on_resumed(self, opened: tuple[Project, Annotations]) -> None:
-        self._generation = self.desk.generation
-        if self._bar is not None:
-            self._bar.show_saved(opened[0].name, opened[0].folder, "before")
-        self.resumed.emit(opened[0])
+    def _on_resumed(self) -> None:
+        self._show_saved("before")
+        self.resumed.emit()
         self.save_soon()  # says, too, how much there is
 
-    def _on_opened(self, opened: tuple[Project, Annotations]) -> None:
-        project, kept = opened
-        self._generation = self.desk.generation
+    def _on_opened(self) -> None:
         if self._bar is not None:
             self._bar.show_offer(None)
-            self._bar.show_saved(project.name, project.folder, "before")
-        if kept.classes:
-            self._annotations.replace_all(kept.classes)
+        self._show_saved("before")
+        if self.state.kept.classes:
+            self._annotations.replace_all(self.state.kept.classes)
         self._looked.clear()
         self._stored.clear()
-        self.project_changed.emit(project)
+        self.project_changed.emit()
         for image in self._open_images():
             self.look_for(image)
-        self._messages.tell(f"Opened “{project.name}”.")
+        self._messages.tell(f"Opened “{self.state.name}”.")
 
     def _open_images(self) -> list[Image]:
         from napari.layers import Image
@@ -263,8 +310,8 @@ class Autosave(QObject):
     def copy_to(self, folder: Path) -> None:
         """Copy the project as it is now."""
         self.save_now()
-        self.backlog.put(
-            partial(_copy, self.desk, folder),
+        self.put(
+            lambda session: session.copy_to(folder),
             lambda name: self._messages.tell(f"Copied to “{name}”."),
         )
 
@@ -278,67 +325,9 @@ class Autosave(QObject):
 
     def close(self) -> None:
         """Write what is to be written, and stop."""
-        if self.backlog.closed:
+        if self.queue.closed:
             return
         if self._timer.isActive():
             self.save_now()
-        self.backlog.put(self.desk.close)
-        self.backlog.close()
-
-
-@dataclass(frozen=True)
-class Found:
-    """What was found of an image.
-
-    Attributes
-    ----------
-    what : Annotations or FoundProject
-        Its annotation in this project, as the only one, or another project that knows it.
-    twins : list
-        Keys of layers with the same pixels that were removed, and whose labels these are.
-    forgotten : dict of int to Forgotten
-        See `Desk.forgotten`.
-    """
-
-    what: Any
-    twins: list[Any] = field(default_factory=list)
-    forgotten: dict[int, Forgotten] = field(default_factory=dict)
-
-
-def _find(desk: Desk, image: Drawn, shape: tuple[int, ...], closed: list[Drawn]) -> Found | None:
-    """Labels of an image in this project, or another project that knows it."""
-
-    def identity_of(drawn: Drawn) -> ImageIdentity:
-        return desk.identities.of(drawn.key, drawn.pixels, drawn.name, drawn.file)
-
-    identity = identity_of(image)
-    here = desk.kept.find(identity, shape)
-    if here is not None:
-        twins = [
-            drawn.key
-            for drawn in closed
-            if drawn.codes.shape == shape and identity_of(drawn).same_pixels(identity)
-        ]
-        return Found(Annotations(desk.kept.classes, (here,)), twins, desk.forgotten(here))
-    load_libraries()
-    from napari_gaussproto.core.project.project import find_annotation, projects_root
-
-    found = find_annotation(projects_root(), identity)
-    current = None if desk.project is None else desk.project.folder
-    others = [project for project in found if project.folder != current]
-    return Found(others[0]) if others else None
-
-
-def _open(desk: Desk, folder: Path) -> tuple[Project, Annotations]:
-    load_libraries()
-    from napari_gaussproto.core.project.project import Project
-
-    project = Project.open(folder)
-    return project, desk.use(project)
-
-
-def _copy(desk: Desk, folder: Path) -> str:
-    if desk.project is None:
-        raise GaussProtoError("There is nothing to copy yet: draw something first.")
-    with desk.project.copy_to(folder) as copy:
-        return copy.name
+        self.put(ProjectSession.close)
+        self.queue.close()

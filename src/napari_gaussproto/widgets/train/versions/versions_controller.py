@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QFileDialog
 
-from napari_gaussproto.jobs.libraries import load_libraries
-from napari_gaussproto.jobs.storage import Desk, Drawn, new_project
+from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.jobs.libraries import run_job
+from napari_gaussproto.jobs.storage import ProjectSession
 from napari_gaussproto.widgets.layers.overlays import hide_changed, show_changed
 from napari_gaussproto.widgets.layers.placement import pixels_of
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
@@ -30,19 +29,10 @@ if TYPE_CHECKING:
 
     from napari_gaussproto.core.measure.compare import Comparison
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-    from napari_gaussproto.core.model.stack import StackSegmentation
-    from napari_gaussproto.core.project.project import Project
+    from napari_gaussproto.jobs.versions import Listed
 
 # Milliseconds after the last of many quick fits while a person draws; that one is kept.
 _REST = 3000
-
-
-@dataclass(frozen=True)
-class Listed:
-    """Versions, and which one is in use."""
-
-    versions: list[Any]
-    current: str | None
 
 
 class VersionsController(QObject):
@@ -71,9 +61,7 @@ class VersionsController(QObject):
         self._viewer, self._state = viewer, state
         self._annotations, self._autosave = annotations, autosave
         self._fits, self._panel, self._messages = fits, panel, messages
-        self._ids: WeakKeyDictionary[PrototypeSegmenter, str] = WeakKeyDictionary()
         self._waiting: Fitted | None = None
-        # A whole image is segmented to compare: saving must not wait for that.
         self._reader = JobQueue(self)
         self._reader.failed.connect(messages.report)
         self._compared: Outcome | None = None
@@ -107,26 +95,19 @@ class VersionsController(QObject):
         fitted, self._waiting = self._waiting, None
         if fitted is None:
             return
-        job = partial(
-            _add,
-            self._autosave.desk,
-            fitted,
-            self._ids,
-            self._annotations.classes,
-            self._autosave.drawn(),
-        )
-        self._autosave.backlog.put(job, self._show)
+        classes, drawn = self._annotations.classes, self._autosave.drawn()
+        self._ask("add_version", fitted.result, fitted.made, classes, drawn, done=self._show)
 
     def checkpoint(self) -> Path | None:
         """Where a fine-tune keeps its state, to go on after a kill."""
-        project = self._autosave.desk.project
-        return None if project is None else project.folder / "fine-tune.safetensors"
+        folder = self._autosave.state.folder
+        return None if folder is None else folder / "fine-tune.safetensors"
 
     def _show(self, listed: Listed) -> None:
         self._panel.set_versions(listed.versions, listed.current)
 
-    def _refresh(self, _: Any = None) -> None:
-        self._ask(lambda project: _listed(project), self._show)
+    def _refresh(self) -> None:
+        self._ask("list_versions", done=self._show)
 
     # -- what the panel asks for -------------------------------------------------------------
 
@@ -136,19 +117,21 @@ class VersionsController(QObject):
         if outcome is None:
             self._messages.warn("Segment or fit an image first: then two versions can be compared.")
             return
-        source = outcome.source
-        self._ask(
-            lambda project: _compared(
-                project, version, pixels_of(source), bool(source.rgb), outcome.segmentation
-            ),
-            partial(self._on_compared, outcome),
-            self._reader,
-        )
+        self._ask("read_version", version, done=partial(self._segment_by, outcome))
         self._messages.tell("Comparing…")
 
-    def _on_compared(self, outcome: Outcome, found: tuple[str, Comparison, list[Any]]) -> None:
-        name, comparison, classes = found
-        total = comparison.changed.size
+    def _segment_by(self, outcome: Outcome, read: tuple[str, PrototypeSegmenter]) -> None:
+        """Let another thread segment the image by a version: saving must not wait for that."""
+        (name, model), source = read, outcome.source
+        pixels, rgb, now = pixels_of(source), bool(source.rgb), outcome.segmentation
+
+        def job() -> Comparison:
+            return run(run_job("versions", "compare_models", model, pixels, rgb, now))
+
+        self._reader.put(job, partial(self._on_compared, outcome, name))
+
+    def _on_compared(self, outcome: Outcome, name: str, comparison: Comparison) -> None:
+        classes, total = comparison.classes, comparison.changed.size
         rows = [
             (classes[b].color, f"{classes[a].name} → {classes[b].name}", n, n / total)
             for a, b, n in comparison.moves()
@@ -178,25 +161,22 @@ class VersionsController(QObject):
         """Make a version the one in use; the next fit begins there."""
         self.flush()
         device = "cpu" if self._state.model is None else str(self._state.model.device)
-        self._ask(
-            lambda project: _loaded(project, version, device), partial(self._on_loaded, version)
-        )
+        self._ask("use_version", version, device, done=self._on_used)
 
-    def _on_loaded(self, version: str, loaded: tuple[PrototypeSegmenter, Listed]) -> None:
-        model, listed = loaded
-        self._ids[model] = version
+    def _on_used(self, used: tuple[PrototypeSegmenter, Listed]) -> None:
+        model, listed = used
         self._fits.use(model)
         self._show(listed)
-        name = next((v.name for v in listed.versions if v.id == version), "")
+        name = next((v.name for v in listed.versions if v.id == listed.current), "")
         self._messages.tell(f"“{name}” is in use; the next fit begins there.")
 
     def rename(self, version: str, name: str) -> None:
         """Give a version another name."""
-        self._ask(lambda project: project.versions.rename(version, name), self._refresh)
+        self._ask("rename_version", version, name, done=self._show)
 
     def delete(self, version: str) -> None:
         """Forget a version."""
-        self._ask(lambda project: project.versions.remove(version), self._refresh)
+        self._ask("remove_version", version, done=self._show)
 
     def save(self, version: str, path: Path) -> None:
         """Write a version as a model file."""
@@ -205,7 +185,7 @@ class VersionsController(QObject):
             remember_model(path)
             self._messages.tell(f"Saved as {path.name}.")
 
-        self._ask(lambda project: _save(project, version, path), done)
+        self._ask("export_version", version, path, done=done)
 
     def _ask_where(self, version: str) -> None:
         name, _ = QFileDialog.getSaveFileName(
@@ -222,121 +202,35 @@ class VersionsController(QObject):
 
     # -- the thread --------------------------------------------------------------------------
 
+    @property
+    def busy(self) -> bool:
+        """Whether a fit waits to be kept, or a version is read, written or compared."""
+        return self._waiting is not None or self._autosave.busy or self._reader.busy
+
     def close(self) -> None:
         """Keep the fit that waits, and stop."""
         self._state.outcome_changed.disconnect(self._on_outcome)
         self.flush()
         self._reader.abandon()
 
-    def _ask(
-        self,
-        of: Callable[[Project], Any],
-        done: Callable[[Any], None],
-        backlog: JobQueue | None = None,
-    ) -> None:
-        desk = self._autosave.desk
+    def _ask(self, name: str, *arguments: Any, done: Callable[[Any], None]) -> None:
+        """Let the saving thread do a job of ``jobs/versions.py``."""
 
-        def job() -> tuple[bool, Any]:
-            load_libraries()
-            return (False, None) if desk.project is None else (True, of(desk.project))
+        def job(session: ProjectSession) -> Any:
+            return run(run_job("versions", name, session, *arguments))
 
-        def finish(found: tuple[bool, Any]) -> None:
-            if found[0]:
-                done(found[1])
-            else:
-                self._messages.tell("This project has no versions yet: fit a model first.")
-
-        (backlog or self._autosave.backlog).put(job, finish)
+        self._autosave.put(job, done)
 
     def _on_begun(self) -> None:
-        self._ids.clear()
-        self._show(Listed([], None))
+        self._panel.set_versions([], None)
 
-    def _on_project(self, project: Project) -> None:
-        self._ids.clear()
+    def _on_project(self) -> None:
+        self._ask("use_version", None, "cpu", done=self._on_project_used)
 
-        def current(project: Project) -> tuple[PrototypeSegmenter, Listed] | None:
-            now = project.versions.current
-            return None if now is None else _loaded(project, now, "cpu")
-
-        def done(found: Any) -> None:
-            if found is None:
-                # The model in use is the former project's.
-                self._fits.begin_anew()
-                self._show(Listed([], None))
-            else:
-                self._on_loaded(found[1].current, found)
-
-        self._ask(current, done)
-
-
-def _listed(project: Project) -> Listed:
-    return Listed(project.versions.versions(), project.versions.current)
-
-
-def _add(
-    desk: Desk,
-    fitted: Fitted,
-    ids: Any,
-    classes: Any,
-    drawn: list[Drawn],
-) -> Listed:
-    """Write a fit as a version; the model it began with too, if that is none yet."""
-    load_libraries()
-    if desk.project is None:
-        desk.project = new_project()
-    versions, result = desk.project.versions, fitted.result
-    annotations, _ = desk.drawn(classes, drawn)
-    known_ids = {version.id for version in versions.versions()}
-    for model, version_id in list(ids.items()):
-        if version_id not in known_ids:  # deleted meanwhile, or of another project
-            del ids[model]
-    began, parent = result.began_with, ids.get(result.began_with)
-    if parent is None and len(began.density_quantiles):
-        # A model that came from elsewhere, or whose prototypes were edited since.
-        kin = [known for known in ids if known.extractor is began.extractor]
-        parent = versions.add(
-            began,
-            parent=ids[kin[-1]] if kin else None,
-            what="edit" if kin else "start",
-            name="" if kin else began.card.name,
-        ).id
-        ids[began] = parent
-    version = versions.add(
-        result.model,
-        parent=parent,
-        what=fitted.made,  # type: ignore[arg-type]
-        annotations=annotations,
-        settings=result.settings,
-        measures=result.measures,
-        seconds=result.seconds,
-        strokes=result.strokes,
-    )
-    ids[result.model] = version.id
-    return _listed(desk.project)
-
-
-def _loaded(project: Project, version: str, device: str) -> tuple[PrototypeSegmenter, Listed]:
-    model = project.versions.load(version, device)
-    project.versions.current = version
-    return model, _listed(project)
-
-
-def _compared(
-    project: Project, version: str, pixels: Any, rgb: bool, now: StackSegmentation
-) -> tuple[str, Comparison, list[Any]]:
-    from napari_gaussproto.core.base.steps import run
-    from napari_gaussproto.core.measure.compare import compare
-    from napari_gaussproto.core.model.stack import segment_stack_steps
-
-    model = project.versions.load(version)
-    former = run(segment_stack_steps(pixels, model, rgb=rgb))
-    comparison = compare(former, now)
-    return project.versions.get(version).name, comparison, list(comparison.classes)
-
-
-def _save(project: Project, version: str, path: Path) -> None:
-    from napari_gaussproto.core.editing.edits import named
-    from napari_gaussproto.core.model.model_file import save_model
-
-    save_model(named(project.versions.load(version), path.stem), path)
+    def _on_project_used(self, used: tuple[PrototypeSegmenter, Listed] | None) -> None:
+        if used is None:
+            # The model in use is the former project's.
+            self._fits.begin_anew()
+            self._panel.set_versions([], None)
+        else:
+            self._on_used(used)

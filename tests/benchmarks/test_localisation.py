@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_gaussproto.core.measure.localisation import (
+from benchmarks.quality.localisation import (
     boundary_recall,
     inside_outside_contrast,
     mask_iou,

@@ -8,7 +8,7 @@ from threading import Event, Thread
 import pytest
 import torch
 
-from napari_gaussproto.core.base.threads import one_thread
+from napari_gaussproto.core.base.device import one_thread
 
 
 @pytest.fixture(autouse=True)
