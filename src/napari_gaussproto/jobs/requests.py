@@ -158,6 +158,16 @@ class SegmentRequest:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """An image as a person sees it who asks for an edit: an edit may need its cells."""
+
+    segmentation: StackSegmentation
+    pixels: Any
+    rgb: bool
+    model: PrototypeSegmenter
+
+
+@dataclass(frozen=True)
 class EditRequest:
     """An edit that waits for its turn.
 

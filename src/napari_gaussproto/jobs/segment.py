@@ -39,10 +39,9 @@ class SegmentResult:
     Attributes
     ----------
     segmentation : StackSegmentation
-    labels : ndarray
-    cover : dict
     prototype : int
     likelihood : ndarray
+        The map (..., h, w) of that prototype.
     maps : dict
         Role -> values, of maps that were asked for or are there from the last run.
     outlines : ndarray or None
@@ -52,8 +51,6 @@ class SegmentResult:
     model: PrototypeSegmenter
     key: ModelKey
     segmentation: StackSegmentation
-    labels: npt.NDArray[np.uint8]
-    cover: dict[str, float]
     prototype: int
     likelihood: npt.NDArray[np.float32]
     provenance: dict[str, Any]
@@ -109,6 +106,7 @@ def _shown(
     provenance: dict[str, Any],
 ) -> SegmentResult:
     """A result with every array that the GUI will show."""
+    _ = segmentation.labels, segmentation.cover  # computed here, kept for the GUI
     prototype = min(request.prototype, len(segmentation.prototypes) - 1)
     roles = _roles(request, len(segmentation.classes))
     # By the same model, prototypes that were pinned are the same ones.
@@ -117,8 +115,6 @@ def _shown(
         model=model,
         key=key,
         segmentation=segmentation,
-        labels=segmentation.labels,
-        cover=segmentation.cover,
         prototype=prototype,
         likelihood=segmentation.likelihood(prototype),
         provenance=provenance,

@@ -10,6 +10,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_gaussproto.core.model.model_file import load_model_file
+from napari_gaussproto.jobs import changes
 from tests.core.builders import two_tone
 from tests.widgets.docks import by_role, click, expected_labels, labels_of
 
@@ -306,14 +307,12 @@ def test_labels_of_other_classes_are_refused(viewer: Any, prototypes: Any, wait:
 def test_cancel_leaves_the_model_as_it_is(
     prototypes: Any, wait: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_gaussproto.core.training import reject
-
-    endless = reject.reject_steps
+    endless = changes.reject_steps
 
     def slow(*arguments: Any) -> Any:
         return (yield from endless(*arguments, steps=100_000))
 
-    monkeypatch.setattr(reject, "reject_steps", slow)
+    monkeypatch.setattr(changes, "reject_steps", slow)
     model = prototypes.state.model
     with qtbot.waitSignal(prototypes.session.progressed, timeout=10_000):
         prototypes.edits.train_away()

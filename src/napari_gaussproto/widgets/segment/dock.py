@@ -35,7 +35,7 @@ from napari_gaussproto.widgets.layers.placement import (
     show_outlines,
     undisturbed,
 )
-from napari_gaussproto.widgets.layers.results import set_aside_others
+from napari_gaussproto.widgets.layers.results import present_maps, take_over
 from napari_gaussproto.widgets.segment.cells_panel import RegionPanel
 from napari_gaussproto.widgets.segment.likelihood_panel import LikelihoodPanel
 from napari_gaussproto.widgets.shared.choosers import ImageChooser, ModelChooser
@@ -190,7 +190,7 @@ class SegmentWidget(Dock):
             known_model=self.state.model,
             known_key=self.state.model_key,
             region_size=self.regions.size.value(),
-            present=[] if former is None else self._present(former),
+            present=[] if former is None else list(present_maps(self._viewer, former)),
             former_model=None if former is None else former.model,
             known_models=self.state.known_models(),
             memo=self.state.memo_of(image),
@@ -248,20 +248,13 @@ class SegmentWidget(Dock):
                 "The model was fitted anew while the image was segmented: press Segment again."
             )
 
-    def _present(self, outcome: Outcome) -> list[MapRole]:
-        """Roles of the maps that an image has."""
-        return [role for role, layer in outcome.maps.items() if layer in self._viewer.layers]
-
     def _show(self, image: Image, result: SegmentResult) -> None:
         former = self.state.outcomes.get(image)
         outcome = Outcome(image, result.segmentation, result.provenance, model=result.model)
-        if former is not None:
-            outcome.labels, outcome.labels_checksum = former.labels, former.labels_checksum
-            outcome.maps = {role: former.maps[role] for role in self._present(former)}
         with undisturbed(self._viewer):
             outlines = [] if result.outlines is None else [OUTLINES]
-            set_aside_others(outcome, [*result.maps, *outlines])
-            show_labels(self._viewer, outcome, result.labels)
+            take_over(self._viewer, self.state, outcome, [*result.maps, *outlines])
+            show_labels(self._viewer, outcome, result.segmentation.labels)
             for role, values in result.maps.items():
                 name = _title(role, outcome)
                 kept = name is None and role in outcome.maps
