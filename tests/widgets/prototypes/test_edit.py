@@ -300,7 +300,7 @@ def test_labels_of_other_classes_are_refused(viewer: Any, prototypes: Any, wait:
     panel.labels.setCurrentIndex(panel.labels.findText(strange.name))
     prototypes.edits.train_away()
     wait()
-    assert "the model has 2 classes" in prototypes.status.text()
+    assert "there are 2 classes" in prototypes.status.text()
     assert not prototypes.state.history.can_undo
 
 

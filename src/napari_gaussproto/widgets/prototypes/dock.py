@@ -10,15 +10,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
-    QHBoxLayout,
     QLabel,
     QMessageBox,
-    QPushButton,
     QSizePolicy,
     QSplitter,
     QStackedWidget,
     QTabWidget,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -35,6 +32,7 @@ from napari_gaussproto.widgets.prototypes.tab_computation import TabComputation
 from napari_gaussproto.widgets.prototypes.why_controller import WhyController
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
 from napari_gaussproto.widgets.shared.dock import Dock
+from napari_gaussproto.widgets.shared.forms import across, button, down, fill, wrapped_label
 from napari_gaussproto.widgets.shared.state import Outcome
 
 if TYPE_CHECKING:
@@ -90,17 +88,23 @@ class PrototypesWidget(Dock):
         self.image_name.setTextFormat(Qt.TextFormat.PlainText)
         # A long file name must not make the dock wide; the tooltip has all of it.
         self.image_name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Maximum)
-        self.undo_button = _button("Undo", "")
-        self.redo_button = _button("Redo", "")
-        self.save_button = _button("Save…", "Save the model with its edits as a file")
+        self.undo_button = button("Undo", "", self.session.undo)
+        self.redo_button = button("Redo", "", self.session.redo)
+        tip = "Save the model with its edits as a file"
+        self.save_button = button("Save…", tip, self._ask_where)
         self.gallery = GalleryView()
         self.quantity = QComboBox()
         self.quantity.addItems(QUANTITIES)
         for i, name in enumerate(QUANTITIES):
             self.quantity.setItemData(i, _QUANTITY_TIPS[name], Qt.ItemDataRole.ToolTipRole)
         self.quantity.setToolTip(_QUANTITY_TIPS["typicality"])
-        self.classes_button = _button("Classes", "Show the classes again instead of the map")
-        self.pin = _button("Pin", "Keep this prototype's map as a layer of its own")
+        self.classes_button = button(
+            "Classes",
+            "Show the classes again instead of the map",
+            lambda: self.state.show(likelihood=False),
+        )
+        tip = "Keep this prototype's map as a layer of its own"
+        self.pin = button("Pin", tip, lambda: self._map.pin(self.state.prototype))
         self.why_panel, self.edit_panel = WhyPanel(), EditPanel()
         self.places, self.space = PlacesPanel(), SpacePanel()
         self.tabs = QTabWidget()
@@ -115,39 +119,22 @@ class PrototypesWidget(Dock):
         self._arrange()
 
     def _arrange(self) -> None:
-        top, show = QHBoxLayout(), QHBoxLayout()
-        top.addWidget(self.model_name, 1)
-        for button in (self.undo_button, self.redo_button, self.save_button):
-            top.addWidget(button)
-        show.addWidget(QLabel("Map"))
-        show.addWidget(self.quantity, 1)
-        show.addWidget(self.classes_button)
-        show.addWidget(self.pin)
-        upper = QWidget()
-        upper_layout = QVBoxLayout(upper)
-        upper_layout.setContentsMargins(0, 0, 0, 0)
-        upper_layout.addWidget(self.gallery, 1)
-        upper_layout.addLayout(show)
+        show = across(QLabel("Map"), (self.quantity, 1), self.classes_button, self.pin)
         splitter = QSplitter(Qt.Orientation.Vertical)
-        splitter.addWidget(upper)
+        splitter.addWidget(fill(QWidget(), down((self.gallery, 1), show)))
         splitter.addWidget(self.tabs)
         splitter.setChildrenCollapsible(False)
         splitter.setStretchFactor(0, 1)
-        full = QWidget()
-        full_layout = QVBoxLayout(full)
-        full_layout.setContentsMargins(0, 0, 0, 0)
-        full_layout.addLayout(top)
-        full_layout.addWidget(self.image_name)
-        full_layout.addWidget(splitter, 1)
-        full_layout.addWidget(self.status)
-        self.empty = QLabel(_EMPTY)
-        self.empty.setWordWrap(True)
+        history = (self.undo_button, self.redo_button, self.save_button)
+        top = across((self.model_name, 1), *history)
+        full = fill(QWidget(), down(top, self.image_name, (splitter, 1), self.status))
+        self.empty = wrapped_label(_EMPTY)
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._pages = QStackedWidget()
         self._pages.addWidget(self.empty)
         self._pages.addWidget(full)
         content = QWidget()
-        QVBoxLayout(content).addWidget(self._pages)
+        content.setLayout(down(self._pages))
         self.setWidget(content)
 
     def _connect(self) -> None:
@@ -174,12 +161,7 @@ class PrototypesWidget(Dock):
         self.session.failed.connect(self.refresh)
         self.session.busy_changed.connect(self._on_busy)
         self.session.saved.connect(self._on_saved)
-        self.undo_button.clicked.connect(self.session.undo)
-        self.redo_button.clicked.connect(self.session.redo)
-        self.save_button.clicked.connect(self._ask_where)
         self.quantity.activated.connect(self._on_quantity)
-        self.classes_button.clicked.connect(lambda: state.show(likelihood=False))
-        self.pin.clicked.connect(lambda: self._map.pin(state.prototype))
 
     # -- what one does ----------------------------------------------------------------------
 
@@ -373,9 +355,3 @@ class PrototypesWidget(Dock):
         """Let go of the mouse when the dock is not seen any more."""
         self.why_panel.button.setChecked(False)
         super().hideEvent(event)
-
-
-def _button(text: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    return button

@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QFrame,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QProgressBar,
-    QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
+from napari_gaussproto.widgets.shared.forms import (
+    across,
+    button,
+    check_box,
+    combo_box,
+    down,
+    wrapped_label,
+)
 from napari_gaussproto.widgets.shared.share_table import swatch
 
 if TYPE_CHECKING:
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.explain.gallery import GalleryEntry
 
 PRESENT = "keep the rest"
+_MERGE = "Make one prototype of the two, and keep this name"
 
 
 class EditPanel(QWidget):
@@ -64,58 +69,55 @@ class EditPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._active = True
-        self.title, self.findings = QLabel(), QLabel()
-        self.findings.setWordWrap(True)
-        self.on_off = _button("Turn off", "Let it explain nothing, or take it into use again")
-        self.on_off.clicked.connect(lambda: self.switched.emit(not self._active))
-        self.split_button = _button(
+        self.title, self.findings = QLabel(), wrapped_label()
+        self.on_off = button(
+            "Turn off",
+            "Let it explain nothing, or take it into use again",
+            lambda: self.switched.emit(not self._active),
+        )
+        self.split_button = button(
             "Split",
             "Divide it in two by the cells of this image that it explains. The two are learned "
             "from these cells; what it had learned from other images is gone",
+            self.split,
         )
-        self.split_button.clicked.connect(self.split)
-        self.delete_button = _button("Delete", "Remove it from the model; undo brings it back")
-        self.delete_button.clicked.connect(self.deleted)
-        self.class_choice = QComboBox()
-        self.class_choice.setToolTip("The class that its places count for")
+        tip = "Remove it from the model; undo brings it back"
+        self.delete_button = button("Delete", tip, self.deleted)
+        self.class_choice = combo_box("The class that its places count for", 6)
         self.class_choice.activated.connect(self.reassigned)
-        self.siblings = QComboBox()
-        self.siblings.setToolTip("Another prototype of the same class, most similar first")
-        self.merge_button = _button("Merge", "Make one prototype of the two, and keep this name")
-        self.merge_button.clicked.connect(
-            lambda: self.merged.emit(int(self.siblings.currentData()))
+        self.siblings = combo_box("Another prototype of the same class, most similar first", 6)
+        self.merge_button = button(
+            "Merge", _MERGE, lambda: self.merged.emit(int(self.siblings.currentData()))
         )
-        self.new_class = QComboBox()
-        self.new_class.setToolTip("The class of the new prototype")
-        self.brush = _button("Brush", "Paint an example in a layer of its own")
-        self.brush.clicked.connect(self.brush_wanted)
-        self.add_button = _button("Add", "Make a prototype of the painted cells of this image")
-        self.add_button.clicked.connect(lambda: self.added.emit(self.new_class.currentIndex()))
-        self.labels = QComboBox()
-        self.labels.setToolTip(
+        self.new_class = combo_box("The class of the new prototype", 6)
+        tip = "Paint an example in a layer of its own"
+        self.brush = button("Brush", tip, self.brush_wanted)
+        self.add_button = button(
+            "Add",
+            "Make a prototype of the painted cells of this image",
+            lambda: self.added.emit(self.new_class.currentIndex()),
+        )
+        self.labels = combo_box(
             "What must stay right while the prototype is trained away: the result where other "
-            "prototypes made it, or the labels of a layer"
+            "prototypes made it, or the labels of a layer",
+            6,
         )
-        self.train_button = _button(
+        self.train_button = button(
             "Train away",
             "Remove it for good and let the others learn to do without it, some seconds",
+            self.trained_away,
         )
-        self.train_button.clicked.connect(self.trained_away)
-        self.cancel_button = _button("Cancel", "Stop; the model stays as it is")
-        self.cancel_button.clicked.connect(self.cancelled)
+        self.cancel_button = button("Cancel", "Stop; the model stays as it is", self.cancelled)
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(6)
-        self.changes = QCheckBox("Show what the last edit changed")
-        self.changes.setToolTip("A layer that marks the pixels whose class changed")
+        tip = "A layer that marks the pixels whose class changed"
+        self.changes = check_box("Show what the last edit changed", tip)
         self.changes.toggled.connect(self.changes_wanted)
         self._arrange()
         self.show_progress(None)
 
     def _arrange(self) -> None:
-        buttons = QHBoxLayout()
-        for button in (self.on_off, self.split_button, self.delete_button):
-            buttons.addWidget(button)
         grid = QGridLayout()
         grid.setColumnStretch(1, 1)
         grid.addWidget(QLabel("Class"), 0, 0)
@@ -128,25 +130,13 @@ class EditPanel(QWidget):
         grid.addWidget(self.train_button, 2, 2)
         grid.addWidget(self.progress, 3, 0, 1, 2)
         grid.addWidget(self.cancel_button, 3, 2)
-        grid.addWidget(_line(), 4, 0, 1, 3)
-        new = QHBoxLayout()
-        new.addWidget(self.new_class, 1)
-        new.addWidget(self.brush)
-        new.addWidget(self.add_button)
+        line = QFrame()
+        line.setFrameShape(QFrame.Shape.HLine)
+        grid.addWidget(line, 4, 0, 1, 3)
         grid.addWidget(QLabel("New for"), 5, 0)
-        grid.addLayout(new, 5, 1, 1, 2)
-        for combo in (self.class_choice, self.siblings, self.labels, self.new_class):
-            combo.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
-            combo.setMinimumContentsLength(6)
-        layout = QVBoxLayout(self)
-        layout.addWidget(self.title)
-        layout.addWidget(self.findings)
-        layout.addLayout(buttons)
-        layout.addLayout(grid)
-        layout.addWidget(self.changes)
-        layout.addStretch()
+        grid.addLayout(across((self.new_class, 1), self.brush, self.add_button), 5, 1, 1, 2)
+        buttons = across(self.on_off, self.split_button, self.delete_button)
+        self.setLayout(down(self.title, self.findings, buttons, grid, self.changes, None))
 
     # -- what is shown ----------------------------------------------------------------------
 
@@ -180,9 +170,7 @@ class EditPanel(QWidget):
         self.merge_button.setEnabled(bool(siblings))
         self.siblings.setEnabled(bool(siblings))
         self.merge_button.setToolTip(
-            "Make one prototype of the two, and keep this name"
-            if siblings
-            else "There is no other prototype of this class that is on"
+            _MERGE if siblings else "There is no other prototype of this class that is on"
         )
 
     def offer_labels(self, names: list[str]) -> None:
@@ -204,15 +192,3 @@ def _fill_classes(combo: QComboBox, classes: list[SegmentationClass]) -> None:
     combo.clear()
     for entry in classes:
         combo.addItem(QIcon(swatch(entry.color)), entry.name)
-
-
-def _button(text: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    return button
-
-
-def _line() -> QFrame:
-    line = QFrame()
-    line.setFrameShape(QFrame.Shape.HLine)
-    return line

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import (
-    QCheckBox,
     QFrame,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QScrollArea,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
+from napari_gaussproto.widgets.shared.forms import across, check_box, down, fill
 from napari_gaussproto.widgets.shared.pictures import PatchStrip
 from napari_gaussproto.widgets.shared.share_table import ShareBar, percent_label, swatch
 
@@ -61,26 +59,15 @@ class PrototypeRow(QFrame):
             f"QLabel {{ background: {_WARNING}; color: black; border-radius: 8px;"
             " font-weight: bold; }"
         )
-        self.on = QCheckBox()
-        self.on.setToolTip("On: it takes part. Off: it explains nothing, as if it were not there")
+        tip = "On: it takes part. Off: it explains nothing, as if it were not there"
+        self.on = check_box("", tip)
         self.on.clicked.connect(lambda checked: self.switched.emit(self.index, checked))
         self._arrange()
 
     def _arrange(self) -> None:
-        top, words = QHBoxLayout(), QVBoxLayout()
-        top.setSpacing(4)
-        top.addWidget(self.name, 1)
-        top.addWidget(self.mark)
-        top.addWidget(self.percent)
-        words.setSpacing(3)
-        words.addLayout(top)
-        words.addWidget(self.bar)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(6, 4, 6, 4)
-        layout.setSpacing(8)
-        layout.addWidget(self.patches)
-        layout.addLayout(words, 1)
-        layout.addWidget(self.on)
+        top = across((self.name, 1), self.mark, self.percent, spacing=4)
+        words = down(top, self.bar, spacing=3)
+        fill(self, across(self.patches, (words, 1), self.on, spacing=8), 6, 4, 6, 4)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
     def show_entry(
@@ -152,11 +139,7 @@ class GroupHeader(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.color, self.title, self.share = QLabel(), QLabel(), QLabel()
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(2, 8, 36, 2)
-        layout.addWidget(self.color)
-        layout.addWidget(self.title, 1)
-        layout.addWidget(self.share)
+        fill(self, across(self.color, (self.title, 1), self.share), 2, 8, 36, 2)
 
     def show_group(self, group: GalleryGroup, share: float) -> None:
         """Show a class."""
@@ -189,9 +172,8 @@ class GalleryView(QScrollArea):
         self._headers: list[GroupHeader] = []
         self._shape: list[int] = []
         self._content = QWidget()
-        self._layout = QVBoxLayout(self._content)
-        self._layout.setContentsMargins(0, 0, 4, 0)
-        self._layout.setSpacing(2)
+        self._layout = down(spacing=2)
+        fill(self._content, self._layout, 0, 0, 4, 0)
         self.setWidget(self._content)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)

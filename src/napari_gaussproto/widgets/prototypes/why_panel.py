@@ -10,14 +10,18 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
     QFrame,
-    QHBoxLayout,
     QLabel,
-    QPushButton,
-    QRadioButton,
-    QVBoxLayout,
     QWidget,
 )
 
+from napari_gaussproto.widgets.shared.forms import (
+    across,
+    button,
+    down,
+    fill,
+    radio_button,
+    wrapped_label,
+)
 from napari_gaussproto.widgets.shared.pictures import PatchStrip
 from napari_gaussproto.widgets.shared.share_table import ShareBar, percent_label
 
@@ -40,17 +44,8 @@ class ResponsibleRow(QFrame):
         self.index = -1
         self.patches = PatchStrip(_PATCHES, _SIDE)
         self.name, self.percent, self.bar = QLabel(), percent_label(), ShareBar()
-        top, words = QHBoxLayout(), QVBoxLayout()
-        top.addWidget(self.name, 1)
-        top.addWidget(self.percent)
-        words.setSpacing(3)
-        words.addLayout(top)
-        words.addWidget(self.bar)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 2, 0, 2)
-        layout.setSpacing(8)
-        layout.addLayout(words, 1)
-        layout.addWidget(self.patches)
+        words = down(across((self.name, 1), self.percent), self.bar, spacing=3)
+        fill(self, across((words, 1), self.patches, spacing=8), 0, 2, 0, 2)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def show_part(
@@ -89,20 +84,17 @@ class WhyPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.button = QPushButton("Why?")
+        self.button = button("Why?", "Then click a place in the image. Press again to stop asking")
         self.button.setCheckable(True)
-        self.button.setToolTip("Then click a place in the image. Press again to stop asking")
         self.button.toggled.connect(self.switched)
-        self.cell, self.region = QRadioButton("cell"), QRadioButton("region")
-        self.cell.setToolTip("Explain the cell that holds the pixel")
-        self.region.setToolTip("Explain the whole connected region of one class around the pixel")
-        self.cell.setChecked(True)
+        self.cell = radio_button("cell", "Explain the cell that holds the pixel", checked=True)
+        tip = "Explain the whole connected region of one class around the pixel"
+        self.region = radio_button("region", tip)
         group = QButtonGroup(self)
         group.addButton(self.cell)
         group.addButton(self.region)
-        self.heading, self.novelty, self.remark = QLabel(_HINT), QLabel(), QLabel()
-        for label in (self.heading, self.novelty, self.remark):
-            label.setWordWrap(True)
+        self.heading, self.novelty = wrapped_label(_HINT), wrapped_label()
+        self.remark = wrapped_label()
         self.rows = [ResponsibleRow() for _ in range(_ROWS)]
         for row in self.rows:
             row.chosen.connect(self.chosen)
@@ -111,36 +103,19 @@ class WhyPanel(QWidget):
             "Calibrated probability of each class. It is more cautious than the shares of the "
             "prototypes above, which say who explains the place and not how sure the class is"
         )
-        self.export = QPushButton("Export figure…")
-        self.export.setToolTip("Save this explanation as one figure: PNG, SVG or PDF")
-        self.add = QPushButton("New prototype from it…")
-        self.add.setToolTip("Make a prototype of what is outlined, for a class of your choice")
+        tip = "Save this explanation as one figure: PNG, SVG or PDF"
+        self.export = button("Export figure…", tip)
+        tip = "Make a prototype of what is outlined, for a class of your choice"
+        self.add = button("New prototype from it…", tip)
         self._arrange()
         self.clear()
 
     def _arrange(self) -> None:
-        top, buttons = QHBoxLayout(), QHBoxLayout()
-        top.addWidget(self.button, 1)
-        top.addWidget(self.cell)
-        top.addWidget(self.region)
-        buttons.addWidget(self.export)
-        buttons.addWidget(self.add)
-        buttons.addStretch()
-        self._result = QWidget()
-        result = QVBoxLayout(self._result)
-        result.setContentsMargins(0, 0, 0, 0)
-        result.setSpacing(4)
-        for row in self.rows:
-            result.addWidget(row)
-        result.addSpacing(4)
-        for part in (self.posterior, self.legend, self.novelty, self.remark):
-            result.addWidget(part)
-        result.addLayout(buttons)
-        layout = QVBoxLayout(self)
-        layout.addLayout(top)
-        layout.addWidget(self.heading)
-        layout.addWidget(self._result)
-        layout.addStretch()
+        words = (self.posterior, self.legend, self.novelty, self.remark)
+        buttons = across(self.export, self.add, None)
+        self._result = fill(QWidget(), down(*self.rows, 4, *words, buttons, spacing=4))
+        top = across((self.button, 1), self.cell, self.region)
+        self.setLayout(down(top, self.heading, self._result, None))
 
     def clear(self) -> None:
         """Forget the last explanation."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSpinBox, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.model.summary import read_summary
@@ -16,6 +16,7 @@ from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.widgets.layers.placement import pixels_of, show_outlines, undisturbed
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections
+from napari_gaussproto.widgets.shared.forms import across, check_box, down, fill, wrapped_label
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
@@ -61,19 +62,12 @@ class RegionPanel(QWidget):
         self.size.setRange(2, 200)
         self.size.setSuffix(" px")
         self.size.valueChanged.connect(self._later)
-        self.preview = QCheckBox("Preview")
-        self.preview.setToolTip("Show the outlines of the cells over the visible part of the image")
+        tip = "Show the outlines of the cells over the visible part of the image"
+        self.preview = check_box("Preview", tip)
         self.preview.toggled.connect(self._on_toggled)
-        self.note = QLabel()
-        self.note.setWordWrap(True)
+        self.note = wrapped_label()
         self.note.hide()
-        row = QHBoxLayout()
-        row.addWidget(self.size, 1)
-        row.addWidget(self.preview)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(row)
-        layout.addWidget(self.note)
+        fill(self, down(across((self.size, 1), self.preview), self.note))
 
     def set_model(self, path: Path | None) -> None:
         """Follow the chosen model: its cells are a grid, or regions whose size can be chosen."""

@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
 from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
     QFormLayout,
-    QHBoxLayout,
-    QLabel,
     QProgressBar,
-    QPushButton,
-    QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -40,6 +33,14 @@ from napari_gaussproto.widgets.segment.cells_panel import RegionPanel
 from napari_gaussproto.widgets.segment.likelihood_panel import LikelihoodPanel
 from napari_gaussproto.widgets.shared.choosers import ImageChooser, ModelChooser
 from napari_gaussproto.widgets.shared.dock import Dock
+from napari_gaussproto.widgets.shared.forms import (
+    across,
+    button,
+    check_box,
+    combo_box,
+    down,
+    heading,
+)
 from napari_gaussproto.widgets.shared.preferences import preference
 from napari_gaussproto.widgets.shared.share_table import CoverTable
 from napari_gaussproto.widgets.shared.state import Outcome, is_fitted
@@ -96,20 +97,18 @@ class SegmentWidget(Dock):
         self.images = ImageChooser(self._viewer)
         self.models = ModelChooser(self.messages.warn)
         self.regions = RegionPanel(self._viewer, self.images)
-        self.device = QComboBox()
+        self.device = combo_box("Where to compute; auto takes the fastest there is", 8)
         self._fill_devices(["cpu"])
-        self.device.setToolTip("Where to compute; auto takes the fastest there is")
-        self.device.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.extras = {key: _checkbox(*texts) for key, texts in _EXTRAS.items()}
-        self.run_button = QPushButton("Segment")
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("Stop at once; layers stay as they are")
+        self.extras = {key: check_box(*texts) for key, texts in _EXTRAS.items()}
+        self.run_button = button("Segment", "", self.run)
+        stop = "Stop at once; layers stay as they are"
+        self.cancel_button = button("Cancel", stop, self.runner.cancel)
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(6)
         self.likelihood = LikelihoodPanel(self._viewer, self.state)
         self.cover = CoverTable()
-        self.cover_heading = _heading("Cover")
+        self.cover_heading = heading("Cover")
         self.cover_heading.hide()
         self.setWidget(self._arrange())
 
@@ -120,29 +119,24 @@ class SegmentWidget(Dock):
         form.addRow("Model", self.models)
         form.addRow("Device", self.device)
         form.addRow("Cells", self.regions)
-        extras, buttons = QVBoxLayout(), QHBoxLayout()
-        extras.setSpacing(2)
-        for box in self.extras.values():
-            extras.addWidget(box)
-        form.addRow("Also add", extras)
-        buttons.addWidget(self.run_button, 2)
-        buttons.addWidget(self.cancel_button, 1)
+        form.addRow("Also add", down(*self.extras.values(), spacing=2))
         content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.addLayout(form)
-        layout.addLayout(buttons)
-        layout.addWidget(self.progress)
-        layout.addWidget(self.status)
-        layout.addWidget(_heading("Show"))
-        layout.addWidget(self.likelihood)
-        layout.addWidget(self.cover_heading)
-        layout.addWidget(self.cover)
-        layout.addStretch()
+        content.setLayout(
+            down(
+                form,
+                across((self.run_button, 2), (self.cancel_button, 1)),
+                self.progress,
+                self.status,
+                heading("Show"),
+                self.likelihood,
+                self.cover_heading,
+                self.cover,
+                None,
+            )
+        )
         return content
 
     def _connect(self) -> None:
-        self.run_button.clicked.connect(self.run)
-        self.cancel_button.clicked.connect(self.runner.cancel)
         self.images.image_changed.connect(self._on_image)
         self.connections.add(self.state.outcome_changed, self._on_outcome)
         self.models.combo.currentIndexChanged.connect(self._on_model)
@@ -346,18 +340,6 @@ def _title(role: MapRole, outcome: Outcome) -> str | None:
     return role.kind if role in (NOVELTY, UNCERTAINTY) else None
 
 
-def _checkbox(text: str, tip: str) -> QCheckBox:
-    box = QCheckBox(text)
-    box.setToolTip(tip)
-    return box
-
-
 def duration(seconds: float) -> str:
     """Seconds as a person reads them at a glance."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-
-def _heading(text: str) -> QLabel:
-    label = QLabel(f"<b>{text}</b>")
-    label.setContentsMargins(0, 8, 0, 0)
-    return label

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QToolButton, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.model.summary import list_models, model_path, read_summary
 from napari_gaussproto.widgets.shared.dock import Connections
+from napari_gaussproto.widgets.shared.forms import across, combo_box, cut_long_entries, fill
 from napari_gaussproto.widgets.shared.parts import CardDialog
 from napari_gaussproto.widgets.shared.preferences import recent_models, remember_model
 from napari_gaussproto.widgets.shared.tags import is_ours
@@ -21,13 +22,6 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 _OPEN = "Open a model file…"
-
-
-def _shrinkable(combo: QComboBox) -> None:
-    """Let a long name be cut instead of widening the dock."""
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(8)
-    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
 
 class ImageChooser(QComboBox):
@@ -44,7 +38,7 @@ class ImageChooser(QComboBox):
         super().__init__()
         self._viewer = viewer
         self._images: list[Image] = []
-        _shrinkable(self)
+        cut_long_entries(self)
         self.setToolTip("The image to segment; results are laid exactly over it")
         self._connections = Connections(self)
         events = viewer.layers.events
@@ -102,18 +96,14 @@ class ModelChooser(QWidget):
         self._report = report
         self._current: str | None = None
         self._paths: list[Path | None] = []
-        self.combo = QComboBox()
-        _shrinkable(self.combo)
-        self.combo.setToolTip("A model that comes with the plugin, one used before, or a file")
+        tip = "A model that comes with the plugin, one used before, or a file"
+        self.combo = combo_box(tip, 8)
         self.combo.activated.connect(self._on_activated)
         self.info = QToolButton()
         self.info.setText("i")
         self.info.setToolTip("What this model is, what it was trained on, and how good it is")
         self.info.clicked.connect(self._show_card)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.combo, 1)
-        layout.addWidget(self.info)
+        fill(self, across((self.combo, 1), self.info))
         self._fill()
 
     @property

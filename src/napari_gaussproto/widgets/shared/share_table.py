@@ -13,14 +13,12 @@ from qtpy.QtWidgets import (
     QApplication,
     QFileDialog,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
-    QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
 from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.widgets.shared.forms import across, button, down, fill
 
 _GROUND = QColor(128, 128, 128, 50)
 
@@ -92,19 +90,9 @@ class CoverTable(QWidget):
         self._grid = QGridLayout()
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setColumnStretch(3, 1)
-        copy, save = QPushButton("Copy"), QPushButton("Save CSV…")
-        copy.setToolTip("Copy the table, to paste it into a spreadsheet")
-        copy.clicked.connect(self._copy_table)
-        save.setToolTip("Save the table as a file")
-        save.clicked.connect(self._ask_where)
-        buttons = QHBoxLayout()
-        buttons.addWidget(copy)
-        buttons.addWidget(save)
-        buttons.addStretch()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(self._grid)
-        layout.addLayout(buttons)
+        copy = button("Copy", "Copy the table, to paste it into a spreadsheet", self._copy_table)
+        save = button("Save CSV…", "Save the table as a file", self._ask_where)
+        fill(self, down(self._grid, across(copy, save, None)))
         self.hide()
 
     def show_cover(

@@ -1,0 +1,113 @@
+"""Buttons with their tooltips, and widgets beside and below each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtWidgets import (
+    QBoxLayout,
+    QCheckBox,
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QLayout,
+    QPushButton,
+    QRadioButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+
+def button(text: str, tip: str, clicked: Callable[[], Any] | None = None) -> QPushButton:
+    """A button; ``clicked`` is called without arguments, or a signal without any."""
+    made = QPushButton(text)
+    made.setToolTip(tip)
+    if clicked is not None:
+        made.clicked.connect(clicked)
+    return made
+
+
+def check_box(text: str, tip: str) -> QCheckBox:
+    """A box to check."""
+    made = QCheckBox(text)
+    made.setToolTip(tip)
+    return made
+
+
+def radio_button(text: str, tip: str, checked: bool = False) -> QRadioButton:
+    """One of several choices."""
+    made = QRadioButton(text)
+    made.setToolTip(tip)
+    made.setChecked(checked)
+    return made
+
+
+def combo_box(tip: str, least_letters: int) -> QComboBox:
+    """Choices; a long one is cut instead of widening the dock."""
+    made = QComboBox()
+    made.setToolTip(tip)
+    cut_long_entries(made, least_letters)
+    return made
+
+
+def cut_long_entries(combo: QComboBox, least_letters: int = 8) -> None:
+    """Let a long entry be cut instead of widening the dock."""
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(least_letters)
+    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+
+def heading(text: str) -> QLabel:
+    """A title above a part of a dock."""
+    made = QLabel(f"<b>{text}</b>")
+    made.setContentsMargins(0, 8, 0, 0)
+    return made
+
+
+def wrapped_label(text: str = "") -> QLabel:
+    """A label of several lines."""
+    made = QLabel(text)
+    made.setWordWrap(True)
+    return made
+
+
+def across(*parts: Any, spacing: int | None = None) -> QHBoxLayout:
+    """Parts beside each other: see `down`."""
+    return _filled(QHBoxLayout(), parts, spacing)
+
+
+def down(*parts: Any, spacing: int | None = None) -> QVBoxLayout:
+    """Parts below each other.
+
+    Parameters
+    ----------
+    *parts
+        Widgets and layouts, or pairs of one and its stretch; a number of pixels, or None for
+        all the room that is left.
+    """
+    return _filled(QVBoxLayout(), parts, spacing)
+
+
+def fill(widget: QWidget, layout: QLayout, *margins: int) -> QWidget:
+    """Put a layout into a widget; ``margins`` are left, top, right and bottom, or none."""
+    layout.setContentsMargins(*(margins or (0, 0, 0, 0)))
+    widget.setLayout(layout)
+    return widget
+
+
+def _filled(layout: QBoxLayout, parts: tuple[Any, ...], spacing: int | None) -> Any:
+    if spacing is not None:
+        layout.setSpacing(spacing)
+    for part in parts:
+        what, stretch = part if isinstance(part, tuple) else (part, 0)
+        if what is None:
+            layout.addStretch()
+        elif isinstance(what, int):
+            layout.addSpacing(what)
+        elif isinstance(what, QLayout):
+            layout.addLayout(what, stretch)
+        else:
+            layout.addWidget(what, stretch)
+    return layout
