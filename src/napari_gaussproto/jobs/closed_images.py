@@ -21,8 +21,8 @@ from napari_gaussproto.core.labels.annotations import (
     identify,
 )
 from napari_gaussproto.io.images import read_image
-from napari_gaussproto.jobs.requests import Stage, TrainImage
 from napari_gaussproto.jobs.storage import Identities
+from napari_gaussproto.jobs.train_image import Stage, TrainImage
 
 logger = logging.getLogger(__name__)
 

@@ -22,10 +22,9 @@ from napari_gaussproto.jobs.requests import (
     FitResult,
     NewModel,
     PyramidCache,
-    Stage,
-    TrainImage,
     TuneRequest,
 )
+from napari_gaussproto.jobs.train_image import Stage, TrainImage
 from napari_gaussproto.widgets.train.fitting.sentences import lost_sentence
 
 if TYPE_CHECKING:

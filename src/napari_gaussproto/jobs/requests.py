@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.core.labels.corrections import labels_of
 from napari_gaussproto.core.model.maps import MapRole, Maps, Quantity
 
 if TYPE_CHECKING:
@@ -25,48 +24,16 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.training.reject import Rejection
     from napari_gaussproto.jobs.caches import RegionMemo
     from napari_gaussproto.jobs.closed_images import ClosedImages
+    from napari_gaussproto.jobs.train_image import TrainImage
 
     Changed = PrototypeSegmenter | Rejection
     Change = Callable[[PrototypeSegmenter], Changed | Generator[Any, None, Changed]]
     Select = Callable[[PrototypeSegmenter], int]
 
-Labels = npt.NDArray[np.uint8]
 # File, change time and device of a model.
 ModelKey = tuple[str, float, str]
 # Of features that are kept: enough for two hundred photographs of 1296 x 966 pixels.
 _MOST_BYTES = 1 << 31
-
-
-@dataclass(frozen=True)
-class TrainImage:
-    """An open image, as a thread may see it.
-
-    Attributes
-    ----------
-    key : object
-        Tells images apart, for what is kept of them.
-    pixels : array-like
-    rgb : bool
-    codes : ndarray or None
-        (..., H, W), see `Corrections`; never changed again. None without annotations.
-    name : str
-    file : str or None
-        That it was read from.
-    """
-
-    key: Any
-    pixels: Any
-    rgb: bool
-    codes: npt.NDArray[np.uint16] | None = None
-    name: str = ""
-    file: str | None = None
-
-    def labelled_planes(self) -> list[tuple[int, Labels]]:
-        """Number, in C order of the leading axes, and labels of every plane that has some."""
-        if self.codes is None:
-            return []
-        planes = labels_of(self.codes).reshape(-1, *self.codes.shape[-2:])
-        return [(number, plane) for number, plane in enumerate(planes) if plane.any()]
 
 
 @dataclass(frozen=True)
@@ -359,21 +326,6 @@ class FitResult:
     warning: str = ""
     unknown: Sequence[str] = ()
     lost: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A step of the work, for the progress bar.
-
-    Attributes
-    ----------
-    text : str
-    done, total : int
-    """
-
-    text: str
-    done: int
-    total: int
 
 
 class PyramidCache:

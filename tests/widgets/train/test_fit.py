@@ -14,7 +14,8 @@ from napari_gaussproto.core.labels.corrections import PREDICTED
 from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.core.model.model_file import load_model_file, save_model
 from napari_gaussproto.core.training.pyramid import encode_pyramid
-from napari_gaussproto.jobs.requests import PyramidCache, TrainImage
+from napari_gaussproto.jobs.requests import PyramidCache
+from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.segment.dock import SegmentWidget
 from napari_gaussproto.widgets.train.fitting.curve_log import HELD_OUT
 from tests.core.builders import tiny_model, two_tone
@@ -141,8 +142,8 @@ def test_what_was_kept_instead_of_a_fine_tune_is_called_so(
     assert "the quick fit is kept" in train.status.text()
     assert train.version_panel.versions[0].what == "quick fit"
     assert by_role(viewer, "labels")[0].metadata["napari-gaussproto"]["fit"] == "quick fit"
-    base, made = train.fits.beginnings
-    assert base is not made  # the next fit begins where this one did
+    beginning = train.fits.beginning
+    assert beginning.base is not beginning.made  # the next fit begins where this one did
 
 
 def test_another_start_after_a_fit_is_said(
@@ -309,10 +310,11 @@ def test_a_start_chosen_during_a_fit_is_the_one_that_counts(
 def test_another_device_keeps_where_the_next_fit_begins(train: Any, image: Any, qtbot: Any) -> None:
     draw(train)
     quick(train, qtbot)
-    begins = train.fits.beginnings
+    before = train.fits.beginning
     train.start.device.setCurrentText("cpu")
-    assert train.fits.beginnings == begins
-    assert train.fits._where_to_begin().device == "cpu"
+    after = train.fits.beginning
+    assert (after.base, after.made) == (before.base, before.made) and after.base is not None
+    assert after.start(train.state.model).device == "cpu"
 
 
 def test_an_image_chosen_during_a_fit_is_segmented_after_it(

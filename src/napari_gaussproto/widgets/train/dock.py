@@ -32,7 +32,8 @@ from napari_gaussproto.widgets.train.annotation.annotation_layer import Annotati
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.budget import BudgetPanel
 from napari_gaussproto.widgets.train.fitting.curves import TrainingCurves
-from napari_gaussproto.widgets.train.fitting.fit_controller import Budget, FitController, Fitted
+from napari_gaussproto.widgets.train.fitting.fit_controller import FitController
+from napari_gaussproto.widgets.train.fitting.fitted import Budget, Fitted
 from napari_gaussproto.widgets.train.fitting.progress import TrainingProgress
 from napari_gaussproto.widgets.train.fitting.semi_terms import TERMS, weights_of
 from napari_gaussproto.widgets.train.fitting.sentences import begins_anew, fitted_sentence
@@ -70,7 +71,7 @@ class TrainWidget(Dock):
         self._left = False
         self._build()
         self._connect()
-        self._begin(take_over(viewer, self))
+        self._begin(take_over(viewer, self.abandon))
         self.loader.succeeded.connect(self._fill_devices)
         self.loader.start(partial(run_job, "segment", "devices_job"))
 
@@ -186,7 +187,7 @@ class TrainWidget(Dock):
         self._on_start()
         if memory is not None:
             self.annotations.set_table(memory.classes)
-            self.fits.go_on(memory.beginnings)
+            self.fits.go_on(memory.beginning)
             for image in self.images.images():
                 self.annotations.adopt(image)
             if memory.folder is not None:
@@ -207,16 +208,16 @@ class TrainWidget(Dock):
         """Stop for good: the dock was closed, or another one takes over. Labels are saved."""
         if not self.abandoned:
             self._remember()
-            self.labelling.let_go()
-            self.annotations.let_go()
-            self.fits.let_go()
+            self.labelling.close()
+            self.annotations.close()
+            self.fits.abandon()
             super().abandon()
             self.versions.close()
             self.autosave.close()
 
     def _remember(self) -> None:
         folder = self.autosave.state.folder
-        memory = TrainMemory(self.annotations.classes, folder, self.fits.beginnings)
+        memory = TrainMemory(self.annotations.classes, folder, self.fits.beginning)
         remember(self._viewer, memory)
 
     def _fill_devices(self, names: list[str]) -> None:
@@ -374,7 +375,7 @@ class TrainWidget(Dock):
             return
         outcome = self.state.outcomes.get(image)
         if outcome is None or outcome.model is not model:
-            self.fits.predict_once(image)
+            self.fits.predict(image)
 
     def _missing(self) -> str | None:
         """What a person must do before anything can be fitted."""

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary, WeakMethod
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
-    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-    from napari_gaussproto.widgets.train.dock import TrainWidget
+    from napari_gaussproto.widgets.train.fitting.beginning import Beginning
 
 
-@dataclass
+@dataclass(frozen=True)
 class TrainMemory:
-    """Where the work of a viewer stands.
-
-    Attributes
-    ----------
-    classes : tuple of SegmentationClass
-    folder : Path or None
-        Of the project.
-    beginnings : tuple of PrototypeSegmenter or None
-        See `FitController.beginnings`.
-    """
+    """Where the work of a viewer stands: class table, folder of the project, next fit."""
 
     classes: tuple[SegmentationClass, ...]
     folder: Path | None
-    beginnings: tuple[PrototypeSegmenter | None, PrototypeSegmenter | None]
+    beginning: Beginning
 
 
-_docks: WeakKeyDictionary[Any, ref[TrainWidget]] = WeakKeyDictionary()
+_retirements: WeakKeyDictionary[Any, WeakMethod[Callable[[], None]]] = WeakKeyDictionary()
 _memories: WeakKeyDictionary[Any, TrainMemory] = WeakKeyDictionary()
 
 
@@ -40,8 +31,14 @@ def remember(viewer: Any, memory: TrainMemory) -> None:
     _memories[_real(viewer)] = memory
 
 
-def take_over(viewer: Any, dock: TrainWidget) -> TrainMemory | None:
-    """Make a dock the one of its viewer; a former one, if napari keeps it alive, lets go.
+def take_over(viewer: Any, retire: Callable[[], None]) -> TrainMemory | None:
+    """Become the dock of a viewer; a former one, if napari keeps it alive, retires.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    retire : method
+        Of the new dock: called when yet another one takes over.
 
     Returns
     -------
@@ -49,11 +46,10 @@ def take_over(viewer: Any, dock: TrainWidget) -> TrainMemory | None:
         Where the work stands; None when this is the first dock.
     """
     real = _real(viewer)
-    former = _docks.get(real)
-    alive = None if former is None else former()
-    if alive is not None:
-        alive.abandon()
-    _docks[real] = ref(dock)
+    former = _retirements.get(real)
+    if former is not None and (alive := former()) is not None:
+        alive()
+    _retirements[real] = WeakMethod(retire)
     return _memories.get(real)
 
 

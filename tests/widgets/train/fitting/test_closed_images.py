@@ -18,8 +18,8 @@ from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
 from napari_gaussproto.core.labels.class_table import remove_class, rename_class
 from napari_gaussproto.jobs.closed_images import ClosedImages
-from napari_gaussproto.jobs.requests import TrainImage
 from napari_gaussproto.jobs.storage import Identities, ProjectSession
+from napari_gaussproto.jobs.train_image import TrainImage
 from tests.core.builders import two_tone
 from tests.widgets.train_dock import click, draw, fitted, quick, settled, stroke
 

@@ -3,42 +3,32 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QEvent, QObject, QPoint, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QLabel, QLineEdit, QMessageBox
+from qtpy.QtWidgets import QLabel, QLineEdit, QMessageBox, QWidget
 
+from napari_gaussproto.core.project.version import Version
 from napari_gaussproto.widgets.train.versions.version_panel import VersionPanel
-from napari_gaussproto.widgets.train.versions.version_rows import (
-    ago,
-    lanes,
-    main_measure,
-    version_html,
-)
+from napari_gaussproto.widgets.train.versions.version_words import ago, main_measure, version_html
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
 
-@dataclass(frozen=True)
-class Fake:
-    id: str
-    parent: str | None = None
-    name: str = ""
-    what: str = "quick fit"
-    created: str = NOW.isoformat()
-    seconds: float = 1.5
-    strokes: int = 12
-    images: int = 1
-    settings: dict[str, Any] = field(default_factory=dict)
-    measures: dict[str, float] = field(default_factory=dict)
-
-
-def version(id: str, parent: str | None = None, **changes: Any) -> Fake:
-    return Fake(id, parent, **({"name": f"version {id}"} | changes))
+def version(id: str, parent: str | None = None, **changes: Any) -> Version:
+    fields: dict[str, Any] = {
+        "name": f"version {id}",
+        "what": "quick fit",
+        "created": NOW.isoformat(),
+        "seconds": 1.5,
+        "strokes": 12,
+        "images": 1,
+    }
+    # Ids of one letter are not valid, but easier to read.
+    return Version.model_construct(id=id, parent=parent, **(fields | changes))
 
 
 LINE = [version("a"), version("b", "a"), version("c", "b")]
@@ -57,11 +47,9 @@ def panel(qtbot: Any) -> VersionPanel:
 
 def click(panel: VersionPanel, version: str, double: bool = False) -> None:
     """Click a row, as with the mouse."""
-    row = panel.model.row_of(version)
-    assert row is not None
-    at = panel.view.visualRect(panel.model.index(row)).center()
+    at = panel.tree.visualItemRect(panel.tree.item_of(version)).center()
     mouse = QTest.mouseDClick if double else QTest.mouseClick
-    mouse(panel.view.viewport(), Qt.MouseButton.LeftButton, pos=at)
+    mouse(panel.tree.viewport(), Qt.MouseButton.LeftButton, pos=at)
 
 
 def press(panel: VersionPanel, key: str) -> None:
@@ -76,20 +64,20 @@ def asked(signal: Any) -> list[Any]:
 
 
 def editor(panel: VersionPanel) -> QLineEdit:
-    found = panel.view.findChild(QLineEdit)
+    found = panel.tree.findChild(QLineEdit)
     assert found is not None
     return found
 
 
 def test_a_sentence_as_long_as_there_is_nothing(panel: VersionPanel) -> None:
-    assert panel.view.isVisible() and not panel.empty.isVisible()
+    assert panel.tree.isVisible() and not panel.empty.isVisible()
     panel.set_versions([], None)
-    assert panel.empty.isVisible() and not panel.view.isVisible()
+    assert panel.empty.isVisible() and not panel.tree.isVisible()
     assert not panel.buttons["compare"].isVisible()
 
 
 def test_newest_first(panel: VersionPanel) -> None:
-    assert [v.id for v in panel.model.versions] == ["c", "b", "a"]
+    assert [v.id for v in panel.versions] == ["c", "b", "a"]
 
 
 def test_actions_of_the_chosen_version(panel: VersionPanel) -> None:
@@ -109,10 +97,10 @@ def test_the_current_version_can_only_be_saved_and_renamed(panel: VersionPanel) 
     assert not panel.buttons["compare"].isEnabled()
     assert "another one" in panel.buttons["compare"].toolTip()
     assert not panel.buttons["revert"].isEnabled() and panel.buttons["save"].isEnabled()
-    enabled = {a.text(): a.isEnabled() for a in panel.menu().actions() if a.text()}
+    enabled = {a.text(): a.isEnabled() for a in panel.menu.actions() if a.text()}
     assert enabled["Rename"] and not enabled["Delete…"]
     panel.set_versions(LINE, "a")  # reverted elsewhere
-    assert panel.selected() == "c" and panel.buttons["revert"].isEnabled()
+    assert panel.tree.selected() == "c" and panel.buttons["revert"].isEnabled()
 
 
 def test_while_a_model_is_fitted(panel: VersionPanel) -> None:
@@ -127,11 +115,11 @@ def test_while_a_model_is_fitted(panel: VersionPanel) -> None:
 def test_the_choice_outlives_new_and_deleted_versions(panel: VersionPanel) -> None:
     click(panel, "b")
     panel.set_versions([*LINE, version("d", "c")], "d")
-    assert panel.selected() == "b"
+    assert panel.tree.selected() == "b"
     panel.set_versions([LINE[1], version("e", "b")], "e")  # another list altogether
-    assert panel.selected() == "b"
+    assert panel.tree.selected() == "b"
     panel.set_versions([version("e")], "e")
-    assert panel.selected() is None and not panel.buttons["save"].isEnabled()
+    assert panel.tree.selected() is None and not panel.buttons["save"].isEnabled()
 
 
 def test_rename_in_place(panel: VersionPanel, qtbot: Any) -> None:
@@ -143,7 +131,7 @@ def test_rename_in_place(panel: VersionPanel, qtbot: Any) -> None:
     QTest.keyClicks(box, "with rain")
     QTest.keyClick(box, Qt.Key.Key_Return)
     qtbot.waitUntil(lambda: said == [("b", "with rain")], timeout=5000)
-    assert panel.model.versions[1].name == "version b"  # until the owner of the list says so
+    assert panel.versions[1].name == "version b"  # until the owner of the list says so
 
 
 @pytest.mark.parametrize("typed", ["", "   ", "version b"])
@@ -155,7 +143,7 @@ def test_an_empty_or_unchanged_name_is_not_asked_for(panel: VersionPanel, typed:
     box.setText(typed)
     QTest.keyClick(box, Qt.Key.Key_Return)
     QTest.qWait(50)  # what is typed is taken a moment later
-    assert said == [] and panel.view.findChild(QLineEdit) is None
+    assert said == [] and panel.tree.findChild(QLineEdit) is None
 
 
 def test_a_new_version_does_not_disturb_who_is_typing(panel: VersionPanel, qtbot: Any) -> None:
@@ -179,28 +167,18 @@ def test_deleting_asks_first(panel: VersionPanel, monkeypatch: Any, answer: str)
 
     monkeypatch.setattr(QMessageBox, "question", question)
     click(panel, "a")
-    next(a for a in panel.menu().actions() if a.text() == "Delete…").trigger()
+    next(a for a in panel.menu.actions() if a.text() == "Delete…").trigger()
     assert len(questions) == 1 and "version a" in questions[0]
     assert said == ([("a",)] if answer == "Yes" else [])
 
 
 def test_the_menu_of_a_row_is_about_that_row(panel: VersionPanel, qtbot: Any) -> None:
     said = asked(panel.revert_asked)
-    at = panel.view.visualRect(panel.model.index(2)).center()
-    opened: list[Any] = []
-    original = panel.menu
-
-    def menu(*keys: Any) -> Any:
-        opened.append(original(*keys))
-        return opened[0]
-
-    panel.menu = menu  # type: ignore[method-assign]
-    panel.view.customContextMenuRequested.emit(QPoint(at))
-    qtbot.waitUntil(lambda: opened and opened[0].isVisible(), timeout=5000)
-    entry = next(a for a in opened[0].actions() if a.text() == "Revert to")
-    QTest.mouseClick(
-        opened[0], Qt.MouseButton.LeftButton, pos=opened[0].actionGeometry(entry).center()
-    )
+    menu, at = panel.menu, panel.tree.visualItemRect(panel.tree.item_of("a")).center()
+    panel.tree.customContextMenuRequested.emit(QPoint(at))
+    qtbot.waitUntil(menu.isVisible, timeout=5000)
+    entry = next(a for a in menu.actions() if a.text() == "Revert to")
+    QTest.mouseClick(menu, Qt.MouseButton.LeftButton, pos=menu.actionGeometry(entry).center())
     assert said == [("a",)]
 
 
@@ -222,7 +200,7 @@ def test_a_row_says_everything_in_its_tooltip(panel: VersionPanel) -> None:
     assert "steps 100" in text and "loss.density 0.5" in text
     assert "&lt;rain&gt;" in text and "+00:00" not in text
     panel.set_versions([full], "d")
-    tip = panel.model.index(0).data(Qt.ItemDataRole.ToolTipRole)
+    tip = panel.tree.item_of("d").toolTip(0)
     assert re.search(r"held-out IoU: <b>0\.712</b>", tip)
 
 
@@ -256,47 +234,87 @@ def test_how_long_ago(seconds: float, text: str) -> None:
     assert ago("once upon a time", NOW) == "once upon a time"
 
 
-def test_times_grow_older_by_themselves(panel: VersionPanel) -> None:
-    assert panel._timer.isActive() and panel._timer.interval() <= 60_000
+def test_times_grow_older_by_themselves(panel: VersionPanel, qtbot: Any) -> None:
+    clock = panel.tree.clock
+    assert clock.isActive() and clock.interval() <= 60_000
+    painted = Painted(panel.tree.viewport())
+    qtbot.wait(50)
+    before = painted.count
+    clock.timeout.emit()
+    qtbot.waitUntil(lambda: painted.count > before, timeout=5000)
 
 
-def test_a_line_of_versions_needs_one_column() -> None:
-    rows = lanes(LINE[::-1])
-    assert [row.lane for row in rows] == [0, 0, 0]
-    assert [(row.up, row.down) for row in rows] == [(False, True), (True, True), (True, False)]
-    assert all(row.width == 1 for row in rows)
+class Painted(QObject):
+    """Counts how often a widget is painted."""
+
+    def __init__(self, widget: QWidget) -> None:
+        super().__init__(widget)
+        self.count = 0
+        widget.installEventFilter(self)
+
+    def eventFilter(self, widget: Any, event: Any) -> bool:
+        self.count += event.type() == QEvent.Type.Paint
+        return False
 
 
-def test_a_branch_stands_beside_and_joins_its_parent() -> None:
-    newest_first = [version("d", "b"), version("c", "b"), version("b", "a"), version("a")]
-    d, c, b, a = lanes(newest_first)
-    assert (d.lane, c.lane, b.lane, a.lane) == (0, 1, 0, 0)
-    assert c.through == (0,) and not c.up and c.down
-    assert b.joining == (1,) and b.through == () and b.up
-    assert a.width == 1
+def outline(panel: VersionPanel) -> list[Any]:
+    """Ids of the rows from above; those below another one are a list after it."""
+
+    def below(item: Any) -> list[Any]:
+        found: list[Any] = []
+        for k in range(item.childCount()):
+            child = item.child(k)
+            assert child.isExpanded() or not child.childCount()
+            found += [child.version.id, *([below(child)] if child.childCount() else [])]
+        return found
+
+    return below(panel.tree.invisibleRootItem())
 
 
-def test_a_column_is_used_again_and_a_lost_parent_ends_its_line() -> None:
-    newest_first = [
-        version("f", "b"),
-        version("e", "d"),
-        version("d", "gone"),
-        version("c", "b"),
-        version("b"),
-    ]
-    rows = lanes(newest_first)
-    assert [row.lane for row in rows] == [0, 1, 1, 1, 0]
-    assert not rows[2].down and rows[3].through == (0,)
+def links(panel: VersionPanel, ids: str) -> list[tuple[bool, bool]]:
+    """Whether the line of a version goes on above it, and below."""
+    items = [panel.tree.item_of(id) for id in ids]
+    return [(item.goes_on(up=True), item.goes_on(up=False)) for item in items]
+
+
+def test_versions_in_a_row_are_one_line(panel: VersionPanel) -> None:
+    assert outline(panel) == ["c", "b", "a"]
+    assert links(panel, "cba") == [(False, True), (True, True), (True, False)]
+
+
+def test_a_branch_stands_below_the_version_it_began_at(panel: VersionPanel) -> None:
+    panel.set_versions([*LINE, version("d", "b")], "d")
+    assert outline(panel) == ["d", "b", ["c"], "a"]
+    assert links(panel, "dbca") == [(False, True), (True, True), (False, False), (True, False)]
+    panel.set_versions([*LINE, version("d", "b"), version("e", "c")], "e")  # it goes on
+    assert outline(panel) == ["e", "c", "b", ["d"], "a"]
+
+
+def test_branches_of_branches(panel: VersionPanel) -> None:
+    versions = [*LINE, version("d", "c"), version("e", "c"), version("f", "b"), version("g", "a")]
+    panel.set_versions(versions, "g")
+    assert outline(panel) == ["g", "a", ["f", "b", ["e", "c", ["d"]]]]
+
+
+def test_a_lost_parent_ends_its_line(panel: VersionPanel) -> None:
+    panel.set_versions([*LINE, version("d", "gone"), version("e", "d")], "e")
+    assert outline(panel) == ["e", "d", "c", "b", "a"]
+    assert links(panel, "dc") == [(True, False), (False, True)]
+
+
+def test_the_current_version_is_marked(panel: VersionPanel) -> None:
+    assert panel.tree.item_of("c").current and not panel.tree.item_of("b").current
+    spoken = panel.tree.item_of("c").data(0, Qt.ItemDataRole.AccessibleTextRole)
+    assert spoken == "version c, current · quick fit · 12 strokes, no measure"
 
 
 def test_hundreds_of_versions_and_branches_are_drawn(panel: VersionPanel) -> None:
     many = [version("0")]
     many += [version(str(k), str(k // 3)) for k in range(1, 400)]
     panel.set_versions(many, "399")
-    picture = panel.grab().toImage()
-    assert not picture.isNull() and panel.model.rowCount() == 400
-    panel.set_versions([replace(v, name=f"{v.name}!") for v in many], "7")
-    assert panel.model.index(0).data() == "version 399!"
+    assert not panel.grab().toImage().isNull() and len(panel.versions) == 400
+    panel.set_versions([v.model_copy(update={"name": f"{v.name}!"}) for v in many], "7")
+    assert panel.tree.topLevelItem(0).text(0) == "version 399!"
 
 
 def test_comparison_is_shown_and_hidden(panel: VersionPanel) -> None:
@@ -318,3 +336,12 @@ def test_a_long_comparison_is_summed_up(panel: VersionPanel) -> None:
     texts = [label.text() for label in panel.comparison.findChildren(QLabel)]
     rest = sum(100 - k for k in range(8, 20))
     assert f"and 12 more, {rest:,} px" in texts and "8 → soil" not in texts
+
+
+def test_f2_renames_the_chosen_version(panel: VersionPanel, qtbot: Any) -> None:
+    said = asked(panel.rename_asked)
+    click(panel, "a")
+    QTest.keyClick(panel.tree, Qt.Key.Key_F2)
+    QTest.keyClicks(editor(panel), "first")
+    QTest.keyClick(editor(panel), Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: said == [("a", "first")], timeout=5000)

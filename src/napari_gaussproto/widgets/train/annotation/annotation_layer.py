@@ -254,7 +254,7 @@ class AnnotationLayer(QObject):
         """A copy of the labels, (..., H, W)."""
         return self.record.labels
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         """Stop following the layer."""
         self._timer.stop()
         if self.layer is not None:

@@ -135,7 +135,7 @@ class AnnotationSet(QObject):
         ]
         lost: dict[int, Forgotten] = {}
         for annotation in dropped:
-            annotation.let_go()
+            annotation.close()
             self._all.remove(annotation)
             for done in self._done:
                 if annotation in done.forgotten:
@@ -173,7 +173,7 @@ class AnnotationSet(QObject):
     def replace_all(self, classes: Sequence[SegmentationClass]) -> None:
         """Another project: its table, and no annotations until they are brought back."""
         for annotation in self._all:
-            annotation.let_go()
+            annotation.close()
             if annotation.shown:
                 self._viewer.layers.remove(annotation.layer)
         self._all.clear()
@@ -309,7 +309,7 @@ class AnnotationSet(QObject):
         if not self._gone:
             self.layers_changed.emit()
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         """Stop following the viewer."""
         if self._gone:
             return
@@ -319,7 +319,7 @@ class AnnotationSet(QObject):
         self._viewer.layers.events.removed.disconnect(self._on_removed)
         self._state.outcome_changed.disconnect(self._on_outcome)
         for annotation in self._all:
-            annotation.let_go()
+            annotation.close()
 
 
 def by_name(outcome: Outcome, classes: Sequence[SegmentationClass]) -> Values:

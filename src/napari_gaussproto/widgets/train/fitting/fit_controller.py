@@ -7,24 +7,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto import __version__
 from napari_gaussproto.core.model.card import now
 from napari_gaussproto.jobs.closed_images import ClosedImages
-from napari_gaussproto.jobs.fit import predict_job, quick_job, tune_job
+from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.jobs.requests import (
     ClosedRequest,
     FitRequest,
     FitResult,
     PyramidCache,
     Start,
-    TrainImage,
     TuneRequest,
 )
 from napari_gaussproto.jobs.storage import Identities
+from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.layers.placement import file_of, pixels_of
 from napari_gaussproto.widgets.layers.results import publish, succeed
 from napari_gaussproto.widgets.shared.messages import Messages
@@ -32,6 +32,8 @@ from napari_gaussproto.widgets.shared.state import FITTED, Outcome, SharedState
 from napari_gaussproto.widgets.shared.workers import Runner
 from napari_gaussproto.widgets.train.annotation.annotation_layer import label_shape
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
+from napari_gaussproto.widgets.train.fitting.beginning import Beginning
+from napari_gaussproto.widgets.train.fitting.fitted import Budget, Fitted, Kind, Phase
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -42,46 +44,21 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.labels.class_table import TableChange
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
-Kind = Literal["quick fit", "fine-tune", "prediction"]
-Phase = Literal["idle", "fitting", "running", "paused", "finishing"]
-
 
 @dataclass(frozen=True)
-class Fitted:
-    """A fit that is shown now.
-
-    Attributes
-    ----------
-    kind : str
-    result : FitResult
-    live : bool
-        Whether it came by itself, after a stroke.
-    """
+class _Work:
+    """What is being computed, and what was true when it was launched."""
 
     kind: Kind
-    result: FitResult
+    image: Image
+    shape: tuple[int, ...]
     live: bool
-
-    @property
-    def made(self) -> Kind:
-        """What the model is: a fine-tune that was no better leaves a quick fit."""
-        left = self.kind == "fine-tune" and not self.result.trained
-        return "quick fit" if left else self.kind
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long to fine-tune; one of the two is given."""
-
-    steps: int | None = None
-    minutes: float | None = None
+    beginning: Beginning
+    table: tuple[SegmentationClass, ...]
 
 
 class FitController(QObject):
-    """Quick fits and fine-tunes of the current model.
-
-    A quick fit always begins with the model that was there before the first one, and takes
-    all strokes: what comes out depends on the strokes alone, not on the order of the fits.
+    """Quick fits and fine-tunes of the current model, one at a time.
 
     Signals
     -------
@@ -112,19 +89,12 @@ class FitController(QObject):
         self._viewer, self._state, self._messages = viewer, state, messages
         self._annotations = annotations
         self.cache = PyramidCache()
-        self._start = Start()
-        self._base: PrototypeSegmenter | None = None
-        self._own: PrototypeSegmenter | None = None
+        self.beginning = Beginning(Start(), table=annotations.classes)
         self._asked: Any = None
         self._count = 0
         self._gone = False
-        # What happened to the class table since the start was chosen, and since a launch.
-        self._table: tuple[SegmentationClass, ...] = annotations.classes
-        self._changes: list[tuple[TableChange, bool]] = []
-        self._launched = 0
-        self._launch_table = annotations.classes
-        annotations.table_changed.connect(lambda change, done: self._changes.append((change, done)))
-        self._work: tuple[Kind, Image, tuple[int, ...], bool] | None = None
+        annotations.table_changed.connect(self._on_table)
+        self._work: _Work | None = None
         self._stop, self._given_up = threading.Event(), threading.Event()
         self.phase: Phase = "idle"
         self.runner = Runner(self)
@@ -142,58 +112,38 @@ class FitController(QObject):
     @property
     def model(self) -> PrototypeSegmenter | None:
         """The model that was fitted last, with the edits made since; None before any."""
-        current, own = self._state.model, self._own
-        if own is not None and current is not None and current.extractor is own.extractor:
-            return current
-        return own
+        return self.beginning.model(self._state.model)
 
-    def begin_with(self, start: Start) -> None:
-        """Choose where the next fit begins; one that runs is of another start, and given up."""
+    def begin_with(self, start: Start | None = None) -> None:
+        """Choose where the next fit begins; a quick fit that runs is given up for it.
+
+        Parameters
+        ----------
+        start : Start, optional
+            By default that which was chosen last: the model in use does not count any more.
+        """
         if self.phase == "fitting":
             self.cancel()
-        self._start, self._base, self._own = start, None, None
-        self._follow_table(self._annotations.classes)
+        chosen = start or self.beginning.chosen
+        self.beginning = self.beginning.with_choice(chosen, self._annotations.classes)
 
-    def begin_anew(self) -> None:
-        """Begin the next fit with the start that was chosen, not with the model in use."""
-        self.begin_with(self._start)
+    def go_on(self, beginning: Beginning) -> None:
+        """Go on where a former dock was; what was chosen in this one stays."""
+        self.beginning = replace(beginning, chosen=self.beginning.chosen)
 
     def compute_on(self, device: str) -> None:
         """Choose where the next fit is computed; where it begins stays."""
-        self._start = replace(self._start, device=device)
+        self.beginning = self.beginning.on_device(device)
 
     def go_on_from(self, model: PrototypeSegmenter) -> None:
         """Begin the next fit with a model that is in use already."""
-        self._base = self._own = model
-        self._follow_table(self._annotations.classes)
+        self.beginning = self.beginning.with_model(model, self._annotations.classes)
 
-    def _follow_table(self, table: tuple[SegmentationClass, ...], since: int | None = None) -> None:
-        """The start knows this table; only later changes say where its classes went."""
-        self._table = table
-        self._changes = [] if since is None else self._changes[since:]
-
-    def _renamed(self) -> dict[str, int | None]:
-        went: dict[str, int | None] = {}
-        for place, entry in enumerate(self._table if self._changes else ()):
-            value = place + 1
-            for change, done in self._changes:
-                value = change.value_of(value, back=not done)
-            went[entry.name] = value - 1 if value else None
-        return went
-
-    @property
-    def beginnings(self) -> tuple[PrototypeSegmenter | None, PrototypeSegmenter | None]:
-        """Where the next fit begins, and what the last one made."""
-        return self._base, self._own
-
-    def go_on(
-        self, beginnings: tuple[PrototypeSegmenter | None, PrototypeSegmenter | None]
-    ) -> None:
-        """Go on where a former dock was."""
-        self._base, self._own = beginnings
+    def _on_table(self, change: TableChange, done: bool) -> None:
+        self.beginning = self.beginning.with_change(change, done)
 
     def use(self, model: PrototypeSegmenter) -> None:
-        """Make a model of the history the one in use, and begin the next fit with it."""
+        """Make a version the model in use, and begin the next fit with it."""
         self.go_on_from(model)
         self._publish_model(model)
         self.used.emit()
@@ -203,16 +153,7 @@ class FitController(QObject):
         key = (f"{FITTED}{self._count}", float(self._count), str(model.device))
         self._state.set_model(model, key)
 
-    def _where_to_begin(self) -> Start:
-        device = self._start.device
-        if self.model is not self._own:
-            # Its prototypes were edited since: the edits are where to begin now.
-            return Start(model=self.model, device=device)
-        if self._base is not None:
-            return Start(model=self._base, device=device)
-        return self._start
-
-    # -- what one asks for -------------------------------------------------------------------
+    # -- what the dock asks for --------------------------------------------------------------
 
     @property
     def busy(self) -> bool:
@@ -226,7 +167,7 @@ class FitController(QObject):
         if self.phase not in ("idle", "fitting"):
             return
         request = replace(self._request(image), closed=closed)
-        self._launch("quick fit", image, live, quick_job, request)
+        self._launch("quick fit", image, live, "quick_job", request)
 
     def fine_tune(
         self,
@@ -252,7 +193,7 @@ class FitController(QObject):
             given_up=self._given_up.is_set,
         )
         request = replace(self._request(image), closed=closed)
-        self._launch("fine-tune", image, False, tune_job, request, tune)
+        self._launch("fine-tune", image, False, "tune_job", request, tune)
 
     def closed_images(
         self, stored: Callable[[], Annotations], opened: Sequence[Image]
@@ -276,20 +217,17 @@ class FitController(QObject):
         )
 
     def predict(self, image: Image) -> None:
-        """Segment an image by the model that was fitted last."""
-        if self.phase == "idle" and self.model is not None:
-            request = self._request(image, Start(model=self.model, device=self._start.device))
-            self._launch("prediction", image, False, predict_job, request)
+        """Segment an image by the model that was fitted last, unless that was asked for already.
 
-    def predict_once(self, image: Image) -> None:
-        """As `predict`, unless this model was asked for the image already.
-
-        What comes back is not the model itself where the class table or the device changed.
+        What comes back is not of the model itself where the class table or the device changed.
         """
         asked = (image, self.model, self._annotations.classes)
-        if asked != self._asked:
-            self._asked = asked
-            self.predict(image)
+        if asked == self._asked:
+            return
+        self._asked = asked
+        if self.phase == "idle" and self.model is not None:
+            start = Start(model=self.model, device=self.beginning.chosen.device)
+            self._launch("prediction", image, False, "predict_job", self._request(image, start))
 
     def stop(self) -> None:
         """End a fine-tune early and keep the best model so far."""
@@ -317,11 +255,11 @@ class FitController(QObject):
 
     # -- the work ----------------------------------------------------------------------------
 
-    def _launch(self, kind: Kind, image: Image, live: bool, job: Any, *arguments: Any) -> None:
-        # Cancelling a former fit says so; the new one speaks for itself.
-        self._work = (kind, image, label_shape(image), live)
-        self._launched, self._launch_table = len(self._changes), self._annotations.classes
-        self.runner.start(partial(job, *arguments))
+    def _launch(self, kind: Kind, image: Image, live: bool, job: str, *arguments: Any) -> None:
+        self._work = _Work(
+            kind, image, label_shape(image), live, self.beginning, self._annotations.classes
+        )
+        self.runner.start(partial(run_job, "fit", job, *arguments))
         self._enter("running" if kind == "fine-tune" else "fitting")
 
     def _enter(self, phase: Phase) -> None:
@@ -336,9 +274,9 @@ class FitController(QObject):
             annotation.settle()
         outcome = self._state.outcomes.get(image)
         return FitRequest(
-            start=start or self._where_to_begin(),
+            start=start or self.beginning.start(self._state.model),
             classes=self._annotations.classes,
-            renamed=self._renamed(),
+            renamed=self.beginning.renamed(),
             images=[self._train_image(a.image) for a in self._annotations.open],
             shown=self._train_image(image),
             maps=[] if outcome is None else list(outcome.maps),
@@ -362,17 +300,18 @@ class FitController(QObject):
     # -- what comes back ---------------------------------------------------------------------
 
     def _on_result(self, result: FitResult) -> None:
-        if self._work is None:
+        work = self._work
+        if work is None:
             return
-        kind, image, shape, live = self._work
-        if kind != "prediction":
-            self._base, self._own = result.base, result.model
-            self._follow_table(self._launch_table, self._launched)
+        if work.kind != "prediction":
+            self.beginning = self.beginning.with_fit(
+                result.base, result.model, work.beginning, work.table
+            )
             self._publish_model(result.model)
-        there = image in self._viewer.layers and label_shape(image) == shape
-        fitted = Fitted(kind, result, live)
+        there = work.image in self._viewer.layers and label_shape(work.image) == work.shape
+        fitted = Fitted(work.kind, result, work.live)
         if there:
-            self._show(fitted.made, image, result)
+            self._show(fitted.made, work.image, result)
         if result.warning:
             self._messages.warn(result.warning)
         self.fitted.emit(fitted)
@@ -403,16 +342,15 @@ class FitController(QObject):
         )
 
     def _on_failure(self, error: Exception) -> None:
-        live = self._work is not None and self._work[3]
-        self._messages.report(error, quietly=live)
+        self._messages.report(error, quietly=self._work is not None and self._work.live)
 
     def _on_removed(self, event: Any) -> None:
         # Features of a labelled image serve the next fit, which learns from it still.
         if self._annotations.find(event.value) is None:
             self.cache.forget(getattr(event.value, "unique_id", None))
 
-    def let_go(self) -> None:
-        """Stop the threads and stop following the viewer."""
+    def abandon(self) -> None:
+        """Give up what runs, without waiting for it, and stop following the viewer."""
         if self._gone:
             return
         self._gone = True

@@ -6,7 +6,7 @@ from typing import Any
 
 from qtpy.QtWidgets import QLabel
 
-from napari_gaussproto.jobs.requests import Stage
+from napari_gaussproto.jobs.train_image import Stage
 from napari_gaussproto.widgets.train.fitting.budget import BudgetPanel, Part
 from napari_gaussproto.widgets.train.fitting.curves import TrainingCurves
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from napari_gaussproto.widgets.train.fitting.fit_controller import Fitted
+    from napari_gaussproto.widgets.train.fitting.fitted import Fitted
 
 _DONE = {"quick fit": "Fitted", "fine-tune": "Fine-tuned", "prediction": "Segmented"}
 

@@ -141,7 +141,7 @@ class LabelsController(QObject):
         shown = self._annotations.open if on else []
         self.overlay.show([(a.image, a.record.corrected) for a in shown])
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         """Take what was only a help off the canvas."""
         self.accept_tool.switch(None)
         self.overlay.show([])

@@ -1,20 +1,17 @@
-"""History of a model: its versions, what to do with one, and what two differ in."""
+"""Versions of a model: the tree, what to do with a version, and what two differ in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from qtpy.QtCore import QEvent, QItemSelectionModel, QPoint, QSize, Qt, QTimer, Signal
-from qtpy.QtGui import QHelpEvent, QKeySequence
+from qtpy.QtCore import QPoint, Qt, Signal
+from qtpy.QtGui import QAction, QKeySequence
 from qtpy.QtWidgets import (
-    QAbstractItemView,
-    QFrame,
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QListView,
     QMenu,
     QMessageBox,
     QPushButton,
@@ -24,14 +21,11 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
+from napari_gaussproto.core.project.version import Version
 from napari_gaussproto.widgets.shared.share_table import ShareBar, swatch
-from napari_gaussproto.widgets.train.versions.version_list import VersionDelegate, VersionModel
-from napari_gaussproto.widgets.train.versions.version_rows import VersionLike
+from napari_gaussproto.widgets.train.versions.version_tree import VersionTree
 
-_REFRESH_MS = 20_000
 _MOST_ROWS, _BAR = 8, 36
-# Rows that the list wants to show, and those that it needs.
-_MOST, _FEWEST = 5, 2
 
 Row = tuple[str, str, int, float]
 
@@ -91,49 +85,72 @@ class VersionPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.model = VersionModel()
-        self.model.rename_asked.connect(self.rename_asked)
-        self.view = VersionView(self.model)
-        self.view.selectionModel().selectionChanged.connect(self._update_buttons)
-        self.view.customContextMenuRequested.connect(self._on_menu)
+        self._versions: dict[str, Version] = {}
+        self._current: str | None = None
+        self._busy: str | None = None
+        self.tree = VersionTree()
+        self.tree.rename_asked.connect(self.rename_asked)
+        self.tree.itemSelectionChanged.connect(self._update_actions)
+        self.tree.customContextMenuRequested.connect(self._on_menu)
         self.empty = QLabel("No versions yet: every fit and every fine-tune adds one.")
         self.empty.setWordWrap(True)
-        self.buttons: dict[str, QPushButton] = {}
-        self.more = QToolButton()
         self.comparison = ComparisonTable()
-        self._busy: str | None = None
-        self._timer = QTimer(self)
-        self._timer.setInterval(_REFRESH_MS)
-        self._timer.timeout.connect(self.view.viewport().update)
-        self._timer.start()
+        self.actions_by_key = {action.key: self._action(action) for action in _ACTIONS}
+        rename = self.actions_by_key["rename"]
+        rename.setShortcut(QKeySequence("F2"))  # to be shown; the tree itself heeds the key
+        rename.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        self.menu = self._menu(*self.actions_by_key)
+        self.buttons = {key: self._button(key) for key in ("compare", "revert", "save")}
+        self.more = QToolButton()
+        self.more.setText("⋯")
+        self.more.setToolTip("Rename or delete the chosen version")
+        self.more.setMenu(self._menu("rename", "delete"))
+        self.more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
+        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        for button in (*self.buttons.values(), self.more):
+            row.addWidget(button)
+        row.addStretch()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(self.empty)
-        layout.addWidget(self.view, 1)
-        layout.addLayout(self._button_row())
+        layout.addWidget(self.tree, 1)
+        layout.addLayout(row)
         layout.addWidget(self.comparison)
         layout.addStretch()
-        self._show_any()
+        self.set_versions([], None)
 
-    def _button_row(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        row.setSpacing(4)
-        for action in _ACTIONS[:3]:
-            button = QPushButton(action.text.replace("Save model", "Save"))
-            button.clicked.connect(lambda _, key=action.key: self._do(key))
-            self.buttons[action.key] = button
-            row.addWidget(button)
-        self.more.setText("⋯")
-        self.more.setToolTip("Rename or delete the chosen version")
-        self.more.clicked.connect(self._on_more)
-        row.addWidget(self.more)
-        row.addStretch()
-        return row
+    def _action(self, action: _Action) -> QAction:
+        made = QAction(action.text, self)
+        made.triggered.connect(lambda: self._do(action.key))
+        return made
+
+    def _menu(self, *keys: str) -> QMenu:
+        menu = QMenu(self)
+        menu.setToolTipsVisible(True)
+        for key in keys:
+            if key == "delete":
+                menu.addSeparator()
+            menu.addAction(self.actions_by_key[key])
+        return menu
+
+    def _button(self, key: str) -> QPushButton:
+        action = self.actions_by_key[key]
+        button = QPushButton(action.text().replace("Save model", "Save"))
+        button.clicked.connect(action.trigger)
+
+        def follow() -> None:
+            button.setEnabled(action.isEnabled())
+            button.setToolTip(action.toolTip())
+
+        action.changed.connect(follow)
+        return button
 
     # -- what is shown ----------------------------------------------------------------------
 
-    def set_versions(self, versions: Sequence[VersionLike], current: str | None) -> None:
+    def set_versions(self, versions: Sequence[Version], current: str | None) -> None:
         """Show versions; the one that is chosen stays chosen.
 
         Parameters
@@ -143,33 +160,18 @@ class VersionPanel(QWidget):
         current : str or None
             Id of the version that is in use.
         """
-        chosen = self.selected()
-        self.model.set_versions(versions[::-1], current)
-        if self.selected() != chosen:
-            self.select(chosen)
-        self.view.fit_rows()
-        self._show_any()
+        self._versions = {version.id: version for version in versions}
+        self._current = current
+        self.tree.set_versions(versions, current)
+        self.empty.setVisible(not versions)
+        for widget in (self.tree, self.more, *self.buttons.values()):
+            widget.setVisible(bool(versions))
+        self._update_actions()
 
     def set_busy(self, reason: str | None) -> None:
         """Block everything but saving while a training runs; the reason is the tooltip."""
         self._busy = reason
-        self._update_buttons()
-
-    def selected(self) -> str | None:
-        """Id of the chosen version."""
-        rows = self.view.selectionModel().selectedIndexes()
-        return self.model.versions[rows[0].row()].id if rows else None
-
-    def select(self, version: str | None) -> None:
-        """Choose a version; none when it is not there."""
-        row = self.model.row_of(version)
-        selection = self.view.selectionModel()
-        if row is None:
-            selection.clear()
-        else:
-            flags = QItemSelectionModel.SelectionFlag.ClearAndSelect
-            selection.setCurrentIndex(self.model.index(row), flags)
-        self._update_buttons()
+        self._update_actions()
 
     def show_comparison(self, rows: Sequence[Row], title: str = "") -> None:
         """Show what two versions label differently.
@@ -188,142 +190,54 @@ class VersionPanel(QWidget):
         """What was compared is not what is shown any more."""
         self.comparison.hide()
 
-    def _show_any(self) -> None:
-        some = self.model.rowCount() > 0
-        self.empty.setVisible(not some)
-        for widget in (self.view, self.more, *self.buttons.values()):
-            widget.setVisible(some)
-        self._update_buttons()
-
     @property
-    def versions(self) -> list[VersionLike]:
+    def versions(self) -> list[Version]:
         """Newest first."""
-        return self.model.versions
+        return list(self._versions.values())[::-1]
 
     @property
     def has_versions(self) -> bool:
         """Whether there are any versions."""
-        return bool(self.model.versions)
+        return bool(self._versions)
 
     # -- what can be done -------------------------------------------------------------------
 
     def _blocked(self, action: _Action) -> str | None:
         """Why an action can't be done with the chosen version."""
-        chosen = self.selected()
+        chosen = self.tree.selected()
         if chosen is None:
             return _NOTHING
         if self._busy is not None and action.key not in ("save", "rename"):
             return self._busy
-        return action.blocked if chosen == self.model.current else None
+        return action.blocked if chosen == self._current else None
 
-    def _update_buttons(self) -> None:
+    def _update_actions(self) -> None:
         for action in _ACTIONS:
-            if action.key in self.buttons:
-                reason = self._blocked(action)
-                self.buttons[action.key].setEnabled(reason is None)
-                self.buttons[action.key].setToolTip(reason or action.tip)
-        self.more.setEnabled(self.selected() is not None)
-
-    def menu(self, keys: Sequence[str] | None = None) -> QMenu:
-        """What can be done with the chosen version, all or some of it."""
-        menu = QMenu(self)
-        menu.setToolTipsVisible(True)
-        for action in _ACTIONS:
-            if keys is not None and action.key not in keys:
-                continue
-            if action.key == "delete":
-                menu.addSeparator()
-            entry = menu.addAction(action.text)
             reason = self._blocked(action)
-            entry.setEnabled(reason is None)
-            entry.setToolTip(reason or action.tip)
-            if action.key == "rename":
-                entry.setShortcut(QKeySequence("F2"))
-            entry.triggered.connect(lambda _, key=action.key: self._do(key))
-        menu.aboutToHide.connect(menu.deleteLater)
-        return menu
+            self.actions_by_key[action.key].setEnabled(reason is None)
+            self.actions_by_key[action.key].setToolTip(reason or action.tip)
+        self.more.setEnabled(self.tree.selected() is not None)
 
     def _on_menu(self, at: QPoint) -> None:
-        index = self.view.indexAt(at)
-        if index.isValid():
-            self.view.setCurrentIndex(index)
-            self.menu().popup(self.view.viewport().mapToGlobal(at))
-
-    def _on_more(self) -> None:
-        self.menu(("rename", "delete")).popup(self.more.mapToGlobal(QPoint(0, self.more.height())))
+        item = self.tree.itemAt(at)
+        if item is not None:
+            self.tree.setCurrentItem(item)
+            self.menu.popup(self.tree.viewport().mapToGlobal(at))
 
     def _do(self, key: str) -> None:
-        chosen = self.selected()
+        chosen = self.tree.selected()
         if chosen is None:
             return
-        jobs: dict[str, Callable[[str], None]] = {
-            "compare": self.compare_asked.emit,
-            "revert": self.revert_asked.emit,
-            "save": self.save_asked.emit,
-            "rename": lambda _: self.view.edit(self.view.currentIndex()),
-            "delete": self._ask_delete,
-        }
-        jobs[key](chosen)
+        if key == "rename":
+            self.tree.edit_name()
+        elif key != "delete" or self._is_sure(chosen):
+            getattr(self, f"{key}_asked").emit(chosen)
 
-    def _ask_delete(self, version: str) -> None:
-        row = self.model.row_of(version)
-        assert row is not None
-        answer = QMessageBox.question(
-            self,
-            "Delete version",
-            f"Delete {self.model.versions[row].name} for good? This can't be undone.",
-        )
-        if answer == QMessageBox.StandardButton.Yes:
-            self.delete_asked.emit(version)
-
-
-class VersionView(QListView):
-    """The list of versions."""
-
-    def __init__(self, model: VersionModel) -> None:
-        super().__init__()
-        model.setParent(self)
-        self.setModel(model)
-        self.setItemDelegate(VersionDelegate(model, self))
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setEditTriggers(
-            QAbstractItemView.EditTrigger.DoubleClicked
-            | QAbstractItemView.EditTrigger.EditKeyPressed
-        )
-        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setUniformItemSizes(True)
-        self.setMouseTracking(True)  # for the row under the mouse
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setStyleSheet("QListView { background: transparent; border: none; padding: 0; }")
-        self.setAccessibleName("Versions")
-
-    def fit_rows(self) -> None:
-        """Be no higher than the rows are."""
-        rows = max(1, self.model().rowCount())
-        height = max(1, self.sizeHintForRow(0))
-        self.setMinimumHeight(min(rows, _FEWEST) * height)
-        self.setMaximumHeight(rows * height)
-        self.updateGeometry()
-
-    def sizeHint(self) -> QSize:
-        """Room for a few rows."""
-        rows = min(max(1, self.model().rowCount()), _MOST)
-        return QSize(300, rows * max(1, self.sizeHintForRow(0)))
-
-    def changeEvent(self, event: QEvent) -> None:
-        """Rows are as high as the theme's letters."""
-        super().changeEvent(event)
-        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
-            self.fit_rows()
-
-    def viewportEvent(self, event: QEvent) -> bool:
-        """No tooltip over the name that is being edited."""
-        editing = self.state() == QAbstractItemView.State.EditingState
-        if editing and isinstance(event, QHelpEvent):
-            return True
-        return bool(super().viewportEvent(event))
+    def _is_sure(self, version: str) -> bool:
+        name = self._versions[version].name
+        sentence = f"Delete {name} for good? This can't be undone."
+        answer = QMessageBox.question(self, "Delete version", sentence)
+        return bool(answer == QMessageBox.StandardButton.Yes)
 
 
 class ComparisonTable(QWidget):

@@ -20,7 +20,8 @@ from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.preferences import remember_model
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
-from napari_gaussproto.widgets.train.fitting.fit_controller import FitController, Fitted
+from napari_gaussproto.widgets.train.fitting.fit_controller import FitController
+from napari_gaussproto.widgets.train.fitting.fitted import Fitted
 from napari_gaussproto.widgets.train.storage.autosave import Autosave
 from napari_gaussproto.widgets.train.versions.version_panel import VersionPanel
 
@@ -230,7 +231,7 @@ class VersionsController(QObject):
     def _on_project_used(self, used: tuple[PrototypeSegmenter, Listed] | None) -> None:
         if used is None:
             # The model in use is the former project's.
-            self._fits.begin_anew()
+            self._fits.begin_with()
             self._panel.set_versions([], None)
         else:
             self._on_used(used)

@@ -1,120 +1,16 @@
-"""What a history shows of its versions: branch lines and words."""
+"""Versions in words: their measures, ages and tooltips."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from html import escape
-from typing import Any, Protocol
+from typing import Any
+
+from napari_gaussproto.core.project.version import Version
 
 # Of several measures, the one that says most about other pixels than the painted ones.
 _ORDER = ("held", "valid", "label")
-
-
-class VersionLike(Protocol):
-    """What the history shows of a version; see `core.versions.Version`."""
-
-    @property
-    def id(self) -> str:
-        """Never changes."""
-
-    @property
-    def parent(self) -> str | None:
-        """The version that this one was made from."""
-
-    @property
-    def name(self) -> str:
-        """Chosen by the person."""
-
-    @property
-    def what(self) -> str:
-        """How it was made, such as "quick fit"."""
-
-    @property
-    def created(self) -> str:
-        """ISO 8601 time."""
-
-    @property
-    def seconds(self) -> float:
-        """How long it took."""
-
-    @property
-    def strokes(self) -> int:
-        """Learnt from."""
-
-    @property
-    def images(self) -> int:
-        """With strokes."""
-
-    @property
-    def settings(self) -> Mapping[str, Any]:
-        """Of the fit."""
-
-    @property
-    def measures(self) -> Mapping[str, float]:
-        """By name, such as "held-out IoU"."""
-
-
-# -- the branch line ------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Lanes:
-    """Lines beside a row of the list.
-
-    Attributes
-    ----------
-    lane : int
-        Column of the version's dot.
-    through : tuple of int
-        Columns of branches that pass by.
-    joining : tuple of int
-        Columns of branches that start at this version and go up from it.
-    up, down : bool
-        Whether a line leaves the dot upwards in its column, and downwards.
-    """
-
-    lane: int
-    through: tuple[int, ...]
-    joining: tuple[int, ...]
-    up: bool
-    down: bool
-
-    @property
-    def width(self) -> int:
-        """Columns in use."""
-        return max((self.lane, *self.through, *self.joining)) + 1
-
-
-def lanes(versions: Sequence[VersionLike]) -> list[Lanes]:
-    """Columns of the branch lines of versions, given newest first.
-
-    Columns are taken from the left. A version stands in the leftmost column that waits for
-    it; the other columns that do end there.
-    """
-    known = {version.id for version in versions}
-    waiting: list[str | None] = []
-    rows = []
-    for version in versions:
-        mine = [k for k, awaited in enumerate(waiting) if awaited == version.id]
-        if mine:
-            lane = mine[0]
-        elif None in waiting:
-            lane = waiting.index(None)
-        else:
-            lane = len(waiting)
-            waiting.append(None)
-        for k in mine:
-            waiting[k] = None
-        through = tuple(k for k, awaited in enumerate(waiting) if awaited is not None)
-        parent = version.parent if version.parent in known else None
-        waiting[lane] = parent
-        rows.append(Lanes(lane, through, tuple(mine[1:]), bool(mine), parent is not None))
-    return rows
-
-
-# -- words ----------------------------------------------------------------------------------
 
 
 def main_measure(measures: Mapping[str, float]) -> str:
@@ -160,7 +56,7 @@ def plural(count: int, word: str) -> str:
     return f"{count} {word}" + ("" if count == 1 else "s")
 
 
-def version_html(version: VersionLike, names: Mapping[str, str]) -> str:
+def version_html(version: Version, names: Mapping[str, str]) -> str:
     """Everything about a version, for its tooltip; ``names`` of the others by id."""
     lines = [f"<b>{escape(version.name)}</b> · {escape(version.what)}"]
     if version.parent is not None:

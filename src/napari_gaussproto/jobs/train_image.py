@@ -1,0 +1,60 @@
+"""An image that a fit may learn from, and how a job says how far it is: plain data for threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_gaussproto.core.labels.corrections import labels_of
+
+Labels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class TrainImage:
+    """An open image, as a thread may see it.
+
+    Attributes
+    ----------
+    key : object
+        Tells images apart, for what is kept of them.
+    pixels : array-like
+    rgb : bool
+    codes : ndarray or None
+        (..., H, W), see `Corrections`; never changed again. None without annotations.
+    name : str
+    file : str or None
+        That it was read from.
+    """
+
+    key: Any
+    pixels: Any
+    rgb: bool
+    codes: npt.NDArray[np.uint16] | None = None
+    name: str = ""
+    file: str | None = None
+
+    def labelled_planes(self) -> list[tuple[int, Labels]]:
+        """Number, in C order of the leading axes, and labels of every plane that has some."""
+        if self.codes is None:
+            return []
+        planes = labels_of(self.codes).reshape(-1, *self.codes.shape[-2:])
+        return [(number, plane) for number, plane in enumerate(planes) if plane.any()]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the work, for the progress bar.
+
+    Attributes
+    ----------
+    text : str
+    done, total : int
+    """
+
+    text: str
+    done: int
+    total: int

@@ -1,0 +1,42 @@
+"""What a fit was asked for, and what is known once its result is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from napari_gaussproto.jobs.requests import FitResult
+
+Kind = Literal["quick fit", "fine-tune", "prediction"]
+Phase = Literal["idle", "fitting", "running", "paused", "finishing"]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to fine-tune; one of the two is given."""
+
+    steps: int | None = None
+    minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fit that is shown now.
+
+    Attributes
+    ----------
+    kind : str
+    result : FitResult
+    live : bool
+        Whether it came by itself, after a stroke.
+    """
+
+    kind: Kind
+    result: FitResult
+    live: bool
+
+    @property
+    def made(self) -> Kind:
+        """What the model is: a fine-tune that was no better leaves a quick fit."""
+        left = self.kind == "fine-tune" and not self.result.trained
+        return "quick fit" if left else self.kind
