@@ -79,7 +79,7 @@ class TrainStage(Stage):
         self.viewer.open_sample(PLUGIN, SAMPLE)
         self.truth: Labels = np.asarray(self.viewer.layers[1].data)
         _, self.train = self.viewer.window.add_plugin_dock_widget(PLUGIN, "Train")
-        self.until(lambda: not self.train.loader.busy)
+        self.until(lambda: not self.train.busy)
 
     def shot(self) -> npt.NDArray[np.uint8]:
         """The window at once."""

@@ -96,7 +96,7 @@ def in_viewer(name: str, repetitions: int) -> tuple[dict[str, Any], str]:
             application.processEvents()
             time.sleep(0.001)
 
-    until(lambda: not segment.loader.busy)
+    until(lambda: not segment.busy)
     segment.choose(name, "cpu")
     segment.run()
     until(lambda: not segment.runner.busy and dock.state.current is not None)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.utils.colormaps import DirectLabelColormap
 
 from napari_gaussproto.io import samples
 from napari_gaussproto.io.field import synthetic_field
@@ -20,7 +21,7 @@ from napari_gaussproto.io.samples import (
     sample_photo,
     sample_photo_names,
 )
-from napari_gaussproto.io.style import UNKNOWN_COLOR, class_features, direct_colormap
+from napari_gaussproto.io.style import UNKNOWN_COLOR, class_colors, class_features
 
 NAMES = sample_photo_names()
 
@@ -98,7 +99,7 @@ def test_the_large_field_is_a_lazy_pyramid(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_labels_have_their_class_colours_and_names() -> None:
-    colormap = direct_colormap(SAMPLE_CLASSES)
+    colormap = DirectLabelColormap(color_dict=class_colors(SAMPLE_CLASSES))
     shown = {value: colormap.map(value) for value in range(5)}
     for value, entry in enumerate(SAMPLE_CLASSES, start=1):
         rgb = [int(entry.color[n : n + 2], 16) for n in (1, 3, 5)]

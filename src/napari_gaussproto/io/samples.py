@@ -52,13 +52,13 @@ def _file(name: str, suffix: str) -> Any:
 
 def _labels_layer(labels: Any, name: str, classes: list[SegmentationClass]) -> LayerData:
     """A hidden label layer with class colours and names."""
-    from napari_gaussproto.io.style import class_features, direct_colormap
+    from napari_gaussproto.io.style import class_colors, class_features
 
     options = {
         "name": name,
         "visible": False,
         "opacity": 0.5,
-        "colormap": direct_colormap(classes),
+        "colormap": class_colors(classes),
         "features": class_features(classes),
     }
     return labels, options, "labels"

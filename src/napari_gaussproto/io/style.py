@@ -12,14 +12,10 @@ from napari_gaussproto.core.labels.corrections import PREDICTED
 UNKNOWN_COLOR = "magenta"
 
 
-def direct_colormap(classes: Sequence[SegmentationClass]) -> Any:
-    """Napari colormap that gives label c + 1 the colour of class c."""
-    from napari.utils.colormaps import DirectLabelColormap
-
+def class_colors(classes: Sequence[SegmentationClass]) -> dict[int | None, str]:
+    """Colours that napari takes as a colormap: label c + 1 gets the colour of class c."""
     colors: dict[int | None, str] = {None: UNKNOWN_COLOR, 0: "transparent"}
-    return DirectLabelColormap(
-        color_dict=colors | {c + 1: entry.color for c, entry in enumerate(classes)}
-    )
+    return colors | {c + 1: entry.color for c, entry in enumerate(classes)}
 
 
 def class_features(classes: Sequence[SegmentationClass]) -> Any:
@@ -30,17 +26,12 @@ def class_features(classes: Sequence[SegmentationClass]) -> Any:
     return pd.DataFrame({"index": range(len(names)), "class": names})
 
 
-def annotation_colormap(classes: Sequence[SegmentationClass]) -> Any:
-    """Napari colormap of an array of codes: labels in class colours.
+def annotation_colors(classes: Sequence[SegmentationClass]) -> dict[int | None, str]:
+    """Colours of an array of codes: labels in class colours.
 
     What is only predicted is transparent: the layer below shows it.
     """
-    from napari.utils.colormaps import DirectLabelColormap
-
-    colors: dict[int | None, str] = {None: UNKNOWN_COLOR, 0: "transparent"}
-    for c, entry in enumerate(classes):
-        colors |= {c + 1: entry.color, PREDICTED + c + 1: "transparent"}
-    return DirectLabelColormap(color_dict=colors)
+    return class_colors(classes) | {PREDICTED + c + 1: "transparent" for c in range(len(classes))}
 
 
 def annotation_features(classes: Sequence[SegmentationClass]) -> Any:

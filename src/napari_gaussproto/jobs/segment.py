@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto import __version__
-from napari_gaussproto.core.base.config import ModelConfig, SegmentationClass
+from napari_gaussproto.core.base.config import ModelConfig
 from napari_gaussproto.core.base.device import available_devices, resolve_device
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.cells.partitioner import CellPreview, preview_steps
@@ -28,7 +28,6 @@ from napari_gaussproto.core.model.maps import (
 from napari_gaussproto.core.model.model_file import load_model_file
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import StackSegmentation, StackTile, segment_stack_steps
-from napari_gaussproto.io.style import direct_colormap
 from napari_gaussproto.jobs.requests import ModelKey, SegmentRequest
 
 
@@ -61,15 +60,8 @@ class SegmentResult:
 
 
 def devices_job() -> list[str]:
-    """Prepare napari, which takes seconds as loading torch did, and find the devices."""
-    _warm_up_labels()
+    """Names of the devices there are; torch is loaded by then, which takes seconds."""
     return available_devices()
-
-
-def _warm_up_labels() -> None:
-    """Let napari compile how it draws labels: seconds that the GUI would stand still for."""
-    classes = [SegmentationClass(name=name, color="#000000") for name in ("a", "b")]
-    direct_colormap(classes).map(np.zeros((1, 1), np.uint8))
 
 
 def segment_job(request: SegmentRequest) -> Generator[StackTile, None, SegmentResult]:

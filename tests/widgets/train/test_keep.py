@@ -41,7 +41,7 @@ def test_after_a_kill_everything_drawn_is_offered_again(
     qtbot.waitUntil(lambda: len(again.version_panel.versions) == 1, timeout=WAIT)
     qtbot.waitUntil(lambda: not again.fits.runner.busy, timeout=WAIT)
     qtbot.waitUntil(lambda: not again.autosave.busy, timeout=WAIT)
-    qtbot.waitUntil(lambda: not again.loader.busy, timeout=WAIT)
+    qtbot.waitUntil(lambda: not again.busy, timeout=WAIT)
 
 
 def test_a_dock_that_is_closed_leaves_its_work_to_the_next(
@@ -66,7 +66,7 @@ def test_a_dock_that_is_closed_leaves_its_work_to_the_next(
     annotation.settle()
     assert annotation.labels[3, 3] == 3
     settled(again, qtbot)
-    qtbot.waitUntil(lambda: not again.loader.busy, timeout=WAIT)
+    qtbot.waitUntil(lambda: not again.busy, timeout=WAIT)
     again.abandon()
 
 

@@ -82,14 +82,11 @@ class SegmentWidget(Dock):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer, 320)
         self.runner = Runner(self)
-        self.loader = Runner(self)
         self._started: _Started | None = None
         self._build()
         self._connect()
         self._on_image()
-        # Loading torch takes seconds; done now, in a thread, the first run need not wait.
-        self.loader.succeeded.connect(self._fill_devices)
-        self.loader.start(partial(run_job, "segment", "devices_job"))
+        self.find_devices(self._fill_devices)
 
     # -- what one sees ----------------------------------------------------------------------
 

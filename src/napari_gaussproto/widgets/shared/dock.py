@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import QApplication, QFrame, QLabel, QScrollArea, QSizePolicy
 
+from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import state_of
@@ -98,6 +101,12 @@ class Dock(QScrollArea):
         """Whether it was closed."""
         return self._abandoned
 
+    def find_devices(self, show: Callable[[list[str]], Any]) -> None:
+        """Show the names of the devices, and have everything loaded before the first run."""
+        loader = Runner(self)
+        loader.succeeded.connect(show)
+        loader.start(_devices)
+
     def abandon(self) -> None:
         """End all work without waiting for it; results stay.
 
@@ -130,3 +139,11 @@ class Dock(QScrollArea):
             self.abandon()
         for runner in self.findChildren(Runner):
             runner.close()
+
+
+def _devices() -> Generator[None, None, list[str]]:
+    """Load torch and let napari compile how it draws labels: seconds that the GUI need not wait."""
+    devices: list[str] = yield from run_job("segment", "devices_job")
+    colors = {None: "black", 0: "transparent", 1: "black"}
+    DirectLabelColormap(color_dict=colors).map(np.zeros((1, 1), np.uint8))
+    return devices

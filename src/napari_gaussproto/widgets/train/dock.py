@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
@@ -21,13 +20,11 @@ from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.labels.class_table import WantedClass, extend_table, first_table
 from napari_gaussproto.core.model.summary import read_summary
-from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.jobs.requests import ClosedRequest
 from napari_gaussproto.jobs.storage import Count
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.preferences import preference
-from napari_gaussproto.widgets.shared.workers import Runner
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.budget import BudgetPanel
@@ -66,14 +63,12 @@ class TrainWidget(Dock):
         self.fits = FitController(
             viewer, self.state, self.annotations, self.autosave.identities, self.messages, self
         )
-        self.loader = Runner(self)
         # Whether a fitted model was left for another start since the last fit.
         self._left = False
         self._build()
         self._connect()
         self._begin(take_over(viewer, self.abandon))
-        self.loader.succeeded.connect(self._fill_devices)
-        self.loader.start(partial(run_job, "segment", "devices_job"))
+        self.find_devices(self._fill_devices)
 
     # -- what one sees ----------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from napari_gaussproto.core.labels.corrections import (
     Corrections,
     label_value_of,
 )
-from napari_gaussproto.io.style import annotation_colormap, annotation_features
+from napari_gaussproto.io.style import annotation_colors, annotation_features
 from napari_gaussproto.widgets.layers.placement import pixels_of, placement
 from napari_gaussproto.widgets.shared.preferences import PLUGIN
 
@@ -139,7 +139,7 @@ class AnnotationLayer(QObject):
         layer.events.colormap.connect(self._on_colormap)
 
     def _style(self, layer: Labels) -> None:
-        layer.colormap = annotation_colormap(self.classes)
+        layer.colormap = annotation_colors(self.classes)
         layer.features = annotation_features(self.classes)
 
     # -- what changes ------------------------------------------------------------------------
@@ -169,7 +169,7 @@ class AnnotationLayer(QObject):
 
         # napari's "shuffle colours" replaces class colours by random ones.
         if self.layer is not None and not isinstance(self.layer.colormap, DirectLabelColormap):
-            self.layer.colormap = annotation_colormap(self.classes)
+            self.layer.colormap = annotation_colors(self.classes)
 
     def settle(self) -> None:
         """Notice what was drawn or undone since the last time."""
