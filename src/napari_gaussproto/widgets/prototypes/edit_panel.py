@@ -5,7 +5,6 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
     QComboBox,
@@ -35,68 +34,27 @@ _MERGE = "Make one prototype of the two, and keep this name"
 
 
 class EditPanel(QWidget):
-    """Buttons and choices; what they do is up to whoever listens.
-
-    Signals
-    -------
-    switched(bool)
-    reassigned(int)
-        The chosen prototype shall have this class.
-    merged(int)
-        The chosen prototype shall take this one in.
-    split(), deleted()
-    brush_wanted()
-        A layer to paint the region of a new prototype in.
-    added(int)
-        Make a prototype of this class from what was painted.
-    trained_away()
-    cancelled()
-    changes_wanted(bool)
-        Show what the last edit changed, as a layer.
-    """
-
-    switched = Signal(bool)
-    reassigned = Signal(int)
-    merged = Signal(int)
-    split = Signal()
-    deleted = Signal()
-    brush_wanted = Signal()
-    added = Signal(int)
-    trained_away = Signal()
-    cancelled = Signal()
-    changes_wanted = Signal(bool)
+    """Buttons and choices; what they do is up to `EditController`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._active = True
+        self.shows_active = True
         self.title, self.findings = QLabel(), wrapped_label()
-        self.on_off = button(
-            "Turn off",
-            "Let it explain nothing, or take it into use again",
-            lambda: self.switched.emit(not self._active),
-        )
+        tip = "Let it explain nothing, or take it into use again"
+        self.on_off = button("Turn off", tip)
         self.split_button = button(
             "Split",
             "Divide it in two by the cells of this image that it explains. The two are learned "
             "from these cells; what it had learned from other images is gone",
-            self.split,
         )
         tip = "Remove it from the model; undo brings it back"
-        self.delete_button = button("Delete", tip, self.deleted)
+        self.delete_button = button("Delete", tip)
         self.class_choice = combo_box("The class that its places count for", 6)
-        self.class_choice.activated.connect(self.reassigned)
         self.siblings = combo_box("Another prototype of the same class, most similar first", 6)
-        self.merge_button = button(
-            "Merge", _MERGE, lambda: self.merged.emit(int(self.siblings.currentData()))
-        )
+        self.merge_button = button("Merge", _MERGE)
         self.new_class = combo_box("The class of the new prototype", 6)
-        tip = "Paint an example in a layer of its own"
-        self.brush = button("Brush", tip, self.brush_wanted)
-        self.add_button = button(
-            "Add",
-            "Make a prototype of the painted cells of this image",
-            lambda: self.added.emit(self.new_class.currentIndex()),
-        )
+        self.brush = button("Brush", "Paint an example in a layer of its own")
+        self.add_button = button("Add", "Make a prototype of the painted cells of this image")
         self.labels = combo_box(
             "What must stay right while the prototype is trained away: the result where other "
             "prototypes made it, or the labels of a layer",
@@ -105,15 +63,13 @@ class EditPanel(QWidget):
         self.train_button = button(
             "Train away",
             "Remove it for good and let the others learn to do without it, some seconds",
-            self.trained_away,
         )
-        self.cancel_button = button("Cancel", "Stop; the model stays as it is", self.cancelled)
+        self.cancel_button = button("Cancel", "Stop; the model stays as it is")
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(6)
         tip = "A layer that marks the pixels whose class changed"
         self.changes = check_box("Show what the last edit changed", tip)
-        self.changes.toggled.connect(self.changes_wanted)
         self._arrange()
         self.show_progress(None)
 
@@ -148,7 +104,7 @@ class EditPanel(QWidget):
     ) -> None:
         """Show the chosen prototype; ``siblings`` are those it may be merged with."""
         prototype = entry.prototype
-        self._active = entry.active
+        self.shows_active = entry.active
         color = classes[prototype.class_index].color
         self.title.setText(
             f'<span style="color:{color}">■</span> <b>{escape(prototype.name)}</b>'

@@ -32,12 +32,9 @@ _WARNING = "#e69f00"
 class PrototypeRow(QFrame):
     """One prototype: patches, name, share of the image, health, on or off."""
 
-    chosen = Signal(int)
-    renamed = Signal(int, str)
-    switched = Signal(int, bool)
-
-    def __init__(self) -> None:
+    def __init__(self, view: GalleryView) -> None:
         super().__init__()
+        self._view = view
         self.index = -1
         self._name = ""
         self._color = QColor("#888888")
@@ -61,7 +58,7 @@ class PrototypeRow(QFrame):
         )
         tip = "On: it takes part. Off: it explains nothing, as if it were not there"
         self.on = check_box("", tip)
-        self.on.clicked.connect(lambda checked: self.switched.emit(self.index, checked))
+        self.on.clicked.connect(lambda checked: view.switched.emit(self.index, checked))
         self._arrange()
 
     def _arrange(self) -> None:
@@ -106,13 +103,13 @@ class PrototypeRow(QFrame):
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Choose this prototype."""
-        self.chosen.emit(self.index)
+        self._view.chosen.emit(self.index)
         super().mousePressEvent(event)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Choose this prototype when its name is clicked."""
         if event.type() == QEvent.Type.FocusIn:
-            self.chosen.emit(self.index)
+            self._view.chosen.emit(self.index)
         return bool(super().eventFilter(watched, event))
 
     def paintEvent(self, event: QPaintEvent) -> None:
@@ -130,7 +127,7 @@ class PrototypeRow(QFrame):
             return
         self.name.setText(self._name)  # until the edit is accepted
         self.name.clearFocus()
-        self.renamed.emit(self.index, text)
+        self._view.renamed.emit(self.index, text)
 
 
 class GroupHeader(QWidget):
@@ -225,10 +222,7 @@ class GalleryView(QScrollArea):
             self._headers.append(header)
             self._layout.addWidget(header)
             for _ in range(count):
-                row = PrototypeRow()
-                row.chosen.connect(self.chosen)
-                row.renamed.connect(self.renamed)
-                row.switched.connect(self.switched)
+                row = PrototypeRow(self)
                 self.rows.append(row)
                 self._layout.addWidget(row)
         self._layout.addStretch()

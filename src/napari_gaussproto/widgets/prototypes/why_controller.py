@@ -60,7 +60,7 @@ class WhyController(QObject):
         self.exporter = Runner(self)
         self.exporter.succeeded.connect(lambda path: messages.tell(f"Saved {path.name}."))
         self.exporter.failed.connect(self._on_failure)
-        panel.switched.connect(self.tool.switch)
+        panel.button.toggled.connect(self.tool.switch)
         panel.export.clicked.connect(self._ask_where)
         self._classes = QMenu(panel)
         panel.add.setMenu(self._classes)

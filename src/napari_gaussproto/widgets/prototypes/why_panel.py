@@ -37,10 +37,9 @@ _HINT = "Press Why? and click a place in the image. Hold Shift to explain under 
 class ResponsibleRow(QFrame):
     """One prototype of an explanation; clicking chooses it."""
 
-    chosen = Signal(int)
-
-    def __init__(self) -> None:
+    def __init__(self, panel: WhyPanel) -> None:
         super().__init__()
+        self._panel = panel
         self.index = -1
         self.patches = PatchStrip(_PATCHES, _SIDE)
         self.name, self.percent, self.bar = QLabel(), percent_label(), ShareBar()
@@ -65,7 +64,7 @@ class ResponsibleRow(QFrame):
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Choose this prototype."""
-        self.chosen.emit(self.index)
+        self._panel.chosen.emit(self.index)
 
 
 class WhyPanel(QWidget):
@@ -73,20 +72,16 @@ class WhyPanel(QWidget):
 
     Signals
     -------
-    switched(bool)
-        The tool was switched on or off.
     chosen(int)
         A prototype of the explanation was clicked.
     """
 
-    switched = Signal(bool)
     chosen = Signal(int)
 
     def __init__(self) -> None:
         super().__init__()
         self.button = button("Why?", "Then click a place in the image. Press again to stop asking")
         self.button.setCheckable(True)
-        self.button.toggled.connect(self.switched)
         self.cell = radio_button("cell", "Explain the cell that holds the pixel", checked=True)
         tip = "Explain the whole connected region of one class around the pixel"
         self.region = radio_button("region", tip)
@@ -95,9 +90,7 @@ class WhyPanel(QWidget):
         group.addButton(self.region)
         self.heading, self.novelty = wrapped_label(_HINT), wrapped_label()
         self.remark = wrapped_label()
-        self.rows = [ResponsibleRow() for _ in range(_ROWS)]
-        for row in self.rows:
-            row.chosen.connect(self.chosen)
+        self.rows = [ResponsibleRow(self) for _ in range(_ROWS)]
         self.posterior, self.legend = ShareBar(height=12), QLabel()
         self.legend.setToolTip(
             "Calibrated probability of each class. It is more cautious than the shares of the "
