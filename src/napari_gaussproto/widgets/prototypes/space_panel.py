@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 if TYPE_CHECKING:
-    from napari_gaussproto.core.explain.projection import Projection
-    from napari_gaussproto.core.model.segmentation import Prototype
     from napari_gaussproto.widgets.prototypes.space_view import SpaceView
 
 _CAPTIONS = {
@@ -46,22 +43,16 @@ class SpacePanel(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.addWidget(self.caption)
 
-    def show_projection(
-        self,
-        projection: Projection,
-        prototypes: Sequence[Prototype],
-        active: Sequence[bool],
-        colors: Sequence[str],
-    ) -> None:
-        """Show a model's latent space; see `SpaceView.show_projection`."""
+    def ready_view(self, method: str) -> SpaceView:
+        """The picture, made on first use, with the caption of a method of projection."""
         if self.view is None:
             from napari_gaussproto.widgets.prototypes.space_view import SpaceView
 
             self.view = SpaceView()
             self.view.chosen.connect(self.chosen)
             self._layout.insertWidget(0, self.view, 1)
-        self.view.show_projection(projection, prototypes, active, colors)
-        self.caption.setText(_CAPTIONS[projection.method])
+        self.caption.setText(_CAPTIONS[method])
+        return self.view
 
     def select(self, m: int) -> None:
         """Mark a prototype as the chosen one."""

@@ -128,8 +128,9 @@ class TabComputation(QObject):
             return
         active = outcome.model.layer.active.tolist()
         colors = [c.color for c in outcome.segmentation.classes]
-        self._space.show_projection(found, outcome.model.prototypes, active, colors)
-        self._space.select(self._state.prototype)
+        view = self._space.ready_view(found.method)
+        view.show_projection(found, outcome.model.prototypes, active, colors)
+        view.select(self._state.prototype)
 
 
 def _space_steps(
