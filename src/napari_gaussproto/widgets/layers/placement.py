@@ -50,7 +50,7 @@ def placement(
     origin: Sequence[int] | None = None,
     ndim: int | None = None,
 ) -> dict[str, Any]:
-    """Arguments that lay an array over a layer.
+    """Arguments that place an array exactly over a layer.
 
     Parameters
     ----------

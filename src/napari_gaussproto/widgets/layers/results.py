@@ -47,7 +47,7 @@ def take_over(
 ) -> None:
     """Give a result the layers of the last one of its image.
 
-    Maps that it says nothing about, which are all but ``shown``, are let go and say so.
+    Maps that it says nothing about, which are all but ``shown``, are renamed and no longer updated.
     """
     former = state.outcomes.get(outcome.source)
     if former is None:

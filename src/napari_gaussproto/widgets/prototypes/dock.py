@@ -81,7 +81,7 @@ class PrototypesWidget(Dock):
         self._connect()
         self.refresh()
 
-    # -- what one sees ----------------------------------------------------------------------
+    # -- the widgets ------------------------------------------------------------------------
 
     def _build(self) -> None:
         self.model_name, self.image_name = QLabel(), QLabel()
@@ -163,7 +163,7 @@ class PrototypesWidget(Dock):
         self.session.saved.connect(self._on_saved)
         self.quantity.activated.connect(self._on_quantity)
 
-    # -- what one does ----------------------------------------------------------------------
+    # -- actions ----------------------------------------------------------------------------
 
     def choose(self, m: int) -> None:
         """Choose a prototype; its map shows at once."""
@@ -224,7 +224,7 @@ class PrototypesWidget(Dock):
         """Turn to another image that has a result when the current one is removed."""
         state = self.state
         gone = state.current is None or event.value is state.current.source
-        state.forget(event)  # whoever of the two hears of it first
+        state.forget(event)  # the order in which the two are called is not known
         if not gone:
             return
         left = [image for image in self._viewer.layers if image in state.outcomes]

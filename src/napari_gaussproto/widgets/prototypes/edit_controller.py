@@ -149,7 +149,7 @@ class EditController(QObject):
             work = partial(run_job, "changes", "add", class_index, mask, seen)
             self._session.apply(work, lambda model: len(model.prototypes) - 1, self._truth())
 
-    # -- rejecting for good -----------------------------------------------------------------
+    # -- training one away ------------------------------------------------------------------
 
     def refresh_labels(self, event: object = None) -> None:
         """Offer the label layers that fit the current image."""
@@ -204,7 +204,7 @@ class EditController(QObject):
         fits = fits and 0 <= labels.min() <= labels.max() <= len(outcome.segmentation.classes)
         return labels if fits else None
 
-    # -- what comes back --------------------------------------------------------------------
+    # -- results ----------------------------------------------------------------------------
 
     def _on_progress(self, step: Any) -> None:
         if hasattr(step, "total"):

@@ -1,4 +1,4 @@
-"""The Edit part of the Prototypes dock: what one can do to the chosen prototype."""
+"""The Edit part of the Prototypes dock: changes of the chosen prototype, and new ones."""
 
 from __future__ import annotations
 

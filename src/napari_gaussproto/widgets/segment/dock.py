@@ -88,7 +88,7 @@ class SegmentWidget(Dock):
         self._on_image()
         self.find_devices(self._fill_devices)
 
-    # -- what one sees ----------------------------------------------------------------------
+    # -- the widgets ------------------------------------------------------------------------
 
     def _build(self) -> None:
         self.images = ImageChooser(self._viewer)
@@ -147,7 +147,7 @@ class SegmentWidget(Dock):
         self.runner.cancelled.connect(self._on_cancelled)
         self.runner.finished.connect(self._update_buttons)
 
-    # -- what one does ----------------------------------------------------------------------
+    # -- actions ----------------------------------------------------------------------------
 
     def choose(self, model: str, device: str) -> None:
         """Choose a shipped model and a device, as a person would."""
@@ -196,7 +196,7 @@ class SegmentWidget(Dock):
         """Follow the layer list; napari calls this for docks it adds."""
         self.images.refresh()
 
-    # -- what comes back --------------------------------------------------------------------
+    # -- results ----------------------------------------------------------------------------
 
     def _on_progress(self, done: StackTile) -> None:
         self.progress.setRange(0, done.total)

@@ -1,4 +1,4 @@
-"""What every dock is built on: it scrolls, says what happens, and goes away without a trace."""
+"""What every dock is built on: it scrolls, says what happens, and ends cleanly."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Dock(QScrollArea):
 
     Closing takes a dock out of its frame and leaves it to itself, alive: `closeEvent` never
     comes, and `hideEvent` also comes when another tab is raised. So the loss of the parent
-    is what counts. The dock is destroyed then; whoever opens it again gets a new one.
+    is what counts. The dock is destroyed then; opening it again makes a new one.
 
     Parameters
     ----------

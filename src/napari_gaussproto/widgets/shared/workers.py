@@ -193,6 +193,6 @@ def _guarded(work: Work, gate: _Gate) -> Generator[Any, None, Any]:
                 yield None
             yield from gate.rest()
         return steps.value
-    except Exception as error:  # reported to the person by whoever started the work
+    except Exception as error:  # the owner of the runner reports it to the person
         logger.debug("work failed", exc_info=True)
         return _Failure(error)
