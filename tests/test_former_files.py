@@ -31,7 +31,7 @@ from napari_gaussproto.core.project.project import Project, find_annotation
 from napari_gaussproto.core.training.checkpoint import read_progress
 from napari_gaussproto.core.training.full_fit import fit_steps
 from napari_gaussproto.core.training.semi import SemiSettings
-from napari_gaussproto.core.training.trial_fit import learn_steps
+from napari_gaussproto.core.training.trial_fit import TrialSettings, trial_fit_steps
 from napari_gaussproto.io.images import read_image, read_mask
 from napari_gaussproto.io.ome import read_labels
 
@@ -137,7 +137,7 @@ def test_a_model_file(
     assert model.card.history[0]["what"] == "fit"
     assert alike(segment(photo, model).labels, arrays[name])
     summary = read_summary(path)
-    assert [p["name"] for p in summary.prototypes] == EXPECTED[name]["prototypes"]
+    assert [p.name for p in summary.prototypes] == EXPECTED[name]["prototypes"]
     assert contains(summary.card.model_dump(mode="json"), EXPECTED[name]["card"])
 
 
@@ -194,14 +194,16 @@ def test_a_fine_tune_goes_on_from_its_checkpoint(
     assert contains(read_progress(checkpoint), expected["progress"])
     planes = [photo, stack[0], stack[2]]
     first, second = (annotation.labels for annotation in annotations.images)
-    steps = learn_steps(
+    steps = trial_fit_steps(
         model,
         [ImageSource.from_array(plane, 3) for plane in planes],
         [first, second[0], second[2]],
-        seed=expected["seed"],
-        training=TrainingConfig.model_validate(expected["training"]),
-        semi_settings=SemiSettings.model_validate(expected["semi"]),
-        checkpoint=checkpoint,
+        TrialSettings(
+            training=TrainingConfig.model_validate(expected["training"]),
+            semi=SemiSettings.model_validate(expected["semi"]),
+            seed=expected["seed"],
+            checkpoint=checkpoint,
+        ),
     )
     seen: list[Any] = []
     for step in steps:

@@ -16,7 +16,7 @@ class table and of the scenes, not of the domain.
 
 Every fine-tune starts from the quick fit to the same strokes and has the same budget. The
 running average of the weights after the last step is judged: the quick fit has seen all
-strokes, so held-out ones would always choose the start. "As the dock does" is `learn_steps`: a
+strokes, so held-out ones would always choose the start. "As the dock does" is `trial_fit_steps`: a
 trial judged by a quarter of the strokes that are set aside, then a training on all of them.
 
 Each finished cell is appended to cells.jsonl at once; a run that was stopped goes on.

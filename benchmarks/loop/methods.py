@@ -24,7 +24,7 @@ from napari_gaussproto.core.training.fine_tune import FineTuner, fine_tuning
 from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid_steps
 from napari_gaussproto.core.training.samples import prepare, shrink_labels
 from napari_gaussproto.core.training.semi import SemiSettings
-from napari_gaussproto.core.training.trial_fit import learn_steps
+from napari_gaussproto.core.training.trial_fit import TrialSettings, trial_fit_steps
 
 # That of soft labels was chosen on other draws, see loop_report.py; the others before any result.
 WEIGHTS = TERM_WEIGHTS
@@ -96,17 +96,19 @@ def _fine_tuned(
 
 
 def _as_the_dock(task: Task, number: int, steps: int) -> tuple[PrototypeSegmenter, Row]:
-    """A trial judged by strokes that are set aside, then a training on all: `learn_steps`."""
+    """A trial judged by strokes that are set aside, then a training on all: `trial_fit_steps`."""
     learned = run(
-        learn_steps(
+        trial_fit_steps(
             task.start,
             [ImageSource.from_array(image, 3) for image, _ in task.annotated],
             task.strokes[number - 1],
+            TrialSettings(
+                training=fine_tuning(steps=2 * steps, validate_every=max(1, steps // 4)),
+                semi=TERMS["soft_labels"],
+                seed=task.seed,
+            ),
             scratch=task.scratch,
             encode=lambda model, place: _encoded(task, model, place),
-            training=fine_tuning(steps=2 * steps, validate_every=max(1, steps // 4)),
-            semi_settings=TERMS["soft_labels"],
-            seed=task.seed,
         )
     )
     return learned.model.eval(), {"steps": learned.steps, "on strokes": learned.held_out_miou}

@@ -12,11 +12,12 @@ import numpy as np
 from benchmarks.loop.annotator import Labels, paint_round
 from napari_gaussproto.core.base.config import ModelConfig
 from napari_gaussproto.core.base.seeds import seeded
+from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.editing.class_change import adapt
 from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid
-from napari_gaussproto.core.training.quick_fit import QuickFit, QuickSettings, quick_fit
+from napari_gaussproto.core.training.quick_fit import QuickFit, QuickSettings, quick_fit_steps
 from napari_gaussproto.io.dataset import DataSettings, load_split
 
 ROUNDS = 8
@@ -79,7 +80,7 @@ class Task:
         """The quick fit to the strokes of rounds 1 to ``number``."""
         if number not in self.fits:
             labels = self.strokes[number - 1]
-            self.fits[number] = quick_fit(
+            steps = quick_fit_steps(
                 self.encoded,
                 labels,
                 self.start,
@@ -87,6 +88,7 @@ class Task:
                 settings=QUICK,
                 seed=self.seed,
             )
+            self.fits[number] = run(steps)
         return self.fits[number]
 
 

@@ -15,7 +15,8 @@ from napari_gaussproto.core.base.steps import TrainingStep
 from napari_gaussproto.core.model.segmentation import Encoding, Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import objective
-from napari_gaussproto.core.training.describe import calibrate_temperature, sample_cells
+from napari_gaussproto.core.training.cells import sample_cells
+from napari_gaussproto.core.training.descent import fit_temperature
 from napari_gaussproto.core.training.trainer import Trainer
 
 
@@ -68,11 +69,11 @@ class LinearTrainer(Trainer):
     """The stages that a linear head has: warm-up, joint training, calibration."""
 
     def start(self) -> Iterator[TrainingStep]:
-        cells = yield from self._cache()
+        cells = yield from self.draw_cells()
         parameters = [*self.model.extractor.neck.parameters(), *self.model.layer.parameters()]
         # As many steps on cached features as the prototype model's two stages together.
         steps = self.config.warm_up_steps + self.config.layer_steps
-        yield from self._cached_stage("warm-up", cells, self._even, parameters, steps)
+        yield from self.neck_stage("warm-up", cells, self._even, parameters, steps)
 
     def _even(self, z: Tensor, target: Tensor) -> dict[str, Tensor]:
         weight, even = torch.ones(len(z)), torch.ones(target.shape[1])
@@ -90,5 +91,6 @@ class LinearTrainer(Trainer):
 
     def finish(self) -> Iterator[TrainingStep]:
         self.model.eval()
-        calibrate_temperature(self.model, sample_cells(self.model, self.validation, self.seed))
+        cells = sample_cells(self.model, self.validation, self.seed)
+        fit_temperature(self.model.layer, cells, exactly=True)
         yield TrainingStep("finish", 1, 1, best_miou=self.best_miou)

@@ -23,7 +23,7 @@ from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.fine_tune import fine_tune_steps, fine_tuning
 from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid
-from napari_gaussproto.core.training.quick_fit import quick_fit
+from napari_gaussproto.core.training.quick_fit import quick_fit_steps
 from napari_gaussproto.core.training.semi import SemiSettings
 from napari_gaussproto.io.field import synthetic_field
 
@@ -52,18 +52,20 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     model = load_model(MODEL, "cpu")
     encoded: EncodedImage = measured("encode", lambda: encode_pyramid(image, model), rows)
-    fitted = measured("quick fit", lambda: quick_fit([encoded], [labels], model), rows)
+    fitted = measured("quick fit", lambda: run(quick_fit_steps([encoded], [labels], model)), rows)
     tuned: PrototypeSegmenter = measured(
         f"fine-tune, {options.steps} steps",
-        lambda: run(
-            fine_tune_steps(
-                fitted.model,
-                [image],
-                [labels],
-                training=fine_tuning(steps=options.steps),
-                semi_settings=SemiSettings(**TERM_WEIGHTS),
-                validation=([image], [labels]),
-            )
+        lambda: (
+            run(
+                fine_tune_steps(
+                    fitted.model,
+                    [image],
+                    [labels],
+                    training=fine_tuning(steps=options.steps),
+                    semi_settings=SemiSettings(**TERM_WEIGHTS),
+                    validation=([image], [labels]),
+                )
+            ).model
         ),
         rows,
     )

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.base.errors import ImageError
-from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.labels.annotations import (
     Annotation,
     Annotations,
@@ -100,16 +99,6 @@ class ClosedImages:
         self._lock = RLock()
 
     def find(
-        self,
-        kept: Annotations,
-        present: Sequence[TrainImage],
-        removed: Sequence[TrainImage],
-        opened: Sequence[TrainImage] = (),
-    ) -> Closed:
-        """As `find_steps`, to the end."""
-        return run(self.find_steps(kept, present, removed, opened))
-
-    def find_steps(
         self,
         kept: Annotations,
         present: Sequence[TrainImage],
@@ -202,7 +191,7 @@ class ClosedImages:
     def _identity(self, image: TrainImage) -> ImageIdentity:
         if isinstance(image.pixels, FileImage):
             return image.pixels.identity
-        return self._identities.of(image.key, image.pixels, image.name, image.file)
+        return self._identities.of(image)
 
     def _train_image(self, annotation: Annotation) -> TrainImage | None:
         identity = annotation.image

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from napari_gaussproto.core.base.config import NewModel, SegmentationClass
 from napari_gaussproto.core.model.maps import MapRole, Maps, Quantity
 
 if TYPE_CHECKING:
-    from napari_gaussproto.core.base.config import SegmentationClass
     from napari_gaussproto.core.labels.annotations import Annotations
     from napari_gaussproto.core.model.encode import TileSize
     from napari_gaussproto.core.model.segmentation import Prototype
@@ -34,29 +34,7 @@ if TYPE_CHECKING:
 ModelKey = tuple[str, float, str]
 # Of features that are kept: enough for two hundred photographs of 1296 x 966 pixels.
 _MOST_BYTES = 1 << 31
-
-
-@dataclass(frozen=True)
-class NewModel:
-    """A model to begin with nothing but a backbone.
-
-    Attributes
-    ----------
-    partition : str
-    backbone : str
-    prototypes_per_class, downsample : int
-    region_size : int
-        Of superpixels, in pixels.
-    pretrained : bool
-        False for tests, which have no network.
-    """
-
-    partition: Literal["grid", "superpixel"] = "grid"
-    backbone: str = "tf_efficientnet_lite0"
-    prototypes_per_class: int = 5
-    downsample: int = 2
-    region_size: int = 12
-    pretrained: bool = True
+Judgement = Literal["too few strokes", "no gain", "right already"]
 
 
 @dataclass(frozen=True)
@@ -274,7 +252,7 @@ class TuneRequest:
     seed: int = 0
 
 
-@dataclass
+@dataclass(frozen=True)
 class FitResult:
     """What a fit gives back, with every array computed.
 
@@ -301,8 +279,10 @@ class FitResult:
         End to end; False where a quick fit was kept instead.
     seconds : float
         Without pauses.
-    warning : str
-        A sentence about the measures, or nothing.
+    judgement : str or None
+        What the strokes that were set aside say about a fine-tune, if not that it gained:
+        "too few strokes" to set any aside; "no gain" or "right already", where a quick fit is
+        kept instead.
     unknown : list of str
         Names of classes that nothing is known of yet.
     lost : list of str
@@ -323,9 +303,26 @@ class FitResult:
     stopped: bool = False
     trained: bool = False
     seconds: float = 0.0
-    warning: str = ""
+    judgement: Judgement | None = None
     unknown: Sequence[str] = ()
     lost: Sequence[str] = ()
+
+
+def lost_sentence(names: Sequence[str]) -> str:
+    """What to do about closed images that could not be read; empty without any."""
+    if not names:
+        return ""
+    shown = ", ".join(f"“{name}”" for name in names[:3])
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    if len(names) == 1:
+        return (
+            f" Nothing was learned from {shown}: its file is gone, has changed or is not known. "
+            "Open the image to learn from it."
+        )
+    return (
+        f" Nothing was learned from {shown}{more}: their files are gone, have changed or are not "
+        "known. Open the images to learn from them."
+    )
 
 
 class PyramidCache:

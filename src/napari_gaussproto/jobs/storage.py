@@ -11,7 +11,6 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import GaussProtoError
@@ -24,35 +23,11 @@ from napari_gaussproto.core.labels.annotations import (
 from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
 from napari_gaussproto.core.labels.corrections import labels_of
 from napari_gaussproto.jobs.libraries import load_libraries
+from napari_gaussproto.jobs.train_image import TrainImage
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.project.project import FoundProject, Project
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What is drawn on an open image, as a thread may see it.
-
-    Attributes
-    ----------
-    key, name : object, str
-        Of the image layer.
-    pixels : array-like
-    codes : ndarray
-        Never changed again.
-    file : str or None
-        That the image was read from.
-    is_open : bool
-        False when the image was removed from the viewer since.
-    """
-
-    key: Any
-    name: str
-    pixels: Any
-    codes: npt.NDArray[np.uint16]
-    file: str | None = None
-    is_open: bool = True
 
 
 @dataclass(frozen=True)
@@ -79,12 +54,13 @@ class Identities:
         self._known: dict[Any, tuple[Callable[[], Any], ImageIdentity]] = {}
         self._lock = Lock()
 
-    def of(self, key: Any, pixels: Any, name: str, file: str | None = None) -> ImageIdentity:
+    def of(self, image: TrainImage) -> ImageIdentity:
         """Identity of an image layer."""
         with self._lock:
-            known = self._known.get(key)
-            if known is None or known[0]() is not pixels:
-                known = self._known[key] = (_reference(pixels), identify(pixels, name, file))
+            known = self._known.get(image.key)
+            if known is None or known[0]() is not image.pixels:
+                identity = identify(image.pixels, image.name, image.file)
+                known = self._known[image.key] = (_reference(image.pixels), identity)
             return known[1]
 
 
@@ -218,24 +194,28 @@ class ProjectSession:
         with self.project.copy_to(folder) as copy:
             return copy.name
 
-    def find(self, image: Drawn, shape: tuple[int, ...], closed: list[Drawn]) -> Found | None:
+    def find(
+        self, image: TrainImage, shape: tuple[int, ...], closed: list[TrainImage]
+    ) -> Found | None:
         """Labels of an image in this project, or another project that knows it.
 
         Parameters
         ----------
-        image : Drawn
+        image : TrainImage
         shape : tuple of int
             That its labels must have.
-        closed : list of Drawn
+        closed : list of TrainImage
             Images that were removed from the viewer.
         """
-        identity = self._identity(image)
+        identity = self._identities.of(image)
         here = self.kept.find(identity, shape)
         if here is not None:
             twins = [
-                drawn.key
-                for drawn in closed
-                if drawn.codes.shape == shape and self._identity(drawn).same_pixels(identity)
+                twin.key
+                for twin in closed
+                if twin.codes is not None
+                and twin.codes.shape == shape
+                and self._identities.of(twin).same_pixels(identity)
             ]
             place = _place(here)
             lost = {key: lost[place] for key, lost in self._forgotten.items() if place in lost}
@@ -264,7 +244,7 @@ class ProjectSession:
             self.kept = self.kept.reverted(change, here)
 
     def drawn(
-        self, classes: tuple[SegmentationClass, ...], images: list[Drawn]
+        self, classes: tuple[SegmentationClass, ...], images: list[TrainImage]
     ) -> tuple[Annotations, Count]:
         """Everything that is drawn, and how much that is."""
         kept = Annotations(classes, self.kept.images)
@@ -284,7 +264,7 @@ class ProjectSession:
         return kept, Count([int(n) for n in pixels[1:]], n_open, len(kept.images) - n_open)
 
     def save(
-        self, classes: tuple[SegmentationClass, ...], images: list[Drawn], generation: int
+        self, classes: tuple[SegmentationClass, ...], images: list[TrainImage], generation: int
     ) -> Count | None:
         """Write everything that is drawn; returns what `drawn` counted.
 
@@ -299,18 +279,16 @@ class ProjectSession:
         self.kept = kept
         return counts
 
-    def _identity(self, image: Drawn) -> ImageIdentity:
-        return self._identities.of(image.key, image.pixels, image.name, image.file)
-
-    def _annotation(self, image: Drawn) -> Annotation:
+    def _annotation(self, image: TrainImage) -> Annotation:
         # The same object as long as nothing is drawn, so that the store writes it once.
         known = self._saved.get(image.key)
         if known is None or known[0] is not image.codes:
-            known = (image.codes, Annotation(self._identity(image), labels_of(image.codes)))
-            self._saved[image.key] = known
+            assert image.codes is not None
+            annotation = Annotation(self._identities.of(image), labels_of(image.codes))
+            known = self._saved[image.key] = (image.codes, annotation)
         return known[1]
 
-    def _merged(self, images: list[Drawn]) -> list[tuple[Annotation, bool]]:
+    def _merged(self, images: list[TrainImage]) -> list[tuple[Annotation, bool]]:
         """One annotation per image, and whether it is open: two layers may have its pixels."""
         merged: list[tuple[Annotation, bool]] = []
         for image in images:

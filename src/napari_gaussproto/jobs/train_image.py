@@ -1,4 +1,4 @@
-"""An image that a fit may learn from, and how a job says how far it is: plain data for threads."""
+"""An image and what is drawn on it, and how far a job is: plain data for threads."""
 
 from __future__ import annotations
 
@@ -15,19 +15,23 @@ Labels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class TrainImage:
-    """An open image, as a thread may see it.
+    """An image layer, as a thread may see it.
 
     Attributes
     ----------
     key : object
         Tells images apart, for what is kept of them.
     pixels : array-like
+        (..., H, W) or, for colours, (..., H, W, C).
     rgb : bool
+        Whether the last axis holds colours.
     codes : ndarray or None
         (..., H, W), see `Corrections`; never changed again. None without annotations.
     name : str
     file : str or None
         That it was read from.
+    is_open : bool
+        False when the layer was removed from the viewer since.
     """
 
     key: Any
@@ -36,6 +40,7 @@ class TrainImage:
     codes: npt.NDArray[np.uint16] | None = None
     name: str = ""
     file: str | None = None
+    is_open: bool = True
 
     def labelled_planes(self) -> list[tuple[int, Labels]]:
         """Number, in C order of the leading axes, and labels of every plane that has some."""

@@ -17,7 +17,8 @@ from napari_gaussproto.core.model.stack import StackSegmentation, segment_stack_
 from napari_gaussproto.core.project.project import Project
 from napari_gaussproto.core.project.version import Version, What
 from napari_gaussproto.jobs.requests import FitResult
-from napari_gaussproto.jobs.storage import Drawn, ProjectSession
+from napari_gaussproto.jobs.storage import ProjectSession
+from napari_gaussproto.jobs.train_image import TrainImage
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def add_version(
     result: FitResult,
     what: What,
     classes: tuple[SegmentationClass, ...],
-    images: list[Drawn],
+    images: list[TrainImage],
 ) -> Listed:
     """Write a fit as a version; the model it began with too, if that is none yet."""
     versions, ids = session.ensure_project().versions, session.version_ids

@@ -14,7 +14,7 @@ from napari_gaussproto.core.editing.edits import turn_off
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.encode import encode
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training.new_classes import (
+from napari_gaussproto.core.training.start import (
     place_unfitted,
     unfitted,
     unknown_classes,

@@ -64,7 +64,7 @@ def test_half_precision_halves_the_file(model: PrototypeSegmenter, tmp_path: Pat
 def test_summary_reads_without_weights(model: PrototypeSegmenter, tmp_path: Path) -> None:
     summary = read_summary(save_model(model, tmp_path / "tiny"))
     assert summary.card.licence == "CC BY-SA 4.0"
-    assert [p["name"] for p in summary.prototypes][1] == "wet soil"
+    assert summary.prototypes[1].name == "wet soil"
 
 
 def test_missing_file(tmp_path: Path) -> None:

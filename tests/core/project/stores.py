@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.project.content_store import ContentStore
 from napari_gaussproto.core.project.version_store import VersionStore
 from napari_gaussproto.core.training.pyramid import encode_pyramid
-from napari_gaussproto.core.training.quick_fit import QuickSettings, quick_fit
+from napari_gaussproto.core.training.quick_fit import QuickSettings, quick_fit_steps
 from tests.core.builders import tiny_model, two_tone
 
 SETTINGS = QuickSettings(neck_steps=3, layer_steps=2)
@@ -48,7 +49,7 @@ def _pair(seed: int) -> tuple[PrototypeSegmenter, PrototypeSegmenter]:
     model.card.name, model.card.data = "tiny", "Löwenzahn"
     image, labels = two_tone(seed=seed)
     encoded = encode_pyramid(image, model)
-    return model, quick_fit([encoded], [labels], model, settings=SETTINGS).model
+    return model, run(quick_fit_steps([encoded], [labels], model, settings=SETTINGS)).model
 
 
 def make_pair(seed: int = 0) -> tuple[PrototypeSegmenter, PrototypeSegmenter]:

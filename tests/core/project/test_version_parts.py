@@ -9,12 +9,13 @@ import weakref
 import pytest
 import torch
 
+from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.labels.annotations import Annotations
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.project.version_store import VersionStore
 from napari_gaussproto.core.training.pyramid import encode_pyramid
-from napari_gaussproto.core.training.quick_fit import quick_fit
+from napari_gaussproto.core.training.quick_fit import quick_fit_steps
 from tests.core.builders import tiny_model, two_tone
 from tests.core.drawings import AFTER, BEFORE, annotation, equal
 from tests.core.project.stores import SETTINGS, identical, make_pair, puts, reopened
@@ -72,7 +73,7 @@ def test_versions_share_the_backbone_that_is_in_use(store: VersionStore) -> None
         loaded = store.load(version.id)
         assert loaded.extractor.backbone is backbone
         assert loaded.extractor.neck is not model.extractor.neck
-        quick_fit([encoded], [labels], loaded, settings=SETTINGS)  # takes the encoded image
+        run(quick_fit_steps([encoded], [labels], loaded, settings=SETTINGS))  # takes the encoding
     # The encoded image alone keeps the backbone in use.
     del model, loaded, child_model, backbone
     gc.collect()

@@ -18,16 +18,16 @@ from napari_gaussproto.core.editing.edits import turn_off
 from napari_gaussproto.core.model.encode import encode
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import trainer as trainer_module
-from napari_gaussproto.core.training.crop_cells import CropCells
+from napari_gaussproto.core.training.cells import LabelledCells
 from napari_gaussproto.core.training.fine_tune import (
     FineTuner,
     fine_tune_steps,
     fine_tuning,
     strong_view,
 )
-from napari_gaussproto.core.training.new_classes import unfitted
 from napari_gaussproto.core.training.samples import Crops, prepare
 from napari_gaussproto.core.training.semi import SemiSettings
+from napari_gaussproto.core.training.start import unfitted
 from napari_gaussproto.core.training.trainer import Trainer
 from tests.core.builders import tiny_model, tiny_training, two_tone
 
@@ -50,7 +50,7 @@ def tuned(
     steps: list[TrainingStep] = []
     options = {"training": tiny_training(steps=3)} | options
     fine_tune = fine_tune_steps(model, [IMAGE], [strokes()], semi_settings=settings, **options)
-    return run(fine_tune, steps.append), steps
+    return run(fine_tune, steps.append).model, steps
 
 
 def weights(model: PrototypeSegmenter) -> dict[str, torch.Tensor]:
@@ -90,10 +90,24 @@ def test_all_terms_together_move_the_backbone_and_not_the_start(partition: str) 
     assert result.card.history[-1]["semi"]["tau"] == 0.6
 
 
+def test_a_result_says_how_long_the_best_weights_were_trained() -> None:
+    training = tiny_training(steps=3, validate_every=1)
+    steps: list[TrainingStep] = []
+    fine_tune = fine_tune_steps(
+        tiny_model(), [IMAGE], [strokes()], training=training, validation=([IMAGE], [TRUTH])
+    )
+    trained = run(fine_tune, steps.append)
+    start = [step.validation_miou for step in steps if step.stage == "start"]
+    judged = [step.validation_miou for step in steps if step.stage == "joint"]
+    assert trained.steps == 3
+    assert trained.validation_miou == max(start + judged)
+    assert (start + judged)[trained.best_step] == trained.validation_miou
+
+
 class FixedStatistics(Trainer):
     """A trainer that leaves the statistics of normalisations alone."""
 
-    def crop_cells(self, crops: Crops, model: PrototypeSegmenter) -> list[CropCells]:
+    def crop_cells(self, crops: Crops, model: PrototypeSegmenter) -> LabelledCells:
         return super().crop_cells(crops, model.eval())
 
 
@@ -157,14 +171,14 @@ def test_stopping_keeps_the_best_and_the_start_counts() -> None:
 def test_a_killed_fine_tuning_resumes_to_the_same_model(tmp_path: Path) -> None:
     model, training = tiny_model(), tiny_training(steps=4, validate_every=2)
     options = {"semi_settings": ALL_TERMS, "training": training}
-    unbroken = run(fine_tune_steps(model, [IMAGE], [strokes()], **options))
+    unbroken = run(fine_tune_steps(model, [IMAGE], [strokes()], **options)).model
     options["checkpoint"] = tmp_path / "state.safetensors"
     steps = fine_tune_steps(model, [IMAGE], [strokes()], **options)
     for step in steps:
         if step.stage == "joint" and step.step == 3:  # after the checkpoint of step 2
             break
     steps.close()
-    resumed = run(fine_tune_steps(model, [IMAGE], [strokes()], **options))
+    resumed = run(fine_tune_steps(model, [IMAGE], [strokes()], **options)).model
     assert same(weights(resumed), weights(unbroken))
 
 
@@ -172,7 +186,7 @@ def test_a_class_may_be_without_strokes() -> None:
     model = tiny_model()
     labels = np.where(strokes() == 2, 2, 0).astype(np.uint8)
     training = tiny_training(steps=1)
-    result = run(fine_tune_steps(model, [IMAGE], [labels], training=training))
+    result = run(fine_tune_steps(model, [IMAGE], [labels], training=training)).model
     assert set(result.layer.class_index.tolist()) == {0, 1}
     with pytest.raises(LabelError, match="Nothing is labelled"):
         run(fine_tune_steps(model, [IMAGE], [np.zeros_like(labels)], training=training))
@@ -213,7 +227,7 @@ def test_what_the_strokes_do_not_use_is_not_lost(monkeypatch: pytest.MonkeyPatch
     model = known_model()
     training = fine_tuning(steps=4, batch_size=2, crop_size=64)
     fine_tune = fine_tune_steps(model, [IMAGE], [strokes()], training=training)
-    result = run(fine_tune)
+    result = run(fine_tune).model
     assert [p.name for p in result.prototypes] == [p.name for p in model.prototypes]
     assert result.layer.active.all()
     for m in (1, 4, 5):
@@ -231,7 +245,7 @@ def test_what_the_strokes_do_not_use_is_not_lost(monkeypatch: pytest.MonkeyPatch
 def test_a_fine_tuning_that_may_tidy_does() -> None:
     model = known_model()
     training = tiny_training(steps=1, min_usage=0.01)
-    result = run(fine_tune_steps(model, [IMAGE], [strokes()], training=training))
+    result = run(fine_tune_steps(model, [IMAGE], [strokes()], training=training)).model
     assert result.layer.n_prototypes < model.layer.n_prototypes
 
 
@@ -241,7 +255,9 @@ def test_a_new_class_is_placed_before_it_is_trained() -> None:
     image[30:60, 90:128] = [60, 70, 190]
     labels[34:56, 96:124] = 3
     options: dict[str, Any] = {"training": fine_tuning(steps=2, batch_size=2, crop_size=64)}
-    result = run(fine_tune_steps(model, [image], [labels], semi_settings=ALL_TERMS, **options))
+    result = run(
+        fine_tune_steps(model, [image], [labels], semi_settings=ALL_TERMS, **options)
+    ).model
     assert result.layer.active.all()
     assert not unfitted(result)
     found = result.decode(encode(image, result)).labels
@@ -252,7 +268,7 @@ def test_a_new_class_is_placed_before_it_is_trained() -> None:
     waits = run(
         fine_tune_steps(model, [IMAGE], [strokes()], semi_settings=ALL_TERMS, **options),
         steps.append,
-    )
+    ).model
     assert unfitted(waits) == [4, 5]
     assert all(np.isfinite(list(step.losses.values())).all() for step in steps)
     assert max(value for step in steps for value in step.losses.values()) < 1e3
@@ -261,15 +277,15 @@ def test_a_new_class_is_placed_before_it_is_trained() -> None:
         run(fine_tune_steps(off, [IMAGE], [strokes()], **options))
 
 
-def test_replay_brings_earlier_labels_into_the_batches() -> None:
+def test_earlier_labels_are_mixed_into_the_batches() -> None:
     model = tiny_model()
     other, truth = two_tone(seed=8)
     only = np.where(strokes() == 2, 2, 0).astype(np.uint8)
     training = tiny_training(steps=2)
-    counted = []
-    for replay in (None, ([other], [truth])):
-        fine_tune = fine_tune_steps(model, [IMAGE], [only], training=training, replay=replay)
-        counted.append(run(fine_tune))
+    counted = [
+        run(fine_tune_steps(model, images, labels, training=training)).model
+        for images, labels in (([IMAGE], [only]), ([IMAGE, other], [only, truth]))
+    ]
     assert [result.card.history[-1]["images"] for result in counted] == [1, 2]
     assert not same(weights(counted[0]), weights(counted[1]))
 

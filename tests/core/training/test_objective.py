@@ -36,17 +36,17 @@ def test_cells_without_labels_change_nothing() -> None:
     layer = random_layer()
     z, target, weight = cells()
     weight[20:] = 0
-    first = objective.objective(layer, z, target, weight, torch.ones(3), LossWeights())
+    first = objective.terms(layer, z, target, weight, torch.ones(3), LossWeights())
     moved = z.detach().clone()
     moved[20:] += 100
-    second = objective.objective(layer, moved, target, weight, torch.ones(3), LossWeights())
+    second = objective.terms(layer, moved, target, weight, torch.ones(3), LossWeights())
     for name in first:
         torch.testing.assert_close(first[name], second[name])
 
 
 def test_no_labels_at_all_give_zero_and_not_nan() -> None:
     z, target, _ = cells()
-    terms = objective.objective(
+    terms = objective.terms(
         random_layer(), z, target, torch.zeros(50), torch.ones(3), LossWeights(diversity=0)
     )
     assert all(float(value) == 0 for value in terms.values())
@@ -55,7 +55,7 @@ def test_no_labels_at_all_give_zero_and_not_nan() -> None:
 def test_density_moves_prototypes_but_no_latent() -> None:
     layer = random_layer()
     z, target, weight = cells()
-    terms = objective.objective(
+    terms = objective.terms(
         layer, z, target, weight, torch.ones(3), LossWeights(classification=0, diversity=0)
     )
     terms["density"].backward()
@@ -69,7 +69,7 @@ def test_density_is_the_mean_negative_class_log_likelihood() -> None:
     z, _, _ = cells()
     target = torch.nn.functional.one_hot(torch.arange(50) % 3, 3).float()
     likelihood = layer.log_likelihood(z.detach())
-    value = objective.density(layer, likelihood, target, torch.ones(50))
+    value = objective.density(layer, z, target, torch.ones(50))
     own = layer.class_log_likelihood(likelihood)[torch.arange(50), torch.arange(50) % 3]
     torch.testing.assert_close(value, -own.mean() / 6)
 

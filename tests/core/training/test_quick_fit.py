@@ -17,7 +17,6 @@ from napari_gaussproto.core.editing.edits import turn_off
 from napari_gaussproto.core.model.encode import Tile, encode
 from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training.new_classes import unfitted
 from napari_gaussproto.core.training.pyramid import (
     EncodedImage,
     encode_pyramid,
@@ -28,9 +27,9 @@ from napari_gaussproto.core.training.quick_fit import (
     QuickFit,
     QuickSettings,
     QuickStep,
-    quick_fit,
     quick_fit_steps,
 )
+from napari_gaussproto.core.training.start import unfitted
 from tests.core.builders import tiny_config, tiny_model, two_tone
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -57,6 +56,12 @@ IMAGE, TRUTH = two_tone(seed=3)
 STROKES = strokes(TRUTH)
 
 
+def fitted_to(
+    images: list[EncodedImage], labels: list[Any], model: PrototypeSegmenter, **options: Any
+) -> QuickFit:
+    return run(quick_fit_steps(images, labels, model, **options))
+
+
 def blank(**changes: object) -> PrototypeSegmenter:
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -80,7 +85,7 @@ def start() -> tuple[PrototypeSegmenter, EncodedImage]:
 @pytest.fixture(scope="module")
 def fitted(start: tuple[PrototypeSegmenter, EncodedImage]) -> QuickFit:
     model, image = start
-    return quick_fit([image], [STROKES], model, scratch=True, settings=SETTINGS)
+    return fitted_to([image], [STROKES], model, scratch=True, settings=SETTINGS)
 
 
 def accuracy(fit: QuickFit, truth: npt.NDArray[np.uint8], index: int = 0) -> float:
@@ -149,7 +154,7 @@ def test_strokes_make_a_model(kind: str) -> None:
     model = blank(**KINDS[kind])
     before = weights(model)
     image = encode_pyramid(IMAGE, model)
-    fit = quick_fit([image], [STROKES], model, scratch=True, settings=SETTINGS)
+    fit = fitted_to([image], [STROKES], model, scratch=True, settings=SETTINGS)
     assert fit.accuracy > 0.9
     assert accuracy(fit, TRUTH) > 0.8
     assert same(weights(model), before)
@@ -183,7 +188,7 @@ def test_a_fit_is_deterministic(start: tuple[PrototypeSegmenter, EncodedImage]) 
 
     def fit(seed: int) -> dict[str, torch.Tensor]:
         options = {"scratch": True, "settings": SETTINGS, "seed": seed}
-        return weights(quick_fit([image], [STROKES], model, **options).model)
+        return weights(fitted_to([image], [STROKES], model, **options).model)
 
     torch.manual_seed(1)
     first = fit(1)
@@ -202,7 +207,7 @@ def test_going_on_learns_a_correction_and_keeps_the_rest(
     before = fitted.model.decode(encode(other, fitted.model))
     was = float((before.labels == truth)[truth == 2].mean())
     labels = [STROKES, strokes(truth)]
-    again = quick_fit(images, labels, fitted.model, settings=SETTINGS)
+    again = fitted_to(images, labels, fitted.model, settings=SETTINGS)
     now = (again.model.decode(again.encodings[1]).labels == truth)[truth == 2].mean()
     assert was < 0.5
     assert now > 0.8
@@ -215,13 +220,13 @@ def test_going_on_learns_a_correction_and_keeps_the_rest(
 def test_a_class_without_strokes_is_never_predicted() -> None:
     model = blank(classes=["soil", "plant", "stone"])
     image = encode_pyramid(IMAGE, model)
-    fit = quick_fit([image], [STROKES], model, scratch=True, settings=SETTINGS)
+    fit = fitted_to([image], [STROKES], model, scratch=True, settings=SETTINGS)
     layer = fit.model.layer
     assert torch.equal(layer.active, layer.class_index < 2)
     assert set(np.unique(fit.model.decode(fit.encodings[0]).labels)) == {1, 2}
     labels = STROKES.copy()
     labels[:6, :20] = 3
-    more = quick_fit([image], [labels], model, scratch=True, settings=SETTINGS)
+    more = fitted_to([image], [labels], model, scratch=True, settings=SETTINGS)
     assert more.model.layer.active.all()
 
 
@@ -247,7 +252,7 @@ def test_a_new_class_is_learned_and_the_old_prototypes_stay(fitted: QuickFit) ->
     model = with_stone(fitted.model)
     image = encode_pyramid(stony_image(), model)
     still = QuickSettings(neck_steps=0, layer_steps=0)
-    placed = quick_fit([image], [stone_strokes()], model, settings=still).model
+    placed = fitted_to([image], [stone_strokes()], model, settings=still).model
     own = placed.layer.class_index == 1
     assert placed.layer.active.all()
     for name in ("mean", "raw_scale", "raw_weight"):
@@ -255,7 +260,7 @@ def test_a_new_class_is_learned_and_the_old_prototypes_stay(fitted: QuickFit) ->
         assert torch.equal(before[~own], after[~own])
         assert not torch.equal(before[own], after[own])
     assert not model.layer.active[own].any()
-    fit = quick_fit([image], [stone_strokes()], model, settings=SETTINGS)
+    fit = fitted_to([image], [stone_strokes()], model, settings=SETTINGS)
     labels = fit.model.decode(fit.encodings[0]).labels
     assert (labels[40:52, 100:124] == 2).mean() > 0.8
     assert [p.name for p in fit.model.prototypes] == [p.name for p in model.prototypes]
@@ -265,7 +270,7 @@ def test_a_new_class_is_learned_and_the_old_prototypes_stay(fitted: QuickFit) ->
 def test_a_new_class_without_strokes_stays_unfitted(fitted: QuickFit) -> None:
     model = with_stone(fitted.model)
     labels = np.where(STROKES == 2, 3, STROKES).astype(np.uint8)
-    fit = quick_fit([encode_pyramid(IMAGE, model)], [labels], model, settings=SETTINGS)
+    fit = fitted_to([encode_pyramid(IMAGE, model)], [labels], model, settings=SETTINGS)
     assert unfitted(fit.model) == unfitted(model) != []
     assert 2 not in fit.model.decode(fit.encodings[0]).labels
 
@@ -275,13 +280,13 @@ def test_a_fit_never_switches_a_rejected_prototype_on(fitted: QuickFit) -> None:
     one_off = turn_off(fitted.model, 2)
     # Nothing is known about its cells: it looks like a new one, but for where it is.
     one_off.prototypes[2] = Prototype("plant 1", 1)
-    again = quick_fit([image], [STROKES], one_off, settings=SETTINGS).model
+    again = fitted_to([image], [STROKES], one_off, settings=SETTINGS).model
     assert again.layer.active.tolist() == [True, True, False, True]
     assert torch.equal(again.layer.mean[2], fitted.model.layer.mean[2])
     both_off = turn_off(one_off, 3)
     with pytest.raises(LabelError, match="“plant” is labelled, but all its prototypes"):
-        quick_fit([image], [STROKES], both_off, settings=SETTINGS)
-    fresh = quick_fit([image], [STROKES], both_off, scratch=True, settings=SETTINGS)
+        fitted_to([image], [STROKES], both_off, settings=SETTINGS)
+    fresh = fitted_to([image], [STROKES], both_off, scratch=True, settings=SETTINGS)
     assert fresh.model.layer.active.all()
 
 
@@ -290,8 +295,8 @@ def test_novelty_is_not_measured_without_the_cells_of_a_known_class(fitted: Quic
     image = encode_pyramid(stony_image(), three)
     labels = STROKES.copy()
     labels[40:52, 100:124] = 3
-    model = quick_fit([image], [labels], three, scratch=True, settings=SETTINGS).model
-    again = quick_fit([image], [STROKES], model, settings=SETTINGS).model
+    model = fitted_to([image], [labels], three, scratch=True, settings=SETTINGS).model
+    again = fitted_to([image], [STROKES], model, settings=SETTINGS).model
     assert np.array_equal(again.density_quantiles, model.density_quantiles)
     stones = [m for m, p in enumerate(model.prototypes) if p.class_index == 2]
     for m in stones:
@@ -327,9 +332,9 @@ def test_what_cannot_be_fitted_is_one_sentence(
     ]
     for message, labels, options in cases:
         with pytest.raises(LabelError, match=message) as caught:
-            quick_fit([image], [labels], model, **options)
+            fitted_to([image], [labels], model, **options)
         assert str(caught.value).count(". ") == 0
     with pytest.raises(LabelError, match="encode it again"):
-        quick_fit([image], [STROKES], tiny_model())
+        fitted_to([image], [STROKES], tiny_model())
     with pytest.raises(LabelError, match="one label image for every image"):
-        quick_fit([image], [], model)
+        fitted_to([image], [], model)

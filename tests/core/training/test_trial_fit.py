@@ -21,7 +21,7 @@ from napari_gaussproto.core.training import trainer as trainer_module
 from napari_gaussproto.core.training.fine_tune import fine_tuning
 from napari_gaussproto.core.training.quick_fit import quick_fit_steps
 from napari_gaussproto.core.training.semi import SemiSettings
-from napari_gaussproto.core.training.trial_fit import learn_steps
+from napari_gaussproto.core.training.trial_fit import TrialFit, TrialSettings, trial_fit_steps
 from tests.core.builders import tiny_model, two_tone
 
 
@@ -35,6 +35,11 @@ def strokes(rows: tuple[int, ...]) -> Any:
 
 def source() -> ImageSource:
     return ImageSource.from_array(two_tone()[0], 3)
+
+
+def trial(labels: Any, seed: int = 0, **settings: Any) -> Generator[Any, None, TrialFit]:
+    """A trial and a final training of a tiny model on one image."""
+    return trial_fit_steps(tiny_model(seed), [source()], [labels], TrialSettings(**settings))
 
 
 def judge_by(monkeypatch: pytest.MonkeyPatch, figure: Callable[[Any, Any], float]) -> None:
@@ -68,7 +73,7 @@ def quick_fits(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_held_out_strokes_are_unseen_until_the_last_fit(quick_fits: list[Any]) -> None:
     labels = strokes((10, 30, 50, 70))
     training = fine_tuning(steps=4, batch_size=2, crop_size=64, validate_every=1)
-    learned = run(learn_steps(tiny_model(), [source()], [labels], training=training))
+    learned = run(trial(labels, training=training))
     first, last = quick_fits
     assert 0 < (first > 0).sum() < (labels > 0).sum()
     assert np.array_equal(last, labels)
@@ -78,7 +83,7 @@ def test_held_out_strokes_are_unseen_until_the_last_fit(quick_fits: list[Any]) -
 
 def ended_after_three(clock: schedule.Clock, step: int) -> bool:
     """Of a budget in minutes; steps are counted as ever."""
-    return step >= (clock._steps if clock._seconds is None else 3)
+    return step >= (clock.steps if clock.seconds is None else 3)
 
 
 @pytest.mark.parametrize("minutes", [None, 10.0])
@@ -97,9 +102,7 @@ def test_the_final_training_is_as_long_as_the_trial_was_good(
     labels = strokes((10, 30, 50, 70))
     seen: list[Any] = []
     learned = run(
-        learn_steps(
-            tiny_model(), [source()], [labels], training=training, minutes=minutes, stop=None
-        ),
+        trial(labels, training=training, minutes=minutes),
         seen.append,
     )
     stages = [getattr(step, "stage", "") for step in seen]
@@ -118,7 +121,7 @@ def test_both_trainings_together_keep_to_the_steps(
     training = fine_tuning(steps=steps, batch_size=2, crop_size=64, validate_every=1)
     seen: list[Any] = []
     labels = strokes((10, 30, 50, 70))
-    run(learn_steps(tiny_model(), [source()], [labels], training=training), seen.append)
+    run(trial(labels, training=training), seen.append)
     stages = [getattr(step, "stage", "") for step in seen]
     assert stages.count("trial") + stages.count("final") == max(2, steps)
 
@@ -126,13 +129,13 @@ def test_both_trainings_together_keep_to_the_steps(
 def test_time_left_speaks_of_both_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that says 10 s a step: 3 + 3 steps are 60 s, less those that are done."""
     judge_by(monkeypatch, lambda *_: 0.5)
-    monkeypatch.setattr(schedule.Clock, "left", lambda clock, step: 10.0 * (clock._steps - step))
+    monkeypatch.setattr(schedule.Clock, "left", lambda clock, step: 10.0 * (clock.steps - step))
     monkeypatch.setattr(trial_fit, "monotonic", lambda: 0.0)
     pauses_by(monkeypatch, lambda: 0.0)
     training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)
     seen: list[Any] = []
     labels = strokes((10, 30, 50, 70))
-    run(learn_steps(tiny_model(), [source()], [labels], training=training), seen.append)
+    run(trial(labels, training=training), seen.append)
     left = [step.seconds_left for step in seen if getattr(step, "stage", "") == "trial"]
     assert left == [50.0, 40.0, 30.0]
     # Five seconds until the first step of the trial: as long again before the final training,
@@ -140,14 +143,14 @@ def test_time_left_speaks_of_both_trainings(monkeypatch: pytest.MonkeyPatch) -> 
     clock = itertools.count(0.0, 5.0)
     monkeypatch.setattr(trial_fit, "monotonic", lambda: next(clock))
     seen.clear()
-    run(learn_steps(tiny_model(), [source()], [labels], training=training), seen.append)
+    run(trial(labels, training=training), seen.append)
     left = [step.seconds_left for step in seen if getattr(step, "stage", "") == "trial"]
     assert left == [60.0, 50.0, 40.0]
 
 
 def test_a_pause_does_not_make_the_rest_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     judge_by(monkeypatch, lambda *_: 0.5)
-    monkeypatch.setattr(schedule.Clock, "left", lambda clock, step: 10.0 * (clock._steps - step))
+    monkeypatch.setattr(schedule.Clock, "left", lambda clock, step: 10.0 * (clock.steps - step))
     now = [0.0]  # only a pause takes time
     monkeypatch.setattr(trial_fit, "monotonic", lambda: now[0])
     pauses_by(monkeypatch, lambda: now[0])
@@ -159,9 +162,7 @@ def test_a_pause_does_not_make_the_rest_longer(monkeypatch: pytest.MonkeyPatch) 
 
     training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)
     seen: list[Any] = []
-    run(
-        learn_steps(tiny_model(), [source()], [strokes((10, 30, 50, 70))], training=training), pause
-    )
+    run(trial(strokes((10, 30, 50, 70)), training=training), pause)
     left = [step.seconds_left for step in seen if getattr(step, "stage", "") == "trial"]
     assert now[0] > 0 and left == [50.0, 40.0, 30.0]
 
@@ -176,18 +177,16 @@ def test_time_left_of_a_budget_in_minutes(monkeypatch: pytest.MonkeyPatch) -> No
     seen: list[Any] = []
     labels = strokes((10, 30, 50, 70))
     options: dict[str, Any] = {"training": training, "minutes": 4.0}
-    run(learn_steps(tiny_model(), [source()], [labels], **options), seen.append)
-    (trial,) = [step for step in seen if getattr(step, "stage", "") == "trial"]
-    assert trial.seconds_left == 7.0 + 2 * 60
+    run(trial(labels, **options), seen.append)
+    (step,) = [step for step in seen if getattr(step, "stage", "") == "trial"]
+    assert step.seconds_left == 7.0 + 2 * 60
 
 
 def test_training_that_only_does_harm_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     figures = iter([0.9, 0.4])
     judge_by(monkeypatch, lambda *_: next(figures))
     training = fine_tuning(steps=1, batch_size=2, crop_size=64, validate_every=1)
-    learned = run(
-        learn_steps(tiny_model(), [source()], [strokes((10, 30, 50, 70))], training=training)
-    )
+    learned = run(trial(strokes((10, 30, 50, 70)), training=training))
     assert learned.steps == 0 and learned.held_out_miou == 0.9
 
 
@@ -198,9 +197,7 @@ def test_stopping_before_it_was_better_leaves_the_quick_fit(
     judge_by(monkeypatch, lambda *_: -next(figures) / 10)
     labels = strokes((10, 30, 50, 70))
     training = fine_tuning(steps=50, batch_size=2, crop_size=64)
-    learned = run(
-        learn_steps(tiny_model(), [source()], [labels], training=training, stop=lambda: True)
-    )
+    learned = run(trial(labels, training=training, stop=lambda: True))
     assert learned.steps == 0 and np.array_equal(quick_fits[-1], labels)
 
 
@@ -211,9 +208,7 @@ def test_stopping_early_still_learns_from_all_strokes(
     training = fine_tuning(steps=50, batch_size=2, crop_size=64)
     figures = itertools.count()
     judge_by(monkeypatch, lambda *_: next(figures) / 10)
-    learned = run(
-        learn_steps(tiny_model(), [source()], [labels], training=training, stop=lambda: True)
-    )
+    learned = run(trial(labels, training=training, stop=lambda: True))
     assert learned.steps == 1 and np.array_equal(quick_fits[-1], labels)
 
 
@@ -222,7 +217,7 @@ def test_one_stroke_a_class_gives_no_figure() -> None:
     labels[10:13, 10:40] = 1
     labels[60:63, 60:90] = 2
     training = fine_tuning(steps=1, batch_size=2, crop_size=64)
-    learned = run(learn_steps(tiny_model(), [source()], [labels], training=training))
+    learned = run(trial(labels, training=training))
     assert learned.held_out_miou is None
 
 
@@ -252,19 +247,19 @@ def test_after_a_kill_it_comes_to_the_same_end(
 
     judge_by(monkeypatch, distance)
 
-    def steps(model: Any, checkpoint: Path | None) -> Any:
+    def steps(checkpoint: Path | None) -> Any:
         training = fine_tuning(
             steps=6, batch_size=2, crop_size=64, validate_every=1, learning_rate=4e-3
         )
         labels = strokes((10, 30, 50, 70))
-        return learn_steps(model, [source()], [labels], training=training, checkpoint=checkpoint)
+        return trial(labels, training=training, checkpoint=checkpoint)
 
-    unbroken = run(steps(tiny_model(), None))
+    unbroken = run(steps(None))
     assert unbroken.steps > 0
     checkpoint = tmp_path / "learning.safetensors"
-    killed_after(steps(tiny_model(), checkpoint), stage, count)
+    killed_after(steps(checkpoint), stage, count)
     assert checkpoint.exists()
-    resumed = run(steps(tiny_model(), checkpoint))
+    resumed = run(steps(checkpoint))
     assert (resumed.held_out_miou, resumed.steps) == (unbroken.held_out_miou, unbroken.steps)
     for ours, theirs in zip(resumed.model.parameters(), unbroken.model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
@@ -275,9 +270,9 @@ def test_another_network_does_not_go_on_with_the_checkpoint(tmp_path: Path) -> N
     training = fine_tuning(steps=2, batch_size=2, crop_size=64, validate_every=1)
     options = {"training": training, "checkpoint": checkpoint}
     labels = strokes((10, 30, 50, 70))
-    killed_after(learn_steps(tiny_model(), [source()], [labels], **options), "trial", 1)
+    killed_after(trial(labels, **options), "trial", 1)
     with pytest.raises(ConfigError, match="another backbone"):
-        run(learn_steps(tiny_model(seed=1), [source()], [labels], **options))
+        run(trial(labels, seed=1, **options))
     other = SemiSettings.only(affinity=0.3)
     with pytest.raises(ConfigError, match="another terms"):
-        run(learn_steps(tiny_model(), [source()], [labels], semi_settings=other, **options))
+        run(trial(labels, semi=other, **options))

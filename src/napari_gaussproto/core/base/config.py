@@ -151,6 +151,21 @@ class ModelConfig(Settings):
         return self.downsample * self.output_stride
 
 
+class NewModel(Settings):
+    """A model to begin with nothing but a backbone, but for its classes.
+
+    The attributes are those of `ModelConfig`. Like strokes, it suits photographs: the network
+    sees them at half their size.
+    """
+
+    partition: Literal["grid", "superpixel"] = "grid"
+    backbone: str = "tf_efficientnet_lite0"
+    prototypes_per_class: int = 5
+    downsample: int = 2
+    region_size: int = 12
+    pretrained: bool = True
+
+
 class LossWeights(Settings):
     """Weight of each term of the training objective; see ``core/loss.py``."""
 

@@ -67,7 +67,7 @@ class TrainingStep:
     Attributes
     ----------
     stage : str
-        "features", "warm-up", "layer", "joint", "validation" or "finish"; of `learn_steps`
+        "features", "warm-up", "layer", "joint", "validation" or "finish"; of `trial_fit_steps`
         "trial" and "final" instead of "joint".
     step, total : int
         Within the stage, images of a validation; ``total`` is an estimate when the budget is

@@ -57,7 +57,7 @@ class Superpixels:
         self._shrink = shrink
         self._stride = stride
         self._region_size = region_size
-        self._pool = _POOLS[pooling]
+        self._pool = POOLINGS[pooling]
         self.n_cells = int(regions.max()) + 1
         self._mean_weights: dict[tuple[int, int], _Weights] = {}
 
@@ -308,7 +308,8 @@ def _points_inside(partition: Superpixels, points: int) -> Tensor:
     return inside
 
 
-_POOLS: dict[str, Callable[[Superpixels, Tensor], Tensor]] = {
+# By the names that `ModelConfig.pooling` may have.
+POOLINGS: dict[str, Callable[[Superpixels, Tensor], Tensor]] = {
     "mask_mean": _mask_mean,
     "roi_align": _roi_align,
     "masked_roi_align": _masked_roi_align,

@@ -14,7 +14,6 @@ from napari_gaussproto.core.base.config import ModelConfig, SegmentationClass
 from napari_gaussproto.core.base.errors import EditError
 from napari_gaussproto.core.mixture import surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
-from napari_gaussproto.core.model.card import now
 from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_layer
 
@@ -69,15 +68,8 @@ def adapt(
     prototypes = _described(model, config, target, kept, fresh)
     card = model.card.model_copy(deep=True)
     card.measures = {}
-    card.history.append(
-        {
-            "what": "adapt",
-            "when": now(),
-            "from": [c.name for c in model.classes],
-            "to": [c.name for c in config.classes],
-            "mapping": target,
-        }
-    )
+    before, after = ([c.name for c in table] for table in (model.classes, config.classes))
+    card.log("adapt", **{"from": before}, to=after, mapping=target)
     other = model.with_layer(layer, prototypes, card)
     other.config = config
     return other

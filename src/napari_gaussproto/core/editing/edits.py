@@ -21,7 +21,6 @@ from napari_gaussproto.core.base.errors import EditError
 from napari_gaussproto.core.imaging.patches import Patches, no_patches
 from napari_gaussproto.core.mixture import surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
-from napari_gaussproto.core.model.card import now
 from napari_gaussproto.core.model.segmentation import Prototype, quantiles_of
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
@@ -60,16 +59,16 @@ def turn_off(model: PrototypeSegmenter, m: int) -> PrototypeSegmenter:
     EditError
         When it is the last active one of all.
     """
-    _refuse_last(model, m)
+    prototype = _refuse_last(model, m)
     layer = surgery.with_active(model.layer, m, False)
-    return _changed(model, layer, list(model.prototypes), "turn off", [m])
+    return _changed(model, layer, list(model.prototypes), "turn off", [prototype.name])
 
 
 def turn_on(model: PrototypeSegmenter, m: int) -> PrototypeSegmenter:
     """Take a prototype into use again, exactly as it was."""
-    _prototype(model, m)
+    prototype = _prototype(model, m)
     layer = surgery.with_active(model.layer, m, True)
-    return _changed(model, layer, list(model.prototypes), "turn on", [m])
+    return _changed(model, layer, list(model.prototypes), "turn on", [prototype.name])
 
 
 def rename(model: PrototypeSegmenter, m: int, name: str) -> PrototypeSegmenter:
@@ -81,15 +80,15 @@ def rename(model: PrototypeSegmenter, m: int, name: str) -> PrototypeSegmenter:
         When the name is empty or taken.
     """
     name = name.strip()
-    _prototype(model, m)
+    former = _prototype(model, m)
     if not name:
         raise EditError("A prototype needs a name: type at least one letter.")
     if any(p.name == name for i, p in enumerate(model.prototypes) if i != m):
         raise EditError(f"Another prototype is called “{name}” already: choose a different name.")
     prototypes = list(model.prototypes)
-    prototypes[m] = replace(prototypes[m], name=name)
+    prototypes[m] = replace(former, name=name)
     layer = surgery.duplicate(model.layer)
-    return _changed(model, layer, prototypes, "rename", [m], predicts_alike=True, to=name)
+    return _changed(model, layer, prototypes, "rename", [former.name], predicts_alike=True, to=name)
 
 
 def reassign(model: PrototypeSegmenter, m: int, class_index: int) -> PrototypeSegmenter:
@@ -113,7 +112,7 @@ def reassign(model: PrototypeSegmenter, m: int, class_index: int) -> PrototypeSe
     prototypes[m] = replace(prototype, name=name, class_index=class_index, usage=float("nan"))
     layer = surgery.with_class(model.layer, m, class_index)
     to = model.classes[class_index].name
-    return _changed(model, layer, prototypes, "reassign", [m], to=to)
+    return _changed(model, layer, prototypes, "reassign", [prototype.name], to=to)
 
 
 def merge(
@@ -157,7 +156,7 @@ def merge(
         purity=_purity(labels),
         distance_quantiles=_own_quantiles(layer, row, cells),
     )
-    return _changed(model, layer, prototypes, "merge", [a, b])
+    return _changed(model, layer, prototypes, "merge", [first.name, second.name])
 
 
 def split(
@@ -212,7 +211,7 @@ def split(
         part.name, part.identity = f"{prototype.name}{letter}", object()
     prototypes[m : m + 1] = parts
     names = [part.name for part in parts]
-    return _changed(model, layer, prototypes, "split", [m], into=names)
+    return _changed(model, layer, prototypes, "split", [prototype.name], into=names)
 
 
 def delete(model: PrototypeSegmenter, m: int) -> PrototypeSegmenter:
@@ -223,10 +222,11 @@ def delete(model: PrototypeSegmenter, m: int) -> PrototypeSegmenter:
     EditError
         When it is the last active one of all.
     """
-    _refuse_last(model, m)
+    prototype = _refuse_last(model, m)
     keep = [i for i in range(len(model.prototypes)) if i != m]
     layer = surgery.select(model.layer, keep)
-    return _changed(model, layer, [model.prototypes[i] for i in keep], "delete", [m])
+    kept = [model.prototypes[i] for i in keep]
+    return _changed(model, layer, kept, "delete", [prototype.name])
 
 
 def add(
@@ -272,9 +272,7 @@ def add(
         distance_quantiles=_quantiles(layer, layer.n_prototypes - 1, cells),
     )
     prototypes = [*model.prototypes, prototype]
-    edited = _changed(model, layer, prototypes, "add", [], cells=len(cells))
-    edited.card.history[-1]["prototypes"] = [name]
-    return edited
+    return _changed(model, layer, prototypes, "add", [name], cells=len(cells))
 
 
 def named(model: PrototypeSegmenter, name: str) -> PrototypeSegmenter:
@@ -286,28 +284,22 @@ def named(model: PrototypeSegmenter, name: str) -> PrototypeSegmenter:
 # -- what the edits share -------------------------------------------------------------------
 
 
-def record(model: PrototypeSegmenter, what: str, names: Sequence[str], **details: Any) -> None:
-    """Append an edit to a model's own history,."""
-    model.card.history.append({"what": what, "prototypes": list(names), "when": now(), **details})
-
-
 def _changed(
     model: PrototypeSegmenter,
     layer: GaussianPrototypeLayer,
     prototypes: list[Prototype],
     what: str,
-    edited: Sequence[int],
+    names: Sequence[str],
     *,
     predicts_alike: bool = False,
-    **details: Any,
+    **details: object,
 ) -> PrototypeSegmenter:
-    """The edited model, with the edit in its card."""
+    """The edited model, with the edit of the prototypes of these names in its card."""
     card = model.card.model_copy(deep=True)
     if not predicts_alike:
         card.measures = {_before_edits(split): v for split, v in card.measures.items()}
-    changed = model.with_layer(layer, prototypes, card)
-    record(changed, what, [model.prototypes[m].name for m in edited], **details)
-    return changed
+    card.log(what, prototypes=list(names), **details)
+    return model.with_layer(layer, prototypes, card)
 
 
 def _before_edits(split: str) -> str:
@@ -331,13 +323,15 @@ def _class_name(model: PrototypeSegmenter, class_index: int) -> str:
     return model.classes[class_index].name
 
 
-def _refuse_last(model: PrototypeSegmenter, m: int) -> None:
+def _refuse_last(model: PrototypeSegmenter, m: int) -> Prototype:
+    """The prototype, unless nothing would be left without it."""
     prototype = _prototype(model, m)
     if bool(model.layer.active[m]) and int(model.layer.active.sum()) == 1:
         raise EditError(
             f"“{prototype.name}” is the last prototype that is on, and a model needs one: "
             "turn another one on first."
         )
+    return prototype
 
 
 def _is_automatic(model: PrototypeSegmenter, prototype: Prototype) -> bool:

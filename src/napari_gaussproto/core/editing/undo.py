@@ -63,12 +63,12 @@ class EditHistory:
     @property
     def undo_name(self) -> str:
         """What `undo` would take back, for example “merge weed 1, weed 2”; or empty."""
-        return name_of_last_edit(self.model) if self.can_undo else ""
+        return self.model.card.last_entry.title if self.can_undo else ""
 
     @property
     def redo_name(self) -> str:
         """What `redo` would do again; or empty."""
-        return name_of_last_edit(self._models[self._position + 1]) if self.can_redo else ""
+        return self._models[self._position + 1].card.last_entry.title if self.can_redo else ""
 
     @property
     def undone(self) -> PrototypeSegmenter | None:
@@ -83,7 +83,7 @@ class EditHistory:
     @property
     def names(self) -> list[str]:
         """The edits in force, the first one first."""
-        return [name_of_last_edit(model) for model in self._models[1 : self._position + 1]]
+        return [model.card.last_entry.title for model in self._models[1 : self._position + 1]]
 
     def undo(self) -> PrototypeSegmenter:
         """Take the last edit back and return the model as it was.
@@ -110,11 +110,3 @@ class EditHistory:
             raise IndexError("there is no edit to redo")
         self._position += 1
         return self.model
-
-
-def name_of_last_edit(model: PrototypeSegmenter) -> str:
-    """A few words for the last entry of a model's history."""
-    entry = model.card.history[-1]
-    names = ", ".join(entry.get("prototypes", []))
-    target = entry.get("to")
-    return f"{entry['what']} {names}" + (f" to {target}" if target else "")

@@ -1,13 +1,17 @@
-"""What a model says about itself: the card inside its file."""
+"""What a model says about itself: the card inside its file, and the card as a text."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
 from pydantic import BaseModel, Field
+
+from napari_gaussproto.core.base.config import ModelConfig
 
 _PACKAGES = ("napari-gaussproto", "torch", "timm", "numpy", "scikit-learn", "safetensors")
 
@@ -28,6 +32,30 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+class LogEntry(BaseModel):
+    """What the log of a card says about one fit or edit; it may say more.
+
+    Attributes
+    ----------
+    what : str
+        For example “merge”.
+    prototypes : list of str
+        Names of those that were edited.
+    to : str or list of str
+        What came of them: a name, a class, or the classes of a new table.
+    """
+
+    what: str = "edit"
+    prototypes: list[str] = Field(default_factory=list)
+    to: str | list[str] = ""
+
+    @property
+    def title(self) -> str:
+        """The entry in a few words, for example “merge weed 1, weed 2”."""
+        target = f" to {self.to}" if isinstance(self.to, str) and self.to else ""
+        return f"{self.what} {', '.join(self.prototypes)}{target}"
+
+
 class ModelCard(BaseModel):
     """Provenance, terms and measures of a model.
 
@@ -42,7 +70,7 @@ class ModelCard(BaseModel):
     created : str
         ISO 8601.
     history : list of dict
-        One entry per fit or edit: what was done, settings, seed, steps, time.
+        The log: one entry per fit or edit, with what was done, settings, seed, steps, time.
     measures : dict
         By split, for example ``{"test": {"iou": {"soil": 0.9}, "miou": 0.9, "ece": 0.02}}``.
     package_versions : dict
@@ -61,3 +89,201 @@ class ModelCard(BaseModel):
     history: list[dict[str, Any]] = Field(default_factory=list)
     measures: dict[str, Any] = Field(default_factory=dict)
     package_versions: dict[str, str] = Field(default_factory=package_versions)
+
+    def log(self, what: str, **details: object) -> None:
+        """Append an entry to the log.
+
+        Parameters
+        ----------
+        what : str
+            What was done to the model.
+        **details
+            What else is worth knowing, each of a type that JSON knows.
+        """
+        self.history.append({"what": what, "when": now(), **details})
+
+    @property
+    def last_entry(self) -> LogEntry:
+        """What was done to the model last; empty before anything was."""
+        return LogEntry.model_validate(self.history[-1] if self.history else {"what": ""})
+
+
+class PrototypeEntry(BaseModel):
+    """What a file says about a prototype; a newer version may say more.
+
+    Attributes
+    ----------
+    name : str
+    class_index : int
+    usage, purity : float or None
+        See `napari_gaussproto.core.model.segmentation.Prototype`; None where not measured.
+    """
+
+    name: str
+    class_index: int = Field(ge=0)
+    usage: float | None
+    purity: float | None
+
+
+class SplitMeasures(BaseModel):
+    """What is said about a split; see `napari_gaussproto.core.measure.evaluation.measure`."""
+
+    images: int
+    iou: dict[str, float | None]
+    miou: float | None
+    accuracy: float | None = None
+    ece: float | None
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """What a file says about its model, without the network."""
+
+    config: ModelConfig
+    card: ModelCard
+    prototypes: list[PrototypeEntry]
+
+
+# -- the card as a text -------------------------------------------------------------------------
+
+
+def card_markdown(summary: ModelSummary) -> str:
+    """Everything that a model file says about its model, for a page or a repository.
+
+    Parameters
+    ----------
+    summary : ModelSummary
+        See `napari_gaussproto.core.model.summary.read_summary`.
+
+    Returns
+    -------
+    str
+        Markdown that ends with a newline.
+    """
+    card = summary.card
+    sections = [
+        f"# {card.name}",
+        card.description,
+        _section("Classes", _classes(summary)),
+        _section("Not for", _list(card.not_for)),
+        _section("How good it is", _measures(card.measures)),
+        _section("Training data", _data(summary)),
+        _section("How it was made", _making(summary)),
+        _section("Prototypes", _prototypes(summary)),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _section(title: str, body: str) -> str:
+    return f"## {title}\n\n{body}" if body else ""
+
+
+def _list(entries: Iterable[str]) -> str:
+    return "\n".join(f"- {entry}" for entry in entries)
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Text that cannot end a table's cell."""
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _classes(summary: ModelSummary) -> str:
+    rows = [
+        [str(c + 1), entry.name, f"`{entry.color}`"]
+        for c, entry in enumerate(summary.config.classes)
+    ]
+    return _table(["label", "class", "colour"], rows)
+
+
+def _measures(measures: dict[str, Any]) -> str:
+    splits = {split: SplitMeasures.model_validate(values) for split, values in measures.items()}
+    if not splits:
+        return ""
+    names = list(next(iter(splits.values())).iou)
+    header = ["split", "images", "mean IoU", *(f"IoU {name}" for name in names)]
+    rows = []
+    for split, found in splits.items():
+        ious = [found.iou.get(name) for name in names]
+        figures = [found.miou, *ious, found.accuracy, found.ece]
+        rows.append([split, str(found.images), *map(_number, figures)])
+    table = _table([*header, "accuracy", "calibration error"], rows)
+    return (
+        f"{table}\n\nOver all labelled pixels of a split. The calibration error is the expected "
+        "one (ECE, 15 bins) of the predicted class."
+    )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
+
+
+def _data(summary: ModelSummary) -> str:
+    card = summary.card
+    facts = [card.data]
+    if card.licence:
+        facts.append(f"Licence of the data: {card.licence}. {card.attribution}".strip())
+        if summary.prototypes:
+            facts.append(
+                "The file contains small patches of the training images, which stay under that "
+                "licence."
+            )
+    if card.citation:
+        facts.append(f"Cite: {card.citation}")
+    return "\n\n".join(fact for fact in facts if fact)
+
+
+def _making(summary: ModelSummary) -> str:
+    card, config = summary.card, summary.config
+    facts = [
+        f"{config.partition} partition, backbone {config.backbone}, {config.channels} channels, "
+        f"images shrunk {config.downsample}-fold, cells of {config.cell_size} px, "
+        f"D = {config.latent_dim}, {config.covariance} covariance",
+    ]
+    facts += [_event(event) for event in card.history]
+    if card.command:
+        facts.append(f"`{card.command}`")
+    facts.append(f"made {card.created}")
+    if card.package_versions:
+        versions = ", ".join(f"{name} {v}" for name, v in card.package_versions.items())
+        facts.append(f"with {versions}")
+    return _list(facts)
+
+
+def _event(event: dict[str, Any]) -> str:
+    """An entry of the card's log: what was done, and its plain settings."""
+    what = str(event.get("what", "edit"))
+    plain = {
+        key: value
+        for key, value in event.items()
+        if key not in ("what", "when") and isinstance(value, str | int | float)
+    }
+    settings = ", ".join(
+        f"{key.replace('_', ' ')} " + (f"{value:.4g}" if isinstance(value, float) else str(value))
+        for key, value in plain.items()
+    )
+    return f"{what}: {settings}" if settings else what
+
+
+def _prototypes(summary: ModelSummary) -> str:
+    classes = summary.config.classes
+    rows = [
+        [
+            entry.name,
+            classes[entry.class_index].name,
+            _percent(entry.usage),
+            _percent(entry.purity),
+        ]
+        for entry in summary.prototypes
+    ]
+    if not rows:
+        return ""
+    return _table(["name", "class", "share of its class", "purity of its patches"], rows)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0%}"

@@ -15,12 +15,12 @@ from torch import Tensor
 from napari_gaussproto.core.base.device import resolve_device
 from napari_gaussproto.core.base.errors import GaussProtoError, ModelFileError
 from napari_gaussproto.core.base.tensor_file import write_tensors
+from napari_gaussproto.core.model.card import ModelSummary
 from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.summary import (
     FORMAT,
     FORMAT_VERSION,
-    ModelSummary,
     model_path,
     parse_summary,
     read_description,
@@ -183,7 +183,7 @@ def build_model(
         When the two do not fit together.
     """
     entries = summary.prototypes
-    class_index = [int(entry["class_index"]) for entry in entries]
+    class_index = [entry.class_index for entry in entries]
     model = PrototypeSegmenter(summary.config, class_index=class_index, backbone=backbone)
     modules = {"extractor.neck.": model.extractor.neck, "layer.": model.layer}
     if backbone is None:
@@ -199,11 +199,11 @@ def build_model(
     model.density_quantiles = tensors["density_quantiles"].numpy()
     model.prototypes = [
         Prototype(
-            name=str(entry["name"]),
-            class_index=int(entry["class_index"]),
+            name=entry.name,
+            class_index=entry.class_index,
             **_patches(tensors, m),
-            usage=float("nan") if entry["usage"] is None else float(entry["usage"]),
-            purity=float("nan") if entry["purity"] is None else float(entry["purity"]),
+            usage=float("nan") if entry.usage is None else entry.usage,
+            purity=float("nan") if entry.purity is None else entry.purity,
             distance_quantiles=tensors[f"prototype/{m}/quantiles"].numpy(),
         )
         for m, entry in enumerate(entries)

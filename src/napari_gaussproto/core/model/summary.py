@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
 from napari_gaussproto.core.base.config import ModelConfig
 from napari_gaussproto.core.base.errors import ModelFileError
-from napari_gaussproto.core.model.card import ModelCard
+from napari_gaussproto.core.model.card import ModelCard, ModelSummary, PrototypeEntry, SplitMeasures
 
 FORMAT = "napari-gaussproto"
 FORMAT_VERSION = 1
@@ -55,41 +54,6 @@ def with_suffix(path: str | Path) -> Path:
     """The file that a model is saved to under a name; a dot in the name is no suffix."""
     path = Path(path)
     return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
-
-
-class _Entry(BaseModel):
-    """What is said about a prototype; a newer version may say more."""
-
-    name: str
-    class_index: int = Field(ge=0)
-    usage: float | None
-    purity: float | None
-
-
-class _Measures(BaseModel):
-    """What is said about a split; see `napari_gaussproto.core.measure.evaluation.measure`."""
-
-    images: int
-    iou: dict[str, float | None]
-    miou: float | None
-    ece: float | None
-
-
-@dataclass(frozen=True)
-class ModelSummary:
-    """What a file says about its model, read without building the network.
-
-    Attributes
-    ----------
-    config : ModelConfig
-    card : ModelCard
-    prototypes : list of dict
-        ``name``, ``class_index``, ``usage`` and ``purity`` of each.
-    """
-
-    config: ModelConfig
-    card: ModelCard
-    prototypes: list[dict[str, Any]]
 
 
 def read_summary(path: str | Path) -> ModelSummary:
@@ -152,12 +116,12 @@ def parse_summary(path: Path, description: dict[str, Any]) -> ModelSummary:
     try:
         config = ModelConfig.model_validate(description["config"])
         card = ModelCard.model_validate(description["card"])
-        entries = [_Entry.model_validate(entry) for entry in description["prototypes"]]
+        entries = [PrototypeEntry.model_validate(entry) for entry in description["prototypes"]]
         if any(entry.class_index >= len(config.classes) for entry in entries):
             raise ValueError("a prototype of an unknown class")
         for measures in card.measures.values():
-            _Measures.model_validate(measures)
-        return ModelSummary(config, card, [entry.model_dump() for entry in entries])
+            SplitMeasures.model_validate(measures)
+        return ModelSummary(config, card, entries)
     except (ValidationError, KeyError, TypeError, ValueError) as error:
         raise ModelFileError(
             f"The description inside “{path.name}” is damaged: get a fresh copy of it."

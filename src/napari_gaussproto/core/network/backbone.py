@@ -10,7 +10,7 @@ from typing import Any
 
 import timm
 import torch
-from timm.models import adapt_input_conv
+from timm.models import PretrainedCfg, adapt_input_conv
 from torch import Tensor, nn
 
 from napari_gaussproto.core.base.errors import ConfigError
@@ -122,7 +122,8 @@ def _why_not(name: str, pretrained: bool, error: Exception) -> str:
 
 def _normalisation(name: str, network: nn.Module, channels: int) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the images that the weights were trained on."""
-    settings = timm.get_pretrained_cfg(name)
+    # A network that somebody registered need not say; then it is what most were trained with.
+    settings = timm.get_pretrained_cfg(name) or PretrainedCfg()
     mean, std = settings.mean, settings.std
     if name == OFFLINE_BACKBONE:
         mean = std = (0.5, 0.5, 0.5)

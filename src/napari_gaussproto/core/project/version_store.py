@@ -14,7 +14,7 @@ import math
 import secrets
 import threading
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +209,7 @@ class VersionStore:
                 if parent not in taken:  # removed while the parts were written
                     parent = None
                 version = Version(
-                    id=_new_id(taken),
+                    id=next(new for new in iter(_new_id, "") if new not in taken),
                     parent=parent,
                     name=name.strip() or f"v{index.made + 1}",
                     what=what,
@@ -347,7 +347,5 @@ _DAMAGE = (
 )
 
 
-def _new_id(taken: Collection[str]) -> str:
-    while (new := secrets.token_hex(4)) in taken:
-        pass
-    return new
+def _new_id() -> str:
+    return secrets.token_hex(4)

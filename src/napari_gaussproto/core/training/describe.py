@@ -1,55 +1,32 @@
-"""The last stage of a fit: calibrate, prune, and describe every prototype by its data."""
+"""The last stage of a fit: calibrate, prune, and describe every prototype by its cells."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from napari_gaussproto.core.base.config import TrainingConfig
-from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.imaging.patches import Patches, cut_patch
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.mixture import placement, surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
-from napari_gaussproto.core.model.encode import encode_steps
-from napari_gaussproto.core.model.segmentation import quantiles_of
+from napari_gaussproto.core.model.segmentation import Prototype, quantiles_of
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, name_prototypes
 from napari_gaussproto.core.network.receptive import effective_radius
+from napari_gaussproto.core.training.cells import (
+    LabelledCells,
+    sample_cells,
+    sample_cells_steps,
+)
+from napari_gaussproto.core.training.descent import fit_temperature
 from napari_gaussproto.core.training.samples import TrainingImage
 
-# Labelled cells drawn from an image; enough for percentiles over a whole data set.
-_CELLS_PER_IMAGE = 2000
 _PATCHES = 8
 _PATCHES_PER_IMAGE = 2
-
-
-@dataclass
-class LabelledCells:
-    """A sample of labelled cells of several images.
-
-    Attributes
-    ----------
-    z, target : Tensor
-        (N, D) latents and (N, C) soft labels.
-    image, cell : Tensor
-        (N,) where each came from.
-    """
-
-    z: Tensor
-    target: Tensor
-    image: Tensor
-    cell: Tensor
-
-    @property
-    def weight(self) -> Tensor:
-        """(N,) ones."""
-        return torch.ones(len(self.z), device=self.z.device)
 
 
 def finish_steps(
@@ -64,72 +41,14 @@ def finish_steps(
     Changes the model in place; yields the number of images done, per set.
     """
     if validation:
-        calibrate_temperature(model, sample_cells(model, validation, seed))
+        fit_temperature(model.layer, sample_cells(model, validation, seed), exactly=True)
         yield len(validation)
     cells = yield from sample_cells_steps(model, data, seed)
     tidy(model, cells, config)
-    describe(model, cells, data)
+    describe(model, cells, [image.source for image in data])
     model.receptive_radius = effective_radius(
         model.extract, model.config.channels, model.alignment, model.device
     )
-
-
-def sample_cells(
-    model: PrototypeSegmenter, images: Sequence[TrainingImage], seed: int
-) -> LabelledCells:
-    """Draw labelled cells of every image, at random over its labelled area."""
-    return run(sample_cells_steps(model, images, seed))
-
-
-def sample_cells_steps(
-    model: PrototypeSegmenter, images: Sequence[TrainingImage], seed: int
-) -> Generator[int, None, LabelledCells]:
-    """As `sample_cells`; yields the number of images done."""
-    generator = torch.Generator().manual_seed(seed)
-    parts = []
-    for index, image in enumerate(images):
-        parts.append(_sample(model, image, index, generator))
-        yield index + 1
-    return LabelledCells(
-        torch.cat([p.z for p in parts]),
-        torch.cat([p.target for p in parts]),
-        torch.cat([p.image for p in parts]),
-        torch.cat([p.cell for p in parts]),
-    )
-
-
-@torch.no_grad()
-def _sample(
-    model: PrototypeSegmenter, image: TrainingImage, index: int, generator: torch.Generator
-) -> LabelledCells:
-    encoding = run(encode_steps(image.source, model))
-    target, weight = encoding.partition.targets(image.full_labels, len(model.classes))
-    labelled = weight.nonzero().flatten()
-    drawn = labelled[torch.randperm(len(labelled), generator=generator)[:_CELLS_PER_IMAGE]]
-    device = encoding.latents.device
-    return LabelledCells(
-        encoding.latents[drawn.to(device)],
-        target[drawn].to(device),
-        torch.full((len(drawn),), index),
-        drawn,
-    )
-
-
-@torch.no_grad()
-def calibrate_temperature(model: PrototypeSegmenter, cells: LabelledCells) -> None:
-    """Set T to minimise the cross-entropy on held-out cells (Guo et al. 2017).
-
-    T rescales every class alike, so no cell changes its class.
-    """
-    layer = model.layer
-    log_likelihood = layer.log_likelihood(cells.z)
-
-    def cross_entropy(log_temperature: float) -> float:
-        layer.log_temperature.fill_(log_temperature)
-        return float(-(cells.target * layer.class_log_posterior(log_likelihood)).sum(1).mean())
-
-    found = minimize_scalar(cross_entropy, bounds=(math.log(0.1), math.log(200)), method="bounded")
-    layer.log_temperature.fill_(float(found.x))
 
 
 @torch.no_grad()
@@ -141,7 +60,7 @@ def tidy(model: PrototypeSegmenter, cells: LabelledCells, config: TrainingConfig
     if not (config.min_usage or config.min_hellinger):
         return
     layer = model.layer
-    used = placement.usage(layer, cells.z, cells.target, cells.weight)
+    used = placement.usage(layer, cells.values, cells.target, cells.weight)
     keep = [
         m
         for m in range(layer.n_prototypes)
@@ -171,34 +90,56 @@ def _closest_siblings(layer: GaussianPrototypeLayer, limit: float) -> tuple[int,
 
 @torch.no_grad()
 def describe(
-    model: PrototypeSegmenter, cells: LabelledCells, data: Sequence[TrainingImage]
+    model: PrototypeSegmenter, cells: LabelledCells, sources: Sequence[ImageSource] = ()
 ) -> None:
-    """Usage, spread, patches and purity of every prototype, and the spread of log p(z)."""
-    layer = model.layer
-    distance = layer.mahalanobis(cells.z)
-    log_likelihood = layer.log_likelihood_from(distance)
-    model.density_quantiles = quantiles_of(layer.log_density(log_likelihood))
-    used = placement.usage(layer, cells.z, cells.target, cells.weight)
-    owner = _owners(model, log_likelihood, cells.target)
+    """Usage, spread, patches and purity of every prototype, and the spread of log p(z).
+
+    What the cells say nothing about stays as it was known.
+
+    Parameters
+    ----------
+    model : PrototypeSegmenter
+        Changed in place.
+    cells : LabelledCells
+        Latents.
+    sources : sequence of ImageSource
+        The images of the cells, to cut patches from; without them patches stay.
+    """
+    layer, majority = model.layer, cells.majority
+    scores = layer.scores(cells.values)
+    distance = scores.mahalanobis
+    alive = set(layer.class_index[layer.active].tolist())
+    if alive <= set(cells.labelled) or not len(model.density_quantiles):
+        # Without the cells of some class, that class would look novel everywhere.
+        model.density_quantiles = quantiles_of(scores.log_density)
+    used = placement.usage(layer, cells.values, cells.target, cells.weight)
+    # For every cell, the prototype of its own class that explains it best.
+    joint = scores.log_likelihood + layer.log_weight
+    owner = joint.masked_fill(layer.class_index[None] != majority[:, None], -torch.inf).argmax(1)
     for m, prototype in enumerate(model.prototypes):
         own = distance[owner == m, m]
-        if len(own):
+        if len(own) and layer.active[m]:
             prototype.distance_quantiles = quantiles_of(own)
-        prototype.usage = float(used[m])
-        nearest = _nearest_cells(distance[:, m], cells.image)
-        prototype.patches = np.stack(
-            [_patch(model, data[int(cells.image[i])].source, int(cells.cell[i])) for i in nearest]
-        )
-        prototype.patch_labels = cells.target[nearest].argmax(1).cpu().numpy()
-        counts = np.bincount(prototype.patch_labels, minlength=len(model.classes))
-        prototype.purity = float(counts.max() / counts.sum())
+        if layer.active[m] and bool((majority == prototype.class_index).any()):
+            prototype.usage = float(used[m])
+        if len(sources):
+            nearest = _nearest_cells(distance[:, m], cells.image)
+            _add_patches(model, prototype, cells, nearest, sources)
 
 
-def _owners(model: PrototypeSegmenter, log_likelihood: Tensor, target: Tensor) -> Tensor:
-    """For every cell, the prototype of its own class that explains it best, (N,)."""
-    joint = log_likelihood + model.layer.log_weight
-    own_class = model.layer.class_index[None] == target.argmax(1)[:, None]
-    return torch.where(own_class, joint, -torch.inf).argmax(1)
+def _add_patches(
+    model: PrototypeSegmenter,
+    prototype: Prototype,
+    cells: LabelledCells,
+    rows: list[int],
+    sources: Sequence[ImageSource],
+) -> None:
+    """Pictures of some cells, their classes, and how many are of the most frequent one."""
+    patches = [_patch(model, sources[int(cells.image[i])], int(cells.cell[i])) for i in rows]
+    prototype.patches = np.stack(patches)
+    prototype.patch_labels = cells.majority[rows].cpu().numpy()
+    counts = np.bincount(prototype.patch_labels, minlength=len(model.classes))
+    prototype.purity = float(counts.max() / counts.sum())
 
 
 def _nearest_cells(distance: Tensor, image: Tensor) -> list[int]:
@@ -218,3 +159,19 @@ def _nearest_cells(distance: Tensor, image: Tensor) -> list[int]:
 def _patch(model: PrototypeSegmenter, source: ImageSource, cell: int) -> Patches:
     y, x = model.partition(source).center(cell)
     return cut_patch(source, y, x, model.cell_size)
+
+
+@torch.no_grad()
+def class_accuracy(layer: GaussianPrototypeLayer, z: Tensor, target: Tensor) -> float:
+    """Mean over the classes that occur of the share of cells that get the right class.
+
+    Parameters
+    ----------
+    layer : GaussianPrototypeLayer
+    z, target : Tensor
+        Latents (N, D) and soft labels (N, C).
+    """
+    with one_thread():
+        truth, predicted = target.argmax(1), layer(z).argmax(1)
+        shares = [(predicted[truth == c] == c).float().mean() for c in truth.unique().tolist()]
+        return float(torch.stack(shares).mean())

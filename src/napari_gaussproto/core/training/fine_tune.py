@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -24,14 +23,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from napari_gaussproto.core.base.config import Augmentation, TrainingConfig
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import TrainingStep
+from napari_gaussproto.core.mixture.layer import MixtureScores
 from napari_gaussproto.core.model.encode import as_source
-from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import semi
-from napari_gaussproto.core.training.crop_cells import CropCells
-from napari_gaussproto.core.training.describe import sample_cells
+from napari_gaussproto.core.training.cells import LabelledCells, areas_of_crops, sample_cells
 from napari_gaussproto.core.training.full_fit import Pairs, prepare_validation
-from napari_gaussproto.core.training.new_classes import place_unfitted, waiting_classes
 from napari_gaussproto.core.training.samples import (
     Crops,
     CropSampler,
@@ -40,7 +37,8 @@ from napari_gaussproto.core.training.samples import (
     prepare,
 )
 from napari_gaussproto.core.training.semi import SemiSettings
-from napari_gaussproto.core.training.trainer import Trainer
+from napari_gaussproto.core.training.start import place_unfitted, waiting_classes
+from napari_gaussproto.core.training.trainer import Trained, Trainer
 
 # How far the student's view of an unlabelled crop differs in brightness and contrast, and
 # between channels.
@@ -86,7 +84,6 @@ def fine_tune_steps(
     labels: Sequence[Any],
     *,
     unlabelled: Sequence[Any] = (),
-    replay: Pairs | None = None,
     training: TrainingConfig | None = None,
     semi_settings: SemiSettings | None = None,
     validation: Pairs | None = None,
@@ -94,7 +91,7 @@ def fine_tune_steps(
     minutes: float | None = None,
     checkpoint: str | Path | None = None,
     stop: Callable[[], bool] | None = None,
-) -> Generator[TrainingStep, None, PrototypeSegmenter]:
+) -> Generator[TrainingStep, None, Trained]:
     """Train a copy of a model, one optimiser step at a time.
 
     Parameters
@@ -105,8 +102,6 @@ def fine_tune_steps(
         As for `fit_steps`; a class may be without labels.
     unlabelled : sequence of array
         Further images; the unlabelled parts of ``images`` are used anyway.
-    replay : tuple of sequences, optional
-        Images and labels of earlier work, mixed into the batches, so that it is not forgotten.
     training : TrainingConfig, optional
         By default `fine_tuning`.
     semi_settings : SemiSettings, optional
@@ -125,7 +120,7 @@ def fine_tune_steps(
 
     Returns
     -------
-    PrototypeSegmenter
+    Trained
 
     Raises
     ------
@@ -137,10 +132,6 @@ def fine_tune_steps(
     counts = pixel_counts(data, len(model.classes))
     if not counts.any():
         raise LabelError("Nothing is labelled yet: draw some strokes, then fine-tune.")
-    if replay is not None:
-        earlier = prepare(*replay, model.config, every_class=False)
-        counts += pixel_counts(earlier, len(model.classes))
-        data += earlier
     further = _prepare_unlabelled(unlabelled, model)
     held_out = prepare_validation(validation, model.config)
     tuner = FineTuner(
@@ -152,12 +143,8 @@ def fine_tune_steps(
         semi_settings or SemiSettings(),
         further,
     )
-    path = Path(checkpoint) if checkpoint is not None else None
-    if path is None or not path.exists():
-        yield from tuner.start()
-    yield from tuner.joint(minutes, path, stop or (lambda: False))
-    yield from tuner.finish()
-    return tuner.model
+    path = None if checkpoint is None else Path(checkpoint)
+    return (yield from tuner.run(minutes, path, stop or (lambda: False)))
 
 
 def _with_every_labelled_class(
@@ -168,7 +155,7 @@ def _with_every_labelled_class(
     own = copy.deepcopy(model)
     if waiting:
         cells = sample_cells(own.eval(), data, seed)
-        place_unfitted(own, waiting, cells.z, cells.target, seed)
+        place_unfitted(own, waiting, cells.values, cells.target, seed)
     return own
 
 
@@ -209,15 +196,19 @@ class FineTuner(Trainer):
 
     def finish(self) -> Iterator[TrainingStep]:
         """See `Trainer.finish`; what no label speaks about stays as it was known."""
-        former, spread = self.model.prototypes, self.model.density_quantiles
+        former = self.model.prototypes
         self.model.prototypes = [copy.copy(prototype) for prototype in former]
         yield from super().finish()
-        if not (self.config.min_usage or self.config.min_hellinger):
-            self._keep_known(former, spread)
-        self.model.card.history[-1] |= {
-            "what": "fine-tune",
-            "semi": self.settings.model_dump(),
-        }
+        if self.config.min_usage or self.config.min_hellinger:
+            return
+        for m, (before, after) in enumerate(zip(former, self.model.prototypes, strict=True)):
+            # Quantiles are made from a prototype's own cells alone: it owns no labelled one.
+            if after.distance_quantiles is before.distance_quantiles:
+                self.model.prototypes[m] = before
+
+    def log_entry(self) -> dict[str, Any]:
+        """As of a fit, and the terms."""
+        return super().log_entry() | {"what": "fine-tune", "semi": self.settings.model_dump()}
 
     def _identity(self) -> dict[str, Any]:
         """As for a fit, and the terms and the network that training began with.
@@ -229,22 +220,7 @@ class FineTuner(Trainer):
             "backbone": self._backbone,
         }
 
-    def _keep_known(
-        self, former: list[Prototype], density_quantiles: npt.NDArray[np.float32]
-    ) -> None:
-        """Take back the description of prototypes that own no labelled cell."""
-        model = self.model
-        for m, (before, after) in enumerate(zip(former, model.prototypes, strict=True)):
-            # Their own cells are all that the quantiles are made from.
-            if after.distance_quantiles is before.distance_quantiles:
-                model.prototypes[m] = before
-        alive = set(model.layer.class_index[model.layer.active].tolist())
-        labelled = pixel_counts(self.data, len(model.classes)).nonzero().flatten().tolist()
-        if not alive <= set(labelled):
-            # Made without the cells of some class, it would call that class novel.
-            model.density_quantiles = density_quantiles
-
-    def crop_cells(self, crops: Crops, model: PrototypeSegmenter) -> list[CropCells]:
+    def crop_cells(self, crops: Crops, model: PrototypeSegmenter) -> LabelledCells:
         """As `Trainer.crop_cells`, with the statistics of all normalisations left alone.
 
         Those of a few crops around strokes are not those of images, and the prototypes would
@@ -255,12 +231,12 @@ class FineTuner(Trainer):
                 module.eval()
         return super().crop_cells(crops, model)
 
-    def further_terms(self, cells: list[CropCells], crops: Crops, step: int) -> dict[str, Tensor]:
+    def further_terms(self, cells: LabelledCells, crops: Crops, step: int) -> dict[str, Tensor]:
         """The semi-supervised terms that are on, times their weights."""
         settings = self.settings
         terms: dict[str, Tensor] = {}
         if settings.affinity:
-            terms["affinity"] = settings.affinity * self._affinity(cells)
+            terms["affinity"] = settings.affinity * self._affinity(cells, crops)
         if settings.density or settings.needs_teacher:
             terms |= self._unlabelled_terms(crops, step)
         if settings.anchoring:
@@ -279,16 +255,14 @@ class FineTuner(Trainer):
             losses["gate"] = self.gate_share
         return losses, usage
 
-    def _affinity(self, cells: list[CropCells]) -> Tensor:
-        z = torch.cat([c.z for c in cells])
-        counts = torch.tensor([len(c.z) for c in cells])
+    def _affinity(self, cells: LabelledCells, crops: Crops) -> Tensor:
         return semi.affinity(
-            z,
-            self.model.layer(z),
-            torch.cat([c.target for c in cells]),
-            torch.cat([c.weight for c in cells]),
-            torch.cat([_areas(c) for c in cells]),
-            torch.arange(len(cells)).repeat_interleave(counts).to(z.device),
+            cells.values,
+            self.model.layer(cells.values),
+            cells.target,
+            cells.weight,
+            areas_of_crops(crops, self.model),
+            cells.image.to(cells.values.device),
             cosine=self.settings.affinity_cosine,
             temperature=self.settings.affinity_temperature,
         )
@@ -299,52 +273,46 @@ class FineTuner(Trainer):
         images = strong_view(weak.images, (self.seed, step))
         strong = replace(weak, images=images)
         cells = self.crop_cells(strong, self.model)
-        z = torch.cat([c.z for c in cells])
         # The sampler's labels say which pixels lie inside the image.
-        area = torch.cat([c.weight for c in cells])
+        z, area = cells.values, cells.weight
         terms: dict[str, Tensor] = {}
         if settings.density:
             terms["unlabelled density"] = settings.density * semi.density(layer, z, area)
         if not settings.needs_teacher:
             return terms
         rise = semi.ramp(self.progress, settings.ramp_up)
-        log_likelihood = layer.log_likelihood(z)
+        scores = layer.scores(z)
         taught = self._teach(weak)
         if settings.soft_labels:
             value = semi.soft_labels(
-                layer.log_responsibility(log_likelihood),
-                self._teacher.layer.log_responsibility(taught).exp(),
+                scores.log_responsibility,
+                taught.log_responsibility.exp(),
                 area,
             )
             terms["soft labels"] = rise * settings.soft_labels * value
         if settings.pseudo_labels:
             gate = self._gate(taught, labelled)
             self.gate_share = gate.share(area)
-            value = semi.pseudo_labels(layer.class_log_posterior(log_likelihood), gate, area)
+            value = semi.pseudo_labels(scores.class_log_posterior, gate, area)
             terms["pseudo-labels"] = rise * settings.pseudo_labels * value
         return terms
 
     @torch.no_grad()
-    def _teach(self, crops: Crops) -> Tensor:
-        """The teacher's log-likelihoods (N, M) of the cells of crops."""
+    def _teach(self, crops: Crops) -> MixtureScores:
+        """What the teacher says about the cells of crops."""
         self._teacher.eval()
-        z = torch.cat([c.z for c in self.crop_cells(crops, self._teacher)])
-        return self._teacher.layer.log_likelihood(z)
+        return self._teacher.layer.scores(self.crop_cells(crops, self._teacher).values)
 
     @torch.no_grad()
-    def _gate(self, taught: Tensor, labelled: Crops) -> semi.Gate:
+    def _gate(self, taught: MixtureScores, labelled: Crops) -> semi.Gate:
         layer = self._teacher.layer
         cells = self.crop_cells(labelled, self._teacher)
         # From this batch alone: a memory would have to be stored to resume a training.
         limits = semi.class_density_quantiles(
-            layer,
-            torch.cat([c.z for c in cells]),
-            torch.cat([c.target for c in cells]),
-            torch.cat([c.weight for c in cells]),
-            self.settings.density_level,
+            layer, cells.values, cells.target, cells.weight, self.settings.density_level
         )
         return semi.double_gate(
-            layer.class_log_posterior(taught), layer.log_density(taught), limits, self.settings.tau
+            taught.class_log_posterior, taught.log_density, limits, self.settings.tau
         )
 
     def _average(self, average: PrototypeSegmenter, step: int) -> None:
@@ -398,16 +366,9 @@ def _even_sampler(
     return CropSampler(everywhere, 1, config.crop_size, geometry, seed + _STREAM)
 
 
-def _areas(cells: CropCells) -> Tensor:
-    """Area of each cell of a crop, (N,), in the unit of its weights."""
-    inside = torch.ones(cells.partition.shape, dtype=torch.uint8, device=cells.z.device)
-    return cells.partition.targets(inside, 1)[1]
-
-
 def _prepare_unlabelled(images: Sequence[Any], model: PrototypeSegmenter) -> list[TrainingImage]:
     if not len(images):
         return []
-
     sources = [as_source(image, model) for image in images]
     nothing = [np.zeros((source.height, source.width), np.uint8) for source in sources]
     return prepare(sources, nothing, model.config, every_class=False)

@@ -143,12 +143,9 @@ def fit_steps(
         model = PrototypeSegmenter(config, pretrained=config.pretrained)
     model.to(resolve_device(device))
     trainer = Trainer(model, data, held_out, training, seed)
-    path = Path(checkpoint) if checkpoint is not None else None
-    if path is None or not path.exists():
-        yield from trainer.start()
-    yield from trainer.joint(minutes, path, stop or (lambda: False))
-    yield from trainer.finish()
-    return trainer.model
+    path = None if checkpoint is None else Path(checkpoint)
+    trained = yield from trainer.run(minutes, path, stop or (lambda: False))
+    return trained.model
 
 
 def prepare_validation(validation: Pairs | None, config: ModelConfig) -> list[TrainingImage]:

@@ -36,15 +36,19 @@ def classification(
     return -(weighted * log_posterior).sum() / weighted.sum().clamp_min(1e-12)
 
 
-def density(
-    layer: GaussianPrototypeLayer, log_likelihood: Tensor, target: Tensor, weight: Tensor
-) -> Tensor:
+def density(layer: GaussianPrototypeLayer, z: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Mean negative log p(z|y) per latent dimension: prototypes sit on their class' cells.
 
-    ``log_likelihood`` (N, M) must come from detached latents. Through a trainable encoder
-    this term has no lower bound: latents and scales would shrink together.
+    ``z`` is detached here: through a trainable encoder this term has no lower bound, latents
+    and scales would shrink together.
+
+    Parameters
+    ----------
+    layer : GaussianPrototypeLayer
+    z, target, weight : Tensor
+        Latents (N, D), soft labels (N, C) and labelled areas (N,) of cells.
     """
-    log_class = layer.class_log_likelihood(log_likelihood)
+    log_class = layer.scores(z.detach()).class_log_likelihood
     # A class whose prototypes are all inactive has no density to raise.
     alive = torch.zeros_like(target[0]).index_fill(0, layer.class_index[layer.active], 1)
     weighted = target * alive * weight[:, None]
@@ -75,7 +79,7 @@ def class_weights(pixels: Tensor, balance: float) -> Tensor:
     return weight / (weight * frequency).sum()
 
 
-def objective(
+def terms(
     layer: GaussianPrototypeLayer,
     z: Tensor,
     target: Tensor,
@@ -83,16 +87,26 @@ def objective(
     class_weight: Tensor,
     weights: LossWeights,
 ) -> dict[str, Tensor]:
-    """All supervised terms, each already multiplied by its weight in the configuration."""
-    terms: dict[str, Tensor] = {}
+    """All supervised terms, scalars by name, each already times its weight.
+
+    Parameters
+    ----------
+    layer : GaussianPrototypeLayer
+    z, target, weight : Tensor
+        Latents (N, D), soft labels (N, C) and labelled areas (N,) of cells.
+    class_weight : Tensor
+        (C,), see `class_weights`.
+    weights : LossWeights
+        A term of weight 0 is left out.
+    """
+    found: dict[str, Tensor] = {}
     if weights.classification:
         posterior = layer(z)
-        terms["classification"] = weights.classification * classification(
+        found["classification"] = weights.classification * classification(
             posterior, target, weight, class_weight
         )
     if weights.density:
-        likelihood = layer.log_likelihood(z.detach())
-        terms["density"] = weights.density * density(layer, likelihood, target, weight)
+        found["density"] = weights.density * density(layer, z, target, weight)
     if weights.diversity:
-        terms["diversity"] = weights.diversity * diversity(layer)
-    return terms
+        found["diversity"] = weights.diversity * diversity(layer)
+    return found

@@ -8,10 +8,10 @@ from where they are. Then the prototypes alone are fitted to the cells' final la
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,26 +19,40 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from napari_gaussproto.core.base.config import LossWeights, SegmentationClass, Settings
+from napari_gaussproto.core.base.config import (
+    LossWeights,
+    NewModel,
+    SegmentationClass,
+    Settings,
+)
 from napari_gaussproto.core.base.device import one_thread
-from napari_gaussproto.core.base.steps import WithValue, run
+from napari_gaussproto.core.base.errors import LabelError
+from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.mixture import placement
 from napari_gaussproto.core.model.card import now
 from napari_gaussproto.core.model.segmentation import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import objective
-from napari_gaussproto.core.training.new_classes import place_unfitted, waiting_classes
-from napari_gaussproto.core.training.pyramid import EncodedImage, latents_of_image
-from napari_gaussproto.core.training.quick_cells import (
-    StrokeCells,
-    cells_steps,
-    check,
-    describe,
-    latents_at,
+from napari_gaussproto.core.training.cells import LabelledCells, draw_cells
+from napari_gaussproto.core.training.descent import descend, fit_temperature, trainable
+from napari_gaussproto.core.training.describe import class_accuracy, describe
+from napari_gaussproto.core.training.pyramid import (
+    EncodedImage,
+    encode_pyramid,
+    latents_of_image,
 )
-from napari_gaussproto.core.training.quick_start import restart, with_own_head
+from napari_gaussproto.core.training.start import (
+    begin,
+    class_table,
+    labelled_planes,
+    place_unfitted,
+    restart,
+    waiting_classes,
+    with_own_head,
+)
 
-_TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+Labels = npt.NDArray[Any]
 
 
 class QuickSettings(Settings):
@@ -107,13 +121,60 @@ class QuickFit:
 
 
 def quick_fit(
-    images: Sequence[EncodedImage],
-    labels: Sequence[npt.NDArray[Any]],
-    model: PrototypeSegmenter,
-    **options: Any,
-) -> QuickFit:
-    """As `quick_fit_steps`, to the end."""
-    return run(quick_fit_steps(images, labels, model, **options))
+    images: Any,
+    labels: Any,
+    start: PrototypeSegmenter | Path | str = "auto",
+    *,
+    classes: Sequence[SegmentationClass | str] | None = None,
+    partition: Literal["grid", "superpixel"] = "grid",
+    settings: QuickSettings | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Callable[[Any], None] | None = None,
+) -> PrototypeSegmenter:
+    """Fit a model to strokes within seconds, as the Quick fit button of the Train dock does.
+
+    Parameters
+    ----------
+    images : array or sequence of array
+        One image, or a list of them: (H, W), (H, W, C), or stacks (..., H, W[, C]), which are
+        fitted plane by plane.
+    labels : array or sequence of array
+        (..., H, W) integers for each image: 0 not labelled, else class index + 1.
+    start : "auto", PrototypeSegmenter, path or str
+        Where to begin: "auto" with a new model, as a new dock does, else with a model, the
+        file of one or the name of a shipped one. The model itself is not changed.
+    classes : sequence of SegmentationClass or str, optional
+        The classes of the labels. Those that the start does not know are added to it, and those
+        that it knows besides are dropped. By default the classes of the start; of a new model
+        "class 1", "class 2", … up to the largest label.
+    partition : {"grid", "superpixel"}
+        The cells of a new model.
+    settings : QuickSettings, optional
+    seed : int
+        The same seed gives the same model on the same CPU and number of threads.
+    device : str
+        See `resolve_device`.
+    progress : callable, optional
+        Called with every `QuickStep`.
+
+    Returns
+    -------
+    PrototypeSegmenter
+        It shares the backbone of the model that it started from.
+
+    Raises
+    ------
+    LabelError, ImageError, ConfigError, EditError, ModelFileError
+        When it cannot be fitted; the sentence says what to do.
+    """
+    new = NewModel(partition=partition) if start == "auto" else None
+    base, scratch = begin(new or start, class_table(classes, labels, new is not None), device)
+    planes = labelled_planes(images, labels, base)
+    encoded = [encode_pyramid(source, base) for source, _ in planes]
+    masks = [mask for _, mask in planes]
+    steps = quick_fit_steps(encoded, masks, base, scratch=scratch, settings=settings, seed=seed)
+    return run(steps, progress).model
 
 
 def quick_fit_steps(
@@ -158,8 +219,9 @@ def quick_fit_steps(
         a class whose prototypes a person switched off, or of another shape than their image.
     """
     settings = settings or QuickSettings()
-    check(images, labels, model, classes)
-    cells = yield from _drawn(images, labels, model, settings, seed)
+    cells = yield from _drawn(
+        images, _checked(images, labels, model, classes), model, settings, seed
+    )
     waiting = [] if scratch else waiting_classes(model, cells.labelled)
     fitted = with_own_head(model)
     with torch.random.fork_rng():
@@ -168,20 +230,22 @@ def quick_fit_steps(
             restart(fitted, images, cells)
         head = nn.Linear(model.config.latent_dim, len(model.classes)).to(model.device)
     if waiting:
-        place_unfitted(fitted, waiting, _points(fitted, cells), cells.target, seed)
+        with torch.no_grad():
+            points = fitted.extractor.neck.points(cells.values)
+        place_unfitted(fitted, waiting, points, cells.target, seed)
     rate = settings.learning_rate * (1 if scratch else 0.25)
     yield from _fit_neck(fitted, cells, head if scratch else None, settings, rate)
     encodings = []
     for done, image in enumerate(images, start=1):
         encodings.append(latents_of_image(fitted, image))
         yield QuickStep("decode", done, len(images))
-    latents = latents_at(encodings, cells)
+    latents = cells.with_values(_latents_at(encodings, cells))
     if scratch:
         with one_thread():
-            placement.place_by_kmeans(fitted.layer, latents, cells.target.argmax(1), seed)
-            _start_temperature(fitted, latents, cells.target)
-    yield from _fit_layer(fitted, latents, cells, settings, rate)
-    accuracy = describe(fitted, latents, cells)
+            placement.place_by_kmeans(fitted.layer, latents.values, latents.majority, seed)
+            fit_temperature(fitted.layer, latents)
+    yield from _fit_layer(fitted, latents, settings, rate)
+    describe(fitted, latents)
     fitted.card.history.append(
         {
             "what": "quick fit",
@@ -193,112 +257,132 @@ def quick_fit_steps(
             "settings": settings.model_dump(),
         }
     )
+    accuracy = class_accuracy(fitted.layer, latents.values, latents.target)
     return QuickFit(fitted, encodings, accuracy)
 
 
-# -- stages --------------------------------------------------------------------------------------
+# -- what it learns from -------------------------------------------------------------------------
+
+
+def _checked(
+    images: Sequence[EncodedImage],
+    labels: Sequence[Labels],
+    model: PrototypeSegmenter,
+    classes: Sequence[SegmentationClass] | None,
+) -> list[npt.NDArray[np.uint8]]:
+    """Labels as bytes; what cannot be fitted is refused with a sentence that says what to do."""
+    names = [c.name for c in model.classes]
+    if classes is not None and [c.name for c in classes] != names:
+        raise LabelError(
+            f"The strokes are of the classes {_listed([c.name for c in classes])}, the model "
+            f"knows {_listed(names)}: start a new model, or make the class table the same."
+        )
+    if len(images) != len(labels):
+        raise LabelError(
+            f"There are {len(images)} images and {len(labels)} label images: "
+            "give one label image for every image."
+        )
+    if any(image.backbone is not model.extractor.backbone for image in images):
+        raise LabelError(
+            "The image was encoded by another backbone than the model's: encode it again."
+        )
+    checked = [
+        check_labels(mask, image.shape, len(names))
+        for image, mask in zip(images, labels, strict=True)
+    ]
+    counts = sum(np.bincount(mask.ravel(), minlength=len(names) + 1)[1:] for mask in checked)
+    present = np.flatnonzero(counts).tolist()
+    if not present:
+        raise LabelError("Nothing is labelled yet: draw a stroke of each of two classes.")
+    if len(present) == 1:
+        raise LabelError(
+            f"Only “{names[present[0]]}” is labelled: draw a stroke of another class, too."
+        )
+    return checked
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"“{name}”" for name in names) or "none"
 
 
 def _drawn(
     images: Sequence[EncodedImage],
-    labels: Sequence[npt.NDArray[Any]],
+    labels: Sequence[npt.NDArray[np.uint8]],
     model: PrototypeSegmenter,
     settings: QuickSettings,
     seed: int,
-) -> Generator[QuickStep, None, StrokeCells]:
-    share = max(1, settings.cells_in_all // max(1, len(images)))
+) -> Generator[QuickStep, None, LabelledCells]:
+    """Labelled cells of all images."""
+    share = max(1, settings.cells_in_all // len(images))
     count = min(settings.cells_per_class, share)
-    for done in (work := WithValue(cells_steps(images, labels, model, count, seed))):
-        yield QuickStep("features", done, len(images))
-    return work.value
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    for index, (image, mask) in enumerate(zip(images, labels, strict=True)):
+        if mask.any():
+            pixels = torch.from_numpy(mask)
+            parts.append(draw_cells(image, pixels, model, count, generator, index, ascending=True))
+        yield QuickStep("features", index + 1, len(images))
+    return LabelledCells.joined(parts)
 
 
-@torch.no_grad()
-def _points(model: PrototypeSegmenter, cells: StrokeCells) -> Tensor:
-    """Latents (N, D) of the labelled cells by the neck as it is now."""
-    points: Tensor = model.extractor.neck.points(cells.features)
-    return points
+def _latents_at(encodings: Sequence[Encoding], cells: LabelledCells) -> Tensor:
+    """Latents (N, D) of the labelled cells, as the model itself will see them."""
+    parts = [
+        encoding.latents[cells.cell[cells.image == index].to(encoding.latents.device)]
+        for index, encoding in enumerate(encodings)
+    ]
+    return torch.cat(parts)
 
 
 # -- fitting ------------------------------------------------------------------------------------
 
-Terms = Callable[[], dict[str, Tensor]]
-
 
 def _fit_neck(
     model: PrototypeSegmenter,
-    cells: StrokeCells,
+    cells: LabelledCells,
     head: nn.Linear | None,
     settings: QuickSettings,
     rate: float,
 ) -> Generator[QuickStep, None, None]:
     """Neck and a linear head, or without a head neck and prototypes."""
-    neck, class_weight = model.extractor.neck, cells.class_weight
+    neck, layer, class_weight = model.extractor.neck, model.layer, cells.class_weight
 
-    def under_head() -> dict[str, Tensor]:
-        log_posterior = head(neck.points(cells.features)).log_softmax(1)  # type: ignore[misc]
-        value = objective.classification(log_posterior, cells.target, cells.weight, class_weight)
+    def terms() -> dict[str, Tensor]:
+        z, target, weight = neck.points(cells.values), cells.target, cells.weight
+        if head is None:
+            return objective.terms(layer, z, target, weight, class_weight, settings.loss)
+        log_posterior = head(z).log_softmax(1)
+        value = objective.classification(log_posterior, target, weight, class_weight)
         return {"classification": value}
 
-    def under_prototypes() -> dict[str, Tensor]:
-        z = neck.points(cells.features)
-        return objective.objective(
-            model.layer, z, cells.target, cells.weight, class_weight, settings.loss
-        )
-
-    decayed = {"params": list(neck.parameters()), "weight_decay": settings.weight_decay}
-    top = _free(model.layer) if head is None else list(head.parameters())
-    terms = under_prototypes if head is None else under_head
-    groups = [decayed, {"params": top, "weight_decay": 0.0}]
-    yield from _descend("neck", terms, groups, settings.neck_steps, rate)
+    top = trainable(layer if head is None else head)
+    groups = [
+        {"params": list(neck.parameters()), "weight_decay": settings.weight_decay},
+        {"params": top, "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=rate)
+    yield from _steps("neck", terms, optimizer, settings.neck_steps)
 
 
 def _fit_layer(
-    model: PrototypeSegmenter,
-    latents: Tensor,
-    cells: StrokeCells,
-    settings: QuickSettings,
-    rate: float,
+    model: PrototypeSegmenter, latents: LabelledCells, settings: QuickSettings, rate: float
 ) -> Generator[QuickStep, None, None]:
-    class_weight = cells.class_weight
+    layer, class_weight = model.layer, latents.class_weight
 
     def terms() -> dict[str, Tensor]:
-        return objective.objective(
-            model.layer, latents, cells.target, cells.weight, class_weight, settings.loss
-        )
+        z, target, weight = latents.values, latents.target, latents.weight
+        return objective.terms(layer, z, target, weight, class_weight, settings.loss)
 
-    groups = [{"params": _free(model.layer), "weight_decay": 0.0}]
-    yield from _descend("layer", terms, groups, settings.layer_steps, rate)
+    optimizer = torch.optim.AdamW(trainable(layer), lr=rate, weight_decay=0.0)
+    yield from _steps("layer", terms, optimizer, settings.layer_steps)
 
 
-def _descend(
-    stage: str, terms: Terms, groups: list[dict[str, Any]], steps: int, rate: float
+def _steps(
+    stage: str,
+    terms: Callable[[], dict[str, Tensor]],
+    optimizer: torch.optim.Optimizer,
+    steps: int,
 ) -> Generator[QuickStep, None, None]:
-    """Full-batch steps with a learning rate that falls to 0 as half a cosine."""
-    optimizer = torch.optim.AdamW(groups, lr=rate)
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = rate * 0.5 * (1 + math.cos(math.pi * step / steps))
-        with one_thread():
-            values = terms()
-            optimizer.zero_grad()
-            torch.stack(list(values.values())).sum().backward()
-            optimizer.step()
-        losses = {name: float(value.detach()) for name, value in values.items()}
-        yield QuickStep(stage, step + 1, steps, losses)
-
-
-def _free(layer: nn.Module) -> list[nn.Parameter]:
-    return [p for p in layer.parameters() if p.requires_grad]
-
-
-@torch.no_grad()
-def _start_temperature(model: PrototypeSegmenter, latents: Tensor, target: Tensor) -> None:
-    """The temperature that fits the labelled cells best: to start from, not saturated."""
-    layer = model.layer
-    log_likelihood = layer.log_likelihood(latents)
-    costs = []
-    for temperature in _TEMPERATURES:
-        layer.log_temperature.fill_(math.log(temperature))
-        costs.append(float(-(target * layer.class_log_posterior(log_likelihood)).sum()))
-    layer.log_temperature.fill_(math.log(_TEMPERATURES[int(np.argmin(costs))]))
+    """Full-batch steps: there are few cells."""
+    for step, losses in enumerate(descend(terms, optimizer, steps, alone=True), start=1):
+        yield QuickStep(stage, step, steps, losses)

@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 
 from napari_gaussproto.core.base.config import LossWeights, TrainingConfig
-from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.base.errors import EditError
 from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.mixture import surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import objective
+from napari_gaussproto.core.training.descent import descend, trainable
+from napari_gaussproto.core.training.describe import class_accuracy
 
 _BATCH = 2048
 _CHECK_EVERY = 10
@@ -116,13 +117,23 @@ def reject_steps(
     layer.log_temperature.requires_grad_(False)
     masked = class_accuracy(layer, cells, target)
     best, best_layer = masked, surgery.duplicate(layer)
-    for step, value in enumerate(_train(layer, cells, target, steps, learning_rate, seed), 1):
+    generator = torch.Generator().manual_seed(seed)
+    class_weight = objective.class_weights(target.sum(0), TrainingConfig().class_balance)
+    even = torch.ones(min(_BATCH, len(cells)), device=cells.device)
+
+    def of_batch() -> dict[str, Tensor]:
+        rows = torch.randint(len(cells), (len(even),), generator=generator).to(cells.device)
+        return objective.terms(layer, cells[rows], target[rows], even, class_weight, LossWeights())
+
+    optimizer = torch.optim.Adam(trainable(layer), lr=learning_rate)
+    descent = descend(of_batch, optimizer, steps, falling=False, alone=True)
+    for step, losses in enumerate(descent, start=1):
         accuracy = None
         if step % _CHECK_EVERY == 0 or step == steps:
             accuracy = class_accuracy(layer, cells, target)
             if accuracy > best:
                 best, best_layer = accuracy, surgery.duplicate(layer)
-        yield RejectStep(step, steps, value, accuracy)
+        yield RejectStep(step, steps, sum(losses.values()), accuracy)
     rejected.card.history[-1] |= {"what": "train away", "steps": steps, "seed": seed}
     trained = _with_trained_layer(rejected, best_layer, cells)
     return Rejection(trained, before, masked, best)
@@ -140,48 +151,11 @@ def present_targets(model: PrototypeSegmenter, m: int, cells: Tensor) -> tuple[T
         (N,) 0 where ``m`` is the most responsible prototype, else 1.
     """
     layer = model.layer
-    log_likelihood = layer.log_likelihood(cells)
-    predicted = layer.class_log_posterior(log_likelihood).argmax(1)
+    scores = layer.scores(cells)
+    predicted = scores.class_log_posterior.argmax(1)
     target = torch.nn.functional.one_hot(predicted, layer.n_classes).to(cells.dtype)
-    weight = (layer.log_responsibility(log_likelihood).argmax(1) != m).to(cells.dtype)
+    weight = (scores.log_responsibility.argmax(1) != m).to(cells.dtype)
     return target, weight
-
-
-@torch.no_grad()
-def class_accuracy(layer: GaussianPrototypeLayer, cells: Tensor, target: Tensor) -> float:
-    """Mean over the classes that occur of the share of cells that get the right class."""
-    with one_thread():
-        truth, predicted = target.argmax(1), layer(cells).argmax(1)
-        shares = [(predicted[truth == c] == c).float().mean() for c in truth.unique().tolist()]
-        return float(torch.stack(shares).mean())
-
-
-def _train(
-    layer: GaussianPrototypeLayer,
-    cells: Tensor,
-    target: Tensor,
-    steps: int,
-    learning_rate: float,
-    seed: int,
-) -> Generator[float, None, None]:
-    """Steps on batches of cells with the objective of a full fit; yields the loss."""
-    generator = torch.Generator().manual_seed(seed)
-    parameters = [p for p in layer.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(parameters, lr=learning_rate)
-    balance = TrainingConfig().class_balance
-    class_weight = objective.class_weights(target.sum(0), balance)
-    even = torch.ones(min(_BATCH, len(cells)), device=cells.device)
-    for _ in range(steps):
-        rows = torch.randint(len(cells), (len(even),), generator=generator).to(cells.device)
-        with one_thread():
-            terms = objective.objective(
-                layer, cells[rows], target[rows], even, class_weight, LossWeights()
-            )
-            total = torch.stack(list(terms.values())).sum()
-            optimizer.zero_grad()
-            total.backward()
-            optimizer.step()
-        yield float(total.detach())
 
 
 @torch.no_grad()
@@ -194,21 +168,17 @@ def _with_trained_layer(
     which those of a prototype's own cells here do, their log-density by the same difference.
     """
     old = model.layer
-    distances, new_distances = old.mahalanobis(cells), layer.mahalanobis(cells)
-    likelihood, new_likelihood = (
-        old.log_likelihood_from(distances),
-        layer.log_likelihood_from(new_distances),
-    )
-    owner = old.log_responsibility(likelihood).argmax(1)
+    before, after = old.scores(cells), layer.scores(cells)
+    owner = before.log_responsibility.argmax(1)
     prototypes = []
     for m, prototype in enumerate(model.prototypes):
         own = owner == m
         if len(prototype.distance_quantiles) and int(own.sum()) >= _FEWEST_OWN:
-            ratio = float(new_distances[own, m].median() / distances[own, m].median())
+            ratio = float(after.mahalanobis[own, m].median() / before.mahalanobis[own, m].median())
             quantiles = (prototype.distance_quantiles * ratio).astype(np.float32)
             prototype = replace(prototype, distance_quantiles=quantiles)
         prototypes.append(prototype)
     trained = model.with_layer(layer, prototypes, model.card)
-    shift = (layer.log_density(new_likelihood) - old.log_density(likelihood)).median()
+    shift = (after.log_density - before.log_density).median()
     trained.density_quantiles = (model.density_quantiles + float(shift)).astype(np.float32)
     return trained

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -15,10 +14,11 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from napari_gaussproto.core.base.config import Augmentation, ModelConfig
-from napari_gaussproto.core.base.errors import LabelError
+from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.cells.partitioner import make_partitioner
 from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.network.extractor import shrink
 
 # How often a crop is centred on a labelled pixel of a class drawn evenly; else of any pixel.
@@ -89,9 +89,8 @@ def prepare(
             if isinstance(image, ImageSource)
             else ImageSource.from_array(image, channels=config.channels)
         )
-        checked = torch.from_numpy(
-            _check_labels(np.asarray(mask), source, len(config.classes), number)
-        )
+        shape, what = (source.height, source.width), f"The labels of image {number}"
+        checked = torch.from_numpy(check_labels(mask, shape, len(config.classes), what))
         pixels = shrink(_whole(source, config.downsample)[None], config.downsample)[0]
         guide = run(partitioner.steps(source)).guide
         prepared.append(
@@ -110,28 +109,6 @@ def prepare(
             f"No pixel is labelled as {_listed(missing)}: label some, or remove the class."
         )
     return prepared
-
-
-def _check_labels(
-    mask: npt.NDArray[Any], source: ImageSource, n_classes: int, number: int
-) -> npt.NDArray[np.uint8]:
-    if mask.dtype == bool or not np.issubdtype(mask.dtype, np.integer):
-        raise LabelError(
-            f"The labels of image {number} are of type {mask.dtype}: "
-            "give integers, 0 for not labelled and class number 1, 2, … elsewhere."
-        )
-    if mask.shape != (source.height, source.width):
-        raise LabelError(
-            f"The labels of image {number} have shape {mask.shape}, the image has "
-            f"{(source.height, source.width)}: both must have the same height and width."
-        )
-    low, high = int(mask.min()), int(mask.max())
-    if low < 0 or high > n_classes:
-        raise LabelError(
-            f"The labels of image {number} contain the value {high if high > n_classes else low}, "
-            f"but the model has {n_classes} classes: use 0 to {n_classes}."
-        )
-    return np.ascontiguousarray(mask, dtype=np.uint8)
 
 
 def _whole(source: ImageSource, factor: int) -> Tensor:
@@ -163,6 +140,20 @@ def pixel_counts(images: Sequence[TrainingImage], n_classes: int) -> Tensor:
     for image in images:
         counts += torch.bincount(image.labels.flatten().long(), minlength=n_classes + 1)[1:]
     return counts
+
+
+def check_crop(side: int, stride: int) -> None:
+    """Make sure that crops of a side in pixels can be cut into whole cells.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if side % stride:
+        raise ConfigError(
+            f"Crops of {side} pixels cannot be cut into cells of {stride}: "
+            f"set crop_size to a multiple of {stride}."
+        )
 
 
 def _listed(names: list[str]) -> str:

@@ -36,11 +36,18 @@ def one_cycle(progress: float) -> float:
 
 
 class Clock:
-    """Progress of a stage whose budget is a number of steps or of minutes."""
+    """Progress of a stage whose budget is a number of steps or of minutes.
+
+    Attributes
+    ----------
+    steps : int
+    seconds : float or None
+        Without them the steps are the budget.
+    """
 
     def __init__(self, steps: int, minutes: float | None) -> None:
-        self._steps = steps
-        self._seconds = None if minutes is None else 60 * minutes
+        self.steps = steps
+        self.seconds = None if minutes is None else 60 * minutes
         self.begin(0)
 
     def begin(self, first: int, seconds_before: float = 0.0) -> None:
@@ -61,9 +68,9 @@ class Clock:
 
     def progress(self, step: int) -> float:
         """Share of the budget that is used after a step, in [0, 1]."""
-        if self._seconds is None:
-            return step / self._steps
-        return min(1.0, self.spent() / self._seconds)
+        if self.seconds is None:
+            return step / self.steps
+        return min(1.0, self.spent() / self.seconds)
 
     def over(self, step: int) -> bool:
         """Whether the budget is used."""
@@ -71,14 +78,14 @@ class Clock:
 
     def left(self, step: int) -> float | None:
         """Seconds left, from the pace so far."""
-        if self._seconds is not None:
-            return max(0.0, self._seconds - self.spent())
+        if self.seconds is not None:
+            return max(0.0, self.seconds - self.spent())
         done = step - self._first
-        return self._elapsed() / done * (self._steps - step) if done else None
+        return self._elapsed() / done * (self.steps - step) if done else None
 
     def total(self, step: int) -> int:
         """Steps that the budget allows: an estimate when it is in minutes."""
-        if self._seconds is None:
-            return self._steps
+        if self.seconds is None:
+            return self.steps
         progress = self.progress(step)
         return max(step, round(step / progress)) if progress else step

@@ -108,8 +108,7 @@ def density(layer: GaussianPrototypeLayer, z: Tensor, weight: Tensor) -> Tensor:
     z, weight : Tensor
         Unlabelled cells (N, D) and their areas (N,).
     """
-    log_density = layer.log_density(layer.log_likelihood(z.detach()))
-    return _mean(-log_density, weight) / layer.dim
+    return _mean(-layer.scores(z.detach()).log_density, weight) / layer.dim
 
 
 def soft_labels(
@@ -150,7 +149,7 @@ def class_density_quantiles(
         Infinity for a class without labelled cells: nothing passes its gate.
     """
     with torch.no_grad():
-        log_density = layer.log_density(layer.log_likelihood(z))
+        log_density = layer.scores(z).log_density
         limits = torch.full((layer.n_classes,), torch.inf, device=z.device)
         for c in range(layer.n_classes):
             own = log_density[(target[:, c] >= _PURE) & (weight > 0)]

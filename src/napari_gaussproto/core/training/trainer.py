@@ -7,6 +7,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,32 +15,65 @@ import torch
 from torch import Tensor, nn
 
 from napari_gaussproto.core.base.config import TrainingConfig
-from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.seeds import seeded
 from napari_gaussproto.core.base.steps import TrainingStep, WithValue, without_pauses
 from napari_gaussproto.core.measure.evaluation import RunningOverlap, validation_steps
 from napari_gaussproto.core.mixture import placement
 from napari_gaussproto.core.model.card import now
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training import cached, objective
+from napari_gaussproto.core.training import objective
+from napari_gaussproto.core.training.cells import LabelledCells, cells_of_crops, draw_cells
 from napari_gaussproto.core.training.checkpoint import (
     check_identity,
     load_checkpoint,
     save_checkpoint,
 )
-from napari_gaussproto.core.training.crop_cells import CropCells, cells_of, joined
+from napari_gaussproto.core.training.descent import (
+    descend,
+    descent_step,
+    fit_temperature,
+    forget_moments,
+    move_average,
+    trainable,
+)
 from napari_gaussproto.core.training.describe import finish_steps
+from napari_gaussproto.core.training.pyramid import encode_pyramid
 from napari_gaussproto.core.training.samples import (
     Crops,
     CropSampler,
     TrainingImage,
+    check_crop,
     pixel_counts,
 )
 from napari_gaussproto.core.training.schedule import Clock, check_budget, one_cycle
 
+# Drawn cells of a batch, and those whose latents are computed at a time.
+_BATCH = 4096
 # Joint steps between two looks at dead prototypes, and the share of the stage with any.
 _RESEED_EVERY = 50
 _RESEED_UNTIL = 0.5
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that was trained end to end.
+
+    Attributes
+    ----------
+    model : PrototypeSegmenter
+        In evaluation mode, on the training device.
+    steps : int
+        Taken, those before a resumption included.
+    best_step : int
+        Whose weights are kept; 0 for those of the start, or without validation.
+    validation_miou : float or None
+        Of those weights.
+    """
+
+    model: PrototypeSegmenter
+    steps: int
+    best_step: int
+    validation_miou: float | None
 
 
 class Trainer:
@@ -73,81 +107,104 @@ class Trainer:
         self.best_step = 0
         self.steps_done = 0
         self.seconds_before = 0.0
-        _check_crop(config.crop_size, model.config.output_stride)
+        check_crop(config.crop_size, model.config.output_stride)
         self.progress = 0.0
         self.labelled = RunningOverlap(len(model.classes))
         self.started = time.monotonic()
 
+    def run(
+        self, minutes: float | None, checkpoint: Path | None, stop: Callable[[], bool]
+    ) -> Generator[TrainingStep, None, Trained]:
+        """Take all stages; those before the joint one are skipped where a checkpoint is.
+
+        Raises
+        ------
+        ConfigError, ModelFileError
+            See `joint`.
+        """
+        if checkpoint is None or not checkpoint.exists():
+            yield from self.start()
+        yield from self.joint(minutes, checkpoint, stop)
+        yield from self.finish()
+        return Trained(self.model, self.steps_done, self.best_step, self.best_miou)
+
     # -- stages before the joint one --------------------------------------------------------
 
     def start(self) -> Iterator[TrainingStep]:
-        """Cache features, warm up the neck, place the prototypes, train neck and layer."""
-        cells = yield from self._cache()
-        yield from self._warm_up(cells)
-        latents = cached.latents_of(self.model, cells)
-        placement.place_by_kmeans(self.model.layer, latents, cells.target.argmax(1), self.seed)
-        self._set_temperature(latents, cells.target)
-        yield from self._train_layer(cells)
-
-    def _cache(self) -> Generator[TrainingStep, None, cached.CachedCells]:
-        steps = cached.cache_cells(self.model, self.data, self.config.cells_per_image, self.seed)
-        for done in (work := WithValue(steps)):
-            yield TrainingStep("features", done, len(self.data))
-        return work.value
-
-    def _warm_up(self, cells: cached.CachedCells) -> Iterator[TrainingStep]:
+        """Draw cells, warm up the neck, place the prototypes, train neck and layer."""
+        layer, neck = self.model.layer, self.model.extractor.neck
+        cells = yield from self.draw_cells()
         with seeded(self.seed):
             head = nn.Linear(self.model.config.latent_dim, len(self.model.classes))
         head.to(self.model.device)
 
-        def terms(z: Tensor, target: Tensor) -> dict[str, Tensor]:
+        def under_head(z: Tensor, target: Tensor) -> dict[str, Tensor]:
             return {"classification": nn.functional.cross_entropy(head(z), target)}
 
-        parameters = [*self.model.extractor.neck.parameters(), *head.parameters()]
-        yield from self._cached_stage(
-            "warm-up", cells, terms, parameters, self.config.warm_up_steps
+        parameters = [*neck.parameters(), *head.parameters()]
+        yield from self.neck_stage(
+            "warm-up", cells, under_head, parameters, self.config.warm_up_steps
         )
+        with torch.no_grad():
+            self.model.eval()
+            parts = [neck.points(part) for part in cells.values.split(_BATCH)]
+        latents = cells.with_values(torch.cat(parts))
+        placement.place_by_kmeans(layer, latents.values, latents.majority, self.seed)
+        fit_temperature(layer, latents)
 
-    def _train_layer(self, cells: cached.CachedCells) -> Iterator[TrainingStep]:
-        parameters = [
-            *self.model.extractor.neck.parameters(),
-            *(p for p in self.model.layer.parameters() if p.requires_grad),
-        ]
-        objective = cached.balanced_objective(self.model, self.config)
-        yield from self._cached_stage(
-            "layer", cells, objective, parameters, self.config.layer_steps
-        )
+        def under_layer(z: Tensor, target: Tensor) -> dict[str, Tensor]:
+            # Cells were drawn evenly over the classes.
+            even, same = z.new_ones(len(z)), z.new_ones(target.shape[1])
+            return objective.terms(layer, z, target, even, same, self.config.loss)
 
-    def _cached_stage(
+        parameters = [*neck.parameters(), *trainable(layer)]
+        yield from self.neck_stage("layer", cells, under_layer, parameters, self.config.layer_steps)
+
+    def draw_cells(self) -> Generator[TrainingStep, None, LabelledCells]:
+        """Labelled cells of all images with their backbone features."""
+        self.model.eval()
+        generator = torch.Generator().manual_seed(self.seed)
+        parts = []
+        for index, image in enumerate(self.data):
+            encoded = encode_pyramid(image.source, self.model)
+            count = self.config.cells_per_image
+            parts.append(
+                draw_cells(encoded, image.full_labels, self.model, count, generator, index)
+            )
+            yield TrainingStep("features", index + 1, len(self.data))
+        return LabelledCells.joined(parts)
+
+    def neck_stage(
         self,
         stage: str,
-        cells: cached.CachedCells,
+        cells: LabelledCells,
         terms: Callable[[Tensor, Tensor], dict[str, Tensor]],
         parameters: Sequence[nn.Parameter],
         steps: int,
     ) -> Iterator[TrainingStep]:
-        if not steps:
-            return
-        losses = cached.train_cached(
-            self.model, cells, terms, parameters, steps, self.config.learning_rate, self.seed
-        )
-        for step, values in enumerate(losses, start=1):
-            yield TrainingStep(stage, step, steps, values)
+        """Train the neck, and what stands on it, on drawn cells.
 
-    @torch.no_grad()
-    def _set_temperature(self, latents: Tensor, target: Tensor) -> None:
-        """Start from a temperature that fits the cached cells, not from saturation."""
-        log_likelihood = self.model.layer.log_likelihood(latents)
-        best = min(
-            (1.0, 2.0, 4.0, 8.0, 16.0, 32.0),
-            key=lambda t: self._cross_entropy(log_likelihood, target, t),
-        )
-        self.model.layer.log_temperature.fill_(math.log(best))
+        Parameters
+        ----------
+        stage : str
+        cells : LabelledCells
+            Features.
+        terms : callable
+            Terms of the objective of latents (B, D) and soft labels (B, C).
+        parameters : sequence of Parameter
+        steps : int
+        """
+        neck = self.model.extractor.neck.train()
+        generator = torch.Generator().manual_seed(self.seed)
 
-    def _cross_entropy(self, log_likelihood: Tensor, target: Tensor, temperature: float) -> float:
-        self.model.layer.log_temperature.fill_(math.log(temperature))
-        log_posterior = self.model.layer.class_log_posterior(log_likelihood)
-        return float(-(target * log_posterior).sum(1).mean())
+        def of_batch() -> dict[str, Tensor]:
+            rows = torch.randint(len(cells), (_BATCH,), generator=generator)
+            rows = rows.to(cells.values.device)
+            return terms(neck.points(cells.values[rows]), cells.target[rows])
+
+        optimizer = torch.optim.AdamW(parameters, lr=self.config.learning_rate)
+        for step, losses in enumerate(descend(of_batch, optimizer, steps), start=1):
+            yield TrainingStep(stage, step, steps, losses)
 
     # -- the joint stage --------------------------------------------------------------------
 
@@ -193,7 +250,8 @@ class Trainer:
         step = first
         while not clock.over(step):
             self.progress = clock.progress(step)
-            self._set_learning_rate(optimizer, one_cycle(self.progress))
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * one_cycle(self.progress)
             losses, usage = self._step(sampler, step, optimizer, usage)
             step += 1
             if step % _RESEED_EVERY == 0 and clock.progress(step) < _RESEED_UNTIL:
@@ -223,7 +281,6 @@ class Trainer:
 
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters in three groups: backbone; weights; and those that must not decay."""
-        layer = [p for p in self.model.layer.parameters() if p.requires_grad]
         return [
             {
                 "params": list(self.model.extractor.backbone.parameters()),
@@ -234,13 +291,12 @@ class Trainer:
                 "peak": self.config.learning_rate,
             },
             # Decay would pull means to the origin and scales to an arbitrary value.
-            {"params": layer, "peak": self.config.learning_rate, "weight_decay": 0.0},
+            {
+                "params": trainable(self.model.layer),
+                "peak": self.config.learning_rate,
+                "weight_decay": 0.0,
+            },
         ]
-
-    @staticmethod
-    def _set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * factor
 
     def _step(
         self,
@@ -252,29 +308,27 @@ class Trainer:
         crops = sampler.batch(step, self.config.batch_size)
         self.model.train()
         cells = self.crop_cells(crops, self.model)
-        z, target, weight = joined(cells)
+        z, target, weight = cells.values, cells.target, cells.weight
         terms = self.terms(z, target, weight) | self.further_terms(cells, crops, step)
-        optimizer.zero_grad()
-        torch.stack(list(terms.values())).sum().backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
-        optimizer.step()
-        self.labelled.add(self.model, z.detach(), target, weight)
-        fresh = self.usage(z.detach(), target, weight)
+        losses = descent_step(optimizer, terms, self.config.gradient_clip)
+        z = z.detach()
+        self.labelled.add(self.model, z, target, weight)
+        fresh = self.usage(z, target, weight)
         if usage is not None:
             fresh = torch.where(usage.isnan(), fresh, 0.9 * usage + 0.1 * fresh)
-        return {name: float(value.detach()) for name, value in terms.items()}, fresh
+        return losses, fresh
 
-    def crop_cells(self, crops: Crops, model: PrototypeSegmenter) -> list[CropCells]:
-        """Cells of every crop, by this model or a copy of it."""
-        return cells_of(crops, model)
+    def crop_cells(self, crops: Crops, model: PrototypeSegmenter) -> LabelledCells:
+        """Cells of crops, by this model or a copy of it."""
+        return cells_of_crops(crops, model)
 
-    def further_terms(self, cells: list[CropCells], crops: Crops, step: int) -> dict[str, Tensor]:
+    def further_terms(self, cells: LabelledCells, crops: Crops, step: int) -> dict[str, Tensor]:
         """Terms besides the supervised ones; none here."""
         return {}
 
     def terms(self, z: Tensor, target: Tensor, weight: Tensor) -> dict[str, Tensor]:
         """Terms of the objective on cells (N, D), (N, C), (N,)."""
-        return objective.objective(
+        return objective.terms(
             self.model.layer, z, target, weight, self.class_weight, self.config.loss
         )
 
@@ -291,28 +345,18 @@ class Trainer:
             return usage
         crops = sampler.batch(step, self.config.batch_size)
         with torch.no_grad():
-            z, target, weight = joined(self.crop_cells(crops, self.model))
-        moved = placement.reseed(self.model.layer, dead, z, target, weight)
-        for parameter in (self.model.layer.mean, self.model.layer.raw_scale):
-            state = optimizer.state.get(parameter, {})
-            for key in ("exp_avg", "exp_avg_sq"):
-                if key in state:
-                    state[key][moved] = 0
+            cells = self.crop_cells(crops, self.model)
+        moved = placement.reseed(self.model.layer, dead, cells.values, cells.target, cells.weight)
+        forget_moments(optimizer, [self.model.layer.mean, self.model.layer.raw_scale], moved)
         usage = usage.clone()
         usage[moved] = math.nan
         return usage
 
-    @torch.no_grad()
     def _average(self, average: PrototypeSegmenter, step: int) -> None:
         """Move the running average of the weights towards the current ones."""
         # The decay starts small: early weights are far off and must be forgotten.
         decay = min(self.config.ema_decay, (1 + step) / (10 + step))
-        ours, theirs = average.state_dict(), self.model.state_dict()
-        for key, value in ours.items():
-            if value.is_floating_point():
-                value.lerp_(theirs[key], 1 - decay)
-            else:
-                value.copy_(theirs[key])
+        move_average(average, self.model, decay)
 
     def _validate(
         self, average: PrototypeSegmenter, step: int
@@ -391,26 +435,19 @@ class Trainer:
         total = max(len(self.data), len(self.validation))
         for done in finish_steps(self.model, self.data, self.validation, self.config, self.seed):
             yield TrainingStep("finish", done, total, best_miou=self.best_miou)
-        self.model.card.history.append(
-            {
-                "what": "fit",
-                "when": now(),
-                "images": len(self.data),
-                "validation_images": len(self.validation),
-                "steps": self.steps_done,
-                "seed": self.seed,
-                "seconds": round(self.seconds_before + time.monotonic() - self.started),
-                "validation_miou": self.best_miou,
-                "best_step": self.best_step,
-                "training": self.config.model_dump(),
-            }
-        )
+        self.model.card.history.append(self.log_entry())
 
-
-def _check_crop(side: int, stride: int) -> None:
-    """Make sure that crops can be cut into whole cells."""
-    if side % stride:
-        raise ConfigError(
-            f"Crops of {side} pixels cannot be cut into cells of {stride}: "
-            f"set crop_size to a multiple of {stride}."
-        )
+    def log_entry(self) -> dict[str, Any]:
+        """What the model's card says of this training."""
+        return {
+            "what": "fit",
+            "when": now(),
+            "images": len(self.data),
+            "validation_images": len(self.validation),
+            "steps": self.steps_done,
+            "seed": self.seed,
+            "seconds": round(self.seconds_before + time.monotonic() - self.started),
+            "validation_miou": self.best_miou,
+            "best_step": self.best_step,
+            "training": self.config.model_dump(),
+        }

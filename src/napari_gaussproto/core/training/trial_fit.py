@@ -9,7 +9,8 @@ a quarter of them is clearly worse (python -m benchmarks.loop).
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -17,20 +18,51 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import TrainingConfig
-from napari_gaussproto.core.base.steps import TrainingStep, WithValue, without_pauses
+from napari_gaussproto.core.base.steps import TrainingStep, WithValue, run, without_pauses
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.strokes import hold_out_strokes
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.fine_tune import fine_tune_steps, fine_tuning
 from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid_steps
 from napari_gaussproto.core.training.quick_fit import quick_fit_steps
+from napari_gaussproto.core.training.semi import SemiSettings
+from napari_gaussproto.core.training.start import begin, first_planes, labelled_planes
+from napari_gaussproto.core.training.trainer import Trained
 
 Labels = npt.NDArray[np.uint8]
 Encode = Callable[[PrototypeSegmenter, int], Generator[Any, None, EncodedImage]]
 
 
 @dataclass(frozen=True)
-class Learned:
+class TrialSettings:
+    """How a model is trained end to end in a trial and a final training.
+
+    Attributes
+    ----------
+    training : TrainingConfig
+        Its steps are those of both trainings together, half of them each at most.
+    semi : SemiSettings
+    minutes : float or None
+        Budget of both trainings together, instead of steps.
+    seed : int
+        Also of the choice which strokes are set aside.
+    checkpoint : Path or None
+        Where to keep the state of the trial, to go on after a kill.
+    stop : callable
+        Asked after every step; True ends the trial with its best weights, to which only a
+        quick fit to all strokes is added, or the final training as it is.
+    """
+
+    training: TrainingConfig = field(default_factory=fine_tuning)
+    semi: SemiSettings = field(default_factory=SemiSettings)
+    minutes: float | None = None
+    seed: int = 0
+    checkpoint: Path | None = None
+    stop: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True)
+class TrialFit:
     """A model that learned from strokes end to end.
 
     Attributes
@@ -48,18 +80,79 @@ class Learned:
     steps: int
 
 
-def learn_steps(
+def fine_tune(
+    images: Any,
+    labels: Any,
+    model: PrototypeSegmenter | Path | str,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+    unlabelled: Any = (),
+    semi: SemiSettings | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Callable[[Any], None] | None = None,
+) -> PrototypeSegmenter:
+    """Train a model end to end on strokes, as the Fine-tune button of the Train dock does.
+
+    A trial learns from three quarters of the strokes and is judged by the others; then as many
+    steps as were best are taken on all strokes. A training that only does harm is not kept:
+    then the result is a quick fit.
+
+    Parameters
+    ----------
+    images, labels : array or sequence of array
+        As for `quick_fit`.
+    model : PrototypeSegmenter, path or str
+        Where to begin: a model, the file of one, or the name of a shipped one. The model itself
+        is not changed.
+    minutes : float, optional
+    steps : int, optional
+        The budget is one of them; by default the steps of `fine_tuning`.
+    unlabelled : array or sequence of array
+        Further images (H, W) or (H, W, C) that may teach; of stacks the first plane.
+    semi : SemiSettings, optional
+        By default the terms that were measured to help.
+    seed : int
+        The same seed gives the same model on the same CPU and number of threads.
+    device : str
+        See `resolve_device`.
+    progress : callable, optional
+        Called with every step; see `trial_fit_steps`.
+
+    Returns
+    -------
+    PrototypeSegmenter
+
+    Raises
+    ------
+    LabelError, ImageError, ConfigError, ModelFileError
+        When it cannot be trained; the sentence says what to do.
+    """
+    base, scratch = begin(model, device=device)
+    planes = labelled_planes(images, labels, base)
+    settings = TrialSettings(
+        training=fine_tuning() if steps is None else fine_tuning(steps=steps),
+        semi=semi or SemiSettings(),
+        minutes=minutes,
+        seed=seed,
+    )
+    sources, masks = [source for source, _ in planes], [mask for _, mask in planes]
+    further = first_planes(unlabelled, base)
+    trial = trial_fit_steps(base, sources, masks, settings, unlabelled=further, scratch=scratch)
+    return run(trial, progress).model
+
+
+def trial_fit_steps(
     model: PrototypeSegmenter,
     sources: Sequence[ImageSource],
     labels: Sequence[Labels],
+    settings: TrialSettings | None = None,
     *,
+    unlabelled: Sequence[ImageSource] = (),
     scratch: bool = False,
     encode: Encode | None = None,
-    seed: int = 0,
-    minutes: float | None = None,
-    stop: Callable[[], bool] | None = None,
-    **options: Any,
-) -> Generator[Any, None, Learned]:
+) -> Generator[Any, None, TrialFit]:
     """Train on part of the strokes to see what is best, then on all of them.
 
     Parameters
@@ -68,21 +161,14 @@ def learn_steps(
         Where to start; it is not changed.
     sources : sequence of ImageSource
     labels : sequence of array
-        Integers of each image's (H, W): 0 not labelled, else class index + 1.
+        (H, W) uint8 of each image: 0 not labelled, else class index + 1.
+    settings : TrialSettings, optional
+    unlabelled : sequence of ImageSource
+        Further images that may teach.
     scratch : bool
         See `quick_fit_steps`.
     encode : callable, optional
         Gives the features of an image by its number, where some are kept already.
-    seed : int
-        Also of the choice which strokes are set aside.
-    minutes : float, optional
-        Budget, instead of steps.
-    stop : callable, optional
-        Asked after every step; True ends the trial with its best weights, to which only a
-        quick fit to all strokes is added, or the final training as it is.
-    **options
-        Of `fine_tune_steps`: unlabelled, training, semi_settings, checkpoint. Steps or minutes
-        are those of trial and final training together, half of them each at most.
 
     Yields
     ------
@@ -92,88 +178,100 @@ def learn_steps(
 
     Raises
     ------
-    LabelError, ImageError
+    LabelError, ImageError, ConfigError
         See `quick_fit_steps` and `fine_tune_steps`.
     """
 
     def anew(by: PrototypeSegmenter, number: int) -> Generator[Any, None, EncodedImage]:
         return encode_pyramid_steps(sources[number], by)
 
-    pauses: list[float] = []
-    steps = _learn_steps(
-        model,
-        sources,
-        labels,
-        encode or anew,
-        stop or (lambda: False),
-        pauses,
-        scratch=scratch,
-        seed=seed,
-        minutes=minutes,
-        **options,
-    )
-    return (yield from without_pauses(steps, pauses.append))
+    settings = settings or TrialSettings()
+    work = _Work(model, sources, labels, settings, unlabelled, scratch, encode or anew)
+    return (yield from without_pauses(work.steps(), work.pauses.append))
 
 
-def _learn_steps(
-    model: PrototypeSegmenter,
-    sources: Sequence[ImageSource],
-    labels: Sequence[Labels],
-    encode: Encode,
-    stopped: Callable[[], bool],
-    pauses: list[float],
-    *,
-    scratch: bool,
-    seed: int,
-    minutes: float | None,
-    **options: Any,
-) -> Generator[Any, None, Learned]:
-    kept, held_out = hold_out_strokes(labels, seed=seed)
-    encoded = yield from _all(encode, model, len(sources))
-    pauses.clear()
-    rest = _Rest(minutes, monotonic(), pauses)
-    if held_out is None:
-        start = yield from quick_fit_steps(encoded, labels, model, scratch=scratch, seed=seed)
-        tuned = yield from fine_tune_steps(
-            start.model, sources, labels, seed=seed, minutes=minutes, stop=stopped, **options
+@dataclass(frozen=True)
+class _Work:
+    """A trial and a final training, and the seconds in which they were paused."""
+
+    model: PrototypeSegmenter
+    sources: Sequence[ImageSource]
+    labels: Sequence[Labels]
+    settings: TrialSettings
+    unlabelled: Sequence[ImageSource]
+    scratch: bool
+    encode: Encode
+    pauses: list[float] = field(default_factory=list)
+
+    def steps(self) -> Generator[Any, None, TrialFit]:
+        settings, labels, model = self.settings, self.labels, self.model
+        kept, held_out = hold_out_strokes(labels, seed=settings.seed)
+        encoded = yield from self._encoded(model)
+        self.pauses.clear()
+        rest = _Rest(settings.minutes, monotonic(), self.pauses)
+        if held_out is None:
+            start = yield from self._quick(encoded, labels)
+            tuned = yield from self._tune(start, labels, settings)
+            return TrialFit(tuned.model, None, tuned.steps)
+        longest = settings.training.steps
+        half, other = (longest + 1) // 2, max(1, longest // 2)
+        start = yield from self._quick(encoded, kept)
+        pairs = [(s, h) for s, h in zip(self.sources, held_out, strict=True) if h.any()]
+        minutes = None if settings.minutes is None else settings.minutes / 2
+        judged = replace(_limited(settings, half), minutes=minutes)
+        trial = self._tune(start, kept, judged, ([s for s, _ in pairs], [h for _, h in pairs]))
+        tried = yield from _named("trial", trial, replace(rest, steps=other))
+        if settings.stop() and tried.best_step:
+            encoded = yield from self._encoded(tried.model)
+            final = yield from quick_fit_steps(encoded, labels, tried.model, seed=settings.seed)
+            return TrialFit(final.model, tried.validation_miou, tried.steps)
+        start = yield from self._quick(encoded, labels)
+        if not tried.best_step:
+            return TrialFit(start, tried.validation_miou, 0)
+        best = tried.best_step if minutes is not None else min(tried.best_step, other)
+        # The checkpoint belongs to the trial, and time is no budget any more.
+        last = replace(_limited(settings, best), minutes=None, checkpoint=None)
+        tuned = yield from _named("final", self._tune(start, labels, last))
+        return TrialFit(tuned.model, tried.validation_miou, tuned.steps)
+
+    def _encoded(self, by: PrototypeSegmenter) -> Generator[Any, None, list[EncodedImage]]:
+        encoded: list[EncodedImage] = []
+        for number in range(len(self.sources)):
+            encoded += [(yield from self.encode(by, number))]
+        return encoded
+
+    def _quick(
+        self, encoded: list[EncodedImage], labels: Sequence[Labels]
+    ) -> Generator[Any, None, PrototypeSegmenter]:
+        """The start of a training: a quick fit to what it will learn from."""
+        seed = self.settings.seed
+        steps = quick_fit_steps(encoded, labels, self.model, scratch=self.scratch, seed=seed)
+        return (yield from steps).model
+
+    def _tune(
+        self,
+        start: PrototypeSegmenter,
+        labels: Sequence[Labels],
+        settings: TrialSettings,
+        validation: tuple[Sequence[ImageSource], Sequence[Labels]] | None = None,
+    ) -> Generator[TrainingStep, None, Trained]:
+        return fine_tune_steps(
+            start,
+            self.sources,
+            labels,
+            unlabelled=self.unlabelled,
+            training=settings.training,
+            semi_settings=settings.semi,
+            validation=validation,
+            seed=settings.seed,
+            minutes=settings.minutes,
+            checkpoint=settings.checkpoint,
+            stop=settings.stop,
         )
-        return Learned(tuned, None, _steps_of(tuned))
-    settings: TrainingConfig = options.pop("training", None) or fine_tuning()
-    halves = _halves(settings.steps)
-    first = yield from quick_fit_steps(encoded, kept, model, scratch=scratch, seed=seed)
-    pairs = [(s, h) for s, h in zip(sources, held_out, strict=True) if h.any()]
-    trial = fine_tune_steps(
-        first.model,
-        sources,
-        kept,
-        validation=([s for s, _ in pairs], [h for _, h in pairs]),
-        training=settings.model_copy(update={"steps": halves[0]}),
-        seed=seed,
-        minutes=None if minutes is None else minutes / 2,
-        stop=stopped,
-        **options,
-    )
-    tuned = yield from _named("trial", trial, replace(rest, steps=halves[1]))
-    judged = tuned.card.history[-1]
-    miou, best_step = judged["validation_miou"], int(judged["best_step"])
-    if stopped() and best_step:
-        encoded = yield from _all(encode, tuned, len(sources))
-        final = yield from quick_fit_steps(encoded, labels, tuned, seed=seed)
-        return Learned(final.model, miou, _steps_of(tuned))
-    start = yield from quick_fit_steps(encoded, labels, model, scratch=scratch, seed=seed)
-    if not best_step:
-        return Learned(start.model, miou, 0)
-    best = best_step if minutes is not None else min(best_step, halves[1])
-    options["training"] = settings.model_copy(update={"steps": best})
-    options["checkpoint"] = None  # it belongs to the trial
-    second = fine_tune_steps(start.model, sources, labels, seed=seed, stop=stopped, **options)
-    tuned = yield from _named("final", second)
-    return Learned(tuned, miou, _steps_of(tuned))
 
 
-def _halves(steps: int) -> tuple[int, int]:
-    """Steps of the trial, and of the final training at most."""
-    return (steps + 1) // 2, max(1, steps // 2)
+def _limited(settings: TrialSettings, steps: int) -> TrialSettings:
+    return replace(settings, training=settings.training.model_copy(update={"steps": steps}))
 
 
 @dataclass
@@ -213,15 +311,11 @@ class _Rest:
         return None if self._pace is None else self._pace * self.steps + others
 
 
-def _steps_of(model: PrototypeSegmenter) -> int:
-    return int(model.card.history[-1].get("steps", 0))
-
-
 def _named(
     stage: str,
-    steps: Generator[TrainingStep, None, PrototypeSegmenter],
+    steps: Generator[TrainingStep, None, Trained],
     rest: _Rest | None = None,
-) -> Generator[TrainingStep, None, PrototypeSegmenter]:
+) -> Generator[TrainingStep, None, Trained]:
     """Steps of one of the two trainings."""
     for step in (work := WithValue(steps)):
         if step.stage == "joint":
@@ -231,12 +325,3 @@ def _named(
             step = replace(step, stage=stage, seconds_left=left)
         yield step
     return work.value
-
-
-def _all(
-    encode: Encode, model: PrototypeSegmenter, count: int
-) -> Generator[Any, None, list[EncodedImage]]:
-    encoded: list[EncodedImage] = []
-    for number in range(count):
-        encoded += [(yield from encode(model, number))]
-    return encoded

@@ -15,6 +15,7 @@ from napari.utils.transforms import Affine
 from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.core.model.maps import LABELS, OUTLINES, STACK, MapRole
 from napari_gaussproto.io.style import class_colors, class_features
+from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
 from napari_gaussproto.widgets.shared.state import Outcome
 from napari_gaussproto.widgets.shared.tags import tag
@@ -36,6 +37,23 @@ def file_of(layer: Image) -> str | None:
     """The file that an image layer was read from; None for other origins, such as samples."""
     path = layer.source.path
     return None if path is None else str(Path(path).absolute())
+
+
+def train_image(
+    layer: Image, codes: npt.NDArray[np.uint16] | None = None, is_open: bool = True
+) -> TrainImage:
+    """An image layer and what is drawn on it, for a thread.
+
+    Parameters
+    ----------
+    layer : Image
+    codes : ndarray, optional
+        (..., H, W), see `Corrections`; never changed again.
+    is_open : bool
+        False when the layer was removed from the viewer.
+    """
+    key, rgb = layer.unique_id, bool(layer.rgb)
+    return TrainImage(key, pixels_of(layer), rgb, codes, layer.name, file_of(layer), is_open)
 
 
 def layer_of(viewer: Viewer, outcome: Outcome, role: MapRole) -> Any:

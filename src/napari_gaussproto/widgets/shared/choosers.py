@@ -11,9 +11,9 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QToolButton, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.model.summary import list_models, model_path, read_summary
+from napari_gaussproto.widgets.shared.card_dialog import CardDialog
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import across, combo_box, cut_long_entries, fill
-from napari_gaussproto.widgets.shared.parts import CardDialog
 from napari_gaussproto.widgets.shared.preferences import recent_models, remember_model
 from napari_gaussproto.widgets.shared.tags import is_ours
 

@@ -39,7 +39,6 @@ from napari_gaussproto.widgets.train.labelling.labels_controller import LabelsCo
 from napari_gaussproto.widgets.train.labelling.panels import LabelsPanel, StartPanel
 from napari_gaussproto.widgets.train.memory import TrainMemory, remember, take_over
 from napari_gaussproto.widgets.train.storage.autosave import Autosave
-from napari_gaussproto.widgets.train.storage.project_bar import ProjectBar
 from napari_gaussproto.widgets.train.versions.version_panel import VersionPanel
 from napari_gaussproto.widgets.train.versions.versions_controller import VersionsController
 
@@ -75,7 +74,7 @@ class TrainWidget(Dock):
     def _build(self) -> None:
         self.images = ImageChooser(self._viewer)
         self.images.setToolTip("The image to label; all images with labels train the model")
-        self.project = ProjectBar()
+        self.project = self.autosave.bar
         self.classes = ClassPanel()
         self.labels = LabelsPanel()
         self.labelling = LabelsController(
@@ -169,7 +168,6 @@ class TrainWidget(Dock):
         bar = self.project
         for leaving in (bar.open_asked, bar.new_asked, bar.restore_asked):
             leaving.connect(self._keep_fit)
-        autosave.connect_bar(self.project)
         autosave.counted.connect(self._on_counted)
         autosave.restored.connect(self._on_restored)
         self.images.image_changed.connect(self._on_image)

@@ -14,6 +14,7 @@ from tifffile import imwrite
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
 from napari_gaussproto.core.labels.class_table import remove_class, rename_class
@@ -50,6 +51,10 @@ def train_image(key: Any, pixels: Any, value: int = 1, file: str | None = None) 
     return TrainImage(key, pixels, True, codes, str(key), file)
 
 
+def find(shelf: ClosedImages, *what: Any) -> Any:
+    return run(shelf.find(*what))
+
+
 @pytest.fixture
 def shelf() -> ClosedImages:
     return ClosedImages(Identities())
@@ -64,7 +69,7 @@ def saved(folder: Path, seed: int = 0, name: str = "photo.tif") -> tuple[Any, st
 
 def test_an_image_in_a_file_is_read_again(shelf: ClosedImages, tmp_path: Path) -> None:
     pixels, file = saved(tmp_path)
-    found = shelf.find(kept_of((pixels, file)), [], [])
+    found = find(shelf, kept_of((pixels, file)), [], [])
     assert not found.lost
     (image,) = found.images
     assert image.rgb and image.name == "photo.tif"
@@ -73,7 +78,7 @@ def test_an_image_in_a_file_is_read_again(shelf: ClosedImages, tmp_path: Path) -
     assert np.array_equal(image.codes, labels_like(pixels))
     shelf.put_away()
     assert np.array_equal(image.pixels[3:9, 5:7], pixels[3:9, 5:7])
-    again = shelf.find(kept_of((pixels, file)), [], []).images[0]
+    again = find(shelf, kept_of((pixels, file)), [], []).images[0]
     assert again.key == image.key and again.pixels is image.pixels  # features stay valid
 
 
@@ -83,13 +88,13 @@ def test_what_is_open_or_was_removed_is_taken_once(shelf: ClosedImages, tmp_path
     kept = kept_of((pixels, file), (other, None))
     present, removed = train_image("open", pixels), train_image("removed", other, 2)
     twin = train_image("twin", pixels.copy(), 2)
-    found = shelf.find(kept, [present], [removed, twin])
+    found = find(shelf, kept, [present], [removed, twin])
     assert [image.key for image in found.images] == ["removed"] and not found.lost
 
 
 def test_an_image_that_was_erased_teaches_nothing(shelf: ClosedImages) -> None:
     erased = train_image("removed", two_tone()[0], value=0)
-    assert shelf.find(Annotations(CLASSES), [], [erased]).images == []
+    assert find(shelf, Annotations(CLASSES), [], [erased]).images == []
 
 
 def test_images_without_their_file_are_named(shelf: ClosedImages, tmp_path: Path) -> None:
@@ -97,19 +102,19 @@ def test_images_without_their_file_are_named(shelf: ClosedImages, tmp_path: Path
     gone, no_file = two_tone(seed=1)[0], two_tone(seed=2)[0]
     kept = kept_of((pixels, file), (gone, str(tmp_path / "gone.tif")), (no_file, None))
     Path(file).write_bytes(b"no image")
-    found = shelf.find(kept, [], [])
+    found = find(shelf, kept, [], [])
     assert found.images == [] and found.lost == ["photo.tif", "gone.tif", "photo"]
     imwrite(file, two_tone(seed=7)[0], photometric="rgb")  # another photo under its name
     os.utime(file, (1, 1))
-    assert shelf.find(kept, [], []).lost == found.lost
+    assert find(shelf, kept, [], []).lost == found.lost
     imwrite(file, pixels, photometric="rgb")
     os.utime(file, (2, 2))
-    assert [image.name for image in shelf.find(kept, [], []).images] == ["photo.tif"]
+    assert [image.name for image in find(shelf, kept, [], []).images] == ["photo.tif"]
 
 
 def test_a_file_that_goes_away_during_a_fit_is_said(shelf: ClosedImages, tmp_path: Path) -> None:
     pixels, file = saved(tmp_path)
-    (image,) = shelf.find(kept_of((pixels, file)), [], []).images
+    (image,) = find(shelf, kept_of((pixels, file)), [], []).images
     shelf.put_away()
     Path(file).unlink()
     with pytest.raises(ImageError, match="open the image"):
@@ -120,7 +125,7 @@ def test_memory_for_pixels_is_bounded(tmp_path: Path) -> None:
     photos = [saved(tmp_path, seed, f"{seed}.tif") for seed in range(4)]
     size = photos[0][0].nbytes
     shelf = ClosedImages(Identities(), most_bytes=2 * size)
-    found = shelf.find(kept_of(*photos), [], [])
+    found = find(shelf, kept_of(*photos), [], [])
     assert sum(array.nbytes for array in shelf._arrays.values()) <= 2 * size
     for image, (pixels, _) in zip(found.images, photos, strict=True):
         assert np.array_equal(np.asarray(image.pixels), pixels)
@@ -338,17 +343,17 @@ def test_nothing_that_can_be_read_is_said(
 def test_an_image_that_is_open_is_not_read_again(shelf: ClosedImages, tmp_path: Path) -> None:
     pixels, file = saved(tmp_path)
     layer = TrainImage("layer", pixels.copy(), True)
-    (image,) = shelf.find(kept_of((pixels, file)), [], [], [layer]).images
+    (image,) = find(shelf, kept_of((pixels, file)), [], [], [layer]).images
     assert image.key == "layer" and np.array_equal(image.codes, labels_like(pixels))
     assert not shelf._arrays
 
 
 def test_the_order_does_not_depend_on_what_is_open(shelf: ClosedImages, tmp_path: Path) -> None:
     photos = [saved(tmp_path, seed, f"{seed}.tif") for seed in range(3)]
-    closed = shelf.find(kept_of(*photos), [], []).images
+    closed = find(shelf, kept_of(*photos), [], []).images
     names = [image.name for image in shelf.order(closed)]
     opened = train_image("layer", photos[1][0])
-    mixed = shelf.order([opened, *shelf.find(kept_of(*photos), [opened], []).images])
+    mixed = shelf.order([opened, *find(shelf, kept_of(*photos), [opened], []).images])
     assert [image.name.replace("layer", "1.tif") for image in mixed] == names
 
 
@@ -356,7 +361,7 @@ def test_removed_images_need_no_memory() -> None:
     identities = Identities()
     pixels = two_tone()[0].copy()
     alive = weakref.ref(pixels)
-    identities.of("key", pixels, "photo")
+    identities.of(TrainImage("key", pixels, True))
     del pixels
     gc.collect()
     assert alive() is None
@@ -373,7 +378,7 @@ def test_dark_16_bit_files_are_scaled_as_when_they_are_open(
     kept = Annotations(CLASSES).with_annotation(
         Annotation(identify(pixels, "dark.tif", file), labels)
     )
-    (image,) = shelf.find(kept, [], []).images
+    (image,) = find(shelf, kept, [], []).images
     whole, lazy = (
         np.asarray(ImageSource.from_array(array, 1).read(0, 0, 60, 60))
         for array in (pixels, image.pixels)

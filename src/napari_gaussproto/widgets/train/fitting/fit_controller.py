@@ -25,7 +25,7 @@ from napari_gaussproto.jobs.requests import (
 )
 from napari_gaussproto.jobs.storage import Identities
 from napari_gaussproto.jobs.train_image import TrainImage
-from napari_gaussproto.widgets.layers.placement import file_of, pixels_of
+from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.layers.results import publish, succeed
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import FITTED, Outcome, SharedState
@@ -34,6 +34,7 @@ from napari_gaussproto.widgets.train.annotation.annotation_layer import label_sh
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.beginning import Beginning
 from napari_gaussproto.widgets.train.fitting.fitted import Budget, Fitted, Kind, Phase
+from napari_gaussproto.widgets.train.fitting.sentences import judgement_sentence
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -287,15 +288,7 @@ class FitController(QObject):
 
     def _train_image(self, image: Image) -> TrainImage:
         annotation = self._annotations.find(image)
-        codes = None if annotation is None else annotation.snapshot
-        return TrainImage(
-            image.unique_id,
-            pixels_of(image),
-            bool(image.rgb),
-            codes,
-            image.name,
-            file_of(image),
-        )
+        return train_image(image, None if annotation is None else annotation.snapshot)
 
     # -- what comes back ---------------------------------------------------------------------
 
@@ -312,8 +305,8 @@ class FitController(QObject):
         fitted = Fitted(work.kind, result, work.live)
         if there:
             self._show(fitted.made, work.image, result)
-        if result.warning:
-            self._messages.warn(result.warning)
+        if result.judgement:
+            self._messages.warn(judgement_sentence(result.judgement))
         self.fitted.emit(fitted)
         if not there:
             self._messages.tell("The image was removed or changed meanwhile; the model is fitted.")

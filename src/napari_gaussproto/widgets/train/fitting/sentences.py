@@ -6,9 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_gaussproto.jobs.requests import Judgement, lost_sentence
+
 if TYPE_CHECKING:
     from napari_gaussproto.widgets.train.fitting.fitted import Fitted
 
+_JUDGEMENTS: dict[Judgement, str] = {
+    "too few strokes": "There are too few strokes to set some aside: no IoU can be given, and the "
+    "last weights are kept. Draw at least two strokes of a class.",
+    "no gain": "Fine-tuning made strokes that were set aside no better, so the quick fit is kept. "
+    "More strokes, on more images, help.",
+    "right already": "Strokes that were set aside were right without it, so the quick fit is "
+    "kept. Paint where it is wrong, then fine-tune.",
+}
 _DONE = {"quick fit": "Fitted", "fine-tune": "Fine-tuned", "prediction": "Segmented"}
 
 
@@ -33,11 +43,16 @@ def fitted_sentence(fitted: Fitted) -> str:
         + _learned_from(result.strokes, result.images)
         + (f": {measures}." if measures else ".")
         + _stopped_sentence(result.stopped, kept=fitted.made == "fine-tune")
-        + (f" {result.warning}" if result.warning else "")
+        + (f" {judgement_sentence(result.judgement)}" if result.judgement else "")
         # Labels that came after a fit do not make a prediction know their class.
         + ("" if fitted.kind == "prediction" else _unknown_sentence(result.unknown))
         + lost_sentence(result.lost)
     )
+
+
+def judgement_sentence(judgement: Judgement) -> str:
+    """What the strokes that were set aside say, and what a person may do about it."""
+    return _JUDGEMENTS[judgement]
 
 
 def _learned_from(strokes: int, images: int) -> str:
@@ -64,21 +79,4 @@ def _unknown_sentence(names: Sequence[str]) -> str:
         shown = f"{len(names)} classes"
     return (
         f" Nothing is known of {shown} yet: draw strokes of {'it' if len(names) == 1 else 'them'}."
-    )
-
-
-def lost_sentence(names: Sequence[str]) -> str:
-    """What to do about closed images that could not be read; empty without any."""
-    if not names:
-        return ""
-    shown = ", ".join(f"“{name}”" for name in names[:3])
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    if len(names) == 1:
-        return (
-            f" Nothing was learned from {shown}: its file is gone, has changed or is not known. "
-            "Open the image to learn from it."
-        )
-    return (
-        f" Nothing was learned from {shown}{more}: their files are gone, have changed or are not "
-        "known. Open the images to learn from them."
     )

@@ -22,9 +22,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_gaussproto.core.base.config import NewModel
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.model.summary import list_models, model_path, read_summary
-from napari_gaussproto.jobs.requests import NewModel, Start
+from napari_gaussproto.jobs.requests import Start
 from napari_gaussproto.jobs.storage import Count
 from napari_gaussproto.widgets.shared.preferences import recent_models, remember_model
 from napari_gaussproto.widgets.train.fitting.sentences import counted_images

@@ -16,13 +16,13 @@ from napari_gaussproto.core.labels.annotations import Annotations
 from napari_gaussproto.core.labels.class_table import TableChange
 from napari_gaussproto.jobs.storage import (
     Count,
-    Drawn,
     Found,
     Identities,
     ProjectSession,
     SessionState,
 )
-from napari_gaussproto.widgets.layers.placement import file_of, pixels_of
+from napari_gaussproto.jobs.train_image import TrainImage
+from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer, label_shape
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 # Milliseconds of rest before labels are saved.
 _REST = 400
-_NOTHING = np.zeros((0, 0), np.uint16)
 
 
 class Autosave(QObject):
@@ -51,6 +50,8 @@ class Autosave(QObject):
         thread's: it is reached by `put` only.
     identities : Identities
         Of image layers.
+    bar : ProjectBar
+        Where the person sees the project and asks for another one.
 
     Signals
     -------
@@ -80,7 +81,6 @@ class Autosave(QObject):
         self._session = ProjectSession(self.identities)
         self.queue = JobQueue(self)
         self.queue.failed.connect(self._on_failure)
-        self._bar: ProjectBar | None = None
         self._found: Path | None = None
         self._looked: set[Any] = set()
         self._stored: dict[Any, Any] = {}
@@ -89,14 +89,11 @@ class Autosave(QObject):
         self._timer.setInterval(_REST)
         self._timer.timeout.connect(self.save_now)
         annotations.table_changed.connect(self._on_table)
-
-    def connect_bar(self, bar: ProjectBar) -> None:
-        """Let a bar show and ask."""
-        self._bar = bar
-        bar.open_asked.connect(self.open)
-        bar.copy_asked.connect(self.copy_to)
-        bar.new_asked.connect(self.begin)
-        bar.restore_asked.connect(lambda: self.open(self._found))
+        self.bar = ProjectBar()
+        self.bar.open_asked.connect(self.open)
+        self.bar.copy_asked.connect(self.copy_to)
+        self.bar.new_asked.connect(self.begin)
+        self.bar.restore_asked.connect(lambda: self.open(self._found))
 
     def put(
         self,
@@ -144,17 +141,10 @@ class Autosave(QObject):
         classes, drawn, generation = self._annotations.classes, self.drawn(), self.state.generation
         self.put(lambda session: session.save(classes, drawn, generation), self._on_saved, kind)
 
-    def drawn(self) -> list[Drawn]:
+    def drawn(self) -> list[TrainImage]:
         """Everything on images that are open or were removed since, for a thread."""
         return [
-            Drawn(
-                a.image.unique_id,
-                a.image.name,
-                pixels_of(a.image),
-                a.snapshot,
-                file_of(a.image),
-                a.image in self._viewer.layers,
-            )
+            train_image(a.image, a.snapshot, a.image in self._viewer.layers)
             for a in self._annotations.all
         ]
 
@@ -180,8 +170,8 @@ class Autosave(QObject):
         self._show_saved(f"{datetime.now():%H:%M:%S}")
 
     def _show_saved(self, when: str) -> None:
-        if self._bar is not None and self.state.folder is not None:
-            self._bar.show_saved(self.state.name, self.state.folder, when)
+        if self.state.folder is not None:
+            self.bar.show_saved(self.state.name, self.state.folder, when)
 
     def _on_table(self, change: TableChange, done: bool) -> None:
         self.put(lambda session: (session.change if done else session.revert)(change))
@@ -197,9 +187,8 @@ class Autosave(QObject):
         self._looked.add(key)
         if self._timer.isActive():
             self.save_now()
-        closed = [drawn for drawn in self.drawn() if not drawn.is_open]
-        this = Drawn(key, image.name, pixels_of(image), _NOTHING, file_of(image))
-        shape = label_shape(image)
+        closed = [gone for gone in self.drawn() if not gone.is_open]
+        this, shape = train_image(image), label_shape(image)
         self.put(lambda session: session.find(this, shape, closed), partial(self._on_found, image))
 
     def _on_found(self, image: Image, found: Found | None) -> None:
@@ -233,13 +222,11 @@ class Autosave(QObject):
 
     def _offer(self, image: Image, project: FoundProject) -> None:
         """Offer to open another project that knows an image."""
-        if self._bar is None:
-            return
         self._found = project.folder
         when = project.saved.astimezone()
         drawn = any(a.labels.any() for a in self._annotations.all)
         stays = " What is drawn now stays in its own project." if drawn else ""
-        self._bar.show_offer(
+        self.bar.show_offer(
             f"“{image.name}” was labelled before, in the project “{project.name}”, "
             f"last on {when:%d %b %Y at %H:%M}.{stays}"
         )
@@ -288,8 +275,7 @@ class Autosave(QObject):
         self.save_soon()  # says, too, how much there is
 
     def _on_opened(self) -> None:
-        if self._bar is not None:
-            self._bar.show_offer(None)
+        self.bar.show_offer(None)
         self._show_saved("before")
         if self.state.kept.classes:
             self._annotations.replace_all(self.state.kept.classes)

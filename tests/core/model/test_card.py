@@ -9,8 +9,7 @@ from typer.testing import CliRunner
 
 from napari_gaussproto import list_models
 from napari_gaussproto.cli import app
-from napari_gaussproto.commands.card import card_markdown
-from napari_gaussproto.core.model.card import ModelCard
+from napari_gaussproto.core.model.card import ModelCard, card_markdown
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.core.model.summary import model_path, read_summary
 from tests.core.builders import tiny_model
@@ -57,3 +56,15 @@ def test_names_cannot_break_a_table(tmp_path: Path) -> None:
     text = card_markdown(read_summary(save_model(model, tmp_path / "odd")))
     assert "| a\\|b | soil |" in text
     assert "- edit: kind merge, share 0.1235" in text
+
+
+def test_the_last_entry_of_the_log_is_told_in_a_few_words() -> None:
+    card = ModelCard()
+    assert card.last_entry.title.strip() == ""
+    card.log("merge", prototypes=["weed 1", "weed 2"])
+    assert card.last_entry.title == "merge weed 1, weed 2"
+    card.log("rename", prototypes=["weed 1"], to="thistle")
+    assert card.last_entry.title == "rename weed 1 to thistle"
+    card.log("adapt", to=["soil", "plant"])
+    assert card.last_entry.to == ["soil", "plant"]
+    assert all(entry["when"] for entry in card.history)

@@ -1,0 +1,167 @@
+"""Labelled cells: what every fit learns from, drawn from whole images or from crops."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.model.encode import encode_steps
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.training.pyramid import EncodedImage
+from napari_gaussproto.core.training.samples import Crops, TrainingImage
+
+# Labelled cells drawn from an image; enough for percentiles over a whole data set.
+_CELLS_PER_IMAGE = 2000
+
+
+@dataclass(frozen=True)
+class LabelledCells:
+    """Cells of several images or crops, with their labels.
+
+    Attributes
+    ----------
+    values : Tensor
+        (N, D) latents, or (N, F) backbone features, the levels of the pyramid side by side.
+    target : Tensor
+        (N, C) soft labels: the share of each class in a cell's labelled area.
+    weight : Tensor
+        (N,) labelled area in units of a nominal cell, 0 without labels; 1 for cells that were
+        drawn.
+    image, cell : Tensor
+        (N,) integers, on the CPU: where each cell is.
+    """
+
+    values: Tensor
+    target: Tensor
+    weight: Tensor
+    image: Tensor
+    cell: Tensor
+
+    def __len__(self) -> int:
+        """N."""
+        return len(self.target)
+
+    @classmethod
+    def joined(cls, parts: Sequence[LabelledCells]) -> LabelledCells:
+        """All cells of several images, in their order."""
+        names = ("values", "target", "weight", "image", "cell")
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
+    def with_values(self, values: Tensor) -> LabelledCells:
+        """The same cells with other values (N, D)."""
+        return replace(self, values=values)
+
+    @property
+    def majority(self) -> Tensor:
+        """(N,) index of the class with the largest share."""
+        return self.target.argmax(1)
+
+    @property
+    def labelled(self) -> list[int]:
+        """Classes that have cells."""
+        return (self.target.sum(0) > 0).nonzero().flatten().tolist()
+
+    @property
+    def class_weight(self) -> Tensor:
+        """(C,) so that every class that has cells counts alike; 0 for the others."""
+        mass = self.target.sum(0)
+        even = torch.where(mass > 0, 1 / mass.clamp_min(1e-12), 0)
+        return even * mass.sum() / (mass > 0).sum()
+
+
+def draw_cells(
+    image: EncodedImage,
+    labels: Tensor,
+    model: PrototypeSegmenter,
+    per_class: int,
+    generator: torch.Generator,
+    index: int,
+    *,
+    ascending: bool = False,
+) -> LabelledCells:
+    """Draw labelled cells of an image with their features, as many of each class if there are.
+
+    Parameters
+    ----------
+    image : EncodedImage
+    labels : Tensor
+        (H, W) uint8: 0 not labelled, else class index + 1.
+    model : PrototypeSegmenter
+    per_class : int
+        At most; a cell counts for the class with the largest share.
+    generator : torch.Generator
+    index : int
+        Number of the image.
+    ascending : bool
+        In the order of the image instead of class by class.
+    """
+    target, weight = image.partition.targets(labels, len(model.classes))
+    majority = torch.where(weight > 0, target.argmax(1), -1)
+    chosen = []
+    for c in range(target.shape[1]):
+        own = (majority == c).nonzero().flatten()
+        chosen.append(own[torch.randperm(len(own), generator=generator)[:per_class]])
+    drawn = torch.cat(chosen)
+    if ascending:
+        drawn = drawn.sort().values
+    features = image.features(drawn, model.config.output_stride)
+    return _drawn(features, target, drawn, index)
+
+
+def _drawn(values: Tensor, target: Tensor, drawn: Tensor, index: int) -> LabelledCells:
+    own, even = target[drawn].to(values.device), torch.ones(len(drawn), device=values.device)
+    return LabelledCells(values, own, even, torch.full((len(drawn),), index), drawn)
+
+
+def sample_cells(
+    model: PrototypeSegmenter, images: Sequence[TrainingImage], seed: int
+) -> LabelledCells:
+    """Latents of labelled cells of every image, drawn at random over its labelled area."""
+    return run(sample_cells_steps(model, images, seed))
+
+
+def sample_cells_steps(
+    model: PrototypeSegmenter, images: Sequence[TrainingImage], seed: int
+) -> Generator[int, None, LabelledCells]:
+    """As `sample_cells`; yields the number of images done."""
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    for index, image in enumerate(images):
+        encoding = run(encode_steps(image.source, model))
+        target, weight = encoding.partition.targets(image.full_labels, len(model.classes))
+        labelled = weight.nonzero().flatten()
+        drawn = labelled[torch.randperm(len(labelled), generator=generator)[:_CELLS_PER_IMAGE]]
+        latents = encoding.latents
+        parts.append(_drawn(latents[drawn.to(latents.device)], target, drawn, index))
+        yield index + 1
+    return LabelledCells.joined(parts)
+
+
+def cells_of_crops(crops: Crops, model: PrototypeSegmenter) -> LabelledCells:
+    """Latents of all cells of some crops, by a model in the mode that it is in."""
+    device = model.device
+    images = crops.images.to(device, memory_format=torch.channels_last)
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda"):
+        latents = model.extractor.at_working_resolution(images)
+    parts = []
+    marked = zip(latents, crops.labels.to(device), crops.guides, strict=True)
+    for index, (latent, label, guide) in enumerate(marked):
+        partition = model.partitioner.crop((label.shape[0], label.shape[1]), guide)
+        target, weight = partition.targets(label, len(model.classes))
+        z = partition.latents(latent)
+        every = torch.arange(len(z))
+        parts.append(LabelledCells(z, target, weight, torch.full_like(every, index), every))
+    return LabelledCells.joined(parts)
+
+
+def areas_of_crops(crops: Crops, model: PrototypeSegmenter) -> Tensor:
+    """Area (N,) of all cells of some crops, in the unit of their weights."""
+    areas = []
+    for label, guide in zip(crops.labels.to(model.device), crops.guides, strict=True):
+        partition = model.partitioner.crop((label.shape[0], label.shape[1]), guide)
+        areas.append(partition.targets(torch.ones_like(label), 1)[1])
+    return torch.cat(areas)

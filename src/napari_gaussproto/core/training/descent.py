@@ -1,0 +1,116 @@
+"""The loop of an optimiser, and the search of the temperature."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+
+import torch
+from scipy.optimize import minimize_scalar
+from torch import Tensor, nn
+
+from napari_gaussproto.core.base.device import one_thread
+from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
+from napari_gaussproto.core.training.cells import LabelledCells
+
+_TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+
+
+def descend(
+    terms: Callable[[], dict[str, Tensor]],
+    optimizer: torch.optim.Optimizer,
+    steps: int,
+    *,
+    falling: bool = True,
+    alone: bool = False,
+) -> Iterator[dict[str, float]]:
+    """Take steps of an optimiser; yields the losses of each.
+
+    Parameters
+    ----------
+    terms : callable
+        Gives the terms of the objective, scalars by name, each time anew.
+    optimizer : torch.optim.Optimizer
+    steps : int
+    falling : bool
+        Whether the learning rate falls to 0 as half a cosine (Loshchilov & Hutter 2017).
+    alone : bool
+        In one thread, for small matrices.
+    """
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+    for _ in range(steps):
+        with one_thread() if alone else nullcontext():
+            losses = descent_step(optimizer, terms())
+        if falling:
+            schedule.step()
+        yield losses
+
+
+def descent_step(
+    optimizer: torch.optim.Optimizer, terms: dict[str, Tensor], clip: float | None = None
+) -> dict[str, float]:
+    """One step down the sum of some terms, scalars by name; gradients are clipped to a norm."""
+    optimizer.zero_grad()
+    torch.stack(list(terms.values())).sum().backward()
+    if clip is not None:
+        every = [p for group in optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(every, clip)
+    optimizer.step()
+    return {name: float(value.detach()) for name, value in terms.items()}
+
+
+def trainable(module: nn.Module) -> list[nn.Parameter]:
+    """Parameters that are not held."""
+    return [p for p in module.parameters() if p.requires_grad]
+
+
+@torch.no_grad()
+def move_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move a running average of weights and statistics towards those of a model."""
+    theirs = model.state_dict()
+    for key, value in average.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(theirs[key], 1 - decay)
+        else:
+            value.copy_(theirs[key])
+
+
+def forget_moments(
+    optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter], rows: Tensor
+) -> None:
+    """Let an optimiser forget what it knows of rows (K,) of parameters that were moved."""
+    for parameter in parameters:
+        state = optimizer.state.get(parameter, {})
+        for key in {"exp_avg", "exp_avg_sq"} & set(state):
+            state[key][rows] = 0
+
+
+@torch.no_grad()
+def fit_temperature(
+    layer: GaussianPrototypeLayer, cells: LabelledCells, *, exactly: bool = False
+) -> None:
+    """Set T to minimise the cross-entropy of cells (N, D); no cell changes its class by that.
+
+    Parameters
+    ----------
+    layer : GaussianPrototypeLayer
+    cells : LabelledCells
+        Latents.
+    exactly : bool
+        To calibrate a model on cells that were held out (Guo et al. 2017). Otherwise the best
+        of a few values is taken: to start from, not saturated.
+    """
+    scores = layer.scores(cells.values)
+
+    def cross_entropy(log_temperature: float) -> float:
+        layer.log_temperature.fill_(log_temperature)
+        log_posterior = scores.class_log_posterior_at(layer.temperature)
+        return float(-(cells.target * log_posterior).sum(1).mean())
+
+    if exactly:
+        bounds = (math.log(0.1), math.log(200))
+        best = float(minimize_scalar(cross_entropy, bounds=bounds, method="bounded").x)
+    else:
+        best = min(map(math.log, _TEMPERATURES), key=cross_entropy)
+    layer.log_temperature.fill_(best)
