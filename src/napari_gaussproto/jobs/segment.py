@@ -70,7 +70,7 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile, None, SegmentRe
     model, key = _model(request)
     tiles = 0
     cutting = model.with_regions(request.region_size)
-    memos = request.memo.planes(request.pixels, cutting.config) if request.memo else None
+    memos = request.memo.planes(request.pixels, cutting.config)
     steps = segment_stack_steps(
         request.pixels, cutting, rgb=request.rgb, tile=request.tile, memos=memos
     )
@@ -141,8 +141,8 @@ def preview_job(
 def _model(request: SegmentRequest) -> tuple[PrototypeSegmenter, ModelKey]:
     path = request.model_file
     if path is None:
-        assert request.known_model is not None and request.known_key is not None
-        return request.known_model, request.known_key
+        assert request.known_key is not None  # as `SegmentRequest` says
+        return request.known_models[request.known_key], request.known_key
     device = resolve_device(request.device)
     key = (str(path), path.stat().st_mtime if path.exists() else 0.0, str(device))
     if key in request.known_models:

@@ -123,7 +123,7 @@ def _of_last_axes(place: dict[str, Any], dropped: int) -> dict[str, Any]:
 
 
 def checksum(array: npt.NDArray[Any]) -> int:
-    """A fingerprint that changes with every stroke."""
+    """A fingerprint of an array of any shape, which changes with every stroke."""
     return zlib.crc32(np.ascontiguousarray(array).data)
 
 
@@ -152,7 +152,7 @@ def undisturbed(viewer: Viewer) -> Iterator[None]:
 
 
 def show_labels(viewer: Viewer, outcome: Outcome, labels: npt.NDArray[np.uint8]) -> None:
-    """Show predicted labels: in the layer of the last run, or in a new one.
+    """Show predicted labels (..., H, W): in the layer of the last run, or in a new one.
 
     A layer that a person painted on since is kept as it is, under the name "... (edited)".
     """
@@ -225,7 +225,7 @@ def show_map(
     visible: bool,
     keep_name: bool = False,
 ) -> Layer:
-    """Show a map at cell resolution, in the layer of that role if there is one."""
+    """Show a map (..., h, w) of cells, in the layer of that role if there is one."""
     if role == STACK:
         return show_stack(viewer, outcome, values)
     known: Layer | None = layer_of(viewer, outcome, role)
@@ -295,7 +295,7 @@ def show_outlines(
 
 
 def show_stack(viewer: Viewer, outcome: Outcome, stack: npt.NDArray[np.float32]) -> Layer:
-    """Show the maps of all prototypes of one image as one layer with a slider."""
+    """Show the maps of all prototypes of one image, (M, h, w), as one layer with a slider."""
     known: Layer | None = layer_of(viewer, outcome, STACK)
     if known is not None:
         known.data = stack

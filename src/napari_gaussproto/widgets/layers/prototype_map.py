@@ -47,7 +47,7 @@ class PrototypeMap:
             self._toggle()
 
     def show(self, outcome: Outcome, m: int, values: npt.NDArray[np.float32]) -> None:
-        """Show a map, computed elsewhere, of the state's quantity."""
+        """Show a map (..., h, w), computed elsewhere, of the state's quantity."""
         viewer, quantity = self._viewer(), self._state.quantity
         if viewer is None or outcome.source not in viewer.layers:
             return

@@ -102,7 +102,7 @@ def publish(
     maps : dict
         Role -> new values, of maps that the image has.
     prototype : int
-        The one whose map is shown, with its ``values``.
+        The one whose map is shown, with its ``values`` (..., h, w).
     below : Layer or None
         New labels are put below this layer, so that it can be painted on.
     """

@@ -178,7 +178,6 @@ class SegmentWidget(Dock):
             tile=int(preference("tile")) or "auto",
             extras=frozenset(key for key, box in self.extras.items() if box.isChecked()),
             prototype=self.state.prototype,
-            known_model=self.state.model,
             known_key=self.state.model_key,
             region_size=self.regions.size.value(),
             present=[] if former is None else list(present_maps(self._viewer, former)),

@@ -43,7 +43,7 @@ def picture_icon(patches: npt.NDArray[np.uint8], color: str, count: int = 3) -> 
 
 
 def strip_pixmap(patches: npt.NDArray[np.uint8], count: int, side: int) -> QPixmap:
-    """The first patches side by side, each ``side`` pixels high."""
+    """The first patches of (K, h, w, 3) side by side, each ``side`` pixels high."""
     from napari_gaussproto.core.explain.gallery import strip
 
     pixmap = pixmap_of(strip(patches, count))
@@ -78,7 +78,7 @@ class PatchStrip(QLabel):
         name: str,
         classes: Sequence[SegmentationClass],
     ) -> None:
-        """Show other patches; ``labels`` are class indices, or empty where not known."""
+        """Show other patches (K, h, w, 3); ``labels`` are class indices, or empty if not known."""
         if patches is not self._patches:
             self.setPixmap(strip_pixmap(patches, self._count, self._side))
         self._patches, self._labels, self._name, self._classes = patches, labels, name, classes
