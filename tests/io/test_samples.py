@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from napari.utils.colormaps import DirectLabelColormap
+from napari.layers import Labels
 
+from napari_gaussproto.core.labels.class_table import UNKNOWN_COLOR
 from napari_gaussproto.io import samples
 from napari_gaussproto.io.field import synthetic_field
 from napari_gaussproto.io.samples import (
@@ -21,7 +22,6 @@ from napari_gaussproto.io.samples import (
     sample_photo,
     sample_photo_names,
 )
-from napari_gaussproto.io.style import UNKNOWN_COLOR, class_colors, class_features
 
 NAMES = sample_photo_names()
 
@@ -99,12 +99,17 @@ def test_the_large_field_is_a_lazy_pyramid(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_labels_have_their_class_colours_and_names() -> None:
-    colormap = DirectLabelColormap(color_dict=class_colors(SAMPLE_CLASSES))
-    shown = {value: colormap.map(value) for value in range(5)}
+    _, (labels, options, _) = open_photo("peanut_0077")
+    layer = Labels(labels, **options)
+    shown = {value: layer.colormap.map(value) for value in range(5)}
     for value, entry in enumerate(SAMPLE_CLASSES, start=1):
         rgb = [int(entry.color[n : n + 2], 16) for n in (1, 3, 5)]
         assert np.allclose(shown[value][:3], np.array(rgb) / 255, atol=0.01)
     assert shown[0][3] == 0  # what is not labelled is transparent
     assert UNKNOWN_COLOR == "magenta" and np.allclose(shown[4], [1, 0, 1, 1])
-    table = class_features(SAMPLE_CLASSES)
+    table = layer.features
     assert list(table["index"]) == [0, 1, 2, 3]
+    assert list(table["class"]) == ["not labelled", "soil", "crop", "weed"]
+    layer.visible = True
+    y, x = (int(at[0]) for at in np.nonzero(labels == 2))
+    assert "crop" in layer.get_status((y, x))["value"]

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.labels.class_table import label_colors, label_names
 from napari_gaussproto.io.field import FIELD_CLASSES, synthetic_field, synthetic_field_dask
 from napari_gaussproto.io.images import read_image, read_mask
 
@@ -52,14 +53,12 @@ def _file(name: str, suffix: str) -> Any:
 
 def _labels_layer(labels: Any, name: str, classes: list[SegmentationClass]) -> LayerData:
     """A hidden label layer with class colours and names."""
-    from napari_gaussproto.io.style import class_colors, class_features
-
     options = {
         "name": name,
         "visible": False,
         "opacity": 0.5,
-        "colormap": class_colors(classes),
-        "features": class_features(classes),
+        "colormap": label_colors(classes),
+        "features": label_names(classes),
     }
     return labels, options, "labels"
 

@@ -37,31 +37,26 @@ class FileImage:
     identity : ImageIdentity
         With the file.
     dtype : dtype
-    shelf : ClosedImages
+    reader : ClosedImages
         Reads it.
     """
 
-    def __init__(self, identity: ImageIdentity, dtype: np.dtype[Any], shelf: ClosedImages) -> None:
+    def __init__(self, identity: ImageIdentity, dtype: np.dtype[Any], reader: ClosedImages) -> None:
         self.identity, self.shape, self.dtype = identity, identity.shape, dtype
-        self._shelf = shelf
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
+        self.ndim, self._reader = len(identity.shape), reader
 
     @property
     def in_memory(self) -> Any:
         """All pixels, as they were read; not to be kept."""
-        return self._shelf.array(self)
+        return self._reader.array(self)
 
     def __getitem__(self, index: Any) -> Any:
         """A window, as of an array."""
-        return self._shelf.array(self)[index]
+        return self._reader.array(self)[index]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """All pixels."""
-        return np.asarray(self._shelf.array(self), dtype=dtype)
+        return np.asarray(self._reader.array(self), dtype=dtype)
 
 
 @dataclass(frozen=True)
@@ -143,7 +138,7 @@ class ClosedImages:
                 images.append(found)
         return Closed([image for image in images if image.labelled_planes()], lost)
 
-    def put_away(self) -> None:
+    def clear(self) -> None:
         """Let go of all pixels; they are read again when asked for."""
         with self._lock:
             self._arrays.clear()
@@ -170,12 +165,14 @@ class ClosedImages:
             self._make_room()
             return array
 
+    @property
+    def n_bytes(self) -> int:
+        """Size of the pixels that are kept in memory."""
+        return sum(_bytes(array) for array in self._arrays.values())
+
     def _make_room(self) -> None:
-        excess = sum(_bytes(array) for array in self._arrays.values()) - self._most_bytes
-        for key in list(self._arrays)[:-1]:
-            if excess <= 0:
-                break
-            excess -= _bytes(self._arrays.pop(key))
+        while self.n_bytes > self._most_bytes and len(self._arrays) > 1:
+            self._arrays.pop(next(iter(self._arrays)))  # the one that was used least recently
 
     def order(self, images: Sequence[TrainImage]) -> list[TrainImage]:
         """Images in an order that does not depend on which are open."""

@@ -143,7 +143,7 @@ def _reading(closed: ClosedRequest | None) -> Iterator[None]:
         yield
     finally:
         if closed is not None:
-            closed.shelf.put_away()
+            closed.reader.clear()
 
 
 def _with_closed(
@@ -153,7 +153,7 @@ def _with_closed(
     asked = request.closed
     if asked is None:
         return request, []
-    steps = asked.shelf.find(asked.stored(), request.images, asked.removed, asked.opened)
+    steps = asked.reader.find(asked.stored(), request.images, asked.removed, asked.opened)
     closed = yield from steps
     images = [*request.images, *closed.images]
     if closed.lost and not any(image.labelled_planes() for image in images):
@@ -162,7 +162,7 @@ def _with_closed(
             + lost_sentence(closed.lost)
         )
     # A training that goes on must see them in the order that it began with.
-    return replace(request, images=asked.shelf.order(images)), closed.lost
+    return replace(request, images=asked.reader.order(images)), closed.lost
 
 
 def _begin(request: FitRequest) -> tuple[PrototypeSegmenter, bool]:

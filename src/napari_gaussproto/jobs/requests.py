@@ -199,7 +199,7 @@ class ClosedRequest:
 
     Attributes
     ----------
-    shelf : ClosedImages
+    reader : ClosedImages
     stored : callable
         Gives all labels of the project.
     removed : list of TrainImage
@@ -208,7 +208,7 @@ class ClosedRequest:
         Open images whose annotations were not asked for yet.
     """
 
-    shelf: ClosedImages
+    reader: ClosedImages
     stored: Callable[[], Annotations]
     removed: Sequence[TrainImage]
     opened: Sequence[TrainImage] = ()

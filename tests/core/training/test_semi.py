@@ -230,10 +230,10 @@ def test_the_ramp_rises_to_one() -> None:
 
 
 def test_settings_know_what_is_on() -> None:
-    assert not semi.SemiSettings.only().any_term
+    assert not any(getattr(semi.SemiSettings.only(), name) for name in TERM_WEIGHTS)
     for name in ("density", "soft_labels", "pseudo_labels", "affinity", "anchoring"):
         settings = semi.SemiSettings.only(**{name: 0.1})
-        assert settings.any_term
+        assert [n for n in TERM_WEIGHTS if getattr(settings, n)] == [name]
         assert settings.needs_teacher == (name in ("soft_labels", "pseudo_labels"))
 
 

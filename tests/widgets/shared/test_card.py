@@ -6,7 +6,7 @@ from typing import Any
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.model.card import ModelCard, ModelSummary
-from napari_gaussproto.widgets.shared.share_table import CardView
+from napari_gaussproto.widgets.shared.card_dialog import CardView
 from tests.core.builders import tiny_config
 
 

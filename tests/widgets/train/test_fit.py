@@ -76,7 +76,7 @@ def test_quick_fit_segments_the_image_and_keeps_the_strokes(
 def test_a_new_superpixel_model_learns_from_strokes(
     train: Any, viewer: Any, image: Any, qtbot: Any
 ) -> None:
-    train.start.choose(None, superpixels=True)
+    train.start.choose_new(superpixels=True)
     train.start.region.setValue(6)
     draw(train)
     quick(train, qtbot)
@@ -160,7 +160,7 @@ def test_another_start_after_a_fit_is_said(
     train.start.choose_file(model_file)
     said = train.status.text()
     assert f"begins with “{model_file.stem}”" in said and "kept in History" in said
-    train.start.choose(None)
+    train.start.choose_new()
     assert "begins with a new model" in train.status.text()
 
 
@@ -301,7 +301,7 @@ def test_a_start_chosen_during_a_fit_is_the_one_that_counts(
 ) -> None:
     draw(train)
     click(train.quick)
-    train.start.choose(None, superpixels=True)
+    train.start.choose_new(superpixels=True)
     assert train.fits.phase == "idle"
     quick(train, qtbot)
     assert train.state.model.config.partition == "superpixel"

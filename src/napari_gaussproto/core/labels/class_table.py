@@ -22,6 +22,8 @@ MOST_CLASSES = 254
 
 
 _FIRST_CLASSES = ("soil", "plant")
+# A label value that no class has must be seen, so that nobody paints invisibly.
+UNKNOWN_COLOR = "magenta"
 
 
 class WantedClass(NamedTuple):
@@ -305,3 +307,18 @@ def _check_name(others: Sequence[SegmentationClass], name: str) -> None:
         raise EditError("A class needs a name: type one.")
     if any(entry.name == name for entry in others):
         raise EditError(f"There is a class called “{name}” already: choose another name.")
+
+
+# -- how label values are shown -----------------------------------------------------------------
+
+
+def label_colors(classes: Sequence[SegmentationClass]) -> dict[int | None, str]:
+    """Colour of each label value (class index + 1); that of None is for all other values."""
+    colors: dict[int | None, str] = {None: UNKNOWN_COLOR, 0: "transparent"}
+    return colors | {c + 1: entry.color for c, entry in enumerate(classes)}
+
+
+def label_names(classes: Sequence[SegmentationClass]) -> dict[str, list[Any]]:
+    """Label values and the names of their classes, in columns as napari's features have them."""
+    names = ["not labelled", *(entry.name for entry in classes)]
+    return {"index": list(range(len(names))), "class": names}

@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import EditError
 from napari_gaussproto.core.imaging.masks import component_at
 from napari_gaussproto.core.labels.check import check_labels
+from napari_gaussproto.core.labels.class_table import label_colors, label_names
 
 # Added to a class' label value where it is only predicted. Round, for status bars show codes.
 PREDICTED = 1000
@@ -58,6 +60,23 @@ def label_value_of(code: int) -> int:
 def labels_of(codes: npt.NDArray[Any]) -> Labels:
     """What a person labelled, (..., H, W): class index + 1, or 0 where nothing was."""
     return np.where(codes < PREDICTED, codes, 0).astype(np.uint8)
+
+
+def code_colors(classes: Sequence[SegmentationClass]) -> dict[int | None, str]:
+    """Colour of each code: labels in class colours, and predictions transparent.
+
+    A layer below shows what is predicted.
+    """
+    predicted = {PREDICTED + c + 1: "transparent" for c in range(len(classes))}
+    return label_colors(classes) | predicted
+
+
+def code_names(classes: Sequence[SegmentationClass]) -> dict[str, list[Any]]:
+    """Codes and what they mean, in columns; see `label_names`."""
+    known = label_names(classes)
+    codes = [PREDICTED + c + 1 for c in range(len(classes))]
+    predicted = [f"{entry.name}, predicted" for entry in classes]
+    return {"index": known["index"] + codes, "class": known["class"] + predicted}
 
 
 class Corrections:

@@ -171,6 +171,8 @@ class FineTuner(Trainer):
         Besides those of ``data``.
     """
 
+    name = "fine-tune"
+
     def __init__(
         self,
         model: PrototypeSegmenter,
@@ -206,9 +208,9 @@ class FineTuner(Trainer):
             if after.distance_quantiles is before.distance_quantiles:
                 self.model.prototypes[m] = before
 
-    def log_entry(self) -> dict[str, Any]:
+    def log_details(self) -> dict[str, Any]:
         """As of a fit, and the terms."""
-        return super().log_entry() | {"what": "fine-tune", "semi": self.settings.model_dump()}
+        return super().log_details() | {"semi": self.settings.model_dump()}
 
     def _identity(self) -> dict[str, Any]:
         """As for a fit, and the terms and the network that training began with.

@@ -30,7 +30,6 @@ from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.mixture import placement
-from napari_gaussproto.core.model.card import now
 from napari_gaussproto.core.model.segmentation import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import objective
@@ -123,7 +122,7 @@ class QuickFit:
 def quick_fit(
     images: Any,
     labels: Any,
-    start: PrototypeSegmenter | Path | str = "auto",
+    start: PrototypeSegmenter | Path | str | NewModel = "auto",
     *,
     classes: Sequence[SegmentationClass | str] | None = None,
     partition: Literal["grid", "superpixel"] = "grid",
@@ -141,15 +140,16 @@ def quick_fit(
         fitted plane by plane.
     labels : array or sequence of array
         (..., H, W) integers for each image: 0 not labelled, else class index + 1.
-    start : "auto", PrototypeSegmenter, path or str
+    start : "auto", PrototypeSegmenter, path, str or NewModel
         Where to begin: "auto" with a new model, as a new dock does, else with a model, the
-        file of one or the name of a shipped one. The model itself is not changed.
+        file of one, the name of a shipped one, or what a new one is like. The model itself is
+        not changed.
     classes : sequence of SegmentationClass or str, optional
         The classes of the labels. Those that the start does not know are added to it, and those
         that it knows besides are dropped. By default the classes of the start; of a new model
         "class 1", "class 2", … up to the largest label.
     partition : {"grid", "superpixel"}
-        The cells of a new model.
+        The cells of the new model of "auto".
     settings : QuickSettings, optional
     seed : int
         The same seed gives the same model on the same CPU and number of threads.
@@ -168,8 +168,10 @@ def quick_fit(
     LabelError, ImageError, ConfigError, EditError, ModelFileError
         When it cannot be fitted; the sentence says what to do.
     """
-    new = NewModel(partition=partition) if start == "auto" else None
-    base, scratch = begin(new or start, class_table(classes, labels, new is not None), device)
+    if start == "auto":
+        start = NewModel(partition=partition)
+    table = class_table(classes, labels, new=isinstance(start, NewModel))
+    base, scratch = begin(start, table, device)
     planes = labelled_planes(images, labels, base)
     encoded = [encode_pyramid(source, base) for source, _ in planes]
     masks = [mask for _, mask in planes]
@@ -246,16 +248,13 @@ def quick_fit_steps(
             fit_temperature(fitted.layer, latents)
     yield from _fit_layer(fitted, latents, settings, rate)
     describe(fitted, latents)
-    fitted.card.history.append(
-        {
-            "what": "quick fit",
-            "when": now(),
-            "images": len(images),
-            "cells": len(latents),
-            "scratch": scratch,
-            "seed": seed,
-            "settings": settings.model_dump(),
-        }
+    fitted.card.log(
+        "quick fit",
+        images=len(images),
+        cells=len(latents),
+        scratch=scratch,
+        seed=seed,
+        settings=settings.model_dump(),
     )
     accuracy = class_accuracy(fitted.layer, latents.values, latents.target)
     return QuickFit(fitted, encodings, accuracy)

@@ -84,17 +84,6 @@ class SemiSettings(Settings):
         """Whether a term asks the teacher."""
         return bool(self.soft_labels or self.pseudo_labels)
 
-    @property
-    def any_term(self) -> bool:
-        """Whether a term is on at all."""
-        return bool(
-            self.density
-            or self.soft_labels
-            or self.pseudo_labels
-            or self.affinity
-            or self.anchoring
-        )
-
 
 def density(layer: GaussianPrototypeLayer, z: Tensor, weight: Tensor) -> Tensor:
     """Mean negative log p(z) per latent dimension: prototypes cover what is in the field.

@@ -22,7 +22,6 @@ from napari_gaussproto.core.editing.class_change import adapt
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.mixture import placement, surgery
-from napari_gaussproto.core.model.card import now
 from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_layer, name_prototypes
 from napari_gaussproto.core.model.stack import leading_of, plane_sources
@@ -94,12 +93,12 @@ def new_model(
     with seeded(0):
         model = PrototypeSegmenter(config, pretrained=new.pretrained)
     model.card.name = f"{new.partition} model"
-    model.card.history.append({"what": "new model", "when": now()})
+    model.card.log("new model")
     return model.to(resolve_device(device)).eval()
 
 
 def class_table(
-    classes: Sequence[SegmentationClass | str] | None, labels: Any, new: bool
+    classes: Sequence[SegmentationClass | str] | None, labels: Any, *, new: bool
 ) -> list[SegmentationClass] | None:
     """Classes as a table; None for those of the model that a fit begins with.
 

@@ -19,7 +19,6 @@ from napari_gaussproto.core.base.seeds import seeded
 from napari_gaussproto.core.base.steps import TrainingStep, WithValue, without_pauses
 from napari_gaussproto.core.measure.evaluation import RunningOverlap, validation_steps
 from napari_gaussproto.core.mixture import placement
-from napari_gaussproto.core.model.card import now
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import objective
 from napari_gaussproto.core.training.cells import LabelledCells, cells_of_crops, draw_cells
@@ -86,6 +85,8 @@ class Trainer:
     config : TrainingConfig
     seed : int
     """
+
+    name = "fit"
 
     def __init__(
         self,
@@ -281,21 +282,13 @@ class Trainer:
 
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters in three groups: backbone; weights; and those that must not decay."""
+        backbone, neck = self.model.extractor.backbone, self.model.extractor.neck
+        peak, backbone_peak = self.config.learning_rate, self.config.backbone_learning_rate
         return [
-            {
-                "params": list(self.model.extractor.backbone.parameters()),
-                "peak": self.config.backbone_learning_rate,
-            },
-            {
-                "params": list(self.model.extractor.neck.parameters()),
-                "peak": self.config.learning_rate,
-            },
+            {"params": list(backbone.parameters()), "peak": backbone_peak},
+            {"params": list(neck.parameters()), "peak": peak},
             # Decay would pull means to the origin and scales to an arbitrary value.
-            {
-                "params": trainable(self.model.layer),
-                "peak": self.config.learning_rate,
-                "weight_decay": 0.0,
-            },
+            {"params": trainable(self.model.layer), "peak": peak, "weight_decay": 0.0},
         ]
 
     def _step(
@@ -435,13 +428,11 @@ class Trainer:
         total = max(len(self.data), len(self.validation))
         for done in finish_steps(self.model, self.data, self.validation, self.config, self.seed):
             yield TrainingStep("finish", done, total, best_miou=self.best_miou)
-        self.model.card.history.append(self.log_entry())
+        self.model.card.log(self.name, **self.log_details())
 
-    def log_entry(self) -> dict[str, Any]:
+    def log_details(self) -> dict[str, Any]:
         """What the model's card says of this training."""
         return {
-            "what": "fit",
-            "when": now(),
             "images": len(self.data),
             "validation_images": len(self.validation),
             "steps": self.steps_done,

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from napari.utils.transforms import Affine
 
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.labels.class_table import label_colors, label_names
 from napari_gaussproto.core.model.maps import LABELS, OUTLINES, STACK, MapRole
-from napari_gaussproto.io.style import class_colors, class_features
 from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
 from napari_gaussproto.widgets.shared.state import Outcome
@@ -186,8 +186,8 @@ def _add_labels(viewer: Viewer, outcome: Outcome, labels: npt.NDArray[np.uint8])
 def _style_labels(layer: Labels, outcome: Outcome) -> None:
     classes = [c.model_dump() for c in outcome.segmentation.classes]
     if layer.metadata.get("classes") != classes:
-        layer.colormap = class_colors(outcome.segmentation.classes)
-        layer.features = class_features(outcome.segmentation.classes)
+        layer.colormap = label_colors(outcome.segmentation.classes)
+        layer.features = label_names(outcome.segmentation.classes)
     layer.metadata = _tagged(layer, outcome, LABELS) | {"classes": classes}
 
 
@@ -199,7 +199,7 @@ def _keep_colors(layer: Labels) -> None:
 
     if not isinstance(layer.colormap, DirectLabelColormap):
         classes = [SegmentationClass.model_validate(c) for c in layer.metadata["classes"]]
-        layer.colormap = class_colors(classes)
+        layer.colormap = label_colors(classes)
 
 
 def _replace(layer: Labels, labels: npt.NDArray[np.uint8]) -> None:

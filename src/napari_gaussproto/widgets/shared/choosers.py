@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,45 +87,63 @@ class ImageChooser(QComboBox):
 
 
 class ModelChooser(QWidget):
-    """Shipped models, recent files, and any other file; with an info button."""
+    """Shipped models, recent files, and any other file; with an info button.
+
+    Parameters
+    ----------
+    report : callable
+        Told, in a sentence, why a file cannot be chosen.
+    others : sequence of str
+        What can be chosen besides and is in no file: it stands first.
+
+    Signals
+    -------
+    model_chosen()
+    """
 
     model_chosen = Signal()
 
-    def __init__(self, report: Callable[[str], None]) -> None:
+    def __init__(self, report: Callable[[str], None], others: Sequence[str] = ()) -> None:
         super().__init__()
-        self._report = report
-        self._current: str | None = None
+        self._report, self._others = report, tuple(others)
         self._paths: list[Path | None] = []
+        self._last = 0
         tip = "A model that comes with the plugin, one used before, or a file"
         self.combo = combo_box(tip, 8)
-        self.combo.activated.connect(self._on_activated)
         self.info = QToolButton()
         self.info.setText("i")
         self.info.setToolTip("What this model is, what it was trained on, and how good it is")
         self.info.clicked.connect(self._show_card)
+        self.combo.activated.connect(self._on_activated)
+        self.combo.currentIndexChanged.connect(self._on_index)
         fill(self, across((self.combo, 1), self.info))
         self._fill()
 
     @property
     def current(self) -> str | None:
         """Name of the model in use, if it is offered."""
-        return self._current
+        return self._others[0] if self._others else None
 
     @property
     def is_current(self) -> bool:
         """Whether the model in use is chosen, which no file holds."""
-        return self._current is not None and self.combo.currentIndex() == 0
+        return self.place() == 0
 
     def offer_current(self, name: str | None) -> None:
         """Offer, and choose, a model that is in use but in no file; None takes it away."""
         path = self.path()
-        self._current = name
+        self._others = () if name is None else (name,)
         self._fill()
         if name is None and path in self._paths:
             self.combo.setCurrentIndex(self._paths.index(path))
 
+    def place(self) -> int | None:
+        """Which of ``others`` is chosen; None for a file."""
+        index = self.combo.currentIndex()
+        return index if 0 <= index < len(self._others) else None
+
     def path(self) -> Path | None:
-        """File of the chosen model; None for the one in use."""
+        """File of the chosen model; None for what is in no file."""
         index = self.combo.currentIndex()
         return self._paths[index] if 0 <= index < len(self._paths) else None
 
@@ -156,14 +174,17 @@ class ModelChooser(QWidget):
         self.combo.clear()
         shipped = list_models()
         recent = recent_models()
-        current = [] if self._current is None else [self._current]
-        self._paths = [*(None for _ in current), *map(model_path, shipped), *recent]
-        self.combo.addItems([*current, *shipped, *(path.name for path in recent), _OPEN])
-        self._last = 0
+        files = [*map(model_path, shipped), *recent]
+        self._paths = [*(None for _ in self._others), *files]
+        self.combo.addItems([*self._others, *shipped, *(path.name for path in recent), _OPEN])
+
+    def _on_index(self, index: int) -> None:
+        if 0 <= index < len(self._paths):
+            self._last = index
+            self.info.setEnabled(self._paths[index] is not None)
 
     def _on_activated(self, index: int) -> None:
         if index < len(self._paths):
-            self._last = index
             self.model_chosen.emit()
             return
         self.combo.setCurrentIndex(self._last)

@@ -94,7 +94,7 @@ class TrainWidget(Dock):
         self.live.setToolTip("Fit again after every stroke")
         self.cancel = QPushButton("Cancel")
         self.cancel.setToolTip("Stop at once; the model stays as it was")
-        self.budget = BudgetPanel(terms=TERMS)
+        self.budget = BudgetPanel(TERMS)
         self.curves = TrainingCurves()
         self.version_panel = VersionPanel()
         self.versions = VersionsController(

@@ -6,14 +6,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.config import NewModel, SegmentationClass
 from napari_gaussproto.core.labels.class_table import (
     merge_classes,
     remove_class,
     rename_class,
     reorder_classes,
 )
-from napari_gaussproto.jobs.requests import NewModel, Start
+from napari_gaussproto.jobs.requests import Start
 from napari_gaussproto.widgets.train.fitting.beginning import Beginning
 
 TABLE = tuple(SegmentationClass(name=name, color="#112233") for name in ("soil", "crop", "weed"))

@@ -18,7 +18,7 @@ TERMS = [
 
 @pytest.fixture
 def panel(qtbot: Any) -> BudgetPanel:
-    widget = BudgetPanel(5.0, terms=TERMS)
+    widget = BudgetPanel(TERMS)
     qtbot.addWidget(widget)
     widget.resize(320, 300)
     widget.show()
@@ -181,8 +181,8 @@ def test_going_on_says_where_it_is(panel: BudgetPanel) -> None:
 
 
 def test_without_terms_there_is_no_section(qtbot: Any) -> None:
-    panel = BudgetPanel(3.0)
+    panel = BudgetPanel()
     qtbot.addWidget(panel)
     panel.show()
-    assert panel.minutes() == 3.0 and panel.terms() == {}
+    assert panel.minutes() == 5.0 and panel.terms() == {}
     assert not panel.unlabelled.isVisible()

@@ -51,12 +51,12 @@ def train_image(key: Any, pixels: Any, value: int = 1, file: str | None = None) 
     return TrainImage(key, pixels, True, codes, str(key), file)
 
 
-def find(shelf: ClosedImages, *what: Any) -> Any:
-    return run(shelf.find(*what))
+def find(reader: ClosedImages, *what: Any) -> Any:
+    return run(reader.find(*what))
 
 
 @pytest.fixture
-def shelf() -> ClosedImages:
+def reader() -> ClosedImages:
     return ClosedImages(Identities())
 
 
@@ -67,55 +67,55 @@ def saved(folder: Path, seed: int = 0, name: str = "photo.tif") -> tuple[Any, st
     return pixels, str(file)
 
 
-def test_an_image_in_a_file_is_read_again(shelf: ClosedImages, tmp_path: Path) -> None:
+def test_an_image_in_a_file_is_read_again(reader: ClosedImages, tmp_path: Path) -> None:
     pixels, file = saved(tmp_path)
-    found = find(shelf, kept_of((pixels, file)), [], [])
+    found = find(reader, kept_of((pixels, file)), [], [])
     assert not found.lost
     (image,) = found.images
     assert image.rgb and image.name == "photo.tif"
     assert np.array_equal(np.asarray(image.pixels), pixels)
     assert np.array_equal(image.pixels[3:9, 5:7], pixels[3:9, 5:7])
     assert np.array_equal(image.codes, labels_like(pixels))
-    shelf.put_away()
+    reader.clear()
     assert np.array_equal(image.pixels[3:9, 5:7], pixels[3:9, 5:7])
-    again = find(shelf, kept_of((pixels, file)), [], []).images[0]
+    again = find(reader, kept_of((pixels, file)), [], []).images[0]
     assert again.key == image.key and again.pixels is image.pixels  # features stay valid
 
 
-def test_what_is_open_or_was_removed_is_taken_once(shelf: ClosedImages, tmp_path: Path) -> None:
+def test_what_is_open_or_was_removed_is_taken_once(reader: ClosedImages, tmp_path: Path) -> None:
     pixels, file = saved(tmp_path)
     other = two_tone(seed=1)[0]
     kept = kept_of((pixels, file), (other, None))
     present, removed = train_image("open", pixels), train_image("removed", other, 2)
     twin = train_image("twin", pixels.copy(), 2)
-    found = find(shelf, kept, [present], [removed, twin])
+    found = find(reader, kept, [present], [removed, twin])
     assert [image.key for image in found.images] == ["removed"] and not found.lost
 
 
-def test_an_image_that_was_erased_teaches_nothing(shelf: ClosedImages) -> None:
+def test_an_image_that_was_erased_teaches_nothing(reader: ClosedImages) -> None:
     erased = train_image("removed", two_tone()[0], value=0)
-    assert find(shelf, Annotations(CLASSES), [], [erased]).images == []
+    assert find(reader, Annotations(CLASSES), [], [erased]).images == []
 
 
-def test_images_without_their_file_are_named(shelf: ClosedImages, tmp_path: Path) -> None:
+def test_images_without_their_file_are_named(reader: ClosedImages, tmp_path: Path) -> None:
     pixels, file = saved(tmp_path)
     gone, no_file = two_tone(seed=1)[0], two_tone(seed=2)[0]
     kept = kept_of((pixels, file), (gone, str(tmp_path / "gone.tif")), (no_file, None))
     Path(file).write_bytes(b"no image")
-    found = find(shelf, kept, [], [])
+    found = find(reader, kept, [], [])
     assert found.images == [] and found.lost == ["photo.tif", "gone.tif", "photo"]
     imwrite(file, two_tone(seed=7)[0], photometric="rgb")  # another photo under its name
     os.utime(file, (1, 1))
-    assert find(shelf, kept, [], []).lost == found.lost
+    assert find(reader, kept, [], []).lost == found.lost
     imwrite(file, pixels, photometric="rgb")
     os.utime(file, (2, 2))
-    assert [image.name for image in find(shelf, kept, [], []).images] == ["photo.tif"]
+    assert [image.name for image in find(reader, kept, [], []).images] == ["photo.tif"]
 
 
-def test_a_file_that_goes_away_during_a_fit_is_said(shelf: ClosedImages, tmp_path: Path) -> None:
+def test_a_file_that_goes_away_during_a_fit_is_said(reader: ClosedImages, tmp_path: Path) -> None:
     pixels, file = saved(tmp_path)
-    (image,) = find(shelf, kept_of((pixels, file)), [], []).images
-    shelf.put_away()
+    (image,) = find(reader, kept_of((pixels, file)), [], []).images
+    reader.clear()
     Path(file).unlink()
     with pytest.raises(ImageError, match="open the image"):
         np.asarray(image.pixels)
@@ -124,12 +124,12 @@ def test_a_file_that_goes_away_during_a_fit_is_said(shelf: ClosedImages, tmp_pat
 def test_memory_for_pixels_is_bounded(tmp_path: Path) -> None:
     photos = [saved(tmp_path, seed, f"{seed}.tif") for seed in range(4)]
     size = photos[0][0].nbytes
-    shelf = ClosedImages(Identities(), most_bytes=2 * size)
-    found = find(shelf, kept_of(*photos), [], [])
-    assert sum(array.nbytes for array in shelf._arrays.values()) <= 2 * size
+    reader = ClosedImages(Identities(), most_bytes=2 * size)
+    found = find(reader, kept_of(*photos), [], [])
+    assert reader.n_bytes <= 2 * size
     for image, (pixels, _) in zip(found.images, photos, strict=True):
         assert np.array_equal(np.asarray(image.pixels), pixels)
-    assert sum(array.nbytes for array in shelf._arrays.values()) <= 2 * size
+    assert reader.n_bytes <= 2 * size
 
 
 # -- in the dock ------------------------------------------------------------------------------
@@ -340,20 +340,20 @@ def test_nothing_that_can_be_read_is_said(
 # -- what they cost, and what does not depend on them -------------------------------------------
 
 
-def test_an_image_that_is_open_is_not_read_again(shelf: ClosedImages, tmp_path: Path) -> None:
+def test_an_image_that_is_open_is_not_read_again(reader: ClosedImages, tmp_path: Path) -> None:
     pixels, file = saved(tmp_path)
     layer = TrainImage("layer", pixels.copy(), True)
-    (image,) = find(shelf, kept_of((pixels, file)), [], [], [layer]).images
+    (image,) = find(reader, kept_of((pixels, file)), [], [], [layer]).images
     assert image.key == "layer" and np.array_equal(image.codes, labels_like(pixels))
-    assert not shelf._arrays
+    assert reader.n_bytes == 0
 
 
-def test_the_order_does_not_depend_on_what_is_open(shelf: ClosedImages, tmp_path: Path) -> None:
+def test_the_order_does_not_depend_on_what_is_open(reader: ClosedImages, tmp_path: Path) -> None:
     photos = [saved(tmp_path, seed, f"{seed}.tif") for seed in range(3)]
-    closed = find(shelf, kept_of(*photos), [], []).images
-    names = [image.name for image in shelf.order(closed)]
+    closed = find(reader, kept_of(*photos), [], []).images
+    names = [image.name for image in reader.order(closed)]
     opened = train_image("layer", photos[1][0])
-    mixed = shelf.order([opened, *find(shelf, kept_of(*photos), [opened], []).images])
+    mixed = reader.order([opened, *find(reader, kept_of(*photos), [opened], []).images])
     assert [image.name.replace("layer", "1.tif") for image in mixed] == names
 
 
@@ -368,7 +368,7 @@ def test_removed_images_need_no_memory() -> None:
 
 
 def test_dark_16_bit_files_are_scaled_as_when_they_are_open(
-    shelf: ClosedImages, tmp_path: Path
+    reader: ClosedImages, tmp_path: Path
 ) -> None:
     pixels = np.full((3000, 4000), 900, np.uint16)
     pixels[5, 5] = 4000  # where a look at a few patches misses it
@@ -378,7 +378,7 @@ def test_dark_16_bit_files_are_scaled_as_when_they_are_open(
     kept = Annotations(CLASSES).with_annotation(
         Annotation(identify(pixels, "dark.tif", file), labels)
     )
-    (image,) = find(shelf, kept, [], []).images
+    (image,) = find(reader, kept, [], []).images
     whole, lazy = (
         np.asarray(ImageSource.from_array(array, 1).read(0, 0, 60, 60))
         for array in (pixels, image.pixels)

@@ -13,9 +13,10 @@ from napari_gaussproto.core.labels.corrections import (
     PREDICTED,
     CodeEdit,
     Corrections,
+    code_colors,
+    code_names,
     label_value_of,
 )
-from napari_gaussproto.io.style import annotation_colors, annotation_features
 from napari_gaussproto.widgets.layers.placement import pixels_of, placement
 from napari_gaussproto.widgets.shared.preferences import PLUGIN
 
@@ -139,8 +140,8 @@ class AnnotationLayer(QObject):
         layer.events.colormap.connect(self._on_colormap)
 
     def _style(self, layer: Labels) -> None:
-        layer.colormap = annotation_colors(self.classes)
-        layer.features = annotation_features(self.classes)
+        layer.colormap = code_colors(self.classes)
+        layer.features = code_names(self.classes)
 
     # -- what changes ------------------------------------------------------------------------
 
@@ -169,7 +170,7 @@ class AnnotationLayer(QObject):
 
         # napari's "shuffle colours" replaces class colours by random ones.
         if self.layer is not None and not isinstance(self.layer.colormap, DirectLabelColormap):
-            self.layer.colormap = annotation_colors(self.classes)
+            self.layer.colormap = code_colors(self.classes)
 
     def settle(self) -> None:
         """Notice what was drawn or undone since the last time."""

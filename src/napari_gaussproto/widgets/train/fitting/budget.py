@@ -11,14 +11,12 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
-    QHBoxLayout,
-    QLabel,
     QProgressBar,
-    QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 from superqt import QCollapsible
+
+from napari_gaussproto.widgets.shared.forms import across, button, down, fill, wrapped_label
 
 State = Literal["idle", "running", "paused", "finishing"]
 Unit = Literal["minutes", "steps"]
@@ -26,6 +24,7 @@ Term = tuple[str, str, str, bool]
 Part = tuple[int, int]
 
 _UNITS: tuple[Unit, ...] = ("minutes", "steps")
+_DEFAULTS: dict[Unit, float] = {"minutes": 5.0, "steps": 300.0}
 # Smallest, largest, by how much an arrow changes it, decimals.
 _RANGES = {"minutes": (0.5, 1440.0, 1.0, 1), "steps": (1.0, 100_000.0, 50.0, 0)}
 # Steps of the progress bar.
@@ -41,10 +40,6 @@ class BudgetPanel(QWidget):
 
     Parameters
     ----------
-    minutes : float
-        Default budget.
-    steps : int
-        Default when a person chooses steps as the unit.
     terms : sequence of (key, label, tooltip, default)
         What a person may switch.
 
@@ -59,35 +54,33 @@ class BudgetPanel(QWidget):
     resume_asked = Signal()
     stop_asked = Signal()
 
-    def __init__(self, minutes: float = 5.0, steps: int = 300, terms: Sequence[Term] = ()) -> None:
+    def __init__(self, terms: Sequence[Term] = ()) -> None:
         super().__init__()
         self._state: State = "idle"
         self._reason: str | None = None
         self._place = ""
-        self._amounts: dict[Unit, float] = {"minutes": minutes, "steps": float(steps)}
+        self._amounts: dict[Unit, float] = dict(_DEFAULTS)
         self._unit: Unit = "minutes"
         self.amount = _Amount()
         self.amount.setToolTip("How long to train; it can be stopped at any time")
         self.unit = QComboBox()
         self.unit.addItems(_UNITS)
         self.unit.setToolTip("Count the budget in minutes or in training steps")
-        self.start = QPushButton("Fine-tune")
-        self.pause = QPushButton("Pause")
-        self.stop = QPushButton("Stop")
-        self.stop.setToolTip(_STOP)
-        self.note = QLabel()
-        self.note.setWordWrap(True)
+        self.start = button("Fine-tune", "", self.start_asked)
+        self.pause = button("Pause", _PAUSE, self._on_pause)
+        self.stop = button("Stop", _STOP, self.stop_asked)
+        self.note = wrapped_label()
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.boxes: dict[str, QCheckBox] = {}
         self.unlabelled = QCollapsible(expandedIcon=QIcon(), collapsedIcon=QIcon())
         self._fill_terms(terms)
-        self._arrange()
+        self.running = QWidget()
+        fill(self.running, across((self.progress, 1), self.pause, self.stop, spacing=4))
+        start = across((self.start, 1), self.amount, self.unit, spacing=4)
+        fill(self, down(start, self.unlabelled, self.running, self.note, spacing=4))
         self._show_unit("minutes")
         self.unit.currentTextChanged.connect(self._show_unit)
-        self.start.clicked.connect(self.start_asked)
-        self.pause.clicked.connect(self._on_pause)
-        self.stop.clicked.connect(self.stop_asked)
         self.set_state("idle")
 
     def _fill_terms(self, terms: Sequence[Term]) -> None:
@@ -110,27 +103,6 @@ class BudgetPanel(QWidget):
         )
         self.unlabelled.setVisible(bool(terms))
         self._count_terms()
-
-    def _arrange(self) -> None:
-        first = QHBoxLayout()
-        first.setSpacing(4)
-        first.addWidget(self.start, 1)
-        first.addWidget(self.amount)
-        first.addWidget(self.unit)
-        self.running = QWidget()
-        second = QHBoxLayout(self.running)
-        second.setContentsMargins(0, 0, 0, 0)
-        second.setSpacing(4)
-        second.addWidget(self.progress, 1)
-        second.addWidget(self.pause)
-        second.addWidget(self.stop)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addLayout(first)
-        layout.addWidget(self.unlabelled)
-        layout.addWidget(self.running)
-        layout.addWidget(self.note)
 
     # -- what was chosen --------------------------------------------------------------------
 
@@ -156,29 +128,29 @@ class BudgetPanel(QWidget):
     def set_state(self, state: State) -> None:
         """Show what the training is doing: "idle", "running", "paused" or "finishing"."""
         before, self._state = self._state, state
-        active = state in ("running", "paused")
         self.running.setVisible(state != "idle")
         for widget in (self.amount, self.unit, *self.boxes.values()):
             widget.setEnabled(state == "idle")
-        self.pause.setEnabled(active)
         self.pause.setText("Resume" if state == "paused" else "Pause")
         self.pause.setToolTip(_RESUME if state == "paused" else _PAUSE)
-        self.stop.setEnabled(active)
-        if state == "running" and before != "paused":
-            self.progress.setRange(0, 0)
-            self._say("Preparing: reading images and strokes…")
-        elif state == "running":
-            self._say(self._place or "Preparing…")
-        elif state == "paused":
-            self._say(f"Paused at {self._place}" if self._place else "Paused")
-        elif state == "finishing":
-            self.progress.setRange(0, 0)
-            self._say("Finishing: the best model gets its prototypes' patches…")
-        elif state == "idle":
+        for active in (self.pause, self.stop):
+            active.setEnabled(state in ("running", "paused"))
+        resumed = before == "paused"
+        if state == "idle":
             self._place = ""
+        if state == "finishing" or (state == "running" and not resumed):
+            self.progress.setRange(0, 0)
+        elif state == "idle":
             self.progress.setRange(0, 1)
-            self.progress.setValue(0)
-            self._say(self._reason or "")
+            self.progress.reset()
+        preparing = "Preparing…" if resumed else "Preparing: reading images and strokes…"
+        notes = {
+            "idle": self._reason or "",
+            "running": (resumed and self._place) or preparing,
+            "paused": f"Paused at {self._place}" if self._place else "Paused",
+            "finishing": "Finishing: the best model gets its prototypes' patches…",
+        }
+        self._say(notes[state])
         self._update_start()
 
     def _say(self, text: str) -> None:

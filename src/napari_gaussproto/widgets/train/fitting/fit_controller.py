@@ -86,7 +86,7 @@ class FitController(QObject):
         parent: QObject,
     ) -> None:
         super().__init__(parent)
-        self._shelf = ClosedImages(identities)
+        self._reader = ClosedImages(identities)
         self._viewer, self._state, self._messages = viewer, state, messages
         self._annotations = annotations
         self.cache = PyramidCache()
@@ -211,7 +211,7 @@ class FitController(QObject):
         present = self._annotations.open
         removed = [a for a in self._annotations.all if a not in present]
         return ClosedRequest(
-            self._shelf,
+            self._reader,
             stored,
             [self._train_image(a.image) for a in removed],
             [self._train_image(image) for image in opened],

@@ -11,12 +11,9 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QColorDialog,
     QFileDialog,
-    QHBoxLayout,
     QMenu,
     QMessageBox,
-    QPushButton,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -33,6 +30,7 @@ from napari_gaussproto.core.labels.class_table import (
     rename_class,
     reorder_classes,
 )
+from napari_gaussproto.widgets.shared.forms import across, button, down, fill
 from napari_gaussproto.widgets.train.labelling.class_list import (
     ClassList,
     amount_text,
@@ -85,35 +83,25 @@ class ClassPanel(QWidget):
         self._enable()
 
     def _build(self) -> None:
-        self.add_button = _push("+ Add", self.add)
-        self.remove_button = _push("− Remove", self.remove_selected)
-        self.merge_button = _push("Merge into", None)
+        self.add_button = button("+ Add", "", self.add)
+        self.remove_button = button("− Remove", "", self.remove_selected)
+        self.merge_button = button("Merge into", "")
         self._targets = QMenu(self)
         self._targets.aboutToShow.connect(self._fill_targets)
         self.merge_button.setMenu(self._targets)
-        self.up_button = _sign("↑", partial(self._move, -1))
-        self.down_button = _sign("↓", partial(self._move, 1))
-        self.undo_button = _sign("↶", self.undo_asked.emit)
-        self.redo_button = _sign("↷", self.redo_asked.emit)
-        self.more_button = _sign("…", None)
+        self.up_button = button("↑", "", lambda: self._move(-1))
+        self.down_button = button("↓", "", lambda: self._move(1))
+        self.undo_button = button("↶", "", self.undo_asked)
+        self.redo_button = button("↷", "", self.redo_asked)
+        self.more_button = button("…", "Import or export the classes")
         self.more_button.setStyleSheet("QPushButton::menu-indicator { image: none; }")
-        self.more_button.setToolTip("Import or export the classes")
         self.more_button.setMenu(self._more_menu())
-        words, signs = QHBoxLayout(), QHBoxLayout()
-        for button in (self.add_button, self.remove_button, self.merge_button):
-            words.addWidget(button, 1)
-        for sign in (self.up_button, self.down_button):
-            signs.addWidget(sign)
-        signs.addStretch()
-        for sign in (self.undo_button, self.redo_button, self.more_button):
-            signs.addWidget(sign)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addWidget(self.list)
-        layout.addLayout(words)
-        layout.addLayout(signs)
-        layout.addStretch()
+        changes = (self.up_button, self.down_button)
+        others = (self.undo_button, self.redo_button, self.more_button)
+        for sign in (*changes, *others):
+            sign.setFixedWidth(_SIGN)
+        words = across((self.add_button, 1), (self.remove_button, 1), (self.merge_button, 1))
+        fill(self, down(self.list, words, across(*changes, None, *others), None, spacing=4))
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
 
     def _more_menu(self) -> QMenu:
@@ -373,20 +361,6 @@ class ClassPanel(QWidget):
 
 def _is_addition(change: TableChange) -> bool:
     return change.after[:-1] == change.before
-
-
-def _push(text: str, action: Callable[[], None] | None) -> QPushButton:
-    button = QPushButton(text)
-    if action is not None:
-        button.clicked.connect(lambda: action())
-    return button
-
-
-def _sign(text: str, action: Callable[[], None] | None) -> QPushButton:
-    """A button as small as its one sign."""
-    button = _push(text, action)
-    button.setFixedWidth(_SIGN)
-    return button
 
 
 def _tip(button: QWidget, what: str, obstacle: str) -> None:

@@ -15,9 +15,7 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QInputDialog,
     QLabel,
-    QPushButton,
     QScrollArea,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -30,6 +28,7 @@ from napari_gaussproto.core.labels.mask_guess import (
     guess_mapping,
     label_values,
 )
+from napari_gaussproto.widgets.shared.forms import across, button, down, fill, wrapped_label
 from napari_gaussproto.widgets.shared.share_table import ShareBar, swatch
 from napari_gaussproto.widgets.train.labelling.class_list import counted, grouped, plain_icon
 
@@ -106,31 +105,24 @@ class MappingDialog(QDialog):
     # -- the window --------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.note = QLabel()
-        self.note.setWordWrap(True)
+        self.note = wrapped_label()
         self.note.setVisible(len(self._values) > MANY_VALUES)
         self.note.setText(
             f"There are {grouped(len(self._values))} different values: this looks like numbered "
             "objects or a grey picture, not like classes. Everything other than 0 can be one class."
         )
-        self.each_button = QPushButton("New class for each value")
+        self.each_button = button("New class for each value", "", self.add_class_for_each)
         self.each_button.setAutoDefault(False)
-        self.each_button.clicked.connect(self.add_class_for_each)
-        self.left_over = QLabel()
-        self.left_over.setWordWrap(True)
+        self.left_over = wrapped_label()
         self.buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
         )
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
         self.ok_button = self.buttons.button(QDialogButtonBox.StandardButton.Ok)
-        layout = QVBoxLayout(self)
-        layout.setSpacing(10)
-        layout.addWidget(self.note)
-        layout.addWidget(self._rows(), 1)
-        layout.addWidget(self.each_button, 0, Qt.AlignmentFlag.AlignLeft)
-        layout.addWidget(self.left_over)
-        layout.addWidget(self.buttons)
+        each = across(self.each_button, None)
+        parts = (self.note, (self._rows(), 1), each, self.left_over, self.buttons)
+        fill(self, down(*parts, spacing=10), 11, 11, 11, 11)
         self.setMinimumWidth(440)
 
     def _rows(self) -> QWidget:

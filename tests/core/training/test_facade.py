@@ -1,0 +1,118 @@
+"""Fits of plain arrays: what a person can do without the dock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from napari_gaussproto.core.base.config import NewModel
+from napari_gaussproto.core.base.errors import ConfigError, LabelError
+from napari_gaussproto.core.model.model_file import save_model
+from napari_gaussproto.core.model.predict import segment
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.training.quick_fit import quick_fit
+from napari_gaussproto.core.training.trial_fit import fine_tune
+from tests.core.builders import TINY_BACKBONE, two_tone
+
+NEW = NewModel(backbone=TINY_BACKBONE, pretrained=False, downsample=1, prototypes_per_class=2)
+PAIRS = [two_tone(seed=seed) for seed in range(2)]
+IMAGES = [image for image, _ in PAIRS]
+
+
+def strokes(truth: Any) -> Any:
+    """Every twelfth pair of rows."""
+    labels = truth.copy()
+    labels[np.arange(len(labels)) % 12 > 1] = 0
+    return labels
+
+
+LABELS = [strokes(truth) for _, truth in PAIRS]
+
+
+def same(a: PrototypeSegmenter, b: PrototypeSegmenter) -> bool:
+    first, second = a.state_dict(), b.state_dict()
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> PrototypeSegmenter:
+    return quick_fit(IMAGES[0], LABELS[0], NEW, classes=["soil", "plant"], device="cpu")
+
+
+def test_a_new_model_learns_from_one_image(fitted: PrototypeSegmenter) -> None:
+    assert [c.name for c in fitted.classes] == ["soil", "plant"]
+    assert (segment(IMAGES[0], fitted).labels == PAIRS[0][1]).mean() > 0.8
+    assert [entry["what"] for entry in fitted.card.history] == ["new model", "quick fit"]
+
+
+def test_one_image_a_list_and_a_stack_are_the_same(fitted: PrototypeSegmenter) -> None:
+    listed = quick_fit([IMAGES[0]], [LABELS[0]], NEW, classes=["soil", "plant"], device="cpu")
+    assert same(listed, fitted)
+    both = quick_fit(IMAGES, LABELS, NEW, device="cpu")
+    stack = quick_fit(np.stack(IMAGES), np.stack(LABELS), NEW, device="cpu")
+    assert same(both, stack) and not same(both, fitted)
+
+
+def test_classes_without_names_are_numbered() -> None:
+    labels = LABELS[0].copy()
+    labels[labels == 2] = 3
+    model = quick_fit(IMAGES[0], labels, NEW, device="cpu")
+    assert [c.name for c in model.classes] == ["class 1", "class 2", "class 3"]
+    with pytest.raises(ConfigError, match="two classes or more"):
+        quick_fit(IMAGES[0], LABELS[0], NEW, classes=["soil"], device="cpu")
+
+
+def test_a_model_and_its_file_are_the_same_start_and_stay_as_they_were(
+    fitted: PrototypeSegmenter, tmp_path: Path
+) -> None:
+    before = {key: value.clone() for key, value in fitted.state_dict().items()}
+    path = save_model(fitted, tmp_path / "field", half=False)
+    steps: list[Any] = []
+    from_model = quick_fit(IMAGES, LABELS, fitted, device="cpu", progress=steps.append)
+    assert same(from_model, quick_fit(IMAGES, LABELS, path, device="cpu"))
+    assert same(from_model, quick_fit(IMAGES, LABELS, str(path), device="cpu"))
+    assert all(torch.equal(value, before[key]) for key, value in fitted.state_dict().items())
+    assert [step.stage for step in steps][:2] == ["features", "features"]
+
+
+def test_classes_that_the_start_does_not_know_are_added(fitted: PrototypeSegmenter) -> None:
+    image, labels = IMAGES[0].copy(), LABELS[0].copy()
+    image[36:56, 96:128] = [60, 70, 190]
+    labels[40:52, 100:124] = 3
+    model = quick_fit(image, labels, fitted, classes=["soil", "plant", "stone"], device="cpu")
+    assert (segment(image, model).labels[40:52, 100:124] == 3).mean() > 0.8
+
+
+def test_fine_tuning_keeps_what_was_best(fitted: PrototypeSegmenter) -> None:
+    steps: list[Any] = []
+    model = fine_tune(
+        IMAGES[0],
+        LABELS[0],
+        fitted,
+        steps=2,
+        unlabelled=IMAGES[1],
+        device="cpu",
+        progress=steps.append,
+    )
+    stages = {getattr(step, "stage", "") for step in steps}
+    assert {"trial", "neck"} <= stages
+    assert model.card.history[-1]["what"] in ("quick fit", "fine-tune")
+    assert (segment(IMAGES[0], model).labels == PAIRS[0][1]).mean() > 0.8
+
+
+def test_what_cannot_be_fitted_is_one_sentence(fitted: PrototypeSegmenter) -> None:
+    cases: list[tuple[str, Any, Any]] = [
+        ("one label image for every image", IMAGES, LABELS[:1]),
+        ("of image 2 have shape", IMAGES, [LABELS[0], LABELS[1][:50]]),
+        ("use 0 to 2", IMAGES, [LABELS[0], LABELS[1] * 2]),
+        ("Only “plant” is labelled", IMAGES[0], np.where(LABELS[0] == 2, 2, 0)),
+        ("Nothing is labelled", IMAGES[0], np.zeros_like(LABELS[0])),
+    ]
+    for message, images, labels in cases:
+        with pytest.raises(LabelError, match=message) as caught:
+            quick_fit(images, labels, fitted, device="cpu")
+        assert str(caught.value).count(". ") == 0
