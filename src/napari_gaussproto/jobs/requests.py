@@ -260,8 +260,9 @@ class FitResult:
         Of the shown image.
     prototype : int
     values : ndarray
-        Its map.
-    maps : dict
+        Its map, (..., h, w).
+    maps : dict of str to ndarray
+        Further maps by their roles, (..., h, w).
     measures : dict of str to float
     settings : dict
     strokes, images : int

@@ -43,7 +43,7 @@ class TrainImage:
     is_open: bool = True
 
     def labelled_planes(self) -> list[tuple[int, Labels]]:
-        """Number, in C order of the leading axes, and labels of every plane that has some."""
+        """Number, in C order of the leading axes, and labels (H, W) of every labelled plane."""
         if self.codes is None:
             return []
         planes = labels_of(self.codes).reshape(-1, *self.codes.shape[-2:])

@@ -150,16 +150,16 @@ def test_another_start_after_a_fit_is_said(
     train: Any, image: Any, qtbot: Any, model_file: Path
 ) -> None:
     train.start.prototypes.setValue(3)
-    assert "History" not in train.status.text()
+    assert "Versions" not in train.status.text()
     draw(train)
     quick(train, qtbot)
     train.start.prototypes.setValue(4)
     said = train.status.text()
-    assert "begins with a new model" in said and "kept in History" not in said
+    assert "begins with a new model" in said and "kept in Versions" not in said
     settled(train, qtbot)
     train.start.choose_file(model_file)
     said = train.status.text()
-    assert f"begins with “{model_file.stem}”" in said and "kept in History" in said
+    assert f"begins with “{model_file.stem}”" in said and "kept in Versions" in said
     train.start.choose_new()
     assert "begins with a new model" in train.status.text()
 

@@ -171,7 +171,7 @@ def maps_of_image(
     Returns
     -------
     list of Tensor
-        They overhang the image up to the next multiple of the alignment.
+        (1, width, h, w) each; they overhang the image up to the next multiple of the alignment.
 
     Raises
     ------
@@ -215,7 +215,7 @@ def tiles_of_image(
     tile: TileSize = "auto",
     ahead: int = 0,
 ) -> Generator[tuple[Tile, Window, Sequence[Tensor]], None, None]:
-    """What the network makes of every window; a tile that does not fit is halved.
+    """Maps (1, width, h, w) of every window; a tile that does not fit is halved.
 
     See `maps_of_image`.
     """

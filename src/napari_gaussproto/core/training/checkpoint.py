@@ -26,7 +26,7 @@ def save_checkpoint(
     ----------
     path : Path
     states : dict
-        Name -> state dict.
+        Name -> state dict, of tensors of any shape.
     optimizer : torch.optim.Optimizer
         Its per-parameter tensors are stored; its settings come from the configuration.
     progress : dict
@@ -62,7 +62,7 @@ def _no_checkpoint(path: Path) -> ModelFileError:
 def load_checkpoint(
     path: Path, optimizer: torch.optim.Optimizer
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """Read what `save_checkpoint` stored and restore the optimizer.
+    """Read what `save_checkpoint` stored, in the same shapes, and restore the optimizer.
 
     Raises
     ------

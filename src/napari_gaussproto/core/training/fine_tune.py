@@ -107,7 +107,7 @@ def fine_tune_steps(
     semi_settings : SemiSettings, optional
         By default the terms that were measured to help; see `SemiSettings`.
     validation : tuple of sequences, optional
-        Images and labels to keep the best weights by, those of the start included. See
+        Images and labels (H, W) to keep the best weights by, those of the start included. See
         `hold_out_strokes`.
     seed, minutes, checkpoint, stop
         As for `fit_steps`.
@@ -234,7 +234,7 @@ class FineTuner(Trainer):
         return super().crop_cells(crops, model)
 
     def further_terms(self, cells: LabelledCells, crops: Crops, step: int) -> dict[str, Tensor]:
-        """The semi-supervised terms that are on, times their weights."""
+        """The semi-supervised terms that are on, scalars by name, times their weights."""
         settings = self.settings
         terms: dict[str, Tensor] = {}
         if settings.affinity:

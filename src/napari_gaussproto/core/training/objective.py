@@ -47,6 +47,11 @@ def density(layer: GaussianPrototypeLayer, z: Tensor, target: Tensor, weight: Te
     layer : GaussianPrototypeLayer
     z, target, weight : Tensor
         Latents (N, D), soft labels (N, C) and labelled areas (N,) of cells.
+
+    Returns
+    -------
+    Tensor
+        Scalar.
     """
     log_class = layer.scores(z.detach()).class_log_likelihood
     # A class whose prototypes are all inactive has no density to raise.
@@ -57,7 +62,7 @@ def density(layer: GaussianPrototypeLayer, z: Tensor, target: Tensor, weight: Te
 
 
 def diversity(layer: GaussianPrototypeLayer) -> Tensor:
-    """Mean overlap of sibling prototypes: the Bhattacharyya coefficient per dimension.
+    """Mean overlap of sibling prototypes, a scalar: the Bhattacharyya coefficient per dimension.
 
     ``exp(log BC / D)`` instead of ``BC = 1 - Hellinger^2``, which vanishes together with its
     gradient as D grows. Scales are detached, so siblings move apart and do not just narrow.

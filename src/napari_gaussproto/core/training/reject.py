@@ -143,6 +143,13 @@ def reject_steps(
 def present_targets(model: PrototypeSegmenter, m: int, cells: Tensor) -> tuple[Tensor, Tensor]:
     """What the model says now, as labels, except where it says so because of prototype ``m``.
 
+    Parameters
+    ----------
+    model : PrototypeSegmenter
+    m : int
+    cells : Tensor
+        (N, D) latents.
+
     Returns
     -------
     target : Tensor

@@ -34,9 +34,9 @@ class TrainingImage:
     source : ImageSource
         The image itself.
     pixels : Tensor
-        (C, h, w) uint8, averaged over squares of ``downsample`` pixels.
+        (C, H / downsample, W / downsample) uint8, averaged over squares of ``downsample`` pixels.
     labels : Tensor
-        (h, w) uint8, 0 for not labelled, else class index + 1.
+        (H / downsample, W / downsample) uint8, 0 for not labelled, else class index + 1.
     full_labels : Tensor
         (H, W) uint8, the labels as they were given.
     guide : Tensor
@@ -121,7 +121,8 @@ def _whole(source: ImageSource, factor: int) -> Tensor:
 def shrink_labels(labels: Tensor, factor: int, n_classes: int) -> Tensor:
     """Most frequent class among the labelled pixels of each square of side ``factor``.
 
-    Squares without any labelled pixel stay 0, so thin strokes survive the shrinking.
+    Labels (H, W) become labels (H / factor, W / factor), rounded up. Squares without any
+    labelled pixel stay 0, so thin strokes survive the shrinking.
     """
     if factor == 1:
         return labels

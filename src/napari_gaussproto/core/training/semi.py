@@ -96,6 +96,11 @@ def density(layer: GaussianPrototypeLayer, z: Tensor, weight: Tensor) -> Tensor:
     layer : GaussianPrototypeLayer
     z, weight : Tensor
         Unlabelled cells (N, D) and their areas (N,).
+
+    Returns
+    -------
+    Tensor
+        Scalar.
     """
     return _mean(-layer.scores(z.detach()).log_density, weight) / layer.dim
 
@@ -116,6 +121,11 @@ def soft_labels(
         (N, M), rows sum to 1; no gradient flows into it.
     weight : Tensor
         (N,).
+
+    Returns
+    -------
+    Tensor
+        Scalar.
     """
     return _mean(-(teacher_responsibility.detach() * log_responsibility).sum(1), weight)
 
@@ -135,7 +145,7 @@ def class_density_quantiles(
     Returns
     -------
     Tensor
-        Infinity for a class without labelled cells: nothing passes its gate.
+        (C,); infinity for a class without labelled cells: nothing passes its gate.
     """
     with torch.no_grad():
         log_density = layer.scores(z).log_density
@@ -163,7 +173,7 @@ class Gate:
     passed: Tensor
 
     def share(self, weight: Tensor) -> float:
-        """Share of the area that passes."""
+        """Share of the area that passes, for cells of areas (N,)."""
         return float(_mean(self.passed.to(weight.dtype), weight))
 
 
@@ -191,6 +201,17 @@ def pseudo_labels(log_posterior: Tensor, gate: Gate, weight: Tensor) -> Tensor:
 
     Averaged over all cells given, passed or not (as FixMatch does, Sohn et al. 2020), so
     that a gate which few cells pass teaches little.
+
+    Parameters
+    ----------
+    log_posterior, weight : Tensor
+        (N, C) of the student, and areas (N,).
+    gate : Gate
+
+    Returns
+    -------
+    Tensor
+        Scalar.
     """
     loss = F.nll_loss(log_posterior, gate.label, reduction="none")
     return _mean(loss * gate.passed, weight)
@@ -225,7 +246,7 @@ def affinity(
     Returns
     -------
     Tensor
-        0 for images without strokes, exactly and with zero gradient.
+        Scalar; 0 for images without strokes, exactly and with zero gradient.
     """
     total, norm = log_posterior.sum() * 0, area.sum().new_zeros(())
     for index in image.unique().tolist():
@@ -258,7 +279,7 @@ def _affine_labels(
 
 
 def remember(model: nn.Module) -> dict[str, Tensor]:
-    """Copies of a model's weights, to anchor it to."""
+    """Copies of a model's weights, in their shapes, to anchor it to."""
     return {name: p.detach().clone() for name, p in model.named_parameters()}
 
 

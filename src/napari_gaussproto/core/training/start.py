@@ -124,7 +124,7 @@ def class_table(
 def labelled_planes(
     images: Any, labels: Any, model: PrototypeSegmenter
 ) -> list[tuple[ImageSource, npt.NDArray[np.uint8]]]:
-    """All planes that have labels, as the Train dock takes them from layers.
+    """All planes that have labels (H, W), as the Train dock takes them from layers.
 
     Parameters
     ----------

@@ -316,11 +316,11 @@ class Trainer:
         return cells_of_crops(crops, model)
 
     def further_terms(self, cells: LabelledCells, crops: Crops, step: int) -> dict[str, Tensor]:
-        """Terms besides the supervised ones; none here."""
+        """Terms besides the supervised ones, scalars by name; none here."""
         return {}
 
     def terms(self, z: Tensor, target: Tensor, weight: Tensor) -> dict[str, Tensor]:
-        """Terms of the objective on cells (N, D), (N, C), (N,)."""
+        """Terms of the objective on cells (N, D), (N, C), (N,); scalars by name."""
         return objective.terms(
             self.model.layer, z, target, weight, self.class_weight, self.config.loss
         )

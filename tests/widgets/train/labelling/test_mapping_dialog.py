@@ -156,11 +156,6 @@ def test_too_many_new_classes_cannot_be_accepted(
     assert not dialog.ok_button.isEnabled() and "254 classes at most" in dialog.ok_button.toolTip()
 
 
-def test_a_suggestion_comes_before_the_guess(open_dialog: Callable[..., MappingDialog]) -> None:
-    dialog = open_dialog({0: 95, 1: 3, 2: 2}, suggestion={1: 3, 0: 9, 77: 1})
-    assert dialog.mapping() == {0: 0, 1: 3, 2: 0}
-
-
 def test_many_values_are_said_to_look_like_objects(
     open_dialog: Callable[..., MappingDialog], qtbot: Any
 ) -> None:

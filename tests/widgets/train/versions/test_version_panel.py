@@ -320,19 +320,19 @@ def test_hundreds_of_versions_and_branches_are_drawn(panel: VersionPanel) -> Non
 def test_comparison_is_shown_and_hidden(panel: VersionPanel) -> None:
     assert not panel.comparison.isVisible()
     rows = [("#009e73", "soil → <weed>", 12_031, 0.0096), ("#d55e00", "weed → soil", 13, 1e-5)]
-    panel.show_comparison(rows, "version c and version b")
+    panel.comparison.show_rows(rows, "version c and version b")
     texts = [label.text() for label in panel.comparison.findChildren(QLabel)]
     for part in ("version c and version b", "soil → <weed>", "12,031 px", "1.0%", "<0.1%"):
         assert part in texts
     QTest.mouseClick(panel.comparison.close_button, Qt.MouseButton.LeftButton)
     assert not panel.comparison.isVisible()
-    panel.show_comparison([])
+    panel.comparison.show_rows([])
     shown = [x.text() for x in panel.comparison.findChildren(QLabel) if x.isVisible()]
     assert shown[-1] == "No pixel is labelled differently."
 
 
 def test_a_long_comparison_is_summed_up(panel: VersionPanel) -> None:
-    panel.show_comparison([("#009e73", f"{k} → soil", 100 - k, 0.01) for k in range(20)])
+    panel.comparison.show_rows([("#009e73", f"{k} → soil", 100 - k, 0.01) for k in range(20)])
     texts = [label.text() for label in panel.comparison.findChildren(QLabel)]
     rest = sum(100 - k for k in range(8, 20))
     assert f"and 12 more, {rest:,} px" in texts and "8 → soil" not in texts

@@ -173,7 +173,7 @@ class AnnotationLayer(QObject):
             self.layer.colormap = code_colors(self.classes)
 
     def settle(self) -> None:
-        """Notice what was drawn or undone since the last time."""
+        """Take note of what was drawn or undone since the last time."""
         self._timer.stop()
         self._rebind()
         self._drop_unknown()
@@ -211,7 +211,7 @@ class AnnotationLayer(QObject):
         self.settle()
 
     def set_prediction(self, prediction: npt.NDArray[np.uint8]) -> None:
-        """Put a newer prediction below the labels."""
+        """Put a newer prediction (..., H, W) below the labels; values as of `Corrections`."""
         self.settle()
         self.record.update(prediction)
         self._last = self.record.codes.copy()
@@ -228,13 +228,13 @@ class AnnotationLayer(QObject):
     def change_classes(
         self, classes: Sequence[SegmentationClass], labels: npt.NDArray[np.uint8]
     ) -> None:
-        """Take over labels that a change of the class table made.
+        """Take over labels (..., H, W) that a change of the class table made.
 
         The viewer's undo cannot reach behind it: there, values mean other classes. The change
         has an undo of its own.
         """
         self.settle()
-        # What was predicted is of another table now, until a model speaks again.
+        # The prediction means classes of the former table; the next one comes with a fit.
         self.record.update(np.zeros_like(labels))
         self.record.apply(self.record.replace(labels))
         self._last = self.record.codes.copy()
@@ -247,7 +247,7 @@ class AnnotationLayer(QObject):
 
     @property
     def snapshot(self) -> npt.NDArray[np.uint16]:
-        """Codes as they were when `settle` last looked; this array never changes."""
+        """Codes (..., H, W) as of the last `settle`; this array never changes."""
         return self._last
 
     @property

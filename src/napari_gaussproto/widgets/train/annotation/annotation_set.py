@@ -78,12 +78,12 @@ class AnnotationSet(QObject):
 
     @property
     def open(self) -> list[AnnotationLayer]:
-        """Of all images that have some and are open, in the order they were begun."""
+        """Annotations of the images that are open, in the order they were begun."""
         return [a for a in self._all if a.image in self._viewer.layers]
 
     @property
     def all(self) -> list[AnnotationLayer]:
-        """Also of images that were removed from the viewer meanwhile."""
+        """Annotations of open images and of those that were removed from the viewer."""
         return list(self._all)
 
     def find(self, image: Image | None) -> AnnotationLayer | None:
@@ -91,7 +91,13 @@ class AnnotationSet(QObject):
         return next((a for a in self._all if a.image is image), None)
 
     def annotate(self, image: Image, labels: Values | None = None) -> AnnotationLayer:
-        """Get an image ready to be painted on: its layer, made when first wanted.
+        """Show the layer that an image is painted on; it is made the first time.
+
+        Parameters
+        ----------
+        image : Image
+        labels : ndarray, optional
+            (..., H, W) class index + 1 or 0, to begin with.
 
         Raises
         ------
@@ -143,7 +149,7 @@ class AnnotationSet(QObject):
         return lost
 
     def remember(self, annotation: AnnotationLayer, lost: Mapping[int, Forgotten]) -> None:
-        """What changes of the table, by their id, made of labels before they were brought here."""
+        """Take over, by the ids of changes of the table, what these made indistinguishable."""
         for done in self._done:
             if id(done.change) in lost:
                 done.forgotten.setdefault(annotation, lost[id(done.change)])
@@ -258,7 +264,7 @@ class AnnotationSet(QObject):
             layer.events.mode.connect(lambda: self._on_mode(outcome.source, layer))
 
     def _on_mode(self, image: Image, layer: Labels) -> None:
-        """Who takes the brush to a prediction wants to correct it."""
+        """Move the brush to the annotations when a person takes it up over a prediction."""
         mode = str(layer.mode)
         if mode not in _DRAWING or image not in self._viewer.layers:
             return
@@ -266,7 +272,7 @@ class AnnotationSet(QObject):
         if outcome is None or outcome.labels is not layer or self.find(image) is None:
             known = {c.name for c in self.classes}
             if outcome is None or any(c.name not in known for c in outcome.segmentation.classes):
-                return  # another table: then it is a label layer as any other
+                return  # its classes are others: it is treated as any label layer
         label, size = layer.selected_label, layer.brush_size
         layer.mode = "pan_zoom"
         annotation = self.annotate(image)
@@ -323,7 +329,7 @@ class AnnotationSet(QObject):
 
 
 def by_name(outcome: Outcome, classes: Sequence[SegmentationClass]) -> Values:
-    """Predicted label values in terms of a class table; 0 for classes it does not have."""
+    """Predicted values (..., H, W) in terms of a class table; 0 for classes it does not have."""
     labels: Values = _name_table(outcome, classes)[outcome.segmentation.labels]
     return labels
 

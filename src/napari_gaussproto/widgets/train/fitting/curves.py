@@ -108,7 +108,7 @@ class TrainingCurves(QWidget):
         return [part for part in (self.losses, self.quality) if part is not None]
 
     def _later(self) -> None:
-        """Draw soon: steps may come faster than anyone can look."""
+        """Draw soon: steps may come faster than they can be seen."""
         if not self._timer.isActive():
             self._timer.start()
 

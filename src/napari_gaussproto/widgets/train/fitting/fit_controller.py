@@ -34,7 +34,7 @@ from napari_gaussproto.widgets.train.annotation.annotation_layer import label_sh
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.beginning import Beginning
 from napari_gaussproto.widgets.train.fitting.fitted import Budget, Fitted, Kind, Phase
-from napari_gaussproto.widgets.train.fitting.sentences import judgement_sentence
+from napari_gaussproto.widgets.train.fitting.sentences import JUDGEMENTS
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -182,7 +182,7 @@ class FitController(QObject):
         """Train the whole model on all strokes and on what is not labelled."""
         if self.phase not in ("idle", "fitting"):
             return
-        # Of its own: the thread of a training that was cancelled may still look at the former.
+        # New ones: the thread of a training that was cancelled may still read the former.
         self._stop, self._given_up = threading.Event(), threading.Event()
         tune = TuneRequest(
             steps=budget.steps,
@@ -306,7 +306,7 @@ class FitController(QObject):
         if there:
             self._show(fitted.made, work.image, result)
         if result.judgement:
-            self._messages.warn(judgement_sentence(result.judgement))
+            self._messages.warn(JUDGEMENTS[result.judgement])
         self.fitted.emit(fitted)
         if not there:
             self._messages.tell("The image was removed or changed meanwhile; the model is fitted.")

@@ -11,7 +11,8 @@ from napari_gaussproto.jobs.requests import Judgement, lost_sentence
 if TYPE_CHECKING:
     from napari_gaussproto.widgets.train.fitting.fitted import Fitted
 
-_JUDGEMENTS: dict[Judgement, str] = {
+# What the strokes that were set aside say, and what a person may do about it.
+JUDGEMENTS: dict[Judgement, str] = {
     "too few strokes": "There are too few strokes to set some aside: no IoU can be given, and the "
     "last weights are kept. Draw at least two strokes of a class.",
     "no gain": "Fine-tuning made strokes that were set aside no better, so the quick fit is kept. "
@@ -30,8 +31,8 @@ def counted_images(count: int) -> str:
 def begins_anew(path: Path | None, *, kept: bool) -> str:
     """That the next fit does not go on from the model in use, but from a file or a new model."""
     start = "a new model" if path is None else f"“{path.stem}”"
-    history = " What was fitted before is kept in History." if kept else ""
-    return f"The next fit begins with {start}.{history}"
+    versions = " What was fitted before is kept in Versions." if kept else ""
+    return f"The next fit begins with {start}.{versions}"
 
 
 def fitted_sentence(fitted: Fitted) -> str:
@@ -43,16 +44,11 @@ def fitted_sentence(fitted: Fitted) -> str:
         + _learned_from(result.strokes, result.images)
         + (f": {measures}." if measures else ".")
         + _stopped_sentence(result.stopped, kept=fitted.made == "fine-tune")
-        + (f" {judgement_sentence(result.judgement)}" if result.judgement else "")
+        + (f" {JUDGEMENTS[result.judgement]}" if result.judgement else "")
         # Labels that came after a fit do not make a prediction know their class.
         + ("" if fitted.kind == "prediction" else _unknown_sentence(result.unknown))
         + lost_sentence(result.lost)
     )
-
-
-def judgement_sentence(judgement: Judgement) -> str:
-    """What the strokes that were set aside say, and what a person may do about it."""
-    return _JUDGEMENTS[judgement]
 
 
 def _learned_from(strokes: int, images: int) -> str:

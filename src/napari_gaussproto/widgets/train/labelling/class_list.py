@@ -21,7 +21,7 @@ _EMPTY = "No class yet: add one, or import a list"
 
 
 class ClassList(QTableWidget):
-    """Classes to choose from; it shows what it is given and reports what a person wants.
+    """Classes to choose from; it shows what it is given and reports what a person does.
 
     Signals
     -------

@@ -54,7 +54,7 @@ class ClassPanel(QWidget):
     class_selected(int)
         Index of the class to paint as.
     change_asked(TableChange)
-        What the person wants.
+        The change that the person asks for.
     undo_asked(), redo_asked()
     failed(str)
         A sentence for the person: why something cannot be.
@@ -70,7 +70,6 @@ class ClassPanel(QWidget):
         super().__init__()
         self._classes: tuple[SegmentationClass, ...] = ()
         self._pixels: list[int] = []
-        self._strokes: list[int] = []
         self._selected = -1
         self._asked: TableChange | None = None
         self._can_undo = self._can_redo = False
@@ -138,7 +137,7 @@ class ClassPanel(QWidget):
         self._classes = tuple(classes)
         accepted = asked is not None and asked.after == self._classes
         if len(self._classes) != len(former):
-            self._pixels, self._strokes = [], []  # whoever owns the labels counts anew
+            self._pixels = []  # whoever owns the labels counts anew
         added = accepted and asked is not None and _is_addition(asked)
         if added:
             index = len(self._classes) - 1
@@ -154,9 +153,9 @@ class ClassPanel(QWidget):
         if added:
             self.list.rename(index)
 
-    def set_counts(self, pixels: Sequence[int], strokes: Sequence[int] | None = None) -> None:
-        """Say how many pixels are labelled as each class, and with how many strokes."""
-        self._pixels, self._strokes = list(pixels), list(strokes or [])
+    def set_counts(self, pixels: Sequence[int]) -> None:
+        """Say how many pixels are labelled as each class."""
+        self._pixels = list(pixels)
         self._show_amounts()
 
     def select(self, index: int) -> None:
@@ -186,8 +185,6 @@ class ClassPanel(QWidget):
 
     def _show_amounts(self) -> None:
         tips = [f"{counted(n, 'pixel')} labelled as this class" for n in self._pixels]
-        for row, strokes in enumerate(self._strokes[: len(tips)]):
-            tips[row] += f", with {counted(strokes, 'stroke')}"
         self.list.show_amounts([amount_text(n) for n in self._pixels], tips)
 
     def _choose(self, index: int) -> None:
@@ -225,7 +222,7 @@ class ClassPanel(QWidget):
             "Save names and colours as JSON or CSV" if count else "There is no class to export"
         )
 
-    # -- what the person wants ---------------------------------------------------------------
+    # -- what the person asks for -------------------------------------------------------------
 
     def add(self) -> None:
         """Ask for one more class, with a name to be typed over."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class LabelsController(QObject):
-    """Turns a person's wishes into labels of the chosen image."""
+    """Draws, takes over and accepts labels of the chosen image, as the panel asks."""
 
     def __init__(
         self,

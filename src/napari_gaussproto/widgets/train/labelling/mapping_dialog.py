@@ -57,9 +57,6 @@ class MappingDialog(QDialog):
         Pixels of each value, as from `mask_values`.
     classes : sequence of SegmentationClass
     parent : QWidget or None
-    suggestion : mapping of int to int, optional
-        Label of each value to begin with, for example that of the file before; what it does
-        not name is not labelled. Without, `guess_mapping` guesses.
     colors : mapping of int to str, optional
         ``#rrggbb`` that the file gives to its values; see `CodedMask`.
     name : str
@@ -71,7 +68,6 @@ class MappingDialog(QDialog):
         values: Mapping[int, int],
         classes: Sequence[SegmentationClass],
         parent: QWidget | None = None,
-        suggestion: Mapping[int, int] | None = None,
         colors: Mapping[int, str] | None = None,
         name: str = "",
     ) -> None:
@@ -86,7 +82,9 @@ class MappingDialog(QDialog):
         self.combos: list[QComboBox] = []
         self._bars: list[ShareBar] = []
         self._build()
-        self._begin(suggestion)
+        if len(self._values) <= MANY_VALUES:
+            guess = guess_mapping(self._values, self._classes, self._colors)
+            self._labels = [guess.get(group.values[0], 0) for group in self._groups]
         self._refresh()
 
     def _grouped(self) -> list[_Group]:
@@ -198,14 +196,6 @@ class MappingDialog(QDialog):
 
     def _total(self) -> int:
         return sum(self._values.values())
-
-    def _begin(self, suggestion: Mapping[int, int] | None) -> None:
-        if suggestion is None and len(self._values) <= MANY_VALUES:
-            suggestion = guess_mapping(self._values, self._classes, self._colors)
-        for row, group in enumerate(self._groups):
-            labels = {(suggestion or {}).get(value, 0) for value in group.values}
-            label = labels.pop() if len(labels) == 1 else 0
-            self._labels[row] = label if 0 <= label <= len(self._classes) else 0
 
     def _on_activated(self, row: int, index: int) -> None:
         known = len(self._classes) + len(self._new)

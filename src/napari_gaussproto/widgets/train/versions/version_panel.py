@@ -92,8 +92,9 @@ class VersionPanel(QWidget):
         self.tree.rename_asked.connect(self.rename_asked)
         self.tree.itemSelectionChanged.connect(self._update_actions)
         self.tree.customContextMenuRequested.connect(self._on_menu)
-        self.empty = QLabel("No versions yet: every fit and every fine-tune adds one.")
-        self.empty.setWordWrap(True)
+        self.empty = QLabel(
+            "No versions yet: every fit and every fine-tune adds one.", wordWrap=True
+        )
         self.comparison = ComparisonTable()
         self.actions_by_key = {action.key: self._action(action) for action in _ACTIONS}
         rename = self.actions_by_key["rename"]
@@ -101,9 +102,7 @@ class VersionPanel(QWidget):
         rename.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
         self.menu = self._menu(*self.actions_by_key)
         self.buttons = {key: self._button(key) for key in ("compare", "revert", "save")}
-        self.more = QToolButton()
-        self.more.setText("⋯")
-        self.more.setToolTip("Rename or delete the chosen version")
+        self.more = QToolButton(text="⋯", toolTip="Rename or delete the chosen version")
         self.more.setMenu(self._menu("rename", "delete"))
         self.more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
         self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
@@ -173,23 +172,6 @@ class VersionPanel(QWidget):
         self._busy = reason
         self._update_actions()
 
-    def show_comparison(self, rows: Sequence[Row], title: str = "") -> None:
-        """Show what two versions label differently.
-
-        Parameters
-        ----------
-        rows : sequence of (color, text, pixels, share)
-            For each move, such as "soil → weed", its pixels and their share of all. Empty
-            when nothing differs.
-        title : str
-            What is compared; plain text.
-        """
-        self.comparison.show_rows(rows, title)
-
-    def clear_comparison(self) -> None:
-        """What was compared is not what is shown any more."""
-        self.comparison.hide()
-
     @property
     def versions(self) -> list[Version]:
         """Newest first."""
@@ -245,21 +227,16 @@ class ComparisonTable(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.title = QLabel()
-        self.title.setTextFormat(Qt.TextFormat.PlainText)
-        self.title.setWordWrap(True)
-        self.close_button = QToolButton()
-        self.close_button.setText("✕")
-        self.close_button.setAutoRaise(True)
-        self.close_button.setToolTip("Hide the comparison")
+        self.title = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
+        self.close_button = QToolButton(text="✕", autoRaise=True, toolTip="Hide the comparison")
         self.close_button.clicked.connect(self.hide)
-        self._grid = QGridLayout()
-        self._grid.setColumnStretch(1, 1)
-        self._grid.setHorizontalSpacing(6)
-        self._grid.setVerticalSpacing(2)
         heading = QHBoxLayout()
         heading.addWidget(self.title, 1)
         heading.addWidget(self.close_button)
+        self._grid = QGridLayout()
+        self._grid.setHorizontalSpacing(6)
+        self._grid.setVerticalSpacing(2)
+        self._grid.setColumnStretch(1, 1)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 4, 0, 0)
         layout.setSpacing(2)
@@ -267,8 +244,17 @@ class ComparisonTable(QWidget):
         layout.addLayout(self._grid)
         self.hide()
 
-    def show_rows(self, rows: Sequence[Row], title: str) -> None:
-        """Show moves of pixels; see `VersionPanel.show_comparison`."""
+    def show_rows(self, rows: Sequence[Row], title: str = "") -> None:
+        """Show what two versions label differently.
+
+        Parameters
+        ----------
+        rows : sequence of (color, text, pixels, share)
+            For each move, such as "soil → weed", its pixels and their share of all. Empty
+            when nothing differs.
+        title : str
+            What is compared; plain text.
+        """
         while (item := self._grid.takeAt(0)) is not None:
             item.widget().hide()
             item.widget().deleteLater()
@@ -277,19 +263,14 @@ class ComparisonTable(QWidget):
             self._grid.addWidget(QLabel("No pixel is labelled differently."), 0, 0, 1, 5)
         largest = max((share for *_, share in rows), default=0) or 1.0
         for line, (color, text, pixels, share) in enumerate(rows[:_MOST_ROWS]):
-            mark = QLabel()
-            mark.setPixmap(swatch(color))
-            name = QElidingLabel(text)
-            name.setTextFormat(Qt.TextFormat.PlainText)
-            name.setToolTip(escape(text))
+            name = QElidingLabel(text, textFormat=Qt.TextFormat.PlainText, toolTip=escape(text))
             bar = ShareBar(share / largest, color)
             bar.setFixedWidth(_BAR)
             bar.setToolTip(f"{share:.2%} of the image")
-            self._grid.addWidget(mark, line, 0)
-            self._grid.addWidget(name, line, 1)
-            self._grid.addWidget(_right(f"{pixels:,} px"), line, 2)
-            self._grid.addWidget(_right(_percent(share)), line, 3)
-            self._grid.addWidget(bar, line, 4)
+            percent = f"{share:.1%}" if share >= 0.001 else "<0.1%"
+            cells = (QLabel(pixmap=swatch(color)), name, _right(f"{pixels:,} px"), _right(percent))
+            for column, cell in enumerate((*cells, bar)):
+                self._grid.addWidget(cell, line, column)
         if len(rows) > _MOST_ROWS:
             rest = rows[_MOST_ROWS:]
             text = f"and {len(rest)} more, {sum(pixels for _, _, pixels, _ in rest):,} px"
@@ -298,10 +279,4 @@ class ComparisonTable(QWidget):
 
 
 def _right(text: str) -> QLabel:
-    label = QLabel(text)
-    label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-    return label
-
-
-def _percent(share: float) -> str:
-    return f"{share:.1%}" if share >= 0.001 else "<0.1%"
+    return QLabel(text, alignment=Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)

@@ -15,14 +15,10 @@ _ORDER = ("held", "valid", "label")
 
 def main_measure(measures: Mapping[str, float]) -> str:
     """The measure that says most, as "held-out IoU .71"."""
-    for part in _ORDER:
-        for name, value in measures.items():
-            if part in name.lower() and value == value:
-                return f"{name.replace('_', ' ')} {short(value)}"
-    for name, value in measures.items():
-        if value == value:
-            return f"{name.replace('_', ' ')} {short(value)}"
-    return "no measure"
+    measured = [name for name, value in measures.items() if value == value]
+    best = (name for part in _ORDER for name in measured if part in name.lower())
+    name = next(best, next(iter(measured), None))
+    return "no measure" if name is None else f"{name.replace('_', ' ')} {short(measures[name])}"
 
 
 def short(value: float) -> str:

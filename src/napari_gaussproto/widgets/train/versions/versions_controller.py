@@ -143,7 +143,7 @@ class VersionsController(QObject):
         if self._state.outcomes.get(outcome.source) is not outcome:
             self._messages.tell("The image was segmented anew meanwhile: compare again.")
             return
-        self._panel.show_comparison(rows, title)
+        self._panel.comparison.show_rows(rows, title)
         self._compared = outcome
         if self._state.current is outcome and outcome.source in self._viewer.layers:
             show_changed(self._viewer, outcome, comparison.changed)
@@ -155,7 +155,7 @@ class VersionsController(QObject):
         before = self._compared
         if before is not None and outcome.source is before.source and outcome is not before:
             self._compared = None
-            self._panel.clear_comparison()
+            self._panel.comparison.hide()
             hide_changed(self._viewer, outcome)
 
     def revert(self, version: str) -> None:
