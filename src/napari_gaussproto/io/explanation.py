@@ -83,6 +83,8 @@ def save_explanation(
 
     PNG gets 300 dots per inch; SVG and PDF keep text as text.
 
+    The photograph is (H, W) or (H, W, C); see `explanation_figure` for the rest.
+
     Raises
     ------
     ConfigError

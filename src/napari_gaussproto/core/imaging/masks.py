@@ -33,7 +33,7 @@ def outline(mask: Mask, top: int = 0, left: int = 0) -> list[Polygon]:
     Parameters
     ----------
     mask : ndarray
-        (h, w) bool.
+        (H, W) bool.
     top, left : int
         Where its first pixel lies in the image.
 

@@ -35,7 +35,7 @@ def hold_out_strokes(
     Returns
     -------
     kept : list of array
-        (H, W) each.
+        As the labels, (H, W) each.
     held_out : list of array or None
         (H, W) each; None when no class has two strokes: then there are too few to hold any out.
     """

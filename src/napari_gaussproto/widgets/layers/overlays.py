@@ -14,11 +14,10 @@ from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.widgets.layers.placement import (
     layer_of,
     placement,
-    role_of,
-    tag,
     undisturbed,
 )
 from napari_gaussproto.widgets.shared.state import Outcome
+from napari_gaussproto.widgets.shared.tags import role_of, tag
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -57,7 +56,7 @@ def brush_layer(viewer: Viewer, outcome: Outcome) -> Labels:
 
 
 def brushed(viewer: Viewer, outcome: Outcome) -> npt.NDArray[np.bool_] | None:
-    """A copy (..., H, W) of what was painted; None when nothing was."""
+    """A copy of what was painted, (..., H, W); None when nothing was."""
     layer = layer_of(viewer, outcome, BRUSHED)
     return None if layer is None or not layer.data.any() else np.asarray(layer.data > 0)
 
