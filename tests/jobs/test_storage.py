@@ -1,0 +1,117 @@
+"""The session of the saving thread: what is drawn and where it is kept."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
+from napari_gaussproto.core.labels.class_table import remove_class
+from napari_gaussproto.core.project.formats import AnnotationError
+from napari_gaussproto.core.project.project import Project
+from napari_gaussproto.jobs.storage import Identities, ProjectSession
+from napari_gaussproto.jobs.train_image import TrainImage
+from tests.core.builders import two_tone
+from tests.jobs.images import CLASSES, kept_of, labels_like, train_image
+
+
+def test_undo_of_the_table_knows_images_that_came_since() -> None:
+    first, second = two_tone()[0], two_tone(seed=1)[0]
+    session = ProjectSession(Identities(), kept_of((first, None)))
+    change = remove_class(CLASSES, 0)  # the one that everything is labelled as
+    session.change(change)
+    assert not session.kept.images[0].labels.any()
+    labels = labels_like(second)
+    drawn = Annotation(identify(second, "second"), labels)
+    session.kept = Annotations(session.kept.classes, (drawn, *session.kept.images))
+    session.revert(change)
+    assert session.kept.classes == CLASSES
+    came, stayed = session.kept.images
+    assert np.array_equal(stayed.labels, labels_like(first))
+    assert np.array_equal(came.labels, 2 * labels)  # "plant" is the second class again
+
+
+def test_removed_images_need_no_memory() -> None:
+    identities = Identities()
+    pixels = two_tone()[0].copy()
+    alive = weakref.ref(pixels)
+    identities.of(TrainImage("key", pixels, True))
+    del pixels
+    gc.collect()
+    assert alive() is None
+
+
+def drawn(seed: int = 0, value: int = 1) -> TrainImage:
+    return train_image(f"image {seed}", two_tone(seed=seed)[0], value)
+
+
+def test_what_is_drawn_is_in_the_project_and_in_the_state(tmp_path: Path) -> None:
+    session = ProjectSession(Identities())
+    assert session.state.folder is None
+    session.project = Project.create(tmp_path / "a")
+    count = session.save(CLASSES, [drawn(0), drawn(1, 2)], 0)
+    assert count is not None and count.open == 2 and count.closed == 0
+    assert count.pixels == [int((drawn(0).codes == 1).sum())] * 2
+    state = session.state
+    assert state.name == "a" and len(state.kept.images) == 2
+    session.close()
+    assert session.state.folder is None and state.folder == tmp_path / "a.gaussproto"
+    with Project.open(state.folder) as project:
+        assert len(project.annotations.load().images) == 2
+
+
+def test_labels_of_a_project_that_was_left_are_not_saved_in_the_next(tmp_path: Path) -> None:
+    session = ProjectSession(Identities())
+    session.project = Project.create(tmp_path / "a")
+    session.save(CLASSES, [drawn()], session.state.generation)
+    before = session.state.generation
+    Project.create(tmp_path / "b").close()
+    session.open(tmp_path / "b.gaussproto")
+    assert session.save(CLASSES, [drawn()], before) is None
+    assert session.state.name == "b" and not session.state.kept.images
+    Project.open(tmp_path / "a.gaussproto").close()  # nobody holds it any more
+    session.close()
+
+
+def test_a_project_that_cannot_be_opened_changes_nothing(tmp_path: Path) -> None:
+    session = ProjectSession(Identities())
+    session.project = Project.create(tmp_path / "a")
+    session.save(CLASSES, [drawn()], 0)
+    state = session.state
+    with Project.create(tmp_path / "b") as other:
+        other.annotations.save(state.kept)
+        (other.annotations.folder / "index.json").write_text("{")
+    for _ in range(2):  # it is not held by the attempt
+        with pytest.raises(AnnotationError, match="damaged"):
+            session.open(tmp_path / "b.gaussproto")
+    assert session.state == state
+    session.close()
+
+
+def test_an_image_is_found_in_its_project_and_in_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *_, **__: tmp_path)
+    session = ProjectSession(Identities())
+    session.save(CLASSES, [drawn()], 0)  # makes a project in the person's folder
+    folder, image = session.state.folder, replace(drawn(), key="again", codes=None)
+    assert folder is not None and folder.is_relative_to(tmp_path)
+    removed = replace(drawn(), key="removed", is_open=False)
+    found = session.find(image, labels_like(image.pixels).shape, [removed])
+    assert found is not None and found.here is not None and found.twins == ["removed"]
+    assert np.array_equal(found.here.images[0].labels, labels_like(image.pixels))
+    session.close()
+    elsewhere = ProjectSession(Identities()).find(image, labels_like(image.pixels).shape, [])
+    assert elsewhere is not None and elsewhere.elsewhere is not None
+    assert elsewhere.here is None and elsewhere.elsewhere.folder == folder
+
+
+def test_there_must_be_something_to_copy(tmp_path: Path) -> None:
+    with pytest.raises(GaussProtoError, match="nothing to copy yet: draw"):
+        ProjectSession(Identities()).copy_to(tmp_path / "copy")
