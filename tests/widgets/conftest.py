@@ -119,9 +119,7 @@ def train(viewer: Any, qtbot: Any) -> Any:
     widget.start.detail.setCurrentText("fine")
     yield widget
     widget.fits.cancel()
-    qtbot.waitUntil(lambda: not widget.fits.runner.busy, timeout=120_000)
-    qtbot.waitUntil(lambda: not widget._loader.busy, timeout=120_000)
-    qtbot.waitUntil(lambda: not widget.autosave.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: not widget.busy, timeout=120_000)
 
 
 @pytest.fixture

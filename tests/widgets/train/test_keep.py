@@ -39,9 +39,7 @@ def test_after_a_kill_everything_drawn_is_offered_again(
     assert np.array_equal(again.annotations.open[0].labels, drawn)
     assert [c.name for c in again.annotations.classes] == ["soil", "thistle"]
     qtbot.waitUntil(lambda: len(again.version_panel.versions) == 1, timeout=WAIT)
-    qtbot.waitUntil(lambda: not again.fits.runner.busy, timeout=WAIT)
-    qtbot.waitUntil(lambda: not again.autosave.busy, timeout=WAIT)
-    qtbot.waitUntil(lambda: not again._loader.busy, timeout=WAIT)
+    qtbot.waitUntil(lambda: not again.busy, timeout=WAIT)
 
 
 def test_a_dock_that_is_closed_leaves_its_work_to_the_next(
@@ -66,7 +64,7 @@ def test_a_dock_that_is_closed_leaves_its_work_to_the_next(
     annotation.settle()
     assert annotation.labels[3, 3] == 3
     settled(again, qtbot)
-    qtbot.waitUntil(lambda: not again._loader.busy, timeout=WAIT)
+    qtbot.waitUntil(lambda: not again.busy, timeout=WAIT)
     again.retire()
 
 

@@ -207,6 +207,11 @@ class TrainWidget(QScrollArea):
             self, self.retire, partial(_forget, self._connections, fits.runner, autosave.backlog)
         )
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything is computed, read or saved."""
+        return self._loader.busy or self.fits.runner.busy or self.versions.busy
+
     def _begin(self, memory: TrainMemory | None) -> None:
         """Go on with a former dock's work, with the model in use, or with a new one."""
         model = self.state.model
