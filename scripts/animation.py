@@ -79,7 +79,7 @@ class TrainStage(Stage):
         self.viewer.open_sample(PLUGIN, SAMPLE)
         self.truth: Labels = np.asarray(self.viewer.layers[1].data)
         _, self.train = self.viewer.window.add_plugin_dock_widget(PLUGIN, "Train")
-        self.until(lambda: not self.train._loader.busy)
+        self.until(lambda: not self.train.busy)
 
     def shot(self) -> npt.NDArray[np.uint8]:
         """The window at once."""
@@ -93,7 +93,7 @@ class TrainStage(Stage):
         """Until the fit is shown and everything is saved."""
         self.until(lambda: self.train.fits.phase == "idle")
         self.train.versions.flush()
-        self.until(lambda: not self.train.autosave.backlog.busy)
+        self.until(lambda: not self.train.autosave.queue.busy)
 
     def stroke(self, value: int, inside: npt.NDArray[np.bool_]) -> Iterator[None]:
         """Draw along the row of the deepest place of a region, yielding now and then."""

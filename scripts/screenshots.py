@@ -42,7 +42,7 @@ class Stage:
         self.viewer.window.resize(*WINDOW)
         self.viewer.open_sample(PLUGIN, sample)
         _, self.dock = self.viewer.window.add_plugin_dock_widget(PLUGIN, "Segment")
-        self.until(lambda: not self.dock._loader.busy)
+        self.until(lambda: not self.dock.busy)
 
     def run(self) -> None:
         """Press Segment and wait for the result."""

@@ -96,7 +96,7 @@ def in_viewer(name: str, repetitions: int) -> tuple[dict[str, Any], str]:
             application.processEvents()
             time.sleep(0.001)
 
-    until(lambda: not segment._loader.busy)
+    until(lambda: not segment.busy)
     segment.choose(name, "cpu")
     segment.run()
     until(lambda: not segment.runner.busy and dock.state.current is not None)
@@ -125,7 +125,7 @@ def in_viewer(name: str, repetitions: int) -> tuple[dict[str, Any], str]:
             marks = [start, *(beat for beat in beats if beat < done[0]), done[0]]
             still.append(1e3 * max(b - a for a, b in itertools.pairwise(marks)))
     timer.stop()
-    dock._shut_down()
+    dock.abandon()
     viewer.close()
     found = {
         "changed_ms": statistics.median(total),

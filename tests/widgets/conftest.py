@@ -45,7 +45,7 @@ def dock(viewer: Any, model_file: Path, qtbot: Any) -> Any:
     assert widget.models.choose_file(model_file)
     yield widget
     widget.runner.cancel()
-    qtbot.waitUntil(lambda: not widget.runner.busy and not widget._loader.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
 
 
 @pytest.fixture
@@ -72,9 +72,9 @@ def prototypes(viewer: Any, photo: Any, dock: Any, run: Any, qtbot: Any) -> Any:
     widget.parent().raise_()
     run(dock)
     yield widget
-    widget._shut_down()
-    idle = (widget.session.runner, widget.session._saver, widget.insight.runner, widget.why.runner)
-    qtbot.waitUntil(lambda: not any(runner.busy for runner in idle), timeout=30_000)
+    if not widget.abandoned:  # by a test that closes it
+        widget.abandon()
+        qtbot.waitUntil(lambda: not widget.busy, timeout=30_000)
 
 
 @pytest.fixture
@@ -91,10 +91,7 @@ def wait(prototypes: Any, qtbot: Any) -> Callable[[], None]:
     """Wait until all edits are in force."""
 
     def until_idle() -> None:
-        qtbot.waitUntil(
-            lambda: not prototypes.session.busy and not prototypes.session._waiting,
-            timeout=30_000,
-        )
+        qtbot.waitUntil(lambda: not prototypes.session.busy, timeout=30_000)
 
     return until_idle
 
@@ -118,8 +115,9 @@ def train(viewer: Any, qtbot: Any) -> Any:
     widget.start.backbone.setCurrentText(TINY_BACKBONE)
     widget.start.detail.setCurrentText("fine")
     yield widget
-    widget.fits.cancel()
-    qtbot.waitUntil(lambda: not widget.busy, timeout=120_000)
+    if not widget.abandoned:
+        widget.fits.cancel()
+        qtbot.waitUntil(lambda: not widget.busy, timeout=120_000)
 
 
 @pytest.fixture

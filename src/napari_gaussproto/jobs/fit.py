@@ -48,7 +48,7 @@ _PERFECT = 0.999
 Job = Callable[..., Generator[Any, None, FitResult]]
 
 
-def _timed(job: Job) -> Job:
+def timed(job: Job) -> Job:
     """A job that says how long it worked, without the time that it was paused."""
 
     @wraps(job)
@@ -60,7 +60,7 @@ def _timed(job: Job) -> Job:
     return timed
 
 
-@_timed
+@timed
 def quick_job(request: FitRequest) -> Generator[Any, None, FitResult]:
     """Fit neck and prototypes to all strokes, and segment the shown image."""
     encoded = []
@@ -85,7 +85,7 @@ def quick_job(request: FitRequest) -> Generator[Any, None, FitResult]:
     )
 
 
-@_timed
+@timed
 def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, FitResult]:
     """Train end to end, and segment the shown image."""
     with _reading(request.closed):
@@ -126,7 +126,7 @@ def _judgement(learned: TrialFit) -> Judgement | None:
     return "right already" if learned.held_out_miou > _PERFECT else "no gain"
 
 
-@_timed
+@timed
 def predict_job(request: FitRequest) -> Generator[Any, None, FitResult]:
     """Segment the shown image by the model as it is."""
     base, _ = _begin(request)

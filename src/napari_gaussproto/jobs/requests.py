@@ -62,18 +62,12 @@ class SegmentRequest:
 
     Attributes
     ----------
-    pixels : array-like
-    rgb : bool
     model_file : Path or None
-        None runs the known model, which is in no file.
-    device : str
-    tile : "auto", None or int
+        None runs the known model of ``known_key``, which is in no file.
     extras : frozenset of str
         Of ``"probability"``, ``"novelty"``, ``"uncertainty"``, ``"outlines"``.
     prototype : int
         Whose likelihood is shown first.
-    known_model : PrototypeSegmenter or None
-        Loaded already, with ``known_key``.
     region_size : int
         Nominal side of a superpixel, in pixels; grid models take no notice.
     present : list of MapRole
@@ -82,7 +76,7 @@ class SegmentRequest:
         The one that they show.
     known_models : mapping
         Models that were read before, with a person's edits, by their keys.
-    memo : RegionMemo or None
+    memo : RegionMemo
         What earlier runs left of the image's cells.
     """
 
@@ -93,13 +87,22 @@ class SegmentRequest:
     tile: TileSize
     extras: frozenset[str]
     prototype: int
-    known_model: PrototypeSegmenter | None
-    known_key: ModelKey | None
     region_size: int
-    present: list[MapRole] = field(default_factory=list)
-    former_model: PrototypeSegmenter | None = None
-    known_models: Mapping[ModelKey, PrototypeSegmenter] = field(default_factory=dict)
-    memo: RegionMemo | None = None
+    present: list[MapRole]
+    former_model: PrototypeSegmenter | None
+    known_key: ModelKey | None
+    known_models: Mapping[ModelKey, PrototypeSegmenter]
+    memo: RegionMemo
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An image as a person sees it who asks for an edit: an edit may need its cells."""
+
+    segmentation: StackSegmentation
+    pixels: Any
+    rgb: bool
+    model: PrototypeSegmenter
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,10 +38,9 @@ class SegmentResult:
     Attributes
     ----------
     segmentation : StackSegmentation
-    labels : ndarray
-    cover : dict
     prototype : int
     likelihood : ndarray
+        The map (..., h, w) of that prototype.
     maps : dict
         Role -> values, of maps that were asked for or are there from the last run.
     outlines : ndarray or None
@@ -51,8 +50,6 @@ class SegmentResult:
     model: PrototypeSegmenter
     key: ModelKey
     segmentation: StackSegmentation
-    labels: npt.NDArray[np.uint8]
-    cover: dict[str, float]
     prototype: int
     likelihood: npt.NDArray[np.float32]
     provenance: dict[str, Any]
@@ -62,9 +59,8 @@ class SegmentResult:
     outlines: npt.NDArray[np.bool_] | None = None
 
 
-def devices_job(prepare: Callable[[], object]) -> list[str]:
-    """Find the devices, after a preparation that takes seconds, as loading torch did."""
-    prepare()
+def devices_job() -> list[str]:
+    """Names of the devices there are; torch is loaded by then, which takes seconds."""
     return available_devices()
 
 
@@ -74,7 +70,7 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile, None, SegmentRe
     model, key = _model(request)
     tiles = 0
     cutting = model.with_regions(request.region_size)
-    memos = request.memo.planes(request.pixels, cutting.config) if request.memo else None
+    memos = request.memo.planes(request.pixels, cutting.config)
     steps = segment_stack_steps(
         request.pixels, cutting, rgb=request.rgb, tile=request.tile, memos=memos
     )
@@ -102,6 +98,7 @@ def _shown(
     provenance: dict[str, Any],
 ) -> SegmentResult:
     """A result with every array that the GUI will show."""
+    _ = segmentation.labels, segmentation.cover  # computed here, kept for the GUI
     prototype = min(request.prototype, len(segmentation.prototypes) - 1)
     roles = _roles(request, len(segmentation.classes))
     # By the same model, prototypes that were pinned are the same ones.
@@ -110,8 +107,6 @@ def _shown(
         model=model,
         key=key,
         segmentation=segmentation,
-        labels=segmentation.labels,
-        cover=segmentation.cover,
         prototype=prototype,
         likelihood=segmentation.likelihood(prototype),
         provenance=provenance,
@@ -146,8 +141,8 @@ def preview_job(
 def _model(request: SegmentRequest) -> tuple[PrototypeSegmenter, ModelKey]:
     path = request.model_file
     if path is None:
-        assert request.known_model is not None and request.known_key is not None
-        return request.known_model, request.known_key
+        assert request.known_key is not None  # as `SegmentRequest` says
+        return request.known_models[request.known_key], request.known_key
     device = resolve_device(request.device)
     key = (str(path), path.stat().st_mtime if path.exists() else 0.0, str(device))
     if key in request.known_models:

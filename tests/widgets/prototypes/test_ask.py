@@ -46,8 +46,8 @@ def test_clicking_the_canvas_explains_the_cell(
     click(qtbot, prototypes.why_panel.button)
     qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (60, 90)))
     assert prototypes.why.explanation is last
-    assert prototypes.why.tool._on_drag not in viewer.mouse_drag_callbacks
-    assert prototypes.why.tool._on_move not in viewer.mouse_move_callbacks
+    listening = [*viewer.mouse_drag_callbacks, *viewer.mouse_move_callbacks]
+    assert not any(getattr(call, "__self__", None) is prototypes.why.tool for call in listening)
 
 
 def test_the_outline_survives_an_empty_viewer(
@@ -118,7 +118,7 @@ def test_the_dock_lets_go_of_an_image_that_is_removed(
     prototypes.why.ask((), 20, 30)
     viewer.layers.remove(photo)
     assert prototypes.state.current is None and prototypes.why.explanation is None
-    assert prototypes._pages.currentIndex() == 0
+    assert prototypes.empty.isVisibleTo(prototypes)
     assert not prototypes.why.tool.on
 
 
@@ -205,11 +205,11 @@ def test_an_explanation_follows_an_edit(prototypes: Any, wait: Any) -> None:
 
 def test_an_explanation_is_exported(prototypes: Any, qtbot: Any, tmp_path: Path) -> None:
     prototypes.why.ask((), 41, 66)
-    with qtbot.waitSignal(prototypes.why._exporter.finished, timeout=30_000):
+    with qtbot.waitSignal(prototypes.why.exporter.finished, timeout=30_000):
         prototypes.why.save_figure(tmp_path / "why.svg")
     assert "Responsible prototypes" in (tmp_path / "why.svg").read_text()
     assert prototypes.status.text() == "Saved why.svg."
-    with qtbot.waitSignal(prototypes.why._exporter.finished, timeout=30_000):
+    with qtbot.waitSignal(prototypes.why.exporter.finished, timeout=30_000):
         prototypes.why.save_figure(tmp_path / "why.bmp")
     assert "choose PNG, SVG or PDF" in prototypes.status.text()
 

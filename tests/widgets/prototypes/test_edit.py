@@ -10,6 +10,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_gaussproto.core.model.model_file import load_model_file
+from napari_gaussproto.jobs import changes
 from tests.core.builders import two_tone
 from tests.widgets.docks import by_role, click, expected_labels, labels_of
 
@@ -89,7 +90,7 @@ def test_reassign_merge_split_delete(
     assert names() == ["soil 1", "plant 3", "plant 1", "plant 2"]
     assert prototypes.state.prototype == 1 and panel.siblings.count() == 2
     np.testing.assert_array_equal(layer.data, expected_labels(prototypes))
-    assert dock.cover._rows[0][1] == pytest.approx((layer.data == 1).mean())
+    assert dock.cover.shares[0] == pytest.approx((layer.data == 1).mean())
 
     panel.siblings.setCurrentIndex(panel.siblings.findText("plant 1"))
     click(qtbot, panel.merge_button)
@@ -278,7 +279,7 @@ def test_a_new_prototype_from_an_explained_region(prototypes: Any, wait: Any, qt
 def test_training_a_prototype_away(viewer: Any, prototypes: Any, wait: Any, qtbot: Any) -> None:
     truth = viewer.add_labels(two_tone()[1], name="truth")
     panel = prototypes.edit_panel
-    prototypes._refresh()
+    prototypes.refresh()
     prototypes.choose(3)
     panel.labels.setCurrentIndex(panel.labels.findText(truth.name))
     click(qtbot, panel.train_button)
@@ -294,26 +295,24 @@ def test_training_a_prototype_away(viewer: Any, prototypes: Any, wait: Any, qtbo
 
 def test_labels_of_other_classes_are_refused(viewer: Any, prototypes: Any, wait: Any) -> None:
     strange = viewer.add_labels(np.full((96, 128), 9), name="strange")
-    prototypes._refresh()
+    prototypes.refresh()
     panel = prototypes.edit_panel
     panel.labels.setCurrentIndex(panel.labels.findText(strange.name))
     prototypes.edits.train_away()
     wait()
-    assert "the model has 2 classes" in prototypes.status.text()
+    assert "there are 2 classes" in prototypes.status.text()
     assert not prototypes.state.history.can_undo
 
 
 def test_cancel_leaves_the_model_as_it_is(
     prototypes: Any, wait: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_gaussproto.core.training import reject
-
-    endless = reject.reject_steps
+    endless = changes.reject_steps
 
     def slow(*arguments: Any) -> Any:
         return (yield from endless(*arguments, steps=100_000))
 
-    monkeypatch.setattr(reject, "reject_steps", slow)
+    monkeypatch.setattr(changes, "reject_steps", slow)
     model = prototypes.state.model
     with qtbot.waitSignal(prototypes.session.progressed, timeout=10_000):
         prototypes.edits.train_away()

@@ -171,7 +171,7 @@ def test_a_result_that_comes_during_an_edit_gets_it_too(
     assert (labels_of(prototypes).data == 1).all() and list(viewer.layers) == layers
     np.testing.assert_array_equal(labels_of(prototypes).data, state.current.segmentation.labels)
     assert [row.on.isChecked() for row in prototypes.gallery.rows] == [True, True, False, False]
-    assert dock.cover._rows[0][1] == pytest.approx(1)
+    assert dock.cover.shares[0] == pytest.approx(1)
 
 
 def test_the_map_of_an_edit_goes_to_the_image_that_it_is_of(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QComboBox
 
 from napari_gaussproto.core.base.errors import ImageError
@@ -22,17 +22,17 @@ from tests.widgets.docks import LEFT, by_role, click, labels_of
 def test_without_a_result_it_says_what_to_do(viewer: Any) -> None:
     widget = PrototypesWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Prototypes")
-    assert widget._pages.currentIndex() == 0
-    assert "Segment an image first" in widget._empty.text()
-    widget._shut_down()
+    assert widget.empty.isVisibleTo(widget)
+    assert "Segment an image first" in widget.empty.text()
+    widget.abandon()
 
 
 def test_the_gallery_shows_every_prototype_with_its_share(prototypes: Any) -> None:
     rows = prototypes.gallery.rows
     assert [row.name.text() for row in rows] == ["soil 1", "soil 2", "plant 1", "plant 2"]
     share = prototypes.state.current.segmentation.prototype_share()
-    assert sum(row.bar._share for row in rows) == pytest.approx(1, abs=1e-5)
-    assert [row.bar._share for row in rows] == pytest.approx(share.tolist())
+    assert sum(row.bar.share for row in rows) == pytest.approx(1, abs=1e-5)
+    assert [row.bar.share for row in rows] == pytest.approx(share.tolist())
     assert all(row.on.isChecked() for row in rows)
 
 
@@ -53,7 +53,7 @@ def test_both_docks_choose_the_same_prototype(prototypes: Any, dock: Any, qtbot:
     assert dock.likelihood.likelihood.isChecked()
     dock.likelihood.chooser.setCurrentIndex(1)
     dock.likelihood.chooser.activated.emit(1)
-    assert prototypes.gallery.row(1)._selected and not prototypes.gallery.row(3)._selected
+    assert prototypes.gallery.row(1).selected and not prototypes.gallery.row(3).selected
     assert prototypes.edit_panel.title.text().find("soil 2") > 0
 
 
@@ -99,7 +99,7 @@ def test_patches_are_enlarged_in_a_tooltip(prototypes: Any) -> None:
 
 def test_health_is_told_in_words(prototypes: Any, wait: Any) -> None:
     prototypes.state.model.prototypes[1].patch_labels = np.array([1, 1, 1])
-    prototypes._refresh()
+    prototypes.refresh()
     prototypes.choose(1)
     assert not prototypes.gallery.row(1).mark.isHidden()
     assert prototypes.gallery.row(0).mark.isHidden()
@@ -134,13 +134,13 @@ def test_places_are_pictures_one_can_go_to(viewer: Any, prototypes: Any, qtbot: 
 
 def test_the_latent_space_is_drawn_and_can_be_clicked(prototypes: Any, qtbot: Any) -> None:
     prototypes.tabs.setCurrentWidget(prototypes.space)
+    qtbot.waitUntil(lambda: prototypes.space.view is not None, timeout=30_000)
     view = prototypes.space.view
-    qtbot.waitUntil(lambda: view._projection is not None, timeout=10_000)
     assert "principal components" in prototypes.space.caption.text()
     for m in range(4):
-        x, y = view.position_of(m)
-        nearest = view.prototype_at(x, y)
-        qtbot.mouseClick(view, LEFT, pos=QPoint(round(x), round(y)))
+        place = view.position_of(m)
+        nearest = view.prototype_at(place)
+        qtbot.mouseClick(view.viewport(), LEFT, pos=place)
         assert prototypes.state.prototype == nearest == m
 
 
@@ -160,7 +160,7 @@ def test_places_are_found_though_another_tab_was_looked_at_meanwhile(
     prototypes.tabs.setCurrentWidget(prototypes.places)
     qtbot.waitUntil(lambda: bool(started), timeout=10_000)
     prototypes.tabs.setCurrentWidget(prototypes.space)
-    qtbot.waitUntil(lambda: prototypes.space.view._projection is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: prototypes.space.view is not None, timeout=30_000)
     prototypes.tabs.setCurrentWidget(prototypes.places)
     qtbot.waitUntil(lambda: prototypes.places.lists["novel"].count() > 0, timeout=10_000)
 

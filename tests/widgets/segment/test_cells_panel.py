@@ -25,7 +25,7 @@ def preview(dock: Any, qtbot: Any) -> Any:
     """Wait for the next preview and return its layer."""
     with qtbot.waitSignal(dock.regions.runner.succeeded, timeout=60_000):
         pass
-    return dock.regions._layer
+    return dock.regions.layer
 
 
 def test_a_grid_model_shows_its_cells_and_offers_no_size(

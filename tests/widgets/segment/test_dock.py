@@ -56,7 +56,7 @@ def test_what_one_image_gave_is_not_shown_beside_another(viewer: Any, dock: Any,
 
 @pytest.mark.parametrize(("seconds", "text"), [(3.4, "3 s"), (99, "99 s"), (696, "12 min")])
 def test_time_left_is_easy_to_read(seconds: float, text: str) -> None:
-    assert segment_module._duration(seconds) == text
+    assert segment_module.duration(seconds) == text
 
 
 def test_run_adds_labels_and_likelihood(viewer: Any, dock: Any, run: Any) -> None:

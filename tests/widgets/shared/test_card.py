@@ -6,7 +6,7 @@ from typing import Any
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.model.card import ModelCard, ModelSummary
-from napari_gaussproto.widgets.shared.parts import CardView
+from napari_gaussproto.widgets.shared.card_dialog import CardView
 from tests.core.builders import tiny_config
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from napari.qt.threading import WorkerBase
 
 from napari_gaussproto.core.base import steps as steps_module
 from napari_gaussproto.core.base.steps import TrainingStep, run
@@ -72,14 +73,35 @@ def test_a_rest_lasts_until_it_goes_on(runner: Runner, qtbot: Any) -> None:
 
 def test_work_that_rests_can_be_cancelled(runner: Runner, qtbot: Any) -> None:
     work = Tiles()
-    work.go.set()
     runner.start(work)
     runner.pause()
+    work.go.set()
     qtbot.waitUntil(lambda: runner.paused, timeout=WAIT)
     done = work.done
     runner.cancel()
     qtbot.waitUntil(lambda: not runner.busy, timeout=WAIT)
     assert work.done == done and not runner.paused
+
+
+def test_a_plain_function_runs_and_its_error_is_told(runner: Runner, qtbot: Any) -> None:
+    with qtbot.waitSignal(runner.succeeded, timeout=WAIT) as result:
+        runner.start(lambda: "done")
+    assert result.args == ["done"]
+    with qtbot.waitSignal(runner.failed, timeout=WAIT) as failure:
+        runner.start(lambda: {}["nothing"])
+    assert isinstance(failure.args[0], KeyError) and not runner.running
+
+
+def test_a_destroyed_runner_ends_its_work(qtbot: Any) -> None:
+    runner, work = Runner(), Tiles()
+    runner.start(work)
+    assert work.begun.wait(10)
+    runner.deleteLater()
+    with qtbot.waitSignal(runner.destroyed, timeout=WAIT):
+        pass
+    work.go.set()
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=WAIT)
+    assert work.done == 1
 
 
 def test_measurements_are_never_left_out(runner: Runner, qtbot: Any) -> None:
@@ -127,4 +149,4 @@ def test_a_pause_is_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     def rest(_: Any) -> None:
         now[0] += 1000
 
-    assert run(fit._timed(work)(), rest).seconds == 7
+    assert run(fit.timed(work)(), rest).seconds == 7

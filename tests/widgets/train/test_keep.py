@@ -65,7 +65,7 @@ def test_a_dock_that_is_closed_leaves_its_work_to_the_next(
     assert annotation.labels[3, 3] == 3
     settled(again, qtbot)
     qtbot.waitUntil(lambda: not again.busy, timeout=WAIT)
-    again.retire()
+    again.abandon()
 
 
 def test_closing_the_dock_saves_and_lets_go(
@@ -77,7 +77,7 @@ def test_closing_the_dock_saves_and_lets_go(
     folder = train.autosave.state.folder
     layer.paint((5, 5), 2)
     train.parent().destroyOnClose()
-    qtbot.waitUntil(lambda: train.autosave.backlog.closed, timeout=WAIT)
+    qtbot.waitUntil(lambda: train.autosave.queue.closed, timeout=WAIT)
     with Project.open(folder) as project:  # nobody holds it any more
         assert project.annotations.load().images[0].labels[5, 5] == 2
     layer.paint((3, 3), 1)  # nobody listens, nothing breaks

@@ -14,11 +14,10 @@ from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.widgets.layers.placement import (
     layer_of,
     placement,
-    role_of,
-    tag,
     undisturbed,
 )
 from napari_gaussproto.widgets.shared.state import Outcome
+from napari_gaussproto.widgets.shared.tags import role_of, tag
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -57,7 +56,7 @@ def brush_layer(viewer: Viewer, outcome: Outcome) -> Labels:
 
 
 def brushed(viewer: Viewer, outcome: Outcome) -> npt.NDArray[np.bool_] | None:
-    """A copy of what was painted; None when nothing was."""
+    """A copy of what was painted, (..., H, W); None when nothing was."""
     layer = layer_of(viewer, outcome, BRUSHED)
     return None if layer is None or not layer.data.any() else np.asarray(layer.data > 0)
 
@@ -73,7 +72,7 @@ def wipe(viewer: Viewer, outcome: Outcome) -> None:
 
 
 def show_changed(viewer: Viewer, outcome: Outcome, changed: npt.NDArray[np.bool_]) -> Labels:
-    """Mark pixels whose class changed, in the one layer that is kept for it."""
+    """Mark pixels (..., H, W) whose class changed, in the one layer that is kept for it."""
     known: Labels | None = layer_of(viewer, outcome, CHANGED)
     values = changed.astype(np.uint8)
     if known is not None:

@@ -18,6 +18,7 @@ from napari_gaussproto.core.model.maps import LABELS, OUTLINES, STACK, MapRole
 from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
 from napari_gaussproto.widgets.shared.state import Outcome
+from napari_gaussproto.widgets.shared.tags import tag
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -55,22 +56,6 @@ def train_image(
     return TrainImage(key, pixels_of(layer), rgb, codes, layer.name, file_of(layer), is_open)
 
 
-def is_ours(layer: Layer) -> bool:
-    """Whether this plugin made a layer."""
-    return PLUGIN in layer.metadata
-
-
-def role_of(layer: Layer) -> MapRole | None:
-    """What a layer of this plugin shows."""
-    text = layer.metadata.get(PLUGIN, {}).get("role")
-    return None if text is None else MapRole.parse(text)
-
-
-def tag(role: MapRole, **more: Any) -> dict[str, Any]:
-    """Metadata by which a layer of this plugin is known."""
-    return {PLUGIN: {"role": str(role), **more}}
-
-
 def layer_of(viewer: Viewer, outcome: Outcome, role: MapRole) -> Any:
     """The layer of a result that has a role, while it is in the viewer; else None."""
     layer = outcome.maps.get(role)
@@ -83,7 +68,7 @@ def placement(
     origin: Sequence[int] | None = None,
     ndim: int | None = None,
 ) -> dict[str, Any]:
-    """Arguments that lay an array over a layer.
+    """Arguments that place an array exactly over a layer.
 
     Parameters
     ----------
@@ -138,7 +123,7 @@ def _of_last_axes(place: dict[str, Any], dropped: int) -> dict[str, Any]:
 
 
 def checksum(array: npt.NDArray[Any]) -> int:
-    """A fingerprint that changes with every stroke."""
+    """A fingerprint of an array of any shape, which changes with every stroke."""
     return zlib.crc32(np.ascontiguousarray(array).data)
 
 
@@ -167,7 +152,7 @@ def undisturbed(viewer: Viewer) -> Iterator[None]:
 
 
 def show_labels(viewer: Viewer, outcome: Outcome, labels: npt.NDArray[np.uint8]) -> None:
-    """Show predicted labels: in the layer of the last run, or in a new one.
+    """Show predicted labels (..., H, W): in the layer of the last run, or in a new one.
 
     A layer that a person painted on since is kept as it is, under the name "... (edited)".
     """
@@ -240,7 +225,7 @@ def show_map(
     visible: bool,
     keep_name: bool = False,
 ) -> Layer:
-    """Show a map at cell resolution, in the layer of that role if there is one."""
+    """Show a map (..., h, w) of cells, in the layer of that role if there is one."""
     if role == STACK:
         return show_stack(viewer, outcome, values)
     known: Layer | None = layer_of(viewer, outcome, role)
@@ -310,7 +295,7 @@ def show_outlines(
 
 
 def show_stack(viewer: Viewer, outcome: Outcome, stack: npt.NDArray[np.float32]) -> Layer:
-    """Show the maps of all prototypes of one image as one layer with a slider."""
+    """Show the maps of all prototypes of one image, (M, h, w), as one layer with a slider."""
     known: Layer | None = layer_of(viewer, outcome, STACK)
     if known is not None:
         known.data = stack

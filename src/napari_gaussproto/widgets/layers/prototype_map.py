@@ -30,7 +30,7 @@ class PrototypeMap:
     """Keeps the likelihood layer at the prototype and quantity that the state names."""
 
     def __init__(self, viewer: Viewer, state: SharedState) -> None:
-        # The viewer owns this object by way of a table; a strong reference would keep both.
+        # A table keeps this object while its viewer lives; a strong reference would keep both.
         self._viewer = ref(viewer)
         self._state = state
         self._limits: WeakKeyDictionary[Layer, tuple[float, float]] = WeakKeyDictionary()
@@ -47,7 +47,7 @@ class PrototypeMap:
             self._toggle()
 
     def show(self, outcome: Outcome, m: int, values: npt.NDArray[np.float32]) -> None:
-        """Show a map, computed elsewhere, of the state's quantity."""
+        """Show a map (..., h, w), computed elsewhere, of the state's quantity."""
         viewer, quantity = self._viewer(), self._state.quantity
         if viewer is None or outcome.source not in viewer.layers:
             return

@@ -33,14 +33,35 @@ def succeed(viewer: Viewer, state: SharedState, outcome: Outcome, maps: Maps) ->
     former = state.outcomes.get(outcome.source)
     if former is None:
         return outcome
-    outcome.labels, outcome.labels_checksum = former.labels, former.labels_checksum
-    outcome.maps = {r: layer for r, layer in former.maps.items() if layer in viewer.layers}
     shown = {role for role in maps if _same_meaning(role, former, outcome)}
+    shown |= {role for role in former.maps if role.is_pinned}
     if former.segmentation.n_cells == outcome.segmentation.n_cells:
         shown.add(OUTLINES)
+    take_over(viewer, state, outcome, shown)
     outcome.release_pins()
-    set_aside_others(outcome, shown)
     return outcome
+
+
+def take_over(
+    viewer: Viewer, state: SharedState, outcome: Outcome, shown: Iterable[MapRole]
+) -> None:
+    """Give a result the layers of the last one of its image.
+
+    Maps that it says nothing about, which are all but ``shown``, are renamed and no longer updated.
+    """
+    former = state.outcomes.get(outcome.source)
+    if former is None:
+        return
+    outcome.labels, outcome.labels_checksum = former.labels, former.labels_checksum
+    outcome.maps = present_maps(viewer, former)
+    kept = {LIKELIHOOD, BRUSHED, CHANGED, WHY, *shown}
+    for role in [role for role in outcome.maps if role not in kept]:
+        set_aside(outcome.maps.pop(role))
+
+
+def present_maps(viewer: Viewer, outcome: Outcome) -> dict[MapRole, Layer]:
+    """Maps of a result that are in the viewer still."""
+    return {role: layer for role, layer in outcome.maps.items() if layer in viewer.layers}
 
 
 def _same_meaning(role: MapRole, former: Outcome, outcome: Outcome) -> bool:
@@ -50,13 +71,6 @@ def _same_meaning(role: MapRole, former: Outcome, outcome: Outcome) -> bool:
     c = role.number
     names = [[entry.name for entry in o.segmentation.classes] for o in (former, outcome)]
     return names[0][c : c + 1] == names[1][c : c + 1]
-
-
-def set_aside_others(outcome: Outcome, shown: Iterable[MapRole]) -> None:
-    """Let go of maps that a new result says nothing about, and say so on them."""
-    kept = {LIKELIHOOD, BRUSHED, CHANGED, WHY, *shown}
-    for role in [role for role in outcome.maps if role not in kept]:
-        set_aside(outcome.maps.pop(role))
 
 
 def redraw(viewer: Viewer, outcome: Outcome, maps: Maps) -> None:
@@ -88,7 +102,7 @@ def publish(
     maps : dict
         Role -> new values, of maps that the image has.
     prototype : int
-        The one whose map is shown, with its ``values``.
+        The one whose map is shown, with its ``values`` (..., h, w).
     below : Layer or None
         New labels are put below this layer, so that it can be painted on.
     """

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from napari.utils.notifications import show_warning
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QApplication,
     QComboBox,
     QFileDialog,
-    QHBoxLayout,
     QLabel,
     QMessageBox,
-    QPushButton,
     QSizePolicy,
     QSplitter,
     QStackedWidget,
     QTabWidget,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -33,19 +26,18 @@ from napari_gaussproto.widgets.prototypes.edit_controller import EditController
 from napari_gaussproto.widgets.prototypes.edit_panel import EditPanel
 from napari_gaussproto.widgets.prototypes.edit_session import FOREIGN, EditSession
 from napari_gaussproto.widgets.prototypes.gallery import GalleryView
-from napari_gaussproto.widgets.prototypes.insights import InsightControl
 from napari_gaussproto.widgets.prototypes.places_panel import PlacesPanel
 from napari_gaussproto.widgets.prototypes.space_panel import SpacePanel
+from napari_gaussproto.widgets.prototypes.tab_computation import TabComputation
 from napari_gaussproto.widgets.prototypes.why_controller import WhyController
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
-from napari_gaussproto.widgets.shared.dock import Connections, when_closed
-from napari_gaussproto.widgets.shared.state import Outcome, state_of
-from napari_gaussproto.widgets.shared.workers import Runner
+from napari_gaussproto.widgets.shared.dock import Dock
+from napari_gaussproto.widgets.shared.forms import across, button, down, fill, wrapped_label
+from napari_gaussproto.widgets.shared.state import Outcome
 
 if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
-    from napari.viewer import Viewer
 
     from napari_gaussproto.core.explain.gallery import Gallery, GalleryEntry
 
@@ -64,7 +56,7 @@ _QUANTITY_TIPS = {
 _CLOSE_UP = 3.0
 
 
-class PrototypesWidget(QWidget):
+class PrototypesWidget(Dock):
     """Gallery, explanations and edits of the prototypes of the current model.
 
     Parameters
@@ -73,41 +65,46 @@ class PrototypesWidget(QWidget):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self._viewer: Viewer = viewer
-        self.state = state_of(viewer)
+        super().__init__(viewer, 360)
         self._map = prototype_map(viewer)
         self._gallery: Gallery | None = None
         self._followed: WeakSet[Image] = WeakSet()
-        self._connections = Connections()
-        self.session = EditSession(viewer, self.state, self)
+        self.session = EditSession(viewer, self.state, self.messages, self)
         self._build()
-        self.why = WhyController(viewer, self.state, self.why_panel, self)
-        self.edits = EditController(viewer, self.state, self.session, self.edit_panel, self)
-        self.insight = InsightControl(
-            viewer, self.state, self.tabs, self.places, self.space, self._connections, self
+        self.why = WhyController(viewer, self.state, self.why_panel, self.messages, self)
+        self.edits = EditController(
+            viewer, self.state, self.session, self.edit_panel, self.messages, self
+        )
+        self.computation = TabComputation(
+            viewer, self.state, self.tabs, self.places, self.space, self.messages, self
         )
         self._connect()
-        self._refresh()
+        self.refresh()
 
-    # -- what one sees ----------------------------------------------------------------------
+    # -- the widgets ------------------------------------------------------------------------
 
     def _build(self) -> None:
         self.model_name, self.image_name = QLabel(), QLabel()
         self.image_name.setTextFormat(Qt.TextFormat.PlainText)
         # A long file name must not make the dock wide; the tooltip has all of it.
         self.image_name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Maximum)
-        self.undo_button = _button("Undo", "")
-        self.redo_button = _button("Redo", "")
-        self.save_button = _button("Save…", "Save the model with its edits as a file")
+        self.undo_button = button("Undo", "", self.session.undo)
+        self.redo_button = button("Redo", "", self.session.redo)
+        tip = "Save the model with its edits as a file"
+        self.save_button = button("Save…", tip, self._ask_where)
         self.gallery = GalleryView()
         self.quantity = QComboBox()
         self.quantity.addItems(QUANTITIES)
         for i, name in enumerate(QUANTITIES):
             self.quantity.setItemData(i, _QUANTITY_TIPS[name], Qt.ItemDataRole.ToolTipRole)
         self.quantity.setToolTip(_QUANTITY_TIPS["typicality"])
-        self.classes_button = _button("Classes", "Show the classes again instead of the map")
-        self.pin = _button("Pin", "Keep this prototype's map as a layer of its own")
+        self.classes_button = button(
+            "Classes",
+            "Show the classes again instead of the map",
+            lambda: self.state.show(likelihood=False),
+        )
+        tip = "Keep this prototype's map as a layer of its own"
+        self.pin = button("Pin", tip, lambda: self._map.pin(self.state.prototype))
         self.why_panel, self.edit_panel = WhyPanel(), EditPanel()
         self.places, self.space = PlacesPanel(), SpacePanel()
         self.tabs = QTabWidget()
@@ -119,48 +116,26 @@ class PrototypesWidget(QWidget):
         ):
             self.tabs.addTab(panel, title)
             self.tabs.setTabToolTip(self.tabs.count() - 1, tip)
-        self.status = QLabel()
-        self.status.setWordWrap(True)
-        self.status.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
-        self.setMinimumWidth(360)
-        # Otherwise napari puts an empty stretch below.
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self._arrange()
 
     def _arrange(self) -> None:
-        top, show = QHBoxLayout(), QHBoxLayout()
-        top.addWidget(self.model_name, 1)
-        for button in (self.undo_button, self.redo_button, self.save_button):
-            top.addWidget(button)
-        show.addWidget(QLabel("Map"))
-        show.addWidget(self.quantity, 1)
-        show.addWidget(self.classes_button)
-        show.addWidget(self.pin)
-        upper = QWidget()
-        upper_layout = QVBoxLayout(upper)
-        upper_layout.setContentsMargins(0, 0, 0, 0)
-        upper_layout.addWidget(self.gallery, 1)
-        upper_layout.addLayout(show)
+        show = across(QLabel("Map"), (self.quantity, 1), self.classes_button, self.pin)
         splitter = QSplitter(Qt.Orientation.Vertical)
-        splitter.addWidget(upper)
+        splitter.addWidget(fill(QWidget(), down((self.gallery, 1), show)))
         splitter.addWidget(self.tabs)
         splitter.setChildrenCollapsible(False)
         splitter.setStretchFactor(0, 1)
-        full = QWidget()
-        full_layout = QVBoxLayout(full)
-        full_layout.setContentsMargins(0, 0, 0, 0)
-        full_layout.addLayout(top)
-        full_layout.addWidget(self.image_name)
-        full_layout.addWidget(splitter, 1)
-        full_layout.addWidget(self.status)
-        self._empty = QLabel(_EMPTY)
-        self._empty.setWordWrap(True)
-        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        history = (self.undo_button, self.redo_button, self.save_button)
+        top = across((self.model_name, 1), *history)
+        full = fill(QWidget(), down(top, self.image_name, (splitter, 1), self.status))
+        self.empty = wrapped_label(_EMPTY)
+        self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._pages = QStackedWidget()
-        self._pages.addWidget(self._empty)
+        self._pages.addWidget(self.empty)
         self._pages.addWidget(full)
-        layout = QVBoxLayout(self)
-        layout.addWidget(self._pages)
+        content = QWidget()
+        content.setLayout(down(self._pages))
+        self.setWidget(content)
 
     def _connect(self) -> None:
         state = self.state
@@ -175,32 +150,20 @@ class PrototypesWidget(QWidget):
             (layers.inserted, self.edits.refresh_labels),
             (layers.removed, self.edits.refresh_labels),
         ):
-            self._connections.add(signal, slot)
+            self.connections.add(signal, slot)
         self.gallery.chosen.connect(self.choose)
         self.gallery.renamed.connect(self.edits.rename)
         self.gallery.switched.connect(self.edits.switch)
         self.why_panel.chosen.connect(self.choose)
-        self.space.view.chosen.connect(self.choose)
+        self.space.chosen.connect(self.choose)
         self.places.chosen.connect(self.go_to)
         self.why.add_wanted.connect(self.edits.add_region)
-        for source in (self.why.reported, self.edits.reported, self.session.failed):
-            source.connect(self.status.setText)
-        self.session.failed.connect(show_warning)
-        self.session.failed.connect(self._refresh)
+        self.session.failed.connect(self.refresh)
         self.session.busy_changed.connect(self._on_busy)
         self.session.saved.connect(self._on_saved)
-        self.undo_button.clicked.connect(self.session.undo)
-        self.redo_button.clicked.connect(self.session.redo)
-        self.save_button.clicked.connect(self._ask_where)
         self.quantity.activated.connect(self._on_quantity)
-        self.classes_button.clicked.connect(lambda: state.show(likelihood=False))
-        self.pin.clicked.connect(lambda: self._map.pin(state.prototype))
-        self.insight.failed.connect(self.status.setText)
-        QApplication.instance().aboutToQuit.connect(self._shut_down)
-        runners = (self.session.runner, self.insight.runner, self.why.runner)
-        when_closed(self, self._stop, partial(_forget, self._connections, runners))
 
-    # -- what one does ----------------------------------------------------------------------
+    # -- actions ----------------------------------------------------------------------------
 
     def choose(self, m: int) -> None:
         """Choose a prototype; its map shows at once."""
@@ -213,7 +176,7 @@ class PrototypesWidget(QWidget):
         outcome = self.state.current
         if outcome is None or outcome.source not in self._viewer.layers:
             return
-        leading = self.insight.leading(outcome)
+        leading = self.computation.leading(outcome)
         channels = (0,) * (outcome.source.ndim - outcome.ndim)  # an axis that the result lacks
         point = outcome.source.data_to_world((*channels, *leading, y, x))
         camera = getattr(self._viewer, "scene", self._viewer).camera
@@ -252,7 +215,7 @@ class PrototypesWidget(QWidget):
             # Segmented while the model was edited.
             self.session.catch_up()
         self.edits.follow_outcome(outcome)
-        self._refresh()
+        self.refresh()
         if not self.session.editable:
             self.status.setText(FOREIGN)
         self.why.ask_again()
@@ -261,7 +224,7 @@ class PrototypesWidget(QWidget):
         """Turn to another image that has a result when the current one is removed."""
         state = self.state
         gone = state.current is None or event.value is state.current.source
-        state.forget(event)  # whoever of the two hears of it first
+        state.forget(event)  # the order in which the two are called is not known
         if not gone:
             return
         left = [image for image in self._viewer.layers if image in state.outcomes]
@@ -269,7 +232,7 @@ class PrototypesWidget(QWidget):
             state.set_outcome(state.outcomes[left[-1]])
         else:
             self.why.forget()
-            self._refresh()
+            self.refresh()
 
     def _on_name(self, event: object = None) -> None:
         outcome = self.state.current
@@ -280,7 +243,7 @@ class PrototypesWidget(QWidget):
     def _follow_name(self, image: Image) -> None:
         if image not in self._followed:
             self._followed.add(image)
-            self._connections.add(image.events.name, self._on_name)
+            self.connections.add(image.events.name, self._on_name)
         self._on_name()
 
     def _on_model(self, model: object) -> None:
@@ -289,7 +252,7 @@ class PrototypesWidget(QWidget):
 
     def _on_prototype(self, m: int) -> None:
         self.gallery.select(m)
-        self.space.view.select(m)
+        self.space.select(m)
         self._show_chosen()
 
     def _on_shown(self) -> None:
@@ -304,7 +267,7 @@ class PrototypesWidget(QWidget):
         self.status.setText(f"Saved as {path.name}.")
         self._update_history()
 
-    def _refresh(self, event: object = None) -> None:
+    def refresh(self) -> None:
         """Show model and result as they are now."""
         outcome = self.state.current
         if outcome is None or outcome.model is None:
@@ -327,7 +290,7 @@ class PrototypesWidget(QWidget):
         self._show_chosen()
         self._update_editable()
         self._on_shown()
-        self.insight.mark_stale()
+        self.computation.mark_stale()
 
     def _update_editable(self) -> None:
         """Offer edits only where they are edits of what is shown."""
@@ -382,30 +345,13 @@ class PrototypesWidget(QWidget):
 
     # -- the end ----------------------------------------------------------------------------
 
-    def _shut_down(self) -> None:
-        self.why.shut_down()
-        self.session.shut_down()
-        self.insight.runner.cancel()
-
-    def _stop(self) -> None:
-        """Stop listening and working: the dock was closed."""
-        self._shut_down()
-        self._connections.drop()
+    def abandon(self) -> None:
+        """Stop listening and working; a model that is being saved is written to the end."""
+        self.why.abandon()
+        self.session.cancel()
+        super().abandon()
 
     def hideEvent(self, event: Any) -> None:
         """Let go of the mouse when the dock is not seen any more."""
         self.why_panel.button.setChecked(False)
         super().hideEvent(event)
-
-
-def _forget(connections: Connections, runners: Sequence[Runner]) -> None:
-    """Let go when the dock is destroyed with its viewer."""
-    connections.drop()
-    for runner in runners:
-        runner.abandon()
-
-
-def _button(text: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    return button

@@ -1,16 +1,17 @@
-"""What the buttons of the Edit part do: each is a pure edit, handed to the session."""
+"""What the buttons of the Edit part do: each is an edit of `jobs.changes` for the session."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject
 
+from napari_gaussproto.jobs.libraries import run_job
+from napari_gaussproto.jobs.requests import Seen
 from napari_gaussproto.widgets.layers.overlays import (
     brush_layer,
     brushed,
@@ -22,6 +23,7 @@ from napari_gaussproto.widgets.layers.overlays import (
 from napari_gaussproto.widgets.layers.placement import pixels_of
 from napari_gaussproto.widgets.prototypes.edit_panel import PRESENT, EditPanel
 from napari_gaussproto.widgets.prototypes.edit_session import EditSession
+from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
 
 if TYPE_CHECKING:
@@ -30,24 +32,12 @@ if TYPE_CHECKING:
 
     from napari_gaussproto.core.measure.compare import Comparison
     from napari_gaussproto.core.model.segmentation import Prototype
-    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.model.stack import StackSegmentation
-    from napari_gaussproto.core.training.reject import Rejection
     from napari_gaussproto.jobs.edit import EditResult
-
-_PATCHES = 8
 
 
 class EditController(QObject):
-    """Turns a person's wishes into edits of the chosen prototype.
-
-    Signals
-    -------
-    reported(str)
-        A sentence for the person.
-    """
-
-    reported = Signal(str)
+    """Turns a person's wishes into edits of the chosen prototype."""
 
     def __init__(
         self,
@@ -55,24 +45,26 @@ class EditController(QObject):
         state: SharedState,
         session: EditSession,
         panel: EditPanel,
+        messages: Messages,
         parent: QObject,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._state, self._session, self._panel = viewer, state, session, panel
+        self._messages = messages
         self._label_layers: list[Labels] = []
         self._named: WeakSet[Labels] = WeakSet()
         # The last edit's, with the result that it is about.
         self._compared: tuple[Outcome, Comparison] | None = None
-        panel.switched.connect(lambda on: self.switch(state.prototype, on))
-        panel.reassigned.connect(self.reassign)
-        panel.merged.connect(self.merge)
-        panel.split.connect(self.split)
-        panel.deleted.connect(self.delete)
-        panel.brush_wanted.connect(self.brush)
-        panel.added.connect(self.add_brushed)
-        panel.trained_away.connect(self.train_away)
-        panel.cancelled.connect(self.cancel)
-        panel.changes_wanted.connect(self._on_changes_wanted)
+        panel.on_off.clicked.connect(lambda: self.switch(state.prototype, not panel.shows_active))
+        panel.class_choice.activated.connect(self.reassign)
+        panel.merge_button.clicked.connect(lambda: self.merge(int(panel.siblings.currentData())))
+        panel.split_button.clicked.connect(self.split)
+        panel.delete_button.clicked.connect(self.delete)
+        panel.brush.clicked.connect(self.brush)
+        panel.add_button.clicked.connect(lambda: self.add_brushed(panel.new_class.currentIndex()))
+        panel.train_button.clicked.connect(self.train_away)
+        panel.cancel_button.clicked.connect(self.cancel)
+        panel.changes.toggled.connect(self._on_changes_wanted)
         session.progressed.connect(self._on_progress)
         session.changed.connect(self._on_changed)
         session.busy_changed.connect(self._on_busy)
@@ -81,73 +73,52 @@ class EditController(QObject):
 
     def switch(self, m: int, on: bool) -> None:
         """Turn a prototype on or off."""
-        from napari_gaussproto.core.editing import edits
-
-        self._edit(m, edits.turn_on if on else edits.turn_off)
+        self._edit(m, "turn", on)
 
     def rename(self, m: int, name: str) -> None:
         """Give a prototype another name."""
-        from napari_gaussproto.core.editing import edits
-
-        self._edit(m, partial(edits.rename, name=name))
+        self._edit(m, "rename", name)
 
     def reassign(self, class_index: int) -> None:
         """Give the chosen prototype to another class."""
-        from napari_gaussproto.core.editing import edits
-
         shown = self._shown(self._state.prototype)
         if shown is not None and shown.class_index != class_index:
-            self._edit(self._state.prototype, partial(edits.reassign, class_index=class_index))
+            self._edit(self._state.prototype, "reassign", class_index)
 
     def merge(self, other: int) -> None:
         """Merge another prototype into the chosen one."""
-        from napari_gaussproto.core.editing import edits
-
-        second, cells = self._shown(other), self._latents()
-        if second is None:
-            return
-
-        def merge(model: PrototypeSegmenter, m: int) -> PrototypeSegmenter:
-            return edits.merge(model, m, edits.index_of(model, second), cells)
-
-        self._edit(self._state.prototype, merge)
+        second = self._shown(other)
+        if second is not None:
+            self._edit(self._state.prototype, "merge", second, self._seen())
 
     def split(self) -> None:
         """Split the chosen prototype by its cells in the current image."""
-        from napari_gaussproto.core.editing import edits
-
-        cells, cut = self._latents(), self._cutter()
-        self._edit(self._state.prototype, partial(edits.split, cells=cells, cut=cut))
+        self._edit(self._state.prototype, "split", self._seen())
 
     def delete(self) -> None:
         """Remove the chosen prototype."""
-        from napari_gaussproto.core.editing import edits
+        self._edit(self._state.prototype, "delete")
 
-        self._edit(self._state.prototype, edits.delete)
-
-    def _edit(
-        self, m: int, change: Callable[[PrototypeSegmenter, int], PrototypeSegmenter]
-    ) -> None:
-        """Edit the prototype that is shown at a place of the gallery.
-
-        Other edits may wait before this one, so its place is looked up when its turn comes.
-        """
+    def _edit(self, m: int, change: str, *arguments: Any) -> None:
+        """Make a change of `jobs.changes` to the prototype at a place of the gallery."""
         prototype = self._shown(m)
-        if prototype is None:
-            return
-
-        def edit_it(model: PrototypeSegmenter) -> PrototypeSegmenter:
-            from napari_gaussproto.core.editing.edits import index_of
-
-            return change(model, index_of(model, prototype))
-
-        self._session.apply(edit_it, truth=self._truth())
+        if prototype is not None:
+            work = partial(run_job, "changes", change, *arguments, prototype)
+            self._session.apply(work, truth=self._truth())
 
     def _shown(self, m: int) -> Prototype | None:
         """The prototype that a person sees at a place."""
         outcome = self._state.current
         prototypes = [] if outcome is None else outcome.segmentation.prototypes
         return prototypes[m] if 0 <= m < len(prototypes) else None
+
+    def _seen(self) -> Seen | None:
+        """The current image as a person sees it now."""
+        outcome, model = self._state.current, self._state.model
+        if outcome is None or model is None:
+            return None
+        source = outcome.source
+        return Seen(outcome.segmentation, pixels_of(source), bool(source.rgb), model)
 
     # -- a new prototype --------------------------------------------------------------------
 
@@ -157,7 +128,7 @@ class EditController(QObject):
         if outcome is not None:
             self._state.show(likelihood=False)
             brush_layer(self._viewer, outcome)
-            self.reported.emit("Paint an example of the new prototype, then press Add.")
+            self._messages.tell("Paint an example of the new prototype, then press Add.")
 
     def add_brushed(self, class_index: int) -> None:
         """Make a prototype of what was painted."""
@@ -166,33 +137,19 @@ class EditController(QObject):
             return
         mask = brushed(self._viewer, outcome)
         if mask is None:
-            self.reported.emit("Nothing is painted yet: press Brush and paint an example.")
+            self._messages.tell("Nothing is painted yet: press Brush and paint an example.")
             return
         self.add_region(class_index, mask)
         wipe(self._viewer, outcome)
 
     def add_region(self, class_index: int, mask: npt.NDArray[np.bool_]) -> None:
         """Make a prototype of the cells of a region (..., H, W)."""
-        outcome, cut = self._state.current, self._cutter()
-        if outcome is None:
-            return
-        segmentation = outcome.segmentation
+        seen = self._seen()
+        if seen is not None:
+            work = partial(run_job, "changes", "add", class_index, mask, seen)
+            self._session.apply(work, lambda model: len(model.prototypes) - 1, self._truth())
 
-        def add(model: PrototypeSegmenter) -> PrototypeSegmenter:
-            from napari_gaussproto.core.editing import edits
-            from napari_gaussproto.core.editing.stack_cells import (
-                latents_of,
-                nearest_to_mean,
-                rows_inside,
-            )
-
-            latents, rows = latents_of(segmentation), rows_inside(segmentation, mask)
-            patches = cut(nearest_to_mean(latents, rows, _PATCHES)) if len(rows) else None
-            return edits.add(model, class_index, latents[rows], patches=patches)
-
-        self._session.apply(add, lambda model: len(model.prototypes) - 1, self._truth())
-
-    # -- rejecting for good -----------------------------------------------------------------
+    # -- training one away ------------------------------------------------------------------
 
     def refresh_labels(self, event: object = None) -> None:
         """Offer the label layers that fit the current image."""
@@ -217,18 +174,18 @@ class EditController(QObject):
 
     def train_away(self) -> None:
         """Remove the chosen prototype and let the others learn to do without it."""
-        outcome, prototype = self._state.current, self._shown(self._state.prototype)
-        if outcome is None or prototype is None:
+        seen, prototype = self._seen(), self._shown(self._state.prototype)
+        if seen is None or prototype is None:
             return
         labels = self._chosen_labels()
-        steps = partial(_train_away_steps, prototype, outcome.segmentation, labels)
-        self._session.apply(steps, truth=labels)
+        work = partial(run_job, "changes", "train_away", labels, seen, prototype)
+        self._session.apply(work, truth=labels)
 
     def cancel(self) -> None:
         """Give up the edit being worked on, and those that wait."""
         if self._session.busy:
             self._session.cancel()
-            self.reported.emit("Cancelled.")
+            self._messages.tell("Cancelled.")
 
     def _chosen_labels(self) -> npt.NDArray[Any] | None:
         """A copy of the labels of the chosen layer; a person may go on painting."""
@@ -247,7 +204,7 @@ class EditController(QObject):
         fits = fits and 0 <= labels.min() <= labels.max() <= len(outcome.segmentation.classes)
         return labels if fits else None
 
-    # -- what comes back --------------------------------------------------------------------
+    # -- results ----------------------------------------------------------------------------
 
     def _on_progress(self, step: Any) -> None:
         if hasattr(step, "total"):
@@ -261,7 +218,7 @@ class EditController(QObject):
         if result.comparison is None or outcome is None:
             return
         self._compared = (outcome, result.comparison)
-        self.reported.emit(self.summary(result, outcome.segmentation))
+        self._messages.tell(self.summary(result, outcome.segmentation))
         self._on_changes_wanted(self._panel.changes.isChecked())
 
     def follow_outcome(self, outcome: Outcome) -> None:
@@ -293,39 +250,3 @@ class EditController(QObject):
             hide_changed(self._viewer, outcome)
         elif self._compared is not None and self._compared[0] is outcome:
             show_changed(self._viewer, outcome, self._compared[1].changed)
-
-    # -- the current image ------------------------------------------------------------------
-
-    def _latents(self) -> Any:
-        from napari_gaussproto.core.editing.stack_cells import latents_of
-
-        outcome = self._state.current
-        return None if outcome is None else latents_of(outcome.segmentation)
-
-    def _cutter(self) -> Any:
-        from napari_gaussproto.core.editing.stack_cells import cutter
-
-        outcome, model = self._state.current, self._state.model
-        if outcome is None or model is None:
-            return None
-        source = outcome.source
-        return cutter(pixels_of(source), bool(source.rgb), model, outcome.segmentation)
-
-
-def _train_away_steps(
-    prototype: Prototype,
-    segmentation: StackSegmentation,
-    labels: npt.NDArray[Any] | None,
-    model: PrototypeSegmenter,
-) -> Generator[Any, None, Rejection]:
-    from napari_gaussproto.core.editing.edits import index_of
-    from napari_gaussproto.core.editing.stack_cells import latents_of, targets_of
-    from napari_gaussproto.core.training.reject import present_targets, reject_steps
-
-    m = index_of(model, prototype)
-    cells = latents_of(segmentation)
-    if labels is None:
-        target, weight = present_targets(model, m, cells)
-    else:
-        target, weight = targets_of(segmentation, labels)
-    return (yield from reject_steps(model, m, cells, target, weight))

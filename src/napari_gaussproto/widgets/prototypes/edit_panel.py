@@ -1,121 +1,79 @@
-"""The Edit part of the Prototypes dock: what one can do to the chosen prototype."""
+"""The Edit part of the Prototypes dock: changes of the chosen prototype, and new ones."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QFrame,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QProgressBar,
-    QPushButton,
-    QVBoxLayout,
     QWidget,
 )
 
-from napari_gaussproto.widgets.shared.parts import swatch
+from napari_gaussproto.widgets.shared.forms import (
+    across,
+    button,
+    check_box,
+    combo_box,
+    down,
+    wrapped_label,
+)
+from napari_gaussproto.widgets.shared.share_table import swatch
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
     from napari_gaussproto.core.explain.gallery import GalleryEntry
 
 PRESENT = "keep the rest"
+_MERGE = "Make one prototype of the two, and keep this name"
 
 
 class EditPanel(QWidget):
-    """Buttons and choices; what they do is up to whoever listens.
-
-    Signals
-    -------
-    switched(bool)
-    reassigned(int)
-        The chosen prototype shall have this class.
-    merged(int)
-        The chosen prototype shall take this one in.
-    split(), deleted()
-    brush_wanted()
-        A layer to paint the region of a new prototype in.
-    added(int)
-        Make a prototype of this class from what was painted.
-    trained_away()
-    cancelled()
-    changes_wanted(bool)
-        Show what the last edit changed, as a layer.
-    """
-
-    switched = Signal(bool)
-    reassigned = Signal(int)
-    merged = Signal(int)
-    split = Signal()
-    deleted = Signal()
-    brush_wanted = Signal()
-    added = Signal(int)
-    trained_away = Signal()
-    cancelled = Signal()
-    changes_wanted = Signal(bool)
+    """Buttons and choices; what they do is up to `EditController`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._active = True
-        self.title, self.findings = QLabel(), QLabel()
-        self.findings.setWordWrap(True)
-        self.on_off = _button("Turn off", "Let it explain nothing, or take it into use again")
-        self.on_off.clicked.connect(lambda: self.switched.emit(not self._active))
-        self.split_button = _button(
+        self.shows_active = True
+        self.title, self.findings = QLabel(), wrapped_label()
+        tip = "Let it explain nothing, or take it into use again"
+        self.on_off = button("Turn off", tip)
+        self.split_button = button(
             "Split",
             "Divide it in two by the cells of this image that it explains. The two are learned "
             "from these cells; what it had learned from other images is gone",
         )
-        self.split_button.clicked.connect(self.split)
-        self.delete_button = _button("Delete", "Remove it from the model; undo brings it back")
-        self.delete_button.clicked.connect(self.deleted)
-        self.class_choice = QComboBox()
-        self.class_choice.setToolTip("The class that its places count for")
-        self.class_choice.activated.connect(self.reassigned)
-        self.siblings = QComboBox()
-        self.siblings.setToolTip("Another prototype of the same class, most similar first")
-        self.merge_button = _button("Merge", "Make one prototype of the two, and keep this name")
-        self.merge_button.clicked.connect(
-            lambda: self.merged.emit(int(self.siblings.currentData()))
-        )
-        self.new_class = QComboBox()
-        self.new_class.setToolTip("The class of the new prototype")
-        self.brush = _button("Brush", "Paint an example in a layer of its own")
-        self.brush.clicked.connect(self.brush_wanted)
-        self.add_button = _button("Add", "Make a prototype of the painted cells of this image")
-        self.add_button.clicked.connect(lambda: self.added.emit(self.new_class.currentIndex()))
-        self.labels = QComboBox()
-        self.labels.setToolTip(
+        tip = "Remove it from the model; undo brings it back"
+        self.delete_button = button("Delete", tip)
+        self.class_choice = combo_box("The class that its places count for", 6)
+        self.siblings = combo_box("Another prototype of the same class, most similar first", 6)
+        self.merge_button = button("Merge", _MERGE)
+        self.new_class = combo_box("The class of the new prototype", 6)
+        self.brush = button("Brush", "Paint an example in a layer of its own")
+        self.add_button = button("Add", "Make a prototype of the painted cells of this image")
+        self.labels = combo_box(
             "What must stay right while the prototype is trained away: the result where other "
-            "prototypes made it, or the labels of a layer"
+            "prototypes made it, or the labels of a layer",
+            6,
         )
-        self.train_button = _button(
+        self.train_button = button(
             "Train away",
             "Remove it for good and let the others learn to do without it, some seconds",
         )
-        self.train_button.clicked.connect(self.trained_away)
-        self.cancel_button = _button("Cancel", "Stop; the model stays as it is")
-        self.cancel_button.clicked.connect(self.cancelled)
+        self.cancel_button = button("Cancel", "Stop; the model stays as it is")
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(6)
-        self.changes = QCheckBox("Show what the last edit changed")
-        self.changes.setToolTip("A layer that marks the pixels whose class changed")
-        self.changes.toggled.connect(self.changes_wanted)
+        tip = "A layer that marks the pixels whose class changed"
+        self.changes = check_box("Show what the last edit changed", tip)
         self._arrange()
         self.show_progress(None)
 
     def _arrange(self) -> None:
-        buttons = QHBoxLayout()
-        for button in (self.on_off, self.split_button, self.delete_button):
-            buttons.addWidget(button)
         grid = QGridLayout()
         grid.setColumnStretch(1, 1)
         grid.addWidget(QLabel("Class"), 0, 0)
@@ -128,25 +86,13 @@ class EditPanel(QWidget):
         grid.addWidget(self.train_button, 2, 2)
         grid.addWidget(self.progress, 3, 0, 1, 2)
         grid.addWidget(self.cancel_button, 3, 2)
-        grid.addWidget(_line(), 4, 0, 1, 3)
-        new = QHBoxLayout()
-        new.addWidget(self.new_class, 1)
-        new.addWidget(self.brush)
-        new.addWidget(self.add_button)
+        line = QFrame()
+        line.setFrameShape(QFrame.Shape.HLine)
+        grid.addWidget(line, 4, 0, 1, 3)
         grid.addWidget(QLabel("New for"), 5, 0)
-        grid.addLayout(new, 5, 1, 1, 2)
-        for combo in (self.class_choice, self.siblings, self.labels, self.new_class):
-            combo.setSizeAdjustPolicy(
-                QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-            )
-            combo.setMinimumContentsLength(6)
-        layout = QVBoxLayout(self)
-        layout.addWidget(self.title)
-        layout.addWidget(self.findings)
-        layout.addLayout(buttons)
-        layout.addLayout(grid)
-        layout.addWidget(self.changes)
-        layout.addStretch()
+        grid.addLayout(across((self.new_class, 1), self.brush, self.add_button), 5, 1, 1, 2)
+        buttons = across(self.on_off, self.split_button, self.delete_button)
+        self.setLayout(down(self.title, self.findings, buttons, grid, self.changes, None))
 
     # -- what is shown ----------------------------------------------------------------------
 
@@ -158,7 +104,7 @@ class EditPanel(QWidget):
     ) -> None:
         """Show the chosen prototype; ``siblings`` are those it may be merged with."""
         prototype = entry.prototype
-        self._active = entry.active
+        self.shows_active = entry.active
         color = classes[prototype.class_index].color
         self.title.setText(
             f'<span style="color:{color}">■</span> <b>{escape(prototype.name)}</b>'
@@ -180,9 +126,7 @@ class EditPanel(QWidget):
         self.merge_button.setEnabled(bool(siblings))
         self.siblings.setEnabled(bool(siblings))
         self.merge_button.setToolTip(
-            "Make one prototype of the two, and keep this name"
-            if siblings
-            else "There is no other prototype of this class that is on"
+            _MERGE if siblings else "There is no other prototype of this class that is on"
         )
 
     def offer_labels(self, names: list[str]) -> None:
@@ -204,15 +148,3 @@ def _fill_classes(combo: QComboBox, classes: list[SegmentationClass]) -> None:
     combo.clear()
     for entry in classes:
         combo.addItem(QIcon(swatch(entry.color)), entry.name)
-
-
-def _button(text: str, tip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tip)
-    return button
-
-
-def _line() -> QFrame:
-    line = QFrame()
-    line.setFrameShape(QFrame.Shape.HLine)
-    return line

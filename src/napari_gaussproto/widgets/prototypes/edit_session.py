@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 from qtpy.QtCore import QObject, Signal
 
-from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.jobs.requests import Before, EditRequest, Shown
 from napari_gaussproto.widgets.layers.placement import show_labels, undisturbed
 from napari_gaussproto.widgets.layers.prototype_map import prototype_map
 from napari_gaussproto.widgets.layers.results import redraw
+from napari_gaussproto.widgets.shared.job_queue import JobQueue
+from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.preferences import remember_model
 from napari_gaussproto.widgets.shared.state import SharedState
 from napari_gaussproto.widgets.shared.workers import Runner
@@ -39,22 +41,24 @@ class EditSession(QObject):
     -------
     changed(EditResult, Outcome or None)
         An edit, undo or redo is in force and shown; with what shows the image that is compared.
-    failed(str)
-        A sentence for the person.
+    failed()
+        An edit is not in force; the person was told why.
     progressed(object)
         A step of a long edit.
     busy_changed(bool)
     """
 
     changed = Signal(object, object)
-    failed = Signal(str)
+    failed = Signal()
     progressed = Signal(object)
     busy_changed = Signal(bool)
     saved = Signal(Path)
 
-    def __init__(self, viewer: Viewer, state: SharedState, parent: QObject) -> None:
+    def __init__(
+        self, viewer: Viewer, state: SharedState, messages: Messages, parent: QObject
+    ) -> None:
         super().__init__(parent)
-        self._viewer, self._state = viewer, state
+        self._viewer, self._state, self._messages = viewer, state, messages
         self._map = prototype_map(viewer)
         self._waiting: list[EditRequest] = []
         self._current: EditRequest | None = None
@@ -68,16 +72,20 @@ class EditSession(QObject):
         self.runner.succeeded.connect(self._on_result)
         self.runner.failed.connect(self._on_failure)
         self.runner.finished.connect(self._on_finished)
-        self._saver = Runner(self)
-        self._saver.succeeded.connect(self._on_saved)
-        self._saver.failed.connect(self._on_failure)
+        self._saver = JobQueue(self)
+        self._saver.failed.connect(messages.report)
 
-    # -- what one asks for ------------------------------------------------------------------
+    # -- requests ---------------------------------------------------------------------------
 
     @property
     def busy(self) -> bool:
-        """Whether an edit is being worked on."""
-        return self._current is not None
+        """Whether an edit is being worked on, or waits."""
+        return self._current is not None or bool(self._waiting)
+
+    @property
+    def saving(self) -> bool:
+        """Whether a model is being written."""
+        return self._saver.busy
 
     @property
     def editable(self) -> bool:
@@ -115,13 +123,8 @@ class EditSession(QObject):
     def save(self, path: Path) -> None:
         """Write the current model to a file."""
         if self._state.model is not None:
-            self._saver.start(partial(run_job, "edit", "save_job", self._state.model, path))
-
-    def shut_down(self) -> None:
-        """Stop the threads before the dock goes away."""
-        self._waiting.clear()
-        self.runner.cancel()
-        self._saver.cancel()
+            job = run_job("edit", "save_job", self._state.model, path)
+            self._saver.put(partial(run, job), self._on_saved)
 
     # -- one after the other ----------------------------------------------------------------
 
@@ -132,12 +135,12 @@ class EditSession(QObject):
         edits = [r for r in (self._current, *self._waiting) if r.kind != "again"]
         self.cancel()
         if edits:
-            self.failed.emit(_REPLACED)
+            self._refuse(_REPLACED)
 
     def ask(self, request: EditRequest) -> None:
         """Let an edit wait for its turn."""
         if request.kind != "again" and not self.editable:
-            self.failed.emit(FOREIGN)
+            self._refuse(FOREIGN)
             return
         self._waiting.append(request)
         if self._current is None:
@@ -169,7 +172,7 @@ class EditSession(QObject):
     def _on_result(self, result: EditResult) -> None:
         state = self._state
         if state.history is not self._history or state.model is not self._model:
-            self.failed.emit(_REPLACED)
+            self._refuse(_REPLACED)
             return
         self._move_history(result.model)
         with undisturbed(self._viewer):
@@ -218,12 +221,13 @@ class EditSession(QObject):
                 outcome.labels.visible = former.visible
         redraw(self._viewer, outcome, redrawn.maps)
 
+    def _refuse(self, sentence: str) -> None:
+        self._messages.warn(sentence)
+        self.failed.emit()
+
     def _on_failure(self, error: Exception) -> None:
-        if isinstance(error, GaussProtoError):
-            self.failed.emit(str(error))
-            return
-        self.failed.emit("Something unexpected went wrong; the details are in the message.")
-        raise error
+        self.failed.emit()
+        self._messages.report(error)
 
     def _on_finished(self) -> None:
         self._current = self._history = self._model = None

@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import (
-    QCheckBox,
     QFrame,
-    QHBoxLayout,
     QLabel,
     QLineEdit,
     QScrollArea,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
-from napari_gaussproto.widgets.shared.parts import ShareBar, swatch
+from napari_gaussproto.widgets.shared.forms import across, check_box, down, fill
 from napari_gaussproto.widgets.shared.pictures import PatchStrip
+from napari_gaussproto.widgets.shared.share_table import ShareBar, percent_label, swatch
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
@@ -34,16 +32,13 @@ _WARNING = "#e69f00"
 class PrototypeRow(QFrame):
     """One prototype: patches, name, share of the image, health, on or off."""
 
-    chosen = Signal(int)
-    renamed = Signal(int, str)
-    switched = Signal(int, bool)
-
-    def __init__(self) -> None:
+    def __init__(self, view: GalleryView) -> None:
         super().__init__()
+        self._view = view
         self.index = -1
         self._name = ""
         self._color = QColor("#888888")
-        self._selected = False
+        self.selected = False
         self.patches = PatchStrip(_PATCHES, _SIDE)
         self.name = QLineEdit()
         self.name.setFrame(False)
@@ -51,11 +46,9 @@ class PrototypeRow(QFrame):
         self.name.setToolTip("Click to rename")
         self.name.editingFinished.connect(self._on_name)
         self.name.installEventFilter(self)
-        self.percent = QLabel()
-        self.percent.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.percent = percent_label()
         self.percent.setFixedWidth(44)
-        self.bar = ShareBar(0.0, "#888888")
-        self.bar.setFixedHeight(5)
+        self.bar = ShareBar(height=5)
         self.mark = QLabel("!")
         self.mark.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.mark.setFixedSize(16, 16)
@@ -63,26 +56,15 @@ class PrototypeRow(QFrame):
             f"QLabel {{ background: {_WARNING}; color: black; border-radius: 8px;"
             " font-weight: bold; }"
         )
-        self.on = QCheckBox()
-        self.on.setToolTip("On: it takes part. Off: it explains nothing, as if it were not there")
-        self.on.clicked.connect(lambda checked: self.switched.emit(self.index, checked))
+        tip = "On: it takes part. Off: it explains nothing, as if it were not there"
+        self.on = check_box("", tip)
+        self.on.clicked.connect(lambda checked: view.switched.emit(self.index, checked))
         self._arrange()
 
     def _arrange(self) -> None:
-        top, words = QHBoxLayout(), QVBoxLayout()
-        top.setSpacing(4)
-        top.addWidget(self.name, 1)
-        top.addWidget(self.mark)
-        top.addWidget(self.percent)
-        words.setSpacing(3)
-        words.addLayout(top)
-        words.addWidget(self.bar)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(6, 4, 6, 4)
-        layout.setSpacing(8)
-        layout.addWidget(self.patches)
-        layout.addLayout(words, 1)
-        layout.addWidget(self.on)
+        top = across((self.name, 1), self.mark, self.percent, spacing=4)
+        words = down(top, self.bar, spacing=3)
+        fill(self, across(self.patches, (words, 1), self.on, spacing=8), 6, 4, 6, 4)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
     def show_entry(
@@ -101,7 +83,7 @@ class PrototypeRow(QFrame):
         self.percent.setToolTip(
             f"Explains {share:.1%} of the current image; weight in its class {entry.weight:.0%}"
         )
-        self.bar.set_share(share, color)
+        self.bar.show_parts((share, color))
         self.on.setChecked(entry.active)
         for part in (self.patches, self.name, self.percent, self.bar):
             part.setEnabled(entry.active)
@@ -116,24 +98,24 @@ class PrototypeRow(QFrame):
 
     def set_selected(self, selected: bool) -> None:
         """Show whether this is the chosen prototype."""
-        self._selected = selected
+        self.selected = selected
         self.update()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Choose this prototype."""
-        self.chosen.emit(self.index)
+        self._view.chosen.emit(self.index)
         super().mousePressEvent(event)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Choose this prototype when its name is clicked."""
         if event.type() == QEvent.Type.FocusIn:
-            self.chosen.emit(self.index)
+            self._view.chosen.emit(self.index)
         return bool(super().eventFilter(watched, event))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the class colour at the left, and all over when chosen."""
         painter = QPainter(self)
-        if self._selected:
+        if self.selected:
             wash = QColor(self._color)
             wash.setAlpha(70)
             painter.fillRect(self.rect(), wash)
@@ -145,7 +127,7 @@ class PrototypeRow(QFrame):
             return
         self.name.setText(self._name)  # until the edit is accepted
         self.name.clearFocus()
-        self.renamed.emit(self.index, text)
+        self._view.renamed.emit(self.index, text)
 
 
 class GroupHeader(QWidget):
@@ -154,11 +136,7 @@ class GroupHeader(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.color, self.title, self.share = QLabel(), QLabel(), QLabel()
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(2, 8, 36, 2)
-        layout.addWidget(self.color)
-        layout.addWidget(self.title, 1)
-        layout.addWidget(self.share)
+        fill(self, across(self.color, (self.title, 1), self.share), 2, 8, 36, 2)
 
     def show_group(self, group: GalleryGroup, share: float) -> None:
         """Show a class."""
@@ -191,9 +169,8 @@ class GalleryView(QScrollArea):
         self._headers: list[GroupHeader] = []
         self._shape: list[int] = []
         self._content = QWidget()
-        self._layout = QVBoxLayout(self._content)
-        self._layout.setContentsMargins(0, 0, 4, 0)
-        self._layout.setSpacing(2)
+        self._layout = down(spacing=2)
+        fill(self._content, self._layout, 0, 0, 4, 0)
         self.setWidget(self._content)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -245,10 +222,7 @@ class GalleryView(QScrollArea):
             self._headers.append(header)
             self._layout.addWidget(header)
             for _ in range(count):
-                row = PrototypeRow()
-                row.chosen.connect(self.chosen)
-                row.renamed.connect(self.renamed)
-                row.switched.connect(self.switched)
+                row = PrototypeRow(self)
                 self.rows.append(row)
                 self._layout.addWidget(row)
         self._layout.addStretch()

@@ -69,7 +69,7 @@ class PlacesPanel(QWidget):
     def show_places(
         self, kind: str, places: list[Place], pictures: list[npt.NDArray[np.uint8]]
     ) -> None:
-        """Fill a list, ``"novel"`` or ``"uncertain"``."""
+        """Fill a list, ``"novel"`` or ``"uncertain"``; pictures are (h, w, 3)."""
         view = self.lists[kind]
         view.clear()
         for place, picture in zip(places, pictures, strict=True):

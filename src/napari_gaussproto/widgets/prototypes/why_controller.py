@@ -11,11 +11,11 @@ import numpy.typing as npt
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QMenu
 
-from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.widgets.layers.placement import pixels_of
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
 from napari_gaussproto.widgets.prototypes.why_tool import WhyTool, clear_outline, show_outline
+from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
 from napari_gaussproto.widgets.shared.workers import Runner
 
@@ -32,20 +32,22 @@ class WhyController(QObject):
 
     Signals
     -------
-    reported(str)
-        A sentence for the person.
     add_wanted(int, object)
         Make a prototype of this class from a region (..., H, W).
     """
 
-    reported = Signal(str)
     add_wanted = Signal(int, object)
 
     def __init__(
-        self, viewer: Viewer, state: SharedState, panel: WhyPanel, parent: QObject
+        self,
+        viewer: Viewer,
+        state: SharedState,
+        panel: WhyPanel,
+        messages: Messages,
+        parent: QObject,
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._state, self._panel = viewer, state, panel
+        self._viewer, self._state, self._panel, self._messages = viewer, state, panel, messages
         self._asked: tuple[Outcome, tuple[int, ...], int, int, bool] | None = None
         self.explanation: Explanation | None = None
         self.tool = WhyTool(viewer, state, self)
@@ -55,10 +57,10 @@ class WhyController(QObject):
         self.runner = Runner(self)
         self.runner.succeeded.connect(self._show)
         self.runner.failed.connect(self._on_failure)
-        self._exporter = Runner(self)
-        self._exporter.succeeded.connect(lambda path: self.reported.emit(f"Saved {path.name}."))
-        self._exporter.failed.connect(self._on_failure)
-        panel.switched.connect(self.tool.switch)
+        self.exporter = Runner(self)
+        self.exporter.succeeded.connect(lambda path: messages.tell(f"Saved {path.name}."))
+        self.exporter.failed.connect(self._on_failure)
+        panel.button.toggled.connect(self.tool.switch)
         panel.export.clicked.connect(self._ask_where)
         self._classes = QMenu(panel)
         panel.add.setMenu(self._classes)
@@ -134,9 +136,10 @@ class WhyController(QObject):
             self._classes.addAction(f"For {entry.name}").triggered.connect(partial(self._add, c))
 
     def _on_failure(self, error: Exception) -> None:
-        if not isinstance(error, GaussProtoError | OSError):
-            raise error
-        self.reported.emit(str(error))
+        if isinstance(error, OSError):
+            self._messages.tell(str(error))
+        else:
+            self._messages.report(error, quietly=True)
 
     def _add(self, class_index: int, checked: bool = False) -> None:
         if self.explanation is not None and self._asked is not None:
@@ -169,13 +172,11 @@ class WhyController(QObject):
         pixels = plane_pixels(outcome, leading)
         plane = outcome.segmentation.plane_at(leading)
         about = (path, pixels, plane, self.explanation)
-        self._exporter.start(partial(run_job, "insight", "figure_job", *about))
+        self.exporter.start(partial(run_job, "insight", "figure_job", *about))
 
-    def shut_down(self) -> None:
-        """Let go of the canvas and of the threads."""
+    def abandon(self) -> None:
+        """Let go of the canvas."""
         self.tool.switch(False)
-        self.runner.cancel()
-        self._exporter.cancel()
 
 
 def plane_pixels(outcome: Outcome, leading: tuple[int, ...]) -> Any:

@@ -6,20 +6,24 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
+from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
     QFrame,
-    QHBoxLayout,
     QLabel,
-    QPushButton,
-    QRadioButton,
-    QVBoxLayout,
     QWidget,
 )
 
-from napari_gaussproto.widgets.shared.parts import ShareBar
+from napari_gaussproto.widgets.shared.forms import (
+    across,
+    button,
+    down,
+    fill,
+    radio_button,
+    wrapped_label,
+)
 from napari_gaussproto.widgets.shared.pictures import PatchStrip
+from napari_gaussproto.widgets.shared.share_table import ShareBar, percent_label
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
@@ -33,26 +37,14 @@ _HINT = "Press Why? and click a place in the image. Hold Shift to explain under 
 class ResponsibleRow(QFrame):
     """One prototype of an explanation; clicking chooses it."""
 
-    chosen = Signal(int)
-
-    def __init__(self) -> None:
+    def __init__(self, panel: WhyPanel) -> None:
         super().__init__()
+        self._panel = panel
         self.index = -1
         self.patches = PatchStrip(_PATCHES, _SIDE)
-        self.name, self.percent = QLabel(), QLabel()
-        self.percent.setAlignment(Qt.AlignmentFlag.AlignRight)
-        self.bar = ShareBar(0.0, "#888888")
-        top, words = QHBoxLayout(), QVBoxLayout()
-        top.addWidget(self.name, 1)
-        top.addWidget(self.percent)
-        words.setSpacing(3)
-        words.addLayout(top)
-        words.addWidget(self.bar)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 2, 0, 2)
-        layout.setSpacing(8)
-        layout.addLayout(words, 1)
-        layout.addWidget(self.patches)
+        self.name, self.percent, self.bar = QLabel(), percent_label(), ShareBar()
+        words = down(across((self.name, 1), self.percent), self.bar, spacing=3)
+        fill(self, across((words, 1), self.patches, spacing=8), 0, 2, 0, 2)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def show_part(
@@ -62,7 +54,7 @@ class ResponsibleRow(QFrame):
         self.index = part.index
         self.name.setText(part.name)
         self.percent.setText(f"{part.responsibility:.0%}")
-        self.bar.set_share(part.responsibility, classes[part.class_index].color)
+        self.bar.show_parts((part.responsibility, classes[part.class_index].color))
         labels = [int(c) for c in prototype.patch_labels]
         self.patches.show_patches(prototype.patches, labels, prototype.name, classes)
         self.setToolTip(
@@ -72,29 +64,7 @@ class ResponsibleRow(QFrame):
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Choose this prototype."""
-        self.chosen.emit(self.index)
-
-
-class PosteriorBar(QWidget):
-    """The probabilities of all classes as one bar."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._parts: list[tuple[float, QColor]] = []
-        self.setFixedHeight(12)
-
-    def show_parts(self, parts: list[tuple[float, str]]) -> None:
-        """Show shares with their colours."""
-        self._parts = [(share, QColor(color)) for share, color in parts]
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw the parts side by side."""
-        painter, left = QPainter(self), 0.0
-        for share, color in self._parts:
-            right = left + share * self.width()
-            painter.fillRect(round(left), 0, round(right) - round(left), self.height(), color)
-            left = right
+        self._panel.chosen.emit(self.index)
 
 
 class WhyPanel(QWidget):
@@ -102,69 +72,43 @@ class WhyPanel(QWidget):
 
     Signals
     -------
-    switched(bool)
-        The tool was switched on or off.
     chosen(int)
         A prototype of the explanation was clicked.
     """
 
-    switched = Signal(bool)
     chosen = Signal(int)
 
     def __init__(self) -> None:
         super().__init__()
-        self.button = QPushButton("Why?")
+        self.button = button("Why?", "Then click a place in the image. Press again to stop asking")
         self.button.setCheckable(True)
-        self.button.setToolTip("Then click a place in the image. Press again to stop asking")
-        self.button.toggled.connect(self.switched)
-        self.cell, self.region = QRadioButton("cell"), QRadioButton("region")
-        self.cell.setToolTip("Explain the cell that holds the pixel")
-        self.region.setToolTip("Explain the whole connected region of one class around the pixel")
-        self.cell.setChecked(True)
+        self.cell = radio_button("cell", "Explain the cell that holds the pixel", checked=True)
+        tip = "Explain the whole connected region of one class around the pixel"
+        self.region = radio_button("region", tip)
         group = QButtonGroup(self)
         group.addButton(self.cell)
         group.addButton(self.region)
-        self.heading, self.novelty, self.remark = QLabel(_HINT), QLabel(), QLabel()
-        for label in (self.heading, self.novelty, self.remark):
-            label.setWordWrap(True)
-        self.rows = [ResponsibleRow() for _ in range(_ROWS)]
-        for row in self.rows:
-            row.chosen.connect(self.chosen)
-        self.posterior, self.legend = PosteriorBar(), QLabel()
+        self.heading, self.novelty = wrapped_label(_HINT), wrapped_label()
+        self.remark = wrapped_label()
+        self.rows = [ResponsibleRow(self) for _ in range(_ROWS)]
+        self.posterior, self.legend = ShareBar(height=12), QLabel()
         self.legend.setToolTip(
             "Calibrated probability of each class. It is more cautious than the shares of the "
             "prototypes above, which say who explains the place and not how sure the class is"
         )
-        self.export = QPushButton("Export figure…")
-        self.export.setToolTip("Save this explanation as one figure: PNG, SVG or PDF")
-        self.add = QPushButton("New prototype from it…")
-        self.add.setToolTip("Make a prototype of what is outlined, for a class of your choice")
+        tip = "Save this explanation as one figure: PNG, SVG or PDF"
+        self.export = button("Export figure…", tip)
+        tip = "Make a prototype of what is outlined, for a class of your choice"
+        self.add = button("New prototype from it…", tip)
         self._arrange()
         self.clear()
 
     def _arrange(self) -> None:
-        top, buttons = QHBoxLayout(), QHBoxLayout()
-        top.addWidget(self.button, 1)
-        top.addWidget(self.cell)
-        top.addWidget(self.region)
-        buttons.addWidget(self.export)
-        buttons.addWidget(self.add)
-        buttons.addStretch()
-        self._result = QWidget()
-        result = QVBoxLayout(self._result)
-        result.setContentsMargins(0, 0, 0, 0)
-        result.setSpacing(4)
-        for row in self.rows:
-            result.addWidget(row)
-        result.addSpacing(4)
-        for part in (self.posterior, self.legend, self.novelty, self.remark):
-            result.addWidget(part)
-        result.addLayout(buttons)
-        layout = QVBoxLayout(self)
-        layout.addLayout(top)
-        layout.addWidget(self.heading)
-        layout.addWidget(self._result)
-        layout.addStretch()
+        words = (self.posterior, self.legend, self.novelty, self.remark)
+        buttons = across(self.export, self.add, None)
+        self._result = fill(QWidget(), down(*self.rows, 4, *words, buttons, spacing=4))
+        top = across((self.button, 1), self.cell, self.region)
+        self.setLayout(down(top, self.heading, self._result, None))
 
     def clear(self) -> None:
         """Forget the last explanation."""
@@ -191,9 +135,7 @@ class WhyPanel(QWidget):
         for i, row in enumerate(self.rows):
             row.setVisible(i < len(explanation.responsible))
         values = explanation.class_probability.tolist()
-        self.posterior.show_parts(
-            [(value, c.color) for value, c in zip(values, classes, strict=True)]
-        )
+        self.posterior.show_parts(*((v, c.color) for v, c in zip(values, classes, strict=True)))
         self.legend.setText(
             "   ".join(
                 f'<span style="color:{c.color}">■</span> {escape(c.name)} {value:.0%}'

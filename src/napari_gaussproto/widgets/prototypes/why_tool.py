@@ -11,14 +11,13 @@ from qtpy.QtCore import QObject, Signal
 from napari_gaussproto.core.imaging.masks import haloed_strips
 from napari_gaussproto.widgets.layers.overlays import WHY
 from napari_gaussproto.widgets.layers.placement import (
-    is_ours,
     layer_of,
     pixels_of,
     placement,
-    tag,
     undisturbed,
 )
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
+from napari_gaussproto.widgets.shared.tags import is_ours, tag
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer, Vectors

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSpinBox, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.model.summary import read_summary
@@ -16,6 +16,7 @@ from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.widgets.layers.placement import pixels_of, show_outlines, undisturbed
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections
+from napari_gaussproto.widgets.shared.forms import across, check_box, down, fill, wrapped_label
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class RegionPanel(QWidget):
         super().__init__()
         self._viewer, self._images = viewer, images
         self._config: ModelConfig | None = None
-        self._layer: Layer | None = None
+        self.layer: Layer | None = None
         self._shown: tuple[Image, tuple[int, ...]] | None = None
         self.runner = Runner(self)
         self.runner.succeeded.connect(self._show)
@@ -54,27 +55,19 @@ class RegionPanel(QWidget):
         self._timer.timeout.connect(self._start)
         self._build()
         images.image_changed.connect(self._later)
-        self.connections = Connections()
-        self.connections.add(getattr(viewer, "scene", viewer).camera.events, self._later)
+        Connections(self).add(getattr(viewer, "scene", viewer).camera.events, self._later)
 
     def _build(self) -> None:
         self.size = QSpinBox()
         self.size.setRange(2, 200)
         self.size.setSuffix(" px")
         self.size.valueChanged.connect(self._later)
-        self.preview = QCheckBox("Preview")
-        self.preview.setToolTip("Show the outlines of the cells over the visible part of the image")
+        tip = "Show the outlines of the cells over the visible part of the image"
+        self.preview = check_box("Preview", tip)
         self.preview.toggled.connect(self._on_toggled)
-        self.note = QLabel()
-        self.note.setWordWrap(True)
+        self.note = wrapped_label()
         self.note.hide()
-        row = QHBoxLayout()
-        row.addWidget(self.size, 1)
-        row.addWidget(self.preview)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(row)
-        layout.addWidget(self.note)
+        fill(self, down(across((self.size, 1), self.preview), self.note))
 
     def set_model(self, path: Path | None) -> None:
         """Follow the chosen model: its cells are a grid, or regions whose size can be chosen."""
@@ -107,9 +100,9 @@ class RegionPanel(QWidget):
         self.runner.cancel()
         self._timer.stop()
         self.note.hide()
-        if self._layer is not None and self._layer in self._viewer.layers:
-            self._viewer.layers.remove(self._layer)
-        self._layer = None
+        if self.layer is not None and self.layer in self._viewer.layers:
+            self._viewer.layers.remove(self.layer)
+        self.layer = None
 
     def _later(self, event: Any = None) -> None:
         if self.preview.isChecked():
@@ -143,11 +136,11 @@ class RegionPanel(QWidget):
         lines = result.outlines.reshape((1,) * len(leading) + result.outlines.shape)
         origin = (*leading, result.y0, result.x0)
         with undisturbed(self._viewer):
-            if self._layer is not None and self._layer.ndim != lines.ndim:
-                self._viewer.layers.remove(self._layer)
-                self._layer = None
-            self._layer = show_outlines(
-                self._viewer, image, self._layer, lines, f"{image.name} – {_NAME}", origin
+            if self.layer is not None and self.layer.ndim != lines.ndim:
+                self._viewer.layers.remove(self.layer)
+                self.layer = None
+            self.layer = show_outlines(
+                self._viewer, image, self.layer, lines, f"{image.name} – {_NAME}", origin
             )
         self.note.setText(f"{result.n_cells:,} in view, about {result.n_cells_image:,} in all")
         self.note.show()
@@ -158,11 +151,9 @@ class RegionPanel(QWidget):
         if not isinstance(error, GaussProtoError):
             raise error
 
-    def stop(self) -> None:
-        """End the work and take the preview away, before the dock goes."""
-        self.connections.drop()
+    def abandon(self) -> None:
+        """Take the preview away, before the dock goes."""
         self.preview.setChecked(False)
-        self.runner.cancel()
 
 
 def _visible(image: Image) -> tuple[int, int, int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -10,21 +9,10 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_info, show_warning
-from qtpy.QtCore import Qt
+from napari.utils.notifications import show_info
 from qtpy.QtWidgets import (
-    QApplication,
-    QCheckBox,
-    QComboBox,
     QFormLayout,
-    QFrame,
-    QHBoxLayout,
-    QLabel,
     QProgressBar,
-    QPushButton,
-    QScrollArea,
-    QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -40,27 +28,31 @@ from napari_gaussproto.widgets.layers.placement import (
     show_outlines,
     undisturbed,
 )
-from napari_gaussproto.widgets.layers.results import set_aside_others
-from napari_gaussproto.widgets.layers.style import warm_up_labels
+from napari_gaussproto.widgets.layers.results import present_maps, take_over
 from napari_gaussproto.widgets.segment.cells_panel import RegionPanel
 from napari_gaussproto.widgets.segment.likelihood_panel import LikelihoodPanel
 from napari_gaussproto.widgets.shared.choosers import ImageChooser, ModelChooser
-from napari_gaussproto.widgets.shared.dock import Connections, when_closed
-from napari_gaussproto.widgets.shared.parts import CoverTable
+from napari_gaussproto.widgets.shared.dock import Dock
+from napari_gaussproto.widgets.shared.forms import (
+    across,
+    button,
+    check_box,
+    combo_box,
+    down,
+    heading,
+)
 from napari_gaussproto.widgets.shared.preferences import preference
-from napari_gaussproto.widgets.shared.state import Outcome, is_fitted, state_of
+from napari_gaussproto.widgets.shared.share_table import CoverTable
+from napari_gaussproto.widgets.shared.state import Outcome, is_fitted
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
-    from napari.viewer import Viewer
 
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.model.stack import StackTile
     from napari_gaussproto.jobs.segment import SegmentResult
-
-logger = logging.getLogger(__name__)
 
 _EXTRAS = {
     "probability": ("Probability", "Add a layer with the probability of each class"),
@@ -79,7 +71,7 @@ class _Started:
     time: float
 
 
-class SegmentWidget(QScrollArea):
+class SegmentWidget(Dock):
     """Segment an image of the viewer with a prototype model.
 
     Parameters
@@ -88,48 +80,34 @@ class SegmentWidget(QScrollArea):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self._viewer: Viewer = viewer
-        self.state = state_of(viewer)
+        super().__init__(viewer, 320)
         self.runner = Runner(self)
-        self._loader = Runner(self)
-        self._connections = Connections()
         self._started: _Started | None = None
         self._build()
         self._connect()
         self._on_image()
-        # Loading torch takes seconds; done now, in a thread, the first run need not wait.
-        self._loader.succeeded.connect(self._fill_devices)
-        self._loader.start(partial(run_job, "segment", "devices_job", warm_up_labels))
+        self.find_devices(self._fill_devices)
 
-    # -- what one sees ----------------------------------------------------------------------
+    # -- the widgets ------------------------------------------------------------------------
 
     def _build(self) -> None:
         self.images = ImageChooser(self._viewer)
-        self.models = ModelChooser(self._warn)
+        self.models = ModelChooser(self.messages.warn)
         self.regions = RegionPanel(self._viewer, self.images)
-        self.device = QComboBox()
+        self.device = combo_box("Where to compute; auto takes the fastest there is", 8)
         self._fill_devices(["cpu"])
-        self.device.setToolTip("Where to compute; auto takes the fastest there is")
-        self.device.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.extras = {key: _checkbox(*texts) for key, texts in _EXTRAS.items()}
-        self.run_button = QPushButton("Segment")
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("Stop at once; layers stay as they are")
+        self.extras = {key: check_box(*texts) for key, texts in _EXTRAS.items()}
+        self.run_button = button("Segment", "", self.run)
+        stop = "Stop at once; layers stay as they are"
+        self.cancel_button = button("Cancel", stop, self.runner.cancel)
         self.progress = QProgressBar()
         self.progress.setTextVisible(False)
         self.progress.setFixedHeight(6)
-        self.status = QLabel()
-        self.status.setWordWrap(True)
         self.likelihood = LikelihoodPanel(self._viewer, self.state)
         self.cover = CoverTable()
-        self.cover_heading = _heading("Cover")
+        self.cover_heading = heading("Cover")
         self.cover_heading.hide()
         self.setWidget(self._arrange())
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(320)
 
     def _arrange(self) -> QWidget:
         form = QFormLayout()
@@ -138,51 +116,38 @@ class SegmentWidget(QScrollArea):
         form.addRow("Model", self.models)
         form.addRow("Device", self.device)
         form.addRow("Cells", self.regions)
-        extras, buttons = QVBoxLayout(), QHBoxLayout()
-        extras.setSpacing(2)
-        for box in self.extras.values():
-            extras.addWidget(box)
-        form.addRow("Also add", extras)
-        buttons.addWidget(self.run_button, 2)
-        buttons.addWidget(self.cancel_button, 1)
+        form.addRow("Also add", down(*self.extras.values(), spacing=2))
         content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.addLayout(form)
-        layout.addLayout(buttons)
-        layout.addWidget(self.progress)
-        layout.addWidget(self.status)
-        layout.addWidget(_heading("Show"))
-        layout.addWidget(self.likelihood)
-        layout.addWidget(self.cover_heading)
-        layout.addWidget(self.cover)
-        layout.addStretch()
+        content.setLayout(
+            down(
+                form,
+                across((self.run_button, 2), (self.cancel_button, 1)),
+                self.progress,
+                self.status,
+                heading("Show"),
+                self.likelihood,
+                self.cover_heading,
+                self.cover,
+                None,
+            )
+        )
         return content
 
     def _connect(self) -> None:
-        self.run_button.clicked.connect(self.run)
-        self.cancel_button.clicked.connect(self.runner.cancel)
         self.images.image_changed.connect(self._on_image)
-        self._connections.add(self.state.outcome_changed, self._on_outcome)
+        self.connections.add(self.state.outcome_changed, self._on_outcome)
         self.models.combo.currentIndexChanged.connect(self._on_model)
-        self._connections.add(self.state.model_changed, self._on_model_in_use)
+        self.connections.add(self.state.model_changed, self._on_model_in_use)
         if self.state.model is not None:
             self._on_model_in_use(self.state.model)
         self._on_model()
         self.runner.progressed.connect(self._on_progress)
         self.runner.succeeded.connect(self._on_result)
-        self.runner.failed.connect(self._on_failure)
+        self.runner.failed.connect(self.messages.report)
         self.runner.cancelled.connect(self._on_cancelled)
         self.runner.finished.connect(self._update_buttons)
-        QApplication.instance().aboutToQuit.connect(self.runner.shut_down)
-        connections = [
-            self._connections,
-            self.regions.connections,
-            self.likelihood.connections,
-        ]
-        runners = [self.runner, self._loader, self.regions.runner]
-        when_closed(self, self._stop, partial(_forget, self.images, connections, runners))
 
-    # -- what one does ----------------------------------------------------------------------
+    # -- actions ----------------------------------------------------------------------------
 
     def choose(self, model: str, device: str) -> None:
         """Choose a shipped model and a device, as a person would."""
@@ -213,10 +178,9 @@ class SegmentWidget(QScrollArea):
             tile=int(preference("tile")) or "auto",
             extras=frozenset(key for key, box in self.extras.items() if box.isChecked()),
             prototype=self.state.prototype,
-            known_model=self.state.model,
             known_key=self.state.model_key,
             region_size=self.regions.size.value(),
-            present=[] if former is None else self._present(former),
+            present=[] if former is None else list(present_maps(self._viewer, former)),
             former_model=None if former is None else former.model,
             known_models=self.state.known_models(),
             memo=self.state.memo_of(image),
@@ -231,7 +195,7 @@ class SegmentWidget(QScrollArea):
         """Follow the layer list; napari calls this for docks it adds."""
         self.images.refresh()
 
-    # -- what comes back --------------------------------------------------------------------
+    # -- results ----------------------------------------------------------------------------
 
     def _on_progress(self, done: StackTile) -> None:
         self.progress.setRange(0, done.total)
@@ -241,7 +205,7 @@ class SegmentWidget(QScrollArea):
         elapsed = time.monotonic() - self._started.time
         left = elapsed / done.index * (done.total - done.index)
         plane = f"plane {done.plane}/{done.planes}, " if done.planes > 1 else ""
-        self.status.setText(f"{plane}tile {done.index}/{done.total}, {_duration(left)} left")
+        self.status.setText(f"{plane}tile {done.index}/{done.total}, {duration(left)} left")
 
     def _on_result(self, result: SegmentResult) -> None:
         started, state = self._started, self.state
@@ -274,20 +238,13 @@ class SegmentWidget(QScrollArea):
                 "The model was fitted anew while the image was segmented: press Segment again."
             )
 
-    def _present(self, outcome: Outcome) -> list[MapRole]:
-        """Roles of the maps that an image has."""
-        return [role for role, layer in outcome.maps.items() if layer in self._viewer.layers]
-
     def _show(self, image: Image, result: SegmentResult) -> None:
         former = self.state.outcomes.get(image)
         outcome = Outcome(image, result.segmentation, result.provenance, model=result.model)
-        if former is not None:
-            outcome.labels, outcome.labels_checksum = former.labels, former.labels_checksum
-            outcome.maps = {role: former.maps[role] for role in self._present(former)}
         with undisturbed(self._viewer):
             outlines = [] if result.outlines is None else [OUTLINES]
-            set_aside_others(outcome, [*result.maps, *outlines])
-            show_labels(self._viewer, outcome, result.labels)
+            take_over(self._viewer, self.state, outcome, [*result.maps, *outlines])
+            show_labels(self._viewer, outcome, result.segmentation.labels)
             for role, values in result.maps.items():
                 name = _title(role, outcome)
                 kept = name is None and role in outcome.maps
@@ -306,13 +263,6 @@ class SegmentWidget(QScrollArea):
 
     def _on_cancelled(self) -> None:
         self.status.setText("Cancelled.")
-
-    def _on_failure(self, error: Exception) -> None:
-        if isinstance(error, GaussProtoError):
-            self._warn(str(error))
-            return
-        self.status.setText("Something unexpected went wrong; the details are in the message.")
-        raise error
 
     def _on_image(self) -> None:
         image = self.images.image()
@@ -345,10 +295,6 @@ class SegmentWidget(QScrollArea):
             self.regions.set_model(self.models.path())
         self._update_buttons()
 
-    def _warn(self, sentence: str) -> None:
-        self.status.setText(sentence)
-        show_warning(sentence)
-
     def _update_buttons(self) -> None:
         running = self.runner.running
         if not running:
@@ -376,12 +322,11 @@ class SegmentWidget(QScrollArea):
             self.models.offer_current(name)
             self._on_model()
 
-    def _stop(self) -> None:
+    def abandon(self) -> None:
         """End all work when the dock is closed; results stay."""
-        self.regions.stop()
-        self.likelihood.stop()
-        self.runner.cancel()
-        self._loader.cancel()
+        self.regions.abandon()
+        self.likelihood.abandon()
+        super().abandon()
 
 
 def _title(role: MapRole, outcome: Outcome) -> str | None:
@@ -391,26 +336,6 @@ def _title(role: MapRole, outcome: Outcome) -> str | None:
     return role.kind if role in (NOVELTY, UNCERTAINTY) else None
 
 
-def _forget(images: ImageChooser, connections: list[Connections], runners: list[Runner]) -> None:
-    """Let go of the viewer and of the threads when the dock is destroyed."""
-    images.disconnect_viewer()
-    for connection in connections:
-        connection.drop()
-    for runner in runners:
-        runner.abandon()
-
-
-def _checkbox(text: str, tip: str) -> QCheckBox:
-    box = QCheckBox(text)
-    box.setToolTip(tip)
-    return box
-
-
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them at a glance."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-
-
-def _heading(text: str) -> QLabel:
-    label = QLabel(f"<b>{text}</b>")
-    label.setContentsMargins(0, 8, 0, 0)
-    return label

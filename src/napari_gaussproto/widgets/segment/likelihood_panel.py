@@ -9,13 +9,9 @@ import numpy as np
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
     QComboBox,
-    QHBoxLayout,
     QMenu,
     QMessageBox,
-    QPushButton,
-    QRadioButton,
     QSizePolicy,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -23,7 +19,8 @@ from napari_gaussproto.core.model.maps import LIKELIHOOD, likelihoods
 from napari_gaussproto.widgets.layers.placement import show_stack, undisturbed
 from napari_gaussproto.widgets.layers.prototype_map import prototype_map
 from napari_gaussproto.widgets.shared.dock import Connections
-from napari_gaussproto.widgets.shared.parts import ICON_SIZE, picture_icon
+from napari_gaussproto.widgets.shared.forms import across, button, down, fill, radio_button
+from napari_gaussproto.widgets.shared.pictures import ICON_SIZE, picture_icon
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
 
 if TYPE_CHECKING:
@@ -54,18 +51,16 @@ class LikelihoodPanel(QWidget):
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._add_next)
         self._build()
-        self.connections = Connections()
-        self.connections.add(state.outcome_changed, self._on_outcome)
-        self.connections.add(state.prototype_changed, self._on_prototype)
-        self.connections.add(state.shown_changed, self._on_shown)
+        connections = Connections(self)
+        connections.add(state.outcome_changed, self._on_outcome)
+        connections.add(state.prototype_changed, self._on_prototype)
+        connections.add(state.shown_changed, self._on_shown)
         self.setEnabled(False)
 
     def _build(self) -> None:
-        self.classes = QRadioButton("Classes")
-        self.classes.setToolTip("Show the classes over the image")
-        self.likelihood = QRadioButton("Likelihood")
-        self.likelihood.setToolTip("Show how typical each place is for the chosen prototype")
-        self.classes.setChecked(True)
+        self.classes = radio_button("Classes", "Show the classes over the image", checked=True)
+        tip = "Show how typical each place is for the chosen prototype"
+        self.likelihood = radio_button("Likelihood", tip)
         self.likelihood.toggled.connect(lambda on: self._state.show(likelihood=on))
         self.chooser = QComboBox()
         self.chooser.setIconSize(ICON_SIZE)
@@ -73,29 +68,18 @@ class LikelihoodPanel(QWidget):
         self.chooser.setMinimumWidth(200)
         self.chooser.setToolTip("A prototype with its nearest training patches")
         self.chooser.activated.connect(self._on_chosen)
-        self.pin = QPushButton("Pin")
-        self.pin.setToolTip("Keep this prototype's likelihood as a layer of its own")
-        self.pin.clicked.connect(lambda: self.add_layer(self._state.prototype))
-        self.all = QPushButton("All…")
-        self.all.setToolTip("Show the likelihood of all prototypes, as layers or as one stack")
+        tip = "Keep this prototype's likelihood as a layer of its own"
+        self.pin = button("Pin", tip, lambda: self._map.pin(self._state.prototype))
+        tip = "Show the likelihood of all prototypes, as layers or as one stack"
+        self.all = button("All…", tip)
         self._menu = QMenu(self)
         self.as_layers = self._menu.addAction("One layer for every prototype")
         self.as_layers.triggered.connect(self.add_all_layers)
         self.as_stack = self._menu.addAction("One stack with a slider")
         self.as_stack.triggered.connect(self.add_stack)
         self.all.setMenu(self._menu)
-        show, buttons = QHBoxLayout(), QHBoxLayout()
-        show.addWidget(self.classes)
-        show.addWidget(self.likelihood)
-        show.addStretch()
-        buttons.addWidget(self.pin)
-        buttons.addWidget(self.all)
-        buttons.addStretch()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(show)
-        layout.addWidget(self.chooser)
-        layout.addLayout(buttons)
+        show, buttons = (self.classes, self.likelihood, None), (self.pin, self.all, None)
+        fill(self, down(across(*show), self.chooser, across(*buttons)))
 
     # -- one layer that follows the chooser -------------------------------------------------
 
@@ -139,16 +123,12 @@ class LikelihoodPanel(QWidget):
             self._map.refresh()
         self.shown.emit()
 
-    def stop(self) -> None:
+    def abandon(self) -> None:
         """Add no more layers, before the dock goes."""
         self._timer.stop()
         self._batch = None
 
     # -- more layers ------------------------------------------------------------------------
-
-    def add_layer(self, m: int) -> None:
-        """Keep a prototype's likelihood as a layer of its own."""
-        self._map.pin(m)
 
     def add_all_layers(self) -> None:
         """Add a layer for every prototype, one at a time so that napari stays alive."""
@@ -178,7 +158,7 @@ class LikelihoodPanel(QWidget):
             self._timer.stop()
             self._batch = None
             return
-        self.add_layer(m)
+        self._map.pin(m)
 
     def add_stack(self) -> None:
         """Add one layer with the likelihood of all prototypes along a slider."""

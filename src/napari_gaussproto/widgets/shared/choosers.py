@@ -7,27 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QToolButton, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.model.summary import list_models, model_path, read_summary
-from napari_gaussproto.widgets.layers.placement import is_ours
+from napari_gaussproto.widgets.shared.card_dialog import CardDialog
 from napari_gaussproto.widgets.shared.dock import Connections
-from napari_gaussproto.widgets.shared.parts import CardDialog
+from napari_gaussproto.widgets.shared.forms import across, combo_box, cut_long_entries, fill
 from napari_gaussproto.widgets.shared.preferences import recent_models, remember_model
+from napari_gaussproto.widgets.shared.tags import is_ours
 
 if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
 _OPEN = "Open a model file…"
-
-
-def _shrinkable(combo: QComboBox) -> None:
-    """Let a long name be cut instead of widening the dock."""
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(8)
-    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
 
 class ImageChooser(QComboBox):
@@ -44,9 +38,9 @@ class ImageChooser(QComboBox):
         super().__init__()
         self._viewer = viewer
         self._images: list[Image] = []
-        _shrinkable(self)
+        cut_long_entries(self)
         self.setToolTip("The image to segment; results are laid exactly over it")
-        self._connections = Connections()
+        self._connections = Connections(self)
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             self._connections.add(event, self.refresh)
@@ -79,7 +73,7 @@ class ImageChooser(QComboBox):
         ]
         for layer in self._images:
             if id(layer) not in known:
-                layer.events.name.connect(self.refresh)
+                self._connections.add(layer.events.name, self.refresh)
         self.blockSignals(True)
         self.clear()
         self.addItems([layer.name for layer in self._images])
@@ -90,12 +84,6 @@ class ImageChooser(QComboBox):
         self.blockSignals(False)
         if self.image() is not chosen:
             self.image_changed.emit()
-
-    def disconnect_viewer(self) -> None:
-        """Stop following the layer list; uses nothing of Qt, which may be gone already."""
-        self._connections.drop()
-        for layer in self._images:
-            layer.events.name.disconnect(self.refresh)
 
 
 class ModelChooser(QWidget):
@@ -120,19 +108,15 @@ class ModelChooser(QWidget):
         self._report, self._others = report, tuple(others)
         self._paths: list[Path | None] = []
         self._last = 0
-        self.combo = QComboBox()
-        _shrinkable(self.combo)
-        self.combo.setToolTip("A model that comes with the plugin, one used before, or a file")
+        tip = "A model that comes with the plugin, one used before, or a file"
+        self.combo = combo_box(tip, 8)
         self.info = QToolButton()
         self.info.setText("i")
         self.info.setToolTip("What this model is, what it was trained on, and how good it is")
         self.info.clicked.connect(self._show_card)
         self.combo.activated.connect(self._on_activated)
         self.combo.currentIndexChanged.connect(self._on_index)
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self.combo, 1)
-        layout.addWidget(self.info)
+        fill(self, across((self.combo, 1), self.info))
         self._fill()
 
     @property

@@ -1,76 +1,149 @@
-"""What every dock needs to go away cleanly: napari does not tell a dock that it was closed."""
+"""What every dock is built on: it scrolls, says what happens, and ends cleanly."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, QObject
-from qtpy.QtWidgets import QWidget
+import numpy as np
+from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.notifications import show_warning
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
+from qtpy.QtWidgets import QApplication, QFrame, QLabel, QScrollArea, QSizePolicy
+
+from napari_gaussproto.jobs.libraries import run_job
+from napari_gaussproto.widgets.shared.job_queue import JobQueue
+from napari_gaussproto.widgets.shared.messages import Messages
+from napari_gaussproto.widgets.shared.state import state_of
+from napari_gaussproto.widgets.shared.workers import Runner
+
+if TYPE_CHECKING:
+    from napari.viewer import Viewer
 
 
-class Connections:
-    """Connections to what outlives a dock: the viewer's events, the docks' shared state.
+class Connections(QObject):
+    """Connections to what outlives a widget: the viewer's events, the docks' shared state.
 
-    Signals of Qt need none of this, they end with the object that they call.
+    They end with the widget, or before by `close`. Signals of Qt need none of this.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owner: QObject) -> None:
+        super().__init__(owner)
         self._pairs: list[tuple[Any, Callable[..., Any]]] = []
+        self.destroyed.connect(partial(_disconnect, self._pairs))
 
     def add(self, signal: Any, slot: Callable[..., Any]) -> None:
         """Connect an event of napari or a signal of the shared state."""
         signal.connect(slot)
         self._pairs.append((signal, slot))
 
-    def drop(self) -> None:
+    def close(self) -> None:
         """Disconnect everything; a second time does nothing."""
-        pairs, self._pairs = self._pairs, []
-        for signal, slot in pairs:
-            signal.disconnect(slot)
+        _disconnect(self._pairs)
 
 
-def when_closed(dock: QWidget, stop: Callable[[], None], forget: Callable[[], None]) -> None:
-    """Say what happens when a dock is closed, and when it is destroyed with its viewer.
+def _disconnect(pairs: list[tuple[Any, Callable[..., Any]]], destroyed: object = None) -> None:
+    while pairs:
+        signal, slot = pairs.pop()
+        signal.disconnect(slot)
+
+
+class Dock(QScrollArea):
+    """A dock of a viewer.
 
     Closing takes a dock out of its frame and leaves it to itself, alive: `closeEvent` never
     comes, and `hideEvent` also comes when another tab is raised. So the loss of the parent
-    is what counts. The dock is destroyed then; whoever opens it again gets a new one.
+    is what counts. The dock is destroyed then; opening it again makes a new one.
 
     Parameters
     ----------
-    dock : QWidget
-    stop : callable
-        Called once on closing: end the work, take what was only a help off the canvas.
-    forget : callable
-        Called once the widgets inside are destroyed already, so it must not use Qt:
-        `Connections.drop` and `Runner.abandon` are for this.
+    viewer : Viewer
+    least_width : int
+        In pixels; what is inside may ask for more.
+
+    Attributes
+    ----------
+    state : SharedState
+    messages : Messages
+        What is said here stands in ``status``; warnings appear as notifications too.
+    status : QLabel
+        For the subclass to place.
+    connections : Connections
     """
-    dock.destroyed.connect(partial(_call, forget))
-    dock.installEventFilter(_Watch(dock, stop))
+
+    def __init__(self, viewer: Viewer, least_width: int) -> None:
+        super().__init__()
+        self._viewer, self._least_width = viewer, least_width
+        self._abandoned = False
+        self.state = state_of(viewer)
+        self.connections = Connections(self)
+        self.messages = Messages(self)
+        self.status = QLabel()
+        self.status.setWordWrap(True)
+        self.status.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
+        self.messages.told.connect(self.status.setText)
+        self.messages.warned.connect(self.status.setText)
+        self.messages.warned.connect(show_warning)
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        QApplication.instance().aboutToQuit.connect(self._on_quit)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a thread of this dock is at work."""
+        workers = [*self.findChildren(Runner), *self.findChildren(JobQueue)]
+        return any(worker.busy for worker in workers)
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether it was closed."""
+        return self._abandoned
+
+    def find_devices(self, show: Callable[[list[str]], Any]) -> None:
+        """Show the names of the devices, and have everything loaded before the first run."""
+        loader = Runner(self)
+        loader.succeeded.connect(show)
+        loader.start(_devices)
+
+    def abandon(self) -> None:
+        """End all work without waiting for it; results stay.
+
+        This happens once, when the dock is closed or napari quits. A subclass adds what it does
+        besides, such as taking off the canvas what was only a help.
+        """
+        self._abandoned = True
+        for connections in self.findChildren(Connections):
+            connections.close()
+        for runner in self.findChildren(Runner):
+            runner.cancel()
+
+    def minimumSizeHint(self) -> QSize:
+        """As wide as what is inside, so that nothing is cut off at the right."""
+        size = super().minimumSizeHint()
+        inside = 0 if self.widget() is None else self.widget().minimumSizeHint().width()
+        bar = self.verticalScrollBar().sizeHint().width()
+        return QSize(max(self._least_width, inside + bar), size.height())
+
+    def event(self, event: QEvent) -> bool:
+        """Notice that the dock lost its parent."""
+        lost = event.type() == QEvent.Type.ParentChange and self.parentWidget() is None
+        if lost and not self._abandoned:
+            self.abandon()
+            self.deleteLater()
+        return bool(super().event(event))
+
+    def _on_quit(self) -> None:
+        if not self._abandoned:
+            self.abandon()
+        for runner in self.findChildren(Runner):
+            runner.close()
 
 
-def _call(function: Callable[[], None], destroyed: object = None) -> None:
-    function()
-
-
-class _Watch(QObject):
-    """Notices that a widget lost its parent."""
-
-    def __init__(self, dock: QWidget, stop: Callable[[], None]) -> None:
-        super().__init__(dock)
-        self._stop: Callable[[], None] | None = stop
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        lost = (
-            isinstance(watched, QWidget)
-            and event is not None
-            and event.type() == QEvent.Type.ParentChange
-            and watched.parentWidget() is None
-        )
-        if lost and self._stop is not None and isinstance(watched, QWidget):
-            stop, self._stop = self._stop, None
-            stop()
-            watched.deleteLater()
-        return False
+def _devices() -> Generator[None, None, list[str]]:
+    """Load torch and let napari compile how it draws labels: seconds that the GUI need not wait."""
+    devices: list[str] = yield from run_job("segment", "devices_job")
+    colors = {None: "black", 0: "transparent", 1: "black"}
+    DirectLabelColormap(color_dict=colors).map(np.zeros((1, 1), np.uint8))
+    return devices

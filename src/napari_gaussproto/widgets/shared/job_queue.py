@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from functools import partial
+from threading import Event
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
@@ -15,8 +17,10 @@ Job = Callable[[], Any]
 Done = Callable[[Any], None]
 
 
-class Backlog(QObject):
+class JobQueue(QObject):
     """A queue whose jobs are never cancelled, only replaced by newer ones of the same kind.
+
+    When it is destroyed, what waits is done first.
 
     Signals
     -------
@@ -30,8 +34,9 @@ class Backlog(QObject):
         super().__init__(parent)
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gaussproto-saving")
         self._newest: dict[str, int] = {}
-        self._closed = False
+        self._closed = Event()
         self._open = 0
+        self.destroyed.connect(partial(_finish, self._pool, self._closed))
         self._ended.connect(self._on_ended)
 
     @property
@@ -42,7 +47,7 @@ class Backlog(QObject):
     @property
     def closed(self) -> bool:
         """Whether nothing is taken any more."""
-        return self._closed
+        return self._closed.is_set()
 
     def put(self, job: Job, done: Done | None = None, kind: str = "") -> None:
         """Do something after everything that waits already.
@@ -56,7 +61,7 @@ class Backlog(QObject):
         kind : str
             Of jobs that wait, only the last one of a kind is done.
         """
-        if self._closed:
+        if self.closed:
             return
         number = self._newest.get(kind, 0) + 1
         self._newest[kind] = number
@@ -76,14 +81,14 @@ class Backlog(QObject):
         except (RuntimeError, CancelledError):
             return None
 
-    def shut_down(self) -> None:
+    def close(self) -> None:
         """Finish what waits, and take nothing more."""
-        self._closed = True
+        self._closed.set()
         self._pool.shutdown(wait=True)
 
     def abandon(self) -> None:
         """Drop what waits, and take nothing more: for work that nobody needs any longer."""
-        self._closed = True
+        self._closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, job: Job, done: Done | None, kind: str, number: int) -> None:
@@ -107,3 +112,9 @@ class Backlog(QObject):
             self.failed.emit(error)
         elif done is not None:
             done(result)
+
+
+def _finish(pool: ThreadPoolExecutor, closed: Event, destroyed: object = None) -> None:
+    if not closed.is_set():
+        closed.set()
+        pool.shutdown(wait=True)

@@ -7,12 +7,13 @@ from html import escape
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QHelpEvent, QImage, QPixmap
+from qtpy.QtCore import QEvent, QSize, Qt
+from qtpy.QtGui import QColor, QHelpEvent, QIcon, QImage, QPainter, QPixmap
 from qtpy.QtWidgets import QLabel, QToolTip
 
 from napari_gaussproto.core.base.config import SegmentationClass
 
+ICON_SIZE = QSize(102, 32)
 _ENLARGED = 112
 _IN_A_ROW = 4
 
@@ -26,8 +27,23 @@ def pixmap_of(picture: npt.NDArray[np.uint8]) -> QPixmap:
     return QPixmap.fromImage(QImage(data.data, width, height, channels * width, kind))
 
 
+def picture_icon(patches: npt.NDArray[np.uint8], color: str, count: int = 3) -> QIcon:
+    """An icon of a prototype's nearest patches (K, h, w, 3), framed in the colour of its class."""
+    side, gap = ICON_SIZE.height(), 2
+    pixmap = QPixmap(count * (side + gap), side)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    painter.setPen(QColor(color))
+    for slot, patch in enumerate(patches[:count]):
+        left = slot * (side + gap)
+        painter.drawPixmap(left, 0, pixmap_of(patch).scaled(side, side))
+        painter.drawRect(left, 0, side - 1, side - 1)
+    painter.end()
+    return QIcon(pixmap)
+
+
 def strip_pixmap(patches: npt.NDArray[np.uint8], count: int, side: int) -> QPixmap:
-    """The first patches side by side, each ``side`` pixels high."""
+    """The first patches of (K, h, w, 3) side by side, each ``side`` pixels high."""
     from napari_gaussproto.core.explain.gallery import strip
 
     pixmap = pixmap_of(strip(patches, count))
@@ -62,7 +78,7 @@ class PatchStrip(QLabel):
         name: str,
         classes: Sequence[SegmentationClass],
     ) -> None:
-        """Show other patches; ``labels`` are class indices, or empty where not known."""
+        """Show other patches (K, h, w, 3); ``labels`` are class indices, or empty if not known."""
         if patches is not self._patches:
             self.setPixmap(strip_pixmap(patches, self._count, self._side))
         self._patches, self._labels, self._name, self._classes = patches, labels, name, classes

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from napari.qt.threading import GeneratorWorker, create_worker
@@ -46,10 +47,22 @@ class _Gate:
         self.resting = False
 
 
+@dataclass
+class _Thread:
+    """The worker of a runner, which may outlive it."""
+
+    worker: GeneratorWorker | None = None
+
+    def quit(self) -> None:
+        if self.worker is not None:
+            self.worker.quit()
+
+
 class Runner(QObject):
     """Runs functions in a thread; the last one asked for is the one that counts.
 
-    A generator function can be cancelled and paused at each of its steps.
+    A generator function can be cancelled and paused at each of its steps. When the runner is
+    destroyed, its thread ends at the next step.
 
     Signals
     -------
@@ -71,7 +84,8 @@ class Runner(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._worker: GeneratorWorker | None = None
+        self._thread = _Thread()
+        self.destroyed.connect(partial(_quit, self._thread))
         self._gate = _Gate()
         self._wanted = False
         self._pending: Work | None = None
@@ -84,7 +98,7 @@ class Runner(QObject):
     @property
     def busy(self) -> bool:
         """Whether a thread is at work, even if nobody waits for its result any more."""
-        return self._worker is not None
+        return self._thread.worker is not None
 
     def start(self, work: Work) -> None:
         """Run a function or generator function; if one is running, it is cancelled first."""
@@ -93,7 +107,7 @@ class Runner(QObject):
         self._wanted = True
         # From here on a pause is one of this work, also while the former thread ends.
         self._gate = _Gate()
-        if self._worker is not None:
+        if self.busy:
             # The former thread ends at its next step; two at once would only be slower.
             self._pending = work
             return
@@ -105,8 +119,7 @@ class Runner(QObject):
             return
         self._wanted = False
         self._pending = None
-        if self._worker is not None:
-            self._worker.quit()
+        self._thread.quit()
         self.cancelled.emit()
         self.finished.emit()
 
@@ -124,24 +137,18 @@ class Runner(QObject):
         """Go on, also where a rest was only asked for."""
         self._gate.open.set()
 
-    def abandon(self) -> None:
-        """Let the thread end at its next step; for when this object is destroyed already."""
-        self._wanted, self._pending = False, None
-        if self._worker is not None:
-            self._worker.quit()
-
-    def shut_down(self, timeout_ms: int = 10_000) -> None:
-        """Cancel and wait for the thread, before the widget goes away."""
+    def close(self, timeout_ms: int = 10_000) -> None:
+        """Cancel and wait for the thread."""
         self.cancel()
-        if self._worker is not None:
-            self._worker.await_workers(timeout_ms)
+        if self._thread.worker is not None:
+            self._thread.worker.await_workers(timeout_ms)
 
     def _launch(self, work: Work) -> None:
         worker: GeneratorWorker = create_worker(_guarded, work, self._gate, _start_thread=False)
         worker.yielded.connect(self._on_yield)
         worker.returned.connect(self._on_return)
         worker.finished.connect(self._on_finish)
-        self._worker = worker
+        self._thread.worker = worker
         worker.start()
 
     def _on_yield(self, step: Any) -> None:
@@ -160,10 +167,14 @@ class Runner(QObject):
         self.finished.emit()
 
     def _on_finish(self) -> None:
-        self._worker = None
+        self._thread.worker = None
         if self._pending is not None:
             work, self._pending = self._pending, None
             self._launch(work)
+
+
+def _quit(thread: _Thread, destroyed: object = None) -> None:
+    thread.quit()
 
 
 def _guarded(work: Work, gate: _Gate) -> Generator[Any, None, Any]:
@@ -182,6 +193,6 @@ def _guarded(work: Work, gate: _Gate) -> Generator[Any, None, Any]:
                 yield None
             yield from gate.rest()
         return steps.value
-    except Exception as error:  # reported to the person by whoever started the work
+    except Exception as error:  # the owner of the runner reports it to the person
         logger.debug("work failed", exc_info=True)
         return _Failure(error)

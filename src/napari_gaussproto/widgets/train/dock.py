@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from napari.utils.notifications import show_warning
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
-    QApplication,
     QCheckBox,
-    QFrame,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QScrollArea,
     QTabWidget,
     QVBoxLayout,
     QWidget,
@@ -25,17 +20,11 @@ from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.labels.class_table import WantedClass, extend_table, first_table
 from napari_gaussproto.core.model.summary import read_summary
-from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.jobs.requests import ClosedRequest
 from napari_gaussproto.jobs.storage import Count
-from napari_gaussproto.widgets.layers.style import warm_up_labels
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
-from napari_gaussproto.widgets.shared.dock import Connections, when_closed
-from napari_gaussproto.widgets.shared.job_queue import Backlog
-from napari_gaussproto.widgets.shared.messages import Messages
+from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.preferences import preference
-from napari_gaussproto.widgets.shared.state import state_of
-from napari_gaussproto.widgets.shared.workers import Runner
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.budget import BudgetPanel
@@ -56,10 +45,9 @@ from napari_gaussproto.widgets.train.versions.versions_controller import Version
 if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
-    from napari.viewer import Viewer
 
 
-class TrainWidget(QScrollArea):
+class TrainWidget(Dock):
     """Draw, correct, fit and fine-tune.
 
     Parameters
@@ -68,25 +56,18 @@ class TrainWidget(QScrollArea):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self._viewer: Viewer = viewer
-        self.state = state_of(viewer)
-        self.messages = Messages(self)
+        super().__init__(viewer, 370)
         self.annotations = AnnotationSet(viewer, self.state, self.messages, self)
         self.autosave = Autosave(viewer, self.annotations, self.messages, self)
         self.fits = FitController(
             viewer, self.state, self.annotations, self.autosave.identities, self.messages, self
         )
-        self._loader = Runner(self)
-        self._connections = Connections()
-        self._retired = False
         # Whether a fitted model was left for another start since the last fit.
         self._left = False
         self._build()
         self._connect()
-        self._begin(take_over(viewer, self.retire))
-        self._loader.succeeded.connect(self._fill_devices)
-        self._loader.start(partial(run_job, "segment", "devices_job", warm_up_labels))
+        self._begin(take_over(viewer, self.abandon))
+        self.find_devices(self._fill_devices)
 
     # -- what one sees ----------------------------------------------------------------------
 
@@ -106,7 +87,7 @@ class TrainWidget(QScrollArea):
             self.messages,
             self,
         )
-        self.start = StartPanel(self._warn)
+        self.start = StartPanel(self.messages.warn)
         self._fill_devices(["cpu"])
         self.quick = QPushButton("Quick fit")
         self.live = QCheckBox("live")
@@ -126,16 +107,8 @@ class TrainWidget(QScrollArea):
             self.messages,
             self,
         )
-        self.status = QLabel()
-        self.status.setWordWrap(True)
         self._progress = TrainingProgress(self.status, self.curves, self.budget)
         self.setWidget(self._arrange())
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        # The scroll bar must not cover the right edge when the dock is narrow.
-        bar = self.verticalScrollBar().sizeHint().width()
-        self.setMinimumWidth(max(370, self.widget().minimumSizeHint().width() + bar))
 
     def _arrange(self) -> QWidget:
         tune = QWidget()
@@ -191,9 +164,7 @@ class TrainWidget(QScrollArea):
         fits.phase_changed.connect(self._on_phase)
         fits.fitted.connect(self._on_fitted)
         fits.used.connect(self._see)
-        self.messages.told.connect(self.status.setText)
-        for problem in (self.messages.warned, self.classes.failed):
-            problem.connect(self._warn)
+        self.classes.failed.connect(self.messages.warn)
         bar = self.project
         for leaving in (bar.open_asked, bar.new_asked, bar.restore_asked):
             leaving.connect(self._keep_fit)
@@ -201,16 +172,7 @@ class TrainWidget(QScrollArea):
         autosave.restored.connect(self._on_restored)
         self.images.image_changed.connect(self._on_image)
         for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
-            self._connections.add(event, self.labelling.offer_layers)
-        QApplication.instance().aboutToQuit.connect(self._shut_down)
-        when_closed(
-            self, self.retire, partial(_forget, self._connections, fits.runner, autosave.backlog)
-        )
-
-    @property
-    def busy(self) -> bool:
-        """Whether anything is computed, read or saved."""
-        return self._loader.busy or self.fits.runner.busy or self.versions.busy
+            self.connections.add(event, self.labelling.offer_layers)
 
     def _begin(self, memory: TrainMemory | None) -> None:
         """Go on with a former dock's work, with the model in use, or with a new one."""
@@ -235,16 +197,16 @@ class TrainWidget(QScrollArea):
         """The last fit belongs to the project that is about to be left."""
         self.versions.flush()
 
-    def retire(self) -> None:
-        """Stop for good: another dock takes over. What was drawn is saved."""
-        if not self._retired:
-            self._retired = True
+    def abandon(self) -> None:
+        """Stop for good: the dock was closed, or another one takes over. Labels are saved."""
+        if not self.abandoned:
             self._remember()
             self.labelling.close()
             self.annotations.close()
-            self._connections.drop()
-            self.images.disconnect_viewer()
-            self._shut_down()
+            self.fits.abandon()
+            super().abandon()
+            self.versions.close()
+            self.autosave.close()
 
     def _remember(self) -> None:
         folder = self.autosave.state.folder
@@ -261,7 +223,7 @@ class TrainWidget(QScrollArea):
         try:
             self.annotations.change_table(change)
         except GaussProtoError as error:
-            self._warn(str(error))
+            self.messages.warn(str(error))
             self._on_classes()
 
     def _on_brushed(self, class_index: int) -> None:
@@ -353,7 +315,7 @@ class TrainWidget(QScrollArea):
             try:
                 self._take_classes(read_summary(path).config.classes)
             except GaussProtoError as error:
-                self._warn(str(error))
+                self.messages.warn(str(error))
         self._update_buttons()
 
     def _take_classes(self, classes: Sequence[SegmentationClass]) -> None:
@@ -396,7 +358,7 @@ class TrainWidget(QScrollArea):
 
     def _see_annotated(self) -> None:
         """Segment the chosen image anew if it is one that a person labels."""
-        if not self._retired and self.annotations.find(self.images.image()) is not None:
+        if not self.abandoned and self.annotations.find(self.images.image()) is not None:
             self._see()
 
     def _see(self) -> None:
@@ -432,23 +394,6 @@ class TrainWidget(QScrollArea):
     def reset_choices(self, event: Any = None) -> None:
         """Follow the layer list; napari calls this for docks it adds."""
         self.images.refresh()
-
-    def _warn(self, sentence: str) -> None:
-        self.status.setText(sentence)
-        show_warning(sentence)
-
-    def _shut_down(self) -> None:
-        self._retired = True
-        self.fits.abandon()
-        self.versions.close()
-        self.autosave.close()
-
-
-def _forget(connections: Connections, runner: Runner, backlog: Backlog) -> None:
-    """Let go when the dock is destroyed with its viewer; what was drawn is written."""
-    connections.drop()
-    runner.abandon()
-    backlog.shut_down()
 
 
 def _heading(text: str) -> QLabel:

@@ -9,7 +9,7 @@ from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_gaussproto.core.base.config import SegmentationClass
-from napari_gaussproto.widgets.shared.parts import swatch
+from napari_gaussproto.widgets.shared.share_table import swatch
 
 KEY, COLOR, NAME, AMOUNT = range(4)
 _ROW, _SWATCH = 26, 14

@@ -52,7 +52,7 @@ class LabelImport(QObject):
     def _begin(self, image: Image, name: str, read: Callable[[], CodedMask]) -> None:
         shape = label_shape(image)
         job = partial(_counted, read, shape, name)
-        self._autosave.backlog.put(job, partial(self._on_read, image, name))
+        self._autosave.queue.put(job, partial(self._on_read, image, name))
 
     def _on_read(self, image: Image, name: str, read: tuple[CodedMask, dict[int, int]]) -> None:
         from napari_gaussproto.widgets.train.labelling.mapping_dialog import MappingDialog
@@ -67,7 +67,7 @@ class LabelImport(QObject):
             wanted = dialog.wanted_classes()
             self._annotations.change_table(extend_table(self._annotations.classes, wanted))
         job = partial(_mapped, mask.values, dialog.mapping(), len(self._annotations.classes))
-        self._autosave.backlog.put(job, partial(self._put, image, name))
+        self._autosave.queue.put(job, partial(self._put, image, name))
 
     def _put(self, image: Image, name: str, labels: npt.NDArray[np.uint8]) -> None:
         """Put labels over those that are there, by the viewer's undo."""

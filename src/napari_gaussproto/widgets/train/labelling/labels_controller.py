@@ -11,10 +11,10 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.widgets.layers.overlays import CorrectionOverlay
-from napari_gaussproto.widgets.layers.placement import is_ours
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import SharedState
+from napari_gaussproto.widgets.shared.tags import is_ours
 from napari_gaussproto.widgets.train.annotation.accept_tool import AcceptTool
 from napari_gaussproto.widgets.train.annotation.annotation_layer import label_shape
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet

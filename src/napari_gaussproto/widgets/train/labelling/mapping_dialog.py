@@ -29,7 +29,7 @@ from napari_gaussproto.core.labels.mask_guess import (
     label_values,
 )
 from napari_gaussproto.widgets.shared.forms import across, button, down, fill, wrapped_label
-from napari_gaussproto.widgets.shared.parts import ShareBar, swatch
+from napari_gaussproto.widgets.shared.share_table import ShareBar, swatch
 from napari_gaussproto.widgets.train.labelling.class_list import counted, grouped, plain_icon
 
 _NOT_LABELLED, _NEW = "not labelled", "New class…"
@@ -246,7 +246,7 @@ class MappingDialog(QDialog):
             self._fill(combo, colors, self._labels[row])
             label = self._labels[row]
             share = self._groups[row].pixels / max(1, self._total())
-            self._bars[row].set_share(share, colors[label - 1] if label else _GREY)
+            self._bars[row].show_parts((share, colors[label - 1] if label else _GREY))
         self._say()
 
     def _fill(self, combo: QComboBox, colors: Sequence[str], label: int) -> None:

@@ -23,7 +23,7 @@ from napari_gaussproto.jobs.storage import (
 )
 from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.layers.placement import train_image
-from napari_gaussproto.widgets.shared.job_queue import Backlog
+from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer, label_shape
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
@@ -79,8 +79,8 @@ class Autosave(QObject):
         self._viewer, self._annotations, self._messages = viewer, annotations, messages
         self.state, self.identities = SessionState(), Identities()
         self._session = ProjectSession(self.identities)
-        self.backlog = Backlog(self)
-        self.backlog.failed.connect(self._on_failure)
+        self.queue = JobQueue(self)
+        self.queue.failed.connect(self._on_failure)
         self._found: Path | None = None
         self._looked: set[Any] = set()
         self._stored: dict[Any, Any] = {}
@@ -122,12 +122,12 @@ class Autosave(QObject):
             if done is not None:
                 done(result)
 
-        self.backlog.put(run, finish, kind)
+        self.queue.put(run, finish, kind)
 
     @property
     def busy(self) -> bool:
         """Whether anything waits to be saved or read."""
-        return self.backlog.busy
+        return self.queue.busy
 
     # -- saving ------------------------------------------------------------------------------
 
@@ -156,7 +156,7 @@ class Autosave(QObject):
         self.save_now()  # a change of the table that is still on its way
 
         def ask() -> Annotations:
-            late: Annotations = self.backlog.ask(lambda: self._session.kept) or kept
+            late: Annotations = self.queue.ask(lambda: self._session.kept) or kept
             if late.images and late.classes != wanted:
                 raise LabelError("The classes changed before it began: press the button again.")
             return late
@@ -289,7 +289,7 @@ class Autosave(QObject):
     def _open_images(self) -> list[Image]:
         from napari.layers import Image
 
-        from napari_gaussproto.widgets.layers.placement import is_ours
+        from napari_gaussproto.widgets.shared.tags import is_ours
 
         return [i for i in self._viewer.layers if isinstance(i, Image) and not is_ours(i)]
 
@@ -311,9 +311,9 @@ class Autosave(QObject):
 
     def close(self) -> None:
         """Write what is to be written, and stop."""
-        if self.backlog.closed:
+        if self.queue.closed:
             return
         if self._timer.isActive():
             self.save_now()
         self.put(ProjectSession.close)
-        self.backlog.shut_down()
+        self.queue.close()

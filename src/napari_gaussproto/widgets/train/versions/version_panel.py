@@ -21,7 +21,7 @@ from superqt import QElidingLabel
 
 from napari_gaussproto.core.project.version import Version
 from napari_gaussproto.widgets.shared.forms import across, down, fill, menu_button, wrapped_label
-from napari_gaussproto.widgets.shared.parts import ShareBar, swatch
+from napari_gaussproto.widgets.shared.share_table import ShareBar, swatch
 from napari_gaussproto.widgets.train.versions.version_tree import VersionTree
 
 _MOST_ROWS, _BAR = 8, 36

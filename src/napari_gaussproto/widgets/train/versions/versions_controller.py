@@ -15,7 +15,7 @@ from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.jobs.storage import ProjectSession
 from napari_gaussproto.widgets.layers.overlays import hide_changed, show_changed
 from napari_gaussproto.widgets.layers.placement import pixels_of
-from napari_gaussproto.widgets.shared.job_queue import Backlog
+from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.preferences import remember_model
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
@@ -63,7 +63,7 @@ class VersionsController(QObject):
         self._annotations, self._autosave = annotations, autosave
         self._fits, self._panel, self._messages = fits, panel, messages
         self._waiting: Fitted | None = None
-        self._reader = Backlog(self)
+        self._reader = JobQueue(self)
         self._reader.failed.connect(messages.report)
         self._compared: Outcome | None = None
         state.outcome_changed.connect(self._on_outcome)

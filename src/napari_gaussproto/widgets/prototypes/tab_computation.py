@@ -1,26 +1,30 @@
-"""Computes what the tabs “Look next” and “Space” show, when they are looked at."""
+"""Computes what the tabs “Look next” and “Space” show, when they are open."""
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QTabWidget
 
-from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.widgets.prototypes.places_panel import PlacesPanel
 from napari_gaussproto.widgets.prototypes.space_panel import SpacePanel
 from napari_gaussproto.widgets.prototypes.why_controller import plane_pixels
 from napari_gaussproto.widgets.shared.dock import Connections
+from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
+    from napari_gaussproto.core.explain.projection import Projection
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.model.stack import StackSegmentation
 
 # Milliseconds after the last edit.
@@ -28,7 +32,7 @@ _REST = 150
 
 
 @dataclass(frozen=True)
-class Insight:
+class _Asked:
     """What is being computed for a tab, ``"places"`` or ``"space"``, and from what."""
 
     what: str
@@ -36,15 +40,8 @@ class Insight:
     leading: tuple[int, ...]
 
 
-class InsightControl(QObject):
-    """Places worth a look and the latent space: for the tab that is open, a moment later.
-
-    Signals
-    -------
-    failed(str)
-    """
-
-    failed = Signal(str)
+class TabComputation(QObject):
+    """Computes the places worth a look and the latent space for the tab that is open."""
 
     def __init__(
         self,
@@ -53,23 +50,23 @@ class InsightControl(QObject):
         tabs: QTabWidget,
         places: PlacesPanel,
         space: SpacePanel,
-        connections: Connections,
+        messages: Messages,
         parent: QObject,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._state = viewer, state
         self._tabs, self._places, self._space = tabs, places, space
         self._stale = {"places", "space"}
-        self._computing: Insight | None = None
+        self._computing: _Asked | None = None
         self.runner = Runner(self)
         self.runner.succeeded.connect(self._show)
-        self.runner.failed.connect(self._on_failure)
+        self.runner.failed.connect(partial(messages.report, quietly=True))
         self._later = QTimer(self)
         self._later.setSingleShot(True)
         self._later.setInterval(_REST)
         self._later.timeout.connect(self._compute)
         tabs.currentChanged.connect(self._on_tab)
-        connections.add(viewer.dims.events.current_step, self._on_dims)
+        Connections(self).add(viewer.dims.events.current_step, self._on_dims)
 
     def mark_stale(self) -> None:
         """What was computed is of another result now."""
@@ -98,7 +95,7 @@ class InsightControl(QObject):
             self._on_tab()
 
     def _wanted(self) -> str | None:
-        """The insight that the open tab lacks."""
+        """What the open tab lacks."""
         for name, panel in (("places", self._places), ("space", self._space)):
             if self._tabs.currentWidget() is panel and name in self._stale:
                 return name
@@ -109,9 +106,9 @@ class InsightControl(QObject):
         if outcome is None or outcome.model is None or wanted is None:
             return
         segmentation, leading = outcome.segmentation, self.leading(outcome)
-        self._computing = Insight(wanted, segmentation, leading)
+        self._computing = _Asked(wanted, segmentation, leading)
         if wanted == "space":
-            self.runner.start(partial(run_job, "insight", "space_job", segmentation, outcome.model))
+            self.runner.start(partial(_space_steps, segmentation, outcome.model))
             return
         plane, pixels = segmentation.plane_at(leading), plane_pixels(outcome, leading)
         rgb = bool(outcome.source.rgb)
@@ -122,24 +119,23 @@ class InsightControl(QObject):
         outcome, computed = self._state.current, self._computing
         if outcome is None or outcome.model is None or computed is None:
             return
-        if computed != Insight(computed.what, outcome.segmentation, self.leading(outcome)):
+        if computed != _Asked(computed.what, outcome.segmentation, self.leading(outcome)):
             return  # of something else than what is shown now; that is computed next
         self._stale.discard(computed.what)
         if isinstance(found, list):
             for places in found:
                 self._places.show_places(places.kind, places.places, places.pictures)
             return
-        prototypes, layer = outcome.model.prototypes, outcome.model.layer
-        self._space.show_projection(
-            found,
-            [p.name for p in prototypes],
-            [p.class_index for p in prototypes],
-            layer.active.tolist(),
-            [c.color for c in outcome.segmentation.classes],
-        )
-        self._space.view.select(self._state.prototype)
+        active = outcome.model.layer.active.tolist()
+        colors = [c.color for c in outcome.segmentation.classes]
+        view = self._space.ready_view(found.method)
+        view.show_projection(found, outcome.model.prototypes, active, colors)
+        view.select(self._state.prototype)
 
-    def _on_failure(self, error: Exception) -> None:
-        if not isinstance(error, GaussProtoError):
-            raise error
-        self.failed.emit(str(error))
+
+def _space_steps(
+    segmentation: StackSegmentation, model: PrototypeSegmenter
+) -> Generator[None, None, Projection]:
+    """Load the library that draws, which takes a while, and project the latent space."""
+    import_module("napari_gaussproto.widgets.prototypes.space_view")
+    return (yield from run_job("insight", "space_job", segmentation, model))

@@ -1,0 +1,136 @@
+"""Shares of a whole: a swatch, a name, a percentage and a bar, in docks and dialogs."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPixmap
+from qtpy.QtWidgets import (
+    QApplication,
+    QFileDialog,
+    QGridLayout,
+    QLabel,
+    QWidget,
+)
+
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.widgets.shared.forms import across, button, down, fill
+
+_GROUND = QColor(128, 128, 128, 50)
+
+
+def swatch(color: str, size: int = 12) -> QPixmap:
+    """A square of one colour."""
+    pixmap = QPixmap(size, size)
+    pixmap.fill(QColor(color))
+    return pixmap
+
+
+def percent_label(text: str = "") -> QLabel:
+    """A label for a percentage, at the right."""
+    label = QLabel(text)
+    label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+    return label
+
+
+class ShareBar(QWidget):
+    """A horizontal bar of one share of 1, or of several side by side.
+
+    Attributes
+    ----------
+    parts : list of (float, str)
+        Shares with their colours.
+    """
+
+    def __init__(self, share: float = 0.0, color: str = "#888888", height: int = 10) -> None:
+        super().__init__()
+        self.parts = [(share, color)]
+        self.setMinimumWidth(60)
+        self.setFixedHeight(height)
+
+    @property
+    def share(self) -> float:
+        """All that is shown."""
+        return sum(share for share, _ in self.parts)
+
+    def show_parts(self, *parts: tuple[float, str]) -> None:
+        """Show other shares."""
+        self.parts = list(parts)
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the parts side by side."""
+        painter, left = QPainter(self), 0.0
+        painter.fillRect(self.rect(), _GROUND)
+        for share, color in self.parts:
+            right = left + share * self.width()
+            width = round(right) - round(left)
+            painter.fillRect(round(left), 0, width, self.height(), QColor(color))
+            left = right
+
+
+class CoverTable(QWidget):
+    """Cover of each class of an image, to copy or to save.
+
+    Attributes
+    ----------
+    shares : list of float
+        In the order of the classes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shares: list[float] = []
+        self._names: list[str] = []
+        self._image = ""
+        self._grid = QGridLayout()
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setColumnStretch(3, 1)
+        copy = button("Copy", "Copy the table, to paste it into a spreadsheet", self._copy_table)
+        save = button("Save CSV…", "Save the table as a file", self._ask_where)
+        fill(self, down(self._grid, across(copy, save, None)))
+        self.hide()
+
+    def show_cover(
+        self, image: str, cover: dict[str, float], classes: Sequence[SegmentationClass]
+    ) -> None:
+        """Fill the table."""
+        while (item := self._grid.takeAt(0)) is not None:
+            item.widget().deleteLater()
+        self._image = image
+        self._names = [entry.name for entry in classes]
+        self.shares = [cover[name] for name in self._names]
+        for row, (entry, share) in enumerate(zip(classes, self.shares, strict=True)):
+            color = QLabel()
+            color.setPixmap(swatch(entry.color))
+            parts = (color, QLabel(entry.name), percent_label(f"{share:.1%}"))
+            for column, part in enumerate((*parts, ShareBar(share, entry.color))):
+                self._grid.addWidget(part, row, column)
+        self.show()
+
+    def text(self, delimiter: str) -> str:
+        """The table as text, a header and a row per class."""
+        stream = io.StringIO()
+        writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
+        writer.writerow(["image", "class", "cover"])
+        for name, share in zip(self._names, self.shares, strict=True):
+            writer.writerow([self._image, name, f"{share:.6f}"])
+        return stream.getvalue()
+
+    def save(self, path: Path) -> None:
+        """Write the table as CSV."""
+        path.write_text(self.text(","), encoding="utf-8")
+
+    def _copy_table(self) -> None:
+        QApplication.clipboard().setText(self.text("\t"))
+
+    def _ask_where(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(
+            self, "Save cover", f"{self._image}-cover.csv", "CSV (*.csv)"
+        )
+        if name:
+            self.save(Path(name))
