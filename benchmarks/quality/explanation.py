@@ -129,7 +129,7 @@ def purities(model: PrototypeSegmenter, photos: list[Photo], count: int = 10) ->
                 torch.from_numpy(photo.labels), len(photo.result.classes)
             )
             with torch.no_grad():
-                values = model.layer.log_likelihood(photo.result.encoding.latents)[:, m]
+                values = model.layer.scores(photo.result.encoding.latents).log_likelihood[:, m]
             values[weight == 0] = -torch.inf
             best = values.topk(2).indices
             nearest += [(float(values[i]), int(target[i].argmax())) for i in best]

@@ -28,15 +28,25 @@ class LinearHead(nn.Module):
         self.linear = nn.Linear(dim, n_classes)
         self.log_temperature = nn.Parameter(torch.tensor(0.0))
 
-    def log_likelihood(self, z: Tensor) -> Tensor:
-        """Scores, in the place of log-likelihoods."""
-        return self.linear(z)
+    @property
+    def temperature(self) -> Tensor:
+        return self.log_temperature.exp()
 
-    def class_log_posterior(self, scores: Tensor) -> Tensor:
-        return (scores / self.log_temperature.exp()).log_softmax(1)
+    def scores(self, z: Tensor) -> LinearScores:
+        return LinearScores(self.linear(z))
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.class_log_posterior(self.linear(z))
+        return self.scores(z).class_log_posterior_at(self.temperature)
+
+
+class LinearScores:
+    """What the head says about cells, in the place of `MixtureScores`."""
+
+    def __init__(self, logits: Tensor) -> None:
+        self._logits = logits
+
+    def class_log_posterior_at(self, temperature: Tensor) -> Tensor:
+        return (self._logits / temperature).log_softmax(1)
 
 
 class LinearSegmentation(Segmentation):

@@ -94,7 +94,7 @@ def _sentence(name: str, error: ValidationError) -> str:
 
 
 def load_split(settings: DataSettings, folder: str | Path, split: str) -> Split:
-    """Images and label images of one split.
+    """Images and label images (H, W) uint8 of one split.
 
     Raises
     ------

@@ -81,6 +81,8 @@ def save_explanation(
 ) -> Path:
     """Write an explanation's figure; PNG with 300 dots per inch, SVG and PDF with text as text.
 
+    The photograph is (H, W) or (H, W, C); see `explanation_figure` for the rest.
+
     Raises
     ------
     ConfigError

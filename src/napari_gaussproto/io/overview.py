@@ -147,7 +147,7 @@ def _bare(axes: Axes) -> None:
 
 
 def thumbnail(photo: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """A photograph as RGB in [0, 1], at most `_SIDE` pixels on its longer side."""
+    """A photograph (H, W) or (H, W, C) as RGB (h, w, 3) in [0, 1], at most `_SIDE` pixels long."""
     from napari_gaussproto.core.imaging.source import ImageSource
 
     source = ImageSource.from_array(photo)
@@ -159,7 +159,7 @@ def thumbnail(photo: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def overlay(photo: npt.NDArray[np.float32], segmentation: Segmentation) -> npt.NDArray[np.float32]:
-    """Class colours over a photograph that may be an even subsample of the segmented one."""
+    """Class colours over a photograph (H, W, 3), which may be a subsample of the segmented one."""
     # The longer side tells the step exactly; a few rows do not.
     step = -(-max(segmentation.labels.shape) // max(photo.shape[:2]))
     labels = segmentation.labels[::step, ::step]

@@ -50,8 +50,8 @@ def cells(count: int = 50) -> Tensor:
 
 def mixture(layer: GaussianPrototypeLayer) -> tuple[Tensor, Tensor]:
     """Log p(z) and responsibilities of some cells."""
-    log_likelihood = layer.log_likelihood(cells())
-    return layer.log_density(log_likelihood), layer.log_responsibility(log_likelihood).exp()
+    scores = layer.scores(cells())
+    return scores.log_density, scores.log_responsibility.exp()
 
 
 @pytest.mark.parametrize("covariance", ["diagonal", "spherical", "full"])

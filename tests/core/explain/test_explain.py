@@ -81,7 +81,7 @@ def test_novelty_is_told_as_a_percentile(encoding: Encoding) -> None:
     assert "% of the cells of this image" in explain(model.decode(encoding), 33, 47).familiarity
     cell = encoding.partition.cell_at(33, 47)
     with torch.no_grad():
-        density = model.layer.log_density(model.layer.log_likelihood(encoding.latents))
+        density = model.layer.scores(encoding.latents).log_density
     # Training cells of which 98 % lie nearer to the prototypes than this one does.
     levels = torch.linspace(-2, 98, 1001) + density[cell]
     model.density_quantiles = quantiles_of(levels)

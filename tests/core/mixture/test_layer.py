@@ -43,7 +43,7 @@ def test_values_and_gradients_match_torch_distributions(covariance: str) -> None
     layer = random_layer(dim=8, covariance=covariance)
     z = torch.randn(64, 8, requires_grad=True)
     mix = torch.randn(64, 5)
-    ours, theirs = layer.log_likelihood(z), reference_log_likelihood(layer, z)
+    ours, theirs = layer.scores(z).log_likelihood, reference_log_likelihood(layer, z)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
     pairs = zip(
         gradients((ours * mix).sum() / 64, layer, z),
@@ -59,7 +59,7 @@ def test_float32_keeps_five_digits_on_normalised_latents() -> None:
     layer = random_layer(dim=32, class_index=(0, 1, 2))
     z = torch.nn.functional.layer_norm(torch.randn(500, 32), (32,))
     exact = reference_log_likelihood(layer.double(), z.double())
-    error = (layer.float().log_likelihood(z).double() - exact).abs() / exact.abs()
+    error = (layer.float().scores(z).log_likelihood.double() - exact).abs() / exact.abs()
     assert error.max() < 1e-5
 
 
@@ -84,7 +84,7 @@ def test_class_likelihood_is_a_mixture_same_family() -> None:
     mixture = MixtureSameFamily(
         Categorical(logits=layer.raw_weight), Independent(Normal(layer.mean, layer.scale), 1)
     )
-    ours = layer.class_log_likelihood(layer.log_likelihood(z))[:, 0]
+    ours = layer.scores(z).class_log_likelihood[:, 0]
     torch.testing.assert_close(ours, mixture.log_prob(z), rtol=1e-5, atol=1e-5)
 
 
@@ -108,19 +108,17 @@ def test_density_matches_scikit_learn(covariance: str, kind: str) -> None:
         torch.tensor(fitted.weights_, dtype=torch.float32),
     )
     z = torch.tensor(data, dtype=torch.float32)
-    likelihood = layer.log_likelihood(z)
+    scores = layer.scores(z)
+    np.testing.assert_allclose(scores.log_density.detach(), fitted.score_samples(data), atol=1e-3)
     np.testing.assert_allclose(
-        layer.log_density(likelihood).detach(), fitted.score_samples(data), atol=1e-3
-    )
-    np.testing.assert_allclose(
-        layer.log_responsibility(likelihood).exp().detach(), fitted.predict_proba(data), atol=1e-4
+        scores.log_responsibility.exp().detach(), fitted.predict_proba(data), atol=1e-4
     )
 
 
 def test_posterior_is_bayes_rule_at_temperature_one() -> None:
     layer = random_layer()
     z = torch.randn(30, 6)
-    likelihood = layer.class_log_likelihood(layer.log_likelihood(z)).exp()
+    likelihood = layer.scores(z).class_log_likelihood.exp()
     joint = likelihood * layer.log_prior.exp()
     torch.testing.assert_close(layer(z).exp(), joint / joint.sum(1, keepdim=True))
 
@@ -151,12 +149,12 @@ def test_shares_sum_to_one_whatever_the_input(
     layer.active = torch.rand(len(classes), generator=generator) < 0.7
     layer.active[seed % len(classes)] = True
     z = size * torch.randn(16, dim, generator=generator)
-    likelihood = layer.log_likelihood(z)
-    posterior, responsibility = layer(z).exp(), layer.log_responsibility(likelihood).exp()
+    scores = layer.scores(z)
+    posterior, responsibility = layer(z).exp(), scores.log_responsibility.exp()
     for shares in (posterior, responsibility):
         torch.testing.assert_close(shares.sum(1), torch.ones(16), atol=1e-4, rtol=0)
     assert (responsibility[:, ~layer.active] == 0).all()
-    assert torch.isfinite(layer.log_density(likelihood)).all()
+    assert torch.isfinite(scores.log_density).all()
 
 
 @given(st.integers(0, 1000), st.integers(0, 4))
@@ -207,9 +205,9 @@ def test_half_precision_cells_are_computed_in_float32() -> None:
     layer = random_layer(dim=32, class_index=(0, 1))
     z = torch.randn(40, 32).bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        mixed = layer.log_likelihood(z)
+        mixed = layer.scores(z).log_likelihood
     assert mixed.dtype == torch.float32
-    torch.testing.assert_close(mixed, layer.log_likelihood(z.float()))
+    torch.testing.assert_close(mixed, layer.scores(z.float()).log_likelihood)
 
 
 @pytest.mark.parametrize("covariance", COVARIANCES)
@@ -217,7 +215,7 @@ def test_bhattacharyya_of_equal_scales_is_an_eighth_of_mahalanobis(covariance: s
     layer = random_layer(class_index=(0, 0), covariance=covariance)
     with torch.no_grad():
         layer.raw_scale[1], layer.off_diagonal[1] = layer.raw_scale[0], layer.off_diagonal[0]
-    expected = -layer.mahalanobis(layer.mean)[0, 1] / 8
+    expected = -layer.scores(layer.mean).mahalanobis[0, 1] / 8
     torch.testing.assert_close(layer.log_bhattacharyya()[0, 1], expected, rtol=1e-4, atol=1e-4)
 
 
@@ -226,13 +224,13 @@ def test_bhattacharyya_by_numerical_integration() -> None:
     x = torch.linspace(-30, 30, 200_001)[:, None]
     x = torch.linspace(-30, 30, 200_001)[:, None]
     # Not x[1] - x[0]: that difference of two float32 is wrong in its third digit.
-    overlap = (0.5 * layer.log_likelihood(x).sum(1)).exp().sum() * (60 / 200_000)
+    overlap = (0.5 * layer.scores(x).log_likelihood.sum(1)).exp().sum() * (60 / 200_000)
     torch.testing.assert_close(layer.log_bhattacharyya()[0, 1].exp(), overlap, atol=1e-4, rtol=1e-4)
 
 
 def test_wrong_shapes_are_named() -> None:
     with pytest.raises(ValueError, match=r"\(N, 6\), not \(3, 5\)"):
-        random_layer().log_likelihood(torch.zeros(3, 5))
+        random_layer().scores(torch.zeros(3, 5))
 
 
 def test_set_parameters_round_trip() -> None:
@@ -240,3 +238,17 @@ def test_set_parameters_round_trip() -> None:
     scale = torch.tensor([[0.5, 1.0, 2.0], [0.2, 0.3, 0.4]])
     layer.set_parameters(torch.ones(2, 3), scale)
     torch.testing.assert_close(layer.scale, scale)
+
+
+def test_scores_share_what_they_are_computed_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = random_layer()
+    scores = layer.scores(torch.randn(20, layer.dim))
+    calls = []
+    products = torch.addmm
+    monkeypatch.setattr(torch, "addmm", lambda *a, **k: calls.append(a) or products(*a, **k))
+    _ = scores.class_log_posterior, scores.log_density, scores.log_responsibility
+    assert len(calls) == 1
+    assert scores.log_likelihood is scores.log_likelihood
+    torch.testing.assert_close(
+        scores.class_log_posterior, scores.class_log_posterior_at(layer.temperature)
+    )

@@ -74,7 +74,7 @@ def test_uncertainty_is_one_at_even_odds_and_zero_when_sure() -> None:
 def test_typicality_is_the_share_of_own_cells_that_lie_farther() -> None:
     model = tiny_model()
     encoding = encode(two_tone()[0], model)
-    distance = model.layer.mahalanobis(encoding.latents)[:, 2].detach()
+    distance = model.layer.scores(encoding.latents).mahalanobis[:, 2].detach()
     model.prototypes[2].distance_quantiles = quantiles_of(distance)
     typicality = model.decode(encoding).likelihood(2, cells=True).ravel()
     expected = [(distance > d).float().mean() for d in distance]

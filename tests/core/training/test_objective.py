@@ -68,9 +68,8 @@ def test_density_is_the_mean_negative_class_log_likelihood() -> None:
     layer = random_layer()
     z, _, _ = cells()
     target = torch.nn.functional.one_hot(torch.arange(50) % 3, 3).float()
-    likelihood = layer.log_likelihood(z.detach())
     value = objective.density(layer, z, target, torch.ones(50))
-    own = layer.class_log_likelihood(likelihood)[torch.arange(50), torch.arange(50) % 3]
+    own = layer.scores(z.detach()).class_log_likelihood[torch.arange(50), torch.arange(50) % 3]
     torch.testing.assert_close(value, -own.mean() / 6)
 
 

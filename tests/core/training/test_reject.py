@@ -83,7 +83,7 @@ def test_present_targets_leave_out_the_prototypes_own_places(
 ) -> None:
     model, cells, _ = scene
     target, weight = present_targets(model, 0, cells)
-    responsible = model.layer.log_responsibility(model.layer.log_likelihood(cells)).argmax(1)
+    responsible = model.layer.scores(cells).log_responsibility.argmax(1)
     assert torch.equal(weight == 0, responsible == 0)
     assert 0 < int((weight == 0).sum()) <= 200
     assert torch.equal(target.argmax(1), model.layer(cells).argmax(1))
@@ -93,10 +93,10 @@ def test_known_distances_follow_the_gaussian(
     scene: tuple[PrototypeSegmenter, torch.Tensor, torch.Tensor],
 ) -> None:
     model, cells, target = scene
-    own = model.layer.mahalanobis(cells[:200])[:, 0].detach()
+    own = model.layer.scores(cells[:200]).mahalanobis[:, 0].detach()
     model.prototypes[0].distance_quantiles = quantiles_of(own)
     result = run(reject_steps(model, 1, cells, target, steps=150, learning_rate=0.05)).model
-    measured = result.layer.mahalanobis(cells[:200])[:, 0].detach().median().item()
+    measured = result.layer.scores(cells[:200]).mahalanobis[:, 0].detach().median().item()
     assert result.prototypes[0].distance_quantiles[50] == pytest.approx(measured, rel=0.05)
     assert model.prototypes[0].distance_quantiles[50] == pytest.approx(
         own.median().item(), rel=0.02

@@ -74,7 +74,7 @@ def test_soft_labels_are_least_for_the_teacher_s_own_answer() -> None:
     layer = random_layer()
     torch.manual_seed(0)
     z, weight = torch.randn(30, layer.dim), torch.rand(30)
-    own = layer.log_responsibility(layer.log_likelihood(z)).detach()
+    own = layer.scores(z).log_responsibility.detach()
     entropy = -((own.exp() * own).sum(1) * weight).sum() / weight.sum()
     assert float(semi.soft_labels(own, own.exp(), weight)) == pytest.approx(float(entropy))
     for _ in range(5):
@@ -103,7 +103,7 @@ def test_density_quantiles_are_those_of_the_class_own_cells() -> None:
     layer = two_classes()
     z, target, weight = labelled()
     limits = semi.class_density_quantiles(layer, z, target, weight, 0.05)
-    log_p = layer.log_density(layer.log_likelihood(z))
+    log_p = layer.scores(z).log_density
     for c, own in enumerate((log_p[:200], log_p[200:])):
         assert float((own < limits[c]).float().mean()) == pytest.approx(0.05, abs=0.005)
     weight[200:] = 0
@@ -116,17 +116,15 @@ def test_the_gate_refuses_novel_cells_however_sure_the_posterior_is() -> None:
     #           familiar, undecided, far beyond class 1, far off on another axis
     z = cells(2.0, 0.0, 30.0, 2.0)
     z[3, 1] = 8.0
-    log_likelihood = layer.log_likelihood(z)
-    posterior = layer.class_log_posterior(log_likelihood)
-    gate = semi.double_gate(posterior, layer.log_density(log_likelihood), limits, 0.95)
+    scores = layer.scores(z)
+    posterior = scores.class_log_posterior
+    gate = semi.double_gate(posterior, scores.log_density, limits, 0.95)
     assert (posterior.exp().max(1).values >= 0.95).tolist() == [True, False, True, True]
     assert gate.passed.tolist() == [True, False, False, False]
     assert gate.label[0] == 1
     assert gate.share(torch.tensor([1.0, 1.0, 2.0, 0.0])) == pytest.approx(0.25)
     # Class 1 has no labelled cell: not even its middle passes.
-    closed = semi.double_gate(
-        posterior, layer.log_density(log_likelihood), torch.tensor([0.0, math.inf]), 0.95
-    )
+    closed = semi.double_gate(posterior, scores.log_density, torch.tensor([0.0, math.inf]), 0.95)
     assert not closed.passed.any()
 
 

@@ -90,7 +90,7 @@ class Partition(Protocol):
         """Pixel (y, x) at or nearest to the middle of a cell."""
 
     def cell_mask(self, cell: int) -> tuple[int, int, npt.NDArray[np.bool_]]:
-        """Pixels of a cell: first row, first column, and a mask over its bounding box."""
+        """Pixels of a cell: first row and column, and a mask (H, W) bool over its bounding box."""
 
     def outlines(self) -> npt.NDArray[np.bool_]:
         """(H, W): whether a pixel lies at the border of its cell."""
@@ -166,7 +166,7 @@ class Grid:
         return torch.cat([band for _, band in self.pixel_rows(values)], dim=1)
 
     def pixel_rows(self, values: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Bands of `to_pixels`, a few rows of cells each."""
+        """Bands of `to_pixels` of values (N, K): (first row, maps (K, rows, W)), some rows each."""
         height, width = self.shape
         rows, columns = self.grid_shape
         maps = self.to_map(values)
@@ -201,7 +201,7 @@ class Grid:
         )
 
     def cell_mask(self, cell: int) -> tuple[int, int, npt.NDArray[np.bool_]]:
-        """Pixels of a cell: a square, cut off where it overhangs the image."""
+        """First row and column of a cell, and its mask (H, W): a square, cut off with the image."""
         row, column = divmod(cell, self.grid_shape[1])
         top, left = row * self.cell_size, column * self.cell_size
         height, width = self.shape
@@ -226,7 +226,7 @@ def cell_weights(partition: Partition, mask: npt.NDArray[np.bool_]) -> npt.NDArr
 
 
 def cells_inside(partition: Partition, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Indices of the cells that lie mostly inside a region.
+    """Indices (K,) of the cells that lie mostly inside a region, given as a mask (H, W).
 
     A region smaller than a cell has the one cell that holds most of it.
     """
@@ -249,7 +249,7 @@ def _inside_and_area(
 
 
 def largest_between(maps: Tensor, k: int, height: int, width: int) -> Tensor:
-    """Index of the largest of K maps at every pixel.
+    """Index of the largest of K maps at every pixel, (height, width) uint8.
 
     Parameters
     ----------
@@ -262,8 +262,8 @@ def largest_between(maps: Tensor, k: int, height: int, width: int) -> Tensor:
     Returns
     -------
     Tensor
-        (height, width) uint8. As of maps that are interpolated bilinearly between the centres
-        of their elements, and constant beyond the outer ones.
+        Of shape (height, width), uint8. As of maps that are interpolated bilinearly between the
+        centres of their elements, and constant beyond the outer ones.
 
     Notes
     -----

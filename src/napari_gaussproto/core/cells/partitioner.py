@@ -64,7 +64,7 @@ class GridPartitioner:
         yield
 
     def crop(self, shape: tuple[int, int], guide: Tensor) -> Partition:
-        """See `Partitioner.crop`."""
+        """See `Partitioner.crop`; the guide (0, h, w) says nothing."""
         return Grid(*shape, self._config.output_stride)
 
 
@@ -88,7 +88,7 @@ class SuperpixelPartitioner:
         return self._partition(_shape(source, window), regions, self._config.downsample)
 
     def crop(self, shape: tuple[int, int], guide: Tensor) -> Partition:
-        """See `Partitioner.crop`; what lies outside the image is a region without labels."""
+        """See `Partitioner.crop`; the guide (1, h, w) is 0 outside the image: unlabelled cells."""
         regions = consecutive(guide[0].cpu().numpy().astype(np.int64))
         return self._partition(shape, regions, 1)
 
@@ -126,7 +126,7 @@ class CellPreview:
     y0, x0 : int
         Its first pixel.
     outlines : ndarray
-        (h, w) bool.
+        (H, W) bool, of the window.
     n_cells : int
         In the window.
     n_cells_image : int

@@ -68,7 +68,7 @@ class SlicSettings:
 def region_map_steps(
     source: ImageSource, settings: SlicSettings, window: tuple[int, int, int, int] | None = None
 ) -> Generator[Block, None, RegionMap]:
-    """Regions of an image or of a window of it, one generator step a block.
+    """Regions (h, w) int32 of an image or of a window of it, one generator step a block.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def region_map_steps(
 
 
 def consecutive(regions: npt.NDArray[np.integer]) -> RegionMap:
-    """Renumber regions from 0 without gaps, in their order."""
+    """Renumber regions (H, W) from 0 without gaps, in their order; (H, W) int32."""
     present = np.bincount(regions.ravel()) > 0
     number = np.cumsum(present) - 1
     return number[regions].astype(np.int32)

@@ -147,7 +147,7 @@ class Superpixels:
         return torch.cat([band for _, band in self.pixel_rows(values)], dim=1)
 
     def pixel_rows(self, values: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Bands of `to_pixels`."""
+        """Bands of `to_pixels` of values (N, K): (first row, maps (K, rows, W))."""
         columns = values.T.contiguous()
         step = max(1, _PAINT_PIXELS // self.shape[1])
         for first in range(0, self.shape[0], step):
@@ -184,7 +184,7 @@ class Superpixels:
         return min(y, height - 1), min(x, width - 1)
 
     def cell_mask(self, cell: int) -> tuple[int, int, npt.NDArray[np.bool_]]:
-        """Where a region's pixels lie; see `Partition.cell_mask`."""
+        """First row and column of a region, and a mask (H, W) bool over its bounding box."""
         k, (height, width) = self._shrink, self.shape
         y0, x0 = (n * k for n in self._origin(cell))
         mask = self._inside(cell).repeat(k, 0).repeat(k, 1)

@@ -81,7 +81,7 @@ def rows_inside(segmentation: StackSegmentation, mask: npt.NDArray[np.bool_]) ->
 
 
 def nearest_to_mean(latents: Tensor, rows: Tensor, count: int) -> list[int]:
-    """Those of some cells that are most like their mean, the nearest first."""
+    """Those of some cells, rows (K,) of latents (N, D), that are nearest to their mean."""
     own = latents[rows]
     return rows[(own - own.mean(0)).square().sum(1).argsort()[:count]].tolist()
 

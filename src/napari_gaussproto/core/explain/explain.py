@@ -64,7 +64,7 @@ class Explanation:
         What novelty compares with: “training cells”, or “cells of this image”.
     top, left : int
     mask : ndarray
-        Pixels explained: a cell or a region; the mask's first pixel lies at (top, left).
+        (H, W) bool, pixels explained: a cell or a region; its first one lies at (top, left).
     n_cells : int
         Cells that took part; 1 for a pixel.
     """

@@ -91,14 +91,14 @@ def strip(patches: Patches, count: int, gap: int = 2) -> Patches:
 
 
 def png(picture: Patches) -> bytes:
-    """A picture as the bytes of a PNG file."""
+    """A picture (H, W, 3) or (H, W, 4) uint8 as the bytes of a PNG file."""
     stream = io.BytesIO()
     PillowImage.fromarray(picture).save(stream, format="png")
     return stream.getvalue()
 
 
 def data_url(picture: Patches) -> str:
-    """A picture as a URL that holds it, for HTML."""
+    """A picture (H, W, 3) or (H, W, 4) uint8 as a URL that holds it, for HTML."""
     return "data:image/png;base64," + base64.b64encode(png(picture)).decode("ascii")
 
 

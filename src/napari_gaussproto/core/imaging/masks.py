@@ -33,7 +33,7 @@ def outline(mask: Mask, top: int = 0, left: int = 0) -> list[Polygon]:
     Parameters
     ----------
     mask : ndarray
-        (h, w) bool.
+        (H, W) bool.
     top, left : int
         Where its first pixel lies in the image.
 
@@ -54,7 +54,7 @@ def outline(mask: Mask, top: int = 0, left: int = 0) -> list[Polygon]:
 
 
 def bounding_box(mask: Mask) -> tuple[slice, slice]:
-    """The smallest box that holds a mask with at least one pixel."""
+    """The smallest box that holds a mask (H, W) with at least one pixel."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 

@@ -123,7 +123,7 @@ class ImageSource:
         return _to_channels(self._scaled(self._stored(y0, x0, y1, x1)), self.channels)
 
     def read_padded(self, y0: int, x0: int, height: int, width: int) -> Tensor:
-        """As `read`, for a window that may reach beyond the bottom and the right edge.
+        """As `read`, (C, height, width), for a window that may reach beyond bottom and right.
 
         What lies beyond is mirrored, which continues texture; a border repeated or black
         would be an edge that is not in the photograph.

@@ -83,6 +83,6 @@ def pad_to(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """`pad_to` the next multiples of an alignment."""
+    """`pad_to` the next multiples of an alignment, images (B, C, H, W)."""
     height, width = image.shape[-2:]
     return pad_to(image, round_up(height, multiple), round_up(width, multiple))

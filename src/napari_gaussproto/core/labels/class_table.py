@@ -77,7 +77,7 @@ class TableChange:
     mapping: tuple[int, ...]
 
     def apply(self, labels: Labels) -> tuple[Labels, Forgotten]:
-        """Labels under the new table, and what `revert` needs to bring the old ones back."""
+        """Labels (..., H, W) under the new table, and what `revert` needs for the old ones."""
         check_labels(labels, None, len(self.before))
         table = np.array(self.mapping, np.uint8)
         # Removed or merged: the way back leads to another value.
@@ -90,7 +90,7 @@ class TableChange:
         return int(self._back()[value]) if back else self.mapping[value]
 
     def revert(self, labels: Labels, forgotten: Forgotten) -> Labels:
-        """Labels under the old table.
+        """Labels (..., H, W) under the old table.
 
         Exactly the former ones if nothing was drawn since; where something was, the drawing
         stays.
@@ -231,7 +231,7 @@ def reorder_classes(table: Sequence[SegmentationClass], order: Sequence[int]) ->
 
 
 def import_mask(mask: npt.NDArray[Any], mapping: Mapping[int, int], n_classes: int) -> Labels:
-    """Labels from a mask in any whole-number coding.
+    """Labels (H, W) from a mask in any whole-number coding.
 
     Parameters
     ----------
@@ -258,7 +258,7 @@ def import_mask(mask: npt.NDArray[Any], mapping: Mapping[int, int], n_classes: i
 
 
 def mask_values(mask: npt.NDArray[Any]) -> dict[int, int]:
-    """Values of a mask and how many pixels have each, for a person to map to classes.
+    """Values of a mask (H, W) and how many pixels have each, for a person to map to classes.
 
     Raises
     ------

@@ -38,9 +38,9 @@ class CodeEdit:
     Attributes
     ----------
     indices : tuple of ndarray
-        Positions of the changed pixels along every axis.
+        Positions (K,) of the changed pixels along every axis.
     old, new : ndarray
-        Their codes before and after.
+        (K,) their codes before and after.
     """
 
     indices: tuple[npt.NDArray[np.intp], ...]
@@ -112,7 +112,7 @@ class Corrections:
 
     @classmethod
     def of_codes(cls, codes: Codes) -> Corrections:
-        """Go on with an array of codes that is shown already; it becomes the record.
+        """Go on with codes (..., H, W) that are shown already; the array becomes the record.
 
         Below labels, what is predicted is not known until `update`.
         """
@@ -148,23 +148,23 @@ class Corrections:
     # -- edits: nothing changes until they are applied, here or by the viewer ----------------
 
     def paint(self, mask: Mask, label: int) -> CodeEdit:
-        """Label the pixels of a mask as class ``label`` (class index + 1); 0 erases."""
+        """Label the pixels of a mask (..., H, W) as ``label`` (class index + 1); 0 erases."""
         return self._edit(mask, np.uint16(label))
 
     def erase(self, mask: Mask) -> CodeEdit:
-        """Take the labels of a mask back; the prediction shows there again."""
+        """Take the labels in a mask (..., H, W) back; the prediction shows there again."""
         touched = mask & self.touched
         return self._edit(touched, self._predicted[touched])
 
     def replace(self, labels: npt.NDArray[Any]) -> CodeEdit:
-        """Make these the labels, all of them."""
+        """Make these (..., H, W) the labels, all of them."""
         given = check_labels(labels, self.codes.shape)
         new = np.where(given > 0, given.astype(np.uint16), self._predicted)
         changed = new != self.codes
         return self._edit(changed, new[changed])
 
     def accept(self, mask: Mask) -> CodeEdit:
-        """Turn the prediction in a mask into labels; what is labelled keeps its label."""
+        """Turn the prediction in a mask (..., H, W) into labels; what is labelled stays."""
         fresh = mask & ~self.touched & (self._predicted > 0)
         return self._edit(fresh, self._predicted[fresh] - PREDICTED)
 
@@ -222,7 +222,7 @@ class Corrections:
     # -- the prediction moves on -------------------------------------------------------------
 
     def update(self, prediction: npt.NDArray[Any]) -> None:
-        """Show a newer prediction wherever nothing is labelled; labels stay.
+        """Show a newer prediction (..., H, W) wherever nothing is labelled; labels stay.
 
         Raises
         ------

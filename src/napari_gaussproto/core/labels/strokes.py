@@ -35,8 +35,9 @@ def hold_out_strokes(
     Returns
     -------
     kept : list of array
+        As the labels, (H, W) each.
     held_out : list of array or None
-        None when no class has two strokes: then there are too few to hold any out.
+        (H, W) each; None when no class has two strokes: then there are too few to hold any out.
     """
     rng = np.random.default_rng(seed)
     strokes = [_strokes(mask) for mask in labels]

@@ -58,7 +58,7 @@ def measure(model: PrototypeSegmenter, pairs: Pairs) -> dict[str, Any]:
 
 
 def validation_steps(model: PrototypeSegmenter, pairs: Pairs) -> Generator[int, None, float]:
-    """Mean IoU alone, without the cost of probabilities.
+    """Mean IoU alone, without the cost of probabilities, of images and labels (H, W).
 
     Yields
     ------

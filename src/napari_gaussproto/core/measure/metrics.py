@@ -52,13 +52,13 @@ def iou(confusion: Counts) -> Floats:
 
 
 def mean_iou(confusion: Counts) -> float:
-    """Mean of `iou` over the classes that occur; nan when none does."""
+    """Mean of `iou` of a matrix (C, C) over the classes that occur; nan when none does."""
     values = iou(confusion)
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 def accuracy(confusion: Counts) -> float:
-    """Share of the counted pixels that have the right class."""
+    """Share of the pixels counted in a matrix (C, C) that have the right class."""
     total = confusion.sum()
     return float(np.trace(confusion) / total) if total else float("nan")
 

@@ -23,7 +23,7 @@ LOG_ZERO = -1e30
 
 
 def inverse_softplus(value: Tensor) -> Tensor:
-    """Return x with ``softplus(x) == value``, for positive values."""
+    """Return x with ``softplus(x) == value``, for positive values of any shape."""
     return value + torch.log(-torch.expm1(-value))
 
 
@@ -54,6 +54,15 @@ class GaussianPrototypeLayer(nn.Module):
         Standard deviation at the start.
     scale_floor : float
         Smallest standard deviation (smallest diagonal entry of the Cholesky factor).
+
+    Attributes
+    ----------
+    class_index : Tensor
+        (M,) int64.
+    active : Tensor
+        (M,) bool.
+    mean : Parameter
+        (M, D); scales, weights and priors have properties of their own.
 
     Notes
     -----
@@ -191,34 +200,6 @@ class GaussianPrototypeLayer(nn.Module):
         """Log p(c|z), (N, C), of cells (N, D)."""
         return self.scores(z).class_log_posterior
 
-    def mahalanobis(self, z: Tensor) -> Tensor:
-        """See `MixtureScores.mahalanobis`."""
-        return self.scores(z).mahalanobis
-
-    def log_likelihood(self, z: Tensor) -> Tensor:
-        """See `MixtureScores.log_likelihood`."""
-        return self.scores(z).log_likelihood
-
-    def log_likelihood_from(self, mahalanobis: Tensor) -> Tensor:
-        """See `MixtureScores.log_likelihood`."""
-        return MixtureScores._of(self, mahalanobis=mahalanobis).log_likelihood
-
-    def class_log_likelihood(self, log_likelihood: Tensor) -> Tensor:
-        """See `MixtureScores.class_log_likelihood`."""
-        return MixtureScores._of(self, log_likelihood=log_likelihood).class_log_likelihood
-
-    def log_density(self, log_likelihood: Tensor) -> Tensor:
-        """See `MixtureScores.log_density`."""
-        return MixtureScores._of(self, log_likelihood=log_likelihood).log_density
-
-    def class_log_posterior(self, log_likelihood: Tensor) -> Tensor:
-        """See `MixtureScores.class_log_posterior`."""
-        return MixtureScores._of(self, log_likelihood=log_likelihood).class_log_posterior
-
-    def log_responsibility(self, log_likelihood: Tensor) -> Tensor:
-        """See `MixtureScores.log_responsibility`."""
-        return MixtureScores._of(self, log_likelihood=log_likelihood).log_responsibility
-
     def _mahalanobis(self, z: Tensor) -> Tensor:
         with torch.autocast(z.device.type, enabled=False):
             z = _at_least_float32(z)
@@ -317,13 +298,6 @@ class MixtureScores:
         if z.ndim != 2 or z.shape[1] != layer.dim:
             raise ValueError(f"cells must have shape (N, {layer.dim}), not {tuple(z.shape)}")
         self._layer, self._z = layer, z
-
-    @classmethod
-    def _of(cls, layer: GaussianPrototypeLayer, **known: Tensor) -> MixtureScores:
-        scores = cls.__new__(cls)
-        scores._layer = layer
-        scores.__dict__.update(known)
-        return scores
 
     @cached_property
     def mahalanobis(self) -> Tensor:

@@ -85,7 +85,7 @@ def reseed(
     Returns
     -------
     Tensor
-        Indices of the prototypes that moved: those whose class has pure cells in ``z``.
+        (L,) indices of the prototypes that moved: those whose class has pure cells in ``z``.
     """
     log_class = layer.scores(z).class_log_likelihood
     mean, scale = layer.mean.clone(), layer.scale.clone()

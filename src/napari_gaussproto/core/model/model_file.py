@@ -63,7 +63,7 @@ def save_model(model: PrototypeSegmenter, path: str | Path, half: bool = True) -
 
 
 def tensors_of(model: PrototypeSegmenter) -> dict[str, Tensor]:
-    """Everything in a model that is numbers, by name; not copied."""
+    """Everything in a model that is numbers, by name and of any shape; not copied."""
     tensors = {f"{WEIGHTS}{key}": value for key, value in model.state_dict().items()}
     for m, prototype in enumerate(model.prototypes):
         tensors[f"prototype/{m}/patches"] = torch.from_numpy(prototype.patches)
@@ -173,7 +173,7 @@ def build_model(
     description: dict[str, Any],
     backbone: Backbone | None = None,
 ) -> PrototypeSegmenter:
-    """A model on the CPU from what `tensors_of` and `description_of` say about it.
+    """A model on the CPU from tensors of the shapes of `tensors_of`, and `description_of`.
 
     With a backbone to share, that one is left as it is, wherever it is, and needs no tensors.
 

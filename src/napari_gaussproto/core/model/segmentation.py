@@ -185,7 +185,7 @@ class Segmentation:
         return paint(self._log_posterior).softmax(0).float().cpu().numpy()
 
     def log_likelihood(self, m: int, cells: bool = False) -> Map:
-        """Gaussian log-density under prototype ``m``."""
+        """Gaussian log-density under prototype ``m``, (H, W)."""
         return self._paint(self._log_likelihood[:, self._check(m)], cells)
 
     def log_likelihood_limits(self) -> tuple[float, float]:
@@ -200,7 +200,7 @@ class Segmentation:
         return float(low), max(float(high), float(low) + 1e-3)
 
     def likelihood(self, m: int, cells: bool = False) -> Map:
-        """Typicality for prototype ``m``, in [0, 1].
+        """Typicality for prototype ``m``, (H, W) in [0, 1].
 
         The share of the prototype's own cells that lie farther from it: of its training cells,
         or, once it was merged, split or added by a person, of those of the image that this was
@@ -221,11 +221,11 @@ class Segmentation:
         return torch.special.gammaincc(half_dim, distance / 2)
 
     def responsibility(self, m: int, cells: bool = False) -> Map:
-        """Share of prototype ``m`` in explaining each cell; all prototypes sum to 1."""
+        """Share of prototype ``m`` in explaining each cell, (H, W); all prototypes sum to 1."""
         return self._paint(self._log_responsibility[:, self._check(m)].exp(), cells)
 
     def novelty(self, cells: bool = False) -> Map:
-        """Share of the training cells that the model finds more familiar, in [0, 1].
+        """Share of the training cells that the model finds more familiar, (H, W) in [0, 1].
 
         Before training there are none to compare with; then the cells of this image are.
         """
@@ -241,7 +241,7 @@ class Segmentation:
         return 1 - rank(log_density, quantiles)
 
     def novelty_at(self, log_density: Map) -> Map:
-        """Novelty of places of a given log-density, for example of averages of `log_density`."""
+        """Novelty (K,) of places of a log-density (K,), such as averages of `log_density`."""
         return self._novelty_of(torch.from_numpy(log_density)).numpy()
 
     @property
@@ -250,17 +250,17 @@ class Segmentation:
         return len(self._density_quantiles) > 0
 
     def log_density(self, cells: bool = False) -> Map:
-        """Log p(z); unlike novelty it also orders what is farther than all training cells."""
+        """Log p(z), (H, W); unlike novelty it orders what is farther than all training cells."""
         return self._paint(self._log_density, cells)
 
     def uncertainty(self, cells: bool = False) -> Map:
-        """Entropy of p(c|z) over its largest possible value, in [0, 1]."""
+        """Entropy of p(c|z) over its largest possible value, (H, W) in [0, 1]."""
         probability = self._log_posterior.exp()
         entropy = -(probability * self._log_posterior).sum(1)
         return self._paint(entropy / float(np.log(len(self.classes))), cells)
 
     def at(self, cells: Sequence[int] | Tensor) -> CellValues:
-        """Values of some cells, by their indices in the partition."""
+        """Values of some cells, by their indices (K,) in the partition."""
         rows = torch.as_tensor(cells, dtype=torch.long, device=self._log_density.device)
         typicality = [self._typicality(m, rows) for m in range(len(self.prototypes))]
         return CellValues(
@@ -308,13 +308,16 @@ class Segmentation:
 
 
 def quantiles_of(values: Tensor) -> npt.NDArray[np.float32]:
-    """Quantiles of values at `QUANTILES` even levels, ascending."""
+    """Quantiles (QUANTILES,) of values (N,) at even levels, ascending."""
     levels = np.linspace(0, 1, QUANTILES)
     return np.quantile(values.detach().float().cpu().numpy(), levels).astype(np.float32)
 
 
 def rank(values: Tensor, quantiles: npt.NDArray[np.float32]) -> Tensor:
-    """Share in [0, 1] of a distribution, known by its quantiles, that lies below each value."""
+    """Share in [0, 1], (N,), of a distribution that lies below each value, (N,).
+
+    The distribution is known by its quantiles at even levels, (Q,) ascending.
+    """
     known = torch.as_tensor(quantiles, dtype=values.dtype, device=values.device)
     above = torch.searchsorted(known, values.contiguous(), right=True).clamp(1, len(known) - 1)
     low, high = known[above - 1], known[above]

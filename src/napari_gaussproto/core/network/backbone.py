@@ -54,6 +54,8 @@ class Backbone(nn.Module):
     ----------
     widths, strides : list of int
         Channels and stride of each level, finest first.
+    mean, std : Tensor
+        (1, C, 1, 1) of the images that the weights were trained on.
 
     Raises
     ------

@@ -91,7 +91,7 @@ class Neck(nn.Module):
 
 
 def to_stride(level: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring a level to a map size: averaged when finer, bilinear when coarser."""
+    """A level (B, F, h, w) at another size (H, W): averaged when finer, bilinear when coarser."""
     if level.shape[-2:] == size:
         return level
     if level.shape[-2] > size[0]:
