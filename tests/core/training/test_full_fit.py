@@ -299,8 +299,8 @@ def test_strokes_are_enough() -> None:
     ("labels", "sentence"),
     [
         ([LABELS[0][:50], *LABELS[1:]], "same height and width"),
-        ([LABELS[0].astype(float), *LABELS[1:]], "give integers"),
-        ([LABELS[0] * 3, *LABELS[1:]], "the model has 2 classes"),
+        ([LABELS[0].astype(float), *LABELS[1:]], "whole numbers"),
+        ([LABELS[0] * 3, *LABELS[1:]], "there are 2 classes"),
         ([np.ones_like(labels) for labels in LABELS], "No pixel is labelled as “plant”"),
         (LABELS[:2], "one label image for every image"),
     ],

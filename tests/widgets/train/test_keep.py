@@ -39,8 +39,6 @@ def test_after_a_kill_everything_drawn_is_offered_again(
     assert np.array_equal(again.annotations.open[0].labels, drawn)
     assert [c.name for c in again.annotations.classes] == ["soil", "thistle"]
     qtbot.waitUntil(lambda: len(again.version_panel.versions) == 1, timeout=WAIT)
-    qtbot.waitUntil(lambda: not again.fits.runner.busy, timeout=WAIT)
-    qtbot.waitUntil(lambda: not again.autosave.busy, timeout=WAIT)
     qtbot.waitUntil(lambda: not again.busy, timeout=WAIT)
 
 

@@ -214,8 +214,17 @@ def split(
     return _changed(model, layer, prototypes, "split", [prototype.name], into=names)
 
 
-def delete(model: PrototypeSegmenter, m: int) -> PrototypeSegmenter:
+def delete(
+    model: PrototypeSegmenter, m: int, what: str = "delete", **details: Any
+) -> PrototypeSegmenter:
     """Remove a prototype; the later ones move up by one.
+
+    Parameters
+    ----------
+    model : PrototypeSegmenter
+    m : int
+    what, **details
+        What the card's log says; see `ModelCard.log`.
 
     Raises
     ------
@@ -226,7 +235,7 @@ def delete(model: PrototypeSegmenter, m: int) -> PrototypeSegmenter:
     keep = [i for i in range(len(model.prototypes)) if i != m]
     layer = surgery.select(model.layer, keep)
     kept = [model.prototypes[i] for i in keep]
-    return _changed(model, layer, kept, "delete", [prototype.name])
+    return _changed(model, layer, kept, what, [prototype.name], **details)
 
 
 def add(

@@ -106,7 +106,7 @@ def reject_steps(
     EditError
         When no cell is labelled, or when it is the last active prototype of all.
     """
-    rejected = edits.delete(model, m)
+    rejected = edits.delete(model, m, "train away", steps=steps, seed=seed)
     weight = torch.ones(len(cells), device=cells.device) if weight is None else weight
     known = (weight > 0) & (target.sum(1) > 0)
     if not bool(known.any()):
@@ -134,7 +134,6 @@ def reject_steps(
             if accuracy > best:
                 best, best_layer = accuracy, surgery.duplicate(layer)
         yield RejectStep(step, steps, sum(losses.values()), accuracy)
-    rejected.card.history[-1] |= {"what": "train away", "steps": steps, "seed": seed}
     trained = _with_trained_layer(rejected, best_layer, cells)
     return Rejection(trained, before, masked, best)
 
