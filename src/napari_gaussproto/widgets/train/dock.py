@@ -165,9 +165,6 @@ class TrainWidget(Dock):
         fits.fitted.connect(self._on_fitted)
         fits.used.connect(self._see)
         self.classes.failed.connect(self.messages.warn)
-        bar = self.project
-        for leaving in (bar.open_asked, bar.new_asked, bar.restore_asked):
-            leaving.connect(self._keep_fit)
         autosave.counted.connect(self._on_counted)
         autosave.restored.connect(self._on_restored)
         self.images.image_changed.connect(self._on_image)
@@ -192,10 +189,6 @@ class TrainWidget(Dock):
             self.annotations.set_table(first_table())
         self._on_image()
         self._on_phase("idle")
-
-    def _keep_fit(self, *_: Any) -> None:
-        """The last fit belongs to the project that is about to be left."""
-        self.versions.flush()
 
     def abandon(self) -> None:
         """Stop for good: the dock was closed, or another one takes over. Labels are saved."""
