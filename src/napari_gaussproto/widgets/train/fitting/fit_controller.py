@@ -27,6 +27,7 @@ from napari_gaussproto.jobs.storage import Identities
 from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.layers.results import publish, succeed
+from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import FITTED, Outcome, SharedState
 from napari_gaussproto.widgets.shared.workers import Runner
@@ -93,7 +94,6 @@ class FitController(QObject):
         self.beginning = Beginning(Start(), table=annotations.classes)
         self._asked: Any = None
         self._count = 0
-        self._gone = False
         annotations.table_changed.connect(self._on_table)
         self._work: _Work | None = None
         self._stop, self._given_up = threading.Event(), threading.Event()
@@ -106,7 +106,7 @@ class FitController(QObject):
             lambda: self._messages.tell("Cancelled; the model is as it was.")
         )
         self.runner.finished.connect(lambda: self._enter("idle"))
-        viewer.layers.events.removed.connect(self._on_removed)
+        Connections(self).add(viewer.layers.events.removed, self._on_removed)
 
     # -- where to begin ----------------------------------------------------------------------
 
@@ -343,11 +343,7 @@ class FitController(QObject):
             self.cache.forget(getattr(event.value, "unique_id", None))
 
     def abandon(self) -> None:
-        """Give up what runs, without waiting for it, and stop following the viewer."""
-        if self._gone:
-            return
-        self._gone = True
+        """Give up what runs, without waiting for it."""
         self._stop.set()
         self.runner.resume()
         self.runner.cancel()
-        self._viewer.layers.events.removed.disconnect(self._on_removed)
