@@ -25,7 +25,7 @@ from torch import Tensor
 
 from benchmarks.measuring import MB, PeakMemory, interleaved, median_ratio, save
 from napari_gaussproto.core.imaging.source import ImageSource
-from napari_gaussproto.core.imaging.tiles import pad_to_multiple
+from napari_gaussproto.core.imaging.tiles import round_up
 from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -41,8 +41,8 @@ SIDES = (512, 1024, 1536)
 def backbone_input(photo: Any, model: PrototypeSegmenter) -> Tensor:
     """The photograph as the backbone sees it inside `segment`."""
     source = ImageSource.from_array(photo, channels=model.config.channels)
-    pixels = source.read(0, 0, source.height, source.width)
-    padded = pad_to_multiple(pixels[None], model.alignment)
+    height, width = (round_up(n, model.alignment) for n in (source.height, source.width))
+    padded = source.read_padded(0, 0, height, width)[None]
     return shrink(padded.to(memory_format=torch.channels_last), model.config.downsample)
 
 

@@ -23,7 +23,7 @@ from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.cells import slic
 from napari_gaussproto.core.cells.slic import SlicSettings, region_map_steps
 from napari_gaussproto.core.imaging.source import ImageSource
-from napari_gaussproto.core.imaging.tiles import pad_to_multiple
+from napari_gaussproto.core.imaging.tiles import round_up
 from napari_gaussproto.io.dataset import load_split, read_train_file
 from napari_gaussproto.io.field import synthetic_field
 
@@ -34,10 +34,11 @@ PHOTOS = 16
 def shares(model: PrototypeSegmenter, repetitions: int) -> dict[str, float]:
     """Median time of SLIC, as a share of `segment` and of the backbone's forward pass."""
     photo = synthetic_field(966, 1296)[0]
-    pixels = ImageSource.from_array(photo, 3).read(0, 0, 966, 1296)
-    small = torch.nn.functional.avg_pool2d(
-        pad_to_multiple(pixels[None], model.alignment), model.config.downsample
-    ).to(memory_format=torch.channels_last)
+    height, width = (round_up(n, model.alignment) for n in photo.shape[:2])
+    padded = ImageSource.from_array(photo, 3).read_padded(0, 0, height, width)
+    small = torch.nn.functional.avg_pool2d(padded[None], model.config.downsample).to(
+        memory_format=torch.channels_last
+    )
     settings = SlicSettings(
         round(model.config.region_size / model.config.downsample),
         model.config.compactness,

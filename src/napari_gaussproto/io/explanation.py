@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
@@ -18,9 +18,10 @@ from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.explain.explain import Explanation, Responsible
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.model.segmentation import Segmentation
+from napari_gaussproto.io.figures import INK, as_rgb, bare, new_figure
 
 SUFFIXES = (".png", ".svg", ".pdf")
-_INK, _FAINT = "#333333", "#e4e4e4"
+_FAINT = "#e4e4e4"
 _OUTLINE = "#ffffff"
 _MOST, _FEWEST = 4, 2
 # What is less is shown as 0 %.
@@ -54,8 +55,7 @@ def explanation_figure(
     matplotlib.figure.Figure
         Without any global state.
     """
-    figure = Figure(figsize=(10, 4.6), facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(10, 4.6)
     grid = GridSpec(
         2, 2, figure, left=0.02, right=0.98, top=0.88, bottom=0.1, wspace=0.06, hspace=0.5,
         width_ratios=[0.8, 1.2], height_ratios=[3.2, 1],
@@ -64,10 +64,10 @@ def explanation_figure(
     _draw_responsible(figure.add_subplot(grid[0, 1]), segmentation, _worth_a_row(explanation))
     _draw_posterior(figure.add_subplot(grid[1, 1]), segmentation, explanation)
     figure.suptitle(
-        title or heading(segmentation, explanation), x=0.02, ha="left", color=_INK, fontsize=13,
+        title or heading(segmentation, explanation), x=0.02, ha="left", color=INK, fontsize=13,
         parse_math=False,
     )  # fmt: skip
-    figure.text(0.98, 0.015, explanation.familiarity, ha="right", color=_INK, fontsize=9)
+    figure.text(0.98, 0.015, explanation.familiarity, ha="right", color=INK, fontsize=9)
     return figure
 
 
@@ -97,8 +97,6 @@ def save_explanation(
         raise ConfigError(
             f"An explanation cannot be saved as “{path.suffix}”: choose PNG, SVG or PDF."
         )
-    from matplotlib import rc_context
-
     figure = explanation_figure(photo, segmentation, explanation, title=title)
     with rc_context({"svg.fonttype": "none", "pdf.fonttype": 42}), replacing(path) as partial:
         figure.savefig(partial, dpi=300, format=path.suffix.lower().removeprefix("."))
@@ -117,17 +115,16 @@ def _draw_place(
 ) -> None:
     top, left, bottom, right = _crop(segmentation.shape, explanation)
     source = ImageSource.from_array(photo)
-    pixels = source.read(top, left, bottom, right)
-    rgb = pixels[:3] if pixels.shape[0] >= 3 else pixels[:1].expand(3, -1, -1)
+    rgb = as_rgb(source.read(top, left, bottom, right))
     extent = (left - 0.5, right - 0.5, bottom - 0.5, top - 0.5)
-    axes.imshow(rgb.permute(1, 2, 0).numpy(), extent=extent)
+    axes.imshow(rgb, extent=extent)
     # matplotlib draws (x, y).
     lines = [polygon[:, ::-1] for polygon in explanation.outlines]
-    axes.add_collection(LineCollection(lines, colors=_INK, linewidths=3.2))
+    axes.add_collection(LineCollection(lines, colors=INK, linewidths=3.2))
     axes.add_collection(LineCollection(lines, colors=_OUTLINE, linewidths=1.6))
     axes.set_xlim(extent[0], extent[1])
     axes.set_ylim(extent[2], extent[3])
-    _bare(axes)
+    bare(axes)
     axes.set_anchor("NW")
 
 
@@ -154,13 +151,13 @@ def _worth_a_row(explanation: Explanation) -> list[Responsible]:
 def _draw_responsible(axes: Axes, segmentation: Segmentation, shown: list[Responsible]) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(_MOST - 0.5, -0.5)
-    _bare(axes)
-    axes.set_title("Responsible prototypes", loc="left", color=_INK, fontsize=11)
+    bare(axes)
+    axes.set_title("Responsible prototypes", loc="left", color=INK, fontsize=11)
     for row, part in enumerate(shown):
         color = segmentation.classes[part.class_index].color
-        axes.text(0, row - 0.14, part.name, color=_INK, fontsize=10, va="bottom", parse_math=False)
+        axes.text(0, row - 0.14, part.name, color=INK, fontsize=10, va="bottom", parse_math=False)
         axes.text(
-            0.6, row - 0.14, f"{part.responsibility:.0%}", color=_INK, fontsize=10, ha="right",
+            0.6, row - 0.14, f"{part.responsibility:.0%}", color=INK, fontsize=10, ha="right",
             va="bottom",
         )  # fmt: skip
         axes.barh([row + 0.06], [0.6], height=0.18, color=_FAINT)
@@ -180,7 +177,7 @@ def _draw_patches(axes: Axes, patches: npt.NDArray[np.uint8], row: int) -> None:
         left = 0.64 + slot * (width + 0.006)
         inset = axes.inset_axes((left, 1 - (row + 0.94) / _MOST, width, side))
         inset.imshow(patch)
-        _bare(inset)
+        bare(inset)
 
 
 def _aspect(axes: Axes) -> float:
@@ -191,8 +188,8 @@ def _aspect(axes: Axes) -> float:
 def _draw_posterior(axes: Axes, segmentation: Segmentation, explanation: Explanation) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(-0.6, 1)
-    _bare(axes)
-    axes.set_title("Class probability", loc="left", color=_INK, fontsize=11)
+    bare(axes)
+    axes.set_title("Class probability", loc="left", color=INK, fontsize=11)
     left = 0.0
     for entry, value in zip(
         segmentation.classes, explanation.class_probability.tolist(), strict=True
@@ -205,13 +202,6 @@ def _draw_posterior(axes: Axes, segmentation: Segmentation, explanation: Explana
         x = slot / len(segmentation.classes)
         axes.plot([x + 0.008], [-0.3], "s", color=entry.color, markersize=7, clip_on=False)
         axes.text(
-            x + 0.03, -0.3, f"{entry.name} {value:.0%}", color=_INK, fontsize=10, va="center",
+            x + 0.03, -0.3, f"{entry.name} {value:.0%}", color=INK, fontsize=10, va="center",
             parse_math=False,
         )  # fmt: skip
-
-
-def _bare(axes: Axes) -> None:
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)

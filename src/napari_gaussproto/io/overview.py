@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec, GridSpecFromSubplotSpec
 from matplotlib.image import AxesImage
 
+from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.model.segmentation import Segmentation
+from napari_gaussproto.io.figures import INK, as_rgb, bare, new_figure
 
-_INK = "#333333"
 _OPACITY = 0.55
 # Longest side of a picture in the figure; more pixels would only make the file large.
 _SIDE = 1000
@@ -41,8 +41,7 @@ def overview_figure(
     matplotlib.figure.Figure
         Without any global state; save it with ``figure.savefig(path)``.
     """
-    figure = Figure(figsize=(13, 8.4), facecolor="white", layout=None)
-    FigureCanvasAgg(figure)
+    figure = new_figure(13, 8.4)
     chosen = most_responsible(segmentation, columns)
     rows = GridSpec(
         2, 1, figure, left=0.02, right=0.93, top=0.91, bottom=0.02, hspace=0.1,
@@ -51,7 +50,7 @@ def overview_figure(
     _draw_photo_and_labels(figure, rows[0], photo, segmentation)
     _draw_prototypes(figure, rows[1], segmentation, chosen)
     if title:
-        figure.suptitle(title, x=0.02, y=0.975, ha="left", color=_INK, fontsize=15,
+        figure.suptitle(title, x=0.02, y=0.975, ha="left", color=INK, fontsize=15,
                         parse_math=False)  # fmt: skip
     return figure
 
@@ -79,7 +78,7 @@ def _draw_photo_and_labels(
     for entry in segmentation.classes:
         axes.plot([], [], "s", markersize=9, color=entry.color, label=entry.color)
     legend = axes.legend(
-        loc="lower right", frameon=True, framealpha=0.85, edgecolor="none", labelcolor=_INK,
+        loc="lower right", frameon=True, framealpha=0.85, edgecolor="none", labelcolor=INK,
         fontsize=11, handletextpad=0.2, borderpad=0.6,
     )  # fmt: skip
     # Set afterwards: a legend leaves out a label that starts with an underscore.
@@ -99,9 +98,9 @@ def _draw_prototypes(
         upper, lower = _split(column, 2, 1, height_ratios=[3.2, 1], hspace=0.04)
         axes = figure.add_subplot(upper)
         image = axes.imshow(segmentation.likelihood(m, cells=True), cmap="magma", vmin=0, vmax=1)
-        _bare(axes)
+        _plain(axes)
         axes.set_title(
-            f"{prototype.name} · {share[m]:.0%} of the image", color=_INK, fontsize=11, loc="left",
+            f"{prototype.name} · {share[m]:.0%} of the image", color=INK, fontsize=11, loc="left",
             parse_math=False,
         )  # fmt: skip
         axes.plot([0, 1], [1.005, 1.005], transform=axes.transAxes, color=color, lw=4,
@@ -109,7 +108,7 @@ def _draw_prototypes(
         _draw_patches(figure, lower, prototype.patches, color)
     if image is not None:
         bar = figure.colorbar(image, cax=figure.add_axes((0.944, 0.14, 0.008, 0.22)))
-        bar.set_label("typicality", color=_INK)
+        bar.set_label("typicality", color=INK)
         bar.outline.set_visible(False)
 
 
@@ -119,7 +118,7 @@ def _draw_patches(figure: Figure, cell: Any, patches: npt.NDArray[np.uint8], col
     ):
         axes = figure.add_subplot(slot)
         axes.imshow(patch)
-        _bare(axes)
+        _plain(axes)
         for spine in axes.spines.values():
             spine.set_visible(True)
             spine.set_color(color)
@@ -134,28 +133,20 @@ def _split(cell: Any, rows: int, columns: int, **options: Any) -> list[Any]:
 
 def _picture(axes: Axes, image: npt.NDArray[Any], title: str) -> None:
     axes.imshow(image, cmap="gray")
-    _bare(axes)
-    axes.set_title(title, color=_INK, fontsize=12, loc="left")
+    _plain(axes)
+    axes.set_title(title, color=INK, fontsize=12, loc="left")
 
 
-def _bare(axes: Axes) -> None:
+def _plain(axes: Axes) -> None:
     axes.set_anchor("NW")
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    bare(axes)
 
 
 def thumbnail(photo: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """A photograph (H, W) or (H, W, C) as RGB (h, w, 3) in [0, 1], at most `_SIDE` pixels long."""
-    from napari_gaussproto.core.imaging.source import ImageSource
-
     source = ImageSource.from_array(photo)
     step = max(1, -(-max(source.height, source.width) // _SIDE))
-    pixels = source.read(0, 0, source.height, source.width)[:, ::step, ::step]
-    rgb = pixels[:3] if pixels.shape[0] >= 3 else pixels[:1].expand(3, -1, -1)
-    picture: npt.NDArray[np.float32] = rgb.permute(1, 2, 0).numpy()
-    return picture
+    return as_rgb(source.read(0, 0, source.height, source.width)[:, ::step, ::step])
 
 
 def overlay(photo: npt.NDArray[np.float32], segmentation: Segmentation) -> npt.NDArray[np.float32]:

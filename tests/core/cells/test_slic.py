@@ -52,7 +52,7 @@ def test_regions_follow_edges() -> None:
 
 def test_blocks_continue_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run(region_map_steps(source(), SETTINGS))
-    monkeypatch.setattr(slic, "_BLOCK", 64)
+    monkeypatch.setattr(slic, "BLOCK", 64)
     steps: list[slic.Block] = []
     blocks = run(region_map_steps(source(), SETTINGS), steps.append)
     assert steps[0].total == 3 * 4 and steps[-1].index == 12
@@ -67,8 +67,8 @@ def test_regions_are_connected_across_blocks(
     monkeypatch: pytest.MonkeyPatch, compactness: float
 ) -> None:
     # With a margin this small, blocks disagree along their seams.
-    monkeypatch.setattr(slic, "_BLOCK", 64)
-    monkeypatch.setattr(slic, "_MARGIN", 1)
+    monkeypatch.setattr(slic, "BLOCK", 64)
+    monkeypatch.setattr(slic, "MARGIN", 1)
     regions = run(region_map_steps(source(), SlicSettings(6, compactness, 2)))
     assert components(regions, connectivity=1, background=-1).max() == regions.max() + 1
 

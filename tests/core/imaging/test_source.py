@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.core.imaging.source import ImageSource
-from napari_gaussproto.core.imaging.tiles import pad_to
 from napari_gaussproto.core.model.stack import plane_sources
 from tests.core.builders import tiny_model
 
@@ -158,14 +157,21 @@ def test_a_store_that_fails_is_a_sentence() -> None:
         ImageSource.from_array(lazy, 3).read(0, 0, 8, 8)
 
 
+def mirrored(count: int, length: int) -> list[int]:
+    """Indices 0, 1, … count - 1, … 1, 0, 1, …: to and fro without repeating the ends."""
+    period = max(1, 2 * (count - 1))
+    return [min(at % period, period - at % period) for at in range(length)]
+
+
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 90), st.integers(0, 90))
-def test_padding_when_read_is_padding_afterwards(
+def test_padding_mirrors_as_often_as_it_must(
     height: int, width: int, down: int, across: int
 ) -> None:
     image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     source = ImageSource.from_array(image, channel_axis=2)
     padded = source.read_padded(0, 0, height + down, width + across)
-    expected = pad_to(source.read(0, 0, height, width)[None], height + down, width + across)[0]
+    rows, columns = mirrored(height, height + down), mirrored(width, width + across)
+    expected = source.read(0, 0, height, width)[:, rows][:, :, columns]
     assert torch.equal(padded, expected)
     top, left = height // 2, width // 2
     window = source.read_padded(top, left, height - top, width - left)

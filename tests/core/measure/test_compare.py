@@ -44,7 +44,7 @@ def test_measures_both_against_the_truth() -> None:
     np.testing.assert_allclose(found.iou_after, [4 / 5, 1 / 2, np.nan])
     assert found.miou_before == pytest.approx((3 / 5 + 1 + 0) / 3)
     assert "Mean IoU 0.533 → 0.650" in found.summary(CLASSES)
-    with pytest.raises(LabelError, match="label layer of this image"):
+    with pytest.raises(LabelError, match="belong to this image"):
         compare(BEFORE, AFTER, truth[:1])
 
 
@@ -67,7 +67,7 @@ def test_the_truth_may_have_a_table_of_its_own() -> None:
     found = compare(BEFORE, after, truth, table)
     np.testing.assert_allclose(found.iou_after, [np.nan, 3 / 4, 2 / 3])
     np.testing.assert_allclose(found.iou_before, [0, 1 / 3, 2 / 3])
-    with pytest.raises(LabelError, match="same classes"):
+    with pytest.raises(LabelError, match="value 3, but there are 2 classes"):
         compare(BEFORE, after, truth + 1, table)
 
 

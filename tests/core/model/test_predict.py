@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from napari_gaussproto.core.base.errors import ConfigError, ImageError
 from napari_gaussproto.core.imaging.source import ImageSource
-from napari_gaussproto.core.imaging.tiles import pad_to, pad_to_multiple, plan, round_up
+from napari_gaussproto.core.imaging.tiles import plan, round_up
 from napari_gaussproto.core.model import encode
 from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.predict import (
@@ -39,17 +39,6 @@ def test_cores_cover_every_pixel_once(height: int, width: int, side: int, halo: 
         assert all(v % 32 == 0 for v in (w.y0, w.x0, w.y1, w.x1, w.core_y0, w.core_x0))
         assert w.y0 == 0 or w.core_y0 - w.y0 >= halo
     assert (seen == 1).all()
-
-
-@given(st.integers(1, 70), st.integers(1, 70))
-def test_padding_mirrors_and_keeps_the_image(height: int, width: int) -> None:
-    image = torch.rand(1, 2, height, width)
-    padded = pad_to_multiple(image, 32)
-    assert padded.shape[-2] % 32 == padded.shape[-1] % 32 == 0
-    assert torch.equal(padded[..., :height, :width], image)
-    if height > 1 and padded.shape[-2] > height:
-        assert torch.equal(padded[..., height, :width], image[..., height - 2, :])
-    assert pad_to(image, height, width) is image
 
 
 @pytest.fixture(scope="module")

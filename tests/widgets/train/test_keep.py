@@ -14,7 +14,7 @@ from napari_gaussproto.jobs.storage import ProjectSession
 from napari_gaussproto.widgets.train.dock import TrainWidget
 from tests.core.builders import tiny_model, two_tone
 from tests.widgets.docks import by_role
-from tests.widgets.train_dock import WAIT, click, draw, quick, settled, stroke
+from tests.widgets.train_dock import WAIT, click, draw, fitted, quick, settled, stroke
 
 
 def test_after_a_kill_everything_drawn_is_offered_again(
@@ -32,15 +32,13 @@ def test_after_a_kill_everything_drawn_is_offered_again(
     again = TrainWidget(other)
     other.window.add_dock_widget(again, name="Train", area="right")
     other.add_image(two_tone()[0], name="renamed")
-    qtbot.waitUntil(lambda: not again.project.offer.isHidden(), timeout=WAIT)
-    assert "was labelled before" in again.project.found.text()
-    click(again.project.restore)
+    qtbot.waitUntil(lambda: not again.autosave.bar.offer.isHidden(), timeout=WAIT)
+    assert "was labelled before" in again.autosave.bar.found.text()
+    click(again.autosave.bar.restore)
     qtbot.waitUntil(lambda: bool(again.annotations.open), timeout=WAIT)
     assert np.array_equal(again.annotations.open[0].labels, drawn)
     assert [c.name for c in again.annotations.classes] == ["soil", "thistle"]
     qtbot.waitUntil(lambda: len(again.version_panel.versions) == 1, timeout=WAIT)
-    qtbot.waitUntil(lambda: not again.fits.runner.busy, timeout=WAIT)
-    qtbot.waitUntil(lambda: not again.autosave.busy, timeout=WAIT)
     qtbot.waitUntil(lambda: not again.busy, timeout=WAIT)
 
 
@@ -61,7 +59,7 @@ def test_a_dock_that_is_closed_leaves_its_work_to_the_next(
     qtbot.waitUntil(lambda: len(again.version_panel.versions) == 1, timeout=WAIT)
     assert again.autosave.state.folder == folder
     qtbot.waitUntil(lambda: "labelled" in again.labels.note.text(), timeout=WAIT)
-    assert again.autosave.state.name in again.project.name.text()
+    assert again.autosave.state.name in again.autosave.bar.name.text()
     layer.paint((3, 3), 3)
     annotation.settle()
     assert annotation.labels[3, 3] == 3
@@ -159,7 +157,7 @@ def test_a_new_project_begins_without_versions(train: Any, image: Any, qtbot: An
     draw(train, 1)
     quick(train, qtbot)
     settled(train, qtbot)
-    train.project.new_asked.emit()
+    train.autosave.bar.new_asked.emit()
     settled(train, qtbot)
     qtbot.waitUntil(lambda: not train.version_panel.versions, timeout=WAIT)
     quick(train, qtbot)
@@ -174,7 +172,7 @@ def test_another_project_brings_its_own_labels_and_mixes_nothing(
     quick(train, qtbot)
     settled(train, qtbot)
     first, folder = train.annotations.open[0].labels, train.autosave.state.folder
-    train.project.new_asked.emit()
+    train.autosave.bar.new_asked.emit()
     settled(train, qtbot)
     train.change_classes(rename_class(train.annotations.classes, 1, "thistle"))
     stroke(train, 2, seed=7)
@@ -182,14 +180,14 @@ def test_another_project_brings_its_own_labels_and_mixes_nothing(
     second = train.annotations.open[0].labels
     other = train.autosave.state.folder
     assert other != folder and not np.array_equal(first, second)
-    train.project.open_asked.emit(folder)
+    train.autosave.bar.open_asked.emit(folder)
     qtbot.waitUntil(lambda: bool(train.annotations.open), timeout=WAIT)
     qtbot.waitUntil(lambda: len(train.version_panel.versions) == 1, timeout=WAIT)
     assert [c.name for c in train.annotations.classes] == ["soil", "plant"]
     assert np.array_equal(train.annotations.open[0].labels, first)
     settled(train, qtbot)
     assert np.array_equal(train.autosave.state.kept.images[0].labels, first)
-    train.project.open_asked.emit(other)
+    train.autosave.bar.open_asked.emit(other)
     qtbot.waitUntil(lambda: train.annotations.classes[1].name == "thistle", timeout=WAIT)
     qtbot.waitUntil(lambda: bool(train.annotations.open), timeout=WAIT)
     assert np.array_equal(train.annotations.open[0].labels, second)
@@ -202,14 +200,14 @@ def test_a_project_without_versions_does_not_go_on_with_another_one_s_model(
     draw(train, 1)
     settled(train, qtbot)
     folder = train.autosave.state.folder
-    train.project.new_asked.emit()
+    train.autosave.bar.new_asked.emit()
     settled(train, qtbot)
     quick(train, qtbot)
     settled(train, qtbot)
     assert train.fits.model is not None
     kinds: list[str] = []
     train.fits.fitted.connect(lambda fit: kinds.append(fit.kind))
-    train.project.open_asked.emit(folder)
+    train.autosave.bar.open_asked.emit(folder)
     qtbot.waitUntil(lambda: bool(train.annotations.open), timeout=WAIT)
     settled(train, qtbot)
     qtbot.wait(500)
@@ -220,7 +218,57 @@ def test_a_copy_of_a_project_is_whole(train: Any, image: Any, qtbot: Any, tmp_pa
     draw(train, 1)
     settled(train, qtbot)
     drawn = train.annotations.open[0].labels
-    train.project.copy_asked.emit(tmp_path / "copy")
+    train.autosave.bar.copy_asked.emit(tmp_path / "copy")
     settled(train, qtbot)
     with Project.open(tmp_path / "copy.gaussproto") as copy:
         assert np.array_equal(copy.annotations.load().images[0].labels, drawn)
+
+
+def test_a_fit_that_waits_belongs_to_the_project_that_is_left(
+    train: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train, 1)
+    settled(train, qtbot)
+    folder = train.autosave.state.folder
+    train.autosave.bar.new_asked.emit()
+    settled(train, qtbot)
+    qtbot.waitUntil(lambda: train.autosave.state.folder not in (None, folder), timeout=WAIT)
+    other = train.autosave.state.folder
+    train.live.setChecked(True)
+    fitted(train, qtbot, lambda: stroke(train, 2, seed=5))
+    train.live.setChecked(False)
+    train.autosave.bar.open_asked.emit(folder)
+    qtbot.waitUntil(lambda: train.autosave.state.folder == folder, timeout=WAIT)
+    settled(train, qtbot)
+    assert not train.version_panel.versions
+    with Project.open(other) as project:
+        assert [version.what for version in project.versions.versions()] == ["quick fit"]
+
+
+def test_a_project_is_not_left_when_its_labels_cannot_be_saved(
+    train: Any, image: Any, qtbot: Any, monkeypatch: Any
+) -> None:
+    draw(train, 1)
+    settled(train, qtbot)
+    folder = train.autosave.state.folder
+    train.autosave.bar.new_asked.emit()
+    settled(train, qtbot)
+    qtbot.waitUntil(lambda: train.autosave.state.folder not in (None, folder), timeout=WAIT)
+    other = train.autosave.state.folder
+    stroke(train, 2, seed=7)
+    drawn = train.annotations.open[0].labels
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with qtbot.waitSignal(train.messages.warned, timeout=WAIT) as said:
+            train.autosave.bar.open_asked.emit(folder)
+        assert "No space" in said.args[0]
+        qtbot.waitUntil(lambda: bool(train.annotations.open), timeout=WAIT)
+        qtbot.waitUntil(lambda: not train.busy, timeout=WAIT)
+    assert np.array_equal(train.annotations.open[0].labels, drawn)
+    settled(train, qtbot)
+    assert train.autosave.state.folder == other
+    assert np.array_equal(train.autosave.state.kept.images[0].labels, drawn)

@@ -29,10 +29,10 @@ RegionMap = npt.NDArray[np.int32]
 # Half of scikit-image's; costs 0.002 of the oracle's mean IoU (benchmarks/speed/slic.py).
 _ITERATIONS = 5
 # Largest side of a block, in pixels that SLIC sees: tens of MB, about a second.
-_BLOCK = 1024
+BLOCK = 1024
 # Surroundings of a block, in region sizes. A centre moves by less than one in practice;
 # tests/core/cells/test_slic.py checks that blocks and whole agree.
-_MARGIN = 8
+MARGIN = 8
 # Regions below this share of the nominal area go to their neighbours.
 _LEAST_AREA = 0.25
 _PASSES = 6
@@ -86,14 +86,14 @@ def region_map_steps(
     Returns
     -------
     ndarray
-        (h, w) int32, the number of each shrunk pixel's region: 0 to N - 1, none missing.
+        Of shape (h, w), int32: the number of each shrunk pixel's region: 0 to N - 1, none missing.
         Every region is connected (4 neighbours).
     """
     k = settings.shrink
     y0, x0, y1, x1 = window or (0, 0, source.height, source.width)
     y1, x1 = min(y1, source.height), min(x1, source.width)
     top, left, bottom, right = y0 // k, x0 // k, -(-y1 // k), -(-x1 // k)
-    side = max(1, _BLOCK // settings.size) * settings.size
+    side = max(1, BLOCK // settings.size) * settings.size
     # At least two blocks, one above the other, so that two cores always have work.
     half = -(-(bottom - top) // (2 * settings.size)) * settings.size
     rows, columns = _aligned(top, bottom, min(side, half)), _aligned(left, right, side)
@@ -137,7 +137,7 @@ def _block(
     """Regions of a core (shrunk pixels), numbered over the lattice of the whole image."""
     k, size = settings.shrink, settings.size
     height, width = -(-source.height // k), -(-source.width // k)
-    margin = _MARGIN * size
+    margin = MARGIN * size
     top = max(0, core[0] - margin) // size * size
     left = max(0, core[1] - margin) // size * size
     bottom, right = min(height, core[2] + margin), min(width, core[3] + margin)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from torch import Tensor
-from torch.nn import functional as F
-
 
 @dataclass(frozen=True)
 class Window:
@@ -65,24 +62,3 @@ def plan(height: int, width: int, side: int, halo: int, alignment: int) -> Itera
 def round_up(value: int, multiple: int) -> int:
     """Smallest multiple not below a value, and at least one multiple for positive values."""
     return -(-value // multiple) * multiple
-
-
-def pad_to(image: Tensor, height: int, width: int) -> Tensor:
-    """Extend images (B, C, h, w) at the bottom and right, mirrored as far as that goes.
-
-    Mirroring continues texture; a border repeated or black would be an edge that is not in
-    the photograph.
-    """
-    while (missing := (height - image.shape[-2], width - image.shape[-1])) != (0, 0):
-        down = min(missing[0], image.shape[-2] - 1)
-        across = min(missing[1], image.shape[-1] - 1)
-        if down == across == 0:
-            return F.pad(image, (0, missing[1], 0, missing[0]), mode="replicate")
-        image = F.pad(image, (0, across, 0, down), mode="reflect")
-    return image
-
-
-def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
-    """`pad_to` the next multiples of an alignment, images (B, C, H, W)."""
-    height, width = image.shape[-2:]
-    return pad_to(image, round_up(height, multiple), round_up(width, multiple))

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import LabelError
+from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.measure.metrics import confusion_matrix, iou, mean_iou
 
 Labels = npt.NDArray[Any]
@@ -124,12 +125,8 @@ def compare(
     moved += np.diag(np.bincount(first.ravel(), minlength=len(classes) + 1)[1:] - moved.sum(1))
     if truth is None:
         return Comparison(changed, classes, moved)
-    if truth.shape != first.shape:
-        raise LabelError(
-            f"The true labels are {truth.shape} pixels large and the image {first.shape}: "
-            "choose a label layer of this image."
-        )
-    truth = _in_table(truth, truth_classes or before.classes, classes)
+    own = truth_classes or before.classes
+    truth = _in_table(check_labels(truth, first.shape, len(own), "The true labels"), own, classes)
     old, new = (confusion_matrix(labels, truth, len(classes)) for labels in (first, second))
     return Comparison(changed, classes, moved, iou(old), iou(new), mean_iou(old), mean_iou(new))
 
@@ -148,11 +145,6 @@ def _in_table(
     """Labels of one class table as those of another, which has all its classes."""
     names = [entry.name for entry in table]
     values = np.array([0, *(names.index(entry.name) + 1 for entry in own)])
-    if labels.size and not 0 <= labels.min() <= labels.max() < len(values):
-        raise LabelError(
-            f"The labels have values from {labels.min()} to {labels.max()}, but there are "
-            f"{len(own)} classes: choose labels of the same classes."
-        )
     if (values == np.arange(len(values))).all():
         return labels
     return values.astype(np.min_scalar_type(len(names)))[labels]

@@ -12,9 +12,11 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLayout,
+    QMenu,
     QPushButton,
     QRadioButton,
     QSizePolicy,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -26,6 +28,16 @@ def button(text: str, tip: str, clicked: Callable[[], Any] | None = None) -> QPu
     made.setToolTip(tip)
     if clicked is not None:
         made.clicked.connect(clicked)
+    return made
+
+
+def menu_button(text: str, menu: QMenu) -> QToolButton:
+    """A button that opens a menu; its text alone says so."""
+    made = QToolButton()
+    made.setText(text)
+    made.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+    made.setStyleSheet("QToolButton::menu-indicator { image: none; }")
+    made.setMenu(menu)
     return made
 
 

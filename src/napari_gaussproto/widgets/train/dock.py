@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
-    QCheckBox,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
     QTabWidget,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -24,13 +19,14 @@ from napari_gaussproto.jobs.requests import ClosedRequest
 from napari_gaussproto.jobs.storage import Count
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Dock
+from napari_gaussproto.widgets.shared.forms import across, button, check_box, down, fill, heading
 from napari_gaussproto.widgets.shared.preferences import preference
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.budget import BudgetPanel
 from napari_gaussproto.widgets.train.fitting.curves import TrainingCurves
 from napari_gaussproto.widgets.train.fitting.fit_controller import FitController
-from napari_gaussproto.widgets.train.fitting.fitted import Budget, Fitted
+from napari_gaussproto.widgets.train.fitting.fitted import Fitted
 from napari_gaussproto.widgets.train.fitting.progress import TrainingProgress
 from napari_gaussproto.widgets.train.fitting.semi_terms import TERMS, weights_of
 from napari_gaussproto.widgets.train.fitting.sentences import begins_anew, fitted_sentence
@@ -74,71 +70,36 @@ class TrainWidget(Dock):
     def _build(self) -> None:
         self.images = ImageChooser(self._viewer)
         self.images.setToolTip("The image to label; all images with labels train the model")
-        self.project = self.autosave.bar
         self.classes = ClassPanel()
         self.labels = LabelsPanel()
-        self.labelling = LabelsController(
-            self._viewer,
-            self.state,
-            self.annotations,
-            self.autosave,
-            self.images,
-            self.labels,
-            self.messages,
-            self,
-        )
+        shared = (self._viewer, self.state, self.annotations, self.autosave)
+        said = (self.messages, self)
+        self.labelling = LabelsController(*shared, self.images, self.labels, *said)
         self.start = StartPanel(self.messages.warn)
         self._fill_devices(["cpu"])
-        self.quick = QPushButton("Quick fit")
-        self.live = QCheckBox("live")
-        self.live.setToolTip("Fit again after every stroke")
-        self.cancel = QPushButton("Cancel")
-        self.cancel.setToolTip("Stop at once; the model stays as it was")
+        self.quick = button("Quick fit", "", self.quick_fit)
+        self.live = check_box("live", "Fit again after every stroke")
+        stop = "Stop at once; the model stays as it was"
+        self.cancel = button("Cancel", stop, self.fits.cancel)
         self.budget = BudgetPanel(TERMS)
         self.curves = TrainingCurves()
         self.version_panel = VersionPanel()
-        self.versions = VersionsController(
-            self._viewer,
-            self.state,
-            self.annotations,
-            self.autosave,
-            self.fits,
-            self.version_panel,
-            self.messages,
-            self,
-        )
+        self.versions = VersionsController(*shared, self.fits, self.version_panel, *said)
         self._progress = TrainingProgress(self.status, self.curves, self.budget)
         self.setWidget(self._arrange())
 
     def _arrange(self) -> QWidget:
-        tune = QWidget()
-        tune_layout = QVBoxLayout(tune)
-        tune_layout.setContentsMargins(0, 6, 0, 0)
-        tune_layout.addWidget(self.budget)
-        tune_layout.addWidget(self.curves)
-        tune_layout.addStretch()
+        tune = fill(QWidget(), down(self.budget, self.curves, None), 0, 6, 0, 0)
         self.tabs = QTabWidget()
         self.tabs.addTab(tune, "Fine-tune")
         self.tabs.setTabToolTip(0, "Train the whole network, also on what is not labelled")
         self.tabs.addTab(self.version_panel, "Versions")
         self.tabs.setTabToolTip(1, "Every fit is kept: compare, go back, save")
-        fit = QHBoxLayout()
-        fit.addWidget(self.quick, 2)
-        fit.addWidget(self.live)
-        fit.addWidget(self.cancel, 1)
-        content = QWidget()
-        layout = QVBoxLayout(content)
-        layout.addWidget(self.project)
-        layout.addWidget(self.images)
-        for title, part in (("Classes", self.classes), ("Labels", self.labels)):
-            layout.addWidget(_heading(title))
-            layout.addWidget(part)
-        layout.addWidget(_heading("Model"))
-        layout.addWidget(self.start)
-        layout.addLayout(fit)
-        layout.addWidget(self.status)
-        layout.addWidget(self.tabs, 1)
-        return content
+        annotate = (heading("Classes"), self.classes, heading("Labels"), self.labels)
+        fit = across((self.quick, 2), self.live, (self.cancel, 1))
+        model = (heading("Model"), self.start, fit, self.status)
+        parts = (self.autosave.bar, self.images, *annotate, *model, (self.tabs, 1))
+        return fill(QWidget(), down(*parts), 9, 9, 9, 9)
 
     def _connect(self) -> None:
         annotations, fits, autosave = self.annotations, self.fits, self.autosave
@@ -153,8 +114,6 @@ class TrainWidget(Dock):
         self.classes.redo_asked.connect(annotations.redo)
         self.start.changed.connect(self._on_start)
         self.start.device_changed.connect(fits.compute_on)
-        self.quick.clicked.connect(self.quick_fit)
-        self.cancel.clicked.connect(fits.cancel)
         self.budget.start_asked.connect(self.fine_tune)
         self.labels.closed.toggled.connect(self._update_buttons)
         self.budget.pause_asked.connect(fits.pause)
@@ -165,9 +124,6 @@ class TrainWidget(Dock):
         fits.fitted.connect(self._on_fitted)
         fits.used.connect(self._see)
         self.classes.failed.connect(self.messages.warn)
-        bar = self.project
-        for leaving in (bar.open_asked, bar.new_asked, bar.restore_asked):
-            leaving.connect(self._keep_fit)
         autosave.counted.connect(self._on_counted)
         autosave.restored.connect(self._on_restored)
         self.images.image_changed.connect(self._on_image)
@@ -193,10 +149,6 @@ class TrainWidget(Dock):
         self._on_image()
         self._on_phase("idle")
 
-    def _keep_fit(self, *_: Any) -> None:
-        """The last fit belongs to the project that is about to be left."""
-        self.versions.flush()
-
     def abandon(self) -> None:
         """Stop for good: the dock was closed, or another one takes over. Labels are saved."""
         if not self.abandoned:
@@ -209,9 +161,8 @@ class TrainWidget(Dock):
             self.autosave.close()
 
     def _remember(self) -> None:
-        folder = self.autosave.state.folder
-        memory = TrainMemory(self.annotations.classes, folder, self.fits.beginning)
-        remember(self._viewer, memory)
+        classes, folder = self.annotations.classes, self.autosave.state.folder
+        remember(self._viewer, TrainMemory(classes, folder, self.fits.beginning))
 
     def _fill_devices(self, names: list[str]) -> None:
         self.start.offer_devices(names, str(preference("device")))
@@ -287,11 +238,16 @@ class TrainWidget(Dock):
         self.curves.clear()
         self.tabs.setCurrentIndex(0)
         self.live.setChecked(False)
-        budget = Budget(self.budget.steps(), self.budget.minutes())
         terms = weights_of(self.budget.terms())
-        others = [] if not terms else self._unlabelled()
-        checkpoint = self.versions.checkpoint()
-        self.fits.fine_tune(image, budget, terms, others, checkpoint, self._closed())
+        self.fits.fine_tune(
+            image,
+            steps=self.budget.steps(),
+            minutes=self.budget.minutes(),
+            semi=terms,
+            unlabelled=self._unlabelled() if terms else [],
+            checkpoint=self.versions.checkpoint(),
+            closed=self._closed(),
+        )
 
     def _closed(self) -> ClosedRequest | None:
         """Labelled images that are not open, if a fit should learn from them."""
@@ -351,10 +307,9 @@ class TrainWidget(Dock):
         self.labelling.offer_layers()
         self._update_buttons()
         image = self.images.image()
-        if image is None:
-            return
-        self.autosave.look_for(image)
-        self._see_annotated()
+        if image is not None:
+            self.autosave.look_for(image)
+            self._see_annotated()
 
     def _see_annotated(self) -> None:
         """Segment the chosen image anew if it is one that a person labels."""
@@ -394,9 +349,3 @@ class TrainWidget(Dock):
     def reset_choices(self, event: Any = None) -> None:
         """Follow the layer list; napari calls this for docks it adds."""
         self.images.refresh()
-
-
-def _heading(text: str) -> QLabel:
-    label = QLabel(f"<b>{text}</b>")
-    label.setContentsMargins(0, 6, 0, 0)
-    return label

@@ -86,10 +86,10 @@ def project_of_a_closed_file(train: Any, viewer: Any, qtbot: Any, folder: Path) 
     settled(train, qtbot)
     project = train.autosave.state.folder
     viewer.layers.remove(layer)
-    train.project.new_asked.emit()
+    train.autosave.bar.new_asked.emit()
     settled(train, qtbot)
     viewer.add_image(two_tone(seed=4)[0], name="next")
-    train.project.open_asked.emit(project)
+    train.autosave.bar.open_asked.emit(project)
     qtbot.waitUntil(lambda: train.autosave.state.folder == project, timeout=60_000)
     settled(train, qtbot)
     assert not train.annotations.all

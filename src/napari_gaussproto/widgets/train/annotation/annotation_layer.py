@@ -18,6 +18,7 @@ from napari_gaussproto.core.labels.corrections import (
     label_value_of,
 )
 from napari_gaussproto.widgets.layers.placement import pixels_of, placement
+from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.preferences import PLUGIN
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class AnnotationLayer(QObject):
         self.record = Corrections(np.zeros(label_shape(image), np.uint8), labels)
         self.layer: Labels | None = None
         self._last = self.record.codes.copy()
+        self._connections = Connections(self)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self.settle)
@@ -134,10 +136,10 @@ class AnnotationLayer(QObject):
         return layer
 
     def _follow(self, layer: Labels) -> None:
-        layer.events.paint.connect(self._on_paint)
-        layer.events.set_data.connect(self._on_set_data)
-        layer.events.selected_label.connect(self._on_selected_label)
-        layer.events.colormap.connect(self._on_colormap)
+        self._connections.add(layer.events.paint, self._on_paint)
+        self._connections.add(layer.events.set_data, self._on_set_data)
+        self._connections.add(layer.events.selected_label, self._on_selected_label)
+        self._connections.add(layer.events.colormap, self._on_colormap)
 
     def _style(self, layer: Labels) -> None:
         layer.colormap = code_colors(self.classes)
@@ -258,12 +260,7 @@ class AnnotationLayer(QObject):
     def close(self) -> None:
         """Stop following the layer."""
         self._timer.stop()
-        if self.layer is not None:
-            events = self.layer.events
-            events.paint.disconnect(self._on_paint)
-            events.set_data.disconnect(self._on_set_data)
-            events.selected_label.disconnect(self._on_selected_label)
-            events.colormap.disconnect(self._on_colormap)
+        self._connections.close()
 
 
 def layers_of(viewer: Viewer, image: Image) -> list[Labels]:

@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
 from napari_gaussproto.widgets.layers.placement import checksum
+from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer, layers_of
@@ -69,8 +70,9 @@ class AnnotationSet(QObject):
         self._done: list[_Done] = []
         self._undone: list[_Done] = []
         self._followed: WeakSet[Labels] = WeakSet()
-        state.outcome_changed.connect(self._on_outcome)
-        viewer.layers.events.removed.connect(self._on_removed)
+        self._connections = Connections(self)
+        self._connections.add(state.outcome_changed, self._on_outcome)
+        self._connections.add(viewer.layers.events.removed, self._on_removed)
         for outcome in list(state.outcomes.values()):
             self._on_outcome(outcome)
 
@@ -322,8 +324,7 @@ class AnnotationSet(QObject):
         for annotation in self._all:
             annotation.settle()  # what was drawn a moment ago is saved, too
         self._gone = True
-        self._viewer.layers.events.removed.disconnect(self._on_removed)
-        self._state.outcome_changed.disconnect(self._on_outcome)
+        self._connections.close()
         for annotation in self._all:
             annotation.close()
 

@@ -27,13 +27,14 @@ from napari_gaussproto.jobs.storage import Identities
 from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.layers.results import publish, succeed
+from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import FITTED, Outcome, SharedState
 from napari_gaussproto.widgets.shared.workers import Runner
 from napari_gaussproto.widgets.train.annotation.annotation_layer import label_shape
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.beginning import Beginning
-from napari_gaussproto.widgets.train.fitting.fitted import Budget, Fitted, Kind, Phase
+from napari_gaussproto.widgets.train.fitting.fitted import Fitted, Kind, Phase
 from napari_gaussproto.widgets.train.fitting.sentences import JUDGEMENTS
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class FitController(QObject):
     Signals
     -------
     progressed(object)
-        A `Stage`, `QuickStep` or `TrainingStep`.
+        A `Stage` or a `TrainingStep`.
     phase_changed(str)
     fitted(Fitted)
     used()
@@ -93,7 +94,6 @@ class FitController(QObject):
         self.beginning = Beginning(Start(), table=annotations.classes)
         self._asked: Any = None
         self._count = 0
-        self._gone = False
         annotations.table_changed.connect(self._on_table)
         self._work: _Work | None = None
         self._stop, self._given_up = threading.Event(), threading.Event()
@@ -106,7 +106,7 @@ class FitController(QObject):
             lambda: self._messages.tell("Cancelled; the model is as it was.")
         )
         self.runner.finished.connect(lambda: self._enter("idle"))
-        viewer.layers.events.removed.connect(self._on_removed)
+        Connections(self).add(viewer.layers.events.removed, self._on_removed)
 
     # -- where to begin ----------------------------------------------------------------------
 
@@ -173,20 +173,22 @@ class FitController(QObject):
     def fine_tune(
         self,
         image: Image,
-        budget: Budget,
+        *,
+        steps: int | None,
+        minutes: float | None,
         semi: dict[str, float],
-        unlabelled: list[Image],
-        checkpoint: Path | None = None,
-        closed: ClosedRequest | None = None,
+        unlabelled: Sequence[Image],
+        checkpoint: Path | None,
+        closed: ClosedRequest | None,
     ) -> None:
-        """Train the whole model on all strokes and on what is not labelled."""
+        """Train the whole model on all strokes and on what is not labelled; see `TuneRequest`."""
         if self.phase not in ("idle", "fitting"):
             return
         # New ones: the thread of a training that was cancelled may still read the former.
         self._stop, self._given_up = threading.Event(), threading.Event()
         tune = TuneRequest(
-            steps=budget.steps,
-            minutes=budget.minutes,
+            steps=steps,
+            minutes=minutes,
             semi=semi,
             unlabelled=[self._train_image(other) for other in unlabelled],
             checkpoint=checkpoint,
@@ -343,11 +345,7 @@ class FitController(QObject):
             self.cache.forget(getattr(event.value, "unique_id", None))
 
     def abandon(self) -> None:
-        """Give up what runs, without waiting for it, and stop following the viewer."""
-        if self._gone:
-            return
-        self._gone = True
+        """Give up what runs, without waiting for it."""
         self._stop.set()
         self.runner.resume()
         self.runner.cancel()
-        self._viewer.layers.events.removed.disconnect(self._on_removed)

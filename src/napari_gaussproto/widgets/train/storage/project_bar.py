@@ -5,17 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QFrame,
-    QHBoxLayout,
-    QLabel,
-    QMenu,
-    QPushButton,
-    QSizePolicy,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
+from qtpy.QtWidgets import QFileDialog, QFrame, QLabel, QMenu, QSizePolicy, QWidget
+
+from napari_gaussproto.widgets.shared.forms import (
+    across,
+    button,
+    down,
+    fill,
+    menu_button,
+    wrapped_label,
 )
 
 
@@ -41,37 +39,18 @@ class ProjectBar(QWidget):
         self.name.setToolTip("Labels and models are saved by themselves, in a project folder")
         # A long name must not widen the dock.
         self.name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.more = QToolButton()
-        self.more.setText("Project")
-        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self)
         menu.addAction("New project").triggered.connect(self.new_asked)
         menu.addAction("Open project…").triggered.connect(self._ask_open)
         menu.addAction("Save a copy as…").triggered.connect(self._ask_copy)
-        self.more.setMenu(menu)
-        row = QHBoxLayout()
-        row.addWidget(self.name, 1)
-        row.addWidget(self.more)
-        self.found = QLabel()
-        self.found.setWordWrap(True)
-        self.restore = QPushButton("Bring it back")
-        self.dismiss = QPushButton("Not now")
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.restore)
-        buttons.addWidget(self.dismiss)
-        buttons.addStretch()
-        self.offer = QFrame()
-        self.offer.setFrameShape(QFrame.Shape.StyledPanel)
-        offer = QVBoxLayout(self.offer)
-        offer.addWidget(self.found)
-        offer.addLayout(buttons)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(row)
-        layout.addWidget(self.offer)
+        self.more = menu_button("Project ▾", menu)
+        self.found = wrapped_label()
+        self.offer = QFrame(frameShape=QFrame.Shape.StyledPanel)
+        self.restore = button("Bring it back", "Open that project", self.restore_asked)
+        self.dismiss = button("Not now", "Go on without it", self.offer.hide)
+        self.offer.setLayout(down(self.found, across(self.restore, self.dismiss, None)))
+        fill(self, down(across((self.name, 1), self.more), self.offer))
         self.offer.hide()
-        self.restore.clicked.connect(self.restore_asked)
-        self.dismiss.clicked.connect(self.offer.hide)
 
     def show_saved(self, name: str, folder: Path, when: str) -> None:
         """Say where and when everything was saved."""

@@ -10,18 +10,17 @@ from qtpy.QtCore import QPoint, Qt, Signal
 from qtpy.QtGui import QAction, QKeySequence
 from qtpy.QtWidgets import (
     QGridLayout,
-    QHBoxLayout,
     QLabel,
     QMenu,
     QMessageBox,
     QPushButton,
     QToolButton,
-    QVBoxLayout,
     QWidget,
 )
 from superqt import QElidingLabel
 
 from napari_gaussproto.core.project.version import Version
+from napari_gaussproto.widgets.shared.forms import across, down, fill, menu_button, wrapped_label
 from napari_gaussproto.widgets.shared.share_table import ShareBar, swatch
 from napari_gaussproto.widgets.train.versions.version_tree import VersionTree
 
@@ -92,9 +91,7 @@ class VersionPanel(QWidget):
         self.tree.rename_asked.connect(self.rename_asked)
         self.tree.itemSelectionChanged.connect(self._update_actions)
         self.tree.customContextMenuRequested.connect(self._on_menu)
-        self.empty = QLabel(
-            "No versions yet: every fit and every fine-tune adds one.", wordWrap=True
-        )
+        self.empty = wrapped_label("No versions yet: every fit and every fine-tune adds one.")
         self.comparison = ComparisonTable()
         self.actions_by_key = {action.key: self._action(action) for action in _ACTIONS}
         rename = self.actions_by_key["rename"]
@@ -102,23 +99,11 @@ class VersionPanel(QWidget):
         rename.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
         self.menu = self._menu(*self.actions_by_key)
         self.buttons = {key: self._button(key) for key in ("compare", "revert", "save")}
-        self.more = QToolButton(text="⋯", toolTip="Rename or delete the chosen version")
-        self.more.setMenu(self._menu("rename", "delete"))
-        self.more.setStyleSheet("QToolButton::menu-indicator { image: none; }")
-        self.more.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        row = QHBoxLayout()
-        row.setSpacing(4)
-        for button in (*self.buttons.values(), self.more):
-            row.addWidget(button)
-        row.addStretch()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addWidget(self.empty)
-        layout.addWidget(self.tree, 1)
-        layout.addLayout(row)
-        layout.addWidget(self.comparison)
-        layout.addStretch()
+        self.more = menu_button("⋯", self._menu("rename", "delete"))
+        self.more.setToolTip("Rename or delete the chosen version")
+        row = across(*self.buttons.values(), self.more, None, spacing=4)
+        parts = (self.empty, (self.tree, 1), row, self.comparison, None)
+        fill(self, down(*parts, spacing=4))
         self.set_versions([], None)
 
     def _action(self, action: _Action) -> QAction:
@@ -230,18 +215,12 @@ class ComparisonTable(QWidget):
         self.title = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
         self.close_button = QToolButton(text="✕", autoRaise=True, toolTip="Hide the comparison")
         self.close_button.clicked.connect(self.hide)
-        heading = QHBoxLayout()
-        heading.addWidget(self.title, 1)
-        heading.addWidget(self.close_button)
         self._grid = QGridLayout()
         self._grid.setHorizontalSpacing(6)
         self._grid.setVerticalSpacing(2)
         self._grid.setColumnStretch(1, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 4, 0, 0)
-        layout.setSpacing(2)
-        layout.addLayout(heading)
-        layout.addLayout(self._grid)
+        heading = across((self.title, 1), self.close_button)
+        fill(self, down(heading, self._grid, spacing=2), 0, 4, 0, 0)
         self.hide()
 
     def show_rows(self, rows: Sequence[Row], title: str = "") -> None:
