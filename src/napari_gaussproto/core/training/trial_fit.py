@@ -172,7 +172,7 @@ def trial_fit_steps(
 
     Yields
     ------
-    Tile, QuickStep or TrainingStep
+    Tile or TrainingStep
         Instead of "joint" the stage is "trial" or "final", where there are both. What is left
         of a trial includes a final training as long as it may be.
 

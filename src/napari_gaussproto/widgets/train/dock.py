@@ -26,7 +26,7 @@ from napari_gaussproto.widgets.train.annotation.annotation_set import Annotation
 from napari_gaussproto.widgets.train.fitting.budget import BudgetPanel
 from napari_gaussproto.widgets.train.fitting.curves import TrainingCurves
 from napari_gaussproto.widgets.train.fitting.fit_controller import FitController
-from napari_gaussproto.widgets.train.fitting.fitted import Budget, Fitted
+from napari_gaussproto.widgets.train.fitting.fitted import Fitted
 from napari_gaussproto.widgets.train.fitting.progress import TrainingProgress
 from napari_gaussproto.widgets.train.fitting.semi_terms import TERMS, weights_of
 from napari_gaussproto.widgets.train.fitting.sentences import begins_anew, fitted_sentence
@@ -124,10 +124,6 @@ class TrainWidget(Dock):
         fits.fitted.connect(self._on_fitted)
         fits.used.connect(self._see)
         self.classes.failed.connect(self.messages.warn)
-        bar = autosave.bar
-        for leaving in (bar.open_asked, bar.new_asked, bar.restore_asked):
-            # The last fit belongs to the project that is about to be left.
-            leaving.connect(lambda *_: self.versions.flush())
         autosave.counted.connect(self._on_counted)
         autosave.restored.connect(self._on_restored)
         self.images.image_changed.connect(self._on_image)
@@ -242,11 +238,16 @@ class TrainWidget(Dock):
         self.curves.clear()
         self.tabs.setCurrentIndex(0)
         self.live.setChecked(False)
-        budget = Budget(self.budget.steps(), self.budget.minutes())
         terms = weights_of(self.budget.terms())
-        others = [] if not terms else self._unlabelled()
-        checkpoint = self.versions.checkpoint()
-        self.fits.fine_tune(image, budget, terms, others, checkpoint, self._closed())
+        self.fits.fine_tune(
+            image,
+            steps=self.budget.steps(),
+            minutes=self.budget.minutes(),
+            semi=terms,
+            unlabelled=self._unlabelled() if terms else [],
+            checkpoint=self.versions.checkpoint(),
+            closed=self._closed(),
+        )
 
     def _closed(self) -> ClosedRequest | None:
         """Labelled images that are not open, if a fit should learn from them."""

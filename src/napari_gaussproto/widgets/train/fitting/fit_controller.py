@@ -34,7 +34,7 @@ from napari_gaussproto.widgets.shared.workers import Runner
 from napari_gaussproto.widgets.train.annotation.annotation_layer import label_shape
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.beginning import Beginning
-from napari_gaussproto.widgets.train.fitting.fitted import Budget, Fitted, Kind, Phase
+from napari_gaussproto.widgets.train.fitting.fitted import Fitted, Kind, Phase
 from napari_gaussproto.widgets.train.fitting.sentences import JUDGEMENTS
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class FitController(QObject):
     Signals
     -------
     progressed(object)
-        A `Stage`, `QuickStep` or `TrainingStep`.
+        A `Stage` or a `TrainingStep`.
     phase_changed(str)
     fitted(Fitted)
     used()
@@ -173,20 +173,22 @@ class FitController(QObject):
     def fine_tune(
         self,
         image: Image,
-        budget: Budget,
+        *,
+        steps: int | None,
+        minutes: float | None,
         semi: dict[str, float],
-        unlabelled: list[Image],
-        checkpoint: Path | None = None,
-        closed: ClosedRequest | None = None,
+        unlabelled: Sequence[Image],
+        checkpoint: Path | None,
+        closed: ClosedRequest | None,
     ) -> None:
-        """Train the whole model on all strokes and on what is not labelled."""
+        """Train the whole model on all strokes and on what is not labelled; see `TuneRequest`."""
         if self.phase not in ("idle", "fitting"):
             return
         # New ones: the thread of a training that was cancelled may still read the former.
         self._stop, self._given_up = threading.Event(), threading.Event()
         tune = TuneRequest(
-            steps=budget.steps,
-            minutes=budget.minutes,
+            steps=steps,
+            minutes=minutes,
             semi=semi,
             unlabelled=[self._train_image(other) for other in unlabelled],
             checkpoint=checkpoint,

@@ -1,4 +1,4 @@
-"""What a fit was asked for, and what is known once its result is shown."""
+"""What a fit is, and what is known once its result is shown."""
 
 from __future__ import annotations
 
@@ -9,14 +9,6 @@ from napari_gaussproto.jobs.requests import FitResult
 
 Kind = Literal["quick fit", "fine-tune", "prediction"]
 Phase = Literal["idle", "fitting", "running", "paused", "finishing"]
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long to fine-tune; one of the two is given."""
-
-    steps: int | None = None
-    minutes: float | None = None
 
 
 @dataclass(frozen=True)
