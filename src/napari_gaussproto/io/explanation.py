@@ -79,7 +79,9 @@ def save_explanation(
     *,
     title: str = "",
 ) -> Path:
-    """Write an explanation's figure; PNG with 300 dots per inch, SVG and PDF with text as text.
+    """Write the figure of an explanation of a photograph (H, W, 3).
+
+    PNG gets 300 dots per inch; SVG and PDF keep text as text.
 
     The photograph is (H, W) or (H, W, C); see `explanation_figure` for the rest.
 

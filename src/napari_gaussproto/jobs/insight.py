@@ -28,7 +28,7 @@ _PLACES = 10
 
 @dataclass(frozen=True)
 class FoundPlaces:
-    """Places of one kind, each with a picture of its surroundings."""
+    """Places of one kind, each with a picture (h, w, 3) of its surroundings."""
 
     kind: str
     places: list[Place]

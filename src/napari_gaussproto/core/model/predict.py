@@ -81,12 +81,14 @@ def segment_to_zarr(
 
     Parameters
     ----------
-    image, model, tile, progress
+    image, model
         As for `segment`.
     path : path
         Of the array to write, (H, W) uint8, class index + 1. Its attributes name the
         classes, their colours and the model. Former labels of that name are replaced once
         the new ones are complete; anything else there is left alone.
+    tile, progress
+        As for `segment`.
 
     Returns
     -------

@@ -300,7 +300,7 @@ def _drawn(
     parts = []
     for index, (image, mask) in enumerate(zip(images, labels, strict=True)):
         if mask.any():
-            pixels = torch.from_numpy(mask)
+            pixels = torch.tensor(mask)  # a copy, for masks from files may be read-only
             parts.append(draw_cells(image, pixels, model, count, generator, index, ascending=True))
         yield TrainingStep("features", index + 1, len(images))
     return LabelledCells.joined(parts)

@@ -278,7 +278,7 @@ def _limited(settings: TrialSettings, steps: int) -> TrialSettings:
 class _Rest:
     """Seconds that all takes that follows a trial, at most, told during the trial.
 
-    Parameters
+    Attributes
     ----------
     minutes : float or None
         Of both trainings, where time is the budget and not steps.
