@@ -10,7 +10,7 @@ from .core.base.errors import GaussProtoError as GaussProtoError
 from .core.editing import edits as edits
 from .core.editing.undo import EditHistory as EditHistory
 from .core.explain.explain import explain as explain
-from .core.explain.explain import explain_region as explain_region
+from .core.explain.explain import explain_mask as explain_mask
 from .core.explain.gallery import gallery as gallery
 from .core.explain.places import most_novel_places as most_novel_places
 from .core.explain.places import most_uncertain_places as most_uncertain_places

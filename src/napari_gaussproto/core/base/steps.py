@@ -1,4 +1,4 @@
-"""Drive generators: long work yields typed steps, and whoever calls decides what to do between."""
+"""Drive generators: long work yields typed steps, and its caller decides what happens between."""
 
 from __future__ import annotations
 

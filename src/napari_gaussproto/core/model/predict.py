@@ -110,7 +110,7 @@ def segment_to_zarr_steps(
 ) -> Generator[Tile, None, Path]:
     """As `segment_to_zarr`, one generator step a tile; only one tile is in memory.
 
-    Given up half-way it leaves nothing behind, and former labels as they were.
+    When it is closed half-way, nothing is left behind and former labels stay.
     """
     source = as_source(image, model)
     path = Path(path)
