@@ -29,9 +29,10 @@ from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.summary import read_summary
 from napari_gaussproto.core.project.project import Project, find_annotation
 from napari_gaussproto.core.training.checkpoint import read_progress
-from napari_gaussproto.core.training.full_fit import fit_steps
+from napari_gaussproto.core.training.fine_tune import TuneSettings
+from napari_gaussproto.core.training.full_fit import fit
 from napari_gaussproto.core.training.semi import SemiSettings
-from napari_gaussproto.core.training.trial_fit import TrialSettings, trial_fit_steps
+from napari_gaussproto.core.training.trial_fit import trial_fit_steps
 from napari_gaussproto.io.images import read_image, read_mask
 from napari_gaussproto.io.ome import read_labels
 
@@ -151,7 +152,8 @@ def test_a_fit_goes_on_from_its_checkpoint(
     path = shutil.copy(FORMER / "fit-checkpoint.safetensors", tmp_path / "fit.safetensors")
     assert contains(read_progress(path), expected["progress"])
     truth = arrays["truth"]
-    steps = fit_steps(
+    seen: list[TrainingStep] = []
+    model = fit(
         [photo],
         [truth],
         ModelConfig.model_validate(expected["config"]),
@@ -160,9 +162,8 @@ def test_a_fit_goes_on_from_its_checkpoint(
         seed=expected["seed"],
         device="cpu",
         checkpoint=path,
+        progress=seen.append,
     )
-    seen: list[TrainingStep] = []
-    model = yield_all(steps, seen)
     joint = [step for step in seen if step.stage == "joint"]
     assert not {"features", "warm-up", "layer"} & {step.stage for step in seen}
     assert [step.step for step in joint] == [5, 6]
@@ -170,15 +171,6 @@ def test_a_fit_goes_on_from_its_checkpoint(
     assert joint[0].losses == pytest.approx(expected["next_losses"], rel=0.02, abs=1e-3)
     assert joint[0].best_miou == pytest.approx(expected["progress"]["best_miou"])
     assert model.card.history[-1]["steps"] == 6
-
-
-def yield_all(steps: Any, seen: list[Any]) -> Any:
-    """Take all steps of a generator; returns its value."""
-    while True:
-        try:
-            seen.append(next(steps))
-        except StopIteration as end:
-            return end.value
 
 
 def test_a_fine_tune_goes_on_from_its_checkpoint(
@@ -198,7 +190,7 @@ def test_a_fine_tune_goes_on_from_its_checkpoint(
         model,
         [ImageSource.from_array(plane, 3) for plane in planes],
         [first, second[0], second[2]],
-        TrialSettings(
+        TuneSettings(
             training=TrainingConfig.model_validate(expected["training"]),
             semi=SemiSettings.model_validate(expected["semi"]),
             seed=expected["seed"],

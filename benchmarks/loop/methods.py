@@ -20,11 +20,11 @@ from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.measure.metrics import confusion_matrix, iou, mean_iou
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training.fine_tune import FineTuner, fine_tuning
+from napari_gaussproto.core.training.fine_tune import FineTuner, TuneSettings, fine_tuning
 from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid_steps
 from napari_gaussproto.core.training.samples import prepare, shrink_labels
 from napari_gaussproto.core.training.semi import SemiSettings
-from napari_gaussproto.core.training.trial_fit import TrialSettings, trial_fit_steps
+from napari_gaussproto.core.training.trial_fit import trial_fit_steps
 
 # That of soft labels was chosen on other draws, see loop_report.py; the others before any result.
 WEIGHTS = TERM_WEIGHTS
@@ -88,9 +88,10 @@ def _fine_tuned(
     model = copy.deepcopy(task.quick(number).model)
     images, labels = [image for image, _ in task.annotated], task.strokes[number - 1]
     data = prepare(images, labels, model.config, every_class=False)
-    tuner = FineTuner(model, data, [], fine_tuning(steps=steps), task.seed, settings)
+    how = TuneSettings(fine_tuning(steps=steps), seed=task.seed, semi=settings)
+    tuner = FineTuner(model, data, [], how)
     gate: list[float] = []
-    for step in tuner.joint(None, None, lambda: False):
+    for step in tuner.joint():
         gate += [step.losses["gate"]] if "gate" in step.losses else []
     return tuner.model.eval(), {"gate": round(float(np.mean(gate)), 4)} if gate else {}
 
@@ -102,7 +103,7 @@ def _as_the_dock(task: Task, number: int, steps: int) -> tuple[PrototypeSegmente
             task.start,
             [ImageSource.from_array(image, 3) for image, _ in task.annotated],
             task.strokes[number - 1],
-            TrialSettings(
+            TuneSettings(
                 training=fine_tuning(steps=2 * steps, validate_every=max(1, steps // 4)),
                 semi=TERMS["soft_labels"],
                 seed=task.seed,
@@ -111,7 +112,7 @@ def _as_the_dock(task: Task, number: int, steps: int) -> tuple[PrototypeSegmente
             encode=lambda model, place: _encoded(task, model, place),
         )
     )
-    return learned.model.eval(), {"steps": learned.steps, "on strokes": learned.held_out_miou}
+    return learned.model.eval(), {"steps": learned.steps, "on strokes": learned.validation_miou}
 
 
 def _encoded(

@@ -27,7 +27,7 @@ from napari_gaussproto.core.model.encode import as_source
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.samples import prepare
-from napari_gaussproto.core.training.trainer import Trainer
+from napari_gaussproto.core.training.trainer import RunSettings, Trainer
 from napari_gaussproto.io.dataset import TrainFile, load_split, read_train_file
 
 KINDS: dict[str, tuple[type[PrototypeSegmenter], type[Trainer]]] = {
@@ -44,11 +44,8 @@ def train(kind: str, seed: int, file: TrainFile, splits: dict[str, Any]) -> Prot
     with seeded(seed):
         model = segmenter(file.model, file.model.pretrained)
     model.card = file.card.model_copy(deep=True)
-    trainer = trainer_type(model, data, held_out, file.training, seed)
-    stages = itertools.chain(
-        trainer.start(), trainer.joint(None, None, lambda: False), trainer.finish()
-    )
-    for step in stages:
+    trainer = trainer_type(model, data, held_out, RunSettings(file.training, seed=seed))
+    for step in trainer.run():
         if step.validation_miou is not None:
             print(
                 f"{kind} {seed}: step {step.step} val mIoU {step.validation_miou:.4f}", flush=True

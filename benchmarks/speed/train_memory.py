@@ -21,7 +21,7 @@ from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training.fine_tune import fine_tune_steps, fine_tuning
+from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tune_steps, fine_tuning
 from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid
 from napari_gaussproto.core.training.quick_fit import quick_fit_steps
 from napari_gaussproto.core.training.semi import SemiSettings
@@ -61,8 +61,9 @@ def main() -> None:
                     fitted.model,
                     [image],
                     [labels],
-                    training=fine_tuning(steps=options.steps),
-                    semi_settings=SemiSettings(**TERM_WEIGHTS),
+                    TuneSettings(
+                        fine_tuning(steps=options.steps), semi=SemiSettings(**TERM_WEIGHTS)
+                    ),
                     validation=([image], [labels]),
                 )
             ).model

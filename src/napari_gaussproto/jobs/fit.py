@@ -21,7 +21,7 @@ from napari_gaussproto.core.model.maps import maps_of, values_of
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import StackSegmentation, leading_of, plane_sources
-from napari_gaussproto.core.training.fine_tune import fine_tuning
+from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tuning
 from napari_gaussproto.core.training.pyramid import (
     EncodedImage,
     encode_pyramid_steps,
@@ -30,7 +30,8 @@ from napari_gaussproto.core.training.pyramid import (
 from napari_gaussproto.core.training.quick_fit import quick_fit_steps
 from napari_gaussproto.core.training.semi import SemiSettings
 from napari_gaussproto.core.training.start import begin, unknown_classes
-from napari_gaussproto.core.training.trial_fit import TrialFit, TrialSettings, trial_fit_steps
+from napari_gaussproto.core.training.trainer import Trained
+from napari_gaussproto.core.training.trial_fit import trial_fit_steps
 from napari_gaussproto.jobs.requests import (
     ClosedRequest,
     FitRequest,
@@ -102,7 +103,7 @@ def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, Fit
             release_memory(base.device)
     # A quick fit that is kept instead is one in all respects: the next begins where it did.
     result = yield from _see(request, learned.model if learned.steps else base, learned.model)
-    miou = learned.held_out_miou
+    miou = learned.validation_miou
     said = {"steps": learned.steps, "minutes": tune.minutes, **tune.semi}
     return replace(
         result,
@@ -118,12 +119,12 @@ def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, Fit
     )
 
 
-def _judgement(learned: TrialFit) -> Judgement | None:
-    if learned.held_out_miou is None:
+def _judgement(learned: Trained) -> Judgement | None:
+    if learned.validation_miou is None:
         return "too few strokes"
     if learned.steps:
         return None
-    return "right already" if learned.held_out_miou > _PERFECT else "no gain"
+    return "right already" if learned.validation_miou > _PERFECT else "no gain"
 
 
 @timed
@@ -222,7 +223,7 @@ def _see(
 
 def _learn(
     request: FitRequest, tune: TuneRequest, base: PrototypeSegmenter, scratch: bool
-) -> Generator[Any, None, TrialFit]:
+) -> Generator[Any, None, Trained]:
     places = _places(request)
     labelled = {image.key for image, _, _ in places}
 
@@ -230,12 +231,12 @@ def _learn(
         image, number, _ = places[place]
         return _pyramid(request.cache, model, image, number)
 
-    def learn() -> Generator[Any, None, TrialFit]:
+    def learn() -> Generator[Any, None, Trained]:
         return trial_fit_steps(
             base,
             [_source(image, base, number) for image, number, _ in places],
             [mask for _, _, mask in places],
-            TrialSettings(
+            TuneSettings(
                 training=fine_tuning(**({} if tune.steps is None else {"steps": tune.steps})),
                 semi=SemiSettings.only(**tune.semi),
                 minutes=tune.minutes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from napari_gaussproto.core.editing.class_change import adapt
 from napari_gaussproto.core.editing.edits import turn_off
 from napari_gaussproto.core.model.encode import encode
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training import trainer as trainer_module
 from napari_gaussproto.core.training.cells import LabelledCells
 from napari_gaussproto.core.training.fine_tune import (
     FineTuner,
+    TuneSettings,
     fine_tune_steps,
     fine_tuning,
     strong_view,
@@ -28,7 +29,7 @@ from napari_gaussproto.core.training.fine_tune import (
 from napari_gaussproto.core.training.samples import Crops, prepare
 from napari_gaussproto.core.training.semi import SemiSettings
 from napari_gaussproto.core.training.start import unfitted
-from napari_gaussproto.core.training.trainer import Trainer
+from napari_gaussproto.core.training.trainer import RunSettings, Trainer
 from tests.core.builders import tiny_model, tiny_training, two_tone
 
 IMAGE, TRUTH = two_tone(seed=3)
@@ -45,11 +46,10 @@ def strokes() -> npt.NDArray[np.uint8]:
 
 
 def tuned(
-    model: PrototypeSegmenter, settings: SemiSettings | None = None, **options: Any
+    model: PrototypeSegmenter, settings: TuneSettings, **options: Any
 ) -> tuple[PrototypeSegmenter, list[TrainingStep]]:
     steps: list[TrainingStep] = []
-    options = {"training": tiny_training(steps=3)} | options
-    fine_tune = fine_tune_steps(model, [IMAGE], [strokes()], semi_settings=settings, **options)
+    fine_tune = fine_tune_steps(model, [IMAGE], [strokes()], settings, **options)
     return run(fine_tune, steps.append).model, steps
 
 
@@ -66,7 +66,8 @@ def test_all_terms_together_move_the_backbone_and_not_the_start(partition: str) 
     model = tiny_model(partition=partition, region_size=8)
     before = weights(model)
     other, _ = two_tone(seed=8)
-    result, steps = tuned(model, ALL_TERMS, unlabelled=[other])
+    settings = TuneSettings(tiny_training(steps=3), semi=ALL_TERMS)
+    result, steps = tuned(model, settings, unlabelled=[other])
     assert same(weights(model), before)
     backbone = "extractor.backbone.network.conv_stem.weight"
     assert not torch.equal(result.state_dict()[backbone], before[backbone])
@@ -91,10 +92,10 @@ def test_all_terms_together_move_the_backbone_and_not_the_start(partition: str) 
 
 
 def test_a_result_says_how_long_the_best_weights_were_trained() -> None:
-    training = tiny_training(steps=3, validate_every=1)
+    settings = TuneSettings(tiny_training(steps=3, validate_every=1))
     steps: list[TrainingStep] = []
     fine_tune = fine_tune_steps(
-        tiny_model(), [IMAGE], [strokes()], training=training, validation=([IMAGE], [TRUTH])
+        tiny_model(), [IMAGE], [strokes()], settings, validation=([IMAGE], [TRUTH])
     )
     trained = run(fine_tune, steps.append)
     start = [step.validation_miou for step in steps if step.stage == "start"]
@@ -114,10 +115,12 @@ class FixedStatistics(Trainer):
 def test_all_terms_off_is_supervised_training() -> None:
     data = prepare([IMAGE], [strokes()], tiny_model().config)
     results = []
-    for kind in (FixedStatistics, FineTuner):
-        arguments = (SemiSettings.only(),) if kind is FineTuner else ()
-        trainer = kind(tiny_model(), data, [], tiny_training(steps=3), 0, *arguments)
-        steps = list(trainer.joint(None, None, lambda: False))
+    training = tiny_training(steps=3)
+    for trainer in (
+        FixedStatistics(tiny_model(), data, [], RunSettings(training)),
+        FineTuner(tiny_model(), data, [], TuneSettings(training, semi=SemiSettings.only())),
+    ):
+        steps = list(trainer.joint())
         results.append((weights(trainer.model), [step.losses for step in steps]))
     assert same(results[0][0], results[1][0])
     assert results[0][1] == results[1][1]
@@ -135,9 +138,8 @@ def test_all_terms_off_is_supervised_training() -> None:
 )
 def test_each_term_can_be_on_alone(name: str, term: str) -> None:
     data = prepare([IMAGE], [strokes()], tiny_model().config)
-    settings = SemiSettings.only(**{name: 0.5})
-    tuner = FineTuner(tiny_model(), data, [], tiny_training(steps=2), 0, settings)
-    losses = [step.losses for step in tuner.joint(None, None, lambda: False)]
+    settings = TuneSettings(tiny_training(steps=2), semi=SemiSettings.only(**{name: 0.5}))
+    losses = [step.losses for step in FineTuner(tiny_model(), data, [], settings).joint()]
     supervised = {"classification", "density", "diversity"}
     assert set(losses[0]) - supervised - {"gate"} == {term}
     assert ("gate" in losses[0]) == (name == "pseudo_labels")
@@ -155,8 +157,8 @@ def test_stopping_keeps_the_best_and_the_start_counts() -> None:
         asked.append(1)
         return len(asked) == 5  # after each step, and after it was judged
 
-    validation = ([IMAGE], [TRUTH])
-    result, steps = tuned(model, training=training, validation=validation, stop=stop)
+    settings = TuneSettings(training, stop=stop)
+    result, steps = tuned(model, settings, validation=([IMAGE], [TRUTH]))
     stages = [step.stage for step in steps]
     assert stages[:4] == ["validation", "start", "validation", "joint"]
     assert [s for s in stages if s != "validation"][:4] == ["start", "joint", "joint", "joint"]
@@ -169,32 +171,32 @@ def test_stopping_keeps_the_best_and_the_start_counts() -> None:
 
 
 def test_a_killed_fine_tuning_resumes_to_the_same_model(tmp_path: Path) -> None:
-    model, training = tiny_model(), tiny_training(steps=4, validate_every=2)
-    options = {"semi_settings": ALL_TERMS, "training": training}
-    unbroken = run(fine_tune_steps(model, [IMAGE], [strokes()], **options)).model
-    options["checkpoint"] = tmp_path / "state.safetensors"
-    steps = fine_tune_steps(model, [IMAGE], [strokes()], **options)
+    model = tiny_model()
+    settings = TuneSettings(tiny_training(steps=4, validate_every=2), semi=ALL_TERMS)
+    unbroken, _ = tuned(model, settings)
+    settings = replace(settings, checkpoint=tmp_path / "state.safetensors")
+    steps = fine_tune_steps(model, [IMAGE], [strokes()], settings)
     for step in steps:
         if step.stage == "joint" and step.step == 3:  # after the checkpoint of step 2
             break
     steps.close()
-    resumed = run(fine_tune_steps(model, [IMAGE], [strokes()], **options)).model
+    resumed, _ = tuned(model, settings)
     assert same(weights(resumed), weights(unbroken))
 
 
 def test_a_class_may_be_without_strokes() -> None:
     model = tiny_model()
     labels = np.where(strokes() == 2, 2, 0).astype(np.uint8)
-    training = tiny_training(steps=1)
-    result = run(fine_tune_steps(model, [IMAGE], [labels], training=training)).model
+    settings = TuneSettings(tiny_training(steps=1))
+    result = run(fine_tune_steps(model, [IMAGE], [labels], settings)).model
     assert set(result.layer.class_index.tolist()) == {0, 1}
     with pytest.raises(LabelError, match="Nothing is labelled"):
-        run(fine_tune_steps(model, [IMAGE], [np.zeros_like(labels)], training=training))
+        run(fine_tune_steps(model, [IMAGE], [np.zeros_like(labels)], settings))
 
 
 def test_statistics_of_normalisations_stay() -> None:
     model = tiny_model()
-    result, _ = tuned(model, ALL_TERMS)
+    result, _ = tuned(model, TuneSettings(tiny_training(steps=3), semi=ALL_TERMS))
     before, after = weights(model), weights(result)
     statistics = [key for key in before if "running" in key]
     assert statistics
@@ -222,12 +224,11 @@ def known_model(classes: tuple[str, ...] = ("soil", "plant", "stone")) -> Protot
     return model
 
 
-def test_what_the_strokes_do_not_use_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer_module, "_RESEED_EVERY", 1)
+def test_what_the_strokes_do_not_use_is_not_lost() -> None:
     model = known_model()
-    training = fine_tuning(steps=4, batch_size=2, crop_size=64)
-    fine_tune = fine_tune_steps(model, [IMAGE], [strokes()], training=training)
-    result = run(fine_tune).model
+    # So many that dead prototypes are searched for on the way.
+    settings = TuneSettings(fine_tuning(steps=102, batch_size=2, crop_size=64))
+    result, _ = tuned(model, settings)
     assert [p.name for p in result.prototypes] == [p.name for p in model.prototypes]
     assert result.layer.active.all()
     for m in (1, 4, 5):
@@ -244,8 +245,7 @@ def test_what_the_strokes_do_not_use_is_not_lost(monkeypatch: pytest.MonkeyPatch
 
 def test_a_fine_tuning_that_may_tidy_does() -> None:
     model = known_model()
-    training = tiny_training(steps=1, min_usage=0.01)
-    result = run(fine_tune_steps(model, [IMAGE], [strokes()], training=training)).model
+    result, _ = tuned(model, TuneSettings(tiny_training(steps=1, min_usage=0.01)))
     assert result.layer.n_prototypes < model.layer.n_prototypes
 
 
@@ -254,36 +254,30 @@ def test_a_new_class_is_placed_before_it_is_trained() -> None:
     image, labels = IMAGE.copy(), strokes()
     image[30:60, 90:128] = [60, 70, 190]
     labels[34:56, 96:124] = 3
-    options: dict[str, Any] = {"training": fine_tuning(steps=2, batch_size=2, crop_size=64)}
-    result = run(
-        fine_tune_steps(model, [image], [labels], semi_settings=ALL_TERMS, **options)
-    ).model
+    settings = TuneSettings(fine_tuning(steps=2, batch_size=2, crop_size=64), semi=ALL_TERMS)
+    result = run(fine_tune_steps(model, [image], [labels], settings)).model
     assert result.layer.active.all()
     assert not unfitted(result)
     found = result.decode(encode(image, result)).labels
     assert (found[34:56, 96:124] == 3).mean() > 0.5
     assert not model.layer.active[4:].any()
     # Without strokes of it, it waits, and does no harm to any term.
-    steps: list[TrainingStep] = []
-    waits = run(
-        fine_tune_steps(model, [IMAGE], [strokes()], semi_settings=ALL_TERMS, **options),
-        steps.append,
-    ).model
+    waits, steps = tuned(model, settings)
     assert unfitted(waits) == [4, 5]
     assert all(np.isfinite(list(step.losses.values())).all() for step in steps)
     assert max(value for step in steps for value in step.losses.values()) < 1e3
     off = turn_off(turn_off(tiny_model(), 0), 1)
     with pytest.raises(LabelError, match="“soil” is labelled, but all its prototypes"):
-        run(fine_tune_steps(off, [IMAGE], [strokes()], **options))
+        tuned(off, settings)
 
 
 def test_earlier_labels_are_mixed_into_the_batches() -> None:
     model = tiny_model()
     other, truth = two_tone(seed=8)
     only = np.where(strokes() == 2, 2, 0).astype(np.uint8)
-    training = tiny_training(steps=2)
+    settings = TuneSettings(tiny_training(steps=2))
     counted = [
-        run(fine_tune_steps(model, images, labels, training=training)).model
+        run(fine_tune_steps(model, images, labels, settings)).model
         for images, labels in (([IMAGE], [only]), ([IMAGE, other], [only, truth]))
     ]
     assert [result.card.history[-1]["images"] for result in counted] == [1, 2]

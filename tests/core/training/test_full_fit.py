@@ -17,7 +17,7 @@ from napari_gaussproto.core.base.steps import TrainingStep
 from napari_gaussproto.core.measure.evaluation import measure
 from napari_gaussproto.core.model.encode import encode
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training.full_fit import fit, fit_steps
+from napari_gaussproto.core.training.full_fit import fit
 from napari_gaussproto.core.training.samples import CropSampler, prepare, shrink_labels
 from napari_gaussproto.core.training.schedule import Clock, one_cycle
 from tests.core.builders import tiny_config, tiny_training, two_tone
@@ -120,11 +120,13 @@ def test_a_killed_training_resumes_to_the_same_model(tmp_path: Path) -> None:
     options = {"training": tiny_training(steps=6), "validation": HELD_OUT}
     unbroken = fit(IMAGES, LABELS, tiny_config(), **options)
     checkpoint = tmp_path / "state.safetensors"
-    steps = fit_steps(IMAGES, LABELS, tiny_config(), checkpoint=checkpoint, **options)
-    for step in steps:
+
+    def kill(step: TrainingStep) -> None:
         if step.stage == "joint" and step.step == 5:  # after the checkpoint of step 4
-            break
-    steps.close()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(IMAGES, LABELS, tiny_config(), checkpoint=checkpoint, progress=kill, **options)
     resumed_steps: list[TrainingStep] = []
     resumed = fit(
         IMAGES,
@@ -204,7 +206,7 @@ def test_minutes_are_counted_over_a_resumption() -> None:
 )
 def test_a_budget_of_nothing_is_a_sentence(budget: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="cannot be"):
-        next(fit_steps(IMAGES, LABELS, tiny_config(), training=tiny_training(), **budget))
+        fit(IMAGES, LABELS, tiny_config(), training=tiny_training(), **budget)
 
 
 @pytest.mark.parametrize("side", [65, 66, 70])

@@ -16,12 +16,13 @@ from napari_gaussproto.core.base import steps as steps_module
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.imaging.source import ImageSource
-from napari_gaussproto.core.training import schedule, trial_fit
-from napari_gaussproto.core.training import trainer as trainer_module
-from napari_gaussproto.core.training.fine_tune import fine_tuning
+from napari_gaussproto.core.training import trial_fit
+from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tuning
 from napari_gaussproto.core.training.quick_fit import quick_fit_steps
+from napari_gaussproto.core.training.schedule import Clock
 from napari_gaussproto.core.training.semi import SemiSettings
-from napari_gaussproto.core.training.trial_fit import TrialFit, TrialSettings, trial_fit_steps
+from napari_gaussproto.core.training.trainer import Trained
+from napari_gaussproto.core.training.trial_fit import trial_fit_steps
 from tests.core.builders import tiny_model, two_tone
 
 
@@ -37,19 +38,19 @@ def source() -> ImageSource:
     return ImageSource.from_array(two_tone()[0], 3)
 
 
-def trial(labels: Any, seed: int = 0, **settings: Any) -> Generator[Any, None, TrialFit]:
+def trial(labels: Any, seed: int = 0, **settings: Any) -> Generator[Any, None, Trained]:
     """A trial and a final training of a tiny model on one image."""
-    return trial_fit_steps(tiny_model(seed), [source()], [labels], TrialSettings(**settings))
+    return trial_fit_steps(tiny_model(seed), [source()], [labels], TuneSettings(**settings))
 
 
-def judge_by(monkeypatch: pytest.MonkeyPatch, figure: Callable[[Any, Any], float]) -> None:
-    """Let a function of model and validation images say how good the model is."""
+def judge_by(figure: Callable[[Any, Any], float]) -> Any:
+    """A function of model and validation images says how good the model is."""
 
     def steps(model: Any, pairs: Any) -> Generator[int, None, float]:
         yield 1
         return figure(model, pairs)
 
-    monkeypatch.setattr(trainer_module, "validation_steps", steps)
+    return steps
 
 
 def pauses_by(monkeypatch: pytest.MonkeyPatch, clock: Callable[[], float]) -> None:
@@ -77,65 +78,77 @@ def test_held_out_strokes_are_unseen_until_the_last_fit(quick_fits: list[Any]) -
     first, last = quick_fits
     assert 0 < (first > 0).sum() < (labels > 0).sum()
     assert np.array_equal(last, labels)
-    assert learned.held_out_miou is not None and 0 <= learned.held_out_miou <= 1
+    assert learned.validation_miou is not None and 0 <= learned.validation_miou <= 1
     assert 0 <= learned.steps <= 2
 
 
-def ended_after_three(clock: schedule.Clock, step: int) -> bool:
-    """Of a budget in minutes; steps are counted as ever."""
-    return step >= (clock.steps if clock.seconds is None else 3)
+class ThreeSteps(Clock):
+    """A budget in minutes ends after three steps; steps are counted as ever."""
+
+    def over(self, step: int) -> bool:
+        return step >= (self.steps if self.seconds is None else 3)
+
+
+class TenSeconds(Clock):
+    """Says that every step takes ten seconds."""
+
+    def left(self, step: int) -> float:
+        return 10.0 * (self.steps - step)
+
+
+class OneStep(Clock):
+    """Ends after one step, and says that seven seconds are left."""
+
+    def over(self, step: int) -> bool:
+        return step >= 1
+
+    def left(self, step: int) -> float:
+        return 7.0
 
 
 @pytest.mark.parametrize("minutes", [None, 10.0])
-def test_the_final_training_is_as_long_as_the_trial_was_good(
-    monkeypatch: pytest.MonkeyPatch, minutes: float | None
-) -> None:
+def test_the_final_training_is_as_long_as_the_trial_was_good(minutes: float | None) -> None:
     """Validation after 1, 2 and 3 steps is made to be best after the second.
 
     A trial of ten minutes is ended by its figures, not by the clock.
     """
     figures = iter([0.3, 0.4, 0.6, 0.5])
-    judge_by(monkeypatch, lambda *_: next(figures))
-    if minutes is not None:
-        monkeypatch.setattr(schedule.Clock, "over", ended_after_three)
+    judge = judge_by(lambda *_: next(figures))
     training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)
     labels = strokes((10, 30, 50, 70))
     seen: list[Any] = []
     learned = run(
-        trial(labels, training=training, minutes=minutes),
+        trial(labels, training=training, minutes=minutes, judge=judge, clock=ThreeSteps),
         seen.append,
     )
     stages = [getattr(step, "stage", "") for step in seen]
     assert stages.count("trial") == 3 and "joint" not in stages
     assert stages.count("final") == 2 and learned.steps == 2
-    assert learned.held_out_miou == 0.6
+    assert learned.validation_miou == 0.6
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7])
-def test_both_trainings_together_keep_to_the_steps(
-    monkeypatch: pytest.MonkeyPatch, steps: int
-) -> None:
+def test_both_trainings_together_keep_to_the_steps(steps: int) -> None:
     """Every validation is better than the one before, so that both are as long as may be."""
     figures = iter(float(n) for n in range(100))
-    judge_by(monkeypatch, lambda *_: next(figures))
+    judge = judge_by(lambda *_: next(figures))
     training = fine_tuning(steps=steps, batch_size=2, crop_size=64, validate_every=1)
     seen: list[Any] = []
     labels = strokes((10, 30, 50, 70))
-    run(trial(labels, training=training), seen.append)
+    run(trial(labels, training=training, judge=judge), seen.append)
     stages = [getattr(step, "stage", "") for step in seen]
     assert stages.count("trial") + stages.count("final") == max(2, steps)
 
 
 def test_time_left_speaks_of_both_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that says 10 s a step: 3 + 3 steps are 60 s, less those that are done."""
-    judge_by(monkeypatch, lambda *_: 0.5)
-    monkeypatch.setattr(schedule.Clock, "left", lambda clock, step: 10.0 * (clock.steps - step))
+    options: dict[str, Any] = {"judge": judge_by(lambda *_: 0.5), "clock": TenSeconds}
     monkeypatch.setattr(trial_fit, "monotonic", lambda: 0.0)
     pauses_by(monkeypatch, lambda: 0.0)
     training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)
     seen: list[Any] = []
     labels = strokes((10, 30, 50, 70))
-    run(trial(labels, training=training), seen.append)
+    run(trial(labels, training=training, **options), seen.append)
     left = [step.seconds_left for step in seen if getattr(step, "stage", "") == "trial"]
     assert left == [50.0, 40.0, 30.0]
     # Five seconds until the first step of the trial: as long again before the final training,
@@ -143,14 +156,13 @@ def test_time_left_speaks_of_both_trainings(monkeypatch: pytest.MonkeyPatch) -> 
     clock = itertools.count(0.0, 5.0)
     monkeypatch.setattr(trial_fit, "monotonic", lambda: next(clock))
     seen.clear()
-    run(trial(labels, training=training), seen.append)
+    run(trial(labels, training=training, **options), seen.append)
     left = [step.seconds_left for step in seen if getattr(step, "stage", "") == "trial"]
     assert left == [60.0, 50.0, 40.0]
 
 
 def test_a_pause_does_not_make_the_rest_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    judge_by(monkeypatch, lambda *_: 0.5)
-    monkeypatch.setattr(schedule.Clock, "left", lambda clock, step: 10.0 * (clock.steps - step))
+    options: dict[str, Any] = {"judge": judge_by(lambda *_: 0.5), "clock": TenSeconds}
     now = [0.0]  # only a pause takes time
     monkeypatch.setattr(trial_fit, "monotonic", lambda: now[0])
     pauses_by(monkeypatch, lambda: now[0])
@@ -162,53 +174,46 @@ def test_a_pause_does_not_make_the_rest_longer(monkeypatch: pytest.MonkeyPatch) 
 
     training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)
     seen: list[Any] = []
-    run(trial(strokes((10, 30, 50, 70)), training=training), pause)
+    run(trial(strokes((10, 30, 50, 70)), training=training, **options), pause)
     left = [step.seconds_left for step in seen if getattr(step, "stage", "") == "trial"]
     assert now[0] > 0 and left == [50.0, 40.0, 30.0]
 
 
 def test_time_left_of_a_budget_in_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
-    judge_by(monkeypatch, lambda *_: 0.5)
-    monkeypatch.setattr(schedule.Clock, "left", lambda clock, step: 7.0)
     monkeypatch.setattr(trial_fit, "monotonic", lambda: 0.0)
     pauses_by(monkeypatch, lambda: 0.0)
-    monkeypatch.setattr(schedule.Clock, "over", lambda clock, step: step >= 1)
+    judge = judge_by(lambda *_: 0.5)
     training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)
     seen: list[Any] = []
     labels = strokes((10, 30, 50, 70))
-    options: dict[str, Any] = {"training": training, "minutes": 4.0}
-    run(trial(labels, **options), seen.append)
+    run(trial(labels, training=training, minutes=4.0, judge=judge, clock=OneStep), seen.append)
     (step,) = [step for step in seen if getattr(step, "stage", "") == "trial"]
     assert step.seconds_left == 7.0 + 2 * 60
 
 
-def test_training_that_only_does_harm_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_that_only_does_harm_is_not_kept() -> None:
     figures = iter([0.9, 0.4])
-    judge_by(monkeypatch, lambda *_: next(figures))
+    judge = judge_by(lambda *_: next(figures))
     training = fine_tuning(steps=1, batch_size=2, crop_size=64, validate_every=1)
-    learned = run(trial(strokes((10, 30, 50, 70)), training=training))
-    assert learned.steps == 0 and learned.held_out_miou == 0.9
+    learned = run(trial(strokes((10, 30, 50, 70)), training=training, judge=judge))
+    assert learned.steps == 0 and learned.validation_miou == 0.9
 
 
-def test_stopping_before_it_was_better_leaves_the_quick_fit(
-    monkeypatch: pytest.MonkeyPatch, quick_fits: list[Any]
-) -> None:
+def test_stopping_before_it_was_better_leaves_the_quick_fit(quick_fits: list[Any]) -> None:
     figures = itertools.count()
-    judge_by(monkeypatch, lambda *_: -next(figures) / 10)
+    judge = judge_by(lambda *_: -next(figures) / 10)
     labels = strokes((10, 30, 50, 70))
     training = fine_tuning(steps=50, batch_size=2, crop_size=64)
-    learned = run(trial(labels, training=training, stop=lambda: True))
+    learned = run(trial(labels, training=training, judge=judge, stop=lambda: True))
     assert learned.steps == 0 and np.array_equal(quick_fits[-1], labels)
 
 
-def test_stopping_early_still_learns_from_all_strokes(
-    monkeypatch: pytest.MonkeyPatch, quick_fits: list[Any]
-) -> None:
+def test_stopping_early_still_learns_from_all_strokes(quick_fits: list[Any]) -> None:
     labels = strokes((10, 30, 50, 70))
     training = fine_tuning(steps=50, batch_size=2, crop_size=64)
     figures = itertools.count()
-    judge_by(monkeypatch, lambda *_: next(figures) / 10)
-    learned = run(trial(labels, training=training, stop=lambda: True))
+    judge = judge_by(lambda *_: next(figures) / 10)
+    learned = run(trial(labels, training=training, judge=judge, stop=lambda: True))
     assert learned.steps == 1 and np.array_equal(quick_fits[-1], labels)
 
 
@@ -218,7 +223,7 @@ def test_one_stroke_a_class_gives_no_figure() -> None:
     labels[60:63, 60:90] = 2
     training = fine_tuning(steps=1, batch_size=2, crop_size=64)
     learned = run(trial(labels, training=training))
-    assert learned.held_out_miou is None
+    assert learned.validation_miou is None
 
 
 def killed_after(steps: Any, stage: str, count: int) -> None:
@@ -232,9 +237,7 @@ def killed_after(steps: Any, stage: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(("stage", "count"), [("trial", 2), ("trial", 3), ("final", 1)])
-def test_after_a_kill_it_comes_to_the_same_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, count: int
-) -> None:
+def test_after_a_kill_it_comes_to_the_same_end(tmp_path: Path, stage: str, count: int) -> None:
     """In the middle, after the last validation, and in the second training.
 
     The figure is how far the prototypes moved, so that the last weights are the best.
@@ -245,14 +248,13 @@ def test_after_a_kill_it_comes_to_the_same_end(
         start[:] = start or [model.layer.mean.clone()]
         return float((model.layer.mean - start[0]).abs().sum())
 
-    judge_by(monkeypatch, distance)
-
     def steps(checkpoint: Path | None) -> Any:
         training = fine_tuning(
             steps=6, batch_size=2, crop_size=64, validate_every=1, learning_rate=4e-3
         )
         labels = strokes((10, 30, 50, 70))
-        return trial(labels, training=training, checkpoint=checkpoint)
+        judge = judge_by(distance)
+        return trial(labels, training=training, checkpoint=checkpoint, judge=judge)
 
     unbroken = run(steps(None))
     assert unbroken.steps > 0
@@ -260,7 +262,7 @@ def test_after_a_kill_it_comes_to_the_same_end(
     killed_after(steps(checkpoint), stage, count)
     assert checkpoint.exists()
     resumed = run(steps(checkpoint))
-    assert (resumed.held_out_miou, resumed.steps) == (unbroken.held_out_miou, unbroken.steps)
+    assert (resumed.validation_miou, resumed.steps) == (unbroken.validation_miou, unbroken.steps)
     for ours, theirs in zip(resumed.model.parameters(), unbroken.model.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
 

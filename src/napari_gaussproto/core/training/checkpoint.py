@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from napari_gaussproto.core.base.errors import ConfigError, ModelFileError
@@ -20,17 +21,10 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     progress: dict[str, Any],
 ) -> None:
-    """Store named state dicts, an optimizer and plain values.
+    """Store named state dicts, of tensors of any shape, and JSON-able values.
 
-    Parameters
-    ----------
-    path : Path
-    states : dict
-        Name -> state dict, of tensors of any shape.
-    optimizer : torch.optim.Optimizer
-        Its per-parameter tensors are stored; its settings come from the configuration.
-    progress : dict
-        JSON-able values.
+    Of the optimizer its per-parameter tensors are stored; its settings come from the
+    configuration.
     """
     tensors = {f"{name}/{key}": value for name, s in states.items() for key, value in s.items()}
     for index, entries in optimizer.state_dict()["state"].items():
@@ -50,34 +44,41 @@ def read_progress(path: Path) -> dict[str, Any]:
         with safe_open(path, framework="pt") as file:
             return dict(json.loads(file.metadata()["progress"]))
     except Exception as error:  # safetensors raises its own types, json and keys theirs
-        raise _no_checkpoint(path) from error
-
-
-def _no_checkpoint(path: Path) -> ModelFileError:
-    return ModelFileError(
-        f"“{path}” is not a training checkpoint that can be resumed: delete it to start anew."
-    )
+        raise ModelFileError(
+            f"“{path}” is not a training checkpoint that can be resumed: delete it to start anew."
+        ) from error
 
 
 def load_checkpoint(
-    path: Path, optimizer: torch.optim.Optimizer
+    path: Path, optimizer: torch.optim.Optimizer, training: dict[str, Any]
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """Read what `save_checkpoint` stored, in the same shapes, and restore the optimizer.
 
+    Parameters
+    ----------
+    path : Path
+    optimizer : torch.optim.Optimizer
+    training : dict
+        What must be as it was, by name; stored under this name among the plain values.
+
     Raises
     ------
+    ConfigError
+        When the checkpoint belongs to another training.
     ModelFileError
         When the file is no checkpoint.
     """
-    try:
-        with safe_open(path, framework="pt") as file:
-            progress = json.loads(file.metadata()["progress"])
-            flat = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except Exception as error:  # as in `read_progress`
-        raise _no_checkpoint(path) from error
+    progress = read_progress(path)
+    stored = progress.get("training", {})
+    differ = [what for what, value in training.items() if stored.get(what) != value]
+    if differ:
+        raise ConfigError(
+            f"The checkpoint “{path}” belongs to a training with another "
+            f"{', another '.join(differ)}: delete it to start anew."
+        )
     states: dict[str, dict[str, Tensor]] = {}
     moments: dict[int, dict[str, Tensor]] = {}
-    for key, value in flat.items():
+    for key, value in load_file(path).items():
         name, rest = key.split("/", 1)
         if name == "optimizer":
             index, leaf = rest.split("/", 1)
@@ -87,28 +88,3 @@ def load_checkpoint(
     settings = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": moments, "param_groups": settings})
     return states, progress
-
-
-def check_identity(path: Path, own: dict[str, Any]) -> None:
-    """Make sure that a checkpoint belongs to the training that would go on from it.
-
-    Parameters
-    ----------
-    path : Path
-    own : dict
-        What must be as it was, by name; stored as ``training`` among the plain values.
-
-    Raises
-    ------
-    ConfigError
-        When anything differs.
-    ModelFileError
-        When the file is no checkpoint.
-    """
-    stored = read_progress(path).get("training", {})
-    differ = [what for what, value in own.items() if stored.get(what) != value]
-    if differ:
-        raise ConfigError(
-            f"The checkpoint “{path}” belongs to a training with another "
-            f"{', another '.join(differ)}: delete it to start anew."
-        )

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +37,7 @@ from napari_gaussproto.core.training.samples import (
 )
 from napari_gaussproto.core.training.semi import SemiSettings
 from napari_gaussproto.core.training.start import place_unfitted, waiting_classes
-from napari_gaussproto.core.training.trainer import Trained, Trainer
+from napari_gaussproto.core.training.trainer import RunSettings, Trained, Trainer
 
 # How far the student's view of an unlabelled crop differs in brightness and contrast, and
 # between channels.
@@ -78,19 +77,22 @@ def fine_tuning(**changes: Any) -> TrainingConfig:
     return TrainingConfig(**(settings | changes))
 
 
+@dataclass(frozen=True)
+class TuneSettings(RunSettings):
+    """How a model is trained end to end, as `RunSettings`, and by which terms."""
+
+    training: TrainingConfig = field(default_factory=fine_tuning)
+    semi: SemiSettings = field(default_factory=SemiSettings)
+
+
 def fine_tune_steps(
     model: PrototypeSegmenter,
     images: Sequence[Any],
     labels: Sequence[Any],
+    settings: TuneSettings | None = None,
     *,
     unlabelled: Sequence[Any] = (),
-    training: TrainingConfig | None = None,
-    semi_settings: SemiSettings | None = None,
     validation: Pairs | None = None,
-    seed: int = 0,
-    minutes: float | None = None,
-    checkpoint: str | Path | None = None,
-    stop: Callable[[], bool] | None = None,
 ) -> Generator[TrainingStep, None, Trained]:
     """Train a copy of a model, one optimiser step at a time.
 
@@ -99,18 +101,13 @@ def fine_tune_steps(
     model : PrototypeSegmenter
         Where to start; it is not changed.
     images, labels : sequence of array
-        As for `fit_steps`; a class may be without labels.
+        As for `fit`; a class may be without labels.
+    settings : TuneSettings, optional
     unlabelled : sequence of array
         Further images; the unlabelled parts of ``images`` are used anyway.
-    training : TrainingConfig, optional
-        By default `fine_tuning`.
-    semi_settings : SemiSettings, optional
-        By default the terms that were measured to help; see `SemiSettings`.
     validation : tuple of sequences, optional
         Images and labels (H, W) to keep the best weights by, those of the start included. See
         `hold_out_strokes`.
-    seed, minutes, checkpoint, stop
-        As for `fit_steps`.
 
     Yields
     ------
@@ -118,33 +115,24 @@ def fine_tune_steps(
         Its ``losses`` also hold ``"gate"``, the share of the unlabelled area that got a
         pseudo-label, where there is such a term.
 
-    Returns
-    -------
-    Trained
-
     Raises
     ------
     LabelError, ImageError
         See `prepare`; also when nothing is labelled, or when a labelled class has prototypes
         that a person switched off and no others.
+    ConfigError, ModelFileError
+        See `Trainer`.
     """
     data = prepare(images, labels, model.config, every_class=False)
     counts = pixel_counts(data, len(model.classes))
     if not counts.any():
         raise LabelError("Nothing is labelled yet: draw some strokes, then fine-tune.")
+    settings = settings or TuneSettings()
     further = _prepare_unlabelled(unlabelled, model)
     held_out = prepare_validation(validation, model.config)
-    tuner = FineTuner(
-        _with_every_labelled_class(model, data, counts.nonzero().flatten().tolist(), seed),
-        data,
-        held_out,
-        training or fine_tuning(),
-        seed,
-        semi_settings or SemiSettings(),
-        further,
-    )
-    path = None if checkpoint is None else Path(checkpoint)
-    return (yield from tuner.run(minutes, path, stop or (lambda: False)))
+    labelled = counts.nonzero().flatten().tolist()
+    own = _with_every_labelled_class(model, data, labelled, settings.seed)
+    return (yield from FineTuner(own, data, held_out, settings, further).run())
 
 
 def _with_every_labelled_class(
@@ -164,9 +152,8 @@ class FineTuner(Trainer):
 
     Parameters
     ----------
-    model, data, validation, config, seed
+    model, data, validation, settings
         See `Trainer`.
-    settings : SemiSettings
     unlabelled : sequence of TrainingImage
         Besides those of ``data``.
     """
@@ -178,22 +165,21 @@ class FineTuner(Trainer):
         model: PrototypeSegmenter,
         data: Sequence[TrainingImage],
         validation: Sequence[TrainingImage],
-        config: TrainingConfig,
-        seed: int,
-        settings: SemiSettings,
+        settings: TuneSettings,
         unlabelled: Sequence[TrainingImage] = (),
     ) -> None:
-        super().__init__(model, data, validation, config, seed)
-        self.settings = settings
+        super().__init__(model, data, validation, settings)
+        self.semi = settings.semi
         self.gate_share: float | None = None
         self._former = semi.remember(model)
         self._backbone = _digest(model.extractor.backbone)
-        self._teacher = copy.deepcopy(model).requires_grad_(False).eval()
-        self._sampler = _even_sampler([*data, *unlabelled], config, seed)
+        # The teacher, too.
+        self.average = copy.deepcopy(model).requires_grad_(False).eval()
+        self._even_sampler = _even_sampler([*data, *unlabelled], self.config, self.seed)
 
     def start(self) -> Iterator[TrainingStep]:
         """Judge the weights that training starts from: the first candidates for the best."""
-        miou = yield from self._validate(self._teacher, 0)
+        miou = yield from self._validate(0)
         yield TrainingStep("start", 1, 1, validation_miou=miou, best_miou=self.best_miou)
 
     def finish(self) -> Iterator[TrainingStep]:
@@ -210,7 +196,7 @@ class FineTuner(Trainer):
 
     def log_details(self) -> dict[str, Any]:
         """As of a fit, and the terms."""
-        return super().log_details() | {"semi": self.settings.model_dump()}
+        return super().log_details() | {"semi": self.semi.model_dump()}
 
     def _identity(self) -> dict[str, Any]:
         """As for a fit, and the terms and the network that training began with.
@@ -218,7 +204,7 @@ class FineTuner(Trainer):
         Not neck and prototypes: a quick fit to more strokes is still the same start.
         """
         return super()._identity() | {
-            "terms": self.settings.model_dump(),
+            "terms": self.semi.model_dump(),
             "backbone": self._backbone,
         }
 
@@ -235,7 +221,7 @@ class FineTuner(Trainer):
 
     def further_terms(self, cells: LabelledCells, crops: Crops, step: int) -> dict[str, Tensor]:
         """The semi-supervised terms that are on, scalars by name, times their weights."""
-        settings = self.settings
+        settings = self.semi
         terms: dict[str, Tensor] = {}
         if settings.affinity:
             terms["affinity"] = settings.affinity * self._affinity(cells, crops)
@@ -245,17 +231,9 @@ class FineTuner(Trainer):
             terms["anchoring"] = settings.anchoring * semi.anchoring(self.model, self._former)
         return terms
 
-    def _step(
-        self,
-        sampler: CropSampler,
-        step: int,
-        optimizer: torch.optim.Optimizer,
-        usage: Tensor | None,
-    ) -> tuple[dict[str, float], Tensor]:
-        losses, usage = super()._step(sampler, step, optimizer, usage)
-        if self.gate_share is not None:
-            losses["gate"] = self.gate_share
-        return losses, usage
+    def _step(self, step: int) -> dict[str, float]:
+        losses = super()._step(step)
+        return losses if self.gate_share is None else losses | {"gate": self.gate_share}
 
     def _affinity(self, cells: LabelledCells, crops: Crops) -> Tensor:
         return semi.affinity(
@@ -265,15 +243,14 @@ class FineTuner(Trainer):
             cells.weight,
             areas_of_crops(crops, self.model),
             cells.image.to(cells.values.device),
-            cosine=self.settings.affinity_cosine,
-            temperature=self.settings.affinity_temperature,
+            cosine=self.semi.affinity_cosine,
+            temperature=self.semi.affinity_temperature,
         )
 
     def _unlabelled_terms(self, labelled: Crops, step: int) -> dict[str, Tensor]:
-        settings, layer = self.settings, self.model.layer
-        weak = self._sampler.batch(step, self.config.batch_size)
-        images = strong_view(weak.images, (self.seed, step))
-        strong = replace(weak, images=images)
+        settings, layer = self.semi, self.model.layer
+        weak = self._even_sampler.batch(step, self.config.batch_size)
+        strong = replace(weak, images=strong_view(weak.images, (self.seed, step)))
         cells = self.crop_cells(strong, self.model)
         # The sampler's labels say which pixels lie inside the image.
         z, area = cells.values, cells.weight
@@ -287,9 +264,7 @@ class FineTuner(Trainer):
         taught = self._teach(weak)
         if settings.soft_labels:
             value = semi.soft_labels(
-                scores.log_responsibility,
-                taught.log_responsibility.exp(),
-                area,
+                scores.log_responsibility, taught.log_responsibility.exp(), area
             )
             terms["soft labels"] = rise * settings.soft_labels * value
         if settings.pseudo_labels:
@@ -302,31 +277,19 @@ class FineTuner(Trainer):
     @torch.no_grad()
     def _teach(self, crops: Crops) -> MixtureScores:
         """What the teacher says about the cells of crops."""
-        self._teacher.eval()
-        return self._teacher.layer.scores(self.crop_cells(crops, self._teacher).values)
+        self.average.eval()
+        return self.average.layer.scores(self.crop_cells(crops, self.average).values)
 
     @torch.no_grad()
     def _gate(self, taught: MixtureScores, labelled: Crops) -> semi.Gate:
-        layer = self._teacher.layer
-        cells = self.crop_cells(labelled, self._teacher)
+        cells = self.crop_cells(labelled, self.average)
         # From this batch alone: a memory would have to be stored to resume a training.
         limits = semi.class_density_quantiles(
-            layer, cells.values, cells.target, cells.weight, self.settings.density_level
+            self.average.layer, cells.values, cells.target, cells.weight, self.semi.density_level
         )
         return semi.double_gate(
-            taught.class_log_posterior, taught.log_density, limits, self.settings.tau
+            taught.class_log_posterior, taught.log_density, limits, self.semi.tau
         )
-
-    def _average(self, average: PrototypeSegmenter, step: int) -> None:
-        super()._average(average, step)
-        self._teacher = average
-
-    def _resume(
-        self, path: Path, optimizer: torch.optim.Optimizer, average: PrototypeSegmenter
-    ) -> tuple[int, Tensor]:
-        progress = super()._resume(path, optimizer, average)
-        self._teacher = average
-        return progress
 
 
 def _digest(module: nn.Module) -> str:

@@ -1,4 +1,4 @@
-"""Fit a segmenter: a generator of typed steps, so that anyone can show, stop or resume it.
+"""Fit a segmenter; it can be shown, stopped and resumed at every step.
 
 Stages: features of labelled cells are cached with the backbone as it comes; neck and a
 throw-away linear head warm up on them; k-means++ places the prototypes; layer and neck
@@ -7,7 +7,7 @@ follow; then everything is trained end to end; at last the prototypes get their 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,7 @@ from napari_gaussproto.core.base.seeds import seeded
 from napari_gaussproto.core.base.steps import TrainingStep, run
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.samples import TrainingImage, pixel_counts, prepare
-from napari_gaussproto.core.training.schedule import check_budget
-from napari_gaussproto.core.training.trainer import Trainer
+from napari_gaussproto.core.training.trainer import RunSettings, Trainer
 
 Pairs = tuple[Sequence[Any], Sequence[Any]]
 
@@ -40,55 +39,6 @@ def fit(
     progress: Callable[[TrainingStep], None] | None = None,
 ) -> PrototypeSegmenter:
     """Train a segmenter to its end.
-
-    Parameters
-    ----------
-    images, labels, config, training, validation, seed, steps, minutes, device, checkpoint, stop
-        As for `fit_steps`.
-    progress : callable, optional
-        Called with every step.
-
-    Returns
-    -------
-    PrototypeSegmenter
-        In evaluation mode, on the training device.
-
-    Raises
-    ------
-    LabelError, ImageError, ConfigError, ModelFileError
-        As `fit_steps`.
-    """
-    steps_of_fit = fit_steps(
-        images,
-        labels,
-        config,
-        training=training,
-        validation=validation,
-        seed=seed,
-        steps=steps,
-        minutes=minutes,
-        device=device,
-        checkpoint=checkpoint,
-        stop=stop,
-    )
-    return run(steps_of_fit, progress)
-
-
-def fit_steps(
-    images: Sequence[Any],
-    labels: Sequence[Any],
-    config: ModelConfig,
-    *,
-    training: TrainingConfig | None = None,
-    validation: Pairs | None = None,
-    seed: int = 0,
-    steps: int | None = None,
-    minutes: float | None = None,
-    device: str = "auto",
-    checkpoint: str | Path | None = None,
-    stop: Callable[[], bool] | None = None,
-) -> Generator[TrainingStep, None, PrototypeSegmenter]:
-    """Train a segmenter, one optimiser step at a time.
 
     Parameters
     ----------
@@ -114,14 +64,13 @@ def fit_steps(
     stop : callable, optional
         Asked after every joint step; True ends the stage early and finishes with the best
         weights so far.
-
-    Yields
-    ------
-    TrainingStep
+    progress : callable, optional
+        Called with every step; what it raises ends the training.
 
     Returns
     -------
     PrototypeSegmenter
+        In evaluation mode, on the training device.
 
     Raises
     ------
@@ -134,18 +83,16 @@ def fit_steps(
         When ``checkpoint`` is a file of another kind.
     """
     training = training or TrainingConfig()
-    check_budget(steps, minutes)
     if steps is not None:
         training = training.model_copy(update={"steps": steps})
+    path = None if checkpoint is None else Path(checkpoint)
+    settings = RunSettings(training, minutes, seed, path, stop or (lambda: False))
     data = prepare(images, labels, config)
     held_out = prepare_validation(validation, config)
     with seeded(seed):
         model = PrototypeSegmenter(config, pretrained=config.pretrained)
     model.to(resolve_device(device))
-    trainer = Trainer(model, data, held_out, training, seed)
-    path = None if checkpoint is None else Path(checkpoint)
-    trained = yield from trainer.run(minutes, path, stop or (lambda: False))
-    return trained.model
+    return run(Trainer(model, data, held_out, settings).run(), progress).model
 
 
 def prepare_validation(validation: Pairs | None, config: ModelConfig) -> list[TrainingImage]:

@@ -7,7 +7,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,7 @@ from napari_gaussproto.core.mixture import placement
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import objective
 from napari_gaussproto.core.training.cells import LabelledCells, cells_of_crops, draw_cells
-from napari_gaussproto.core.training.checkpoint import (
-    check_identity,
-    load_checkpoint,
-    save_checkpoint,
-)
+from napari_gaussproto.core.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_gaussproto.core.training.descent import (
     descend,
     descent_step,
@@ -51,6 +47,43 @@ _BATCH = 4096
 # Joint steps between two searches for dead prototypes, and the share of the stage with any.
 _RESEED_EVERY = 50
 _RESEED_UNTIL = 0.5
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a training goes, whatever it learns from.
+
+    Attributes
+    ----------
+    training : TrainingConfig
+    minutes : float or None
+        Budget of the joint stage, instead of steps.
+    seed : int
+    checkpoint : Path or None
+        Where to keep the state of the joint stage, to go on after a kill.
+    stop : callable
+        Asked after every joint step; True ends the stage with the best weights so far.
+    clock : callable
+        Gives the clock of the joint stage, from steps and minutes.
+    judge : callable
+        Says how good a model is, by validation images and their labels; see `validation_steps`.
+
+    Raises
+    ------
+    ConfigError
+        For a budget that cannot be.
+    """
+
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    minutes: float | None = None
+    seed: int = 0
+    checkpoint: Path | None = None
+    stop: Callable[[], bool] = lambda: False
+    clock: Callable[[int, float | None], Clock] = Clock
+    judge: Callable[[PrototypeSegmenter, Any], Generator[int, None, float]] = validation_steps
+
+    def __post_init__(self) -> None:
+        check_budget(self.training.steps, self.minutes)
 
 
 @dataclass(frozen=True)
@@ -82,8 +115,12 @@ class Trainer:
     ----------
     model : PrototypeSegmenter
     data, validation : sequence of TrainingImage
-    config : TrainingConfig
-    seed : int
+    settings : RunSettings
+
+    Raises
+    ------
+    ConfigError
+        See `check_crop`.
     """
 
     name = "fit"
@@ -93,29 +130,32 @@ class Trainer:
         model: PrototypeSegmenter,
         data: Sequence[TrainingImage],
         validation: Sequence[TrainingImage],
-        config: TrainingConfig,
-        seed: int,
+        settings: RunSettings,
     ) -> None:
         self.model = model
         self.data = data
         self.validation = validation
-        self.config = config
-        self.seed = seed
-        counts = pixel_counts(data, len(model.classes))
+        self.settings, self.seed = settings, settings.seed
+        self.config = config = settings.training
+        check_crop(config.crop_size, model.config.output_stride)
+        n_classes = len(model.classes)
+        self.sampler = CropSampler(
+            data, n_classes, config.crop_size, config.augmentation, self.seed
+        )
+        counts = pixel_counts(data, n_classes)
         self.class_weight = objective.class_weights(counts, config.class_balance).to(model.device)
+        # Of each prototype's class, the share that it explains, averaged over steps, (M,).
+        self.used: Tensor | None = None
         self.best: dict[str, Tensor] | None = None
         self.best_miou: float | None = None
         self.best_step = 0
         self.steps_done = 0
         self.seconds_before = 0.0
-        check_crop(config.crop_size, model.config.output_stride)
         self.progress = 0.0
-        self.labelled = RunningOverlap(len(model.classes))
+        self.labelled = RunningOverlap(n_classes)
         self.started = time.monotonic()
 
-    def run(
-        self, minutes: float | None, checkpoint: Path | None, stop: Callable[[], bool]
-    ) -> Generator[TrainingStep, None, Trained]:
+    def run(self) -> Generator[TrainingStep, None, Trained]:
         """Take all stages; those before the joint one are skipped where a checkpoint is.
 
         Raises
@@ -123,11 +163,15 @@ class Trainer:
         ConfigError, ModelFileError
             See `joint`.
         """
-        if checkpoint is None or not checkpoint.exists():
+        if not self._goes_on:
             yield from self.start()
-        yield from self.joint(minutes, checkpoint, stop)
+        yield from self.joint()
         yield from self.finish()
         return Trained(self.model, self.steps_done, self.best_step, self.best_miou)
+
+    @property
+    def _goes_on(self) -> bool:
+        return self.settings.checkpoint is not None and self.settings.checkpoint.exists()
 
     # -- stages before the joint one --------------------------------------------------------
 
@@ -209,62 +253,46 @@ class Trainer:
 
     # -- the joint stage --------------------------------------------------------------------
 
-    def joint(
-        self, minutes: float | None, checkpoint: Path | None, stop: Callable[[], bool]
-    ) -> Iterator[TrainingStep]:
+    def joint(self) -> Iterator[TrainingStep]:
         """Train everything end to end; afterwards the model holds the best weights.
 
         Raises
         ------
-        ConfigError
-            For a budget that cannot be, and for the checkpoint of another training.
-        ModelFileError
-            When ``checkpoint`` is a file of another kind.
+        ConfigError, ModelFileError
+            When the checkpoint is of another training, or no checkpoint.
         """
-        check_budget(self.config.steps, minutes)
-        clock = Clock(self.config.steps, minutes)
+        clock = self.settings.clock(self.config.steps, self.settings.minutes)
 
         def skip(seconds: float) -> None:
             clock.skip(seconds)
             self.started += seconds
 
         # Whoever holds the generator may pause it.
-        yield from without_pauses(self._joint(clock, checkpoint, stop), skip)
+        yield from without_pauses(self._joint(clock), skip)
 
-    def _joint(
-        self, clock: Clock, checkpoint: Path | None, stop: Callable[[], bool]
-    ) -> Generator[TrainingStep, None, None]:
+    def _joint(self, clock: Clock) -> Generator[TrainingStep, None, None]:
         self.model.to(memory_format=torch.channels_last)
-        optimizer = torch.optim.AdamW(self._groups(), weight_decay=self.config.weight_decay)
-        average = copy.deepcopy(self.model).requires_grad_(False)
-        first, usage = 0, None
-        if checkpoint is not None and checkpoint.exists():
-            first, usage = self._resume(checkpoint, optimizer, average)
-        sampler = CropSampler(
-            self.data,
-            len(self.model.classes),
-            self.config.crop_size,
-            self.config.augmentation,
-            self.seed,
-        )
+        self.optimizer = torch.optim.AdamW(self._groups(), weight_decay=self.config.weight_decay)
+        self.average = copy.deepcopy(self.model).requires_grad_(False)
+        step = first = self._resume() if self._goes_on else 0
         clock.begin(first, self.seconds_before)
-        step = first
         while not clock.over(step):
             self.progress = clock.progress(step)
-            for group in optimizer.param_groups:
+            for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * one_cycle(self.progress)
-            losses, usage = self._step(sampler, step, optimizer, usage)
+            losses = self._step(step)
             step += 1
             if step % _RESEED_EVERY == 0 and clock.progress(step) < _RESEED_UNTIL:
-                usage = self._reseed(sampler, step, optimizer, usage)
-            self._average(average, step)
-            last = clock.over(step) or stop()
+                self._reseed(step)
+            # The decay starts small: early weights are far off and must be forgotten.
+            decay = min(self.config.ema_decay, (1 + step) / (10 + step))
+            move_average(self.average, self.model, decay)
+            last = clock.over(step) or self.settings.stop()
             miou = None
             if last or step % self.config.validate_every == 0:
-                miou = yield from self._validate(average, step)
-                last = last or stop()
-                if checkpoint is not None:
-                    self._save(checkpoint, step, optimizer, average, usage, clock.spent())
+                miou = yield from self._validate(step)
+                last = last or self.settings.stop()
+                self._save(step, clock.spent())
             yield TrainingStep(
                 "joint",
                 step,
@@ -278,7 +306,7 @@ class Trainer:
             if last:
                 break
         self.steps_done = step
-        self.model.load_state_dict(self.best or average.state_dict())
+        self.model.load_state_dict(self.best or self.average.state_dict())
 
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters in three groups: backbone; weights; and those that must not decay."""
@@ -291,25 +319,20 @@ class Trainer:
             {"params": trainable(self.model.layer), "peak": peak, "weight_decay": 0.0},
         ]
 
-    def _step(
-        self,
-        sampler: CropSampler,
-        step: int,
-        optimizer: torch.optim.Optimizer,
-        usage: Tensor | None,
-    ) -> tuple[dict[str, float], Tensor]:
-        crops = sampler.batch(step, self.config.batch_size)
+    def _step(self, step: int) -> dict[str, float]:
+        crops = self.sampler.batch(step, self.config.batch_size)
         self.model.train()
         cells = self.crop_cells(crops, self.model)
         z, target, weight = cells.values, cells.target, cells.weight
         terms = self.terms(z, target, weight) | self.further_terms(cells, crops, step)
-        losses = descent_step(optimizer, terms, self.config.gradient_clip)
+        losses = descent_step(self.optimizer, terms, self.config.gradient_clip)
         z = z.detach()
         self.labelled.add(self.model, z, target, weight)
         fresh = self.usage(z, target, weight)
-        if usage is not None:
-            fresh = torch.where(usage.isnan(), fresh, 0.9 * usage + 0.1 * fresh)
-        return losses, fresh
+        if self.used is not None:
+            fresh = torch.where(self.used.isnan(), fresh, 0.9 * self.used + 0.1 * fresh)
+        self.used = fresh
+        return losses
 
     def crop_cells(self, crops: Crops, model: PrototypeSegmenter) -> LabelledCells:
         """Cells of crops, by this model or a copy of it."""
@@ -329,37 +352,27 @@ class Trainer:
         """Share of its class' cells that each prototype explains, (M,)."""
         return placement.usage(self.model.layer, z, target, weight)
 
-    def _reseed(
-        self, sampler: CropSampler, step: int, optimizer: torch.optim.Optimizer, usage: Tensor
-    ) -> Tensor:
+    def _reseed(self, step: int) -> None:
         """Move dead prototypes to a new place, where the optimiser starts without moments."""
-        dead = (usage < self.config.min_usage).nonzero().flatten()
+        assert self.used is not None
+        dead = (self.used < self.config.min_usage).nonzero().flatten()
         if not len(dead):
-            return usage
-        crops = sampler.batch(step, self.config.batch_size)
+            return
+        crops = self.sampler.batch(step, self.config.batch_size)
         with torch.no_grad():
             cells = self.crop_cells(crops, self.model)
-        moved = placement.reseed(self.model.layer, dead, cells.values, cells.target, cells.weight)
-        forget_moments(optimizer, [self.model.layer.mean, self.model.layer.raw_scale], moved)
-        usage = usage.clone()
-        usage[moved] = math.nan
-        return usage
+        layer = self.model.layer
+        moved = placement.reseed(layer, dead, cells.values, cells.target, cells.weight)
+        forget_moments(self.optimizer, [layer.mean, layer.raw_scale], moved)
+        self.used[moved] = math.nan
 
-    def _average(self, average: PrototypeSegmenter, step: int) -> None:
-        """Move the running average of the weights towards the current ones."""
-        # The decay starts small: early weights are far off and must be forgotten.
-        decay = min(self.config.ema_decay, (1 + step) / (10 + step))
-        move_average(average, self.model, decay)
-
-    def _validate(
-        self, average: PrototypeSegmenter, step: int
-    ) -> Generator[TrainingStep, None, float | None]:
+    def _validate(self, step: int) -> Generator[TrainingStep, None, float | None]:
         """Mean IoU of the averaged weights; keeps them when they are the best so far."""
         if not self.validation:
             return None
-        average.eval()
+        self.average.eval()
         pairs = ((image.source, image.full_labels.numpy()) for image in self.validation)
-        for number in (work := WithValue(validation_steps(average, pairs))):
+        for number in (work := WithValue(self.settings.judge(self.average, pairs))):
             # Large images take long: in between, a person may pause or cancel.
             yield TrainingStep("validation", number, len(self.validation))
         miou = work.value
@@ -367,22 +380,18 @@ class Trainer:
             return None
         if self.best_miou is None or miou > self.best_miou:
             self.best_miou, self.best_step = miou, step
-            self.best = {key: value.clone() for key, value in average.state_dict().items()}
+            self.best = {key: value.clone() for key, value in self.average.state_dict().items()}
         return miou
 
-    def _save(
-        self,
-        path: Path,
-        step: int,
-        optimizer: torch.optim.Optimizer,
-        average: PrototypeSegmenter,
-        usage: Tensor,
-        seconds: float,
-    ) -> None:
+    def _save(self, step: int, seconds: float) -> None:
+        """Write the checkpoint, if one is wanted."""
+        if self.settings.checkpoint is None:
+            return
+        assert self.used is not None
         states = {
             "model": self.model.state_dict(),
-            "average": average.state_dict(),
-            "usage": {"usage": usage},
+            "average": self.average.state_dict(),
+            "usage": {"usage": self.used},
         }
         if self.best is not None:
             states["best"] = self.best
@@ -393,7 +402,7 @@ class Trainer:
             "seconds": seconds,
             "training": self._identity(),
         }
-        save_checkpoint(path, states, optimizer, progress)
+        save_checkpoint(self.settings.checkpoint, states, self.optimizer, progress)
 
     def _identity(self) -> dict[str, Any]:
         """What must be as it was for a training to go on: all but its length."""
@@ -408,17 +417,19 @@ class Trainer:
             "labels": labels.hexdigest(),
         }
 
-    def _resume(
-        self, path: Path, optimizer: torch.optim.Optimizer, average: PrototypeSegmenter
-    ) -> tuple[int, Tensor]:
-        check_identity(path, self._identity())
-        states, progress = load_checkpoint(path, optimizer)
+    def _resume(self) -> int:
+        """Go on from the checkpoint; returns the steps that were taken."""
+        assert self.settings.checkpoint is not None
+        states, progress = load_checkpoint(
+            self.settings.checkpoint, self.optimizer, self._identity()
+        )
         self.model.load_state_dict(states["model"])
-        average.load_state_dict(states["average"])
+        self.average.load_state_dict(states["average"])
+        self.used = states["usage"]["usage"].to(self.model.device)
         self.best = states.get("best")
         self.best_miou, self.best_step = progress["best_miou"], int(progress["best_step"])
         self.seconds_before = float(progress["seconds"])
-        return int(progress["step"]), states["usage"]["usage"].to(self.model.device)
+        return int(progress["step"])
 
     # -- the end ----------------------------------------------------------------------------
 

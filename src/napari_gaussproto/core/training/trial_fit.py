@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.core.base.config import TrainingConfig
 from napari_gaussproto.core.base.steps import TrainingStep, WithValue, run, without_pauses
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.strokes import hold_out_strokes
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training.fine_tune import fine_tune_steps, fine_tuning
+from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tune_steps, fine_tuning
+from napari_gaussproto.core.training.full_fit import Pairs
 from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid_steps
 from napari_gaussproto.core.training.quick_fit import quick_fit_steps
 from napari_gaussproto.core.training.semi import SemiSettings
@@ -31,53 +31,6 @@ from napari_gaussproto.core.training.trainer import Trained
 
 Labels = npt.NDArray[np.uint8]
 Encode = Callable[[PrototypeSegmenter, int], Generator[Any, None, EncodedImage]]
-
-
-@dataclass(frozen=True)
-class TrialSettings:
-    """How a model is trained end to end in a trial and a final training.
-
-    Attributes
-    ----------
-    training : TrainingConfig
-        Its steps are those of both trainings together, half of them each at most.
-    semi : SemiSettings
-    minutes : float or None
-        Budget of both trainings together, instead of steps.
-    seed : int
-        Also of the choice which strokes are set aside.
-    checkpoint : Path or None
-        Where to keep the state of the trial, to go on after a kill.
-    stop : callable
-        Asked after every step; True ends the trial with its best weights, to which only a
-        quick fit to all strokes is added, or the final training as it is.
-    """
-
-    training: TrainingConfig = field(default_factory=fine_tuning)
-    semi: SemiSettings = field(default_factory=SemiSettings)
-    minutes: float | None = None
-    seed: int = 0
-    checkpoint: Path | None = None
-    stop: Callable[[], bool] = lambda: False
-
-
-@dataclass(frozen=True)
-class TrialFit:
-    """A model that learned from strokes end to end.
-
-    Attributes
-    ----------
-    model : PrototypeSegmenter
-    held_out_miou : float or None
-        Of the best weights of the trial, on strokes that it did not see; None with too few
-        strokes.
-    steps : int
-        Of the end-to-end training that is kept; 0 when it only did harm.
-    """
-
-    model: PrototypeSegmenter
-    held_out_miou: float | None
-    steps: int
 
 
 def fine_tune(
@@ -131,12 +84,8 @@ def fine_tune(
     """
     base, scratch = begin(model, device=device)
     planes = labelled_planes(images, labels, base)
-    settings = TrialSettings(
-        training=fine_tuning() if steps is None else fine_tuning(steps=steps),
-        semi=semi or SemiSettings(),
-        minutes=minutes,
-        seed=seed,
-    )
+    training = fine_tuning() if steps is None else fine_tuning(steps=steps)
+    settings = TuneSettings(training, minutes, seed, semi=semi or SemiSettings())
     sources, masks = [source for source, _ in planes], [mask for _, mask in planes]
     further = first_planes(unlabelled, base)
     trial = trial_fit_steps(base, sources, masks, settings, unlabelled=further, scratch=scratch)
@@ -147,12 +96,12 @@ def trial_fit_steps(
     model: PrototypeSegmenter,
     sources: Sequence[ImageSource],
     labels: Sequence[Labels],
-    settings: TrialSettings | None = None,
+    settings: TuneSettings | None = None,
     *,
     unlabelled: Sequence[ImageSource] = (),
     scratch: bool = False,
     encode: Encode | None = None,
-) -> Generator[Any, None, TrialFit]:
+) -> Generator[Any, None, Trained]:
     """Train on part of the strokes to see what is best, then on all of them.
 
     Parameters
@@ -162,7 +111,11 @@ def trial_fit_steps(
     sources : sequence of ImageSource
     labels : sequence of array
         (H, W) uint8 of each image: 0 not labelled, else class index + 1.
-    settings : TrialSettings, optional
+    settings : TuneSettings, optional
+        Steps and minutes are those of both trainings together; of the steps, half each at most.
+        The seed also chooses which strokes are set aside, the checkpoint is that of the trial,
+        and to the best weights of a trial that is stopped only a quick fit to all strokes is
+        added.
     unlabelled : sequence of ImageSource
         Further images that may teach.
     scratch : bool
@@ -176,6 +129,12 @@ def trial_fit_steps(
         Instead of "joint" the stage is "trial" or "final", where there are both. What is left
         of a trial includes a final training as long as it may be.
 
+    Returns
+    -------
+    Trained
+        What is kept, with the mean IoU of the best weights of the trial on strokes that it did
+        not see, or None with too few strokes. The steps are 0 when training only did harm.
+
     Raises
     ------
     LabelError, ImageError, ConfigError
@@ -185,7 +144,7 @@ def trial_fit_steps(
     def anew(by: PrototypeSegmenter, number: int) -> Generator[Any, None, EncodedImage]:
         return encode_pyramid_steps(sources[number], by)
 
-    settings = settings or TrialSettings()
+    settings = settings or TuneSettings()
     work = _Work(model, sources, labels, settings, unlabelled, scratch, encode or anew)
     return (yield from without_pauses(work.steps(), work.pauses.append))
 
@@ -197,13 +156,13 @@ class _Work:
     model: PrototypeSegmenter
     sources: Sequence[ImageSource]
     labels: Sequence[Labels]
-    settings: TrialSettings
+    settings: TuneSettings
     unlabelled: Sequence[ImageSource]
     scratch: bool
     encode: Encode
     pauses: list[float] = field(default_factory=list)
 
-    def steps(self) -> Generator[Any, None, TrialFit]:
+    def steps(self) -> Generator[Any, None, Trained]:
         settings, labels, model = self.settings, self.labels, self.model
         kept, held_out = hold_out_strokes(labels, seed=settings.seed)
         encoded = yield from self._encoded(model)
@@ -211,8 +170,7 @@ class _Work:
         rest = _Rest(settings.minutes, monotonic(), self.pauses)
         if held_out is None:
             start = yield from self._quick(encoded, labels)
-            tuned = yield from self._tune(start, labels, settings)
-            return TrialFit(tuned.model, None, tuned.steps)
+            return (yield from self._tune(start, labels, settings))
         longest = settings.training.steps
         half, other = (longest + 1) // 2, max(1, longest // 2)
         start = yield from self._quick(encoded, kept)
@@ -224,15 +182,15 @@ class _Work:
         if settings.stop() and tried.best_step:
             encoded = yield from self._encoded(tried.model)
             final = yield from quick_fit_steps(encoded, labels, tried.model, seed=settings.seed)
-            return TrialFit(final.model, tried.validation_miou, tried.steps)
+            return replace(tried, model=final.model)
         start = yield from self._quick(encoded, labels)
         if not tried.best_step:
-            return TrialFit(start, tried.validation_miou, 0)
+            return replace(tried, model=start, steps=0)
         best = tried.best_step if minutes is not None else min(tried.best_step, other)
         # The checkpoint belongs to the trial, and time is no budget any more.
         last = replace(_limited(settings, best), minutes=None, checkpoint=None)
         tuned = yield from _named("final", self._tune(start, labels, last))
-        return TrialFit(tuned.model, tried.validation_miou, tuned.steps)
+        return replace(tuned, validation_miou=tried.validation_miou)
 
     def _encoded(self, by: PrototypeSegmenter) -> Generator[Any, None, list[EncodedImage]]:
         encoded: list[EncodedImage] = []
@@ -252,25 +210,16 @@ class _Work:
         self,
         start: PrototypeSegmenter,
         labels: Sequence[Labels],
-        settings: TrialSettings,
-        validation: tuple[Sequence[ImageSource], Sequence[Labels]] | None = None,
+        settings: TuneSettings,
+        validation: Pairs | None = None,
     ) -> Generator[TrainingStep, None, Trained]:
+        further = self.unlabelled
         return fine_tune_steps(
-            start,
-            self.sources,
-            labels,
-            unlabelled=self.unlabelled,
-            training=settings.training,
-            semi_settings=settings.semi,
-            validation=validation,
-            seed=settings.seed,
-            minutes=settings.minutes,
-            checkpoint=settings.checkpoint,
-            stop=settings.stop,
+            start, self.sources, labels, settings, unlabelled=further, validation=validation
         )
 
 
-def _limited(settings: TrialSettings, steps: int) -> TrialSettings:
+def _limited(settings: TuneSettings, steps: int) -> TuneSettings:
     return replace(settings, training=settings.training.model_copy(update={"steps": steps}))
 
 
