@@ -1,14 +1,21 @@
-"""Regions of an image that were computed in one run, kept for the next."""
+"""What one run computed of images, kept for the next."""
 
 from __future__ import annotations
 
 import hashlib
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import ModelConfig
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+    from napari_gaussproto.core.training.pyramid import EncodedImage
+    from napari_gaussproto.jobs.train_image import TrainImage
+
+# Of features that are kept: enough for two hundred photographs of 1296 x 966 pixels.
+_MOST_BYTES = 1 << 31
 
 
 class RegionMemo:
@@ -34,3 +41,52 @@ class RegionMemo:
         if key != self._key:
             self._key, self._planes = key, {}
         return self._planes
+
+
+class PyramidCache:
+    """Backbone features of planes: valid for one backbone and one way of cutting cells.
+
+    Threads fill it while the GUI lets go of images that were removed. What was put in first is
+    dropped when it grows too large.
+    """
+
+    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
+        # With the array that was encoded: a layer may get other data.
+        self._kept: dict[tuple[Any, int], tuple[Any, EncodedImage]] = {}
+        self._most_bytes = most_bytes
+        self._backbone: Any = None
+        self._cut: Any = None
+        self._lock = Lock()
+
+    def get(self, model: PrototypeSegmenter, image: TrainImage, plane: int) -> EncodedImage | None:
+        """What is kept of a plane for this model."""
+        with self._lock:
+            self._expect(model)
+            pixels, encoded = self._kept.get((image.key, plane), (None, None))
+            return encoded if pixels is image.pixels else None
+
+    def put(
+        self, model: PrototypeSegmenter, image: TrainImage, plane: int, encoded: EncodedImage
+    ) -> None:
+        """Keep the features of a plane."""
+        with self._lock:
+            self._expect(model)
+            self._kept[(image.key, plane)] = (image.pixels, encoded)
+            excess = sum(kept.n_bytes for _, kept in self._kept.values()) - self._most_bytes
+            for known in list(self._kept)[:-1]:
+                if excess <= 0:
+                    break
+                excess -= self._kept.pop(known)[1].n_bytes
+
+    def forget(self, key: Any) -> None:
+        """Let go of an image."""
+        with self._lock:
+            for known in [known for known in self._kept if known[0] == key]:
+                del self._kept[known]
+
+    def _expect(self, model: PrototypeSegmenter) -> None:
+        config = model.config
+        cut = (config.partition, config.region_size, config.compactness, config.pooling)
+        if self._backbone is not model.extractor.backbone or self._cut != cut:
+            self._kept.clear()
+            self._backbone, self._cut = model.extractor.backbone, cut

@@ -5,7 +5,7 @@ Other edits may come before one that waits, so a prototype's place is looked up 
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
@@ -34,16 +34,15 @@ def turn(on: bool, prototype: Prototype, model: PrototypeSegmenter) -> Prototype
     return change(model, index_of(model, prototype))
 
 
-def rename(name: str, prototype: Prototype, model: PrototypeSegmenter) -> PrototypeSegmenter:
-    """Give a prototype another name."""
-    return edits.rename(model, index_of(model, prototype), name)
+def _of_one(edit: Callable[..., PrototypeSegmenter]) -> Callable[..., PrototypeSegmenter]:
+    def change(*arguments: Any) -> PrototypeSegmenter:
+        *further, prototype, model = arguments
+        return edit(model, index_of(model, prototype), *further)
+
+    return change
 
 
-def reassign(
-    class_index: int, prototype: Prototype, model: PrototypeSegmenter
-) -> PrototypeSegmenter:
-    """Give a prototype to another class."""
-    return edits.reassign(model, index_of(model, prototype), class_index)
+rename, reassign, delete = _of_one(edits.rename), _of_one(edits.reassign), _of_one(edits.delete)
 
 
 def merge(
@@ -58,11 +57,6 @@ def split(seen: Seen, prototype: Prototype, model: PrototypeSegmenter) -> Protot
     """Split a prototype by its cells in the image."""
     cells = latents_of(seen.segmentation)
     return edits.split(model, index_of(model, prototype), cells=cells, cut=_cutter(seen))
-
-
-def delete(prototype: Prototype, model: PrototypeSegmenter) -> PrototypeSegmenter:
-    """Remove a prototype."""
-    return edits.delete(model, index_of(model, prototype))
 
 
 def add(
@@ -80,10 +74,7 @@ def train_away(
 ) -> Generator[Any, None, Rejection]:
     """Remove a prototype and train the others to do without it.
 
-    Parameters
-    ----------
-    labels : ndarray or None
-        (..., H, W) what must stay right; None for the result where other prototypes made it.
+    Labels (..., H, W) must stay right; by default, the result where other prototypes made it.
     """
     m = index_of(model, prototype)
     cells = latents_of(seen.segmentation)

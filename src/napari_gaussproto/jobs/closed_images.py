@@ -30,16 +30,7 @@ _MOST_BYTES = 3 << 30
 
 
 class FileImage:
-    """An image in a file as an array: nothing of it stays in memory longer than there is room.
-
-    Parameters
-    ----------
-    identity : ImageIdentity
-        With the file.
-    dtype : dtype
-    reader : ClosedImages
-        Reads it.
-    """
+    """An image in a file as an array: nothing of it stays in memory longer than there is room."""
 
     def __init__(self, identity: ImageIdentity, dtype: np.dtype[Any], reader: ClosedImages) -> None:
         self.identity, self.shape, self.dtype = identity, identity.shape, dtype
@@ -63,11 +54,7 @@ class FileImage:
 class Closed:
     """What there is to learn from besides the open images.
 
-    Attributes
-    ----------
-    images : list of TrainImage
-    lost : list of str
-        Names of images whose files are unknown, gone or changed.
+    And the names of those that are lost, because their files are unknown, gone or changed.
     """
 
     images: list[TrainImage]
@@ -80,7 +67,6 @@ class ClosedImages:
     Parameters
     ----------
     identities : Identities
-        Of image layers.
     most_bytes : int
         Of pixels that are kept in memory.
     """
@@ -100,20 +86,10 @@ class ClosedImages:
         removed: Sequence[TrainImage],
         opened: Sequence[TrainImage] = (),
     ) -> Generator[Stage, None, Closed]:
-        """Labelled images besides those that are open.
+        """Labelled images of the project besides those that are open.
 
-        Parameters
-        ----------
-        kept : Annotations
-            Of the project.
-        present, removed : sequence of TrainImage
-            Open images with annotations, and such that were removed from the viewer.
-        opened : sequence of TrainImage
-            Open images whose annotations were not asked for yet.
-
-        Yields
-        ------
-        Stage
+        Open images with annotations are present, others were removed from the viewer; and the
+        annotations of opened ones were not asked for yet.
         """
         seen = [self._identity(image) for image in present]
 

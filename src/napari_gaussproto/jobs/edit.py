@@ -40,19 +40,16 @@ class EditResult:
 
     Attributes
     ----------
-    model : PrototypeSegmenter
     redrawn : list of Redrawn
         All images whose cells the model's extractor made.
     prototype : int
         The one to select.
     key : object
         Of the image which was the current one, if it was decoded again; else None.
-    values : ndarray or None
-        The map of the prototype on that image, (..., h, w).
+    values : (..., h, w) ndarray or None
+        The map of the prototype on that image.
     comparison : Comparison or None
         Of that image, before and after an edit.
-    rejection : Rejection or None
-    seconds : float
     """
 
     model: PrototypeSegmenter

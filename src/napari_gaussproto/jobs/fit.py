@@ -32,12 +32,12 @@ from napari_gaussproto.core.training.semi import SemiSettings
 from napari_gaussproto.core.training.start import begin, unknown_classes
 from napari_gaussproto.core.training.trainer import Trained
 from napari_gaussproto.core.training.trial_fit import trial_fit_steps
+from napari_gaussproto.jobs.caches import PyramidCache
 from napari_gaussproto.jobs.requests import (
     ClosedRequest,
     FitRequest,
     FitResult,
     Judgement,
-    PyramidCache,
     TuneRequest,
     lost_sentence,
 )

@@ -15,7 +15,7 @@ _lock = Lock()
 
 
 def run_job(module: str, name: str, *arguments: Any) -> Generator[Any, None, Any]:
-    """Load a module of this package in the calling thread, and run a job of it.
+    """Load a module of this package in the calling thread; yields and returns what its job does.
 
     So jobs import torch at the top of their files, and docks that start them open without it.
 
@@ -27,16 +27,6 @@ def run_job(module: str, name: str, *arguments: Any) -> Generator[Any, None, Any
         The job: a function or a generator function.
     *arguments
         What it is called with.
-
-    Yields
-    ------
-    object
-        What the job yields.
-
-    Returns
-    -------
-    object
-        What the job returns.
 
     Raises
     ------

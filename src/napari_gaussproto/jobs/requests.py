@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,9 +19,8 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.model.segmentation import Prototype
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.model.stack import StackSegmentation
-    from napari_gaussproto.core.training.pyramid import EncodedImage
     from napari_gaussproto.core.training.reject import Rejection
-    from napari_gaussproto.jobs.caches import RegionMemo
+    from napari_gaussproto.jobs.caches import PyramidCache, RegionMemo
     from napari_gaussproto.jobs.closed_images import ClosedImages
     from napari_gaussproto.jobs.train_image import TrainImage
 
@@ -32,23 +30,12 @@ if TYPE_CHECKING:
 
 # File, change time and device of a model.
 ModelKey = tuple[str, float, str]
-# Of features that are kept: enough for two hundred photographs of 1296 x 966 pixels.
-_MOST_BYTES = 1 << 31
 Judgement = Literal["too few strokes", "no gain", "right already"]
 
 
 @dataclass(frozen=True)
 class Start:
-    """Where a fit begins: a model, the file of one, or a new one.
-
-    Attributes
-    ----------
-    model : PrototypeSegmenter or None
-    file : Path or None
-    new : NewModel or None
-        Exactly one of the three is given.
-    device : str
-    """
+    """Where a fit begins: a model, the file of one, or a new one; one of the three is given."""
 
     model: PrototypeSegmenter | None = None
     file: Path | None = None
@@ -76,8 +63,6 @@ class SegmentRequest:
         The one that they show.
     known_models : mapping
         Models that were read before, with a person's edits, by their keys.
-    memo : RegionMemo
-        What earlier runs left of the image's cells.
     """
 
     pixels: Any
@@ -141,15 +126,8 @@ class Before:
 class Shown:
     """What is in view when an edit begins.
 
-    Attributes
-    ----------
-    key : object
-        Of the current image; None where there is none.
-    prototypes : list of Prototype
-        Of its segmentation.
-    prototype : int
-        The chosen one's place among them.
-    quantity : str
+    The key of the current image, None where there is none; the prototypes of its segmentation,
+    and the chosen one's place among them.
     """
 
     key: Any
@@ -164,8 +142,6 @@ class FitRequest:
 
     Attributes
     ----------
-    start : Start
-    classes : tuple of SegmentationClass
     renamed : dict of str to int or None
         Where classes of the start went that were renamed, merged or removed since, by name.
     images : list of TrainImage
@@ -174,9 +150,6 @@ class FitRequest:
         The one whose classes are shown afterwards.
     maps : list of MapRole
         Roles of the maps that the shown image has; they are computed anew.
-    prototype : int
-    quantity : str
-    cache : PyramidCache
     closed : ClosedRequest or None
         To learn from labelled images that are not open, too.
     """
@@ -199,7 +172,6 @@ class ClosedRequest:
 
     Attributes
     ----------
-    reader : ClosedImages
     stored : callable
         Gives all labels of the project.
     removed : list of TrainImage
@@ -220,10 +192,8 @@ class TuneRequest:
 
     Attributes
     ----------
-    steps : int or None
-    minutes : float or None
+    steps, minutes : float or None
         One of them is the budget.
-    semi : SemiSettings
     unlabelled : list of TrainImage
         Open images without annotations that may teach too.
     checkpoint : Path or None
@@ -232,7 +202,6 @@ class TuneRequest:
         Asked after every step; True ends with the best model so far.
     given_up : callable
         Asked when the work ends too early; True if a person wanted that.
-    seed : int
     """
 
     steps: int | None
@@ -253,18 +222,14 @@ class FitResult:
     ----------
     base : PrototypeSegmenter
         Where the fit began, to begin there again with more strokes.
-    model : PrototypeSegmenter
     began_with : PrototypeSegmenter
-        Its parent in the history.
+        The parent of the model among the versions.
     segmentation : StackSegmentation
         Of the shown image.
-    prototype : int
-    values : ndarray
-        Its map, (..., h, w).
-    maps : dict of str to ndarray
-        Further maps by their roles, (..., h, w).
-    measures : dict of str to float
-    settings : dict
+    values : (..., h, w) ndarray
+        The map of the prototype.
+    maps : dict of MapRole to (..., h, w) ndarray
+        Further maps.
     strokes, images : int
         Connected strokes, and the images that they are on.
     stopped : bool
@@ -307,66 +272,8 @@ def lost_sentence(names: Sequence[str]) -> str:
     if not names:
         return ""
     shown = ", ".join(f"“{name}”" for name in names[:3])
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    shown += f" and {len(names) - 3} more" if len(names) > 3 else ""
+    why = "their files are gone, have changed or are not known. Open the images to learn from them."
     if len(names) == 1:
-        return (
-            f" Nothing was learned from {shown}: its file is gone, has changed or is not known. "
-            "Open the image to learn from it."
-        )
-    return (
-        f" Nothing was learned from {shown}{more}: their files are gone, have changed or are not "
-        "known. Open the images to learn from them."
-    )
-
-
-class PyramidCache:
-    """Backbone features of planes: valid for one backbone and one way of cutting cells.
-
-    Threads fill it while the GUI lets go of images that were removed. What was put in first is
-    dropped when it grows too large.
-
-    Parameters
-    ----------
-    most_bytes : int
-    """
-
-    def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
-        # With the array that was encoded: a layer may get other data.
-        self._kept: dict[tuple[Any, int], tuple[Any, EncodedImage]] = {}
-        self._most_bytes = most_bytes
-        self._backbone: Any = None
-        self._cut: Any = None
-        self._lock = Lock()
-
-    def get(self, model: PrototypeSegmenter, image: TrainImage, plane: int) -> EncodedImage | None:
-        """What is kept of a plane for this model."""
-        with self._lock:
-            self._expect(model)
-            pixels, encoded = self._kept.get((image.key, plane), (None, None))
-            return encoded if pixels is image.pixels else None
-
-    def put(
-        self, model: PrototypeSegmenter, image: TrainImage, plane: int, encoded: EncodedImage
-    ) -> None:
-        """Keep the features of a plane."""
-        with self._lock:
-            self._expect(model)
-            self._kept[(image.key, plane)] = (image.pixels, encoded)
-            excess = sum(kept.n_bytes for _, kept in self._kept.values()) - self._most_bytes
-            for known in list(self._kept)[:-1]:
-                if excess <= 0:
-                    break
-                excess -= self._kept.pop(known)[1].n_bytes
-
-    def forget(self, key: Any) -> None:
-        """Let go of an image."""
-        with self._lock:
-            for known in [known for known in self._kept if known[0] == key]:
-                del self._kept[known]
-
-    def _expect(self, model: PrototypeSegmenter) -> None:
-        config = model.config
-        cut = (config.partition, config.region_size, config.compactness, config.pooling)
-        if self._backbone is not model.extractor.backbone or self._cut != cut:
-            self._kept.clear()
-            self._backbone, self._cut = model.extractor.backbone, cut
+        why = "its file is gone, has changed or is not known. Open the image to learn from it."
+    return f" Nothing was learned from {shown}: {why}"

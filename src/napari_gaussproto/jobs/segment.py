@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -37,14 +37,12 @@ class SegmentResult:
 
     Attributes
     ----------
-    segmentation : StackSegmentation
-    prototype : int
-    likelihood : ndarray
-        The map (..., h, w) of that prototype.
-    maps : dict
-        Role -> values (..., h, w), of maps that were asked for or are there from the last run.
-    outlines : ndarray or None
-        Borders of the cells, (..., H, W) bool, if wanted or there.
+    likelihood : (..., h, w) ndarray
+        The map of the prototype.
+    maps : dict of MapRole to (..., h, w) ndarray
+        Those that were asked for or are there from the last run.
+    outlines : (..., H, W) ndarray of bool or None
+        Borders of the cells, if wanted or there.
     """
 
     model: PrototypeSegmenter
@@ -53,10 +51,10 @@ class SegmentResult:
     prototype: int
     likelihood: npt.NDArray[np.float32]
     provenance: dict[str, Any]
-    seconds: float
-    tiles: int
-    maps: Maps = field(default_factory=dict)
-    outlines: npt.NDArray[np.bool_] | None = None
+    maps: Maps
+    outlines: npt.NDArray[np.bool_] | None
+    seconds: float = 0.0
+    tiles: int = 0
 
 
 def devices_job() -> list[str]:
@@ -103,17 +101,10 @@ def _shown(
     roles = _roles(request, len(segmentation.classes))
     # By the same model, prototypes that were pinned are the same ones.
     maps = maps_of(segmentation, roles, pinned=model is request.former_model)
+    likelihood = segmentation.likelihood(prototype)
+    outlines = segmentation.outlines() if OUTLINES in roles else None
     return SegmentResult(
-        model=model,
-        key=key,
-        segmentation=segmentation,
-        prototype=prototype,
-        likelihood=segmentation.likelihood(prototype),
-        provenance=provenance,
-        seconds=0.0,
-        tiles=0,
-        maps=maps,
-        outlines=segmentation.outlines() if OUTLINES in roles else None,
+        model, key, segmentation, prototype, likelihood, provenance, maps, outlines
     )
 
 

@@ -87,8 +87,6 @@ class SessionState:
     ----------
     folder : Path or None
         Of the project; None as long as nothing was saved.
-    name : str
-        Of the project.
     kept : Annotations
         What is in the store, of open and of other images.
     generation : int
@@ -197,15 +195,9 @@ class ProjectSession:
     def find(
         self, image: TrainImage, shape: tuple[int, ...], closed: list[TrainImage]
     ) -> Found | None:
-        """Labels of an image in this project, or another project that knows it.
+        """Labels, of this shape, of an image in this project, or another project that knows it.
 
-        Parameters
-        ----------
-        image : TrainImage
-        shape : tuple of int
-            That its labels must have.
-        closed : list of TrainImage
-            Images that were removed from the viewer.
+        Closed images are those that were removed from the viewer.
         """
         identity = self._identities.of(image)
         here = self.kept.find(identity, shape)

@@ -21,13 +21,9 @@ class TrainImage:
     ----------
     key : object
         Tells images apart, for what is kept of them.
-    pixels : array-like
-        (..., H, W) or, for colours, (..., H, W, C).
-    rgb : bool
-        Whether the last axis holds colours.
-    codes : ndarray or None
-        (..., H, W), see `Corrections`; never changed again. None without annotations.
-    name : str
+    pixels : (..., H, W) or, for colours, (..., H, W, C) array-like
+    codes : (..., H, W) ndarray or None
+        See `Corrections`; never changed again. None without annotations.
     file : str or None
         That it was read from.
     is_open : bool
@@ -52,13 +48,7 @@ class TrainImage:
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of the work, for the progress bar.
-
-    Attributes
-    ----------
-    text : str
-    done, total : int
-    """
+    """A step of the work, for the progress bar."""
 
     text: str
     done: int

@@ -78,19 +78,9 @@ def add_version(
 def use_version(
     session: ProjectSession, version_id: str | None, device: str
 ) -> tuple[PrototypeSegmenter, Listed] | None:
-    """Load a version and make it the current one.
+    """Load a version, or else the current one, and make it the current one.
 
-    Parameters
-    ----------
-    session : ProjectSession
-    version_id : str or None
-        By default the current version.
-    device : str
-
-    Returns
-    -------
-    tuple or None
-        The model and all versions; None when there is no version.
+    Returns its model and all versions; None when there is no version.
     """
     if version_id is None:
         version_id = list_versions(session).current
@@ -132,15 +122,7 @@ def compare_models(
 ) -> Comparison:
     """What another model labels otherwise; this needs no project, and may run in any thread.
 
-    Parameters
-    ----------
-    former : PrototypeSegmenter
-    pixels : array-like
-        (..., H, W) or, for colours, (..., H, W, C).
-    rgb : bool
-        Whether the last axis holds colours.
-    now : StackSegmentation
-        Of the same pixels.
+    The pixels are (..., H, W) or, for colours, (..., H, W, C), as of ``now``.
     """
     return compare(run(segment_stack_steps(pixels, former, rgb=rgb)), now)
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from napari_gaussproto.core.base.errors import EditError
+from napari_gaussproto.core.base.steps import TrainingStep
 from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.model.predict import run
 from napari_gaussproto.core.model.segmentation import quantiles_of
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.reject import (
-    RejectStep,
     class_accuracy,
     present_targets,
     reject_steps,
@@ -39,10 +39,10 @@ def test_the_others_learn_to_do_without_it(
 ) -> None:
     model, cells, target = scene
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    steps: list[RejectStep] = []
+    steps: list[TrainingStep] = []
     result = run(reject_steps(model, 1, cells, target, steps=150, learning_rate=0.05), steps.append)
     assert [s.step for s in steps] == list(range(1, 151))
-    assert steps[-1].loss < steps[0].loss
+    assert sum(steps[-1].losses.values()) < sum(steps[0].losses.values())
     assert [p.name for p in result.model.prototypes] == ["soil 1", "plant 1", "plant 2"]
     assert result.after > result.masked + 0.05
     assert result.after == pytest.approx(class_accuracy(result.model.layer, cells, target))

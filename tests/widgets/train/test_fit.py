@@ -14,7 +14,7 @@ from napari_gaussproto.core.labels.corrections import PREDICTED
 from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.core.model.model_file import load_model_file, save_model
 from napari_gaussproto.core.training.pyramid import encode_pyramid
-from napari_gaussproto.jobs.requests import PyramidCache
+from napari_gaussproto.jobs.caches import PyramidCache
 from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.segment.dock import SegmentWidget
 from napari_gaussproto.widgets.train.fitting.curve_log import HELD_OUT

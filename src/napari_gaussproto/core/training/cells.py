@@ -24,15 +24,14 @@ class LabelledCells:
 
     Attributes
     ----------
-    values : Tensor
-        (N, D) latents, or (N, F) backbone features, the levels of the pyramid side by side.
-    target : Tensor
-        (N, C) soft labels: the share of each class in a cell's labelled area.
-    weight : Tensor
-        (N,) labelled area in units of a nominal cell, 0 without labels; 1 for cells that were
-        drawn.
-    image, cell : Tensor
-        (N,) integers, on the CPU: where each cell is.
+    values : (N, D) Tensor
+        Latents, or backbone features, the levels of the pyramid side by side.
+    target : (N, C) Tensor
+        Soft labels: the share of each class in a cell's labelled area.
+    weight : (N,) Tensor
+        Labelled area in units of a nominal cell, 0 without labels; 1 for cells that were drawn.
+    image, cell : (N,) Tensor of int
+        Where each cell is; on the CPU.
     """
 
     values: Tensor
@@ -48,8 +47,8 @@ class LabelledCells:
     @classmethod
     def joined(cls, parts: Sequence[LabelledCells]) -> LabelledCells:
         """All cells of several images, in their order."""
-        names = ("values", "target", "weight", "image", "cell")
-        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+        columns = (part.__dict__.values() for part in parts)
+        return cls(*map(torch.cat, zip(*columns, strict=True)))
 
     def with_values(self, values: Tensor) -> LabelledCells:
         """The same cells with other values (N, D)."""
@@ -88,8 +87,8 @@ def draw_cells(
     Parameters
     ----------
     image : EncodedImage
-    labels : Tensor
-        (H, W) uint8: 0 not labelled, else class index + 1.
+    labels : (H, W) Tensor of uint8
+        0 not labelled, else class index + 1.
     model : PrototypeSegmenter
     per_class : int
         At most; a cell counts for the class with the largest share.

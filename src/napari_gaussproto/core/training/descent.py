@@ -92,14 +92,8 @@ def fit_temperature(
 ) -> None:
     """Set T to minimise the cross-entropy of cells (N, D); no cell changes its class by that.
 
-    Parameters
-    ----------
-    layer : GaussianPrototypeLayer
-    cells : LabelledCells
-        Latents.
-    exactly : bool
-        To calibrate a model on cells that were held out (Guo et al. 2017). Otherwise the best
-        of a few values is taken: to start from, not saturated.
+    Exactly, to calibrate a model on cells that were held out (Guo et al. 2017). Otherwise the
+    best of a few values is taken: to start from, not saturated.
     """
     scores = layer.scores(cells.values)
 

@@ -163,11 +163,7 @@ def _patch(model: PrototypeSegmenter, source: ImageSource, cell: int) -> Patches
 def class_accuracy(layer: GaussianPrototypeLayer, z: Tensor, target: Tensor) -> float:
     """Mean over the classes that occur of the share of cells that get the right class.
 
-    Parameters
-    ----------
-    layer : GaussianPrototypeLayer
-    z, target : Tensor
-        Latents (N, D) and soft labels (N, C).
+    Of cells with latents (N, D) and soft labels (N, C).
     """
     with one_thread():
         truth, predicted = target.argmax(1), layer(z).argmax(1)

@@ -16,42 +16,19 @@ from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 def classification(
     log_posterior: Tensor, target: Tensor, weight: Tensor, class_weight: Tensor
 ) -> Tensor:
-    """Cross-entropy of class posteriors with soft labels, weighted by class.
+    """Cross-entropy of class posteriors with soft labels (N, C), weighted by class.
 
-    Parameters
-    ----------
-    log_posterior, target : Tensor
-        (N, C).
-    weight : Tensor
-        (N,).
-    class_weight : Tensor
-        (C,), see `class_weights`.
-
-    Returns
-    -------
-    Tensor
-        Scalar; 0 when no cell is labelled.
+    A scalar; 0 when no cell is labelled. Cells weigh (N,), classes (C,); see `class_weights`.
     """
     weighted = target * class_weight * weight[:, None]
     return -(weighted * log_posterior).sum() / weighted.sum().clamp_min(1e-12)
 
 
 def density(layer: GaussianPrototypeLayer, z: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean negative log p(z|y) per latent dimension: prototypes sit on their class' cells.
+    """Mean negative log p(z|y) per latent dimension, a scalar: prototypes sit on their cells.
 
-    ``z`` is detached here: through a trainable encoder this term has no lower bound, latents
-    and scales would shrink together.
-
-    Parameters
-    ----------
-    layer : GaussianPrototypeLayer
-    z, target, weight : Tensor
-        Latents (N, D), soft labels (N, C) and labelled areas (N,) of cells.
-
-    Returns
-    -------
-    Tensor
-        Scalar.
+    Of latents (N, D), soft labels (N, C) and labelled areas (N,). ``z`` is detached here: through
+    a trainable encoder this term has no lower bound, latents and scales would shrink together.
     """
     log_class = layer.scores(z.detach()).class_log_likelihood
     # A class whose prototypes are all inactive has no density to raise.
@@ -94,15 +71,8 @@ def terms(
 ) -> dict[str, Tensor]:
     """All supervised terms, scalars by name, each already times its weight.
 
-    Parameters
-    ----------
-    layer : GaussianPrototypeLayer
-    z, target, weight : Tensor
-        Latents (N, D), soft labels (N, C) and labelled areas (N,) of cells.
-    class_weight : Tensor
-        (C,), see `class_weights`.
-    weights : LossWeights
-        A term of weight 0 is left out.
+    Of latents (N, D), soft labels (N, C) and labelled areas (N,) of cells; for weights (C,) of
+    the classes see `class_weights`. A term of weight 0 is left out.
     """
     found: dict[str, Tensor] = {}
     if weights.classification:

@@ -54,8 +54,7 @@ class EncodedImage:
 
         Parameters
         ----------
-        cells : Tensor
-            (K,) indices.
+        cells : (K,) Tensor of int
         stride : int
             The model's output stride.
         most : int

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from napari_gaussproto.core.base.config import LossWeights, TrainingConfig
 from napari_gaussproto.core.base.errors import EditError
+from napari_gaussproto.core.base.steps import TrainingStep
 from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.mixture import surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
@@ -28,24 +29,6 @@ _BATCH = 2048
 _CHECK_EVERY = 10
 # Medians of fewer cells than this are no guide.
 _FEWEST_OWN = 20
-
-
-@dataclass(frozen=True)
-class RejectStep:
-    """A step of the fine-tune.
-
-    Attributes
-    ----------
-    step, total : int
-    loss : float
-    accuracy : float or None
-        Mean accuracy of the classes on all labelled cells, where it was checked.
-    """
-
-    step: int
-    total: int
-    loss: float
-    accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +60,7 @@ def reject_steps(
     steps: int = 100,
     learning_rate: float = 4e-3,
     seed: int = 0,
-) -> Generator[RejectStep, None, Rejection]:
+) -> Generator[TrainingStep, None, Rejection]:
     """Remove a prototype and fine-tune the remaining ones on cached latents.
 
     Only the layer learns; extractor and temperature stay. The best state by accuracy is kept,
@@ -91,15 +74,15 @@ def reject_steps(
     cells, target : Tensor
         (N, D) latents and (N, C) soft labels, for example from `Partition.targets` of an
         annotation, or from `present_targets`.
-    weight : Tensor, optional
-        (N,) of each cell; those with 0 do not count. By default 1.
+    weight : (N,) Tensor, optional
+        Cells with 0 do not count. By default 1.
     steps : int
     learning_rate : float
     seed : int
 
     Yields
     ------
-    RejectStep
+    TrainingStep
 
     Raises
     ------
@@ -128,12 +111,11 @@ def reject_steps(
     optimizer = torch.optim.Adam(trainable(layer), lr=learning_rate)
     descent = descend(of_batch, optimizer, steps, falling=False, alone=True)
     for step, losses in enumerate(descent, start=1):
-        accuracy = None
         if step % _CHECK_EVERY == 0 or step == steps:
             accuracy = class_accuracy(layer, cells, target)
             if accuracy > best:
                 best, best_layer = accuracy, surgery.duplicate(layer)
-        yield RejectStep(step, steps, sum(losses.values()), accuracy)
+        yield TrainingStep("train away", step, steps, losses)
     trained = _with_trained_layer(rejected, best_layer, cells)
     return Rejection(trained, before, masked, best)
 
@@ -142,19 +124,8 @@ def reject_steps(
 def present_targets(model: PrototypeSegmenter, m: int, cells: Tensor) -> tuple[Tensor, Tensor]:
     """What the model says now, as labels, except where it says so because of prototype ``m``.
 
-    Parameters
-    ----------
-    model : PrototypeSegmenter
-    m : int
-    cells : Tensor
-        (N, D) latents.
-
-    Returns
-    -------
-    target : Tensor
-        (N, C), the most probable class.
-    weight : Tensor
-        (N,) 0 where ``m`` is the most responsible prototype, else 1.
+    Of cells (N, D): the most probable class (N, C), and a weight (N,) that is 0 where ``m`` is
+    the most responsible prototype, else 1.
     """
     layer = model.layer
     scores = layer.scores(cells)

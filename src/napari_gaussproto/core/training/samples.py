@@ -32,15 +32,14 @@ class TrainingImage:
     Attributes
     ----------
     source : ImageSource
-        The image itself.
-    pixels : Tensor
-        (C, H / downsample, W / downsample) uint8, averaged over squares of ``downsample`` pixels.
-    labels : Tensor
-        (H / downsample, W / downsample) uint8, 0 for not labelled, else class index + 1.
-    full_labels : Tensor
-        (H, W) uint8, the labels as they were given.
-    guide : Tensor
-        (G, h, w) integers, what a crop needs to be cut into cells; see `Partition.guide`.
+    pixels : (C, H / downsample, W / downsample) Tensor of uint8
+        Averaged over squares of ``downsample`` pixels.
+    labels : (H / downsample, W / downsample) Tensor of uint8
+        0 for not labelled, else class index + 1.
+    full_labels : (H, W) Tensor of uint8
+        As they were given.
+    guide : (G, h, w) Tensor of int
+        What a crop needs to be cut into cells; see `Partition.guide`.
     """
 
     source: ImageSource
@@ -167,12 +166,10 @@ class Crops:
 
     Attributes
     ----------
-    images : Tensor
-        (B, C, S, S) float32 in [0, 1].
-    labels : Tensor
-        (B, S, S) uint8.
-    guides : Tensor
-        (B, G, S, S) int32; see `Partition.guide`.
+    images : (B, C, S, S) Tensor of float32 in [0, 1]
+    labels : (B, S, S) Tensor of uint8
+    guides : (B, G, S, S) Tensor of int32
+        See `Partition.guide`.
     """
 
     images: Tensor
@@ -213,12 +210,7 @@ class CropSampler:
         self._holding = [places for places in holding if places]
 
     def batch(self, step: int, count: int) -> Crops:
-        """Crops of one step.
-
-        Returns
-        -------
-        Crops
-        """
+        """Crops of one step."""
         # Derived from the step alone, so a resumed training draws what an unbroken one would.
         rng = np.random.default_rng((self._seed, step))
         with torch.random.fork_rng(devices=[]):
@@ -240,7 +232,9 @@ class CropSampler:
         pixels = _cut(image.pixels, top, left, side)
         masks = torch.cat([image.labels[None].int(), image.guide])
         masks = _cut(masks, top, left, side, fill=0)
-        pixels, masks = self._resize(pixels, masks)
+        size = [self._size, self._size]
+        pixels = v2.functional.resize_image(pixels, size, antialias=True)
+        masks = v2.functional.resize_mask(masks, size)
         warped, masks = self._transform(tv_tensors.Image(pixels), tv_tensors.Mask(masks))
         return warped, masks.as_subclass(Tensor)
 
@@ -260,11 +254,6 @@ class CropSampler:
             return image, (int(rng.integers(height)), int(rng.integers(width)))
         y, x = candidates[rng.integers(len(candidates))].tolist()
         return image, (y, x)
-
-    def _resize(self, pixels: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-        size = [self._size, self._size]
-        shrunk = v2.functional.resize_image(pixels, size, antialias=True)
-        return shrunk, v2.functional.resize_mask(masks, size)
 
 
 def _window_start(at: int, side: int, length: int, rng: np.random.Generator) -> int:

@@ -40,16 +40,8 @@ class SemiSettings(Settings):
 
     Attributes
     ----------
-    density : float
-        Of `density`.
-    soft_labels : float
-        Of `soft_labels`.
-    pseudo_labels : float
-        Of `pseudo_labels`.
-    affinity : float
-        Of `affinity`.
-    anchoring : float
-        Of `anchoring`.
+    density, soft_labels, pseudo_labels, affinity, anchoring : float
+        Weights of the functions of this module.
     tau : float
         Posterior that a pseudo-label needs.
     density_level : float
@@ -86,21 +78,11 @@ class SemiSettings(Settings):
 
 
 def density(layer: GaussianPrototypeLayer, z: Tensor, weight: Tensor) -> Tensor:
-    """Mean negative log p(z) per latent dimension: prototypes cover what is in the field.
+    """Mean negative log p(z) per latent dimension, a scalar: prototypes cover the whole field.
 
-    ``z`` is detached here: through a trainable encoder the term has no lower bound, latents
-    and scales would shrink together. It moves prototypes only.
-
-    Parameters
-    ----------
-    layer : GaussianPrototypeLayer
-    z, weight : Tensor
-        Unlabelled cells (N, D) and their areas (N,).
-
-    Returns
-    -------
-    Tensor
-        Scalar.
+    The cells (N, D) of areas (N,) are unlabelled. ``z`` is detached here: through a trainable
+    encoder the term has no lower bound, latents and scales would shrink together. It moves
+    prototypes only.
     """
     return _mean(-layer.scores(z.detach()).log_density, weight) / layer.dim
 
@@ -108,24 +90,11 @@ def density(layer: GaussianPrototypeLayer, z: Tensor, weight: Tensor) -> Tensor:
 def soft_labels(
     log_responsibility: Tensor, teacher_responsibility: Tensor, weight: Tensor
 ) -> Tensor:
-    """Cross-entropy of a student's responsibilities with a teacher's.
+    """Cross-entropy of a student's responsibilities (N, M) with a teacher's, a scalar.
 
     The expectation step of EM is the teacher's, on a weakly changed view; the student takes
-    it over on a strongly changed one. Both know the same prototypes, one by one.
-
-    Parameters
-    ----------
-    log_responsibility : Tensor
-        (N, M) of the student.
-    teacher_responsibility : Tensor
-        (N, M), rows sum to 1; no gradient flows into it.
-    weight : Tensor
-        (N,).
-
-    Returns
-    -------
-    Tensor
-        Scalar.
+    it over on a strongly changed one. Both know the same prototypes, one by one. Weights are
+    (N,); no gradient flows into the teacher's responsibilities.
     """
     return _mean(-(teacher_responsibility.detach() * log_responsibility).sum(1), weight)
 
@@ -133,19 +102,10 @@ def soft_labels(
 def class_density_quantiles(
     layer: GaussianPrototypeLayer, z: Tensor, target: Tensor, weight: Tensor, level: float
 ) -> Tensor:
-    """Quantile of log p(z) over the labelled cells of each class, (C,).
+    """Quantile, at a level in [0, 1], of log p(z) over the labelled cells of each class, (C,).
 
-    Parameters
-    ----------
-    z, target, weight : Tensor
-        Labelled cells (N, D), (N, C), (N,).
-    level : float
-        In [0, 1].
-
-    Returns
-    -------
-    Tensor
-        (C,); infinity for a class without labelled cells: nothing passes its gate.
+    Of cells (N, D), (N, C), (N,). It is infinity for a class without labelled cells: nothing
+    passes its gate.
     """
     with torch.no_grad():
         log_density = layer.scores(z).log_density
@@ -163,10 +123,10 @@ class Gate:
 
     Attributes
     ----------
-    label : Tensor
-        (N,) class index; means something where ``passed`` only.
-    passed : Tensor
-        (N,) bool: sure and familiar.
+    label : (N,) Tensor of class indices
+        Means something where ``passed`` only.
+    passed : (N,) Tensor of bool
+        Sure and familiar.
     """
 
     label: Tensor
@@ -182,38 +142,18 @@ def double_gate(log_posterior: Tensor, log_density: Tensor, limits: Tensor, tau:
     """Cells whose class is sure, and which are as dense as labelled cells of that class.
 
     The second condition is what a mixture has and a softmax has not: far from all data a
-    posterior is as sure as can be, but the density is low.
-
-    Parameters
-    ----------
-    log_posterior, log_density : Tensor
-        (N, C) and (N,) of the teacher.
-    limits : Tensor
-        (C,), see `class_density_quantiles`.
-    tau : float
+    posterior is as sure as can be, but the density is low. Posteriors (N, C) and densities (N,)
+    are the teacher's, the limits (C,) those of `class_density_quantiles`.
     """
     best, label = log_posterior.exp().max(1)
     return Gate(label, (best >= tau) & (log_density >= limits[label]))
 
 
 def pseudo_labels(log_posterior: Tensor, gate: Gate, weight: Tensor) -> Tensor:
-    """Cross-entropy of a student's class posteriors with the labels that passed the gate.
+    """Cross-entropy, a scalar, of a student's posteriors (N, C) with labels that passed the gate.
 
-    Averaged over all cells given, passed or not (as FixMatch does, Sohn et al. 2020), so
-    that a gate which few cells pass teaches little.
-
-    Parameters
-    ----------
-    log_posterior : Tensor
-        (N, C) of the student.
-    gate : Gate
-    weight : Tensor
-        (N,), areas.
-
-    Returns
-    -------
-    Tensor
-        Scalar.
+    Averaged over all cells of areas (N,), passed or not (as FixMatch does, Sohn et al. 2020),
+    so that a gate which few cells pass teaches little.
     """
     loss = F.nll_loss(log_posterior, gate.label, reduction="none")
     return _mean(loss * gate.passed, weight)
@@ -239,10 +179,10 @@ def affinity(
     ----------
     z, log_posterior, target : Tensor
         All cells (N, D), (N, C), (N, C).
-    weight, area : Tensor
-        (N,) labelled area of each cell, 0 for unlabelled ones, and whole area.
-    image : Tensor
-        (N,) integers, the image (crop) of each cell.
+    weight, area : (N,) Tensor
+        Labelled area of each cell, 0 for unlabelled ones, and whole area.
+    image : (N,) Tensor of int
+        The image (crop) of each cell.
     cosine, temperature : float
 
     Returns

@@ -292,8 +292,10 @@ def place_unfitted(
         Changed in place.
     waiting : sequence of int
         See `waiting_classes`.
-    z, target : Tensor
-        Latents (N, D) of labelled cells and their soft labels (N, C).
+    z : (N, D) Tensor
+        Latents of labelled cells.
+    target : (N, C) Tensor
+        Their soft labels.
     seed : int
     """
     layer = model.layer

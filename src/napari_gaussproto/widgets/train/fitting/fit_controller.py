@@ -13,13 +13,13 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto import __version__
 from napari_gaussproto.core.model.card import now
+from napari_gaussproto.jobs.caches import PyramidCache
 from napari_gaussproto.jobs.closed_images import ClosedImages
 from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.jobs.requests import (
     ClosedRequest,
     FitRequest,
     FitResult,
-    PyramidCache,
     Start,
     TuneRequest,
 )
