@@ -6,8 +6,9 @@
 A name is public when neither it nor its class begins with an underscore. It is checked when one
 of its annotations names an array or a tensor, also by an alias such as ``Labels`` and inside a
 list or a tuple. Its docstring must then hold a shape: ``(H, W)``, ``(N, D)``, ``(K, S, S, 3)``,
-or the words "shape" or "scalar". Where a docstring has a section for the parameters, the attributes
-or the returned value, the shape must stand in the entry of that very array.
+or the words "shape" or "scalar", or send its reader on: "See `Partition.areas`". Where a
+docstring has a section for the parameters, the attributes or the returned value, the shape must
+stand in the entry of that very array.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "src" / "napari_gaussproto"
 ARRAYS = frozenset({"NDArray", "ndarray", "ArrayLike", "Tensor"})
 # A tuple whose first member is a capital, a number or "...", or a word that speaks of shapes.
 SHAPE = re.compile(r"\((?:[A-Z0-9][^()]*|\.\.\.)?,[^()]*\)|\bshapes?\b|\bscalars?\b", re.IGNORECASE)
-LOWER_TUPLE = re.compile(r"\([a-z][^()]*,[^()]*\)")
+PLACE = re.compile(r"\((?!h, w|height, width)[a-z][^()]*,[^()]*\)")
+ELSEWHERE = re.compile(r"\b(?:See|As) `[\w.]+`", re.IGNORECASE)
 
 
 @dataclass(frozen=True, order=True)
@@ -46,7 +48,9 @@ class Violation:
 
 def says_shape(text: str) -> bool:
     """Whether a text holds a shape; a place such as ``(y, x)`` is none."""
-    return any(not LOWER_TUPLE.fullmatch(found.group()) for found in SHAPE.finditer(text))
+    if ELSEWHERE.search(text):
+        return True
+    return any(not PLACE.fullmatch(found.group()) for found in SHAPE.finditer(text))
 
 
 def names_in(annotation: ast.expr | None) -> set[str]:

@@ -123,7 +123,7 @@ def prototypes_edit() -> npt.NDArray[np.uint8]:
 
 def explanation() -> npt.NDArray[np.uint8]:
     """The figure that the Prototypes dock exports, of the largest weed."""
-    from napari_gaussproto.core.explain.explain import explain_region
+    from napari_gaussproto.core.explain.explain import explain_mask
     from napari_gaussproto.core.imaging.masks import component_at
     from napari_gaussproto.core.model.model_file import load_model
     from napari_gaussproto.core.model.predict import segment
@@ -134,7 +134,7 @@ def explanation() -> npt.NDArray[np.uint8]:
     segmentation = segment(photo, load_model("peanut-grid"))
     depth = distance_transform_edt(segmentation.labels == 3)
     y, x = divmod(int(depth.argmax()), photo.shape[1])
-    region = explain_region(segmentation, component_at(segmentation.labels, y, x))
+    region = explain_mask(segmentation, component_at(segmentation.labels, y, x))
     with tempfile.TemporaryDirectory() as folder:
         path = save_explanation(Path(folder) / "why.png", photo, segmentation, region)
         figure = Image.open(path).convert("RGB")

@@ -18,7 +18,7 @@ check "ruff check" "$python" -m ruff check .
 check "ruff format" "$python" -m ruff format --check .
 check "import contracts" "$PWD/.venv/bin/lint-imports"
 check "docstrings" "$PWD/.venv/bin/numpydoc" lint $(find src -name '*.py')
-check "shapes of arrays" "$python" scripts/check_shapes.py --report
+check "shapes of arrays" "$python" scripts/check_shapes.py
 check "mypy" "$python" -m mypy
 # napari then complains at once when a layer is touched outside the main thread.
 export NAPARI_ENSURE_PLUGIN_MAIN_THREAD=1

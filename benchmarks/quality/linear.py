@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from napari_gaussproto.core.base.config import ModelConfig
-from napari_gaussproto.core.base.steps import TrainingStep
+from napari_gaussproto.core.base.steps import TrainingStep, run
 from napari_gaussproto.core.model.segmentation import Encoding, Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import objective
-from napari_gaussproto.core.training.cells import sample_cells
+from napari_gaussproto.core.training.cells import sample_cells_steps
 from napari_gaussproto.core.training.descent import fit_temperature
 from napari_gaussproto.core.training.trainer import Trainer
 
@@ -101,6 +101,6 @@ class LinearTrainer(Trainer):
 
     def finish(self) -> Iterator[TrainingStep]:
         self.model.eval()
-        cells = sample_cells(self.model, self.validation, self.seed)
+        cells = run(sample_cells_steps(self.model, self.validation, self.seed))
         fit_temperature(self.model.layer, cells, exactly=True)
         yield TrainingStep("finish", 1, 1, best_miou=self.best_miou)

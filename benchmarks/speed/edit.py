@@ -106,9 +106,9 @@ def in_viewer(name: str, repetitions: int) -> tuple[dict[str, Any], str]:
     timer.timeout.connect(lambda: beats.append(time.perf_counter()))
     timer.start(2)
     total, shown, still, thread = [], [], [], []
-    dock.session.changed.connect(lambda result: thread.append(1e3 * result.seconds))
+    dock.session.changed.connect(lambda result, _: thread.append(1e3 * result.seconds))
     done: list[float] = []
-    dock.session.changed.connect(lambda result: done.append(time.perf_counter()))
+    dock.session.changed.connect(lambda result, _: done.append(time.perf_counter()))
     for repetition in range(repetitions + 2):
         settle = time.perf_counter() + 0.3
         until(lambda settle=settle: time.perf_counter() > settle)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from napari_gaussproto.core.base.errors import ConfigError
-from napari_gaussproto.core.explain.explain import explain, explain_region
+from napari_gaussproto.core.explain.explain import explain, explain_mask
 from napari_gaussproto.core.model.encode import encode
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.io.explanation import explanation_figure, save_explanation
@@ -57,7 +57,7 @@ def test_the_crop_stays_inside_the_image(
 
 
 def test_files_are_written_by_their_suffix(segmentation: Segmentation, tmp_path: Path) -> None:
-    region = explain_region(segmentation, segmentation.labels == 2)
+    region = explain_mask(segmentation, segmentation.labels == 2)
     png = save_explanation(tmp_path / "why", PHOTO, segmentation, region)
     assert png.name == "why.png"
     with Image.open(png) as image:

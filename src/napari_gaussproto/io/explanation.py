@@ -79,7 +79,9 @@ def save_explanation(
     *,
     title: str = "",
 ) -> Path:
-    """Write an explanation's figure; PNG with 300 dots per inch, SVG and PDF with text as text.
+    """Write the figure of an explanation of a photograph (H, W, 3).
+
+    PNG gets 300 dots per inch; SVG and PDF keep text as text.
 
     The photograph is (H, W) or (H, W, C); see `explanation_figure` for the rest.
 
@@ -105,7 +107,7 @@ def heading(segmentation: Segmentation, explanation: Explanation) -> str:
     """What was explained, in words."""
     name = segmentation.classes[explanation.label].name
     place = f"(y {explanation.y}, x {explanation.x})"
-    return f"Why is this region {name}?" if explanation.is_region else f"Why {name} at {place}?"
+    return f"Why is this region {name}?" if explanation.is_mask else f"Why {name} at {place}?"
 
 
 def _draw_place(
@@ -129,7 +131,7 @@ def _draw_place(
 def _crop(shape: tuple[int, int], explanation: Explanation) -> tuple[int, int, int, int]:
     """Window (top, left, bottom, right) of the image around what is explained."""
     height, width = explanation.mask.shape
-    factor = _AROUND_REGION if explanation.is_region else _AROUND_CELL
+    factor = _AROUND_REGION if explanation.is_mask else _AROUND_CELL
     side = min(max(_LEAST_SIDE, round(factor * max(height, width))), *shape)
     middle = (explanation.top + height / 2, explanation.left + width / 2)
     top, left = (

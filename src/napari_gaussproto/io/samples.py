@@ -90,7 +90,7 @@ def open_field() -> list[LayerData]:
 
 
 def open_large_field() -> list[LayerData]:
-    """A large procedural field, computed where one looks, as a napari layer."""
+    """A large procedural field, computed where it is shown, as a napari layer."""
     # From afar it is shown coarsely: computing all of it would keep napari busy for a minute.
     levels = [
         synthetic_field_dask(LARGE_SIDE, LARGE_SIDE, chunk=512, step=step)[0] for step in (1, 2, 4)

@@ -27,7 +27,7 @@ from napari_gaussproto.jobs.requests import Before, EditRequest, Shown
 
 @dataclass(frozen=True)
 class Redrawn:
-    """An image, told by its key, decoded again."""
+    """An image, told by its key, decoded again; its maps are (..., h, w)."""
 
     key: Any
     segmentation: StackSegmentation

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.editing.stack_cells import latents_of
-from napari_gaussproto.core.explain.explain import Explanation, explain_region
+from napari_gaussproto.core.explain.explain import Explanation, explain_mask
 from napari_gaussproto.core.explain.places import Place, most_novel_places, most_uncertain_places
 from napari_gaussproto.core.explain.projection import Projection, project
 from napari_gaussproto.core.imaging.masks import component_at
@@ -28,7 +28,7 @@ _PLACES = 10
 
 @dataclass(frozen=True)
 class FoundPlaces:
-    """Places of one kind, each with a picture of its surroundings."""
+    """Places of one kind, each with a picture (h, w, 3) of its surroundings."""
 
     kind: str
     places: list[Place]
@@ -58,7 +58,7 @@ def space_job(segmentation: StackSegmentation, model: PrototypeSegmenter) -> Pro
 def region_job(segmentation: Segmentation, y: int, x: int) -> Explanation:
     """Explain the connected region of one class around a pixel."""
     with one_thread():
-        explanation = explain_region(segmentation, component_at(segmentation.labels, y, x))
+        explanation = explain_mask(segmentation, component_at(segmentation.labels, y, x))
         _ = explanation.outlines  # computed here, kept for the GUI
     return explanation
 

@@ -42,7 +42,7 @@ class SegmentResult:
     likelihood : ndarray
         The map (..., h, w) of that prototype.
     maps : dict
-        Role -> values, of maps that were asked for or are there from the last run.
+        Role -> values (..., h, w), of maps that were asked for or are there from the last run.
     outlines : ndarray or None
         Borders of the cells, (..., H, W) bool, if wanted or there.
     """

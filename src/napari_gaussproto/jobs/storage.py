@@ -273,10 +273,10 @@ class ProjectSession:
         """
         if generation != self._generation:
             return None
-        kept, counts = self.drawn(classes, images)
-        if self.project is not None or kept.images:
-            self.ensure_project().annotations.save(kept)
-        self.kept = kept
+        # Kept in memory first: when it cannot be written, it is not lost.
+        self.kept, counts = self.drawn(classes, images)
+        if self.project is not None or self.kept.images:
+            self.ensure_project().annotations.save(self.kept)
         return counts
 
     def _annotation(self, image: TrainImage) -> Annotation:

@@ -9,7 +9,7 @@ import torch
 from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.core.cells.partition import cell_weights, cells_inside
 from napari_gaussproto.core.editing import edits
-from napari_gaussproto.core.explain.explain import explain, explain_region
+from napari_gaussproto.core.explain.explain import explain, explain_mask
 from napari_gaussproto.core.explain.places import most_novel_places, most_uncertain_places
 from napari_gaussproto.core.imaging.masks import component_at, outline
 from napari_gaussproto.core.model.encode import encode
@@ -71,7 +71,7 @@ def test_a_masked_prototype_is_never_named(model: PrototypeSegmenter, encoding: 
     for m in range(4):
         segmentation = edits.turn_off(model, m).decode(encoding)
         whole = np.ones(segmentation.shape, dtype=bool)
-        for found in (explain(segmentation, 33, 47), explain_region(segmentation, whole)):
+        for found in (explain(segmentation, 33, 47), explain_mask(segmentation, whole)):
             assert m not in [r.index for r in found.responsible]
             assert sum(r.responsibility for r in found.responsible) == pytest.approx(1, abs=1e-6)
 
@@ -101,7 +101,7 @@ def test_a_pixel_outside_is_refused_with_a_sentence(segmentation: Segmentation) 
 def test_a_region_is_explained_by_mean_responsibilities(segmentation: Segmentation) -> None:
     mask = np.zeros((70, 101), dtype=bool)
     mask[10:30, 22:61] = True  # cuts through cells
-    found = explain_region(segmentation, mask)
+    found = explain_mask(segmentation, mask)
     weight = np.zeros((18, 26))
     for y, x in np.argwhere(mask):
         weight[y // 4, x // 4] += 1
@@ -112,7 +112,7 @@ def test_a_region_is_explained_by_mean_responsibilities(segmentation: Segmentati
     assert found.novelty == pytest.approx(
         (weight * segmentation.novelty(cells=True)).sum(), abs=1e-5
     )
-    assert found.is_region and found.familiarity.startswith("On average")
+    assert found.is_mask and found.familiarity.startswith("On average")
     assert (found.top, found.left, found.mask.shape) == (10, 22, (20, 39))
     assert mask[found.y, found.x]
 
@@ -123,7 +123,7 @@ def test_the_whole_image_is_explained_by_the_shares_of_the_prototypes(
 ) -> None:
     model = tiny_model(**cells)
     whole = model.decode(encode(two_tone(70, 101)[0], model))
-    found = explain_region(whole, np.ones(whole.shape, bool))
+    found = explain_mask(whole, np.ones(whole.shape, bool))
     share = whole.prototype_share()
     assert share.sum() == pytest.approx(1, abs=1e-5)
     for part in found.responsible:
@@ -135,9 +135,9 @@ def test_the_whole_image_is_explained_by_the_shares_of_the_prototypes(
 
 def test_regions_that_make_no_sense_are_refused(segmentation: Segmentation) -> None:
     with pytest.raises(ImageError, match="empty"):
-        explain_region(segmentation, np.zeros((70, 101), dtype=bool))
+        explain_mask(segmentation, np.zeros((70, 101), dtype=bool))
     with pytest.raises(ImageError, match="region of this image"):
-        explain_region(segmentation, np.ones((7, 10), dtype=bool))
+        explain_mask(segmentation, np.ones((7, 10), dtype=bool))
 
 
 def test_a_component_is_connected_and_of_one_label() -> None:

@@ -102,7 +102,7 @@ def test_labels_and_napari_s_history_never_disagree(sequence: list[tuple]) -> No
             mask = np.ones(SHAPE, bool)
             if action == "accept region":
                 mask = model.region(model.prediction.astype(int), *arguments[0], 2)
-                edit = record.accept_region(*arguments[0])
+                edit = record.accept_component(*arguments[0])
             else:
                 edit = record.accept_plane()
             layer.data_setitem(edit.indices, edit.new)
@@ -193,12 +193,12 @@ def test_without_a_prediction_codes_are_plain_labels() -> None:
     with pytest.raises(EditError, match="fit or run a model"):
         record.accept_plane()
     with pytest.raises(EditError, match="fit or run a model"):
-        record.accept_region(0, 0)
+        record.accept_component(0, 0)
 
 
 def test_planes_of_a_stack_are_accepted_one_by_one() -> None:
     record = Corrections(np.stack([prediction(), prediction(1)]))
-    record.apply(record.accept_region(1, 0, 0))
+    record.apply(record.accept_component(1, 0, 0))
     assert not record.labels[0].any() and record.labels[1].any()
     record.apply(record.accept_plane((1,)))
     assert not record.labels[0].any()
@@ -220,7 +220,7 @@ def test_all_labels_can_be_replaced_at_once() -> None:
 def test_what_cannot_be_is_said() -> None:
     record = Corrections(prediction())
     with pytest.raises(EditError, match="outside the image"):
-        record.accept_region(-1, 0)
+        record.accept_component(-1, 0)
     with pytest.raises(LabelError, match="belong to this image"):
         record.update(np.ones((3, 3), np.uint8))
     with pytest.raises(LabelError, match="whole numbers"):

@@ -11,7 +11,7 @@ import torch
 
 from napari_gaussproto.core.base.config import ModelConfig, SegmentationClass
 from napari_gaussproto.core.base.errors import LabelError
-from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.base.steps import TrainingStep, run
 from napari_gaussproto.core.editing.class_change import adapt
 from napari_gaussproto.core.editing.edits import turn_off
 from napari_gaussproto.core.model.encode import Tile, encode
@@ -26,7 +26,6 @@ from napari_gaussproto.core.training.pyramid import (
 from napari_gaussproto.core.training.quick_fit import (
     QuickFit,
     QuickSettings,
-    QuickStep,
     quick_fit_steps,
 )
 from napari_gaussproto.core.training.start import unfitted
@@ -169,7 +168,7 @@ def test_the_encodings_are_those_of_the_fitted_model(fitted: QuickFit) -> None:
 
 def test_steps_come_in_order(start: tuple[PrototypeSegmenter, EncodedImage]) -> None:
     model, image = start
-    steps: list[QuickStep] = []
+    steps: list[TrainingStep] = []
     run(
         quick_fit_steps([image], [STROKES], model, scratch=True, settings=SETTINGS),
         steps.append,

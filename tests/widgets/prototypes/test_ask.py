@@ -179,7 +179,7 @@ def test_a_region_is_explained_as_a_whole(viewer: Any, prototypes: Any, qtbot: A
     with qtbot.waitSignal(prototypes.why.runner.finished, timeout=10_000):
         prototypes.why.tool.asked.emit((), int(y), int(x))
     found = prototypes.why.explanation
-    assert found.is_region and found.label == 1
+    assert found.is_mask and found.label == 1
     height, width = found.mask.shape
     inside = labels[found.top : found.top + height, found.left : found.left + width]
     assert (inside[found.mask] == 2).all() and found.mask[y - found.top, x - found.left]

@@ -14,7 +14,7 @@ from napari_gaussproto.jobs.storage import ProjectSession
 from napari_gaussproto.widgets.train.dock import TrainWidget
 from tests.core.builders import tiny_model, two_tone
 from tests.widgets.docks import by_role
-from tests.widgets.train_dock import WAIT, click, draw, quick, settled, stroke
+from tests.widgets.train_dock import WAIT, click, draw, fitted, quick, settled, stroke
 
 
 def test_after_a_kill_everything_drawn_is_offered_again(
@@ -222,3 +222,53 @@ def test_a_copy_of_a_project_is_whole(train: Any, image: Any, qtbot: Any, tmp_pa
     settled(train, qtbot)
     with Project.open(tmp_path / "copy.gaussproto") as copy:
         assert np.array_equal(copy.annotations.load().images[0].labels, drawn)
+
+
+def test_a_fit_that_waits_belongs_to_the_project_that_is_left(
+    train: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train, 1)
+    settled(train, qtbot)
+    folder = train.autosave.state.folder
+    train.autosave.bar.new_asked.emit()
+    settled(train, qtbot)
+    qtbot.waitUntil(lambda: train.autosave.state.folder not in (None, folder), timeout=WAIT)
+    other = train.autosave.state.folder
+    train.live.setChecked(True)
+    fitted(train, qtbot, lambda: stroke(train, 2, seed=5))
+    train.live.setChecked(False)
+    train.autosave.bar.open_asked.emit(folder)
+    qtbot.waitUntil(lambda: train.autosave.state.folder == folder, timeout=WAIT)
+    settled(train, qtbot)
+    assert not train.version_panel.versions
+    with Project.open(other) as project:
+        assert [version.what for version in project.versions.versions()] == ["quick fit"]
+
+
+def test_a_project_is_not_left_when_its_labels_cannot_be_saved(
+    train: Any, image: Any, qtbot: Any, monkeypatch: Any
+) -> None:
+    draw(train, 1)
+    settled(train, qtbot)
+    folder = train.autosave.state.folder
+    train.autosave.bar.new_asked.emit()
+    settled(train, qtbot)
+    qtbot.waitUntil(lambda: train.autosave.state.folder not in (None, folder), timeout=WAIT)
+    other = train.autosave.state.folder
+    stroke(train, 2, seed=7)
+    drawn = train.annotations.open[0].labels
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with qtbot.waitSignal(train.messages.warned, timeout=WAIT) as said:
+            train.autosave.bar.open_asked.emit(folder)
+        assert "No space" in said.args[0]
+        qtbot.waitUntil(lambda: bool(train.annotations.open), timeout=WAIT)
+        qtbot.waitUntil(lambda: not train.busy, timeout=WAIT)
+    assert np.array_equal(train.annotations.open[0].labels, drawn)
+    settled(train, qtbot)
+    assert train.autosave.state.folder == other
+    assert np.array_equal(train.autosave.state.kept.images[0].labels, drawn)

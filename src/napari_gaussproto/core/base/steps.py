@@ -1,4 +1,4 @@
-"""Drive generators: long work yields typed steps, and whoever calls decides what to do between."""
+"""Drive generators: long work yields typed steps, and its caller decides what happens between."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ class TrainingStep:
     ----------
     stage : str
         "features", "warm-up", "layer", "joint", "validation" or "finish"; of `trial_fit_steps`
-        "trial" and "final" instead of "joint".
+        "trial" and "final" instead of "joint"; of a quick fit "features", "neck", "decode" or
+        "layer".
     step, total : int
         Within the stage, images of a validation; ``total`` is an estimate when the budget is
         in minutes.

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 _PAINT_PIXELS = 1 << 21
 # Squares between cells interpolated at a time: bounds the memory.
 _BLOCK = 1 << 11
-# A cell belongs to a region when at least this share of it lies inside.
+# A cell belongs to a mask when at least this share of it lies inside.
 _INSIDE = 0.5
 
 
@@ -218,7 +218,7 @@ class Grid:
 
 
 def cell_weights(partition: Partition, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-    """How much of a region each cell holds, (N,); sums to 1 for a region that is not empty."""
+    """Share of a mask (H, W) that each cell holds, (N,); sums to 1 for one that is not empty."""
     inside, area = _inside_and_area(partition, mask)
     weight = inside * area
     total = weight.sum()
@@ -226,9 +226,9 @@ def cell_weights(partition: Partition, mask: npt.NDArray[np.bool_]) -> npt.NDArr
 
 
 def cells_inside(partition: Partition, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """Indices (K,) of the cells that lie mostly inside a region, given as a mask (H, W).
+    """Indices (K,) of the cells that lie mostly inside a mask (H, W).
 
-    A region smaller than a cell has the one cell that holds most of it.
+    A mask smaller than a cell has the one cell that holds most of it.
     """
     inside, area = _inside_and_area(partition, mask)
     chosen = np.flatnonzero(inside >= _INSIDE)

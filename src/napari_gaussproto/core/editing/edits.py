@@ -207,7 +207,7 @@ def split(
     prototypes = list(model.prototypes)
     taken = {p.name for p in prototypes}
     for part, letter in zip(parts, _two_letters(prototype.name, taken), strict=True):
-        # Neither is the former one, so what was asked of that is asked of none of the two.
+        # Neither is the former one, so an edit that waits for that one must find none of them.
         part.name, part.identity = f"{prototype.name}{letter}", object()
     prototypes[m : m + 1] = parts
     names = [part.name for part in parts]

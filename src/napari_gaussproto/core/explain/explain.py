@@ -1,4 +1,4 @@
-"""Why a pixel or a region has its class: responsible prototypes, posterior, novelty."""
+"""Why a pixel or a mask has its class: responsible prototypes, posterior, novelty."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Explanation:
     responsible : list of Responsible
         All active prototypes, the most responsible first.
     class_probability : ndarray
-        (C,) p(c|z) of the cell, or its mean over the region.
+        (C,) p(c|z) of the cell, or its mean over the mask.
     novelty : float
         Share of the training cells that the model finds more familiar, in [0, 1].
     compared_with : str
@@ -87,14 +87,14 @@ class Explanation:
         return outline(self.mask, self.top, self.left)
 
     @property
-    def is_region(self) -> bool:
-        """Whether a region was explained, and not one cell."""
+    def is_mask(self) -> bool:
+        """Whether the pixels of a mask were explained, and not one cell."""
         return self.n_cells > 1
 
     @property
     def familiarity(self) -> str:
         """Novelty as a sentence."""
-        subject = "On average farther" if self.is_region else "Farther"
+        subject = "On average farther" if self.is_mask else "Farther"
         percent = round(100 * self.novelty)
         if percent >= 100:
             return f"{subject} from every prototype than any of the {self.compared_with}."
@@ -106,7 +106,7 @@ class Explanation:
     def remark(self) -> str:
         """What else one should know; often empty."""
         best = int(self.class_probability.argmax())
-        if not self.is_region and best != self.label:
+        if not self.is_mask and best != self.label:
             return (
                 "This pixel lies at the border of its cell: its class comes from the cell "
                 "beside it as well."
@@ -135,8 +135,8 @@ def explain(segmentation: Segmentation, y: int, x: int) -> Explanation:
     return _explanation(segmentation, y, x, np.array([cell]), np.ones(1), top, left, mask)
 
 
-def explain_region(segmentation: Segmentation, mask: Mask) -> Explanation:
-    """Explain a region: the shares of the prototypes are their mean responsibilities.
+def explain_mask(segmentation: Segmentation, mask: Mask) -> Explanation:
+    """Explain a mask: the shares of the prototypes are their mean responsibilities.
 
     Parameters
     ----------

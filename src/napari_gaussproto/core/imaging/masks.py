@@ -14,7 +14,7 @@ Polygon = npt.NDArray[np.float64]
 
 # Outlines may leave the true border by this many pixels; fewer corners draw faster.
 _TOLERANCE = 0.75
-# Regions up to this size, in pixels, keep every corner.
+# Masks up to this size, in pixels, keep every corner.
 _SMALL = 64
 
 

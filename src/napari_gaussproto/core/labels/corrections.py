@@ -168,8 +168,8 @@ class Corrections:
         fresh = mask & ~self.touched & (self._predicted > 0)
         return self._edit(fresh, self._predicted[fresh] - PREDICTED)
 
-    def accept_region(self, *position: int) -> CodeEdit:
-        """Accept the connected pixels of one plane that are predicted as one pixel is.
+    def accept_component(self, *position: int) -> CodeEdit:
+        """Accept the connected pixels of one plane that have one predicted class.
 
         Parameters
         ----------
@@ -182,7 +182,7 @@ class Corrections:
             For a pixel outside the image, or one without a prediction.
         """
         if not all(0 <= at < n for at, n in zip(position, self.codes.shape, strict=True)):
-            raise EditError("There is no region outside the image: click inside it.")
+            raise EditError("There is nothing to accept outside the image: click inside it.")
         if not self._predicted[position]:
             raise EditError("Nothing is predicted here yet: fit or run a model first.")
         *leading, y, x = position
@@ -237,7 +237,7 @@ class Corrections:
         """Show the prediction again where codes are neither labels nor the prediction.
 
         An eraser leaves 0, and an undone stroke the prediction of its time. Call this after
-        every stroke, undo and redo; it moves no label, so it belongs into no history.
+        every stroke, undo and redo; it moves no label, so there is nothing to undo.
 
         Returns
         -------

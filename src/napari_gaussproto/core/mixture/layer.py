@@ -279,8 +279,8 @@ class GaussianPrototypeLayer(nn.Module):
 class MixtureScores:
     """What a mixture says about cells; each quantity is computed when first asked for, and kept.
 
-    So whoever needs several of them pays for what they share once. They follow the layer's
-    parameters of the moment in which they are first asked for, and gradients reach these.
+    So a caller that needs several of them pays once for what they share. Each follows the
+    parameters that the layer has when it is first asked for, and gradients reach these.
 
     Parameters
     ----------

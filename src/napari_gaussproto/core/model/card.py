@@ -126,7 +126,7 @@ class PrototypeEntry(BaseModel):
 
 
 class SplitMeasures(BaseModel):
-    """What is said about a split; see `napari_gaussproto.core.measure.evaluation.measure`."""
+    """Measures on one split; see `napari_gaussproto.core.measure.evaluation.measure`."""
 
     images: int
     iou: dict[str, float | None]

@@ -81,12 +81,14 @@ def segment_to_zarr(
 
     Parameters
     ----------
-    image, model, tile, progress
+    image, model
         As for `segment`.
     path : path
         Of the array to write, (H, W) uint8, class index + 1. Its attributes name the
         classes, their colours and the model. Former labels of that name are replaced once
         the new ones are complete; anything else there is left alone.
+    tile, progress
+        As for `segment`.
 
     Returns
     -------
@@ -108,7 +110,7 @@ def segment_to_zarr_steps(
 ) -> Generator[Tile, None, Path]:
     """As `segment_to_zarr`, one generator step a tile; only one tile is in memory.
 
-    Given up half-way it leaves nothing behind, and former labels as they were.
+    When it is closed half-way, nothing is left behind and former labels stay.
     """
     source = as_source(image, model)
     path = Path(path)

@@ -175,7 +175,7 @@ class Segmentation:
         """Class index + 1 of every pixel, (H, W)."""
         best = self.encoding.partition.largest(self._log_posterior)
         labels: npt.NDArray[np.uint8] = (best + 1).cpu().numpy()
-        # What the model said; whoever wants to paint takes a copy.
+        # This is what the model said; a caller that wants to paint takes a copy.
         labels.flags.writeable = False
         return labels
 

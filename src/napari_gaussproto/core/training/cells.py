@@ -117,17 +117,13 @@ def _drawn(values: Tensor, target: Tensor, drawn: Tensor, index: int) -> Labelle
     return LabelledCells(values, own, even, torch.full((len(drawn),), index), drawn)
 
 
-def sample_cells(
-    model: PrototypeSegmenter, images: Sequence[TrainingImage], seed: int
-) -> LabelledCells:
-    """Latents of labelled cells of every image, drawn at random over its labelled area."""
-    return run(sample_cells_steps(model, images, seed))
-
-
 def sample_cells_steps(
     model: PrototypeSegmenter, images: Sequence[TrainingImage], seed: int
 ) -> Generator[int, None, LabelledCells]:
-    """As `sample_cells`; yields the number of images done."""
+    """Latents of labelled cells of every image, drawn at random over its labelled area.
+
+    Yields the number of images done.
+    """
     generator = torch.Generator().manual_seed(seed)
     parts = []
     for index, image in enumerate(images):

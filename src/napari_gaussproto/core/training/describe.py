@@ -10,6 +10,7 @@ from torch import Tensor
 
 from napari_gaussproto.core.base.config import TrainingConfig
 from napari_gaussproto.core.base.device import one_thread
+from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.imaging.patches import Patches, cut_patch
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.mixture import placement, surgery
@@ -17,11 +18,7 @@ from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.segmentation import Prototype, quantiles_of
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, name_prototypes
 from napari_gaussproto.core.network.receptive import effective_radius
-from napari_gaussproto.core.training.cells import (
-    LabelledCells,
-    sample_cells,
-    sample_cells_steps,
-)
+from napari_gaussproto.core.training.cells import LabelledCells, sample_cells_steps
 from napari_gaussproto.core.training.descent import fit_temperature
 from napari_gaussproto.core.training.samples import TrainingImage
 
@@ -41,7 +38,8 @@ def finish_steps(
     Changes the model in place; yields the number of images done, per set.
     """
     if validation:
-        fit_temperature(model.layer, sample_cells(model, validation, seed), exactly=True)
+        held_out = run(sample_cells_steps(model, validation, seed))
+        fit_temperature(model.layer, held_out, exactly=True)
         yield len(validation)
     cells = yield from sample_cells_steps(model, data, seed)
     tidy(model, cells, config)

@@ -22,12 +22,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from napari_gaussproto.core.base.config import Augmentation, TrainingConfig
 from napari_gaussproto.core.base.errors import LabelError
-from napari_gaussproto.core.base.steps import TrainingStep
+from napari_gaussproto.core.base.steps import TrainingStep, run
 from napari_gaussproto.core.mixture.layer import MixtureScores
 from napari_gaussproto.core.model.encode import as_source
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import semi
-from napari_gaussproto.core.training.cells import LabelledCells, areas_of_crops, sample_cells
+from napari_gaussproto.core.training.cells import LabelledCells, areas_of_crops, sample_cells_steps
 from napari_gaussproto.core.training.full_fit import Pairs, prepare_validation
 from napari_gaussproto.core.training.samples import (
     Crops,
@@ -154,7 +154,7 @@ def _with_every_labelled_class(
     waiting = waiting_classes(model, labelled)
     own = copy.deepcopy(model)
     if waiting:
-        cells = sample_cells(own.eval(), data, seed)
+        cells = run(sample_cells_steps(own.eval(), data, seed))
         place_unfitted(own, waiting, cells.values, cells.target, seed)
     return own
 

@@ -9,7 +9,7 @@ from where they are. Then the prototypes alone are fitted to the cells' final la
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ from napari_gaussproto.core.base.config import (
 )
 from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.base.errors import LabelError
-from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.base.steps import TrainingStep, run
 from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.mixture import placement
 from napari_gaussproto.core.model.segmentation import Encoding
@@ -79,25 +79,6 @@ class QuickSettings(Settings):
     cells_per_class: int = Field(150, ge=1)
     cells_in_all: int = Field(750, ge=1)
     loss: LossWeights = LossWeights()
-
-
-@dataclass(frozen=True)
-class QuickStep:
-    """What happened in one step.
-
-    Attributes
-    ----------
-    stage : str
-        "features", "neck", "decode" or "layer".
-    step, total : int
-    losses : dict of str to float
-        Each term times its weight; empty where nothing is optimised.
-    """
-
-    stage: str
-    step: int
-    total: int
-    losses: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,7 +137,7 @@ def quick_fit(
     device : str
         See `resolve_device`.
     progress : callable, optional
-        Called with every `QuickStep`.
+        Called with every `TrainingStep`.
 
     Returns
     -------
@@ -188,7 +169,7 @@ def quick_fit_steps(
     scratch: bool = False,
     settings: QuickSettings | None = None,
     seed: int = 0,
-) -> Generator[QuickStep, None, QuickFit]:
+) -> Generator[TrainingStep, None, QuickFit]:
     """Fit neck and prototypes to strokes, one optimiser step at a time.
 
     Parameters
@@ -212,7 +193,8 @@ def quick_fit_steps(
 
     Yields
     ------
-    QuickStep
+    TrainingStep
+        Of the stages "features", "neck", "decode" and "layer".
 
     Raises
     ------
@@ -240,7 +222,7 @@ def quick_fit_steps(
     encodings = []
     for done, image in enumerate(images, start=1):
         encodings.append(latents_of_image(fitted, image))
-        yield QuickStep("decode", done, len(images))
+        yield TrainingStep("decode", done, len(images))
     latents = cells.with_values(_latents_at(encodings, cells))
     if scratch:
         with one_thread():
@@ -310,7 +292,7 @@ def _drawn(
     model: PrototypeSegmenter,
     settings: QuickSettings,
     seed: int,
-) -> Generator[QuickStep, None, LabelledCells]:
+) -> Generator[TrainingStep, None, LabelledCells]:
     """Labelled cells of all images."""
     share = max(1, settings.cells_in_all // len(images))
     count = min(settings.cells_per_class, share)
@@ -318,9 +300,9 @@ def _drawn(
     parts = []
     for index, (image, mask) in enumerate(zip(images, labels, strict=True)):
         if mask.any():
-            pixels = torch.from_numpy(mask)
+            pixels = torch.tensor(mask)  # a copy, for masks from files may be read-only
             parts.append(draw_cells(image, pixels, model, count, generator, index, ascending=True))
-        yield QuickStep("features", index + 1, len(images))
+        yield TrainingStep("features", index + 1, len(images))
     return LabelledCells.joined(parts)
 
 
@@ -342,7 +324,7 @@ def _fit_neck(
     head: nn.Linear | None,
     settings: QuickSettings,
     rate: float,
-) -> Generator[QuickStep, None, None]:
+) -> Generator[TrainingStep, None, None]:
     """Neck and a linear head, or without a head neck and prototypes."""
     neck, layer, class_weight = model.extractor.neck, model.layer, cells.class_weight
 
@@ -365,7 +347,7 @@ def _fit_neck(
 
 def _fit_layer(
     model: PrototypeSegmenter, latents: LabelledCells, settings: QuickSettings, rate: float
-) -> Generator[QuickStep, None, None]:
+) -> Generator[TrainingStep, None, None]:
     layer, class_weight = model.layer, latents.class_weight
 
     def terms() -> dict[str, Tensor]:
@@ -381,7 +363,7 @@ def _steps(
     terms: Callable[[], dict[str, Tensor]],
     optimizer: torch.optim.Optimizer,
     steps: int,
-) -> Generator[QuickStep, None, None]:
+) -> Generator[TrainingStep, None, None]:
     """Full-batch steps: there are few cells."""
     for step, losses in enumerate(descend(terms, optimizer, steps, alone=True), start=1):
-        yield QuickStep(stage, step, steps, losses)
+        yield TrainingStep(stage, step, steps, losses)

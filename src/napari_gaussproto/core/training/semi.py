@@ -204,9 +204,11 @@ def pseudo_labels(log_posterior: Tensor, gate: Gate, weight: Tensor) -> Tensor:
 
     Parameters
     ----------
-    log_posterior, weight : Tensor
-        (N, C) of the student, and areas (N,).
+    log_posterior : Tensor
+        (N, C) of the student.
     gate : Gate
+    weight : Tensor
+        (N,), areas.
 
     Returns
     -------

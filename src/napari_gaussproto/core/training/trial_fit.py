@@ -172,7 +172,7 @@ def trial_fit_steps(
 
     Yields
     ------
-    Tile, QuickStep or TrainingStep
+    Tile or TrainingStep
         Instead of "joint" the stage is "trial" or "final", where there are both. What is left
         of a trial includes a final training as long as it may be.
 
@@ -278,7 +278,7 @@ def _limited(settings: TrialSettings, steps: int) -> TrialSettings:
 class _Rest:
     """Seconds that all takes that follows a trial, at most, told during the trial.
 
-    Parameters
+    Attributes
     ----------
     minutes : float or None
         Of both trainings, where time is the budget and not steps.

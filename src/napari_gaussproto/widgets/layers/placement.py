@@ -122,6 +122,14 @@ def _of_last_axes(place: dict[str, Any], dropped: int) -> dict[str, Any]:
     }
 
 
+def plane_in_view(viewer: Viewer, image: Image, leading: Sequence[int]) -> tuple[int, ...]:
+    """Indices of the plane that the sliders show, along leading axes of these lengths."""
+    point = image.world_to_data(viewer.dims.point)[: len(leading)]
+    return tuple(
+        min(max(0, round(float(value))), n - 1) for value, n in zip(point, leading, strict=True)
+    )
+
+
 def checksum(array: npt.NDArray[Any]) -> int:
     """A fingerprint of an array of any shape, which changes with every stroke."""
     return zlib.crc32(np.ascontiguousarray(array).data)

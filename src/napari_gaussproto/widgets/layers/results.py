@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 def succeed(viewer: Viewer, state: SharedState, outcome: Outcome, maps: Maps) -> Outcome:
     """Let a fit's result take over the layers of the last one of its image.
 
-    Maps that it says nothing about, or about another class of that number, are set aside.
+    Maps (..., h, w) that it says nothing about, or about another class of that number, are
+    set aside.
     """
     former = state.outcomes.get(outcome.source)
     if former is None:
@@ -74,7 +75,7 @@ def _same_meaning(role: MapRole, former: Outcome, outcome: Outcome) -> bool:
 
 
 def redraw(viewer: Viewer, outcome: Outcome, maps: Maps) -> None:
-    """Show new values in the maps that an image has besides the likelihood."""
+    """Show new values (..., h, w) in the maps that an image has besides the likelihood."""
     for role, values in maps.items():
         layer = layer_of(viewer, outcome, role)
         if layer is not None:
@@ -100,9 +101,11 @@ def publish(
     viewer, state
     outcome : Outcome
     maps : dict
-        Role -> new values, of maps that the image has.
+        Role -> new values (..., h, w), of maps that the image has.
     prototype : int
-        The one whose map is shown, with its ``values`` (..., h, w).
+        The one whose map is shown.
+    values : ndarray
+        (..., h, w), that map.
     below : Layer or None
         New labels are put below this layer, so that it can be painted on.
     """

@@ -96,7 +96,7 @@ class EditSession(QObject):
     def apply(
         self, change: Change, select: Select | None = None, truth: npt.NDArray[Any] | None = None
     ) -> None:
-        """Apply an edit; see `EditRequest` for what it is given as."""
+        """Apply an edit; see `EditRequest` for what it and the true labels (..., H, W) are."""
         self.ask(EditRequest("edit", change, select, truth))
 
     def undo(self) -> None:

@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QTabWidget
 
 from napari_gaussproto.jobs.libraries import run_job
+from napari_gaussproto.widgets.layers.placement import plane_in_view
 from napari_gaussproto.widgets.prototypes.places_panel import PlacesPanel
 from napari_gaussproto.widgets.prototypes.space_panel import SpacePanel
 from napari_gaussproto.widgets.prototypes.why_controller import plane_pixels
@@ -75,14 +76,7 @@ class TabComputation(QObject):
 
     def leading(self, outcome: Outcome) -> tuple[int, ...]:
         """Which plane of a stack is in view."""
-        limits = outcome.segmentation.leading
-        if not limits:
-            return ()
-        point = outcome.source.world_to_data(self._viewer.dims.point)
-        return tuple(
-            min(max(0, round(float(value))), n - 1)
-            for value, n in zip(point[: len(limits)], limits, strict=True)
-        )
+        return plane_in_view(self._viewer, outcome.source, outcome.segmentation.leading)
 
     def _on_tab(self, index: int = 0) -> None:
         if self._wanted() is not None:

@@ -127,7 +127,7 @@ class WhyPanel(QWidget):
     ) -> None:
         """Show an explanation in place of the last one."""
         entry = classes[explanation.label]
-        what = "This region is" if explanation.is_region else "This place is"
+        what = "This region is" if explanation.is_mask else "This place is"
         swatch = f'<span style="color:{entry.color}">■</span>'
         self.heading.setText(f"{what} {swatch} <b>{escape(entry.name)}</b> because it is like")
         for row, part in zip(self.rows, explanation.responsible, strict=False):

@@ -13,7 +13,12 @@ from qtpy.QtWidgets import QSpinBox, QWidget
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.model.summary import read_summary
 from napari_gaussproto.jobs.libraries import run_job
-from napari_gaussproto.widgets.layers.placement import pixels_of, show_outlines, undisturbed
+from napari_gaussproto.widgets.layers.placement import (
+    pixels_of,
+    plane_in_view,
+    show_outlines,
+    undisturbed,
+)
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import across, check_box, down, fill, wrapped_label
@@ -116,16 +121,10 @@ class RegionPanel(QWidget):
             config = config.with_region_size(self.size.value())
         pixels = pixels_of(image)
         ndim = pixels.ndim - 1 if image.rgb else pixels.ndim
-        leading = tuple(int(n) for n in self._plane(image)[: ndim - 2])
+        leading = plane_in_view(self._viewer, image, pixels.shape[: ndim - 2])
         self._shown = (image, leading)
         about = (pixels, leading, bool(image.rgb), config, _visible(image))
         self.runner.start(partial(run_job, "segment", "preview_job", *about))
-
-    def _plane(self, image: Image) -> tuple[int, ...]:
-        """Indices of the plane that the sliders show, along the image's own axes."""
-        point = np.asarray(image.world_to_data(self._viewer.dims.point))
-        last = np.asarray(pixels_of(image).shape[: image.ndim]) - 1
-        return tuple(np.clip(np.round(point), 0, last).astype(int).tolist())
 
     def _show(self, result: CellPreview) -> None:
         if self._shown is None:

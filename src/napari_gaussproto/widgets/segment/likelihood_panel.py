@@ -116,7 +116,7 @@ class LikelihoodPanel(QWidget):
         button.setChecked(True)
 
     def show_prototype(self, outcome: Outcome, m: int, values: np.ndarray) -> None:
-        """Let the following layer show a prototype, whose typicality is given."""
+        """Let the following layer show a prototype, whose typicality (..., h, w) is given."""
         if self._state.quantity == "typicality":
             self._map.show(outcome, m, values)
         else:

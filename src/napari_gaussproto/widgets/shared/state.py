@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from psygnal import Signal
@@ -63,18 +63,8 @@ class Outcome:
             del self.maps[role]
 
 
-@dataclass(frozen=True)
-class KeptEdits:
-    """The edits of a model that is not the current one just now.
-
-    Attributes
-    ----------
-    key : tuple
-        See `SharedState.set_model`.
-    history : EditHistory
-    is_saved : bool
-        Whether a file holds them.
-    """
+class KeptEdits(NamedTuple):
+    """The edits of a model that is not the current one just now, and whether a file holds them."""
 
     key: ModelKey
     history: EditHistory

@@ -119,10 +119,6 @@ class TrainWidget(Dock):
         fits.fitted.connect(self._on_fitted)
         fits.used.connect(self._see)
         self.classes.failed.connect(self.messages.warn)
-        bar = autosave.bar
-        for leaving in (bar.open_asked, bar.new_asked, bar.restore_asked):
-            # The last fit belongs to the project that is about to be left.
-            leaving.connect(lambda *_: self.versions.flush())
         autosave.counted.connect(self._on_counted)
         autosave.restored.connect(self._on_restored)
         self.images.image_changed.connect(self._on_image)

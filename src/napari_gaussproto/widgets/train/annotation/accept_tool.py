@@ -64,7 +64,7 @@ class AcceptTool(QObject):
         point = annotation.image.world_to_data(position)
         pixel = tuple(round(float(value)) for value in point)
         try:
-            edit = annotation.record.accept_region(*pixel)
+            edit = annotation.record.accept_component(*pixel)
         except GaussProtoError as error:
             self._messages.tell(str(error))
             return

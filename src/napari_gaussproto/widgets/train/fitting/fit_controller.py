@@ -65,7 +65,7 @@ class FitController(QObject):
     Signals
     -------
     progressed(object)
-        A `Stage`, `QuickStep` or `TrainingStep`.
+        A `Stage` or a `TrainingStep`.
     phase_changed(str)
     fitted(Fitted)
     used()

@@ -25,7 +25,7 @@ class TrainingProgress:
         self._status, self._curves, self._budget = status, curves, budget
 
     def show(self, step: Any) -> None:
-        """Show a `Stage`, a `QuickStep` or a `TrainingStep`."""
+        """Show a `Stage` or a `TrainingStep`."""
         if isinstance(step, Stage):
             self._status.setText(f"{step.text}… {step.done}/{step.total}")
             return

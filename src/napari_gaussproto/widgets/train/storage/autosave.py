@@ -56,6 +56,8 @@ class Autosave(QObject):
     Signals
     -------
     counted(Count)
+    leaving()
+        The project is about to be left; what belongs to it can still be put into the queue.
     project_changed()
         Another project is in use.
     resumed()
@@ -67,6 +69,7 @@ class Autosave(QObject):
     """
 
     counted = Signal(object)
+    leaving = Signal()
     project_changed = Signal()
     resumed = Signal()
     begun = Signal()
@@ -137,9 +140,12 @@ class Autosave(QObject):
 
     def save_now(self, kind: str = "save") -> None:
         """Save in the background, at once; a save of a kind of its own is never left out."""
+        self.put(self._save_job(), self._on_saved, kind)
+
+    def _save_job(self) -> Callable[[ProjectSession], Count | None]:
         self._timer.stop()
         classes, drawn, generation = self._annotations.classes, self.drawn(), self.state.generation
-        self.put(lambda session: session.save(classes, drawn, generation), self._on_saved, kind)
+        return lambda session: session.save(classes, drawn, generation)
 
     def drawn(self) -> list[TrainImage]:
         """Everything on images that are open or were removed since, for a thread."""
@@ -246,6 +252,7 @@ class Autosave(QObject):
 
     def begin(self) -> None:
         """A new project: what is drawn now stays where it is, and a copy goes on."""
+        self.leaving.emit()
         self.save_now("")
         self.put(ProjectSession.close, lambda _: self._on_begun())
 
@@ -260,10 +267,18 @@ class Autosave(QObject):
         """Work in another project: its classes, its labels of the open images, its models."""
         if folder is None:
             return
-        self.save_now("")
+        self.leaving.emit()
+        for annotation in self._annotations.open:
+            annotation.settle()
+        save = self._save_job()
         # From here on nothing can be drawn that would belong to neither project.
         self._annotations.replace_all(self._annotations.classes)
-        self.put(lambda session: session.open(folder), lambda _: self._on_opened())
+
+        def job(session: ProjectSession) -> None:
+            save(session)  # when that fails, the project is not left
+            session.open(folder)
+
+        self.put(job, lambda _: self._on_opened())
 
     def resume(self, folder: Path) -> None:
         """Go on in the project of a former dock; what is drawn is in the viewer already."""

@@ -76,6 +76,7 @@ class VersionsController(QObject):
         panel.rename_asked.connect(self.rename)
         panel.delete_asked.connect(self.delete)
         panel.save_asked.connect(self._ask_where)
+        autosave.leaving.connect(self.flush)
         autosave.project_changed.connect(self._on_project)
         autosave.resumed.connect(self._refresh)
         autosave.begun.connect(self._on_begun)
