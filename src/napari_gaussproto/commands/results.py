@@ -84,7 +84,7 @@ def write_results(
     *,
     maps: bool = True,
     overview: bool = True,
-) -> list[Path]:
+) -> None:
     """Write labels, likelihood maps and the overview picture of one image.
 
     Labels of that name that differ, for example because a person corrected them, are kept
@@ -97,21 +97,19 @@ def write_results(
     labels = folder / f"{name}.labels.ome.tif"
     if labels.exists() and not _holds(labels, segmentation.labels):
         set_aside(labels)
-    written = [write_labels(labels, segmentation.labels, model.classes, {"model": title})]
+    write_labels(labels, segmentation.labels, model.classes, {"model": title})
     if maps:
         stack = np.stack(
             [segmentation.likelihood(m, cells=True) for m in range(len(model.prototypes))]
         )
         path = folder / f"{name}.likelihood.ome.tif"
         names = [prototype.name for prototype in model.prototypes]
-        written.append(write_maps(path, stack, names, segmentation.map_pixel_size))
+        write_maps(path, stack, names, segmentation.map_pixel_size)
     if overview:
         path = folder / f"{name}.overview.png"
         figure = overview_figure(np.asarray(photo), segmentation, title=f"{name} · {title}")
         with replacing(path) as partial:
             figure.savefig(partial, dpi=110, format="png")
-        written.append(path)
-    return written
 
 
 def write_cover(

@@ -193,7 +193,7 @@ def _pyramid(
     if kept is None:
         steps = encode_pyramid_steps(_source(image, model, plane), model)
         for tile in (work := WithValue(steps)):
-            yield Stage("Looking at the image", tile.index, tile.total)
+            yield Stage("Computing features of the image", tile.index, tile.total)
         kept = work.value
         cache.put(model, image, plane, kept)
     return kept

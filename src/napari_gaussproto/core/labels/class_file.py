@@ -87,7 +87,7 @@ def read_classes(path: str | Path) -> list[WantedClass]:
     else:
         lines = [line.strip() for line in text.splitlines()]
         lines = list(dropwhile(_COMMENT.match, filter(None, lines)))
-        classes = _from_itk_snap(lines) or _from_table(path, lines) or _from_names(path, lines)
+        classes = _from_itk_snap(lines) or _from_table(path, lines) or [*map(WantedClass, lines)]
     _check(path, classes)
     return classes
 
@@ -183,10 +183,6 @@ def _color_cells(row: list[str], columns: list[int]) -> Any:
 
 def _cell(row: list[str], column: int) -> str:
     return row[column].strip() if column < len(row) else ""
-
-
-def _from_names(path: Path, lines: list[str]) -> list[WantedClass]:
-    return [WantedClass(line) for line in lines]
 
 
 def _color(path: Path, value: Any) -> str:

@@ -79,7 +79,7 @@ def move_average(average: nn.Module, model: nn.Module, decay: float) -> None:
 def forget_moments(
     optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter], rows: Tensor
 ) -> None:
-    """Let an optimiser forget what it knows of rows (K,) of parameters that were moved."""
+    """Set the moments of an optimiser to 0 in the rows (K,) of parameters that were moved."""
     for parameter in parameters:
         state = optimizer.state.get(parameter, {})
         for key in {"exp_avg", "exp_avg_sq"} & set(state):

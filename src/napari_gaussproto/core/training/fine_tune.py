@@ -197,7 +197,7 @@ class FineTuner(Trainer):
         yield TrainingStep("start", 1, 1, validation_miou=miou, best_miou=self.best_miou)
 
     def finish(self) -> Iterator[TrainingStep]:
-        """See `Trainer.finish`; what no label speaks about stays as it was known."""
+        """See `Trainer.finish`; the description of a prototype without a labelled cell is kept."""
         former = self.model.prototypes
         self.model.prototypes = [copy.copy(prototype) for prototype in former]
         yield from super().finish()

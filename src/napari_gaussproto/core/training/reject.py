@@ -170,7 +170,7 @@ def _with_trained_layer(
 ) -> PrototypeSegmenter:
     """Put a trained layer into a model and let what is known of training cells follow it.
 
-    The training cells are not at hand. Their distances are taken to change by the factor by
+    The training cells are not available. Their distances are assumed to change by the factor by
     which those of a prototype's own cells here do, their log-density by the same difference.
     """
     old = model.layer

@@ -304,7 +304,7 @@ def _transform(settings: Augmentation, channels: int) -> Any:
 
 
 class _PerChannel(torch.nn.Module):
-    """Brightness and contrast for any number of channels; torchvision knows 1 and 3."""
+    """Brightness and contrast for any number of channels; torchvision supports 1 and 3."""
 
     def __init__(self, jitter: dict[str, float]) -> None:
         super().__init__()

@@ -48,7 +48,7 @@ from napari_gaussproto.core.training.schedule import Clock, check_budget, one_cy
 
 # Drawn cells of a batch, and those whose latents are computed at a time.
 _BATCH = 4096
-# Joint steps between two looks at dead prototypes, and the share of the stage with any.
+# Joint steps between two searches for dead prototypes, and the share of the stage with any.
 _RESEED_EVERY = 50
 _RESEED_UNTIL = 0.5
 
@@ -332,7 +332,7 @@ class Trainer:
     def _reseed(
         self, sampler: CropSampler, step: int, optimizer: torch.optim.Optimizer, usage: Tensor
     ) -> Tensor:
-        """Give dead prototypes a new place, and forget the optimiser's memory of the old."""
+        """Move dead prototypes to a new place, where the optimiser starts without moments."""
         dead = (usage < self.config.min_usage).nonzero().flatten()
         if not len(dead):
             return usage

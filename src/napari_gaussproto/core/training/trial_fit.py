@@ -276,7 +276,7 @@ def _limited(settings: TrialSettings, steps: int) -> TrialSettings:
 
 @dataclass
 class _Rest:
-    """Seconds that all takes that follows a trial, at most, told during the trial.
+    """Estimates the seconds that remain after a trial at most, to show the time left.
 
     Attributes
     ----------
