@@ -46,7 +46,7 @@ GAP = 2.5
 # Out of the middle, so that arrows that pass a floor pass beside its boxes.
 SHIFTS = {
     "widgets.layers": 1.4, "widgets.shared": 0.4, "jobs": 0.0, "io": -2.6, "core.training": 1.2,
-    "core.labels": -2.6, "core.cells": 0.8,
+    "core.labels": -2.6, "core.cells": 1.2, "core.model": 2.4,
 }  # fmt: skip
 Place = tuple[float, float]
 

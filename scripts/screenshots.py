@@ -47,7 +47,7 @@ class Stage:
     def run(self) -> None:
         """Press Segment and wait for the result."""
         self.dock.run_button.click()
-        self.until(lambda: not self.dock.runner.running)
+        self.until(lambda: not self.dock.runner.busy)
         if not self.dock.status.text().startswith("Done"):
             raise SystemExit(f"segmenting failed: {self.dock.status.text()}")
 
@@ -105,7 +105,7 @@ def prototypes_dock() -> npt.NDArray[np.uint8]:
     depth = distance_transform_edt(labels == 3)
     y, x = divmod(int(depth.argmax()), labels.shape[1])
     dock.why.ask((), y, x)
-    stage.until(lambda: not dock.why.runner.running)
+    stage.until(lambda: not dock.why.runner.busy)
     return stage.picture()
 
 

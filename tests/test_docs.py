@@ -159,3 +159,11 @@ def test_every_decision_is_in_the_index_and_has_its_three_parts() -> None:
         assert f"({page.name})" in index
         headings = re.findall(r"^## (.*)$", page.read_text("utf-8"), re.MULTILINE)
         assert headings == ["Context", "Decision", "Consequence"], page.name
+
+
+def test_the_walks_name_functions_that_there_are() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    stations = re.findall(r"`((?:core|jobs|widgets)/[\w/]+\.py)`: `([\w.]+)`", text)
+    assert len(stations) >= 25
+    for path, function in stations:
+        assert f"def {function.split('.')[-1]}(" in (PACKAGE / path).read_text("utf-8"), path

@@ -23,8 +23,6 @@ FOREIGN = {
     "_undo_history": "napari's labels layer gives no public way to count the steps of its undo",
     "_worker_set": "napari has no public list of running workers",
 }
-# Taken away when the rebuild is done.
-pytestmark = pytest.mark.xfail(reason="the rebuild is under way", strict=False)
 
 
 def relative(path: Path) -> str:

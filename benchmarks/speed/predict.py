@@ -63,7 +63,7 @@ def time_it(repetitions: int) -> None:
         {
             "segment": partial(labels, photo, model),
             "backbone": partial(features, pixels, model.extractor.backbone),
-            "folded backbone": partial(features, pixels, model.extractor._folded.get()),
+            "folded backbone": partial(features, pixels, model.extractor.folded.get()),
         },
         repetitions,
     )

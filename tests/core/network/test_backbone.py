@@ -8,13 +8,13 @@ import torch
 
 from napari_gaussproto.core.base.config import ModelConfig
 from napari_gaussproto.core.base.errors import ConfigError
-from napari_gaussproto.core.network.backbone import OFFLINE_BACKBONE, Backbone, _offline_state
+from napari_gaussproto.core.network.backbone import OFFLINE_BACKBONE, Backbone, offline_weights
 from napari_gaussproto.core.network.extractor import Extractor
 
 
 def test_offline_weights_fill_the_whole_network() -> None:
     network = timm.create_model(OFFLINE_BACKBONE)
-    state = _offline_state()
+    state = offline_weights()
     missing, unexpected = network.load_state_dict(state, strict=False)
     assert not unexpected
     heads = ("conv_head", "bn2", "classifier")  # not part of the feature pyramid

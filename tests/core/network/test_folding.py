@@ -99,8 +99,8 @@ def test_only_prediction_uses_the_copy_and_no_file_holds_it(
     extractor = Extractor(ModelConfig(classes=["a", "b"], pretrained=False), pretrained=False)
     names = set(extractor.state_dict())
     asked = []
-    get = extractor._folded.get
-    monkeypatch.setattr(extractor._folded, "get", lambda: asked.append(1) or get())
+    get = extractor.folded.get
+    monkeypatch.setattr(extractor.folded, "get", lambda: asked.append(1) or get())
     image = torch.rand(1, 3, 64, 64)
     extractor.train()(image)
     extractor.eval()(image)  # with gradients, as for the receptive field

@@ -136,15 +136,15 @@ def _normalisation(name: str, network: nn.Module, channels: int) -> tuple[Tensor
 
 
 def _load_offline_weights(network: nn.Module, channels: int) -> None:
-    state = {key: value.clone() for key, value in _offline_state().items()}
+    state = {key: value.clone() for key, value in offline_weights().items()}
     state["conv_stem.weight"] = adapt_input_conv(channels, state["conv_stem.weight"])
     wanted = network.state_dict()
     network.load_state_dict({key: state[key] for key in wanted if key in state}, strict=True)
 
 
 @cache
-def _offline_state() -> dict[str, Tensor]:
-    """The packaged EfficientNet-Lite0 weights under timm's names."""
+def offline_weights() -> dict[str, Tensor]:
+    """The packaged EfficientNet-Lite0 weights under timm's names and in its shapes."""
     spec = util.find_spec(_OFFLINE_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise ConfigError(

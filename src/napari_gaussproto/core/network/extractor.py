@@ -127,7 +127,7 @@ class Extractor(nn.Module):
             config.latent_dim,
         )
         side = 2 * max(self.backbone.strides)
-        self._folded = folded_copy_of(self.backbone, config.channels, side)
+        self.folded = folded_copy_of(self.backbone, config.channels, side)
 
     @property
     def alignment(self) -> int:
@@ -150,7 +150,7 @@ class Extractor(nn.Module):
     def _features(self, image: Tensor) -> list[Tensor]:
         """Pyramid of images that are shrunk already; for prediction by the folded backbone."""
         predicts = not (self.training or torch.is_grad_enabled())
-        levels: list[Tensor] = (self._folded.get() if predicts else self.backbone)(image)
+        levels: list[Tensor] = (self.folded.get() if predicts else self.backbone)(image)
         return levels
 
 
