@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_gaussproto.core.labels.annotations import Annotations
-from napari_gaussproto.core.model.encode import encode
+from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.project.formats import VersionError
 from napari_gaussproto.core.project.version_store import VersionStore
@@ -43,8 +43,8 @@ def test_a_version_is_bit_by_bit_what_was_added(
     image = two_tone()[0]
     loaded = again.load(start.id)
     np.testing.assert_array_equal(
-        loaded.decode(encode(image, loaded)).class_probabilities(),
-        model.decode(encode(image, model)).class_probabilities(),
+        segment(image, loaded).class_probabilities(),
+        segment(image, model).class_probabilities(),
     )
 
 
