@@ -44,12 +44,7 @@ if TYPE_CHECKING:
 
 
 class TrainWidget(Dock):
-    """Draw, correct, fit and fine-tune.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-    """
+    """Draw, correct, fit and fine-tune."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer, 370)

@@ -13,15 +13,7 @@ Phase = Literal["idle", "fitting", "running", "paused", "finishing"]
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fit that is shown now.
-
-    Attributes
-    ----------
-    kind : str
-    result : FitResult
-    live : bool
-        Whether it came by itself, after a stroke.
-    """
+    """A fit that is shown now; a live one came by itself, after a stroke."""
 
     kind: Kind
     result: FitResult

@@ -19,14 +19,7 @@ _PARTS: dict[str, Part] = {"trial": (1, 2), "final": (2, 2)}
 
 
 class TrainingProgress:
-    """Passes the steps of a fit on to the parts of the dock.
-
-    Parameters
-    ----------
-    status : QLabel
-    curves : TrainingCurves
-    budget : BudgetPanel
-    """
+    """Passes the steps of a fit on to the parts of the dock."""
 
     def __init__(self, status: QLabel, curves: TrainingCurves, budget: BudgetPanel) -> None:
         self._status, self._curves, self._budget = status, curves, budget
