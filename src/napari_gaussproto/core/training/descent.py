@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import nullcontext
 
 import torch
@@ -11,6 +11,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
 from napari_gaussproto.core.base.device import one_thread
+from napari_gaussproto.core.base.steps import TrainingStep
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.training.cells import LabelledCells
 
@@ -18,17 +19,20 @@ _TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 
 def descend(
+    stage: str,
     terms: Callable[[], dict[str, Tensor]],
     optimizer: torch.optim.Optimizer,
     steps: int,
     *,
     falling: bool = True,
     alone: bool = False,
-) -> Iterator[dict[str, float]]:
-    """Take steps of an optimiser; yields the losses of each.
+) -> Generator[TrainingStep, None, None]:
+    """Take steps of an optimiser.
 
     Parameters
     ----------
+    stage : str
+        The name of these steps.
     terms : callable
         Gives the terms of the objective, scalars by name, each time anew.
     optimizer : torch.optim.Optimizer
@@ -39,12 +43,12 @@ def descend(
         In one thread, for small matrices.
     """
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
-    for _ in range(steps):
+    for step in range(1, steps + 1):
         with one_thread() if alone else nullcontext():
             losses = descent_step(optimizer, terms())
         if falling:
             schedule.step()
-        yield losses
+        yield TrainingStep(stage, step, steps, losses)
 
 
 def descent_step(

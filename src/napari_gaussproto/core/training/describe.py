@@ -11,7 +11,7 @@ from torch import Tensor
 from napari_gaussproto.core.base.config import TrainingConfig
 from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.base.steps import run
-from napari_gaussproto.core.imaging.patches import Patches, cut_patch
+from napari_gaussproto.core.imaging.patches import cut_patch
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.mixture import placement, surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
@@ -133,7 +133,11 @@ def _add_patches(
     sources: Sequence[ImageSource],
 ) -> None:
     """Pictures of some cells, their classes, and how many are of the most frequent one."""
-    patches = [_patch(model, sources[int(cells.image[i])], int(cells.cell[i])) for i in rows]
+    patches = []
+    for i in rows:
+        source = sources[int(cells.image[i])]
+        y, x = model.partition(source).center(int(cells.cell[i]))
+        patches.append(cut_patch(source, y, x, model.cell_size))
     prototype.patches = np.stack(patches)
     prototype.patch_labels = cells.majority[rows].cpu().numpy()
     counts = np.bincount(prototype.patch_labels, minlength=len(model.classes))
@@ -152,11 +156,6 @@ def _nearest_cells(distance: Tensor, image: Tensor) -> list[int]:
         if len(chosen) == _PATCHES:
             break
     return chosen
-
-
-def _patch(model: PrototypeSegmenter, source: ImageSource, cell: int) -> Patches:
-    y, x = model.partition(source).center(cell)
-    return cut_patch(source, y, x, model.cell_size)
 
 
 @torch.no_grad()

@@ -83,12 +83,10 @@ class QuickSettings(Settings):
 
 @dataclass(frozen=True)
 class QuickFit:
-    """A fitted model, and the images as it sees them.
+    """A fitted model, which shares the backbone of its start, and the images as it sees them.
 
     Attributes
     ----------
-    model : PrototypeSegmenter
-        A new one; it shares the backbone of the model that it started from.
     encodings : list of Encoding
         One per image: ``model.decode(encodings[i])`` is its segmentation.
     accuracy : float
@@ -315,7 +313,7 @@ def _latents_at(encodings: Sequence[Encoding], cells: LabelledCells) -> Tensor:
     return torch.cat(parts)
 
 
-# -- fitting ------------------------------------------------------------------------------------
+# -- fitting: all cells in every step, for there are few -----------------------------------------
 
 
 def _fit_neck(
@@ -342,7 +340,7 @@ def _fit_neck(
         {"params": top, "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=rate)
-    yield from _steps("neck", terms, optimizer, settings.neck_steps)
+    yield from descend("neck", terms, optimizer, settings.neck_steps, alone=True)
 
 
 def _fit_layer(
@@ -355,15 +353,4 @@ def _fit_layer(
         return objective.terms(layer, z, target, weight, class_weight, settings.loss)
 
     optimizer = torch.optim.AdamW(trainable(layer), lr=rate, weight_decay=0.0)
-    yield from _steps("layer", terms, optimizer, settings.layer_steps)
-
-
-def _steps(
-    stage: str,
-    terms: Callable[[], dict[str, Tensor]],
-    optimizer: torch.optim.Optimizer,
-    steps: int,
-) -> Generator[TrainingStep, None, None]:
-    """Full-batch steps: there are few cells."""
-    for step, losses in enumerate(descend(terms, optimizer, steps, alone=True), start=1):
-        yield TrainingStep(stage, step, steps, losses)
+    yield from descend("layer", terms, optimizer, settings.layer_steps, alone=True)

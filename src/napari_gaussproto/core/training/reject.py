@@ -109,13 +109,12 @@ def reject_steps(
         return objective.terms(layer, cells[rows], target[rows], even, class_weight, LossWeights())
 
     optimizer = torch.optim.Adam(trainable(layer), lr=learning_rate)
-    descent = descend(of_batch, optimizer, steps, falling=False, alone=True)
-    for step, losses in enumerate(descent, start=1):
-        if step % _CHECK_EVERY == 0 or step == steps:
+    for taken in descend("train away", of_batch, optimizer, steps, falling=False, alone=True):
+        if taken.step % _CHECK_EVERY == 0 or taken.step == steps:
             accuracy = class_accuracy(layer, cells, target)
             if accuracy > best:
                 best, best_layer = accuracy, surgery.duplicate(layer)
-        yield TrainingStep("train away", step, steps, losses)
+        yield taken
     trained = _with_trained_layer(rejected, best_layer, cells)
     return Rejection(trained, before, masked, best)
 

@@ -62,7 +62,7 @@ def begin(
         When there is no such model or device, or the class table cannot be one.
     """
     if isinstance(start, NewModel):
-        return new_model(start, classes or (), device), True
+        return _new_model(start, classes or (), device), True
     model = start if isinstance(start, PrototypeSegmenter) else load_model(start, device)
     if classes is not None and list(model.classes) != list(classes):
         moved = went or {}
@@ -74,16 +74,10 @@ def begin(
     return model, not len(model.density_quantiles)
 
 
-def new_model(
-    new: NewModel, classes: Sequence[SegmentationClass], device: str = "auto"
+def _new_model(
+    new: NewModel, classes: Sequence[SegmentationClass], device: str
 ) -> PrototypeSegmenter:
-    """A model that knows nothing but its backbone.
-
-    Raises
-    ------
-    ConfigError
-        When the class table cannot be one, and for a device that is not there.
-    """
+    """A model that knows nothing but its backbone."""
     try:
         config = ModelConfig(classes=list(classes), **new.model_dump())
     except ValidationError as error:
@@ -166,12 +160,7 @@ def labelled_planes(
 def first_planes(images: Any, model: PrototypeSegmenter) -> list[ImageSource]:
     """The first plane of every image, as the Train dock takes those without labels.
 
-    Parameters
-    ----------
-    images : array or sequence of array
-        (..., H, W) or (..., H, W, C) with 3 or 4 colours, one or several.
-    model : PrototypeSegmenter
-        That reads them.
+    One image or several, (..., H, W) or (..., H, W, C) with 3 or 4 colours.
     """
     return [
         plane_sources(image, model, rgb=image.ndim > 2 and image.shape[-1] in (3, 4))(0)

@@ -227,17 +227,9 @@ class Trainer:
         parameters: Sequence[nn.Parameter],
         steps: int,
     ) -> Iterator[TrainingStep]:
-        """Train the neck, and what stands on it, on drawn cells.
+        """Train the neck, and what stands on it, on features of drawn cells.
 
-        Parameters
-        ----------
-        stage : str
-        cells : LabelledCells
-            Features.
-        terms : callable
-            Terms of the objective of latents (B, D) and soft labels (B, C).
-        parameters : sequence of Parameter
-        steps : int
+        The terms of the objective are of latents (B, D) and soft labels (B, C).
         """
         neck = self.model.extractor.neck.train()
         generator = torch.Generator().manual_seed(self.seed)
@@ -248,8 +240,7 @@ class Trainer:
             return terms(neck.points(cells.values[rows]), cells.target[rows])
 
         optimizer = torch.optim.AdamW(parameters, lr=self.config.learning_rate)
-        for step, losses in enumerate(descend(of_batch, optimizer, steps), start=1):
-            yield TrainingStep(stage, step, steps, losses)
+        yield from descend(stage, of_batch, optimizer, steps)
 
     # -- the joint stage --------------------------------------------------------------------
 

@@ -225,24 +225,12 @@ def _limited(settings: TuneSettings, steps: int) -> TuneSettings:
 
 @dataclass
 class _Rest:
-    """Estimates the seconds that remain after a trial at most, to show the time left.
+    """Estimates the seconds that remain after a trial at most, to show the time left."""
 
-    Attributes
-    ----------
-    minutes : float or None
-        Of both trainings, where time is the budget and not steps.
-    begun : float
-        When the quick fit before the trial began, in seconds.
-    pauses : list of float
-        Seconds since then in which nothing was done.
-    steps : int
-        Of the final training.
-    """
-
-    minutes: float | None
-    begun: float
-    pauses: list[float]
-    steps: int = 0
+    minutes: float | None  # of both trainings, where time is the budget and not steps
+    begun: float  # when the quick fit before the trial began, in seconds
+    pauses: list[float]  # seconds since then in which nothing was done
+    steps: int = 0  # of the final training
     _pace: float | None = None
     _before: float | None = None
 
