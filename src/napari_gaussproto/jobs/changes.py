@@ -35,6 +35,8 @@ def turn(on: bool, prototype: Prototype, model: PrototypeSegmenter) -> Prototype
 
 
 def _of_one(edit: Callable[..., PrototypeSegmenter]) -> Callable[..., PrototypeSegmenter]:
+    """An edit of one prototype, given before the model: it is looked up there."""
+
     def change(*arguments: Any) -> PrototypeSegmenter:
         *further, prototype, model = arguments
         return edit(model, index_of(model, prototype), *further)

@@ -69,7 +69,7 @@ class TrainingStep:
     stage : str
         "features", "warm-up", "layer", "joint", "validation" or "finish"; of `trial_fit_steps`
         "trial" and "final" instead of "joint"; of a quick fit "features", "neck", "decode" or
-        "layer".
+        "layer"; of a rejection "train away".
     step, total : int
         Within the stage, images of a validation; ``total`` is an estimate when the budget is
         in minutes.
