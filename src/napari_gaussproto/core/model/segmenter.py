@@ -40,11 +40,10 @@ class PrototypeSegmenter(nn.Module):
         Cuts images into cells as the configuration says.
     prototypes : list of Prototype
         In the order of the layer's.
-    card : ModelCard
     receptive_radius : int
         Pixels of the original image beyond which the input hardly moves a latent vector.
-    density_quantiles : ndarray
-        (QUANTILES,) of log p(z) over training cells, ascending; empty before training.
+    density_quantiles : (QUANTILES,) ndarray of float32
+        Of log p(z) over training cells, ascending; empty before training.
     """
 
     def __init__(
