@@ -78,9 +78,9 @@ def synthetic_field_dask(
         window = synthetic_field(bottom - top, right - left, seed, top * step, left * step, step)
         return window[index].reshape(bottom - top, right - left, *tail)
 
-    empty = np.empty((0, 0, 0), np.uint8)
-    image = da.map_blocks(block, 0, (3,), chunks=(*chunks, (3,)), dtype=np.uint8, meta=empty)
-    labels = da.map_blocks(block, 1, (), chunks=chunks, dtype=np.uint8, meta=empty[0])
+    image, labels = (np.empty((0,) * ndim, np.uint8) for ndim in (3, 2))
+    image = da.map_blocks(block, 0, (3,), chunks=(*chunks, (3,)), dtype=np.uint8, meta=image)
+    labels = da.map_blocks(block, 1, (), chunks=chunks, dtype=np.uint8, meta=labels)
     return image, labels
 
 
