@@ -79,9 +79,7 @@ def redraw(viewer: Viewer, outcome: Outcome, maps: Maps) -> None:
     for role, values in maps.items():
         layer = layer_of(viewer, outcome, role)
         if layer is not None:
-            show_map(
-                viewer, outcome, role, values, layer.name, visible=layer.visible, keep_name=True
-            )
+            show_map(viewer, outcome, role, values, layer.name, visible=layer.visible)
     outcome.release_pins()
 
 
@@ -98,14 +96,12 @@ def publish(
 
     Parameters
     ----------
-    viewer, state
-    outcome : Outcome
-    maps : dict
-        Role -> new values (..., h, w), of maps that the image has.
+    viewer, state, outcome
+    maps : dict of (..., h, w) ndarrays
+        New values of maps that the image has.
     prototype : int
-        The one whose map is shown.
-    values : ndarray
-        (..., h, w), that map.
+    values : (..., h, w) ndarray
+        The map of that prototype, which is shown.
     below : Layer or None
         New labels are put below this layer, so that it can be painted on.
     """

@@ -23,12 +23,11 @@ from napari_gaussproto.widgets.layers.overlays import (
 from napari_gaussproto.widgets.layers.placement import pixels_of
 from napari_gaussproto.widgets.prototypes.edit_panel import PRESENT, EditPanel
 from napari_gaussproto.widgets.prototypes.edit_session import EditSession
-from napari_gaussproto.widgets.shared.messages import Messages
-from napari_gaussproto.widgets.shared.state import Outcome, SharedState
+from napari_gaussproto.widgets.shared.dock import Dock
+from napari_gaussproto.widgets.shared.state import Outcome
 
 if TYPE_CHECKING:
     from napari.layers import Labels
-    from napari.viewer import Viewer
 
     from napari_gaussproto.core.measure.compare import Comparison
     from napari_gaussproto.core.model.segmentation import Prototype
@@ -39,31 +38,23 @@ if TYPE_CHECKING:
 class EditController(QObject):
     """Turns a person's wishes into edits of the chosen prototype."""
 
-    def __init__(
-        self,
-        viewer: Viewer,
-        state: SharedState,
-        session: EditSession,
-        panel: EditPanel,
-        messages: Messages,
-        parent: QObject,
-    ) -> None:
-        super().__init__(parent)
-        self._viewer, self._state, self._session, self._panel = viewer, state, session, panel
-        self._messages = messages
+    def __init__(self, dock: Dock, session: EditSession, panel: EditPanel) -> None:
+        super().__init__(dock)
+        self._viewer, self._state, self._messages = dock.viewer, dock.state, dock.messages
+        self._session, self._panel = session, panel
         self._label_layers: list[Labels] = []
         self._named: WeakSet[Labels] = WeakSet()
         # The last edit's, with the result that it is about.
         self._compared: tuple[Outcome, Comparison] | None = None
-        panel.on_off.clicked.connect(lambda: self.switch(state.prototype, not panel.shows_active))
-        panel.class_choice.activated.connect(self.reassign)
-        panel.merge_button.clicked.connect(lambda: self.merge(int(panel.siblings.currentData())))
-        panel.split_button.clicked.connect(self.split)
-        panel.delete_button.clicked.connect(self.delete)
-        panel.brush.clicked.connect(self.brush)
-        panel.add_button.clicked.connect(lambda: self.add_brushed(panel.new_class.currentIndex()))
+        panel.on_off.clicked.connect(lambda: self._edit_chosen("turn", not panel.shows_active))
+        panel.class_choice.activated.connect(self._reassign)
+        panel.merge_button.clicked.connect(self._merge)
+        panel.split_button.clicked.connect(lambda: self._edit_chosen("split", self._seen()))
+        panel.delete_button.clicked.connect(lambda: self._edit_chosen("delete"))
+        panel.brush.clicked.connect(self._brush)
+        panel.add_button.clicked.connect(self._add_brushed)
         panel.train_button.clicked.connect(self.train_away)
-        panel.cancel_button.clicked.connect(self.cancel)
+        panel.cancel_button.clicked.connect(self._cancel)
         panel.changes.toggled.connect(self._on_changes_wanted)
         session.progressed.connect(self._on_progress)
         session.changed.connect(self._on_changed)
@@ -79,25 +70,18 @@ class EditController(QObject):
         """Give a prototype another name."""
         self._edit(m, "rename", name)
 
-    def reassign(self, class_index: int) -> None:
-        """Give the chosen prototype to another class."""
+    def _reassign(self, class_index: int) -> None:
         shown = self._shown(self._state.prototype)
         if shown is not None and shown.class_index != class_index:
-            self._edit(self._state.prototype, "reassign", class_index)
+            self._edit_chosen("reassign", class_index)
 
-    def merge(self, other: int) -> None:
-        """Merge another prototype into the chosen one."""
-        second = self._shown(other)
-        if second is not None:
-            self._edit(self._state.prototype, "merge", second, self._seen())
+    def _merge(self) -> None:
+        other = self._shown(int(self._panel.siblings.currentData()))
+        if other is not None:
+            self._edit_chosen("merge", other, self._seen())
 
-    def split(self) -> None:
-        """Split the chosen prototype by its cells in the current image."""
-        self._edit(self._state.prototype, "split", self._seen())
-
-    def delete(self) -> None:
-        """Remove the chosen prototype."""
-        self._edit(self._state.prototype, "delete")
+    def _edit_chosen(self, change: str, *arguments: Any) -> None:
+        self._edit(self._state.prototype, change, *arguments)
 
     def _edit(self, m: int, change: str, *arguments: Any) -> None:
         """Make a change of `jobs.changes` to the prototype at a place of the gallery."""
@@ -122,16 +106,14 @@ class EditController(QObject):
 
     # -- a new prototype --------------------------------------------------------------------
 
-    def brush(self) -> None:
-        """Get the layer to paint a new prototype in ready."""
+    def _brush(self) -> None:
         outcome = self._state.current
         if outcome is not None:
             self._state.show(likelihood=False)
             brush_layer(self._viewer, outcome)
             self._messages.tell("Paint an example of the new prototype, then press Add.")
 
-    def add_brushed(self, class_index: int) -> None:
-        """Make a prototype of what was painted."""
+    def _add_brushed(self) -> None:
         outcome = self._state.current
         if outcome is None:
             return
@@ -139,7 +121,7 @@ class EditController(QObject):
         if mask is None:
             self._messages.tell("Nothing is painted yet: press Brush and paint an example.")
             return
-        self.add_region(class_index, mask)
+        self.add_region(self._panel.new_class.currentIndex(), mask)
         wipe(self._viewer, outcome)
 
     def add_region(self, class_index: int, mask: npt.NDArray[np.bool_]) -> None:
@@ -158,18 +140,14 @@ class EditController(QObject):
         outcome = self._state.current
         if outcome is None:
             return
-        for layer in self._viewer.layers:
-            if isinstance(layer, Labels) and layer not in self._named:
+        found = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
+        for layer in found:
+            if layer not in self._named:
                 self._named.add(layer)
                 layer.events.name.connect(self.refresh_labels)
         shape = outcome.segmentation.labels.shape
-        self._label_layers = [
-            layer
-            for layer in self._viewer.layers
-            if isinstance(layer, Labels)
-            and tuple(layer.data.shape) == shape
-            and not is_scratch(layer)
-        ]
+        fitting = (layer for layer in found if tuple(layer.data.shape) == shape)
+        self._label_layers = [layer for layer in fitting if not is_scratch(layer)]
         self._panel.offer_labels([layer.name for layer in self._label_layers])
 
     def train_away(self) -> None:
@@ -181,8 +159,7 @@ class EditController(QObject):
         work = partial(run_job, "changes", "train_away", labels, seen, prototype)
         self._session.apply(work, truth=labels)
 
-    def cancel(self) -> None:
-        """Give up the edit being worked on, and those that wait."""
+    def _cancel(self) -> None:
         if self._session.busy:
             self._session.cancel()
             self._messages.tell("Cancelled.")
@@ -224,9 +201,9 @@ class EditController(QObject):
     def follow_outcome(self, outcome: Outcome) -> None:
         """Hide what an edit changed in a result that was replaced by another one since."""
         compared = self._compared
-        if compared is None or compared[0].source is not outcome.source:
+        if compared is None or compared[0] is outcome:
             return
-        if compared[0] is not outcome:
+        if compared[0].source is outcome.source:
             self._compared = None
             hide_changed(self._viewer, outcome)
 

@@ -27,13 +27,7 @@ _REACH = 40
 
 
 class SpaceView(ThemedPlot):
-    """The picture.
-
-    Signals
-    -------
-    chosen(int)
-        A prototype was clicked.
-    """
+    """The picture; `chosen` says which prototype was clicked."""
 
     chosen = Signal(int)
 

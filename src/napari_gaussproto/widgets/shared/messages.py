@@ -30,13 +30,7 @@ class Messages(QObject):
         self.warned.emit(sentence)
 
     def report(self, error: Exception, *, quietly: bool = False) -> None:
-        """Say what went wrong.
-
-        Parameters
-        ----------
-        error : Exception
-        quietly : bool
-            Tell an expected error instead of warning, for work that nobody asked for.
+        """Say what went wrong; ``quietly`` if it is expected, of work that nobody asked for.
 
         Raises
         ------

@@ -53,10 +53,6 @@ class _Thread:
 
     worker: GeneratorWorker | None = None
 
-    def quit(self) -> None:
-        if self.worker is not None:
-            self.worker.quit()
-
 
 class Runner(QObject):
     """Runs functions in a thread; the last one asked for is the one that counts.
@@ -70,10 +66,8 @@ class Runner(QObject):
         What a generator function yielded, at most ten times a second, but for what says ``keep``.
     succeeded(object)
         What it returned.
-    failed(Exception)
-    cancelled()
     finished()
-        After each of the last three.
+        After success, failure and cancel.
     """
 
     progressed = Signal(object)
@@ -119,7 +113,7 @@ class Runner(QObject):
             return
         self._wanted = False
         self._pending = None
-        self._thread.quit()
+        _quit(self._thread)
         self.cancelled.emit()
         self.finished.emit()
 
@@ -174,7 +168,8 @@ class Runner(QObject):
 
 
 def _quit(thread: _Thread, destroyed: object = None) -> None:
-    thread.quit()
+    if thread.worker is not None:
+        thread.worker.quit()
 
 
 def _guarded(work: Work, gate: _Gate) -> Generator[Any, None, Any]:
