@@ -35,12 +35,6 @@ def pixels_of(layer: Image) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
-def file_of(layer: Image) -> str | None:
-    """The file that an image layer was read from; None for other origins, such as samples."""
-    path = layer.source.path
-    return None if path is None else str(Path(path).absolute())
-
-
 def train_image(
     layer: Image, codes: npt.NDArray[np.uint16] | None = None, is_open: bool = True
 ) -> TrainImage:
@@ -54,8 +48,10 @@ def train_image(
     is_open : bool
         False when the layer was removed from the viewer.
     """
-    key, rgb = layer.unique_id, bool(layer.rgb)
-    return TrainImage(key, pixels_of(layer), rgb, codes, layer.name, file_of(layer), is_open)
+    path = layer.source.path  # None for other origins than files, such as samples
+    file = None if path is None else str(Path(path).absolute())
+    about = (pixels_of(layer), bool(layer.rgb), codes, layer.name, file)
+    return TrainImage(layer.unique_id, *about, is_open)
 
 
 def layer_of(viewer: Viewer, outcome: Outcome, role: MapRole) -> Any:
@@ -109,7 +105,6 @@ def placement(
 
 
 def _of_last_axes(place: dict[str, Any], dropped: int) -> dict[str, Any]:
-    """A placement without its first axes."""
     shear = np.asarray(place["shear"])
     if shear.ndim == 1:  # napari's short form: what is above the diagonal, row by row
         full = np.eye(len(place["scale"]))
@@ -269,7 +264,6 @@ def show_stack(viewer: Viewer, outcome: Outcome, stack: npt.NDArray[np.float32])
 
 
 def _map_look(outcome: Outcome, role: MapRole) -> dict[str, Any]:
-    """Arguments that every map of cells has in common."""
     return {
         "colormap": preference("colormap"),
         "contrast_limits": (0, 1),

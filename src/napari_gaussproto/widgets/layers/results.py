@@ -69,9 +69,9 @@ def _same_meaning(role: MapRole, former: Outcome, outcome: Outcome) -> bool:
     """Whether a map shows the same thing as before: numbers of classes can change."""
     if not role.is_probability or role.number is None:
         return True
-    c = role.number
-    names = [[entry.name for entry in o.segmentation.classes] for o in (former, outcome)]
-    return names[0][c : c + 1] == names[1][c : c + 1]
+    c = slice(role.number, role.number + 1)
+    before, now = former.segmentation.classes[c], outcome.segmentation.classes[c]
+    return [entry.name for entry in before] == [entry.name for entry in now]
 
 
 def redraw(viewer: Viewer, outcome: Outcome, maps: Maps) -> None:

@@ -280,7 +280,6 @@ class PrototypesWidget(Dock):
             self.status.setText(FOREIGN)
 
     def _show_chosen(self) -> None:
-        """Show the chosen prototype in the Edit part."""
         outcome = self.state.current
         groups = [] if self._gallery is None else self._gallery.groups
         entries = {entry.index: entry for group in groups for entry in group.prototypes}

@@ -21,7 +21,7 @@ from napari_gaussproto.widgets.layers.overlays import (
     wipe,
 )
 from napari_gaussproto.widgets.layers.placement import pixels_of
-from napari_gaussproto.widgets.prototypes.edit_panel import PRESENT, EditPanel
+from napari_gaussproto.widgets.prototypes.edit_panel import EditPanel
 from napari_gaussproto.widgets.prototypes.edit_session import EditSession
 from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.state import Outcome
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from napari_gaussproto.core.measure.compare import Comparison
     from napari_gaussproto.core.model.segmentation import Prototype
-    from napari_gaussproto.core.model.stack import StackSegmentation
     from napari_gaussproto.jobs.edit import EditResult
 
 
@@ -167,10 +166,8 @@ class EditController(QObject):
     def _chosen_labels(self) -> npt.NDArray[Any] | None:
         """A copy of the labels of the chosen layer; a person may go on painting."""
         index = self._panel.labels.currentIndex() - 1
-        chosen = self._panel.labels.currentText() != PRESENT
-        if not chosen or not 0 <= index < len(self._label_layers):
-            return None
-        return np.array(self._label_layers[index].data)
+        found = 0 <= index < len(self._label_layers)
+        return np.array(self._label_layers[index].data) if found else None
 
     def _truth(self) -> npt.NDArray[Any] | None:
         """Labels to tell the IoU by; only those that fit, as an edit needs none."""
@@ -195,7 +192,15 @@ class EditController(QObject):
         if result.comparison is None or outcome is None:
             return
         self._compared = (outcome, result.comparison)
-        self._messages.tell(self.summary(result, outcome.segmentation))
+        text = result.comparison.summary(outcome.segmentation.classes)
+        if result.rejection is not None:
+            found = result.rejection
+            text += (
+                f" Accuracy on the labelled cells: {found.before:.1%} before, "
+                f"{found.masked:.1%} without it, {found.after:.1%} after training. It was trained "
+                "on these labels, so expect less elsewhere."
+            )
+        self._messages.tell(text)
         self._on_changes_wanted(self._panel.changes.isChecked())
 
     def follow_outcome(self, outcome: Outcome) -> None:
@@ -206,18 +211,6 @@ class EditController(QObject):
         if compared[0].source is outcome.source:
             self._compared = None
             hide_changed(self._viewer, outcome)
-
-    def summary(self, result: EditResult, segmentation: StackSegmentation) -> str:
-        """What an edit changed, in a sentence or two."""
-        text = "" if result.comparison is None else result.comparison.summary(segmentation.classes)
-        if result.rejection is not None:
-            found = result.rejection
-            text += (
-                f" Accuracy on the labelled cells: {found.before:.1%} before, "
-                f"{found.masked:.1%} without it, {found.after:.1%} after training. It was trained "
-                "on these labels, so expect less elsewhere."
-            )
-        return text
 
     def _on_changes_wanted(self, wanted: bool) -> None:
         outcome = self._state.current

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
     from napari_gaussproto.core.explain.gallery import GalleryEntry
 
-PRESENT = "keep the rest"
+_PRESENT = "keep the rest"
 _MERGE = "Make one prototype of the two, and keep this name"
 _ALONE = "There is no other prototype of this class that is on"
 
@@ -113,7 +113,7 @@ class EditPanel(QWidget):
         """Offer label layers to train away by; the choice stays while it is there."""
         chosen = self.labels.currentText()
         self.labels.clear()
-        self.labels.addItems([PRESENT, *names])
+        self.labels.addItems([_PRESENT, *names])
         self.labels.setCurrentIndex(max(0, self.labels.findText(chosen)))
 
     def show_progress(self, share: float | None) -> None:

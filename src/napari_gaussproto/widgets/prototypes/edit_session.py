@@ -40,8 +40,6 @@ class EditSession(QObject):
         An edit, undo or redo is in force and shown; with what shows the image that is compared.
     failed()
         An edit is not in force; the person was told why.
-    progressed(object)
-        A step of a long edit.
     """
 
     changed = Signal(object, object)

@@ -10,7 +10,7 @@ from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import QFrame, QLabel, QLineEdit, QScrollArea, QSizePolicy, QWidget
 
 from napari_gaussproto.widgets.shared.forms import across, check_box, down, fill
-from napari_gaussproto.widgets.shared.pictures import PatchStrip
+from napari_gaussproto.widgets.shared.pictures import PatchStrip, faint
 from napari_gaussproto.widgets.shared.share_table import ShareBar, percent_label, swatch
 
 if TYPE_CHECKING:
@@ -95,9 +95,7 @@ class PrototypeRow(QFrame):
         """Draw the class colour at the left, and all over when chosen."""
         painter = QPainter(self)
         if self.selected:
-            wash = QColor(self._color)
-            wash.setAlpha(70)
-            painter.fillRect(self.rect(), wash)
+            painter.fillRect(self.rect(), faint(self._color, 70))
         painter.fillRect(0, 0, 3, self.height(), self._color)
 
     def _on_name(self) -> None:
@@ -181,7 +179,6 @@ class GalleryView(QScrollArea):
             self.ensureWidgetVisible(chosen, 0, 20)
 
     def _rebuild(self, shape: list[int]) -> None:
-        """Make rows for another number of prototypes."""
         while (item := self._layout.takeAt(0)) is not None:
             if item.widget() is not None:
                 item.widget().deleteLater()

@@ -25,15 +25,9 @@ _FILTERS = "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
 
 
 class WhyController(QObject):
-    """Asks for explanations and shows them.
+    """Asks for explanations and shows them."""
 
-    Signals
-    -------
-    add_wanted(int, object)
-        Make a prototype of this class from a region (..., H, W).
-    """
-
-    add_wanted = Signal(int, object)
+    add_wanted = Signal(int, object)  # a class index, and (..., H, W) bool, what to add for it
 
     def __init__(self, dock: Dock, panel: WhyPanel) -> None:
         super().__init__(dock)
@@ -42,7 +36,7 @@ class WhyController(QObject):
         self._asked: tuple[Outcome, tuple[int, ...], int, int, bool] | None = None
         self.explanation: Explanation | None = None
         self.tool = WhyTool(dock.viewer, dock.state, self)
-        self.tool.asked.connect(self._on_asked)
+        self.tool.asked.connect(lambda *place: self.ask(*place, panel.region.isChecked()))
         self.tool.hovered.connect(self._on_hovered)
         self.tool.missed.connect(self._on_missed)
         self.runner = Runner(self)
@@ -90,9 +84,6 @@ class WhyController(QObject):
             clear_outline(self._viewer, self._asked[0])
         self._asked = self.explanation = None
         self._panel.clear()
-
-    def _on_asked(self, leading: tuple[int, ...], y: int, x: int) -> None:
-        self.ask(leading, y, x, self._panel.region.isChecked())
 
     def _on_hovered(self, leading: tuple[int, ...], y: int, x: int) -> None:
         outcome, last = self._state.current, self._asked

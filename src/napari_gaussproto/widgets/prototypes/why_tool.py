@@ -102,8 +102,6 @@ class WhyTool(QObject):
             state.set_outcome(outcome)
         return outcome
 
-    # -- the brush --------------------------------------------------------------------------
-
     def _moves_image(self) -> bool:
         """Whether a click is free, and not a stroke that a person paints on purpose."""
         active = self._viewer.layers.selection.active

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,23 +85,18 @@ class SegmentWidget(Dock):
         self.progress = slim_progress_bar()
         self.likelihood = LikelihoodPanel(self.viewer, self.state)
         self.cover = CoverTable()
-        self.cover_heading = heading("Cover")
-        self.cover_heading.hide()
         self.setWidget(self._arrange())
 
     def _arrange(self) -> QWidget:
         growth = QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow
         form = QFormLayout(fieldGrowthPolicy=growth)
-        for title, field in (
-            ("Image", self.images),
-            ("Model", self.models),
-            ("Device", self.device),
-            ("Cells", self.regions),
-            ("Also add", down(*self.extras.values(), spacing=2)),
-        ):
-            form.addRow(title, field)
+        form.addRow("Image", self.images)
+        form.addRow("Model", self.models)
+        form.addRow("Device", self.device)
+        form.addRow("Cells", self.regions)
+        form.addRow("Also add", down(*self.extras.values(), spacing=2))
         buttons = across((self.run_button, 2), (self.cancel_button, 1))
-        show = (heading("Show"), self.likelihood, self.cover_heading, self.cover)
+        show = (heading("Show"), self.likelihood, self.cover)
         content = QWidget()
         content.setLayout(down(form, buttons, self.progress, self.status, *show, None))
         return content
@@ -235,7 +229,6 @@ class SegmentWidget(Dock):
         if outcome is None:
             # What another image gave must not be taken for this one's.
             self.likelihood.setEnabled(False)
-            self.cover_heading.hide()
             self.cover.hide()
         elif outcome is self.state.current:
             self.likelihood.setEnabled(True)
@@ -247,11 +240,8 @@ class SegmentWidget(Dock):
         self._update_buttons()
 
     def _on_outcome(self, outcome: Outcome) -> None:
-        """Show the cover of the current result, also after an edit in another dock."""
-        name, segmentation = outcome.source.name, outcome.segmentation
-        self.cover_heading.setText(f"<b>Cover</b> of {escape(name)}")
-        self.cover_heading.show()
-        self.cover.show_cover(name, segmentation.cover, segmentation.classes)
+        segmentation = outcome.segmentation
+        self.cover.show_cover(outcome.source.name, segmentation.cover, segmentation.classes)
 
     def _on_model(self, index: int = 0) -> None:
         if self.models.is_current and self.state.model is not None:

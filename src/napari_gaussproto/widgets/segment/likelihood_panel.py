@@ -89,7 +89,6 @@ class LikelihoodPanel(QWidget):
         self.chooser.setCurrentIndex(m)
 
     def _on_shown(self) -> None:
-        """Follow what another dock chose to show."""
         (self.likelihood if self._state.shows_likelihood else self.classes).setChecked(True)
 
     def show_prototype(self, outcome: Outcome, m: int, values: np.ndarray) -> None:
@@ -118,7 +117,6 @@ class LikelihoodPanel(QWidget):
         self._timer.start(0)
 
     def _agreed(self, count: int) -> bool:
-        """Ask before many layers are added."""
         answer = QMessageBox.question(
             self,
             "Many layers",
@@ -148,5 +146,4 @@ class LikelihoodPanel(QWidget):
 
 
 def _seconds(count: int) -> int:
-    """How long so many layers take to add."""
     return max(1, round(count * _SECONDS_A_LAYER))

@@ -8,15 +8,7 @@ from napari_gaussproto.core.base.errors import GaussProtoError
 
 
 class Messages(QObject):
-    """What the controllers of one dock say; the dock shows it.
-
-    Signals
-    -------
-    told(str)
-        A sentence for the status line.
-    warned(str)
-        A sentence about something that the person must do.
-    """
+    """What the controllers of one dock say; the dock shows it."""
 
     told = Signal(str)
     warned = Signal(str)

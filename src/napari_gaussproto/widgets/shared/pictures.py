@@ -23,6 +23,13 @@ _ENLARGED = 112
 _IN_A_ROW = 4
 
 
+def faint(color: str | QColor, alpha: int) -> QColor:
+    """A colour, the more transparent the smaller ``alpha``, of 255."""
+    made = QColor(color)
+    made.setAlpha(alpha)
+    return made
+
+
 def pixmap_of(picture: npt.NDArray[np.uint8]) -> QPixmap:
     """A picture (h, w, 3 or 4) uint8 as a pixmap."""
     data = np.ascontiguousarray(picture)
@@ -48,10 +55,7 @@ def picture_icon(patches: npt.NDArray[np.uint8], color: str, count: int = 3) -> 
 
 
 class PatchStrip(QLabel):
-    """The nearest patches of a prototype; hovering enlarges all of them.
-
-    There are ``count`` of them, each ``side`` pixels high.
-    """
+    """The ``count`` nearest patches of a prototype, small; hovering enlarges all of them."""
 
     def __init__(self, count: int, side: int) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 from qtpy.QtCore import Qt
@@ -13,7 +14,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QGridLayout, QLabel, QWidg
 
 from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
-from napari_gaussproto.widgets.shared.forms import across, button, down, fill
+from napari_gaussproto.widgets.shared.forms import across, button, down, fill, heading
 
 _GROUND = QColor(128, 128, 128, 50)
 
@@ -74,13 +75,14 @@ class CoverTable(QWidget):
         self.shares: list[float] = []
         self._names: list[str] = []
         self._image = ""
+        self.heading = heading("Cover")
         self._grid = QGridLayout()
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setColumnStretch(3, 1)
         tip = "Copy the table, to paste it into a spreadsheet"
         copy = button("Copy", tip, lambda: QApplication.clipboard().setText(self.text("\t")))
         save = button("Save CSV…", "Save the table as a file", self._ask_where)
-        fill(self, down(self._grid, across(copy, save, None)))
+        fill(self, down(self.heading, self._grid, across(copy, save, None)))
         self.hide()
 
     def show_cover(
@@ -90,6 +92,7 @@ class CoverTable(QWidget):
         while (item := self._grid.takeAt(0)) is not None:
             item.widget().deleteLater()
         self._image = image
+        self.heading.setText(f"<b>Cover</b> of {escape(image)}")
         self._names = [entry.name for entry in classes]
         self.shares = [cover[name] for name in self._names]
         for row, (entry, share) in enumerate(zip(classes, self.shares, strict=True)):

@@ -141,8 +141,7 @@ class SharedState:
         key, current = self.model_key, self.model
         if key is None or current is None or current.extractor is not model.extractor:
             return
-        self.saved = model
-        own = Path(key[0])
+        self.saved, own = model, Path(key[0])
         if not is_fitted(key) and own.exists() and own.samefile(path):
             self.model_key = (key[0], own.stat().st_mtime, key[2])
 

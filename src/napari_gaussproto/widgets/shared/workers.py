@@ -22,11 +22,6 @@ _INTERVAL = 0.1
 Work = Callable[[], Any]
 
 
-@dataclass(frozen=True)
-class _Failure:
-    error: Exception
-
-
 class _Gate:
     """Lets a thread rest between two steps.
 
@@ -154,8 +149,8 @@ class Runner(QObject):
         if not self._wanted or self._pending is not None:
             return
         self._wanted = False
-        if isinstance(result, _Failure):
-            self.failed.emit(result.error)
+        if isinstance(result, Exception):
+            self.failed.emit(result)
         else:
             self.succeeded.emit(result)
         self.finished.emit()
@@ -173,10 +168,7 @@ def _quit(thread: _Thread, destroyed: object = None) -> None:
 
 
 def _guarded(work: Work, gate: _Gate) -> Generator[Any, None, Any]:
-    """Throttle what is yielded, and return an error instead of raising it.
-
-    A worker swallows RuntimeErrors, which is what torch raises, and reports nothing.
-    """
+    """Throttle what is yielded; return an error, as a worker swallows RuntimeErrors of torch."""
     last = 0.0
     yield None  # a cancel takes effect before the work begins
     try:
@@ -190,4 +182,4 @@ def _guarded(work: Work, gate: _Gate) -> Generator[Any, None, Any]:
         return steps.value
     except Exception as error:  # the owner of the runner reports it to the person
         logger.debug("work failed", exc_info=True)
-        return _Failure(error)
+        return error
