@@ -36,7 +36,9 @@ class WhyController(QObject):
         self._asked: tuple[Outcome, tuple[int, ...], int, int, bool] | None = None
         self.explanation: Explanation | None = None
         self.tool = WhyTool(dock.viewer, dock.state, self)
-        self.tool.asked.connect(lambda *place: self.ask(*place, panel.region.isChecked()))
+        self.tool.asked.connect(
+            lambda leading, y, x: self.ask(leading, y, x, panel.region.isChecked())
+        )
         self.tool.hovered.connect(self._on_hovered)
         self.tool.missed.connect(self._on_missed)
         self.runner = Runner(self)

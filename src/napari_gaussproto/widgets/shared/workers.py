@@ -42,6 +42,11 @@ class _Gate:
         self.resting = False
 
 
+@dataclass(frozen=True)
+class _Failure:
+    error: Exception  # a worker raises an exception that is returned as it is
+
+
 @dataclass
 class _Thread:
     """The worker of a runner, which may outlive it."""
@@ -149,8 +154,8 @@ class Runner(QObject):
         if not self._wanted or self._pending is not None:
             return
         self._wanted = False
-        if isinstance(result, Exception):
-            self.failed.emit(result)
+        if isinstance(result, _Failure):
+            self.failed.emit(result.error)
         else:
             self.succeeded.emit(result)
         self.finished.emit()
@@ -182,4 +187,4 @@ def _guarded(work: Work, gate: _Gate) -> Generator[Any, None, Any]:
         return steps.value
     except Exception as error:  # the owner of the runner reports it to the person
         logger.debug("work failed", exc_info=True)
-        return error
+        return _Failure(error)
