@@ -23,8 +23,8 @@ from typing import Any
 from benchmarks.measuring import save
 from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.editing import edits
-from napari_gaussproto.core.model.encode import encode
 from napari_gaussproto.core.model.model_file import load_model
+from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmentation import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.summary import list_models
@@ -47,7 +47,7 @@ def library(name: str, repetitions: int) -> tuple[dict[str, Any], str]:
     """Time of every edit with everything that is computed for the screen."""
     model, (photo, _) = load_model(name, "cpu"), synthetic_field(HEIGHT, WIDTH)
     start = time.perf_counter()
-    encoding = encode(photo, model)
+    encoding = segment(photo, model).encoding
     network = 1e3 * (time.perf_counter() - start)
     found = {}
     for what, change in EDITS.items():

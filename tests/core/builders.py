@@ -9,7 +9,7 @@ import torch
 from napari_gaussproto.core.base.config import Augmentation, ModelConfig, TrainingConfig
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.mixture.placement import place_by_kmeans
-from napari_gaussproto.core.model.encode import encode
+from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 # The smallest timm network with features at strides 2 to 32: keeps training tests quick.
@@ -67,7 +67,7 @@ def tiny_model(seed: int = 0, **changes: object) -> PrototypeSegmenter:
         model = PrototypeSegmenter(tiny_config(**changes)).eval()
     if model.config.channels == 3 and len(model.classes) == 2:
         image, labels = two_tone(seed=seed)
-        encoding = encode(image, model)
+        encoding = segment(image, model).encoding
         target, _ = encoding.partition.targets(torch.from_numpy(labels), 2)
         place_by_kmeans(model.layer, encoding.latents, target.argmax(1), seed)
     return model

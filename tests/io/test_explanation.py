@@ -12,7 +12,7 @@ from PIL import Image
 
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.explain.explain import explain, explain_mask
-from napari_gaussproto.core.model.encode import encode
+from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.io.explanation import explanation_figure, save_explanation
 from tests.core.builders import tiny_model, two_tone
@@ -25,7 +25,7 @@ def segmentation() -> Segmentation:
     model = tiny_model()
     for prototype in model.prototypes:
         prototype.patches = np.full((5, 48, 48, 3), 200, np.uint8)
-    return model.decode(encode(PHOTO, model))
+    return segment(PHOTO, model)
 
 
 def texts(figure: object) -> list[str]:

@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from napari_gaussproto.core.base.config import SegmentationClass
-from napari_gaussproto.core.model.encode import encode
+from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.io.overview import (
@@ -39,7 +39,7 @@ def model() -> PrototypeSegmenter:
 
 @pytest.fixture(scope="module")
 def segmentation(model: PrototypeSegmenter) -> Segmentation:
-    return model.decode(encode(PHOTO, model))
+    return segment(PHOTO, model)
 
 
 def shown(figure: Figure) -> list[str]:
@@ -96,7 +96,7 @@ def test_no_global_figure_is_left_behind(segmentation: Segmentation) -> None:
 def test_any_photograph_a_model_reads_is_drawn(
     model: PrototypeSegmenter, photo: np.ndarray
 ) -> None:
-    segmentation = model.decode(encode(photo, model))
+    segmentation = segment(photo, model)
     figure = overview_figure(photo, segmentation)
     assert figure.axes[0].images[0].get_array().shape == PHOTO.shape
 

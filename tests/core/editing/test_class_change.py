@@ -12,7 +12,7 @@ from napari_gaussproto.core.base.errors import EditError, LabelError
 from napari_gaussproto.core.editing.class_change import adapt
 from napari_gaussproto.core.editing.edits import turn_off
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
-from napari_gaussproto.core.model.encode import encode
+from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.start import (
     place_unfitted,
@@ -186,6 +186,6 @@ def test_an_adapted_model_still_segments_its_image() -> None:
     model = tiny_model()
     image, _ = two_tone()
     other = adapt(model, table("plant", "soil", "stone"))
-    before = model.decode(encode(image, model)).labels
-    after = other.decode(encode(image, other)).labels
+    before = segment(image, model).labels
+    after = segment(image, other).labels
     assert np.array_equal(after, 3 - before)

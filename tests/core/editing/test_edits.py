@@ -13,8 +13,8 @@ import torch
 from napari_gaussproto.core.base.errors import EditError
 from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.editing.undo import EditHistory
-from napari_gaussproto.core.model.encode import encode
 from napari_gaussproto.core.model.model_file import load_model_file, save_model
+from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmentation import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from tests.core.builders import tiny_model, two_tone
@@ -35,7 +35,7 @@ def model() -> PrototypeSegmenter:
 
 @pytest.fixture
 def encoding(model: PrototypeSegmenter) -> Encoding:
-    return encode(two_tone()[0], model)
+    return segment(two_tone()[0], model).encoding
 
 
 def fingerprint(model: PrototypeSegmenter) -> dict[str, torch.Tensor]:
@@ -282,7 +282,7 @@ def test_undo_and_redo_over_many_edits(model: PrototypeSegmenter, encoding: Enco
 @pytest.mark.parametrize("covariance", ["spherical", "full"])
 def test_edits_work_for_every_covariance(covariance: str) -> None:
     model = tiny_model(covariance=covariance)
-    encoding = encode(two_tone()[0], model)
+    encoding = segment(two_tone()[0], model).encoding
     for apply in EDITS.values():
         segmentation = apply(model, encoding).decode(encoding)
         np.testing.assert_allclose(segmentation.class_probabilities().sum(0), 1, atol=1e-5)

@@ -12,7 +12,7 @@ from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.explain.explain import explain, explain_mask
 from napari_gaussproto.core.explain.places import most_novel_places, most_uncertain_places
 from napari_gaussproto.core.imaging.masks import component_at, outline
-from napari_gaussproto.core.model.encode import encode
+from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmentation import Encoding, Segmentation, quantiles_of
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from tests.core.builders import tiny_model, two_tone
@@ -25,7 +25,7 @@ def model() -> PrototypeSegmenter:
 
 @pytest.fixture(scope="module")
 def encoding(model: PrototypeSegmenter) -> Encoding:
-    return encode(two_tone(70, 101)[0], model)
+    return segment(two_tone(70, 101)[0], model).encoding
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_the_whole_image_is_explained_by_the_shares_of_the_prototypes(
     cells: dict[str, object],
 ) -> None:
     model = tiny_model(**cells)
-    whole = model.decode(encode(two_tone(70, 101)[0], model))
+    whole = segment(two_tone(70, 101)[0], model)
     found = explain_mask(whole, np.ones(whole.shape, bool))
     share = whole.prototype_share()
     assert share.sum() == pytest.approx(1, abs=1e-5)

@@ -10,7 +10,7 @@ from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.explain.gallery import gallery, strip
 from napari_gaussproto.core.explain.health import health
 from napari_gaussproto.core.explain.projection import project
-from napari_gaussproto.core.model.encode import encode
+from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmentation import QUANTILES
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from tests.core.builders import random_layer, tiny_model, two_tone
@@ -140,7 +140,7 @@ def test_directions_do_not_depend_on_the_image() -> None:
 
 def test_two_classes_are_shown_along_principal_components() -> None:
     model = tiny_model()
-    latents = encode(two_tone()[0], model).latents
+    latents = segment(two_tone()[0], model).encoding.latents
     found = project(model, latents)
     assert found.method == "principal"
     assert len(found.cells) == len(latents) == len(found.cell_class)

@@ -10,7 +10,7 @@ import pytest
 from napari_gaussproto.core.base.config import ModelConfig
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.measure.compare import compare
-from napari_gaussproto.core.model.encode import encode
+from napari_gaussproto.core.model.predict import segment
 from tests.core.builders import tiny_model, two_tone
 
 CLASSES = ModelConfig(classes=["soil", "crop", "weed"]).classes
@@ -80,7 +80,7 @@ def test_models_with_other_networks_and_cells_are_compared_by_pixels() -> None:
     image, labels = two_tone()
     first = tiny_model()
     other = tiny_model(backbone="mobilenetv3_small_075", output_stride=8, classes=["plant", "soil"])
-    before, after = (model.decode(encode(image, model)) for model in (first, other))
+    before, after = (segment(image, model) for model in (first, other))
     found = compare(before, after, labels)
     expected = before.labels != 3 - after.labels
     np.testing.assert_array_equal(found.changed, expected)

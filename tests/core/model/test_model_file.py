@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 
 from napari_gaussproto.core.base.errors import ConfigError, ModelFileError
 from napari_gaussproto.core.model import model_file
-from napari_gaussproto.core.model.encode import encode
 from napari_gaussproto.core.model.model_file import load_model, load_model_file, save_model
+from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.summary import FORMAT, read_description, read_summary
 from tests.core.builders import tiny_model, two_tone
@@ -44,7 +44,7 @@ def test_round_trip_keeps_predictions_and_descriptions(
     assert path.name == "tiny.safetensors"
     again = load_model(path, device="cpu")
     image = two_tone()[0]
-    first, second = model.decode(encode(image, model)), again.decode(encode(image, again))
+    first, second = segment(image, model), segment(image, again)
     np.testing.assert_array_equal(first.log_likelihood(0), second.log_likelihood(0))
     np.testing.assert_array_equal(first.labels, second.labels)
     assert again.config == model.config

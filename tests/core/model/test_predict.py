@@ -20,7 +20,6 @@ from napari_gaussproto.core.model.predict import (
     segment,
     segment_steps,
     segment_to_zarr,
-    segment_to_zarr_steps,
 )
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.network.receptive import effective_radius
@@ -98,9 +97,13 @@ def test_former_labels_stay_until_the_new_ones_are_complete(tmp_path: Path) -> N
     image, model = two_tone(128, 96)[0], tiny_model()
     path = segment_to_zarr(image, model, tmp_path / "labels.zarr")
     former = zarr.open_array(str(path), mode="r")[:]
-    steps = segment_to_zarr_steps(image[:64], model, path, tile=32)
-    next(steps)
-    steps.close()
+
+    def stop(done: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        segment_to_zarr(image[:64], model, path, tile=32, progress=stop)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["labels.zarr"]
     np.testing.assert_array_equal(zarr.open_array(str(path), mode="r")[:], former)
     segment_to_zarr(image[:64], model, path, tile=32)
     assert zarr.open_array(str(path), mode="r").shape == (64, 96)

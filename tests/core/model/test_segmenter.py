@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_gaussproto.core.model.encode import encode
+from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmentation import QUANTILES, Segmentation, quantiles_of, rank
 from tests.core.builders import tiny_model, two_tone
 
@@ -14,7 +14,7 @@ from tests.core.builders import tiny_model, two_tone
 @pytest.fixture(scope="module")
 def segmentation() -> Segmentation:
     model = tiny_model()
-    return model.decode(encode(two_tone(70, 101)[0], model))
+    return segment(two_tone(70, 101)[0], model)
 
 
 def test_maps_have_the_shape_of_the_image(segmentation: Segmentation) -> None:
@@ -62,7 +62,7 @@ def test_cover_counts_pixels(segmentation: Segmentation) -> None:
 
 def test_uncertainty_is_one_at_even_odds_and_zero_when_sure() -> None:
     model = tiny_model()
-    encoding = encode(two_tone()[0], model)
+    encoding = segment(two_tone()[0], model).encoding
     with torch.no_grad():
         model.layer.log_temperature.fill_(20.0)
     assert model.decode(encoding).uncertainty().min() == pytest.approx(1, abs=1e-4)
@@ -73,7 +73,7 @@ def test_uncertainty_is_one_at_even_odds_and_zero_when_sure() -> None:
 
 def test_typicality_is_the_share_of_own_cells_that_lie_farther() -> None:
     model = tiny_model()
-    encoding = encode(two_tone()[0], model)
+    encoding = segment(two_tone()[0], model).encoding
     distance = model.layer.scores(encoding.latents).mahalanobis[:, 2].detach()
     model.prototypes[2].distance_quantiles = quantiles_of(distance)
     typicality = model.decode(encoding).likelihood(2, cells=True).ravel()
@@ -83,7 +83,7 @@ def test_typicality_is_the_share_of_own_cells_that_lie_farther() -> None:
 
 def test_an_inactive_prototype_has_no_likelihood_and_no_responsibility() -> None:
     model = tiny_model()
-    encoding = encode(two_tone()[0], model)
+    encoding = segment(two_tone()[0], model).encoding
     model.layer.active[1] = False
     segmentation = model.decode(encoding)
     assert segmentation.likelihood(1).max() == 0
@@ -92,7 +92,7 @@ def test_an_inactive_prototype_has_no_likelihood_and_no_responsibility() -> None
 
 def test_a_segmentation_keeps_what_it_saw_when_the_model_changes() -> None:
     model = tiny_model()
-    segmentation = model.decode(encode(two_tone()[0], model))
+    segmentation = segment(two_tone()[0], model)
     before = segmentation.likelihood(0).copy()
     with torch.no_grad():
         model.layer.mean.add_(1.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,6 @@ import pytest
 
 from napari_gaussproto.core.labels.annotations import Annotations, identify
 from napari_gaussproto.core.project import project as module
-from napari_gaussproto.core.project.annotation_store import AnnotationStore
 from napari_gaussproto.core.project.formats import ProjectError, VersionError
 from napari_gaussproto.core.project.project import (
     Project,
@@ -182,15 +182,15 @@ def test_a_copy_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
     with Project.create(tmp_path / "a") as project:
         project.annotations.save(BEFORE)
         copies = 0
-        original = module.AnnotationStore.copy_to
+        original = shutil.copy2
 
-        def fails(self: AnnotationStore, folder: Path) -> None:
+        def fails(source: Path, target: Path) -> None:
             nonlocal copies
-            original(self, folder)
+            original(source, target)
             copies += 1
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(module.AnnotationStore, "copy_to", fails)
+        monkeypatch.setattr(shutil, "copy2", fails)
         with pytest.raises(ProjectError, match=r"cannot be written to.*No space.*free some"):
             project.copy_to(tmp_path / "b")
         assert copies == 1

@@ -15,7 +15,7 @@ from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import TrainingStep, run
 from napari_gaussproto.core.editing.class_change import adapt
 from napari_gaussproto.core.editing.edits import turn_off
-from napari_gaussproto.core.model.encode import encode
+from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import trainer as trainer_module
 from napari_gaussproto.core.training.cells import LabelledCells
@@ -260,7 +260,7 @@ def test_a_new_class_is_placed_before_it_is_trained() -> None:
     ).model
     assert result.layer.active.all()
     assert not unfitted(result)
-    found = result.decode(encode(image, result)).labels
+    found = segment(image, result).labels
     assert (found[34:56, 96:124] == 3).mean() > 0.5
     assert not model.layer.active[4:].any()
     # Without strokes of it, it waits, and does no harm to any term.

@@ -15,7 +15,7 @@ from napari_gaussproto.core.base.config import Augmentation
 from napari_gaussproto.core.base.errors import ConfigError, LabelError, ModelFileError
 from napari_gaussproto.core.base.steps import TrainingStep
 from napari_gaussproto.core.measure.evaluation import measure
-from napari_gaussproto.core.model.encode import encode
+from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.full_fit import fit, fit_steps
 from napari_gaussproto.core.training.samples import CropSampler, prepare, shrink_labels
@@ -94,7 +94,7 @@ def test_own_patches_are_typical_and_other_classes_are_not(
     fitted: tuple[PrototypeSegmenter, list[TrainingStep]],
 ) -> None:
     model, _ = fitted
-    segmentation = model.decode(encode(IMAGES[0], model))
+    segmentation = segment(IMAGES[0], model)
     inside = {1: [], 2: []}
     for m, prototype in enumerate(model.prototypes):
         typicality = segmentation.likelihood(m)

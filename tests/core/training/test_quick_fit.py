@@ -14,7 +14,8 @@ from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import TrainingStep, run
 from napari_gaussproto.core.editing.class_change import adapt
 from napari_gaussproto.core.editing.edits import turn_off
-from napari_gaussproto.core.model.encode import Tile, encode
+from napari_gaussproto.core.model.encode import Tile
+from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.pyramid import (
@@ -96,7 +97,8 @@ def accuracy(fit: QuickFit, truth: npt.NDArray[np.uint8], index: int = 0) -> flo
 def test_an_encoded_image_gives_the_cells_of_a_whole_encoding(kind: str) -> None:
     model = tiny_model(**KINDS[kind])
     image = two_tone(90, 125, seed=1)[0]
-    ours, theirs = latents_of_image(model, encode_pyramid(image, model)), encode(image, model)
+    ours = latents_of_image(model, encode_pyramid(image, model))
+    theirs = segment(image, model).encoding
     assert torch.allclose(ours.latents, theirs.latents, atol=1e-4)
     assert np.array_equal(model.decode(ours).labels, model.decode(theirs).labels)
 
@@ -162,7 +164,7 @@ def test_strokes_make_a_model(kind: str) -> None:
 
 
 def test_the_encodings_are_those_of_the_fitted_model(fitted: QuickFit) -> None:
-    again = encode(IMAGE, fitted.model)
+    again = segment(IMAGE, fitted.model).encoding
     assert torch.allclose(fitted.encodings[0].latents, again.latents, atol=1e-4)
 
 
@@ -203,7 +205,7 @@ def test_going_on_learns_a_correction_and_keeps_the_rest(
     # Leaves in autumn: the model has never seen such, and takes them for soil.
     other[truth == 2] = (other[truth == 2] + np.array([100, -70, 10])).clip(0, 255)
     images = [start[1], encode_pyramid(other, fitted.model)]
-    before = fitted.model.decode(encode(other, fitted.model))
+    before = segment(other, fitted.model)
     was = float((before.labels == truth)[truth == 2].mean())
     labels = [STROKES, strokes(truth)]
     again = fitted_to(images, labels, fitted.model, settings=SETTINGS)

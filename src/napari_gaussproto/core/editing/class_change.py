@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from pydantic import ValidationError
 
 from napari_gaussproto.core.base.config import ModelConfig, SegmentationClass
 from napari_gaussproto.core.base.errors import EditError
+from napari_gaussproto.core.editing.edits import free_name, is_automatic, purity_of
 from napari_gaussproto.core.mixture import surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.segmentation import Prototype
@@ -146,18 +148,18 @@ def _described(
     fresh: list[int],
 ) -> list[Prototype]:
     """What is known about the prototypes, under the new table."""
-    names = _Names(model.prototypes[m].name for m in kept)
+    names = {model.prototypes[m].name for m in kept}
     prototypes = []
     for m in kept:
         former = model.prototypes[m]
         before, after = former.class_index, target[former.class_index]
         assert after is not None
         name, title = former.name, config.classes[after].name
-        stem, _, number = name.rpartition(" ")
         # A name made of the class' name follows it; one that a person gave stays.
-        if stem == model.classes[before].name != title and number.isdigit():
-            name = names.free(title)
-        labels, purity = _patch_labels(former, target)
+        if is_automatic(model, former) and model.classes[before].name != title:
+            name = free_name(title, names)
+            names.add(name)
+        labels = _patch_labels(former, target)
         alone = target.count(after) == 1
         prototypes.append(
             replace(
@@ -165,36 +167,19 @@ def _described(
                 name=name,
                 class_index=after,
                 patch_labels=labels,
-                purity=purity,
+                purity=purity_of(labels),
                 usage=former.usage if alone else float("nan"),
             )
         )
-    prototypes += [Prototype(names.free(config.classes[c].name), c) for c in fresh]
+    for c in fresh:
+        name = free_name(config.classes[c].name, names)
+        names.add(name)
+        prototypes.append(Prototype(name, c))
     return prototypes
 
 
-def _patch_labels(
-    prototype: Prototype, target: list[int | None]
-) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], float]:
-    """Class indices of the patches and their purity; unknown when one was of a class that goes."""
+def _patch_labels(prototype: Prototype, target: list[int | None]) -> npt.NDArray[np.int64]:
+    """Class indices of the patches; none when one of them was of a class that goes."""
     labels = [target[c] for c in prototype.patch_labels.tolist()]
     known = [c for c in labels if c is not None]
-    if not known or len(known) < len(labels):
-        return np.zeros(0, np.int64), float("nan")
-    values = np.array(known, np.int64)
-    return values, float(np.bincount(values).max() / len(values))
-
-
-class _Names:
-    """Hands out names that no prototype has."""
-
-    def __init__(self, taken: Iterable[str]) -> None:
-        self._taken = set(taken)
-
-    def free(self, stem: str) -> str:
-        number = 1
-        while f"{stem} {number}" in self._taken:
-            number += 1
-        name = f"{stem} {number}"
-        self._taken.add(name)
-        return name
+    return np.array(known if len(known) == len(labels) else [], np.int64)

@@ -7,9 +7,11 @@ appended to the history in the model's card and travels with the file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from itertools import zip_longest
+from itertools import count, zip_longest
+from string import ascii_lowercase
 from typing import Any
 
 import numpy as np
@@ -83,9 +85,8 @@ def rename(model: PrototypeSegmenter, m: int, name: str) -> PrototypeSegmenter:
     former = _prototype(model, m)
     if not name:
         raise EditError("A prototype needs a name: type at least one letter.")
-    if any(p.name == name for i, p in enumerate(model.prototypes) if i != m):
-        raise EditError(f"Another prototype is called “{name}” already: choose a different name.")
     prototypes = list(model.prototypes)
+    _refuse_taken(name, prototypes[:m] + prototypes[m + 1 :])
     prototypes[m] = replace(former, name=name)
     layer = surgery.duplicate(model.layer)
     return _changed(model, layer, prototypes, "rename", [former.name], predicts_alike=True, to=name)
@@ -104,14 +105,13 @@ def reassign(model: PrototypeSegmenter, m: int, class_index: int) -> PrototypeSe
         When there is no such class.
     """
     prototype = _prototype(model, m)
-    _class_name(model, class_index)
+    to = _class_name(model, class_index)
     prototypes = list(model.prototypes)
     name = prototype.name
-    if _is_automatic(model, prototype):
-        name = _free_name(model, class_index)
+    if is_automatic(model, prototype):
+        name = _next_name(model, class_index)
     prototypes[m] = replace(prototype, name=name, class_index=class_index, usage=float("nan"))
     layer = surgery.with_class(model.layer, m, class_index)
-    to = model.classes[class_index].name
     return _changed(model, layer, prototypes, "reassign", [prototype.name], to=to)
 
 
@@ -125,9 +125,9 @@ def merge(
     model : PrototypeSegmenter
     a, b : int
         Two active prototypes of one class.
-    cells : Tensor, optional
-        (N, D) latents to measure the typicality of the result by; without them it follows
-        from the Gaussian.
+    cells : (N, D) Tensor, optional
+        Latents to measure the typicality of the result by; without them it follows from the
+        Gaussian.
 
     Raises
     ------
@@ -145,6 +145,7 @@ def merge(
     if not bool(model.layer.active[[a, b]].all()):
         raise EditError("Only prototypes that are on can be merged: turn both on first.")
     layer = surgery.merge(model.layer, a, b)
+    cells = model.layer.mean[:0] if cells is None else cells
     row = a - (b < a)
     prototypes = [p for m, p in enumerate(model.prototypes) if m != b]
     patches, labels = _interleaved(first, second)
@@ -153,8 +154,8 @@ def merge(
         patches=patches,
         patch_labels=labels,
         usage=first.usage + second.usage,
-        purity=_purity(labels),
-        distance_quantiles=_own_quantiles(layer, row, cells),
+        purity=purity_of(labels),
+        distance_quantiles=_quantiles(layer, row, cells[_owned(layer, row, cells)]),
     )
     return _changed(model, layer, prototypes, "merge", [first.name, second.name])
 
@@ -168,49 +169,36 @@ def split(
     ----------
     model : PrototypeSegmenter
     m : int
-    cells : Tensor, optional
-        (N, D) latents of an image. With them the parts are the 2-means clusters of the cells
-        that the prototype is most responsible for, and mean and scale are those of the clusters:
-        what it had learned elsewhere is gone. Without, or when those are too few, they are the
-        halves of the Gaussian across its largest spread.
+    cells : (N, D) Tensor, optional
+        Latents of an image. With them the parts are the 2-means clusters of the cells that the
+        prototype is most responsible for, and mean and scale are those of the clusters: what it
+        had learned elsewhere is gone. Without, or when those are too few, they are the halves
+        of the Gaussian across its largest spread.
     cut : callable, optional
         Gives the patches of some of these cells; otherwise both parts keep all patches.
     """
     prototype = _prototype(model, m)
-    own = _owned(model.layer, m, cells)
-    halves = _split_cells(model.layer, m, cells, own)
-    if halves is None or cells is None:
-        layer = surgery.split(model.layer, m)
-        unknown = np.zeros(0, np.float32)
-        parts = [
-            replace(
-                prototype,
-                patches=prototype.patches.copy(),
-                patch_labels=prototype.patch_labels.copy(),
-                usage=prototype.usage / 2,
-                distance_quantiles=unknown,
-            )
-            for _ in (0, 1)
-        ]
-    else:
-        layer, rows = halves
-        total = sum(map(len, rows))
-        parts = [
-            replace(
-                prototype,
-                usage=prototype.usage * len(part) / total,
-                distance_quantiles=_quantiles(layer, m + side, cells[part]),
-                **_pictures(prototype, layer, m + side, cells[part], part, cut),
-            )
-            for side, part in enumerate(rows)
-        ]
+    cells = model.layer.mean[:0] if cells is None else cells
+    layer, rows = _halves(model.layer, m, cells)
+    sizes = [len(part) or 1 for part in rows]
+    parts = [
+        replace(
+            prototype,
+            usage=prototype.usage * sizes[side] / sum(sizes),
+            distance_quantiles=_quantiles(layer, m + side, cells[part]),
+            **_pictures(prototype, layer, m + side, cells[part], part, cut),
+        )
+        for side, part in enumerate(rows)
+    ]
     prototypes = list(model.prototypes)
     taken = {p.name for p in prototypes}
-    for part, letter in zip(parts, _two_letters(prototype.name, taken), strict=True):
+    names = [new for a in ascii_lowercase if (new := f"{prototype.name}{a}") not in taken][:2]
+    if len(names) < 2:
+        raise EditError(f"“{prototype.name}” was split too often: rename it first.")
+    for part, name in zip(parts, names, strict=True):
         # Neither is the former one, so an edit that waits for that one must find none of them.
-        part.name, part.identity = f"{prototype.name}{letter}", object()
+        part.name, part.identity = name, object()
     prototypes[m : m + 1] = parts
-    names = [part.name for part in parts]
     return _changed(model, layer, prototypes, "split", [prototype.name], into=names)
 
 
@@ -251,12 +239,12 @@ def add(
     ----------
     model : PrototypeSegmenter
     class_index : int
-    cells : Tensor
-        (N, D) latents, at least one.
+    cells : (N, D) Tensor
+        Latents, at least one.
     name : str, optional
         By default the class' name and the next free number.
-    patches : ndarray, optional
-        (K, S, S, 3) uint8, pictures of some of the cells.
+    patches : (K, S, S, 3) ndarray of uint8, optional
+        Pictures of some of the cells.
 
     Raises
     ------
@@ -266,9 +254,8 @@ def add(
     _class_name(model, class_index)
     if not len(cells):
         raise EditError("The region holds no cell: paint a larger one.")
-    name = name.strip() if name else _free_name(model, class_index)
-    if any(p.name == name for p in model.prototypes):
-        raise EditError(f"Another prototype is called “{name}” already: choose a different name.")
+    name = name.strip() if name else _next_name(model, class_index)
+    _refuse_taken(name, model.prototypes)
     mean, scale = surgery.moments_of(model.layer, cells)
     layer = surgery.append(model.layer, class_index, mean, scale)
     shown = no_patches() if patches is None else patches[:_PATCHES]
@@ -306,14 +293,10 @@ def _changed(
     """The edited model, with the edit of the prototypes of these names in its card."""
     card = model.card.model_copy(deep=True)
     if not predicts_alike:
-        card.measures = {_before_edits(split): v for split, v in card.measures.items()}
+        mark = ", before edits"
+        card.measures = {f"{k.removesuffix(mark)}{mark}": v for k, v in card.measures.items()}
     card.log(what, prototypes=list(names), **details)
     return model.with_layer(layer, prototypes, card)
-
-
-def _before_edits(split: str) -> str:
-    """Name of a measured split once the model is another one."""
-    return split if split.endswith("before edits") else f"{split}, before edits"
 
 
 def _prototype(model: PrototypeSegmenter, m: int) -> Prototype:
@@ -343,26 +326,26 @@ def _refuse_last(model: PrototypeSegmenter, m: int) -> Prototype:
     return prototype
 
 
-def _is_automatic(model: PrototypeSegmenter, prototype: Prototype) -> bool:
+def _refuse_taken(name: str, others: Sequence[Prototype]) -> None:
+    if any(p.name == name for p in others):
+        raise EditError(f"Another prototype is called “{name}” already: choose a different name.")
+
+
+def is_automatic(model: PrototypeSegmenter, prototype: Prototype) -> bool:
+    """Whether a name was made of that of the class, and not given by a person."""
     stem, _, number = prototype.name.rpartition(" ")
     return stem == model.classes[prototype.class_index].name and number.isdigit()
 
 
-def _free_name(model: PrototypeSegmenter, class_index: int) -> str:
-    stem = _class_name(model, class_index)
+def free_name(stem: str, taken: Container[str], first: int = 1) -> str:
+    """A class' name with the first number from ``first`` on that no prototype has."""
+    return next(name for n in count(first) if (name := f"{stem} {n}") not in taken)
+
+
+def _next_name(model: PrototypeSegmenter, class_index: int) -> str:
+    siblings = sum(p.class_index == class_index for p in model.prototypes)
     taken = {p.name for p in model.prototypes}
-    number = 1 + sum(p.class_index == class_index for p in model.prototypes)
-    while f"{stem} {number}" in taken:
-        number += 1
-    return f"{stem} {number}"
-
-
-def _two_letters(name: str, taken: set[str]) -> list[str]:
-    letters = (chr(code) for code in range(ord("a"), ord("z") + 1))
-    free = [letter for letter in letters if f"{name}{letter}" not in taken]
-    if len(free) < 2:
-        raise EditError(f"“{name}” was split too often: rename it first.")
-    return free[:2]
+    return free_name(_class_name(model, class_index), taken, 1 + siblings)
 
 
 def _interleaved(first: Prototype, second: Prototype) -> tuple[Patches, npt.NDArray[np.int64]]:
@@ -377,49 +360,38 @@ def _interleaved(first: Prototype, second: Prototype) -> tuple[Patches, npt.NDAr
     return np.stack([patch for patch, _ in chosen]), np.array([int(c) for _, c in chosen])
 
 
-def _purity(labels: npt.NDArray[np.int64]) -> float:
+def purity_of(labels: npt.NDArray[np.int64]) -> float:
+    """Share of the commonest class among the labels (K,) of patches; NaN when there are none."""
     return float(np.bincount(labels).max() / len(labels)) if len(labels) else float("nan")
 
 
 @torch.no_grad()
-def _owned(layer: GaussianPrototypeLayer, m: int, cells: Tensor | None) -> Tensor:
+def _owned(layer: GaussianPrototypeLayer, m: int, cells: Tensor) -> Tensor:
     """Rows of the cells that a prototype is most responsible for."""
-    if cells is None or not len(cells):
-        return torch.zeros(0, dtype=torch.long)
     responsible = layer.scores(cells).log_responsibility.argmax(1)
     return (responsible == m).nonzero().flatten()
 
 
-def _own_quantiles(
-    layer: GaussianPrototypeLayer, m: int, cells: Tensor | None
-) -> npt.NDArray[np.float32]:
-    own = _owned(layer, m, cells)
-    return _quantiles(layer, m, cells[own] if cells is not None else None)
-
-
 @torch.no_grad()
-def _quantiles(
-    layer: GaussianPrototypeLayer, m: int, own: Tensor | None
-) -> npt.NDArray[np.float32]:
+def _quantiles(layer: GaussianPrototypeLayer, m: int, own: Tensor) -> npt.NDArray[np.float32]:
     """Quantiles of the distances of a prototype's own cells; empty when those are few."""
-    if own is None or len(own) < _FEWEST_FOR_QUANTILES:
+    if len(own) < _FEWEST_FOR_QUANTILES:
         return np.zeros(0, np.float32)
     return quantiles_of(layer.scores(own).mahalanobis[:, m])
 
 
-def _split_cells(
-    layer: GaussianPrototypeLayer, m: int, cells: Tensor | None, own: Tensor
-) -> tuple[GaussianPrototypeLayer, list[Tensor]] | None:
-    """Parts by the prototype's cells and the rows of each; None when the cells do not allow it."""
-    if cells is None or len(own) < 2 * surgery.FEWEST_CELLS:
-        return None
-    generator = torch.Generator().manual_seed(0)
-    own = own[torch.randperm(len(own), generator=generator)[:_MOST_CELLS].to(own.device)]
-    try:
-        divided, part = surgery.split_by_cells(layer, m, cells[own])
-    except ValueError:
-        return None
-    return divided, [own[part == side] for side in (0, 1)]
+def _halves(
+    layer: GaussianPrototypeLayer, m: int, cells: Tensor
+) -> tuple[GaussianPrototypeLayer, list[Tensor]]:
+    """Parts by the prototype's cells and the rows of each, which are none if those are few."""
+    own = _owned(layer, m, cells)
+    if len(own) >= 2 * surgery.FEWEST_CELLS:
+        generator = torch.Generator().manual_seed(0)
+        own = own[torch.randperm(len(own), generator=generator)[:_MOST_CELLS].to(own.device)]
+        with suppress(ValueError):
+            divided, part = surgery.split_by_cells(layer, m, cells[own])
+            return divided, [own[part == side] for side in (0, 1)]
+    return surgery.split(layer, m), [own[:0], own[:0]]
 
 
 @torch.no_grad()
@@ -432,7 +404,7 @@ def _pictures(
     cut: Cutter | None,
 ) -> dict[str, Any]:
     """Patches of the nearest of a part's own cells, whose true labels are not known."""
-    if cut is None:
+    if cut is None or not len(rows):
         # Copies, because a model file cannot hold one array twice.
         return {"patches": whole.patches.copy(), "patch_labels": whole.patch_labels.copy()}
     nearest = layer.scores(own).mahalanobis[:, m].argsort()[:_PATCHES]

@@ -35,12 +35,7 @@ def cutter(
 ) -> Cutter:
     """A function that cuts the patches of cells, by their rows in `latents_of`.
 
-    Parameters
-    ----------
-    array, rgb
-        What was segmented; see `segment_stack_steps`.
-    model : PrototypeSegmenter
-    segmentation : StackSegmentation
+    What was segmented is given as to `segment_stack_steps`.
     """
     starts = np.array(first_rows(segmentation))
     sources: dict[int, ImageSource] = {}
@@ -94,8 +89,8 @@ def targets_of(
     Parameters
     ----------
     segmentation : StackSegmentation
-    labels : ndarray
-        (..., H, W): 0 not labelled, else class index + 1.
+    labels : (..., H, W) ndarray of int
+        0 not labelled, else class index + 1.
 
     Raises
     ------

@@ -10,11 +10,6 @@ class EditHistory:
     """The models before and after each edit; undo is exact, because edits change no model.
 
     Versions share their extractor, so a hundred of them take a few megabytes.
-
-    Parameters
-    ----------
-    model : PrototypeSegmenter
-        The one to start from.
     """
 
     def __init__(self, model: PrototypeSegmenter) -> None:
@@ -22,13 +17,7 @@ class EditHistory:
         self._position = 0
 
     def with_extractor(self, extractor: Extractor) -> EditHistory:
-        """The same edits of a copy of the model on another device.
-
-        Parameters
-        ----------
-        extractor : Extractor
-            That copy's.
-        """
+        """The same edits of a copy of the model, which has this extractor on another device."""
         other = EditHistory(self.start)
         other._models = [model.with_extractor(extractor) for model in self._models]
         other._position = self._position
@@ -68,7 +57,7 @@ class EditHistory:
     @property
     def redo_name(self) -> str:
         """What `redo` would do again; or empty."""
-        return self._models[self._position + 1].card.last_entry.title if self.can_redo else ""
+        return self.redone.card.last_entry.title if self.redone else ""
 
     @property
     def undone(self) -> PrototypeSegmenter | None:

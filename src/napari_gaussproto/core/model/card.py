@@ -91,15 +91,7 @@ class ModelCard(BaseModel):
     package_versions: dict[str, str] = Field(default_factory=package_versions)
 
     def log(self, what: str, **details: object) -> None:
-        """Append an entry to the log.
-
-        Parameters
-        ----------
-        what : str
-            What was done to the model.
-        **details
-            What else is worth knowing, each of a type that JSON knows.
-        """
+        """Append what was done to the log, with details of types that JSON knows."""
         self.history.append({"what": what, "when": now(), **details})
 
     @property
@@ -109,14 +101,12 @@ class ModelCard(BaseModel):
 
 
 class PrototypeEntry(BaseModel):
-    """What a file says about a prototype; a newer version may say more.
+    """What a file says about a `Prototype`; a newer version may say more.
 
     Attributes
     ----------
-    name : str
-    class_index : int
     usage, purity : float or None
-        See `napari_gaussproto.core.model.segmentation.Prototype`; None where not measured.
+        None where not measured.
     """
 
     name: str
@@ -148,18 +138,7 @@ class ModelSummary:
 
 
 def card_markdown(summary: ModelSummary) -> str:
-    """Everything that a model file says about its model, for a page or a repository.
-
-    Parameters
-    ----------
-    summary : ModelSummary
-        See `napari_gaussproto.core.model.summary.read_summary`.
-
-    Returns
-    -------
-    str
-        Markdown that ends with a newline.
-    """
+    """Everything that a file says about its model, as Markdown that ends with a newline."""
     card = summary.card
     sections = [
         f"# {card.name}",
@@ -184,12 +163,9 @@ def _list(entries: Iterable[str]) -> str:
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(_cell(cell) for cell in line) + " |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    """Text that cannot end a table's cell."""
-    return text.replace("|", "\\|").replace("\n", " ")
+    # Neither a bar nor a line break in a text may end its cell.
+    marks = str.maketrans({"|": "\\|", "\n": " "})
+    return "\n".join("| " + " | ".join(c.translate(marks) for c in line) + " |" for line in lines)
 
 
 def _classes(summary: ModelSummary) -> str:
@@ -257,28 +233,19 @@ def _making(summary: ModelSummary) -> str:
 def _event(event: dict[str, Any]) -> str:
     """An entry of the card's log: what was done, and its plain settings."""
     what = str(event.get("what", "edit"))
-    plain = {
-        key: value
-        for key, value in event.items()
-        if key not in ("what", "when") and isinstance(value, str | int | float)
-    }
     settings = ", ".join(
         f"{key.replace('_', ' ')} " + (f"{value:.4g}" if isinstance(value, float) else str(value))
-        for key, value in plain.items()
+        for key, value in event.items()
+        if key not in ("what", "when") and isinstance(value, str | int | float)
     )
     return f"{what}: {settings}" if settings else what
 
 
 def _prototypes(summary: ModelSummary) -> str:
-    classes = summary.config.classes
+    names = [entry.name for entry in summary.config.classes]
     rows = [
-        [
-            entry.name,
-            classes[entry.class_index].name,
-            _percent(entry.usage),
-            _percent(entry.purity),
-        ]
-        for entry in summary.prototypes
+        [p.name, names[p.class_index], _percent(p.usage), _percent(p.purity)]
+        for p in summary.prototypes
     ]
     if not rows:
         return ""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from napari_gaussproto.core.base.device import free_memory, release_memory
 from napari_gaussproto.core.base.errors import ConfigError, ImageError
-from napari_gaussproto.core.base.steps import WithValue, run
+from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.cells.partition import Partition
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.imaging.tiles import Window, plan, round_up
@@ -36,15 +36,7 @@ _SHARE_OF_MEMORY = 0.5
 
 @dataclass(frozen=True)
 class Tile:
-    """A finished tile.
-
-    Attributes
-    ----------
-    index, total : int
-        How many are done, this one included, and how many there are.
-    y0, x0, y1, x1 : int
-        The pixels that it covers.
-    """
+    """A finished tile: how many are done, this one included, and the pixels that it covers."""
 
     index: int
     total: int
@@ -72,27 +64,6 @@ def as_source(image: Any, model: PrototypeSegmenter) -> ImageSource:
     return ImageSource.from_array(image, channels=model.config.channels)
 
 
-def encode(image: Any, model: PrototypeSegmenter, *, tile: TileSize = "auto") -> Encoding:
-    """Cells of an image; `PrototypeSegmenter.decode` gives their classes.
-
-    Parameters
-    ----------
-    image, model, tile
-        As for `napari_gaussproto.core.model.predict.segment`.
-
-    Returns
-    -------
-    Encoding
-        With latents (N, D) float32.
-
-    Raises
-    ------
-    ImageError, ConfigError
-        As `napari_gaussproto.core.model.predict.segment`.
-    """
-    return run(encode_steps(image, model, tile=tile))
-
-
 def encode_steps(
     image: Any, model: PrototypeSegmenter, *, tile: TileSize = "auto"
 ) -> Generator[Tile, None, Encoding]:
@@ -104,10 +75,14 @@ def encode_steps(
         As `segment`, at the first step; and when the image has no pixels.
     """
     source = as_source(image, model)
-    blocks, partition = yield from _cut(source, model)
+    blocks = 0
+    for block in (work := WithValue(model.partitioner.steps(source))):
+        blocks = block.total
+        # How many tiles follow is known when they are planned; as many as blocks, about.
+        yield Tile(block.index, 2 * blocks, 0, 0, 0, 0)
     k = model.cell_size
     (latents,) = yield from maps_of_image(source, model, latent_map(model), [k], tile, blocks)
-    return pooled(latents[0], partition, k)
+    return pooled(latents[0], work.value, k)
 
 
 def latent_map(model: PrototypeSegmenter) -> Forward:
@@ -121,8 +96,8 @@ def pooled(latents: Tensor, partition: Partition, cell_size: int) -> Encoding:
 
     Parameters
     ----------
-    latents : Tensor
-        (D, h, w); it may overhang the image at the bottom and right.
+    latents : (D, h, w) Tensor
+        It may overhang the image at the bottom and right.
     partition : Partition
     cell_size : int
         Pixels of the image per position of the map.
@@ -130,18 +105,6 @@ def pooled(latents: Tensor, partition: Partition, cell_size: int) -> Encoding:
     height, width = partition.shape
     cut = latents[:, : -(-height // cell_size), : -(-width // cell_size)]
     return Encoding(partition.latents(cut), partition)
-
-
-def _cut(
-    source: ImageSource, model: PrototypeSegmenter
-) -> Generator[Tile, None, tuple[int, Partition]]:
-    """Cut an image into cells; how many steps that took, and the partition."""
-    count = 0
-    for block in (work := WithValue(model.partitioner.steps(source))):
-        count = block.total
-        # How many tiles follow is known when they are planned; as many as blocks, about.
-        yield Tile(block.index, 2 * block.total, 0, 0, 0, 0)
-    return count, work.value
 
 
 def maps_of_image(
@@ -224,7 +187,9 @@ def tiles_of_image(
         model.eval()
     covered: list[Window] = []
     while True:
-        windows = [w for w in _windows(source, model, side) if not _is_covered(w, covered)]
+        halo = 0 if max(source.height, source.width) <= side else model.receptive_radius
+        planned = plan(source.height, source.width, side, halo, model.alignment)
+        windows = [w for w in planned if not _is_covered(w, covered)]
         total = ahead + len(covered) + len(windows)
         try:
             for window in windows:
@@ -239,12 +204,6 @@ def tiles_of_image(
                 raise
             side = _halved(side, model, error)
             release_memory(model.device)
-
-
-def _windows(source: ImageSource, model: PrototypeSegmenter, side: int) -> list[Window]:
-    whole = max(source.height, source.width) <= side
-    halo = 0 if whole else model.receptive_radius
-    return list(plan(source.height, source.width, side, halo, model.alignment))
 
 
 def _is_covered(window: Window, covered: list[Window]) -> bool:

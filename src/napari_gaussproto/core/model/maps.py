@@ -89,14 +89,7 @@ Maps = dict[MapRole, npt.NDArray[np.float32]]
 def values_of(
     segmentation: Segmentation | StackSegmentation, m: int, quantity: Quantity
 ) -> npt.NDArray[np.float32]:
-    """Map of a prototype at cell resolution.
-
-    Returns
-    -------
-    ndarray
-        (..., h, w) with the leading axes of a stack; typicality and responsibility lie in
-        [0, 1].
-    """
+    """Map (..., h, w) of a prototype; typicality and responsibility lie in [0, 1]."""
     if quantity == "responsibility":
         return segmentation.responsibility(m)
     if quantity == "log-likelihood":
@@ -114,8 +107,7 @@ def limits_of(
 
 def likelihoods(segmentation: StackSegmentation) -> npt.NDArray[np.float32]:
     """Typicality of every cell for all M prototypes of one image, (M, h, w)."""
-    count = len(segmentation.prototypes)
-    return np.stack([segmentation.likelihood(m) for m in range(count)])
+    return np.stack([segmentation.likelihood(m) for m in range(len(segmentation.prototypes))])
 
 
 def maps_of(

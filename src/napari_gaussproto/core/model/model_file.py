@@ -120,8 +120,10 @@ def load_model_file(path: str | Path, device: torch.device | str = "cpu") -> Pro
         When the file is missing, broken, foreign or of a newer version.
     """
     path = Path(path)
-    tensors, description = _read(path)
+    description = read_description(path)
     summary = parse_summary(path, description)
+    with safe_open(path, framework="pt") as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     try:
         model = build_model(summary, tensors, description)
     except GaussProtoError:
@@ -145,20 +147,8 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    description = read_description(path)
-    with safe_open(path, framework="pt") as file:
-        return {key: file.get_tensor(key) for key in file.keys()}, description  # noqa: SIM118
-
-
 def _patches(tensors: dict[str, Tensor], m: int) -> dict[str, npt.NDArray[Any]]:
-    """Patches of a prototype and the labels in their middle.
-
-    Raises
-    ------
-    KeyError, ValueError
-        When they are missing, or are no pictures.
-    """
+    """Patches of a prototype and the labels in their middle, checked."""
     patches = tensors[f"prototype/{m}/patches"].numpy()
     labels = tensors[f"prototype/{m}/patch_labels"].numpy()
     square = patches.ndim == 4 and patches.shape[1] == patches.shape[2] and patches.shape[3] == 3

@@ -81,18 +81,13 @@ def segment_to_zarr(
 
     Parameters
     ----------
-    image, model
-        As for `segment`.
+    image, model, tile, progress
+        As for `segment`; only one tile is in memory. When ``progress`` raises an error, nothing
+        is left behind and former labels stay.
     path : path
         Of the array to write, (H, W) uint8, class index + 1. Its attributes name the
         classes, their colours and the model. Former labels of that name are replaced once
         the new ones are complete; anything else there is left alone.
-    tile, progress
-        As for `segment`.
-
-    Returns
-    -------
-    Path
 
     Raises
     ------
@@ -101,16 +96,6 @@ def segment_to_zarr(
     ConfigError
         When ``path`` holds something else, the image for example, or cannot be written, and
         when not even the smallest tile fits into memory.
-    """
-    return run(segment_to_zarr_steps(image, model, path, tile=tile), progress)
-
-
-def segment_to_zarr_steps(
-    image: Any, model: PrototypeSegmenter, path: str | Path, *, tile: TileSize = "auto"
-) -> Generator[Tile, None, Path]:
-    """As `segment_to_zarr`, one generator step a tile; only one tile is in memory.
-
-    When it is closed half-way, nothing is left behind and former labels stay.
     """
     source = as_source(image, model)
     path = Path(path)
@@ -121,7 +106,8 @@ def segment_to_zarr_steps(
             labels[done.y0 : done.y1, done.x0 : done.x1] = _core_labels(
                 source, model, window, done, latents[0]
             )
-            yield done
+            if progress is not None:
+                progress(done)
     return path
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.cells.partition import Partition
+from napari_gaussproto.core.imaging.patches import Patches, no_patches
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 
 Map = npt.NDArray[np.float32]
@@ -26,33 +27,27 @@ QUANTILES = 101
 class Prototype:
     """What is known about one Gaussian besides its parameters.
 
-    `identity` stays with a prototype through edits of the model, when its place in the list and
-    its name do not; see `napari_gaussproto.core.editing.edits.index_of`.
-
     Attributes
     ----------
-    name : str
-    class_index : int
-    patches : ndarray
-        (K, S, S, 3) uint8, the nearest training patches, nearest first.
-    patch_labels : ndarray
-        (K,) class index at each patch's centre.
+    patches : (K, S, S, 3) ndarray of uint8
+        The nearest training patches, nearest first.
+    patch_labels : (K,) ndarray of int
+        Class index at each patch's centre.
     usage : float
         Share of its class' training cells for which it is responsible.
     purity : float
         Largest class share among the patches; nan without patches.
-    distance_quantiles : ndarray
-        (QUANTILES,) squared Mahalanobis distances of its own cells, ascending: training cells,
-        or those of the image that it was merged, split or added on.
+    distance_quantiles : (QUANTILES,) ndarray of float32
+        Squared Mahalanobis distances of its own cells, ascending: training cells, or those of
+        the image that it was merged, split or added on.
     identity : object
-        In no file.
+        It stays with a prototype through edits of the model, when its place in the list and its
+        name do not (see `napari_gaussproto.core.editing.edits.index_of`), and is in no file.
     """
 
     name: str
     class_index: int
-    patches: npt.NDArray[np.uint8] = field(
-        default_factory=lambda: np.zeros((0, 48, 48, 3), np.uint8)
-    )
+    patches: Patches = field(default_factory=no_patches)
     patch_labels: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     usage: float = float("nan")
     purity: float = float("nan")
@@ -64,22 +59,10 @@ class Prototype:
 
 @dataclass
 class Encoding:
-    """An image as cells: the slow part of a segmentation, kept.
-
-    Attributes
-    ----------
-    latents : Tensor
-        (N, D).
-    partition : Partition
-    """
+    """An image as cells, with their latents (N, D): the slow part of a segmentation, kept."""
 
     latents: Tensor
     partition: Partition
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(H, W) of the image in pixels."""
-        return self.partition.shape
 
 
 @dataclass(frozen=True)
@@ -88,12 +71,11 @@ class CellValues:
 
     Attributes
     ----------
-    posterior : ndarray
-        (K, C) p(c|z).
-    responsibility, typicality : ndarray
-        (K, M); 0 for inactive prototypes.
-    novelty : ndarray
-        (K,).
+    posterior : (K, C) ndarray
+        p(c|z).
+    responsibility, typicality : (K, M) ndarray
+        0 for inactive prototypes.
+    novelty : (K,) ndarray
     """
 
     posterior: Map
@@ -116,14 +98,11 @@ class Segmentation:
         M prototypes of C classes; later changes of it do not reach what is said here.
     classes : sequence of SegmentationClass
     prototypes : sequence of Prototype
-    density_quantiles : ndarray
-        (QUANTILES,) of log p(z) over training cells, ascending; empty before training.
+    density_quantiles : (QUANTILES,) ndarray
+        Of log p(z) over training cells, ascending; empty before training.
 
     Attributes
     ----------
-    encoding : Encoding
-    classes : list of SegmentationClass
-    prototypes : list of Prototype
     active : list of bool
         For each prototype whether it takes part.
     """
@@ -163,7 +142,7 @@ class Segmentation:
     @property
     def shape(self) -> tuple[int, int]:
         """(H, W) in pixels."""
-        return self.encoding.shape
+        return self.encoding.partition.shape
 
     @property
     def map_pixel_size(self) -> int:
@@ -229,12 +208,9 @@ class Segmentation:
 
         Before training there are none to compare with; then the cells of this image are.
         """
-        return self._paint(self._novelty(slice(None)), cells)
+        return self._paint(self._novelty(self._log_density), cells)
 
-    def _novelty(self, cells: Any) -> Tensor:
-        return self._novelty_of(self._log_density[cells])
-
-    def _novelty_of(self, log_density: Tensor) -> Tensor:
+    def _novelty(self, log_density: Tensor) -> Tensor:
         quantiles = self._density_quantiles
         if not self.knows_training_cells:
             quantiles = quantiles_of(self._log_density)
@@ -242,7 +218,7 @@ class Segmentation:
 
     def novelty_at(self, log_density: Map) -> Map:
         """Novelty (K,) of places of a log-density (K,), such as averages of `log_density`."""
-        return self._novelty_of(torch.from_numpy(log_density)).numpy()
+        return self._novelty(torch.from_numpy(log_density)).numpy()
 
     @property
     def knows_training_cells(self) -> bool:
@@ -270,7 +246,7 @@ class Segmentation:
                     self._log_posterior[rows].exp(),
                     self._log_responsibility[rows].exp(),
                     torch.stack(typicality, dim=1),
-                    self._novelty(rows),
+                    self._novelty(self._log_density[rows]),
                 )
             )
         )

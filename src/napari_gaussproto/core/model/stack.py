@@ -14,7 +14,7 @@ from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.imaging.source import ImageSource, ValueRange, range_of_planes
-from napari_gaussproto.core.model.encode import Tile, TileSize
+from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.predict import segment_steps
 from napari_gaussproto.core.model.segmentation import Map, Prototype, Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -22,15 +22,7 @@ from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 @dataclass(frozen=True)
 class StackTile:
-    """A finished tile of a stack.
-
-    Attributes
-    ----------
-    index, total : int
-        Over all planes; ``total`` is exact when planes have equal sizes, as they do.
-    plane, planes : int
-        Number of this plane, from 1, and how many there are.
-    """
+    """A finished tile of a stack, of how many over all planes, and its plane, from 1."""
 
     index: int
     total: int
@@ -103,13 +95,7 @@ class StackSegmentation:
         return min(low for low, _ in limits), max(high for _, high in limits)
 
     def decoded_by(self, model: PrototypeSegmenter) -> StackSegmentation:
-        """What another model says about the same cells.
-
-        Parameters
-        ----------
-        model : PrototypeSegmenter
-            With the extractor that made these cells, as after an edit of its prototypes.
-        """
+        """What another model with the same extractor says about these cells, as after an edit."""
         planes = [model.decode(plane.encoding) for plane in self.planes]
         return StackSegmentation(planes, self.leading)
 
@@ -190,7 +176,8 @@ def segment_stack_steps(
         if memos is not None:
             source.memo = memos.setdefault(number - 1, {})
         for done in (work := WithValue(segment_steps(source, model, tile=tile))):
-            yield _overall(done, number, count)
+            before = (number - 1) * done.total
+            yield StackTile(before + done.index, count * done.total, number, count)
         planes.append(work.value)
     return StackSegmentation(planes, leading)
 
@@ -254,7 +241,3 @@ def _axes(shape: tuple[int, ...], rgb: bool, channels: int) -> tuple[int | None,
     if len(shape) == 3 and channels not in (1, 3) and shape[0] == channels:
         return 0, 3
     return None, 2
-
-
-def _overall(done: Tile, plane: int, planes: int) -> StackTile:
-    return StackTile((plane - 1) * done.total + done.index, planes * done.total, plane, planes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
 import weakref
 import zipfile
 from datetime import UTC, datetime
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_gaussproto.core.base.atomic import copy_files
 from napari_gaussproto.core.labels.annotations import (
     Annotation,
     Annotations,
@@ -28,19 +26,12 @@ from napari_gaussproto.core.project.formats import (
 
 
 class AnnotationStore:
-    """Annotations in a folder; threads of one process may use it at the same time.
-
-    Parameters
-    ----------
-    folder : Path
-        It is made when something is saved.
-    """
+    """Annotations in a folder, which is made when something is saved."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._files = ContentStore(folder)
         self._drawings = DrawingFiles(self._files)
-        self._lock = threading.RLock()
 
     def save(self, annotations: Annotations) -> None:
         """Write what changed since the last call, all of it or nothing.
@@ -53,17 +44,16 @@ class AnnotationStore:
         AnnotationError
             When the folder cannot be written to.
         """
-        with self._lock:
-            try:
-                images = [
-                    AnnotationEntry(image=drawn.image, file=self._drawings.put(drawn))
-                    for drawn in annotations.images
-                ]
-            except OSError as error:
-                raise ANNOTATIONS.unwritable(self.folder, error) from error
-            index = AnnotationIndex(classes=list(annotations.classes), images=images)
-            ANNOTATIONS.write(self.folder / INDEX, index)
-            self._files.sweep(entry.file for entry in images)
+        try:
+            images = [
+                AnnotationEntry(image=drawn.image, file=self._drawings.put(drawn))
+                for drawn in annotations.images
+            ]
+        except OSError as error:
+            raise ANNOTATIONS.unwritable(self.folder, error) from error
+        index = AnnotationIndex(classes=list(annotations.classes), images=images)
+        ANNOTATIONS.write(self.folder / INDEX, index)
+        self._files.sweep(entry.file for entry in images)
 
     def load(self) -> Annotations:
         """What was saved last; empty when nothing ever was.
@@ -73,19 +63,12 @@ class AnnotationStore:
         AnnotationError
             When the store is damaged, or written by a newer version of the package.
         """
-        with self._lock:
-            index = self._index()
-            images = tuple(self._read(entry) for entry in index.images)
-            return Annotations(tuple(index.classes), images)
+        index = self._index()
+        images = tuple(self._read(entry) for entry in index.images)
+        return Annotations(tuple(index.classes), images)
 
     def identities(self) -> list[ImageIdentity]:
-        """The images that something was drawn on; no drawing is read.
-
-        Raises
-        ------
-        AnnotationError
-            When the index is damaged, or written by a newer version of the package.
-        """
+        """The images that something was drawn on; no drawing is read. Raises as `load` does."""
         return [entry.image for entry in self._index().images]
 
     @property
@@ -97,20 +80,8 @@ class AnnotationStore:
             return None
         return datetime.fromtimestamp(seconds, UTC)
 
-    def copy_to(self, folder: Path) -> None:
-        """Copy what was saved last, byte by byte, whether it can be read or not.
-
-        Raises
-        ------
-        OSError
-            When it cannot be written.
-        """
-        with self._lock:
-            copy_files(self.folder, folder)
-
     def _index(self) -> AnnotationIndex:
-        index = ANNOTATIONS.read(self.folder / INDEX)
-        return AnnotationIndex(classes=[], images=[]) if index is None else index
+        return ANNOTATIONS.read(self.folder / INDEX) or AnnotationIndex(classes=[], images=[])
 
     def _read(self, entry: AnnotationEntry) -> Annotation:
         try:
@@ -120,12 +91,7 @@ class AnnotationStore:
 
 
 class DrawingFiles:
-    """One file for what is drawn on each image; a drawing that is known is not packed again.
-
-    Parameters
-    ----------
-    files : ContentStore
-    """
+    """One file for what is drawn on each image; a drawing that is known is not packed again."""
 
     def __init__(self, files: ContentStore) -> None:
         self._files = files
@@ -169,8 +135,8 @@ def pack(labels: Labels) -> bytes:
 
     Parameters
     ----------
-    labels : ndarray
-        uint8 of any shape: class index + 1, 0 for not labelled.
+    labels : ndarray of uint8, of any shape
+        Class index + 1, 0 for not labelled.
     """
     # The mask says nothing more than the labels, but earlier versions of the package read it,
     # and without it the files would get other names than those that are in projects already.
@@ -191,8 +157,7 @@ def unpack(data: bytes) -> Labels:
 
     Returns
     -------
-    ndarray
-        uint8 of any shape.
+    ndarray of uint8, of any shape
 
     Raises
     ------

@@ -22,13 +22,7 @@ _PARTIAL_PATTERN = r"\..*\.part"
 
 
 class ContentStore:
-    """A folder of files named by the SHA-256 of their content.
-
-    Parameters
-    ----------
-    folder : Path
-        It is made when the first file is written.
-    """
+    """A folder of files named by the SHA-256 of their content, made with the first of them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -42,8 +36,11 @@ class ContentStore:
             When the folder cannot be written to.
         """
         name = hashlib.sha256(data).hexdigest() + suffix
-        if not self._holds(name, data):
-            write_bytes_atomically(self.folder / name, data)
+        path = self.folder / name
+        with contextlib.suppress(OSError):
+            if path.read_bytes() == data:
+                return name
+        write_bytes_atomically(path, data)
         return name
 
     def put_json(self, content: dict[str, Any]) -> str:
@@ -76,10 +73,3 @@ class ContentStore:
                 # A file that another program holds open stays until the next sweep.
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
-
-    def _holds(self, name: str, data: bytes) -> bool:
-        path = self.folder / name
-        try:
-            return path.stat().st_size == len(data) and path.read_bytes() == data
-        except OSError:
-            return False

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import weakref
 
 import torch
@@ -37,12 +36,7 @@ _PROTOTYPE = re.compile(r"prototype/(\d+)/(patches|patch_labels)")
 
 
 class ModelParts:
-    """Models as files of a store: backbone, neck, layer, what is known of each prototype.
-
-    Parameters
-    ----------
-    files : ContentStore
-    """
+    """Models as files of a store: backbone, neck, layer, what is known of each prototype."""
 
     def __init__(self, files: ContentStore) -> None:
         self._files = files
@@ -50,7 +44,6 @@ class ModelParts:
         self._known: weakref.WeakKeyDictionary[Backbone, tuple[str, Key]] = (
             weakref.WeakKeyDictionary()
         )
-        self._lock = threading.Lock()
 
     def put(self, model: PrototypeSegmenter) -> Parts:
         """Write what is new in a model; its backbone is shared from now on."""
@@ -90,8 +83,7 @@ class ModelParts:
         return model.eval()
 
     def _put_backbone(self, backbone: Backbone, tensors: dict[str, Tensor]) -> str:
-        with self._lock:
-            file, versions = self._known.get(backbone, ("", ()))
+        file, versions = self._known.get(backbone, ("", ()))
         if versions == weight_versions(backbone) and self._files.has(file):
             return file
         # Equal weights are not enough: networks of some names differ in their padding only.
@@ -100,16 +92,14 @@ class ModelParts:
         return file
 
     def _remember(self, backbone: Backbone, file: str) -> None:
-        with self._lock:
-            self._known.pop(backbone, None)  # so that it becomes the latest
-            self._known[backbone] = (file, weight_versions(backbone))
+        self._known.pop(backbone, None)  # so that it becomes the latest
+        self._known[backbone] = (file, weight_versions(backbone))
 
     def _alive(self, file: str, device: torch.device) -> Backbone | None:
-        with self._lock:
-            for backbone, (known, versions) in reversed(list(self._known.items())):
-                here = next(backbone.parameters()).device == device
-                if known == file and here and versions == weight_versions(backbone):
-                    return backbone
+        for backbone, (known, versions) in reversed(list(self._known.items())):
+            here = next(backbone.parameters()).device == device
+            if known == file and here and versions == weight_versions(backbone):
+                return backbone
         return None
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock, Timeout
 
+from napari_gaussproto.core.base.atomic import copy_files
 from napari_gaussproto.core.labels.annotations import ImageIdentity
 from napari_gaussproto.core.model.card import now
 from napari_gaussproto.core.project.annotation_store import AnnotationStore
@@ -39,10 +40,8 @@ class Project:
     ----------
     folder : Path
         ``NAME.gaussproto``.
-    name, created : str
-        The second is ISO 8601 in UTC.
-    annotations : AnnotationStore
-    versions : VersionStore
+    created : str
+        ISO 8601 in UTC.
     """
 
     def __init__(self, folder: Path, lock: FileLock, description: ProjectDescription) -> None:
@@ -71,14 +70,14 @@ class Project:
         """
         folder = with_suffix(folder)
         _refuse_taken(folder)
-        lock = _locked(folder)
         description = ProjectDescription(name=name.strip() or folder.stem, created=now())
+        project = cls(folder, _locked(folder), description)
         try:
             PROJECT.write(folder / DESCRIPTION, description)
         except BaseException:
-            lock.release()
+            project.close()
             raise
-        return cls(folder, lock, description)
+        return project
 
     @classmethod
     def open(cls, folder: str | Path) -> Project:
@@ -90,13 +89,9 @@ class Project:
             When the folder is no project, damaged, of a newer version, or open elsewhere.
         """
         folder = Path(folder)
-        _read(folder)  # so that nothing is written into a folder that is something else
-        lock = _locked(folder)
-        try:
-            project = cls(folder, lock, _read(folder))
-        except BaseException:
-            lock.release()
-            raise
+        # Read first, so that nothing is written into a folder that is something else.
+        description = _read(folder)
+        project = cls(folder, _locked(folder), description)
         # Damage is said when the versions are asked for; what was drawn can be had still.
         with contextlib.suppress(VersionError):
             project.versions.sweep()
@@ -132,8 +127,9 @@ class Project:
         partial = folder.with_name(f".{folder.name}.part")
         try:
             shutil.rmtree(partial, ignore_errors=True)
-            self.annotations.copy_to(partial / self.annotations.folder.name)
-            self.versions.copy_to(partial / self.versions.folder.name)
+            # Byte by byte, whether it can be read or not.
+            for store in (self.annotations, self.versions):
+                copy_files(store.folder, partial / store.folder.name)
             copy = ProjectDescription(name=folder.stem, created=now())
             PROJECT.write(partial / DESCRIPTION, copy)
             shutil.rmtree(folder, ignore_errors=True)  # empty, or of a creation that was killed
@@ -147,17 +143,7 @@ class Project:
 
 @dataclass(frozen=True)
 class FoundProject:
-    """A project that knows an image.
-
-    Attributes
-    ----------
-    folder : Path
-    name : str
-    saved : datetime
-        When something was drawn last, in UTC.
-    image : ImageIdentity
-        As the project knows it; the name may be another one.
-    """
+    """A project that knows an image, maybe by another name, and when it was saved, in UTC."""
 
     folder: Path
     name: str

@@ -24,8 +24,6 @@ class Version(Settings):
         Id of the version that the fit started from.
     name : str
         For people; it need not be unique.
-    what : str
-        "start", "quick fit", "fine-tune" or "edit".
     created : str
         ISO 8601 in UTC.
     seconds : float

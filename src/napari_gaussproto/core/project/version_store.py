@@ -12,9 +12,9 @@ from __future__ import annotations
 import json
 import math
 import secrets
-import threading
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ import torch
 from pydantic import TypeAdapter
 from safetensors import SafetensorError
 
-from napari_gaussproto.core.base.atomic import copy_files
 from napari_gaussproto.core.base.config import Classes
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
 from napari_gaussproto.core.labels.annotations import Annotations, ImageIdentity
@@ -40,26 +39,16 @@ _CLASSES: TypeAdapter[list[Any]] = TypeAdapter(Classes)
 class VersionStore:
     """Versions of a model on disk, and which one is current.
 
-    Threads of one process may use a store at the same time; while one adds a version, the
-    others can read and rename without waiting for it. Only one store may write to a folder
-    at a time: see `Project` for a lock.
-
-    Parameters
-    ----------
-    folder : Path
-        Made when the first version is added.
+    The folder is made when the first version is added. One thread uses a store, and only one
+    store may write to a folder at a time: see `Project` for a lock.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
+        self.folder = folder
         self._files = ContentStore(self.folder)
         self._models = ModelParts(self._files)
         self._drawings = DrawingFiles(self._files)
-        # The list is never changed, only replaced, so that it is read without a lock.
         self._known: VersionList | None = None
-        # While parts are written that no index names yet, nothing may be swept.
-        self._adding = threading.RLock()
-        self._indexing = threading.RLock()
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -100,15 +89,7 @@ class VersionStore:
 
     @current.setter
     def current(self, version_id: str) -> None:
-        with self._indexing:
-            self._replace(current=self.get(version_id).id)
-
-    def lineage(self, version_id: str) -> list[Version]:
-        """From the first version to this one, each the parent of the next."""
-        line = [self.get(version_id)]
-        while (parent := line[-1].parent) is not None:
-            line.append(self.get(parent))
-        return line[::-1]
+        self._replace(current=self.get(version_id).id)
 
     def load(self, version_id: str, device: torch.device | str = "cpu") -> PrototypeSegmenter:
         """The model of a version, bit by bit as it was added.
@@ -123,13 +104,8 @@ class VersionStore:
         ConfigError
             When its backbone is not known to the installed timm.
         """
-        version = self.get(version_id)
-        try:
-            return self._models.get(version.parts, device)
-        except ConfigError:
-            raise
-        except _DAMAGE as error:
-            raise self._damaged(version, error) from error
+        with self._opening(version_id) as parts:
+            return self._models.get(parts, device)
 
     def annotations(self, version_id: str) -> Annotations:
         """What was drawn when a version was fitted; empty when nothing was given to `add`.
@@ -139,11 +115,15 @@ class VersionStore:
         VersionError
             When a part of it is missing or damaged.
         """
-        version = self.get(version_id)
-        try:
-            return self._get_drawings(version.parts)
-        except _DAMAGE as error:
-            raise self._damaged(version, error) from error
+        with self._opening(version_id) as parts:
+            if "annotations" not in parts:
+                return Annotations()
+            content = json.loads(self._files.get(parts["annotations"]))
+            images = tuple(
+                self._drawings.get(parts[f"drawn/{i}"], ImageIdentity.model_validate(entry))
+                for i, entry in enumerate(content["images"])
+            )
+            return Annotations(tuple(_CLASSES.validate_python(content["classes"])), images)
 
     @property
     def n_bytes(self) -> int:
@@ -194,41 +174,33 @@ class VersionStore:
             When there is no such parent, or the folder cannot be written to; then the store
             is as it was.
         """
-        with self._adding:
-            if parent is not None:
-                self.get(parent)
-            try:
-                parts = self._models.put(model)
-                if annotations is not None:
-                    parts |= self._put_drawings(annotations)
-            except OSError as error:
-                raise VERSIONS.unwritable(self.folder, error) from error
-            with self._indexing:
-                index = self._index
-                taken = {version.id for version in index.versions}
-                if parent not in taken:  # removed while the parts were written
-                    parent = None
-                version = Version(
-                    id=next(new for new in iter(_new_id, "") if new not in taken),
-                    parent=parent,
-                    name=name.strip() or f"v{index.made + 1}",
-                    what=what,
-                    created=now(),
-                    seconds=seconds,
-                    strokes=strokes,
-                    images=0 if annotations is None else len(annotations.images),
-                    settings=dict(settings or {}),
-                    measures={k: v for k, v in (measures or {}).items() if math.isfinite(v)},
-                    backbone=model.config.backbone,
-                    device=str(model.device),
-                    parts=parts,
-                )
-                self._replace(
-                    made=index.made + 1,
-                    current=version.id,
-                    versions=(*index.versions, version),
-                )
-            return version
+        if parent is not None:
+            self.get(parent)
+        try:
+            parts = self._models.put(model)
+            if annotations is not None:
+                parts |= self._put_drawings(annotations)
+        except OSError as error:
+            raise VERSIONS.unwritable(self.folder, error) from error
+        index = self._index
+        taken = {version.id for version in index.versions}
+        version = Version(
+            id=next(new for new in iter(lambda: secrets.token_hex(4), "") if new not in taken),
+            parent=parent,
+            name=name.strip() or f"v{index.made + 1}",
+            what=what,
+            created=now(),
+            seconds=seconds,
+            strokes=strokes,
+            images=0 if annotations is None else len(annotations.images),
+            settings=dict(settings or {}),
+            measures={k: v for k, v in (measures or {}).items() if math.isfinite(v)},
+            backbone=model.config.backbone,
+            device=str(model.device),
+            parts=parts,
+        )
+        self._replace(made=index.made + 1, current=version.id, versions=(*index.versions, version))
+        return version
 
     def rename(self, version_id: str, name: str) -> Version:
         """Give a version another name.
@@ -240,11 +212,10 @@ class VersionStore:
         """
         if not name.strip():
             raise VersionError("A version needs a name: type at least one letter.")
-        with self._indexing:
-            changed = self.get(version_id).model_copy(update={"name": name.strip()})
-            self._replace(
-                versions=tuple(changed if v.id == changed.id else v for v in self._index.versions)
-            )
+        changed = self.get(version_id).model_copy(update={"name": name.strip()})
+        self._replace(
+            versions=tuple(changed if v.id == changed.id else v for v in self._index.versions)
+        )
         return changed
 
     def remove(self, version_id: str) -> None:
@@ -255,45 +226,25 @@ class VersionStore:
         VersionError
             For the current version.
         """
-        with self._indexing:
-            gone = self.get(version_id)
-            if gone.id == self.current:
-                raise VersionError(
-                    f"“{gone.name}” is in use: go to another version before you remove it."
-                )
-            self._replace(
-                versions=tuple(
-                    v.model_copy(update={"parent": gone.parent}) if v.parent == gone.id else v
-                    for v in self._index.versions
-                    if v.id != gone.id
-                )
+        gone = self.get(version_id)
+        if gone.id == self.current:
+            raise VersionError(
+                f"“{gone.name}” is in use: go to another version before you remove it."
             )
+        self._replace(
+            versions=tuple(
+                v.model_copy(update={"parent": gone.parent}) if v.parent == gone.id else v
+                for v in self._index.versions
+                if v.id != gone.id
+            )
+        )
         self.sweep()
 
     def sweep(self) -> None:
-        """Delete parts that no version names, of removed versions or left by a kill.
-
-        Does nothing while a version is being added.
-        """
-        if not self._adding.acquire(blocking=False):
-            return
-        try:
-            versions = self._index.versions
-            if versions:  # else the index may have been lost, and its parts could be rescued
-                self._files.sweep(file for v in versions for file in v.parts.values())
-        finally:
-            self._adding.release()
-
-    def copy_to(self, folder: Path) -> None:
-        """Copy the store byte by byte, damaged parts as they are.
-
-        Raises
-        ------
-        OSError
-            When it cannot be written.
-        """
-        with self._adding, self._indexing:
-            copy_files(self.folder, folder)
+        """Delete parts that no version names, of removed versions or left by a kill."""
+        versions = self._index.versions
+        if versions:  # else the index may have been lost, and its parts could be rescued
+            self._files.sweep(file for v in versions for file in v.parts.values())
 
     @property
     def _index(self) -> VersionList:
@@ -315,22 +266,20 @@ class VersionStore:
         }
         return {"annotations": self._files.put_json(content)} | parts
 
-    def _get_drawings(self, parts: Parts) -> Annotations:
-        if "annotations" not in parts:
-            return Annotations()
-        content = json.loads(self._files.get(parts["annotations"]))
-        images = tuple(
-            self._drawings.get(parts[f"drawn/{i}"], ImageIdentity.model_validate(entry))
-            for i, entry in enumerate(content["images"])
-        )
-        return Annotations(tuple(_CLASSES.validate_python(content["classes"])), images)
-
-    def _damaged(self, version: Version, error: BaseException) -> VersionError:
-        return VersionError(
-            f"“{version.name}” cannot be opened, because a part of it in “{self.folder}” is "
-            f"damaged or missing ({error}): go on from another version, or restore the folder "
-            "from a backup."
-        )
+    @contextmanager
+    def _opening(self, version_id: str) -> Iterator[Parts]:
+        """Give the parts of a version; when reading them fails, say that they are damaged."""
+        version = self.get(version_id)
+        try:
+            yield version.parts
+        except ConfigError:
+            raise
+        except _DAMAGE as error:
+            raise VersionError(
+                f"“{version.name}” cannot be opened, because a part of it in “{self.folder}” is "
+                f"damaged or missing ({error}): go on from another version, or restore the folder "
+                "from a backup."
+            ) from error
 
 
 # What reading damaged or foreign parts can raise.
@@ -345,7 +294,3 @@ _DAMAGE = (
     zipfile.BadZipFile,
     GaussProtoError,
 )
-
-
-def _new_id() -> str:
-    return secrets.token_hex(4)
