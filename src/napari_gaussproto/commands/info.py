@@ -11,14 +11,7 @@ from napari_gaussproto.core.model.summary import model_path, read_summary
 
 
 def run_info(model: str, *, markdown: bool = False) -> None:
-    """Print what a model says about itself, and where its file is.
-
-    Parameters
-    ----------
-    model : str
-        Name of a shipped model, or a model file.
-    markdown : bool
-        Print the card as it would be written to a page.
+    """Print what a model says about itself, and where its file is; or its card for a page.
 
     Raises
     ------

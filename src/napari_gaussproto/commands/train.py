@@ -6,7 +6,9 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from threading import Event
 from types import FrameType
 
 from rich.progress import Progress, TaskID
@@ -57,7 +59,7 @@ def run_train(
             device=device,
             checkpoint=checkpoint,
             stop=stop.is_set,
-            progress=_Stages(bar).show,
+            progress=partial(_show, bar, {}),
         )
     history = model.card.history
     model.card = file.card.model_copy(deep=True)
@@ -97,41 +99,22 @@ def check_place(path: Path) -> None:
         raise ConfigError(f"“{path}” cannot be written: choose another file with --out.")
 
 
-class _Stages:
-    """A progress bar for each stage of a fit."""
-
-    def __init__(self, bar: Progress) -> None:
-        self._bar = bar
-        self._tasks: dict[str, TaskID] = {}
-
-    def show(self, step: TrainingStep) -> None:
-        if step.stage not in self._tasks:
-            self._tasks[step.stage] = self._bar.add_task(step.stage)
-        text = f"{step.stage} {step.step}/{step.total}"
-        if step.losses:
-            text += f"  loss {sum(step.losses.values()):.3f}"
-        if step.best_miou is not None:
-            text += f"  best val mIoU {step.best_miou:.3f}"
-        self._bar.update(
-            self._tasks[step.stage], completed=step.step, total=step.total, description=text
-        )
-
-
-class _Stop:
-    def __init__(self) -> None:
-        self._set = False
-
-    def is_set(self) -> bool:
-        return self._set
-
-    def set(self) -> None:
-        self._set = True
+def _show(bar: Progress, tasks: dict[str, TaskID], step: TrainingStep) -> None:
+    """Show a step of a fit; every stage has a line."""
+    if step.stage not in tasks:
+        tasks[step.stage] = bar.add_task(step.stage)
+    text = f"{step.stage} {step.step}/{step.total}"
+    if step.losses:
+        text += f"  loss {sum(step.losses.values()):.3f}"
+    if step.best_miou is not None:
+        text += f"  best val mIoU {step.best_miou:.3f}"
+    bar.update(tasks[step.stage], completed=step.step, total=step.total, description=text)
 
 
 @contextmanager
-def interruptible() -> Iterator[_Stop]:
+def interruptible() -> Iterator[Event]:
     """Turn the first Ctrl-C into a polite request to stop; the second one interrupts."""
-    stop = _Stop()
+    stop = Event()
     former = signal.getsignal(signal.SIGINT)
 
     def ask(_signal: int, _frame: FrameType | None) -> None:

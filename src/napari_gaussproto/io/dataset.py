@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
-from napari_gaussproto.core.base.config import ModelConfig, TrainingConfig
+from napari_gaussproto.core.base.config import ModelConfig, Settings, TrainingConfig
 from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.model.card import ModelCard
 from napari_gaussproto.io.images import read_image, read_mask
 
 
-class DataSettings(BaseModel):
+class DataSettings(Settings):
     """Where images and masks are.
 
     Attributes
@@ -32,8 +32,6 @@ class DataSettings(BaseModel):
         Mask values (before the offset) that are not labelled.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     images: str = "images"
     masks: str = "masks"
     index: str = "index.csv"
@@ -47,10 +45,8 @@ class CardSettings(ModelCard):
     model_config = ConfigDict(extra="forbid")
 
 
-class TrainFile(BaseModel):
+class TrainFile(Settings):
     """A training configuration: data, model, training and card."""
-
-    model_config = ConfigDict(extra="forbid")
 
     data: DataSettings = DataSettings()
     model: ModelConfig

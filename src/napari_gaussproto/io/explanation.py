@@ -43,10 +43,8 @@ def explanation_figure(
 
     Parameters
     ----------
-    photo : ndarray
-        (H, W) or (H, W, C); the image that was segmented.
-    segmentation : Segmentation
-    explanation : Explanation
+    photo : (H, W) or (H, W, C) ndarray
+        The image that was segmented.
     title : str
         By default what was explained.
 
@@ -79,11 +77,9 @@ def save_explanation(
     *,
     title: str = "",
 ) -> Path:
-    """Write the figure of an explanation of a photograph (H, W, 3).
+    """Write the figure of an explanation of a photograph; see `explanation_figure`.
 
     PNG gets 300 dots per inch; SVG and PDF keep text as text.
-
-    The photograph is (H, W) or (H, W, C); see `explanation_figure` for the rest.
 
     Raises
     ------
@@ -122,10 +118,8 @@ def _draw_place(
     lines = [polygon[:, ::-1] for polygon in explanation.outlines]
     axes.add_collection(LineCollection(lines, colors=INK, linewidths=3.2))
     axes.add_collection(LineCollection(lines, colors=_OUTLINE, linewidths=1.6))
-    axes.set_xlim(extent[0], extent[1])
-    axes.set_ylim(extent[2], extent[3])
+    axes.set(xlim=extent[:2], ylim=extent[2:], anchor="NW")
     bare(axes)
-    axes.set_anchor("NW")
 
 
 def _crop(shape: tuple[int, int], explanation: Explanation) -> tuple[int, int, int, int]:
@@ -149,8 +143,7 @@ def _worth_a_row(explanation: Explanation) -> list[Responsible]:
 
 
 def _draw_responsible(axes: Axes, segmentation: Segmentation, shown: list[Responsible]) -> None:
-    axes.set_xlim(0, 1)
-    axes.set_ylim(_MOST - 0.5, -0.5)
+    axes.set(xlim=(0, 1), ylim=(_MOST - 0.5, -0.5))
     bare(axes)
     axes.set_title("Responsible prototypes", loc="left", color=INK, fontsize=11)
     for row, part in enumerate(shown):
@@ -173,32 +166,23 @@ def _draw_patches(axes: Axes, patches: npt.NDArray[np.uint8], row: int) -> None:
     """The nearest training patches, in a row at the right of a bar."""
     side = 0.88 / _MOST
     for slot, patch in enumerate(patches[:_PATCHES]):
-        width = side * _aspect(axes)
+        # Squares on the page: a share of the axes' height as a share of their width.
+        width = side * float(axes.bbox.height / axes.bbox.width)
         left = 0.64 + slot * (width + 0.006)
         inset = axes.inset_axes((left, 1 - (row + 0.94) / _MOST, width, side))
         inset.imshow(patch)
         bare(inset)
 
 
-def _aspect(axes: Axes) -> float:
-    """Height over width of axes on the page, which makes a share of one a share of the other."""
-    return float(axes.bbox.height / axes.bbox.width)
-
-
 def _draw_posterior(axes: Axes, segmentation: Segmentation, explanation: Explanation) -> None:
-    axes.set_xlim(0, 1)
-    axes.set_ylim(-0.6, 1)
+    axes.set(xlim=(0, 1), ylim=(-0.6, 1))
     bare(axes)
     axes.set_title("Class probability", loc="left", color=INK, fontsize=11)
     left = 0.0
-    for entry, value in zip(
-        segmentation.classes, explanation.class_probability.tolist(), strict=True
-    ):
+    shares = zip(segmentation.classes, explanation.class_probability.tolist(), strict=True)
+    for slot, (entry, value) in enumerate(shares):
         axes.barh([0.5], [value], left=left, height=0.6, color=entry.color)
         left += value
-    for slot, (entry, value) in enumerate(
-        zip(segmentation.classes, explanation.class_probability.tolist(), strict=True)
-    ):
         x = slot / len(segmentation.classes)
         axes.plot([x + 0.008], [-0.3], "s", color=entry.color, markersize=7, clip_on=False)
         axes.text(

@@ -38,8 +38,6 @@ def synthetic_field(
 
     Parameters
     ----------
-    height, width : int
-        Size of the result in pixels.
     seed : int
         Which field.
     y0, x0 : int
@@ -49,10 +47,9 @@ def synthetic_field(
 
     Returns
     -------
-    image : ndarray
-        (H, W, 3) uint8.
-    labels : ndarray
-        (H, W) uint8: 1 soil, 2 crop, 3 weed.
+    image : (H, W, 3) ndarray of uint8
+    labels : (H, W) ndarray of uint8
+        As in `FIELD_CLASSES`.
     """
     rows, columns = y0 + step * np.arange(height), x0 + step * np.arange(width)
     image = _soil(rows, columns, seed)
@@ -81,12 +78,9 @@ def synthetic_field_dask(
         window = synthetic_field(bottom - top, right - left, seed, top * step, left * step, step)
         return window[index].reshape(bottom - top, right - left, *tail)
 
-    image = da.map_blocks(
-        block, 0, (3,), chunks=(*chunks, (3,)), dtype=np.uint8, meta=np.empty((0, 0, 0), np.uint8)
-    )
-    labels = da.map_blocks(
-        block, 1, (), chunks=chunks, dtype=np.uint8, meta=np.empty((0, 0), np.uint8)
-    )
+    image, labels = (np.empty((0,) * ndim, np.uint8) for ndim in (3, 2))
+    image = da.map_blocks(block, 0, (3,), chunks=(*chunks, (3,)), dtype=np.uint8, meta=image)
+    labels = da.map_blocks(block, 1, (), chunks=chunks, dtype=np.uint8, meta=labels)
     return image, labels
 
 
@@ -181,7 +175,7 @@ class _Plant:
             along = dx * np.cos(turn) + dy * np.sin(turn)
             across = dy * np.cos(turn) - dx * np.sin(turn)
             inside = self._blade(along, across, length)
-            self._shadow(part, own, along - 5, across - 4, length)
+            part[self._blade(along - 5, across - 4, length) & (own == _SOIL)] *= 0.72
             vein = 1 + 0.12 * (np.abs(across) < 1.2)
             light = shade * vein * (0.82 + 0.3 * along / length)
             part[inside] = (self.colour * light[..., None])[inside]
@@ -195,12 +189,6 @@ class _Plant:
         on_stalk = (along > 0) & (along < middle) & (np.abs(across) < 1.8)
         blade: npt.NDArray[np.bool_] = oval | on_stalk if stalk else oval
         return blade
-
-    def _shadow(
-        self, part: Rgb, own: npt.NDArray[np.uint8], along: Rgb, across: Rgb, length: float
-    ) -> None:
-        shaded = self._blade(along, across, length) & (own == _SOIL)
-        part[shaded] *= 0.72
 
 
 def _within(places: Places, middle: float) -> slice:

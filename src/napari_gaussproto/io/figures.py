@@ -23,10 +23,8 @@ def new_figure(width: float, height: float) -> Figure:
 
 def bare(axes: Axes) -> None:
     """Take ticks and frame away."""
-    axes.set_xticks([])
-    axes.set_yticks([])
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
 
 
 def as_rgb(pixels: Tensor) -> npt.NDArray[Any]:

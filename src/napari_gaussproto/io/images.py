@@ -19,19 +19,10 @@ Image.MAX_IMAGE_PIXELS = None
 
 
 def read_image(path: str | Path) -> Any:
-    """Read one image.
+    """Read an image (H, W) or (H, W, C): a photograph, TIFF, OME-TIFF, ``.npy`` or ``.zarr``.
 
-    Parameters
-    ----------
-    path : path
-        A photograph (JPEG, PNG, WebP, BMP), a TIFF or OME-TIFF, an ``.npy`` file or a
-        ``.zarr`` array.
-
-    Returns
-    -------
-    array
-        (H, W) or (H, W, C), numpy. Photographs and plain TIFFs are turned upright as their
-        orientation tag says. For ``.zarr`` a lazy array with the axes as stored, less empty ones.
+    Photographs and plain TIFFs are turned upright as their orientation tag says. A ``.zarr`` is
+    a lazy array with the axes as stored, less empty ones.
 
     Raises
     ------
@@ -64,7 +55,6 @@ def read_by_suffix(path: Path, read_photo: Callable[[Path], Any], *, upright: bo
 
     Parameters
     ----------
-    path : Path
     read_photo : callable
         Reads what Pillow opens: its way with orientation, palette and colours is the caller's.
     upright : bool
@@ -175,8 +165,5 @@ def _as_one_image(array: Any) -> Any:
         return array
     import dask.array as da
 
-    lazy = da.from_zarr(array)
-    for axis in reversed(range(lazy.ndim - 2)):
-        if lazy.shape[axis] == 1 and lazy.ndim > 3:
-            lazy = da.squeeze(lazy, axis=axis)
-    return lazy
+    empty = [axis for axis in reversed(range(array.ndim - 2)) if array.shape[axis] == 1]
+    return da.squeeze(da.from_zarr(array), axis=tuple(empty[: array.ndim - 3]))

@@ -25,8 +25,7 @@ class CodedMask:
 
     Attributes
     ----------
-    values : ndarray
-        (H, W) integers.
+    values : (H, W) ndarray of integers
     colors : dict of int to str
         ``#rrggbb`` of the values that the file gives a colour; empty for plain numbers.
     """
@@ -38,18 +37,10 @@ class CodedMask:
 def read_coded_mask(path: str | Path) -> CodedMask:
     """Read a mask in whatever coding. A large one takes seconds: call it from a worker.
 
-    Parameters
-    ----------
-    path : path
-        PNG, BMP, WebP, TIFF, ``.npy`` or ``.zarr``.
-
-    Returns
-    -------
-    CodedMask
-        Upright as its EXIF orientation says, as the photographs of `read_image` are. The
-        numbers of a grey or a palette image as they are stored; whole numbers stored as
-        floats as integers. In an image made of colours each colour is the value 0xRRGGBB,
-        the same in every file, and what is fully transparent is ``TRANSPARENT``.
+    It is upright as its EXIF orientation says, as the photographs of `read_image` are. The
+    numbers of a grey or a palette image are as they are stored; whole numbers stored as floats
+    become integers. In an image made of colours each colour is the value 0xRRGGBB, the same in
+    every file, and what is fully transparent is ``TRANSPARENT``.
 
     Raises
     ------
@@ -88,9 +79,9 @@ def _read_picture(path: Path) -> npt.NDArray[Any] | CodedMask:
 def _from_palette(image: Any) -> CodedMask:
     values = np.asarray(image)
     values = values[..., 0] if values.ndim == 3 else values
-    palette = np.asarray(image.getpalette("RGB") or [], int).reshape(-1, 3)
+    palette = np.asarray(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
     present = [int(value) for value in np.unique(values) if value < len(palette)]
-    return CodedMask(values, {value: _hex(palette[value]) for value in present})
+    return CodedMask(values, {value: f"#{palette[value].tobytes().hex()}" for value in present})
 
 
 def _from_channels(path: Path, array: npt.NDArray[Any]) -> CodedMask:
@@ -113,14 +104,7 @@ def _from_channels(path: Path, array: npt.NDArray[Any]) -> CodedMask:
             f"“{path.name}” has {len(present)} colours, as a photograph does: "
             "choose a mask, with one colour for each class."
         )
-    return CodedMask(
-        values,
-        {
-            int(value): _hex((value >> 16 & 255, value >> 8 & 255, value & 255))
-            for value in present
-            if value != TRANSPARENT
-        },
-    )
+    return CodedMask(values, {v: f"#{v:06x}" for v in present.tolist() if v != TRANSPARENT})
 
 
 def _hide(values: npt.NDArray[Any], hidden: npt.NDArray[np.bool_] | None) -> npt.NDArray[Any]:
@@ -151,8 +135,3 @@ def _whole_numbers(path: Path, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     raise ImageError(
         f"“{path.name}” is not a mask: its values ({array.dtype}) are not all whole numbers."
     )
-
-
-def _hex(color: Any) -> str:
-    red, green, blue = (int(channel) for channel in color)
-    return f"#{red:02x}{green:02x}{blue:02x}"

@@ -33,29 +33,26 @@ def write_labels(
     ----------
     path : path
         Usually ending in ``.ome.tif``.
-    labels : ndarray
-        (H, W), class index + 1.
+    labels : (H, W) ndarray of uint8
     classes : sequence of SegmentationClass
         Stored as a map annotation: label value -> name and colour.
     provenance : dict, optional
         Further texts for the annotation, such as the model's name.
     """
-    path = Path(path)
     entries = {
         str(c + 1): json.dumps({"name": entry.name, "color": entry.color})
         for c, entry in enumerate(classes)
     }
     texts = {key: _xml_text(value) for key, value in (provenance or {}).items()}
     annotation = {"Namespace": _NAMESPACE, **entries, **texts}
+    return _write(Path(path), labels, {"axes": "YX", "MapAnnotation": annotation})
+
+
+def _write(path: Path, array: npt.NDArray[Any], metadata: dict[str, Any]) -> Path:
+    named = {"Name": _xml_text(path.name), **metadata}
+    options = {"compression": "zlib", "photometric": "minisblack", "metadata": named}
     with replacing(path) as partial:
-        tifffile.imwrite(
-            partial,
-            labels,
-            ome=True,
-            compression="zlib",
-            photometric="minisblack",
-            metadata={"axes": "YX", "Name": _xml_text(path.name), "MapAnnotation": annotation},
-        )
+        tifffile.imwrite(partial, array, ome=True, **options)
     return path
 
 
@@ -116,31 +113,17 @@ def write_maps(
 
     Parameters
     ----------
-    path : path
-    maps : ndarray
-        (P, h, w) float32.
-    names : sequence of str
-        One for each channel.
+    maps : (P, h, w) ndarray of float32
     pixel_size : int
         Pixels of the photograph along the side of an element; stored as the physical size
         in the unit "pixel", so that viewers can lay the maps over the photograph.
     """
-    path = Path(path)
-    with replacing(path) as partial:
-        tifffile.imwrite(
-            partial,
-            maps.astype(np.float32),
-            ome=True,
-            compression="zlib",
-            photometric="minisblack",
-            metadata={
-                "axes": "CYX",
-                "Name": _xml_text(path.name),
-                "Channel": {"Name": [_xml_text(name) for name in names]},
-                "PhysicalSizeX": pixel_size,
-                "PhysicalSizeXUnit": "pixel",
-                "PhysicalSizeY": pixel_size,
-                "PhysicalSizeYUnit": "pixel",
-            },
-        )
-    return path
+    metadata = {
+        "axes": "CYX",
+        "Channel": {"Name": [_xml_text(name) for name in names]},
+        "PhysicalSizeX": pixel_size,
+        "PhysicalSizeXUnit": "pixel",
+        "PhysicalSizeY": pixel_size,
+        "PhysicalSizeYUnit": "pixel",
+    }
+    return _write(Path(path), maps.astype(np.float32), metadata)

@@ -29,12 +29,10 @@ def overview_figure(
 
     Parameters
     ----------
-    photo : ndarray
-        (H, W) or (H, W, C); the image that was segmented.
-    segmentation : Segmentation
+    photo : (H, W) or (H, W, C) ndarray
+        The image that was segmented.
     columns : int
         How many prototypes to show.
-    title : str
 
     Returns
     -------
@@ -113,16 +111,11 @@ def _draw_prototypes(
 
 
 def _draw_patches(figure: Figure, cell: Any, patches: npt.NDArray[np.uint8], color: str) -> None:
-    for slot, patch in zip(
-        _split(cell, 1, _PATCHES, wspace=0.06), patches[:_PATCHES], strict=False
-    ):
+    for slot, patch in zip(_split(cell, 1, _PATCHES, wspace=0.06), patches, strict=False):
         axes = figure.add_subplot(slot)
         axes.imshow(patch)
         _plain(axes)
-        for spine in axes.spines.values():
-            spine.set_visible(True)
-            spine.set_color(color)
-            spine.set_linewidth(1.5)
+        axes.spines[:].set(visible=True, color=color, linewidth=1.5)
 
 
 def _split(cell: Any, rows: int, columns: int, **options: Any) -> list[Any]:
@@ -145,7 +138,7 @@ def _plain(axes: Axes) -> None:
 def thumbnail(photo: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
     """A photograph (H, W) or (H, W, C) as RGB (h, w, 3) in [0, 1], at most `_SIDE` pixels long."""
     source = ImageSource.from_array(photo)
-    step = max(1, -(-max(source.height, source.width) // _SIDE))
+    step = -(-max(source.height, source.width) // _SIDE)
     return as_rgb(source.read(0, 0, source.height, source.width)[:, ::step, ::step])
 
 

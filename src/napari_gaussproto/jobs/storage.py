@@ -240,7 +240,7 @@ class ProjectSession:
         lost = self._forgotten.pop(id(change), None)
         if lost is not None and self.kept.classes == change.after:
             # Images may have been added or taken away since.
-            here = [lost.get(_place(a)) or Forgotten.nothing() for a in self.kept.images]
+            here = [lost.get(_place(a)) or Forgotten() for a in self.kept.images]
             self.kept = self.kept.reverted(change, here)
 
     def drawn(

@@ -43,7 +43,7 @@ def test_many_bands_agree_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
     grid = Grid(50, 37, 4)
     values = torch.randn(grid.n_cells, 3)
     whole = grid.to_pixels(values)
-    monkeypatch.setattr("napari_gaussproto.core.cells.partition._PAINT_PIXELS", 37 * 8)
+    monkeypatch.setattr("napari_gaussproto.core.cells.partition.PAINT_PIXELS", 37 * 8)
     assert len(list(grid.pixel_rows(values))) > 3
     torch.testing.assert_close(grid.to_pixels(values), whole)
 

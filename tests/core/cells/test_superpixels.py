@@ -12,7 +12,7 @@ from skimage.measure import label as components
 
 from napari_gaussproto import fit, load_model, save_model, segment, segment_to_zarr
 from napari_gaussproto.core.base.steps import run
-from napari_gaussproto.core.cells.partitioner import make_partitioner
+from napari_gaussproto.core.cells.partitioner import Partitioner
 from napari_gaussproto.core.cells.superpixels import Superpixels
 from napari_gaussproto.core.model.encode import as_source
 from napari_gaussproto.core.training.samples import CropSampler, prepare
@@ -46,7 +46,7 @@ def test_mask_mean_is_the_mean_over_the_regions_pixels(size: tuple[int, int]) ->
 def test_bands_do_not_change_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
     features = torch.randn(3, 3, 4)
     whole = partition().features(features)
-    monkeypatch.setattr("napari_gaussproto.core.cells.superpixels._PAINT_PIXELS", 14 * 3)
+    monkeypatch.setattr("napari_gaussproto.core.cells.superpixels.PAINT_PIXELS", 14 * 3)
     torch.testing.assert_close(partition().features(features), whole)
 
 
@@ -102,7 +102,7 @@ def test_values_are_painted_where_their_region_is(monkeypatch: pytest.MonkeyPatc
     values = torch.arange(4.0)[:, None]
     full = REGIONS.repeat(2, 0).repeat(2, 1)[:19, :27]
     np.testing.assert_array_equal(cut.to_map(values)[0], REGIONS)
-    monkeypatch.setattr("napari_gaussproto.core.cells.superpixels._PAINT_PIXELS", 60)
+    monkeypatch.setattr("napari_gaussproto.core.cells.superpixels.PAINT_PIXELS", 60)
     np.testing.assert_array_equal(cut.to_pixels(values)[0], full)
     for cell in range(4):
         y, x = cut.center(cell)
@@ -122,7 +122,7 @@ def test_crops_carry_their_regions_and_none_is_empty() -> None:
     whole = data[0].guide[0].numpy()
     majority = {n: np.bincount(labels[whole == n], minlength=3).argmax() for n in np.unique(whole)}
     for label, guide in zip(crops.labels, crops.guides, strict=True):
-        cut = make_partitioner(config).crop((64, 64), guide)
+        cut = Partitioner(config).crop((64, 64), guide)
         assert np.bincount(cut.regions.ravel()).min() > 0
         # A region's labels came along with it: its pixels have its former majority class.
         inside = (guide[0] > 0).numpy() & (label > 0).numpy()

@@ -11,21 +11,11 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a place to write to, which takes the final name when the block ends well.
+    """Give a name beside that of a file or folder, which takes it when the block ends well.
 
     Files and the folder are flushed to the disk before and after the renaming, so that a loss
     of power leaves the old content or the new one, too. An error in the block leaves a former
     file or folder as it was.
-
-    Parameters
-    ----------
-    path : Path
-        Final name of a file or of a folder.
-
-    Yields
-    ------
-    Path
-        A name beside the final one, where nothing is yet.
 
     Raises
     ------
@@ -38,7 +28,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield partial
         for file in partial.rglob("*") if partial.is_dir() else (partial,):
             if file.is_file():
-                _flush_file(file)
+                with file.open("r+b") as opened:
+                    os.fsync(opened.fileno())
         _rename(partial, path)
         _flush_folder(path.parent)
     finally:
@@ -85,11 +76,6 @@ def _rename(partial: Path, path: Path) -> None:
     path.rename(former)
     partial.rename(path)
     shutil.rmtree(former, ignore_errors=True)
-
-
-def _flush_file(path: Path) -> None:
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
 
 
 def _flush_folder(folder: Path) -> None:

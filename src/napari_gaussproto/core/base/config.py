@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-)
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from napari_gaussproto.core.base.errors import ConfigError
 
@@ -36,15 +29,7 @@ class Settings(BaseModel):
 
 
 class SegmentationClass(Settings):
-    """One class a pixel can have.
-
-    Attributes
-    ----------
-    name : str
-        Shown to people; unique within a model.
-    color : str
-        ``#rrggbb``.
-    """
+    """One class a pixel can have; its name is unique within a model, its colour ``#rrggbb``."""
 
     name: str = Field(min_length=1)
     color: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")

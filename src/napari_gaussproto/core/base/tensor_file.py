@@ -13,15 +13,7 @@ from napari_gaussproto.core.base.errors import ModelFileError
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file; a crash leaves the old one or the new one.
-
-    Parameters
-    ----------
-    path : Path
-    tensors : dict of str to Tensor
-        Of any shape and type, on any device.
-    metadata : dict of str to str
-        Texts that the file holds besides.
+    """Write tensors of any shape and device; a crash leaves the old file or the new one.
 
     Raises
     ------

@@ -7,8 +7,8 @@ partition they came from. ``partitioner.py`` is the one place that chooses.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,33 +17,37 @@ from torch import Tensor
 from torch.nn import functional as F
 
 # Pixels painted at a time: bounds the memory of a full-resolution, many-channel map.
-_PAINT_PIXELS = 1 << 21
+PAINT_PIXELS = 1 << 21
 # Squares between cells interpolated at a time: bounds the memory.
 _BLOCK = 1 << 11
 # A cell belongs to a mask when at least this share of it lies inside.
 _INSIDE = 0.5
 
 
-class Partition(Protocol):
-    """A cut of one image of ``shape`` (H, W) into ``n_cells`` cells."""
+class Partition(ABC):
+    """A cut of one image into cells.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (H, W) of the image in pixels.
+    n_cells : int
+        N.
+    map_pixel_size : int
+        Side of one element of `to_map`, in pixels.
+    """
+
+    shape: tuple[int, int]
+    n_cells: int
+    map_pixel_size: int
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """(H, W) of the image in pixels."""
-
-    @property
-    def n_cells(self) -> int:
-        """N."""
-
-    @property
-    def map_pixel_size(self) -> int:
-        """Side of one element of ``to_map``, in pixels."""
-
-    @property
+    @abstractmethod
     def areas(self) -> Tensor:
         """(N,) float32: pixels of the image that each cell covers; they sum to H * W."""
 
     @property
+    @abstractmethod
     def guide(self) -> Tensor:
         """What a training crop must carry along to be cut the same way.
 
@@ -51,15 +55,18 @@ class Partition(Protocol):
         0 where the shape of a crop says everything.
         """
 
+    @abstractmethod
     def features(self, features: Tensor) -> Tensor:
-        """Features (N, F) of the cells of a map (F, h', w') at the latent stride."""
-
-    def latents(self, latents: Tensor) -> Tensor:
-        """Cells (N, D), normalised, of a latent map (D, h', w'); differentiable.
+        """Features (N, F) of the cells of a map (F, h', w') at the latent stride; differentiable.
 
         The map may overhang the image at the bottom and right.
         """
 
+    def latents(self, latents: Tensor) -> Tensor:
+        """As `features`, cells (N, D) of a latent map (D, h', w'), normalised as its positions."""
+        return self.features(latents)
+
+    @abstractmethod
     def targets(self, labels: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
         """Soft labels (N, C) and weights (N,) of a label image (H, W).
 
@@ -68,66 +75,65 @@ class Partition(Protocol):
         nominal area of a cell, so a cell without labels weighs 0 and a large one more.
         """
 
+    @abstractmethod
     def to_map(self, values: Tensor) -> Tensor:
         """Values (N, K) as maps (K, h, w) at the partition's own resolution."""
 
     def to_pixels(self, values: Tensor) -> Tensor:
         """Values (N, K) as maps (K, H, W) at the image's resolution."""
+        return torch.cat([band for _, band in self.pixel_rows(values)], dim=1)
 
+    @abstractmethod
     def pixel_rows(self, values: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """As ``to_pixels``, in bands: (first row, maps (K, rows, W))."""
+        """Bands of `to_pixels` of values (N, K): (first row, maps (K, rows, W))."""
 
+    @abstractmethod
     def largest(self, values: Tensor) -> Tensor:
         """Which of K values (N, K) is the largest at every pixel, (H, W) uint8.
 
-        The same as asking ``to_pixels``, for less.
+        The same as asking `to_pixels`, for less.
         """
 
+    @abstractmethod
     def cell_at(self, y: int, x: int) -> int:
         """Index of the cell that holds a pixel."""
 
+    @abstractmethod
     def center(self, cell: int) -> tuple[int, int]:
         """Pixel (y, x) at or nearest to the middle of a cell."""
 
+    @abstractmethod
     def cell_mask(self, cell: int) -> tuple[int, int, npt.NDArray[np.bool_]]:
         """Pixels of a cell: first row and column, and a mask (H, W) bool over its bounding box."""
 
+    @abstractmethod
     def outlines(self) -> npt.NDArray[np.bool_]:
         """(H, W): whether a pixel lies at the border of its cell."""
 
+    def _areas_of_map(self, size: tuple[int, ...]) -> Tensor:
+        """Pixels of the image in each element of `to_map`; the last ones may overhang it."""
+        sides = [torch.full((count,), float(self.map_pixel_size)) for count in size]
+        for side, length in zip(sides, self.shape, strict=True):
+            side[-1] -= len(side) * self.map_pixel_size - length
+        return torch.outer(*sides).flatten()
 
-class Grid:
+
+class Grid(Partition):
     """One cell per square of ``cell_size`` pixels, numbered row by row.
 
-    Parameters
-    ----------
-    height, width : int
-        Image size in pixels; the last row and column of cells may overhang it.
-    cell_size : int
+    The last row and column of cells may overhang the image.
     """
 
     def __init__(self, height: int, width: int, cell_size: int) -> None:
         self.shape = (height, width)
-        self.cell_size = cell_size
+        self.cell_size = self.map_pixel_size = cell_size
         self.grid_shape = (-(-height // cell_size), -(-width // cell_size))
-
-    @property
-    def n_cells(self) -> int:
-        """N."""
-        return self.grid_shape[0] * self.grid_shape[1]
-
-    @property
-    def map_pixel_size(self) -> int:
-        """Side of a cell in pixels."""
-        return self.cell_size
+        self.n_cells = self.grid_shape[0] * self.grid_shape[1]
 
     @property
     def areas(self) -> Tensor:
         """(N,): whole squares, but for those that overhang the image."""
-        sides = [torch.full((count,), float(self.cell_size)) for count in self.grid_shape]
-        for side, length in zip(sides, self.shape, strict=True):
-            side[-1] -= len(side) * self.cell_size - length
-        return torch.outer(*sides).flatten()
+        return self._areas_of_map(self.grid_shape)
 
     @property
     def guide(self) -> Tensor:
@@ -139,12 +145,8 @@ class Grid:
         rows, columns = self.grid_shape
         return features[:, :rows, :columns].permute(1, 2, 0).reshape(self.n_cells, -1)
 
-    def latents(self, latents: Tensor) -> Tensor:
-        """Cells (N, D) of a latent map (D, h', w'), whose positions are normalised already."""
-        return self.features(latents)
-
     def targets(self, labels: Tensor, n_classes: int) -> tuple[Tensor, Tensor]:
-        """Soft labels (N, C) and weights (N,); see `Partition.targets`."""
+        """See `Partition.targets`."""
         height, width = self.shape
         rows, columns = self.grid_shape
         overhang = (0, columns * self.cell_size - width, 0, rows * self.cell_size - height)
@@ -161,17 +163,13 @@ class Grid:
         """Values (N, K) as (K, h, w), an element per cell."""
         return values.T.reshape(-1, *self.grid_shape)
 
-    def to_pixels(self, values: Tensor) -> Tensor:
-        """Values (N, K) as (K, H, W), bilinear between the centres of cells."""
-        return torch.cat([band for _, band in self.pixel_rows(values)], dim=1)
-
     def pixel_rows(self, values: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Bands of `to_pixels` of values (N, K): (first row, maps (K, rows, W)), some rows each."""
+        """See `Partition.pixel_rows`; bilinear between the centres of cells."""
         height, width = self.shape
         rows, columns = self.grid_shape
         maps = self.to_map(values)
         k = self.cell_size
-        step = max(1, _PAINT_PIXELS // max(1, width * k))
+        step = max(1, PAINT_PIXELS // max(1, width * k))
         for first in range(0, rows, step):
             last = min(first + step, rows)
             # A cell of margin on either side makes a band equal to its part of the whole.
@@ -183,7 +181,7 @@ class Grid:
             yield first * k, band[:, top : top + count, :width]
 
     def largest(self, values: Tensor) -> Tensor:
-        """Index of the largest value at every pixel, (H, W) uint8; see `Partition.largest`."""
+        """See `Partition.largest`."""
         return largest_between(self.to_map(values), self.cell_size, *self.shape)
 
     def cell_at(self, y: int, x: int) -> int:
@@ -193,12 +191,8 @@ class Grid:
     def center(self, cell: int) -> tuple[int, int]:
         """Pixel (y, x) in the middle of a cell, inside the image."""
         row, column = divmod(cell, self.grid_shape[1])
-        half = self.cell_size // 2
-        height, width = self.shape
-        return (
-            min(row * self.cell_size + half, height - 1),
-            min(column * self.cell_size + half, width - 1),
-        )
+        k, (height, width) = self.cell_size, self.shape
+        return min(row * k + k // 2, height - 1), min(column * k + k // 2, width - 1)
 
     def cell_mask(self, cell: int) -> tuple[int, int, npt.NDArray[np.bool_]]:
         """First row and column of a cell, and its mask (H, W): a square, cut off with the image."""
@@ -210,8 +204,7 @@ class Grid:
 
     def outlines(self) -> npt.NDArray[np.bool_]:
         """(H, W): whether a pixel lies in the first row or column of its cell."""
-        height, width = self.shape
-        lines = np.zeros((height, width), bool)
+        lines = np.zeros(self.shape, bool)
         lines[:: self.cell_size] = True
         lines[:, :: self.cell_size] = True
         return lines
@@ -221,8 +214,7 @@ def cell_weights(partition: Partition, mask: npt.NDArray[np.bool_]) -> npt.NDArr
     """Share of a mask (H, W) that each cell holds, (N,); sums to 1 for one that is not empty."""
     inside, area = _inside_and_area(partition, mask)
     weight = inside * area
-    total = weight.sum()
-    return weight / total if total else weight
+    return weight / (weight.sum() or 1)
 
 
 def cells_inside(partition: Partition, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
@@ -249,21 +241,11 @@ def _inside_and_area(
 
 
 def largest_between(maps: Tensor, k: int, height: int, width: int) -> Tensor:
-    """Index of the largest of K maps at every pixel, (height, width) uint8.
+    """Index of the largest of K maps (K, h, w) at every pixel, (height, width) uint8.
 
-    Parameters
-    ----------
-    maps : Tensor
-        (K, h, w), one element for every k x k pixels, with K below 256.
-    k : int
-    height, width : int
-        Of the result in pixels; at most h k and w k.
-
-    Returns
-    -------
-    Tensor
-        Of shape (height, width), uint8. As of maps that are interpolated bilinearly between the
-        centres of their elements, and constant beyond the outer ones.
+    Maps have one element for every k x k pixels, so height and width are at most h k and w k; K is
+    below 256. The result is that of maps that are interpolated bilinearly between the centres of
+    their elements, and constant beyond the outer ones.
 
     Notes
     -----

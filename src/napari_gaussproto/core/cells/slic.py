@@ -68,12 +68,10 @@ class SlicSettings:
 def region_map_steps(
     source: ImageSource, settings: SlicSettings, window: tuple[int, int, int, int] | None = None
 ) -> Generator[Block, None, RegionMap]:
-    """Regions (h, w) int32 of an image or of a window of it, one generator step a block.
+    """Regions of an image or of a window of it, one generator step a block.
 
     Parameters
     ----------
-    source : ImageSource
-    settings : SlicSettings
     window : tuple of int, optional
         (y0, x0, y1, x1) in pixels, the first two multiples of ``settings.shrink``; the whole
         image by default.
@@ -85,9 +83,9 @@ def region_map_steps(
 
     Returns
     -------
-    ndarray
-        Of shape (h, w), int32: the number of each shrunk pixel's region: 0 to N - 1, none missing.
-        Every region is connected (4 neighbours).
+    (h, w) ndarray of int32
+        The number of each shrunk pixel's region: 0 to N - 1, none missing. Every region is
+        connected (4 neighbours).
     """
     k = settings.shrink
     y0, x0, y1, x1 = window or (0, 0, source.height, source.width)
@@ -96,7 +94,10 @@ def region_map_steps(
     side = max(1, BLOCK // settings.size) * settings.size
     # At least two blocks, one above the other, so that two cores always have work.
     half = -(-(bottom - top) // (2 * settings.size)) * settings.size
-    rows, columns = _aligned(top, bottom, min(side, half)), _aligned(left, right, side)
+    # On a lattice that is fixed to the image.
+    height = min(side, half)
+    rows = range(top // height * height, bottom, height)
+    columns = range(left // side * side, right, side)
     cores = [
         (max(y, top), max(x, left), min(y + rows.step, bottom), min(x + side, right))
         for y in rows
@@ -124,11 +125,6 @@ def consecutive(regions: npt.NDArray[np.integer]) -> RegionMap:
     present = np.bincount(regions.ravel()) > 0
     number = np.cumsum(present) - 1
     return number[regions].astype(np.int32)
-
-
-def _aligned(first: int, last: int, side: int) -> range:
-    """Starts of the blocks that cover [first, last), on a lattice fixed to the image."""
-    return range(first // side * side, last, side)
 
 
 def _block(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -13,25 +12,27 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from napari_gaussproto.core.base.config import Pooling
+from napari_gaussproto.core.cells.partition import PAINT_PIXELS, Partition
 from napari_gaussproto.core.cells.slic import RegionMap
 from napari_gaussproto.core.network.extractor import normalise
 
-# Pixels painted at a time: bounds the memory of a full-resolution, many-channel map.
-_PAINT_PIXELS = 1 << 21
 # Points along each side of a region's box that `roi_align` samples.
 _ROI_POINTS = 4
 _MASKED_ROI_POINTS = 7
+# A sparse matrix (N, h' * w'), what each latent position adds to each region's mean: regions,
+# positions and values.
+_Weights = tuple[Tensor, Tensor, Tensor]
 
 
-class Superpixels:
+class Superpixels(Partition):
     """One cell per region of a region map.
 
     Parameters
     ----------
     shape : tuple of int
         (H, W) of the image in pixels.
-    regions : ndarray
-        (h, w) int32, each shrunk pixel's region, 0 to N - 1, none missing.
+    regions : (h, w) ndarray of int32
+        Each shrunk pixel's region, 0 to N - 1, none missing.
     shrink : int
         Pixels along the side of a shrunk pixel; the last ones may overhang the image.
     stride : int
@@ -54,25 +55,17 @@ class Superpixels:
     ) -> None:
         self.shape = shape
         self.regions = regions
-        self._shrink = shrink
+        self.map_pixel_size = self._shrink = shrink
         self._stride = stride
         self._region_size = region_size
         self._pool = POOLINGS[pooling]
         self.n_cells = int(regions.max()) + 1
         self._mean_weights: dict[tuple[int, int], _Weights] = {}
 
-    @property
-    def map_pixel_size(self) -> int:
-        """Side of a shrunk pixel, in pixels."""
-        return self._shrink
-
     @cached_property
     def areas(self) -> Tensor:
-        """(N,) pixels of the image in each region; see `Partition.areas`."""
-        sides = [torch.full((count,), float(self._shrink)) for count in self.regions.shape]
-        for side, length in zip(sides, self.shape, strict=True):
-            side[-1] -= len(side) * self._shrink - length
-        pixels = torch.outer(*sides).flatten()
+        """See `Partition.areas`."""
+        pixels = self._areas_of_map(self._index.shape)
         return torch.bincount(self._index.flatten(), pixels, self.n_cells)
 
     @property
@@ -84,11 +77,6 @@ class Superpixels:
     def _index(self) -> Tensor:
         """(h, w) int64 region of each shrunk pixel."""
         return torch.from_numpy(self.regions.astype(np.int64))
-
-    @cached_property
-    def _area(self) -> Tensor:
-        """(N,) shrunk pixels of each region."""
-        return torch.bincount(self._index.flatten(), minlength=self.n_cells).float()
 
     @cached_property
     def _boxes(self) -> Tensor:
@@ -106,12 +94,6 @@ class Superpixels:
             )
         ]  # fmt: skip
         return torch.stack(ends, dim=1).float()
-
-    def mean_weights(self, size: tuple[int, int]) -> _Weights:
-        """Weights of the mean over each region of a latent map of this size."""
-        if size not in self._mean_weights:
-            self._mean_weights[size] = _mean_weights(self._index, self._area, self._stride, size)
-        return self._mean_weights[size]
 
     # -- pixels to cells --------------------------------------------------------------------
 
@@ -142,23 +124,17 @@ class Superpixels:
         """Values (N, K) painted at the shrunk resolution, (K, h, w)."""
         return values.T[:, self._index.to(values.device)]
 
-    def to_pixels(self, values: Tensor) -> Tensor:
-        """Values (N, K) painted at the image's resolution, (K, H, W)."""
-        return torch.cat([band for _, band in self.pixel_rows(values)], dim=1)
-
     def pixel_rows(self, values: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Bands of `to_pixels` of values (N, K): (first row, maps (K, rows, W))."""
+        """See `Partition.pixel_rows`."""
         columns = values.T.contiguous()
-        step = max(1, _PAINT_PIXELS // self.shape[1])
+        step = max(1, PAINT_PIXELS // self.shape[1])
         for first in range(0, self.shape[0], step):
             last = min(first + step, self.shape[0])
             yield first, columns[:, self._at_pixels(first, last).to(values.device)]
 
     def largest(self, values: Tensor) -> Tensor:
-        """Index of the largest value at every pixel, (H, W) uint8; see `Partition.largest`."""
-        best = values.max(1).indices.to(torch.uint8)
-        bands = [band[0] for _, band in self.pixel_rows(best[:, None])]
-        return torch.cat(bands)
+        """See `Partition.largest`."""
+        return self.to_pixels(values.max(1).indices.to(torch.uint8)[:, None])[0]
 
     def _at_pixels(self, first: int, last: int) -> Tensor:
         """Region of every pixel in some rows, (rows, W) int64."""
@@ -215,30 +191,21 @@ class Superpixels:
 # -- pooling: (partition, features (F, h', w')) -> (N, F) -----------------------------------
 
 
-@dataclass(frozen=True)
-class _Weights:
-    """A sparse matrix (N, h' * w'): what each latent position adds to each region's mean."""
-
-    region: Tensor
-    position: Tensor
-    value: Tensor
-
-
 def _mask_mean(partition: Superpixels, features: Tensor) -> Tensor:
     """Mean of the bilinearly upsampled features over each region's pixels.
 
     Upsampling and averaging are linear, so they are one sparse product; nothing is ever
     upsampled.
     """
-    weights = partition.mean_weights((features.shape[1], features.shape[2]))
-    position = weights.position.to(features.device)
-    value = weights.value.to(features)
-    parts = features.flatten(1).T[position] * value[:, None]
-    total = features.new_zeros(partition.n_cells, features.shape[0])
-    return total.index_add(0, weights.region.to(features.device), parts)
+    size = (features.shape[1], features.shape[2])
+    if size not in partition._mean_weights:
+        partition._mean_weights[size] = _mean_weights(partition._index, partition._stride, size)
+    region, position, value = (part.to(features.device) for part in partition._mean_weights[size])
+    parts = features.flatten(1).T[position] * value.to(features.dtype)[:, None]
+    return features.new_zeros(partition.n_cells, features.shape[0]).index_add(0, region, parts)
 
 
-def _mean_weights(index: Tensor, area: Tensor, stride: int, size: tuple[int, int]) -> _Weights:
+def _mean_weights(index: Tensor, stride: int, size: tuple[int, int]) -> _Weights:
     """Weights of the mean over each region of a map (h', w') upsampled by ``stride``."""
     rows, row_shares = _neighbours(index.shape[0], stride, size[0])
     columns, column_shares = _neighbours(index.shape[1], stride, size[1])
@@ -246,7 +213,7 @@ def _mean_weights(index: Tensor, area: Tensor, stride: int, size: tuple[int, int
     keys, values = [], []
     # In bands: four times the pixels of a large image would not fit. What a region gets from
     # a position in two bands stays two entries.
-    for band in torch.arange(index.shape[0]).split(max(1, _PAINT_PIXELS // index.shape[1])):
+    for band in torch.arange(index.shape[0]).split(max(1, PAINT_PIXELS // index.shape[1])):
         position = rows[band, None, :, None] * size[1] + columns[None, :, None, :]
         share = row_shares[band, None, :, None] * column_shares[None, :, None, :]
         key, inverse = torch.unique(
@@ -256,7 +223,7 @@ def _mean_weights(index: Tensor, area: Tensor, stride: int, size: tuple[int, int
         values.append(torch.zeros(len(key)).index_add(0, inverse.flatten(), share.flatten()))
     key = torch.cat(keys)
     region, position = key // count, key % count
-    return _Weights(region, position, torch.cat(values) / area[region])
+    return region, position, torch.cat(values) / torch.bincount(index.flatten())[region]
 
 
 def _neighbours(pixels: int, stride: int, positions: int) -> tuple[Tensor, Tensor]:
@@ -273,15 +240,8 @@ def _neighbours(pixels: int, stride: int, positions: int) -> tuple[Tensor, Tenso
 
 def _roi(partition: Superpixels, features: Tensor, points: int) -> Tensor:
     """Features (N, F, points, points) at an even lattice of points in each region's box."""
-    boxes = partition._boxes.to(features)
-    return roi_align(
-        features[None],
-        [boxes],
-        (points, points),
-        spatial_scale=1 / partition._stride,
-        sampling_ratio=1,
-        aligned=True,
-    )
+    boxes, scale = [partition._boxes.to(features)], 1 / partition._stride
+    return roi_align(features[None], boxes, (points, points), scale, 1, aligned=True)
 
 
 def _roi_align(partition: Superpixels, features: Tensor) -> Tensor:

@@ -23,14 +23,9 @@ def new_label_store(path: Path, shape: tuple[int, int], about: dict[str, Any]) -
     path : Path
         Nothing, or labels written here before, which stay until the new ones are complete.
     shape : tuple of int
-        (H, W).
+        (H, W) of the array of uint8.
     about : dict
         JSON-able facts for the array's attributes.
-
-    Yields
-    ------
-    zarr.Array
-        (H, W) uint8.
 
     Raises
     ------
@@ -39,7 +34,11 @@ def new_label_store(path: Path, shape: tuple[int, int], about: dict[str, Any]) -
     """
     import zarr
 
-    check_replaceable(path)
+    if path.exists() and not holds_labels(path):
+        raise ConfigError(
+            f"“{path}” is there already and holds no labels of this program: "
+            "choose another name, so that nothing is lost."
+        )
     try:
         with replacing(path) as partial:
             labels = zarr.create_array(
@@ -55,20 +54,6 @@ def new_label_store(path: Path, shape: tuple[int, int], about: dict[str, Any]) -
         raise ConfigError(
             f"“{path}” cannot be written ({error.strerror or error}): choose another place."
         ) from error
-
-
-def check_replaceable(path: Path) -> None:
-    """Make sure that writing labels to a path destroys nothing but former labels.
-
-    Raises
-    ------
-    ConfigError
-    """
-    if path.exists() and not holds_labels(path):
-        raise ConfigError(
-            f"“{path}” is there already and holds no labels of this program: "
-            "choose another name, so that nothing is lost."
-        )
 
 
 def check_apart(path: Path, array: Any) -> None:

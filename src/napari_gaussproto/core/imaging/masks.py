@@ -32,15 +32,14 @@ def outline(mask: Mask, top: int = 0, left: int = 0) -> list[Polygon]:
 
     Parameters
     ----------
-    mask : ndarray
-        (H, W) bool.
+    mask : (H, W) ndarray of bool
     top, left : int
         Where its first pixel lies in the image.
 
     Returns
     -------
-    list of ndarray
-        (K, 2) each, (y, x) in pixels of the image, where pixel centres are whole numbers.
+    list of (K, 2) ndarray
+        (y, x) in pixels of the image, where pixel centres are whole numbers.
     """
     # Pixels are squares: doubling them puts the contour close to their edges, from where it
     # snaps onto them.
@@ -69,18 +68,15 @@ def haloed_strips(
 
     Parameters
     ----------
-    polygons : sequence of ndarray
-        Closed outlines, (K, 2) each.
-    width : float
-        Of one strip, in the unit of the polygons.
+    polygons : sequence of (K, 2) ndarray
+        Closed outlines.
 
     Returns
     -------
-    strips : ndarray
-        (N, 2, 2): start of each strip, and the way from there to its end. The dark ones come
+    strips : (N, 2, 2) ndarray
+        Start of each strip, and the way from there to its end. The dark ones come
         first, to be drawn below.
-    bright : ndarray
-        (N,) bool.
+    bright : (N,) ndarray of bool
     """
     starts = np.concatenate([np.empty((0, 2)), *(p[:-1] for p in polygons)])
     ends = np.concatenate([np.empty((0, 2)), *(p[1:] for p in polygons)])
@@ -89,15 +85,8 @@ def haloed_strips(
     starts, ends, length = starts[kept], ends[kept], length[kept]
     along = (ends - starts) / length * width
     across = along[:, ::-1] * (1, -1)
-    dark = [_strips(starts + s * across, ends + s * across, 1.5 * along) for s in (-1, 1)]
-    line = _strips(starts, ends, 0.5 * along)
-    bright = np.zeros(3 * len(line), dtype=bool)
-    bright[2 * len(line) :] = True
-    return np.concatenate([*dark, line]), bright
-
-
-def _strips(
-    starts: npt.NDArray[np.float64], ends: npt.NDArray[np.float64], more: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Starts and ways of strips that are made longer at both ends."""
-    return np.stack([starts - more, ends - starts + 2 * more], axis=1)
+    strips = []
+    for side, more in ((-1, 1.5 * along), (1, 1.5 * along), (0, 0.5 * along)):
+        first, last = starts + side * across, ends + side * across
+        strips.append(np.stack([first - more, last - first + 2 * more], axis=1))
+    return np.concatenate(strips), np.arange(3 * len(starts)) >= 2 * len(starts)

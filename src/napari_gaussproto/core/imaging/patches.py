@@ -19,13 +19,7 @@ PATCH_PIXELS = 48
 def cut_patch(source: ImageSource, y: int, x: int, cell_size: int) -> Patches:
     """The surroundings of a pixel as an RGB picture, (S, S, 3) uint8.
 
-    Parameters
-    ----------
-    source : ImageSource
-    y, x : int
-        The middle; moved inwards near the border of the image.
-    cell_size : int
-        Pixels per latent position.
+    Near the border of the image the middle is moved inwards.
     """
     half = _PATCH_CELLS * cell_size // 2
     height, width = source.height, source.width

@@ -27,36 +27,18 @@ class Window:
 def plan(height: int, width: int, side: int, halo: int, alignment: int) -> Iterator[Window]:
     """Cut an image into tiles.
 
-    Parameters
-    ----------
-    height, width : int
-        Of the image.
-    side, halo : int
-        Side of a core, and the surroundings computed with it; both are rounded up to the
-        alignment.
-    alignment : int
-        Origins and sizes of all windows are multiples of it.
-
-    Notes
-    -----
-    A window is clipped at the edges of the padded image and never padded itself: so a tile
-    at the border sees what the whole image would see there.
+    The side of a core and its halo, the surroundings computed with it, are rounded up to the
+    alignment; origins and sizes of all windows are multiples of it. A window is clipped at the
+    edges of the padded image and never padded itself: so a tile at the border sees what the
+    whole image would see there.
     """
     side, halo = round_up(side, alignment), round_up(halo, alignment)
     bottom, right = round_up(height, alignment), round_up(width, alignment)
     for y in range(0, bottom, side):
         for x in range(0, right, side):
             y1, x1 = min(y + side, bottom), min(x + side, right)
-            yield Window(
-                y,
-                x,
-                y1,
-                x1,
-                max(0, y - halo),
-                max(0, x - halo),
-                min(bottom, y1 + halo),
-                min(right, x1 + halo),
-            )
+            start = (max(0, y - halo), max(0, x - halo))
+            yield Window(y, x, y1, x1, *start, min(bottom, y1 + halo), min(right, x1 + halo))
 
 
 def round_up(value: int, multiple: int) -> int:

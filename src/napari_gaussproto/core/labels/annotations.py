@@ -27,7 +27,6 @@ class ImageIdentity(Settings):
 
     Attributes
     ----------
-    name : str
     shape : tuple of int
         Of the array, channels included.
     sample : str
@@ -47,15 +46,9 @@ class ImageIdentity(Settings):
 
 
 def identify(array: Any, name: str, file: str | None = None) -> ImageIdentity:
-    """Identity of an image; of a large or lazy one only a few windows are read.
+    """Identity of an image of any shape and dtype; see `ImageIdentity`.
 
-    Parameters
-    ----------
-    array : array-like
-        Of any shape and dtype, with ``shape``, ``dtype`` and slicing: numpy, dask, zarr.
-    name : str
-    file : str, optional
-        Where it was read from.
+    Of a large or lazy one only a few windows are read.
     """
     shape = tuple(int(n) for n in array.shape)
     digest = hashlib.sha256(f"{np.dtype(array.dtype).str} {shape}".encode())
@@ -77,9 +70,8 @@ class Annotation:
 
     Attributes
     ----------
-    image : ImageIdentity
-    labels : ndarray
-        uint8 of any shape, for a photograph (H, W): class index + 1, 0 for not labelled.
+    labels : (..., H, W) ndarray of uint8
+        Class index + 1, 0 for not labelled.
     """
 
     image: ImageIdentity
@@ -97,14 +89,7 @@ def _is_of(annotation: Annotation, image: ImageIdentity, shape: tuple[int, ...] 
 
 @dataclass(frozen=True)
 class Annotations:
-    """Classes, and what was drawn on every image.
-
-    Attributes
-    ----------
-    classes : tuple of SegmentationClass
-        In order: label value 1 is the first.
-    images : tuple of Annotation
-    """
+    """Classes, of which the first has label value 1, and what was drawn on every image."""
 
     classes: tuple[SegmentationClass, ...] = ()
     images: tuple[Annotation, ...] = ()
@@ -112,11 +97,7 @@ class Annotations:
     def find(self, image: ImageIdentity, shape: tuple[int, ...] | None = None) -> Annotation | None:
         """The annotation of an image, renamed or not.
 
-        Parameters
-        ----------
-        image : ImageIdentity
-        shape : tuple of int, optional
-            That the labels must have: colours may have been taken for planes.
+        Labels may have to have one shape: colours may have been taken for planes.
         """
         return next((a for a in self.images if _is_of(a, image, shape)), None)
 
@@ -126,15 +107,14 @@ class Annotations:
         Labels of another shape are of another reading of the image, and stay.
         """
         image, shape = annotation.image, annotation.labels.shape
-        position, others = len(self.images), list(self.images)
-        for i, former in enumerate(self.images):
-            if _is_of(former, image, shape):
-                position = i
-                if image.file is None and former.image.file is not None:
-                    known = image.model_copy(update={"file": former.image.file})
-                    annotation = replace(annotation, image=known)
-        others[position : position + 1] = [annotation]
-        return Annotations(self.classes, tuple(others))
+        former = self.find(image, shape)
+        if former is None:
+            return Annotations(self.classes, (*self.images, annotation))
+        if image.file is None:
+            known = image.model_copy(update={"file": former.image.file})
+            annotation = replace(annotation, image=known)
+        images = tuple(annotation if a is former else a for a in self.images)
+        return Annotations(self.classes, images)
 
     def without(self, image: ImageIdentity, shape: tuple[int, ...] | None = None) -> Annotations:
         """A copy without the annotation of an image; see `find`."""

@@ -20,8 +20,8 @@ def check_labels(
 
     Parameters
     ----------
-    labels : ndarray
-        (..., H, W) integers: 0 not labelled, else class index + 1.
+    labels : (..., H, W) ndarray of integers
+        0 not labelled, else class index + 1.
     shape : tuple of int, optional
         (..., H, W) of the image that they belong to, if that is known.
     n_classes : int, optional
@@ -31,8 +31,8 @@ def check_labels(
 
     Returns
     -------
-    ndarray
-        (..., H, W) uint8, in C order; the labels themselves where they are that already.
+    (..., H, W) ndarray of uint8
+        In C order; the labels themselves where they are that already.
 
     Raises
     ------

@@ -24,9 +24,7 @@ _NAMES = ("name", "class", "label", "class_name")
 _COLORS = ("color", "colour", "colorrgb", "hex")
 _CHANNELS = (("r", "red"), ("g", "green"), ("b", "blue"))
 # ITK-SNAP: index, red, green, blue, opacity, visible, visible in 3-D, "name".
-_ITK_SNAP = re.compile(
-    r'^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+[\d.]+\s+[01]\s+[01]\s+"(.*)"\s*$',
-)
+_ITK_SNAP = re.compile(r'^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s+[\d.]+\s+[01]\s+[01]\s+"(.*)"\s*$')
 # Only above everything else: further down it may be a class called "# 1".
 _COMMENT = re.compile(r"#(?:[\s#]|$)")
 # A class table is a page of text; more is some other file.
@@ -60,20 +58,12 @@ def write_classes(path: str | Path, classes: Sequence[SegmentationClass]) -> Non
 
 
 def read_classes(path: str | Path) -> list[WantedClass]:
-    """Read a class table in any of the common forms.
+    """Read a class table in any of the common forms; colours where it has some.
 
-    Parameters
-    ----------
-    path : path
-        JSON: ours, QuPath's ``classes.json``, COCO categories, or a list of names. A table
-        with a column ``name`` (or class, label) and perhaps a colour, as ``color`` or as
-        ``r``, ``g`` and ``b``, separated by commas, semicolons or tabs. An ITK-SNAP label
-        description. Or plain text with one name per line.
-
-    Returns
-    -------
-    list of WantedClass
-        In the order of the file; colours where it has some.
+    JSON: ours, QuPath's ``classes.json``, COCO categories, or a list of names. A table with a
+    column ``name`` (or class, label) and perhaps a colour, as ``color`` or as ``r``, ``g`` and
+    ``b``, separated by commas, semicolons or tabs. An ITK-SNAP label description. Or plain text
+    with one name per line.
 
     Raises
     ------
@@ -134,10 +124,9 @@ def _json_class(path: Path, entry: Any) -> WantedClass:
 
 def _from_itk_snap(lines: list[str]) -> list[WantedClass]:
     """Classes of an ITK-SNAP label description, less index 0; empty when it is none."""
-    found = [_ITK_SNAP.match(line) for line in lines]
-    if not all(found):
+    rows = [match.groups() for line in lines if (match := _ITK_SNAP.match(line))]
+    if len(rows) < len(lines):
         return []
-    rows = [match.groups() for match in found if match]
     return [
         WantedClass(name.strip(), _hex(int(r), int(g), int(b)))
         for index, r, g, b, name in rows
@@ -160,29 +149,14 @@ def _from_table(path: Path, lines: list[str]) -> list[WantedClass]:
         if len(header) > 1:
             raise ConfigError(f"“{path.name}” has no column “name”: begin it with name,color.")
         return []
-    colors = _color_columns(header)
-    return [
-        WantedClass(_cell(row, names[0]), _color(path, _color_cells(row, colors)))
-        for row in rows[1:]
-    ]
-
-
-def _color_columns(header: list[str]) -> list[int]:
-    """Position of the colour, or of red, green and blue; empty when there is neither."""
-    one = [header.index(name) for name in _COLORS if name in header]
-    if one:
-        return one[:1]
+    one = [header.index(name) for name in _COLORS if name in header][:1]
     three = [header.index(name) for names in _CHANNELS for name in names if name in header]
-    return three if len(three) == 3 else []
-
-
-def _color_cells(row: list[str], columns: list[int]) -> Any:
-    cells = [_cell(row, column) for column in columns]
-    return cells[0] if len(cells) == 1 else cells
-
-
-def _cell(row: list[str], column: int) -> str:
-    return row[column].strip() if column < len(row) else ""
+    wanted = [names[0], *(one or (three if len(three) == 3 else []))]
+    classes = []
+    for row in rows[1:]:
+        name, *color = (row[i].strip() if i < len(row) else "" for i in wanted)
+        classes.append(WantedClass(name, _color(path, color[0] if one else color)))
+    return classes
 
 
 def _color(path: Path, value: Any) -> str:

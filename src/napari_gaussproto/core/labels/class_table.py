@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,22 +19,13 @@ Table = tuple[SegmentationClass, ...]
 
 # As many as a model can have; a label is 8 bits, and 0 means not labelled.
 MOST_CLASSES = 254
-
-
 _FIRST_CLASSES = ("soil", "plant")
 # A label value that no class has must be seen, so that nobody paints invisibly.
 UNKNOWN_COLOR = "magenta"
 
 
 class WantedClass(NamedTuple):
-    """A class as a file or a person names it.
-
-    Attributes
-    ----------
-    name : str
-    color : str
-        ``#rrggbb``, or empty for any.
-    """
+    """A class as a file or a person names it; the colour ``#rrggbb``, or empty for any."""
 
     name: str
     color: str = ""
@@ -42,23 +33,18 @@ class WantedClass(NamedTuple):
 
 @dataclass(frozen=True)
 class Forgotten:
-    """Labels that a change of the table made indistinguishable from others.
+    """Labels that a change of the table made indistinguishable from others; none by default.
 
     Attributes
     ----------
-    indices : ndarray
-        (K,) into the flattened labels.
-    values : ndarray
-        (K,) what they were.
+    indices : (K,) ndarray
+        Into the flattened labels.
+    values : (K,) ndarray
+        What they were.
     """
 
-    indices: npt.NDArray[np.int64]
-    values: Labels
-
-    @classmethod
-    def nothing(cls) -> Forgotten:
-        """For labels that a change left as they were."""
-        return cls(np.zeros(0, np.int64), np.zeros(0, np.uint8))
+    indices: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    values: Labels = field(default_factory=lambda: np.zeros(0, np.uint8))
 
 
 @dataclass(frozen=True)
@@ -67,7 +53,6 @@ class TableChange:
 
     Attributes
     ----------
-    before, after : tuple of SegmentationClass
     mapping : tuple of int
         New label value of each old one, 0 included; 0 is not labelled.
     """
@@ -133,8 +118,7 @@ def add_class(table: Sequence[SegmentationClass], name: str, color: str = "") ->
     free = [c for c in DEFAULT_COLORS if c not in used]
     chosen = color or (free[0] if free else DEFAULT_COLORS[len(table) % len(DEFAULT_COLORS)])
     _check_name(table, name)
-    after = (*table, _colored(name, chosen))
-    return TableChange(tuple(table), after, _identity(table))
+    return _without_loss(table, (*table, _colored(name, chosen)))
 
 
 def rename_class(table: Sequence[SegmentationClass], index: int, name: str) -> TableChange:
@@ -149,7 +133,7 @@ def rename_class(table: Sequence[SegmentationClass], index: int, name: str) -> T
     _check_name([entry for i, entry in enumerate(table) if i != index], name)
     after = list(table)
     after[index] = table[index].model_copy(update={"name": name})
-    return TableChange(tuple(table), tuple(after), _identity(table))
+    return _without_loss(table, after)
 
 
 def recolor_class(table: Sequence[SegmentationClass], index: int, color: str) -> TableChange:
@@ -163,7 +147,7 @@ def recolor_class(table: Sequence[SegmentationClass], index: int, color: str) ->
     _check_index(table, index)
     after = list(table)
     after[index] = _colored(table[index].name, color)
-    return TableChange(tuple(table), tuple(after), _identity(table))
+    return _without_loss(table, after)
 
 
 def extend_table(table: Sequence[SegmentationClass], wanted: Sequence[WantedClass]) -> TableChange:
@@ -183,7 +167,7 @@ def extend_table(table: Sequence[SegmentationClass], wanted: Sequence[WantedClas
             after = add_class(after, name, color).after
         elif color and after[index].color.lower() != color.lower():
             after = recolor_class(after, index, color).after
-    return TableChange(tuple(table), tuple(after), _identity(table))
+    return _without_loss(table, after)
 
 
 def remove_class(table: Sequence[SegmentationClass], index: int) -> TableChange:
@@ -195,8 +179,7 @@ def remove_class(table: Sequence[SegmentationClass], index: int) -> TableChange:
         For no such class.
     """
     _check_index(table, index)
-    kept = [i for i in range(len(table)) if i != index]
-    return _selection(table, kept)
+    return _selection(table, [i for i in range(len(table)) if i != index])
 
 
 def merge_classes(table: Sequence[SegmentationClass], source: int, target: int) -> TableChange:
@@ -214,7 +197,7 @@ def merge_classes(table: Sequence[SegmentationClass], source: int, target: int) 
     change = remove_class(table, source)
     mapping = list(change.mapping)
     mapping[source + 1] = mapping[target + 1]
-    return TableChange(change.before, change.after, tuple(mapping))
+    return replace(change, mapping=tuple(mapping))
 
 
 def reorder_classes(table: Sequence[SegmentationClass], order: Sequence[int]) -> TableChange:
@@ -231,15 +214,12 @@ def reorder_classes(table: Sequence[SegmentationClass], order: Sequence[int]) ->
 
 
 def import_mask(mask: npt.NDArray[Any], mapping: Mapping[int, int], n_classes: int) -> Labels:
-    """Labels (H, W) from a mask in any whole-number coding.
+    """Labels (H, W) from a mask (H, W) in any whole-number coding or of bool.
 
     Parameters
     ----------
-    mask : ndarray
-        (H, W) integers or bool.
     mapping : mapping of int to int
         Label (class index + 1, or 0 for not labelled) of each value in the mask.
-    n_classes : int
 
     Raises
     ------
@@ -286,8 +266,11 @@ def _selection(table: Sequence[SegmentationClass], order: Sequence[int]) -> Tabl
     return TableChange(tuple(table), tuple(table[i] for i in order), tuple(mapping))
 
 
-def _identity(table: Sequence[SegmentationClass]) -> tuple[int, ...]:
-    return tuple(range(len(table) + 1))
+def _without_loss(
+    table: Sequence[SegmentationClass], after: Sequence[SegmentationClass]
+) -> TableChange:
+    """A change that keeps every label value."""
+    return TableChange(tuple(table), tuple(after), tuple(range(len(table) + 1)))
 
 
 def _colored(name: str, color: str) -> SegmentationClass:

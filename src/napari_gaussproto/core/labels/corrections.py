@@ -26,6 +26,7 @@ from napari_gaussproto.core.labels.class_table import label_colors, label_names
 
 # Added to a class' label value where it is only predicted. Round, for status bars show codes.
 PREDICTED = 1000
+_NOTHING_PREDICTED = "Nothing is predicted here yet: fit or run a model first."
 Codes = npt.NDArray[np.uint16]
 Labels = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
@@ -37,10 +38,10 @@ class CodeEdit:
 
     Attributes
     ----------
-    indices : tuple of ndarray
-        Positions (K,) of the changed pixels along every axis.
-    old, new : ndarray
-        (K,) their codes before and after.
+    indices : tuple of (K,) ndarray
+        Positions of the changed pixels along every axis.
+    old, new : (K,) ndarray
+        Their codes before and after.
     """
 
     indices: tuple[npt.NDArray[np.intp], ...]
@@ -84,15 +85,15 @@ class Corrections:
 
     Parameters
     ----------
-    prediction : ndarray
-        (..., H, W) integers, class index + 1; 0 where nothing is predicted.
-    labels : ndarray, optional
-        Of the same shape, labels to start from; 0 for none.
+    prediction : (..., H, W) ndarray of integers
+        Class index + 1; 0 where nothing is predicted.
+    labels : (..., H, W) ndarray, optional
+        Labels to start from; 0 for none.
 
     Attributes
     ----------
-    codes : ndarray
-        (..., H, W) uint16. Give this very array to the viewer's labels layer: it is the
+    codes : (..., H, W) ndarray of uint16
+        Give this very array to the viewer's labels layer: it is the
         record.
 
     Raises
@@ -140,10 +141,8 @@ class Corrections:
     @property
     def corrected(self) -> Mask:
         """(..., H, W) labelled pixels for which another class is predicted."""
-        mask: Mask = (
-            self.touched & (self._predicted > 0) & (self.codes + PREDICTED != self._predicted)
-        )
-        return mask
+        other: Mask = (self._predicted > 0) & (self.codes + PREDICTED != self._predicted)
+        return self.touched & other
 
     # -- edits: nothing changes until they are applied, here or by the viewer ----------------
 
@@ -169,12 +168,7 @@ class Corrections:
         return self._edit(fresh, self._predicted[fresh] - PREDICTED)
 
     def accept_component(self, *position: int) -> CodeEdit:
-        """Accept the connected pixels of one plane that have one predicted class.
-
-        Parameters
-        ----------
-        *position : int
-            Of the pixel, along every axis.
+        """Accept the pixels that are connected to one, in its plane, by one predicted class.
 
         Raises
         ------
@@ -184,7 +178,7 @@ class Corrections:
         if not all(0 <= at < n for at, n in zip(position, self.codes.shape, strict=True)):
             raise EditError("There is nothing to accept outside the image: click inside it.")
         if not self._predicted[position]:
-            raise EditError("Nothing is predicted here yet: fit or run a model first.")
+            raise EditError(_NOTHING_PREDICTED)
         *leading, y, x = position
         mask = np.zeros(self.codes.shape, bool)
         mask[tuple(leading)] = component_at(self._predicted[tuple(leading)], y, x)
@@ -201,7 +195,7 @@ class Corrections:
         mask = np.zeros(self.codes.shape, bool)
         mask[tuple(leading)] = True
         if not self._predicted[mask].any():
-            raise EditError("Nothing is predicted here yet: fit or run a model first.")
+            raise EditError(_NOTHING_PREDICTED)
         return self.accept(mask)
 
     def apply(self, edit: CodeEdit) -> None:
@@ -237,18 +231,12 @@ class Corrections:
         """Show the prediction again where codes are neither labels nor the prediction.
 
         An eraser leaves 0, and an undone stroke the prediction of its time. Call this after
-        every stroke, undo and redo; it moves no label, so there is nothing to undo.
-
-        Returns
-        -------
-        bool
-            Whether any pixel changed.
+        every stroke, undo and redo; it moves no label, so there is nothing to undo. True when
+        any pixel changed.
         """
         stale = ~self.touched & (self.codes != self._predicted)
-        if not stale.any():
-            return False
         np.copyto(self.codes, self._predicted, where=stale)
-        return True
+        return bool(stale.any())
 
 
 def _predicted_codes(labels: Labels) -> Codes:

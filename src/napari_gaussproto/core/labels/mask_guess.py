@@ -24,25 +24,22 @@ def guess_mapping(
 ) -> dict[int, int]:
     """Label (class index + 1, 0 for not labelled) that each value of a mask probably means.
 
+    In this order: colours that are those of classes; values that are labels already (1 to C);
+    those that count from 0 (0 to C - 1), when 0 is neither rare nor nearly everywhere; as many
+    values as classes, in their order. All 0 where nothing fits, as with several colours that are
+    no class's: their order means nothing. 0, 255 and the like are not labelled unless that
+    leaves a yes-or-no mask empty.
+
     Parameters
     ----------
     values : mapping of int to int
         Pixels of each value, as from `mask_values`.
-    classes : sequence of SegmentationClass
     colors : mapping of int to str, optional
         ``#rrggbb`` that the file gives to each value.
-
-    Returns
-    -------
-    dict of int to int
-        For every value. In this order: colours that are those of classes; values that are
-        labels already (1 to C); those that count from 0 (0 to C - 1), when 0 is neither rare
-        nor nearly everywhere; as many values as classes, in their order. All 0 where nothing
-        fits, as with several colours that are no class's: their order means nothing. 0, 255 and
-        the like are not labelled unless that leaves a yes-or-no mask empty.
     """
-    named = _by_color(values, classes, colors or {})
-    if named:
+    labels_of = {entry.color.lower(): i + 1 for i, entry in enumerate(classes)}
+    named = {v: labels_of.get((colors or {}).get(v, "").lower(), 0) for v in values}
+    if any(named.values()):
         return named
     guess = dict.fromkeys(values, 0)
     objects = label_values(values, colors)
@@ -74,17 +71,8 @@ def are_color_codes(colors: Mapping[int, str] | None) -> bool:
     return bool(colors) and all(color == f"#{v:06x}" for v, color in (colors or {}).items())
 
 
-def _by_color(
-    values: Mapping[int, int], classes: Sequence[SegmentationClass], colors: Mapping[int, str]
-) -> dict[int, int]:
-    labels = {entry.color.lower(): i + 1 for i, entry in enumerate(classes)}
-    found = {value: labels.get(colors.get(value, "").lower(), 0) for value in values}
-    return found if any(found.values()) else {}
-
-
 def _zero_is_a_class(values: Mapping[int, int], objects: list[int], n_classes: int) -> bool:
     share = values.get(0, 0) / sum(values.values())
     if len(objects) + 1 != n_classes or not _GROUND[0] <= share <= _GROUND[1]:
         return False
-    counted = objects == list(range(1, n_classes))
-    return counted or n_classes == 2
+    return n_classes == 2 or objects == list(range(1, n_classes))

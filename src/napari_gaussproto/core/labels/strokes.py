@@ -27,17 +27,16 @@ def hold_out_strokes(
 
     Parameters
     ----------
-    labels : sequence of array
-        Integers of each image's (H, W), 0 not labelled.
+    labels : sequence of (H, W) ndarray of integers
+        0 not labelled.
     share : float
         Of the strokes of each class, rounded down, but at least one where there are two.
 
     Returns
     -------
-    kept : list of array
-        As the labels, (H, W) each.
-    held_out : list of array or None
-        (H, W) each; None when no class has two strokes: then there are too few to hold any out.
+    kept : list of (H, W) ndarray
+    held_out : list of (H, W) ndarray or None
+        None when no class has two strokes: then there are too few to hold any out.
     """
     rng = np.random.default_rng(seed)
     strokes = [_strokes(mask) for mask in labels]

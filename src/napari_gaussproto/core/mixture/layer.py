@@ -57,12 +57,10 @@ class GaussianPrototypeLayer(nn.Module):
 
     Attributes
     ----------
-    class_index : Tensor
-        (M,) int64.
-    active : Tensor
-        (M,) bool.
-    mean : Parameter
-        (M, D); scales, weights and priors have properties of their own.
+    class_index : (M,) Tensor of int64
+    active : (M,) Tensor of bool
+    mean : (M, D) Parameter
+        Scales, weights and priors have properties of their own.
 
     Notes
     -----
@@ -159,30 +157,30 @@ class GaussianPrototypeLayer(nn.Module):
         mean: Tensor,
         scale: Tensor,
         weight: Tensor | None = None,
+        which: slice | int = slice(None),
     ) -> None:
-        """Place the prototypes.
+        """Place all prototypes, or one.
 
         Parameters
         ----------
-        mean : Tensor
-            (M, D).
-        scale : Tensor
-            (M, D) standard deviations, or (M, D, D) Cholesky factors for ``full``.
-            Values below the floor are raised to just above it.
-        weight : Tensor, optional
-            (M,) positive; normalised within each class when used.
+        mean : (M, D) or (D,) Tensor
+        scale : (M, D) or (D,) Tensor
+            Standard deviations; for ``full`` those along the factor's diagonal, or (M, D, D) or
+            (D, D) Cholesky factors. Values below the floor are raised to just above it.
+        weight : (M,) Tensor, optional
+            Positive; normalised within each class when used.
         """
-        self.mean.copy_(mean)
-        if scale.ndim == 3:
+        self.mean[which] = mean
+        if scale.ndim > mean.ndim:
             rows, columns = torch.tril_indices(self.dim, self.dim, -1, device=scale.device)
-            self.off_diagonal.copy_(scale[:, rows, columns])
+            self.off_diagonal[which] = scale[..., rows, columns]
             scale = scale.diagonal(dim1=-2, dim2=-1)
         if self.covariance == "spherical":
-            scale = scale.square().mean(1, keepdim=True).sqrt()
-        above = (scale - self.scale_floor).clamp_min(1e-3)
-        self.raw_scale.copy_(inverse_softplus(above))
+            scale = scale.square().mean(-1, keepdim=True).sqrt()
+        # A scale at its floor has no finite raw value; a little above it is as good.
+        self.raw_scale[which] = inverse_softplus((scale - self.scale_floor).clamp_min(1e-3))
         if weight is not None:
-            self.raw_weight.copy_(weight.clamp_min(1e-6).log())
+            self.raw_weight[which] = weight.clamp_min(1e-6).log()
 
     # -- likelihoods ------------------------------------------------------------------------
 
@@ -285,8 +283,7 @@ class MixtureScores:
     Parameters
     ----------
     layer : GaussianPrototypeLayer
-    z : Tensor
-        (N, D).
+    z : (N, D) Tensor
 
     Raises
     ------

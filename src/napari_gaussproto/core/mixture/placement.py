@@ -21,12 +21,10 @@ def place_by_kmeans(
 
     Parameters
     ----------
-    layer : GaussianPrototypeLayer
-    z : Tensor
-        (N, D) latents of labelled cells.
-    class_index : Tensor
-        (N,) class of each. Classes without cells keep their prototypes where they are.
-    seed : int
+    z : (N, D) Tensor
+        Latents of labelled cells.
+    class_index : (N,) Tensor
+        Class of each. Classes without cells keep their prototypes where they are.
     """
     mean, scale = layer.mean.clone(), layer.scale.clone()
     weight = torch.ones(layer.n_prototypes, device=mean.device)
@@ -77,15 +75,15 @@ def reseed(
 
     Parameters
     ----------
-    dead : Tensor
-        (K,) indices of prototypes.
-    z, target, weight : Tensor
-        Labelled cells (N, D), (N, C), (N,).
+    dead : (K,) Tensor
+        Indices of prototypes.
+    z, target, weight : (N, D), (N, C), (N,) Tensor
+        Labelled cells.
 
     Returns
     -------
-    Tensor
-        (L,) indices of the prototypes that moved: those whose class has pure cells in ``z``.
+    (L,) Tensor
+        Indices of the prototypes that moved: those whose class has pure cells in ``z``.
     """
     log_class = layer.scores(z).class_log_likelihood
     mean, scale = layer.mean.clone(), layer.scale.clone()
@@ -104,14 +102,5 @@ def reseed(
         share[m] = 1 / int(siblings.sum())
         moved.append(m)
     if moved:
-        layer.set_parameters(mean, _as_factor(layer, scale), share)
+        layer.set_parameters(mean, scale, share)
     return torch.tensor(moved, dtype=torch.long, device=z.device)
-
-
-def _as_factor(layer: GaussianPrototypeLayer, scale: Tensor) -> Tensor:
-    """Scales (M, D) in the form that keeps a full layer's off-diagonal entries."""
-    if layer.covariance != "full":
-        return scale
-    factor = layer.scale_tril.clone()
-    factor.diagonal(dim1=-2, dim2=-1).copy_(scale)
-    return factor

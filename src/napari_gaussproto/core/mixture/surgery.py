@@ -14,11 +14,9 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer, inverse_softplus
+from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 
 _ROWS = ("mean", "raw_scale", "off_diagonal", "raw_weight")
-# A scale at its floor has no finite raw value; this much above it is as good.
-_ABOVE_FLOOR = 1e-3
 # Prior of a class that lost its last prototype: it counts for nothing, but stays finite.
 _EMPTY_PRIOR = 1e-6
 # A Gaussian cut at its mean has halves with means at +- sqrt(2 / pi) standard deviations
@@ -74,21 +72,26 @@ def with_class(layer: GaussianPrototypeLayer, m: int, class_index: int) -> Gauss
     changed.class_index[m] = class_index
     changed.raw_prior.copy_(layer.log_prior)
     for c in {int(layer.class_index[m]), class_index}:
-        members = changed.class_index == c
+        members, counted = _members(changed, c)
         # Weights are only compared within a class, so the joint logarithms serve as raw ones.
         changed.raw_weight[members] = joint[members]
-        counted = members & layer.active if bool((members & layer.active).any()) else members
         mass = joint[counted].exp().sum()
         changed.raw_prior[c] = mass.clamp_min(_EMPTY_PRIOR).log()
     return changed
+
+
+def _members(layer: GaussianPrototypeLayer, c: int) -> tuple[Tensor, Tensor]:
+    """Whether each prototype is of a class, and whether it counts: if any is active, those."""
+    members = layer.class_index == c
+    active = members & layer.active
+    return members, active if bool(active.any()) else members
 
 
 def log_joint(layer: GaussianPrototypeLayer) -> Tensor:
     """Log of prior times weight, (M,); of prototypes that are off relative to the others."""
     joint = layer.raw_weight.clone()
     for c in range(layer.n_classes):
-        members = layer.class_index == c
-        counted = members & layer.active if bool((members & layer.active).any()) else members
+        members, counted = _members(layer, c)
         if bool(counted.any()):
             joint[members] += layer.log_prior[c] - layer.raw_weight[counted].logsumexp(0)
     return joint
@@ -123,7 +126,7 @@ def merge(layer: GaussianPrototypeLayer, a: int, b: int) -> GaussianPrototypeLay
     else:
         scale = (share * (layer.scale[pair].square() + offset.square())).sum(0).sqrt()
     merged = duplicate(layer)
-    _place(merged, a, mean, scale)
+    merged.set_parameters(mean, scale, which=a)
     merged.raw_weight[a] = layer.raw_weight[pair].logsumexp(0)
     return select(merged, [m for m in range(layer.n_prototypes) if m != b])
 
@@ -161,18 +164,15 @@ def split_by_cells(
 
     Parameters
     ----------
-    layer : GaussianPrototypeLayer
-    m : int
-    cells : Tensor
-        (N, D), those that the prototype is responsible for.
-    seed : int
+    cells : (N, D) Tensor
+        Those that the prototype is responsible for.
 
     Returns
     -------
     layer : GaussianPrototypeLayer
         The parts take the place of ``m`` and of ``m + 1``.
-    part : Tensor
-        (N,) 0 or 1, which part each cell went to.
+    part : (N,) Tensor
+        0 or 1, which part each cell went to.
 
     Raises
     ------
@@ -200,7 +200,7 @@ def _replace_by_two(
     rows = [*range(m + 1), *range(m, layer.n_prototypes)]
     divided = select(layer, rows)
     for side, (mean, scale, share) in enumerate(zip(means, scales, shares, strict=True)):
-        _place(divided, m + side, mean, scale)
+        divided.set_parameters(mean, scale, which=m + side)
         divided.raw_weight[m + side] = layer.raw_weight[m] + math.log(share)
     return divided
 
@@ -213,11 +213,9 @@ def append(
 
     Parameters
     ----------
-    layer : GaussianPrototypeLayer
     class_index : int
         Of the new prototype. A class without active prototypes gets an average prior back.
-    mean : Tensor
-        (D,).
+    mean : (D,) Tensor
     scale : Tensor
         (D,) standard deviations, or (D, D) Cholesky factor for ``full``.
     """
@@ -226,7 +224,7 @@ def append(
     last = layer.n_prototypes
     longer.class_index[last] = class_index
     longer.active[last] = True
-    _place(longer, last, mean, scale)
+    longer.set_parameters(mean, scale, which=last)
     if bool(siblings.any()):
         weights = layer.raw_weight[siblings]
         longer.raw_weight[last] = weights.logsumexp(0) - math.log(len(weights))
@@ -258,16 +256,3 @@ def moments_of(layer: GaussianPrototypeLayer, cells: Tensor) -> tuple[Tensor, Te
         floor = layer.scale_floor**2 * torch.eye(layer.dim, device=cells.device)
         return mean, torch.linalg.cholesky(covariance + floor)
     return mean, cells.std(0, correction=0)
-
-
-@torch.no_grad()
-def _place(layer: GaussianPrototypeLayer, m: int, mean: Tensor, scale: Tensor) -> None:
-    """Set mean and scale of one row; see `GaussianPrototypeLayer.set_parameters`."""
-    layer.mean[m] = mean
-    if scale.ndim == 2:
-        rows, columns = torch.tril_indices(layer.dim, layer.dim, -1, device=scale.device)
-        layer.off_diagonal[m] = scale[rows, columns]
-        scale = scale.diagonal()
-    if layer.covariance == "spherical":
-        scale = scale.square().mean(0, keepdim=True).sqrt()
-    layer.raw_scale[m] = inverse_softplus((scale - layer.scale_floor).clamp_min(_ABOVE_FLOOR))

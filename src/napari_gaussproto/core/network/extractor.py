@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from functools import reduce
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,17 +15,9 @@ from napari_gaussproto.core.network.folding import folded_copy_of
 
 
 def normalise(latents: Tensor) -> Tensor:
-    """LayerNorm over axis 1 without affine parameters, in float32 (Ba et al. 2016).
+    """LayerNorm over axis 1 of latents (N, D) or (B, D, h, w), in float32 (Ba et al. 2016).
 
-    Parameters
-    ----------
-    latents : Tensor
-        (N, D) or (B, D, h, w).
-
-    Returns
-    -------
-    Tensor
-        Of the same shape; mean 0 and variance 1 along axis 1.
+    There are no affine parameters: mean is 0 and variance 1 along axis 1.
     """
     latents = latents if latents.dtype == torch.float64 else latents.float()
     centred = latents - latents.mean(1, keepdim=True)
@@ -80,8 +75,8 @@ class Neck(nn.Module):
 
         Parameters
         ----------
-        features : Tensor
-            (N, sum of widths), each level brought to the output stride beforehand.
+        features : (N, sum of widths) Tensor
+            Each level brought to the output stride beforehand.
         """
         levels = features.T[None, :, :, None].split(self.widths, dim=1)
         pairs = zip(levels, self.norms, self.projections, strict=True)
@@ -104,7 +99,6 @@ class Extractor(nn.Module):
 
     Parameters
     ----------
-    config : ModelConfig
     pretrained : bool
         Start the backbone from ImageNet weights.
     backbone : Backbone, optional
@@ -166,10 +160,7 @@ def shrink(image: Tensor, factor: int) -> Tensor:
 
 def _strided_sum(values: Tensor, factor: int, axis: int) -> Tensor:
     """Sums of ``factor`` neighbours along one of the last two axes."""
-    parts = [
+    parts = (
         values[..., i::factor, :] if axis == -2 else values[..., i::factor] for i in range(factor)
-    ]
-    total = parts[0] + parts[1]
-    for part in parts[2:]:
-        total = total + part
-    return total
+    )
+    return reduce(operator.add, parts)

@@ -14,8 +14,8 @@ import weakref
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,10 @@ class FoldedCopy:
             pairs = list(zip(network(image), folded(image), strict=True))
         except (RuntimeError, ValueError, AssertionError):  # an image of this size does not suit
             return False
-        return all(_close(before, after) for before, after in pairs)
+        return all(
+            bool((before - after).abs().max() <= _TOLERANCE * before.abs().max())
+            for before, after in pairs
+        )
 
 
 # By the network's id, which stays taken while its folded copy lives.
@@ -94,54 +97,26 @@ def folded_copy_of(network: nn.Module, channels: int, side: int) -> FoldedCopy:
 
 
 def fold(network: nn.Module) -> int:
-    """Fold, in place, every normalisation that stands right after a convolution.
+    """Fold, in place, every normalisation that stands right after a convolution, and count them.
 
-    Returns
-    -------
-    int
-        How many.
+    The network is in evaluation mode.
     """
     count = 0
     for parent in list(network.modules()):
         names = list(parent._modules)
         for first, second in itertools.pairwise(names):
             convolution, normalisation = parent._modules[first], parent._modules[second]
-            if _belong_together(convolution, normalisation):
-                assert isinstance(convolution, nn.Conv2d)
-                assert isinstance(normalisation, nn.BatchNorm2d)
-                _absorb(convolution, normalisation)
+            if (
+                isinstance(convolution, nn.Conv2d)
+                and isinstance(normalisation, nn.BatchNorm2d)
+                and convolution.out_channels == normalisation.num_features
+                and normalisation.running_mean is not None
+            ):
+                parent._modules[first] = fuse_conv_bn_eval(convolution, normalisation)
                 # timm's normalisations carry the activation that follows.
                 parent._modules[second] = getattr(normalisation, "act", nn.Identity())
                 count += 1
     return count
-
-
-def _belong_together(first: nn.Module | None, second: nn.Module | None) -> bool:
-    return (
-        isinstance(first, nn.Conv2d)
-        and isinstance(second, nn.BatchNorm2d)
-        and first.out_channels == second.num_features
-        and second.running_mean is not None
-    )
-
-
-@torch.no_grad()
-def _absorb(convolution: nn.Conv2d, normalisation: nn.BatchNorm2d) -> None:
-    mean, variance = normalisation.running_mean, normalisation.running_var
-    assert mean is not None and variance is not None
-    convolution.weight, convolution.bias = fuse_conv_bn_weights(
-        convolution.weight,
-        convolution.bias,
-        mean,
-        variance,
-        normalisation.eps,
-        normalisation.weight,
-        normalisation.bias,
-    )
-
-
-def _close(before: Tensor, after: Tensor) -> bool:
-    return bool((before - after).abs().max() <= _TOLERANCE * before.abs().max())
 
 
 def weight_versions(network: nn.Module) -> Key:

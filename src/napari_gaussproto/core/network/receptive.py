@@ -10,6 +10,7 @@ from torch import Tensor
 # Share of the input gradient that may lie outside the radius. Chosen so that tiled and
 # untiled labels agree on at least 99.9 % of the pixels (tests/core/model/test_predict.py).
 _OUTSIDE = 0.02
+# Noise images to average over.
 _TRIALS = 3
 
 
@@ -18,7 +19,6 @@ def effective_radius(
     channels: int,
     alignment: int,
     device: torch.device | str = "cpu",
-    trials: int = _TRIALS,
 ) -> int:
     """Radius in pixels that holds nearly all influence on a latent vector.
 
@@ -31,10 +31,6 @@ def effective_radius(
         Images (B, C, H, W) to latents (B, D, h, w).
     channels, alignment : int
         Of the images, and the multiple that their sides must be of.
-    device : torch.device or str
-        Where ``extract`` computes.
-    trials : int
-        Noise images to average over.
 
     Returns
     -------
@@ -45,7 +41,7 @@ def effective_radius(
     side = alignment * max(4, -(-1024 // alignment // 2) * 2)
     generator = torch.Generator().manual_seed(0)
     energy = torch.zeros(side, side)
-    for _ in range(trials):
+    for _ in range(_TRIALS):
         energy += _gradient(extract, _texture(channels, side, generator).to(device))
     centre = side // 2
     offset = torch.arange(side) + 0.5 - centre

@@ -16,7 +16,7 @@ from torchvision.transforms import v2
 from napari_gaussproto.core.base.config import Augmentation, ModelConfig
 from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.base.steps import run
-from napari_gaussproto.core.cells.partitioner import make_partitioner
+from napari_gaussproto.core.cells.partitioner import Partitioner
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.network.extractor import shrink
@@ -82,7 +82,7 @@ def prepare(
             "give one label image for every image, and at least one."
         )
     prepared = []
-    partitioner = make_partitioner(config)
+    partitioner = Partitioner(config)
     for number, (image, mask) in enumerate(zip(images, labels, strict=True), start=1):
         source = (
             image

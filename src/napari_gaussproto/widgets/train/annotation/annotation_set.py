@@ -215,7 +215,7 @@ class AnnotationSet(QObject):
             return
         done = self._done.pop()
         for annotation in self._all:
-            lost = done.forgotten.get(annotation) or Forgotten.nothing()
+            lost = done.forgotten.get(annotation) or Forgotten()
             labels = done.change.revert(annotation.labels, lost)
             self._set(annotation, done.change.before, done.change, labels)
         self._undone.append(done)
