@@ -13,7 +13,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from napari_gaussproto.core.base.errors import ImageError
 
 TIFF_SUFFIXES = (".tif", ".tiff")
-READABLE = (".jpg", ".jpeg", ".png", ".webp", ".bmp", *TIFF_SUFFIXES, ".npy", ".zarr")
 # Field mosaics are large on purpose; Pillow's guard against huge pictures is for web servers.
 Image.MAX_IMAGE_PIXELS = None
 
