@@ -82,6 +82,11 @@ def reopened(store: VersionStore) -> VersionStore:
     return VersionStore(store.folder)
 
 
+def n_bytes(store: VersionStore) -> int:
+    """Size of a whole store on disk."""
+    return sum(path.stat().st_size for path in store.folder.iterdir())
+
+
 def is_whole(store: VersionStore, parts: dict[str, str]) -> bool:
     """Whether all parts are there with the content that their names say."""
     return all(ContentStore(store.folder).get(file) for file in parts.values())

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QAbstractButton, QComboBox
 from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.core.model.model_file import save_model
+from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.jobs import insight
 from napari_gaussproto.widgets.prototypes.dock import PrototypesWidget
 from tests.core.builders import tiny_model, two_tone
@@ -91,7 +92,8 @@ def test_patches_are_enlarged_in_a_tooltip(prototypes: Any) -> None:
     strip = prototypes.gallery.rows[0].patches
     assert "No example patches" in strip.tooltip_html()
     patches = np.full((5, 48, 48, 3), 90, np.uint8)
-    strip.show_patches(patches, [0, 1], "<soil>", prototypes.state.current.segmentation.classes)
+    prototype = Prototype("<soil>", 0, patches, np.array([0, 1]))
+    strip.show_prototype(prototype, prototypes.state.current.segmentation.classes)
     html = strip.tooltip_html()
     assert html.count("data:image/png;base64,") == 5 and "&lt;soil&gt;" in html
     assert html.count("not labelled") == 3

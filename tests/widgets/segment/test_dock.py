@@ -31,7 +31,7 @@ def test_without_an_image_the_button_says_what_to_do(dock: Any) -> None:
 
 def test_the_status_says_what_is_missing_until_it_is_there(viewer: Any, dock: Any) -> None:
     assert dock.status.text().startswith("Open an image first")
-    assert dock.cover.isHidden() and dock.cover_heading.isHidden()
+    assert dock.cover.isHidden()
     viewer.add_image(two_tone()[0])
     assert dock.status.text() == ""
 
@@ -39,7 +39,7 @@ def test_the_status_says_what_is_missing_until_it_is_there(viewer: Any, dock: An
 def test_what_one_image_gave_is_not_shown_beside_another(viewer: Any, dock: Any, run: Any) -> None:
     first = viewer.add_image(two_tone()[0], name="a <b> field")
     run(dock)
-    assert not dock.cover.isHidden() and "a &lt;b&gt; field" in dock.cover_heading.text()
+    assert not dock.cover.isHidden() and "a &lt;b&gt; field" in dock.cover.heading.text()
     viewer.add_image(two_tone(40, 50)[0], name="second")
     dock.images.choose(viewer.layers["second"])
     assert dock.cover.isHidden() and not dock.likelihood.isEnabled()

@@ -11,12 +11,7 @@ import torch
 
 from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.core.cells.partition import cell_weights
-from napari_gaussproto.core.imaging.masks import (
-    Mask,
-    Polygon,
-    bounding_box,
-    outline,
-)
+from napari_gaussproto.core.imaging.masks import Mask, Polygon, bounding_box, outline
 from napari_gaussproto.core.model.segmentation import Segmentation
 
 
@@ -28,13 +23,10 @@ class Responsible:
     ----------
     index : int
         Among all prototypes of the model.
-    name : str
-    class_index : int
     responsibility : float
         Its share; those of an explanation sum to 1.
     typicality : float
-        Share of the prototype's own cells that lie farther from it; see
-        `Segmentation.likelihood`.
+        Share of its own cells that lie farther from it; see `Segmentation.likelihood`.
     """
 
     index: int
@@ -56,13 +48,12 @@ class Explanation:
         Class index of that pixel in the segmentation.
     responsible : list of Responsible
         All active prototypes, the most responsible first.
-    class_probability : ndarray
-        (C,) p(c|z) of the cell, or its mean over the mask.
+    class_probability : (C,) ndarray
+        p(c|z) of the cell, or its mean over the mask.
     novelty : float
         Share of the training cells that the model finds more familiar, in [0, 1].
     compared_with : str
         What novelty compares with: “training cells”, or “cells of this image”.
-    top, left : int
     mask : ndarray
         (H, W) bool, pixels explained: a cell or a region; its first one lies at (top, left).
     n_cells : int
@@ -117,18 +108,17 @@ class Explanation:
 def explain(segmentation: Segmentation, y: int, x: int) -> Explanation:
     """Explain one pixel by the cell that holds it.
 
-    Parameters
-    ----------
-    segmentation : Segmentation
-    y, x : int
-        Pixel of the image.
-
     Raises
     ------
     ImageError
         When the pixel lies outside the image.
     """
-    _check(segmentation, y, x)
+    height, width = segmentation.shape
+    if not (0 <= y < height and 0 <= x < width):
+        raise ImageError(
+            f"Pixel ({y}, {x}) lies outside the image of {height} x {width} pixels: "
+            "click inside it."
+        )
     partition = segmentation.encoding.partition
     cell = partition.cell_at(y, x)
     top, left, mask = partition.cell_mask(cell)
@@ -141,8 +131,8 @@ def explain_mask(segmentation: Segmentation, mask: Mask) -> Explanation:
     Parameters
     ----------
     segmentation : Segmentation
-    mask : ndarray
-        (H, W) bool, for example from `component_at`.
+    mask : (H, W) ndarray of bool
+        For example from `component_at`.
 
     Raises
     ------
@@ -180,20 +170,14 @@ def _explanation(
     # Masked prototypes have no share; what is left is renormalised against rounding.
     active = [m for m, on in enumerate(segmentation.active) if on]
     share = share / share[active].sum()
-    ranked = sorted(active, key=lambda m: -share[m])
+    known = [(m, segmentation.prototypes[m]) for m in sorted(active, key=lambda m: -share[m])]
     return Explanation(
         y=int(y),
         x=int(x),
         label=int(segmentation.labels[y, x]) - 1,
         responsible=[
-            Responsible(
-                m,
-                segmentation.prototypes[m].name,
-                segmentation.prototypes[m].class_index,
-                float(share[m]),
-                float(typicality[m]),
-            )
-            for m in ranked
+            Responsible(m, p.name, p.class_index, float(share[m]), float(typicality[m]))
+            for m, p in known
         ],
         class_probability=weight @ values.posterior,
         novelty=float(weight @ values.novelty),
@@ -205,12 +189,3 @@ def _explanation(
         mask=mask,
         n_cells=len(cells),
     )
-
-
-def _check(segmentation: Segmentation, y: int, x: int) -> None:
-    height, width = segmentation.shape
-    if not (0 <= y < height and 0 <= x < width):
-        raise ImageError(
-            f"Pixel ({y}, {x}) lies outside the image of {height} x {width} pixels: "
-            "click inside it."
-        )

@@ -16,7 +16,7 @@ from napari_gaussproto.core.imaging.patches import Patches
 from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
-_SHOWN = 6
+_SHOWN, _GAP = 6, 2
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,6 @@ class GalleryEntry:
     ----------
     index : int
         Among all prototypes of the model.
-    prototype : Prototype
-    active : bool
     weight : float
         Prior share of its class that it stands for; 0 when inactive.
     marks : list of Mark
@@ -77,29 +75,24 @@ def gallery(model: PrototypeSegmenter) -> Gallery:
     )
 
 
-def strip(patches: Patches, count: int, gap: int = 2) -> Patches:
+def strip(patches: Patches, count: int) -> Patches:
     """The first patches side by side as one picture, (S, W, 4) uint8 with transparent gaps."""
     shown = patches[:count]
     side = patches.shape[1]
-    width = max(1, len(shown) * (side + gap) - gap)
+    width = max(1, len(shown) * (side + _GAP) - _GAP)
     picture = np.zeros((side, width, 4), np.uint8)
     for slot, patch in enumerate(shown):
-        left = slot * (side + gap)
+        left = slot * (side + _GAP)
         picture[:, left : left + side, :3] = patch
         picture[:, left : left + side, 3] = 255
     return picture
 
 
-def png(picture: Patches) -> bytes:
-    """A picture (H, W, 3) or (H, W, 4) uint8 as the bytes of a PNG file."""
+def data_url(picture: Patches) -> str:
+    """A picture (H, W, 3) or (H, W, 4) uint8 as a URL that holds it as PNG, for HTML."""
     stream = io.BytesIO()
     PillowImage.fromarray(picture).save(stream, format="png")
-    return stream.getvalue()
-
-
-def data_url(picture: Patches) -> str:
-    """A picture (H, W, 3) or (H, W, 4) uint8 as a URL that holds it, for HTML."""
-    return "data:image/png;base64," + base64.b64encode(png(picture)).decode("ascii")
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 
 def _group_html(group: GalleryGroup) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -24,16 +24,7 @@ _LEAST_PURITY = 0.8
 
 @dataclass(frozen=True)
 class Mark:
-    """One finding about a prototype.
-
-    Attributes
-    ----------
-    kind : {"dead", "duplicate", "off the data", "impure"}
-    title : str
-        A few words.
-    meaning, advice : str
-        A sentence each: what it means, and what to do.
-    """
+    """One finding about a prototype: a title, and what it means and what to do, a sentence each."""
 
     kind: Kind
     title: str
@@ -47,19 +38,10 @@ def health(model: PrototypeSegmenter) -> list[list[Mark]]:
     What was never measured, as before training, is not held against a prototype.
     """
     twins = _duplicates(model)
-    return [
-        [
-            mark
-            for mark in (
-                _dead(prototype),
-                _duplicate(model, twins.get(m)),
-                _off_the_data(prototype, model.layer.dim),
-                _impure(model, prototype),
-            )
-            if mark is not None
-        ]
-        for m, prototype in enumerate(model.prototypes)
-    ]
+    # Of cells drawn from a Gaussian in D dimensions, half have a squared Mahalanobis distance
+    # below the median of the chi-squared distribution with D degrees of freedom.
+    median = float(chi2.median(model.layer.dim))
+    return [list(_marks(model, m, twins, median)) for m in range(len(model.prototypes))]
 
 
 @torch.no_grad()
@@ -72,15 +54,35 @@ def similar_siblings(model: PrototypeSegmenter, m: int) -> list[int]:
     return sorted(others, key=lambda i: -float(overlap[i]))
 
 
-def _dead(prototype: Prototype) -> Mark | None:
-    if not prototype.usage < _LEAST_USAGE:
-        return None
-    return Mark(
-        "dead",
-        "hardly used",
-        f"It explains {prototype.usage:.1%} of the training cells of its class.",
-        "Delete it, or train again with fewer prototypes per class.",
-    )
+def _marks(
+    model: PrototypeSegmenter, m: int, twins: dict[int, int], median: float
+) -> Iterator[Mark]:
+    prototype = model.prototypes[m]
+    if prototype.usage < _LEAST_USAGE:
+        yield Mark(
+            "dead",
+            "hardly used",
+            f"It explains {prototype.usage:.1%} of the training cells of its class.",
+            "Delete it, or train again with fewer prototypes per class.",
+        )
+    if m in twins:
+        name = model.prototypes[twins[m]].name
+        yield Mark(
+            "duplicate",
+            f"duplicate of {name}",
+            f"It covers nearly the same part of the latent space as “{name}”.",
+            "Merge the two; nothing will be lost.",
+        )
+    # Not one of its own cells lies in the inner half of the Gaussian.
+    if len(prototype.distance_quantiles) and prototype.distance_quantiles[0] > median:
+        yield Mark(
+            "off the data",
+            "off the data",
+            "No training cell lies near its middle: it stands beside what it explains.",
+            "Look at its patches; delete it, or replace it by one added from a painted region.",
+        )
+    if len(prototype.patch_labels):
+        yield from _impure(model, prototype)
 
 
 @torch.no_grad()
@@ -100,63 +102,25 @@ def _duplicates(model: PrototypeSegmenter) -> dict[int, int]:
     return twins
 
 
-def _duplicate(model: PrototypeSegmenter, twin: int | None) -> Mark | None:
-    if twin is None:
-        return None
-    name = model.prototypes[twin].name
-    return Mark(
-        "duplicate",
-        f"duplicate of {name}",
-        f"It covers nearly the same part of the latent space as “{name}”.",
-        "Merge the two; nothing will be lost.",
-    )
-
-
-def _off_the_data(prototype: Prototype, dim: int) -> Mark | None:
-    """Not one of its own cells lies in the inner half of the Gaussian.
-
-    Of cells drawn from a Gaussian in D dimensions, half have a squared Mahalanobis distance
-    below the median of the chi-squared distribution with D degrees of freedom.
-    """
-    distances = prototype.distance_quantiles
-    if not len(distances) or distances[0] <= _median_distance(dim):
-        return None
-    return Mark(
-        "off the data",
-        "off the data",
-        "No training cell lies near its middle: it stands beside what it explains.",
-        "Look at its patches; delete it, or replace it by one added from a painted region.",
-    )
-
-
-@lru_cache
-def _median_distance(dim: int) -> float:
-    """Median squared Mahalanobis distance of cells drawn from a Gaussian."""
-    return float(chi2.median(dim))
-
-
-def _impure(model: PrototypeSegmenter, prototype: Prototype) -> Mark | None:
+def _impure(model: PrototypeSegmenter, prototype: Prototype) -> Iterator[Mark]:
     labels = prototype.patch_labels
-    if not len(labels):
-        return None
     counts = np.bincount(labels, minlength=len(model.classes))
     other = int(counts.argmax())
     own = model.classes[prototype.class_index].name
     if other != prototype.class_index:
         name = model.classes[other].name
-        return Mark(
+        yield Mark(
             "impure",
             f"its patches are {name}",
             f"{counts[other]} of its {len(labels)} nearest training patches are labelled "
             f"“{name}”, not “{own}”.",
             f"If the patches show {name}, give it to that class or turn it off.",
         )
-    if counts[other] / len(labels) >= _LEAST_PURITY:
-        return None
-    rest = len(labels) - int(counts[other])
-    return Mark(
-        "impure",
-        "mixed patches",
-        f"{rest} of its {len(labels)} nearest training patches do not carry the label “{own}”.",
-        "Split it, or turn it off and see what changes.",
-    )
+    elif counts[other] / len(labels) < _LEAST_PURITY:
+        rest = len(labels) - int(counts[other])
+        yield Mark(
+            "impure",
+            "mixed patches",
+            f"{rest} of its {len(labels)} nearest training patches do not carry the label “{own}”.",
+            "Split it, or turn it off and see what changes.",
+        )

@@ -18,15 +18,7 @@ _WINDOW = 1 / 6
 
 @dataclass(frozen=True)
 class Place:
-    """A place worth a look.
-
-    Attributes
-    ----------
-    y, x : int
-        Pixel of the image.
-    value : float
-        Mean novelty or uncertainty around it, in [0, 1].
-    """
+    """A pixel worth a look, and the mean novelty or uncertainty around it, in [0, 1]."""
 
     y: int
     x: int

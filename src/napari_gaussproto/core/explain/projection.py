@@ -28,15 +28,14 @@ class Projection:
     ----------
     method : {"discriminant", "principal"}
         Directions that tell classes apart best, or those of the largest spread.
-    means : ndarray
-        (M, 2).
-    ellipses : ndarray
-        (M, 3) half axes and angle in radians of each covariance at one standard deviation;
-        the first half axis points along (cos, sin) of the angle.
-    cells : ndarray
-        (K, 2), a sample.
-    cell_class : ndarray
-        (K,) most probable class of each.
+    means : (M, 2) ndarray
+    ellipses : (M, 3) ndarray
+        Half axes and angle in radians of each covariance at one standard deviation; the first
+        half axis points along (cos, sin) of the angle.
+    cells : (K, 2) ndarray
+        A sample.
+    cell_class : (K,) ndarray of int
+        Most probable class of each.
     """
 
     method: Literal["discriminant", "principal"]
@@ -47,9 +46,7 @@ class Projection:
 
 
 @torch.no_grad()
-def project(
-    model: PrototypeSegmenter, latents: Tensor, sample: int = 1500, seed: int = 0
-) -> Projection:
+def project(model: PrototypeSegmenter, latents: Tensor, sample: int = 1500) -> Projection:
     """Project prototypes and cells onto two directions.
 
     The directions belong to the model and not to the image, so that pictures of several images
@@ -61,30 +58,26 @@ def project(
     Parameters
     ----------
     model : PrototypeSegmenter
-    latents : Tensor
-        (N, D) cells of one or more images.
+    latents : (N, D) Tensor
+        Cells of one or more images.
     sample : int
         How many cells to show.
-    seed : int
     """
     layer = model.layer
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     order = torch.randperm(len(latents), generator=generator)[:sample]
     z = latents[order.to(latents.device)]
     means = _array(layer.mean)
     factors = _array(layer.scale_tril)
     active = layer.active.cpu().numpy()
-    draws = np.random.default_rng(seed).normal(size=(_DRAWS, layer.dim))
+    draws = np.random.default_rng(0).normal(size=(_DRAWS, layer.dim))
     points = [mean + draws @ f.T for mean, f in zip(means[active], factors[active], strict=True)]
     groups = layer.class_index.cpu().numpy()[active].repeat(_DRAWS)
     method, axes, origin = _directions(np.concatenate(points), groups)
-    return Projection(
-        method,
-        (means - origin) @ axes,
-        np.array([_ellipse(axes.T @ factor) for factor in factors]),
-        (_array(z) - origin) @ axes,
-        layer(z).argmax(1).cpu().numpy(),
-    )
+    ellipses = np.array([_ellipse(axes.T @ factor) for factor in factors])
+    cells = (_array(z) - origin) @ axes
+    cell_class = layer(z).argmax(1).cpu().numpy()
+    return Projection(method, (means - origin) @ axes, ellipses, cells, cell_class)
 
 
 def _array(tensor: Tensor) -> Floats:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,19 +14,14 @@ from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.measure.metrics import confusion_matrix, iou, mean_iou
 
+if TYPE_CHECKING:
+    from napari_gaussproto.core.model.segmentation import Segmentation
+    from napari_gaussproto.core.model.stack import StackSegmentation
+
 Labels = npt.NDArray[Any]
 
-
-class Labelled(Protocol):
-    """What can be compared: a `Segmentation` or a `StackSegmentation`."""
-
-    @property
-    def labels(self) -> npt.NDArray[np.uint8]:
-        """Class index + 1, (..., H, W)."""
-
-    @property
-    def classes(self) -> list[SegmentationClass]:
-        """Classes, in order of their index."""
+# A sentence names so many pairs of classes.
+_MOST = 3
 
 
 @dataclass(frozen=True)
@@ -35,15 +30,13 @@ class Comparison:
 
     Attributes
     ----------
-    changed : ndarray
-        (..., H, W) bool.
+    changed : (..., H, W) ndarray of bool
     classes : list of SegmentationClass
         Those of the segmentation before, then those that only the one after has; C in all.
-    moved : ndarray
-        (C, C) pixels by class before (rows) and after (columns).
-    iou_before, iou_after : ndarray or None
-        (C,) against true labels, where those were given; nan for absent classes.
-    miou_before, miou_after : float or None
+    moved : (C, C) ndarray of int
+        Pixels by class before (rows) and after (columns).
+    iou_before, iou_after : (C,) ndarray or None
+        Against true labels, where those were given; nan for absent classes.
     """
 
     changed: npt.NDArray[np.bool_]
@@ -71,7 +64,7 @@ class Comparison:
         ]
         return sorted(pairs, key=lambda move: -move[2])
 
-    def summary(self, classes: Sequence[SegmentationClass] | None = None, most: int = 3) -> str:
+    def summary(self, classes: Sequence[SegmentationClass] | None = None) -> str:
         """One sentence for a person, with other names for the classes if wanted."""
         classes = classes or self.classes
         if not self.pixels_changed:
@@ -79,7 +72,7 @@ class Comparison:
         total = self.changed.size
         parts = [
             f"{classes[a].name} → {classes[b].name} {_percent(n / total)}"
-            for a, b, n in self.moves()[:most]
+            for a, b, n in self.moves()[:_MOST]
         ]
         share = _percent(self.share_changed)
         text = f"{share[0].upper()}{share[1:]} of the pixels changed: {', '.join(parts)}."
@@ -89,8 +82,8 @@ class Comparison:
 
 
 def compare(
-    before: Labelled,
-    after: Labelled,
+    before: Segmentation | StackSegmentation,
+    after: Segmentation | StackSegmentation,
     truth: Labels | None = None,
     truth_classes: Sequence[SegmentationClass] | None = None,
 ) -> Comparison:
@@ -101,8 +94,8 @@ def compare(
     Parameters
     ----------
     before, after : Segmentation or StackSegmentation
-    truth : ndarray, optional
-        True labels of the same shape, 0 where not known.
+    truth : ndarray of their shape, optional
+        True labels, 0 where not known.
     truth_classes : sequence of SegmentationClass, optional
         The table of these labels; by default that of ``before``.
 

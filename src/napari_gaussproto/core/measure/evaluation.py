@@ -22,6 +22,9 @@ from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 Pairs = Iterable[tuple[Any, npt.NDArray[Any]]]
 
+# Share of the overlaps counted on former crops that is kept at every step of a training.
+_MEMORY = 0.9
+
 
 def measure(model: PrototypeSegmenter, pairs: Pairs) -> dict[str, Any]:
     """Overlap and calibration over all labelled pixels of some images.
@@ -75,18 +78,10 @@ def validation_steps(model: PrototypeSegmenter, pairs: Pairs) -> Generator[int, 
 
 
 class RunningOverlap:
-    """Mean IoU over the labelled cells of the last training crops.
+    """Mean IoU over the labelled cells of the last training crops."""
 
-    Parameters
-    ----------
-    n_classes : int
-    memory : float
-        Share of what was counted that is kept at every step.
-    """
-
-    def __init__(self, n_classes: int, memory: float = 0.9) -> None:
+    def __init__(self, n_classes: int) -> None:
         self._confusion = np.zeros((n_classes, n_classes))
-        self._memory = memory
 
     @torch.no_grad()
     def add(
@@ -100,7 +95,7 @@ class RunningOverlap:
         found = model.layer(z[labelled]).argmax(1)
         pairs = target[labelled].argmax(1) * n + found
         counts = torch.bincount(pairs, weights=weight[labelled].double(), minlength=n * n)
-        self._confusion *= self._memory
+        self._confusion *= _MEMORY
         self._confusion += counts.reshape(n, n).cpu().numpy()
 
     @property

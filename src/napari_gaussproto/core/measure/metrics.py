@@ -14,6 +14,8 @@ import numpy.typing as npt
 Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+_BINS = 15
+
 
 def confusion_matrix(
     predicted: npt.NDArray[Any], truth: npt.NDArray[Any], n_classes: int
@@ -22,15 +24,13 @@ def confusion_matrix(
 
     Parameters
     ----------
-    predicted, truth : ndarray
-        Label images of one shape.
+    predicted, truth : ndarray of one shape
+        Label images; pixels that are 0 in either are not counted.
     n_classes : int
 
     Returns
     -------
-    ndarray
-        (C, C). Labelled pixels without a prediction count as a miss: they are in no column,
-        so they are added to the row by `iou` through the truth's own count.
+    (C, C) ndarray of int
 
     Raises
     ------
@@ -67,19 +67,12 @@ class CalibrationError:
     """Expected calibration error of the predicted class, gathered image by image.
 
     The mean over bins of confidence of |accuracy - mean confidence|, weighted by the number
-    of pixels (Naeini et al. 2015; Guo et al. 2017).
-
-    Parameters
-    ----------
-    bins : int
-        Bins of equal width over [0, 1].
+    of pixels (Naeini et al. 2015; Guo et al. 2017), over bins of equal width in [0, 1].
     """
 
-    def __init__(self, bins: int = 15) -> None:
-        self._bins = bins
-        self._count = np.zeros(bins)
-        self._correct = np.zeros(bins)
-        self._confidence = np.zeros(bins)
+    def __init__(self) -> None:
+        # Pixels, those that are right, and the sum of confidences, of each bin.
+        self._sums = np.zeros((3, _BINS))
 
     def add(self, probabilities: npt.NDArray[Any], truth: npt.NDArray[Any]) -> None:
         """Count an image: class probabilities (C, H, W) and its label image (H, W)."""
@@ -87,15 +80,13 @@ class CalibrationError:
         chosen = probabilities[:, known]
         confidence = chosen.max(0).astype(np.float64)
         correct = chosen.argmax(0) + 1 == truth[known]
-        index = np.minimum((confidence * self._bins).astype(int), self._bins - 1)
-        self._count += np.bincount(index, minlength=self._bins)
-        self._correct += np.bincount(index, weights=correct, minlength=self._bins)
-        self._confidence += np.bincount(index, weights=confidence, minlength=self._bins)
+        index = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
+        for own, weights in zip(self._sums, (None, correct, confidence), strict=True):
+            own += np.bincount(index, weights=weights, minlength=_BINS)
 
     @property
     def value(self) -> float:
         """The error, in [0, 1]; nan before anything was counted."""
-        total = self._count.sum()
-        if not total:
-            return float("nan")
-        return float(np.abs(self._correct - self._confidence).sum() / total)
+        count, correct, confidence = self._sums
+        total = count.sum()
+        return float(np.abs(correct - confidence).sum() / total) if total else float("nan")

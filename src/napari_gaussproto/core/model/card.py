@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -20,10 +21,8 @@ def package_versions() -> dict[str, str]:
     """Versions of Python and of the packages that shape a model's numbers."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return versions
 
 
@@ -186,7 +185,7 @@ def _measures(measures: dict[str, Any]) -> str:
     for split, found in splits.items():
         ious = [found.iou.get(name) for name in names]
         figures = [found.miou, *ious, found.accuracy, found.ece]
-        rows.append([split, str(found.images), *map(_number, figures)])
+        rows.append([split, str(found.images), *(_figure(figure, ".4f") for figure in figures)])
     table = _table([*header, "accuracy", "calibration error"], rows)
     return (
         f"{table}\n\nOver all labelled pixels of a split. The calibration error is the expected "
@@ -194,8 +193,8 @@ def _measures(measures: dict[str, Any]) -> str:
     )
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+def _figure(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
 
 
 def _data(summary: ModelSummary) -> str:
@@ -244,13 +243,9 @@ def _event(event: dict[str, Any]) -> str:
 def _prototypes(summary: ModelSummary) -> str:
     names = [entry.name for entry in summary.config.classes]
     rows = [
-        [p.name, names[p.class_index], _percent(p.usage), _percent(p.purity)]
+        [p.name, names[p.class_index], _figure(p.usage, ".0%"), _figure(p.purity, ".0%")]
         for p in summary.prototypes
     ]
     if not rows:
         return ""
     return _table(["name", "class", "share of its class", "purity of its patches"], rows)
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0%}"

@@ -206,6 +206,14 @@ def tiles_of_image(
             release_memory(model.device)
 
 
+@torch.no_grad()
+def _forward(
+    source: ImageSource, model: PrototypeSegmenter, forward: Forward, window: Window
+) -> Sequence[Tensor]:
+    pixels = source.read_padded(window.y0, window.x0, window.y1 - window.y0, window.x1 - window.x0)
+    return forward(pixels[None].to(model.device, memory_format=torch.channels_last))
+
+
 def _is_covered(window: Window, covered: list[Window]) -> bool:
     """Whether a larger tile, done before memory ran out, holds this one's core."""
     return any(
@@ -215,14 +223,6 @@ def _is_covered(window: Window, covered: list[Window]) -> bool:
         and done.core_x1 >= window.core_x1
         for done in covered
     )
-
-
-@torch.no_grad()
-def _forward(
-    source: ImageSource, model: PrototypeSegmenter, forward: Forward, window: Window
-) -> Sequence[Tensor]:
-    pixels = source.read_padded(window.y0, window.x0, window.y1 - window.y0, window.x1 - window.x0)
-    return forward(pixels[None].to(model.device, memory_format=torch.channels_last))
 
 
 def _side(source: ImageSource, model: PrototypeSegmenter, tile: TileSize) -> int:

@@ -239,17 +239,13 @@ class Segmentation:
         """Values of some cells, by their indices (K,) in the partition."""
         rows = torch.as_tensor(cells, dtype=torch.long, device=self._log_density.device)
         typicality = [self._typicality(m, rows) for m in range(len(self.prototypes))]
-        return CellValues(
-            *(
-                values.float().cpu().numpy()
-                for values in (
-                    self._log_posterior[rows].exp(),
-                    self._log_responsibility[rows].exp(),
-                    torch.stack(typicality, dim=1),
-                    self._novelty(self._log_density[rows]),
-                )
-            )
+        values = (
+            self._log_posterior[rows].exp(),
+            self._log_responsibility[rows].exp(),
+            torch.stack(typicality, dim=1),
+            self._novelty(self._log_density[rows]),
         )
+        return CellValues(*(value.float().cpu().numpy() for value in values))
 
     def most_responsible(self) -> npt.NDArray[np.int64]:
         """Index of the most responsible prototype of every cell, (N,)."""

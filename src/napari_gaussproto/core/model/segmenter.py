@@ -177,9 +177,7 @@ def make_layer(config: ModelConfig, class_index: list[int]) -> GaussianPrototype
 
 def name_prototypes(classes: list[SegmentationClass], class_index: list[int]) -> list[Prototype]:
     """Name prototypes after their class and their number in it: “weed 3”."""
-    counts = [0] * len(classes)
-    prototypes = []
-    for c in class_index:
-        counts[c] += 1
-        prototypes.append(Prototype(f"{classes[c].name} {counts[c]}", c))
-    return prototypes
+    numbers = [class_index[: i + 1].count(c) for i, c in enumerate(class_index)]
+    return [
+        Prototype(f"{classes[c].name} {n}", c) for c, n in zip(class_index, numbers, strict=True)
+    ]

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.imaging.source import ImageSource, ValueRange, range_of_planes
 from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.predict import segment_steps
-from napari_gaussproto.core.model.segmentation import Map, Prototype, Segmentation
+from napari_gaussproto.core.model.segmentation import Map, Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 
@@ -44,16 +43,8 @@ class StackSegmentation:
     def __init__(self, planes: list[Segmentation], leading: tuple[int, ...]) -> None:
         self.planes = planes
         self.leading = leading
-
-    @property
-    def classes(self) -> list[SegmentationClass]:
-        """Classes, in order of their index."""
-        return self.planes[0].classes
-
-    @property
-    def prototypes(self) -> list[Prototype]:
-        """Prototypes, in order of their index."""
-        return self.planes[0].prototypes
+        self.classes = planes[0].classes
+        self.prototypes = planes[0].prototypes
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -198,16 +189,10 @@ def plane_sources(
     planes = _Planes(array, indices)
 
     @cache
-    def common() -> ValueRange:
-        return range_of_planes(planes, channel_axis)
+    def common() -> ValueRange | None:
+        return range_of_planes(planes, channel_axis) if len(planes) > 1 else None
 
-    def source(number: int) -> ImageSource:
-        plane = planes[number]
-        if len(planes) == 1:
-            return ImageSource.from_array(plane, channels, channel_axis)
-        return ImageSource.from_array(plane, channels, channel_axis, common())
-
-    return source
+    return lambda number: ImageSource.from_array(planes[number], channels, channel_axis, common())
 
 
 class _Planes(Sequence[Any]):

@@ -17,16 +17,13 @@ from napari_gaussproto.core.model.card import ModelCard, ModelSummary, Prototype
 FORMAT = "napari-gaussproto"
 FORMAT_VERSION = 1
 SUFFIX = ".safetensors"
-
-
-def _folder() -> Path:
-    # Packages with compiled or large data are always installed unzipped.
-    return Path(str(resources.files("napari_gaussproto"))) / "models"
+# Packages with compiled or large data are always installed unzipped.
+_FOLDER = Path(str(resources.files("napari_gaussproto"))) / "models"
 
 
 def list_models() -> list[str]:
     """Names of the shipped models, in alphabetical order."""
-    return sorted(path.stem for path in _folder().glob(f"*{SUFFIX}"))
+    return sorted(path.stem for path in _FOLDER.glob(f"*{SUFFIX}"))
 
 
 def model_path(name_or_path: str | Path) -> Path:
@@ -37,9 +34,8 @@ def model_path(name_or_path: str | Path) -> Path:
     ModelFileError
         When it is neither.
     """
-    shipped = _folder() / f"{name_or_path}{SUFFIX}"
     if str(name_or_path) in list_models():
-        return shipped
+        return _FOLDER / f"{name_or_path}{SUFFIX}"
     path = Path(name_or_path).expanduser()
     if path.is_file():
         return path
@@ -50,10 +46,10 @@ def model_path(name_or_path: str | Path) -> Path:
     )
 
 
-def with_suffix(path: str | Path) -> Path:
-    """The file that a model is saved to under a name; a dot in the name is no suffix."""
+def with_suffix(path: str | Path, suffix: str = SUFFIX) -> Path:
+    """Where something is saved to under a name; another dot in the name is no suffix."""
     path = Path(path)
-    return path if path.suffix == SUFFIX else path.with_name(path.name + SUFFIX)
+    return path if path.suffix == suffix else path.with_name(path.name + suffix)
 
 
 def read_summary(path: str | Path) -> ModelSummary:

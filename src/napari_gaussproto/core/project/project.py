@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from napari_gaussproto.core.base.atomic import copy_files
 from napari_gaussproto.core.labels.annotations import ImageIdentity
 from napari_gaussproto.core.model.card import now
+from napari_gaussproto.core.model.summary import with_suffix
 from napari_gaussproto.core.project.annotation_store import AnnotationStore
 from napari_gaussproto.core.project.formats import (
     DESCRIPTION,
@@ -68,7 +69,7 @@ class Project:
         ProjectError
             When the folder holds something already, or cannot be made.
         """
-        folder = with_suffix(folder)
+        folder = with_suffix(folder, SUFFIX)
         _refuse_taken(folder)
         description = ProjectDescription(name=name.strip() or folder.stem, created=now())
         project = cls(folder, _locked(folder), description)
@@ -122,7 +123,7 @@ class Project:
         ProjectError
             When the folder holds something already, or cannot be written.
         """
-        folder = with_suffix(folder)
+        folder = with_suffix(folder, SUFFIX)
         _refuse_taken(folder)
         partial = folder.with_name(f".{folder.name}.part")
         try:
@@ -180,12 +181,6 @@ def default_folder(name: str) -> Path:
     # What no file system takes, and dots and spaces at the ends, which Windows drops.
     plain = re.sub(r'[<>:"/\\|?*\x00-\x1f]+', "_", name).strip(" .")[:100]
     return projects_root() / f"{plain or 'project'}{SUFFIX}"
-
-
-def with_suffix(folder: str | Path) -> Path:
-    """The folder with ``.gaussproto`` at the end of its name."""
-    folder = Path(folder)
-    return folder if folder.suffix == SUFFIX else folder.with_name(folder.name + SUFFIX)
 
 
 def _refuse_taken(folder: Path) -> None:

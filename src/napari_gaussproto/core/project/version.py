@@ -26,8 +26,6 @@ class Version(Settings):
         For people; it need not be unique.
     created : str
         ISO 8601 in UTC.
-    seconds : float
-        How long the fit took.
     strokes, images : int
         How much it was fitted to.
     settings : dict

@@ -45,7 +45,7 @@ class VersionStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._files = ContentStore(self.folder)
+        self._files = ContentStore(folder)
         self._models = ModelParts(self._files)
         self._drawings = DrawingFiles(self._files)
         self._known: VersionList | None = None
@@ -124,11 +124,6 @@ class VersionStore:
                 for i, entry in enumerate(content["images"])
             )
             return Annotations(tuple(_CLASSES.validate_python(content["classes"])), images)
-
-    @property
-    def n_bytes(self) -> int:
-        """Size of the whole store on disk."""
-        return sum(path.stat().st_size for path in self.folder.glob("*") if path.is_file())
 
     # -- writing ----------------------------------------------------------------------------
 

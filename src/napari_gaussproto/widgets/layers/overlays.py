@@ -11,11 +11,7 @@ import numpy.typing as npt
 from napari.utils.colormaps import DirectLabelColormap
 
 from napari_gaussproto.core.model.maps import MapRole
-from napari_gaussproto.widgets.layers.placement import (
-    layer_of,
-    placement,
-    undisturbed,
-)
+from napari_gaussproto.widgets.layers.placement import layer_of, placement, undisturbed
 from napari_gaussproto.widgets.shared.state import Outcome
 from napari_gaussproto.widgets.shared.tags import role_of, tag
 
@@ -38,14 +34,8 @@ def brush_layer(viewer: Viewer, outcome: Outcome) -> Labels:
     """The layer to paint a new prototype in, made when first wanted; the brush is ready."""
     layer: Labels | None = layer_of(viewer, outcome, BRUSHED)
     if layer is None:
-        layer = viewer.add_labels(
-            np.zeros(outcome.segmentation.labels.shape, np.uint8),
-            name=f"{outcome.source.name} – new prototype",
-            opacity=0.7,
-            colormap=_one_color(_BRUSH_COLOR),
-            metadata=tag(BRUSHED),
-            **placement(outcome.source, ndim=outcome.ndim),
-        )
+        blank = np.zeros(outcome.segmentation.labels.shape, np.uint8)
+        layer = _add_marks(viewer, outcome.source, blank, BRUSHED, _BRUSH_COLOR, 0.7)
         layer.brush_size = 20
         outcome.maps[BRUSHED] = layer
     layer.visible = True
@@ -73,23 +63,15 @@ def wipe(viewer: Viewer, outcome: Outcome) -> None:
 
 def show_changed(viewer: Viewer, outcome: Outcome, changed: npt.NDArray[np.bool_]) -> Labels:
     """Mark pixels (..., H, W) whose class changed, in the one layer that is kept for it."""
-    known: Labels | None = layer_of(viewer, outcome, CHANGED)
+    layer: Labels | None = layer_of(viewer, outcome, CHANGED)
     values = changed.astype(np.uint8)
-    if known is not None:
-        known.data = values
-        known.visible = True
-        return known
-    with undisturbed(viewer):
-        layer: Labels = viewer.add_labels(
-            values,
-            name=f"{outcome.source.name} – changed",
-            opacity=0.9,
-            colormap=_one_color(_CHANGED_COLOR),
-            metadata=tag(CHANGED),
-            **placement(outcome.source, ndim=outcome.ndim),
-        )
-    layer.editable = False
-    outcome.maps[CHANGED] = layer
+    if layer is None:
+        layer = _add_marks(viewer, outcome.source, values, CHANGED, _CHANGED_COLOR, 0.9)
+        layer.editable = False
+        outcome.maps[CHANGED] = layer
+    else:
+        layer.data = values
+        layer.visible = True
     return layer
 
 
@@ -101,23 +83,14 @@ def hide_changed(viewer: Viewer, outcome: Outcome) -> None:
 
 
 class CorrectionOverlay:
-    """Bright borders around labels for which the model predicts another class.
-
-    There is one layer per image, shown on request.
-    """
+    """Bright borders around labels for which the model predicts another class, per image."""
 
     def __init__(self, viewer: Viewer) -> None:
         self._viewer = viewer
         self._layers: WeakKeyDictionary[Image, Labels] = WeakKeyDictionary()
 
     def show(self, corrected: Iterable[tuple[Image, npt.NDArray[np.bool_]]]) -> None:
-        """Mark the corrections of these images, and of no others.
-
-        Parameters
-        ----------
-        corrected : iterable of (Image, ndarray)
-            For each image the pixels (..., H, W) whose label is a correction.
-        """
+        """Mark in these images, and in no others, pixels (..., H, W) that are corrections."""
         wanted = dict(corrected)
         for image, layer in list(self._layers.items()):
             if image not in wanted and layer in self._viewer.layers:
@@ -131,19 +104,28 @@ class CorrectionOverlay:
             known.data = values
             known.visible = True
             return
-        with undisturbed(self._viewer):
-            layer: Labels = self._viewer.add_labels(
-                values,
-                name=f"{image.name} – {CORRECTIONS}",
-                opacity=1.0,
-                colormap=_one_color(_CORRECTION_COLOR),
-                metadata=tag(CORRECTIONS),
-                **placement(image),
-            )
+        layer = _add_marks(self._viewer, image, values, CORRECTIONS, _CORRECTION_COLOR, 1.0)
         layer.contour = _BORDER_WIDTH
         layer.editable = False
         self._layers[image] = layer
 
 
-def _one_color(color: str) -> DirectLabelColormap:
-    return DirectLabelColormap(color_dict={None: color, 0: "transparent", 1: color})
+def _add_marks(
+    viewer: Viewer,
+    image: Image,
+    values: npt.NDArray[np.uint8],
+    role: MapRole,
+    color: str,
+    opacity: float,
+) -> Labels:
+    """Labels of one colour exactly over an image; the person's work is not disturbed."""
+    with undisturbed(viewer):
+        layer: Labels = viewer.add_labels(
+            values,
+            name=f"{image.name} – {role}",
+            opacity=opacity,
+            colormap=DirectLabelColormap(color_dict={None: color, 0: "transparent", 1: color}),
+            metadata=tag(role),
+            **placement(image, ndim=values.ndim),
+        )
+    return layer

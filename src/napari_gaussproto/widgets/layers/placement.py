@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.transforms import Affine
+from scipy.linalg import block_diag
 
+from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.core.labels.class_table import label_colors, label_names
 from napari_gaussproto.core.model.maps import LABELS, OUTLINES, STACK, MapRole
@@ -24,19 +27,12 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
-_LABEL_OPACITY = 0.5
-_MAP_OPACITY = 0.6
+_LABEL_OPACITY, _MAP_OPACITY = 0.5, 0.6
 
 
 def pixels_of(layer: Image) -> Any:
     """The array of an image layer at full resolution."""
     return layer.data[0] if layer.multiscale else layer.data
-
-
-def file_of(layer: Image) -> str | None:
-    """The file that an image layer was read from; None for other origins, such as samples."""
-    path = layer.source.path
-    return None if path is None else str(Path(path).absolute())
 
 
 def train_image(
@@ -47,13 +43,15 @@ def train_image(
     Parameters
     ----------
     layer : Image
-    codes : ndarray, optional
-        (..., H, W), see `Corrections`; never changed again.
+    codes : (..., H, W) ndarray, optional
+        See `Corrections`; never changed again.
     is_open : bool
         False when the layer was removed from the viewer.
     """
-    key, rgb = layer.unique_id, bool(layer.rgb)
-    return TrainImage(key, pixels_of(layer), rgb, codes, layer.name, file_of(layer), is_open)
+    path = layer.source.path  # None for other origins than files, such as samples
+    file = None if path is None else str(Path(path).absolute())
+    about = (pixels_of(layer), bool(layer.rgb), codes, layer.name, file)
+    return TrainImage(layer.unique_id, *about, is_open)
 
 
 def layer_of(viewer: Viewer, outcome: Outcome, role: MapRole) -> Any:
@@ -107,7 +105,6 @@ def placement(
 
 
 def _of_last_axes(place: dict[str, Any], dropped: int) -> dict[str, Any]:
-    """A placement without its first axes."""
     shear = np.asarray(place["shear"])
     if shear.ndim == 1:  # napari's short form: what is above the diagonal, row by row
         full = np.eye(len(place["scale"]))
@@ -201,10 +198,6 @@ def _style_labels(layer: Labels, outcome: Outcome) -> None:
 
 def _keep_colors(layer: Labels) -> None:
     """Undo napari's "shuffle colours", which replaces class colours by random ones."""
-    from napari.utils.colormaps import DirectLabelColormap
-
-    from napari_gaussproto.core.base.config import SegmentationClass
-
     if not isinstance(layer.colormap, DirectLabelColormap):
         classes = [SegmentationClass.model_validate(c) for c in layer.metadata["classes"]]
         layer.colormap = label_colors(classes)
@@ -231,38 +224,60 @@ def show_map(
     name: str,
     *,
     visible: bool,
-    keep_name: bool = False,
 ) -> Layer:
     """Show a map (..., h, w) of cells, in the layer of that role if there is one."""
     if role == STACK:
         return show_stack(viewer, outcome, values)
     known: Layer | None = layer_of(viewer, outcome, role)
     if known is not None and known.data.shape == values.shape:
-        known.data = values
-        known.metadata = _tagged(known, outcome, role)
-        if not keep_name:
-            known.name = name
-        return known
+        known.name = name
+        return _update_map(known, outcome, role, values)
     if known is not None:
         # Its cells have another size now. Nobody would know what a second map in view is.
         set_aside(known)
         visible, known.visible = known.visible, False
-    layer = viewer.add_image(
-        values,
-        name=name,
-        visible=visible,
-        colormap=preference("colormap"),
-        contrast_limits=(0, 1),
-        opacity=_MAP_OPACITY,
-        blending="translucent",
-        rgb=False,
+    look = _map_look(outcome, role) | {"blending": "translucent", "rgb": False}
+    layer = outcome.maps[role] = viewer.add_image(values, name=name, visible=visible, **look)
+    layer.colorbar.visible = True
+    if outcome.labels is not None and outcome.labels in viewer.layers:
+        # Strokes stay visible above the map.
+        viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(outcome.labels))
+    return layer
+
+
+def show_stack(viewer: Viewer, outcome: Outcome, stack: npt.NDArray[np.float32]) -> Layer:
+    """Show the maps of all prototypes of one image, (M, h, w), as one layer with a slider."""
+    known: Layer | None = layer_of(viewer, outcome, STACK)
+    if known is not None:
+        return _update_map(known, outcome, STACK, stack)
+    look = _map_look(outcome, STACK)
+    for key, first in (("scale", 1.0), ("translate", 0.0), ("units", "pixel")):
+        look[key] = (first, *look[key])
+    look["rotate"] = block_diag(1.0, look["rotate"])
+    look["shear"] = np.array([0.0, 0.0, outcome.source.shear[-1]])
+    look["affine"] = Affine(affine_matrix=block_diag(1.0, look["affine"].affine_matrix))
+    look["axis_labels"] = ("prototype", "y", "x")
+    name = f"{outcome.source.name} – all prototypes"
+    layer: Layer = viewer.add_image(stack, name=name, **look)
+    outcome.maps[STACK] = layer
+    return layer
+
+
+def _map_look(outcome: Outcome, role: MapRole) -> dict[str, Any]:
+    return {
+        "colormap": preference("colormap"),
+        "contrast_limits": (0, 1),
+        "opacity": _MAP_OPACITY,
+        "metadata": tag(role, **outcome.provenance),
         **placement(outcome.source, outcome.segmentation.map_pixel_size, ndim=outcome.ndim),
-    )
-    if hasattr(layer, "colorbar"):  # napari 0.6.5 and later
-        layer.colorbar.visible = True
+    }
+
+
+def _update_map(
+    layer: Layer, outcome: Outcome, role: MapRole, values: npt.NDArray[np.float32]
+) -> Layer:
+    layer.data = values
     layer.metadata = _tagged(layer, outcome, role)
-    outcome.maps[role] = layer
-    _move_below_labels(viewer, layer, outcome)
     return layer
 
 
@@ -278,15 +293,13 @@ def show_outlines(
 
     Parameters
     ----------
-    outlines : ndarray
-        (..., h, w) with as many axes as the image, without colours.
+    outlines : (..., h, w) ndarray of bool
+        As many axes as the image has, without colours.
     """
     place = placement(image, origin=origin, ndim=outlines.ndim)
     lines = outlines.astype(np.uint8)
     if known is not None and known in viewer.layers:
-        known.data = lines
-        known.translate = place["translate"]
-        known.name = name
+        known.data, known.translate, known.name = lines, place["translate"], name
         return known
     layer: Layer = viewer.add_image(
         lines,
@@ -300,47 +313,6 @@ def show_outlines(
         **place,
     )
     return layer
-
-
-def show_stack(viewer: Viewer, outcome: Outcome, stack: npt.NDArray[np.float32]) -> Layer:
-    """Show the maps of all prototypes of one image, (M, h, w), as one layer with a slider."""
-    known: Layer | None = layer_of(viewer, outcome, STACK)
-    if known is not None:
-        known.data = stack
-        known.metadata = _tagged(known, outcome, STACK)
-        return known
-    place = placement(outcome.source, outcome.segmentation.map_pixel_size, ndim=outcome.ndim)
-    place["scale"] = np.array([1.0, *place["scale"]])
-    place["translate"] = np.array([0.0, *place["translate"]])
-    place["rotate"] = _with_axis_in_front(place["rotate"])
-    place["shear"] = np.array([0.0, 0.0, outcome.source.shear[-1]])
-    place["affine"] = Affine(affine_matrix=_with_axis_in_front(place["affine"].affine_matrix))
-    place["units"] = ("pixel", *place["units"])
-    place["axis_labels"] = ("prototype", "y", "x")
-    layer: Layer = viewer.add_image(
-        stack,
-        name=f"{outcome.source.name} – all prototypes",
-        colormap=preference("colormap"),
-        contrast_limits=(0, 1),
-        opacity=_MAP_OPACITY,
-        **place,
-    )
-    layer.metadata = _tagged(layer, outcome, STACK)
-    outcome.maps[STACK] = layer
-    return layer
-
-
-def _with_axis_in_front(matrix: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A matrix with one more axis in front that it leaves alone."""
-    larger = np.eye(len(matrix) + 1)
-    larger[1:, 1:] = matrix
-    return larger
-
-
-def _move_below_labels(viewer: Viewer, layer: Layer, outcome: Outcome) -> None:
-    """Maps lie under the labels, so that strokes stay visible."""
-    if outcome.labels is not None and outcome.labels in viewer.layers:
-        viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(outcome.labels))
 
 
 def _tagged(layer: Layer, outcome: Outcome, role: MapRole) -> dict[str, Any]:

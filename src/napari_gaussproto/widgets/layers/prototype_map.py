@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary, ref
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.core.model.maps import LIKELIHOOD, MapRole, Quantity, limits_of, values_of
+from napari_gaussproto.core.model.maps import LIKELIHOOD, MapRole, limits_of, values_of
 from napari_gaussproto.widgets.layers.placement import layer_of, show_map, undisturbed
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState, state_of
 
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 
 # Typicality is what people read as the likelihood of a prototype.
 _TITLES = {"typicality": "likelihood"}
-
-
-def title_of(outcome: Outcome, m: int, quantity: Quantity) -> str:
-    """Name of the layer with the map of a prototype."""
-    what = _TITLES.get(quantity, quantity)
-    return f"{outcome.source.name} – {what} of {outcome.segmentation.prototypes[m].name}"
 
 
 class PrototypeMap:
@@ -51,32 +45,33 @@ class PrototypeMap:
         viewer, quantity = self._viewer(), self._state.quantity
         if viewer is None or outcome.source not in viewer.layers:
             return
-        visible = self._state.shows_likelihood
-        with undisturbed(viewer):
-            name = title_of(outcome, m, quantity)
-            layer = show_map(viewer, outcome, LIKELIHOOD, values, name, visible=visible)
-        self._scale(layer, limits_of(outcome.segmentation, quantity))
+        what = f"{_TITLES.get(quantity, quantity)} of "
+        self._show(viewer, outcome, m, LIKELIHOOD, what, values, self._state.shows_likelihood)
 
     def pin(self, m: int) -> None:
         """Keep the map of a prototype as a layer of its own."""
         outcome, viewer, quantity = self._state.current, self._viewer(), self._state.quantity
         if outcome is None or viewer is None:
             return
-        with undisturbed(viewer):
-            prototype = outcome.segmentation.prototypes[m]
-            what = "" if quantity == "typicality" else f"{quantity} of "
-            layer = show_map(
-                viewer,
-                outcome,
-                MapRole.pinned(m, quantity),
-                values_of(outcome.segmentation, m, quantity),
-                f"{outcome.source.name} – {what}{prototype.name}",
-                visible=False,
-            )
-        self._scale(layer, limits_of(outcome.segmentation, quantity))
+        what = "" if quantity == "typicality" else f"{quantity} of "
+        values = values_of(outcome.segmentation, m, quantity)
+        self._show(viewer, outcome, m, MapRole.pinned(m, quantity), what, values, visible=False)
 
-    def _scale(self, layer: Layer, limits: tuple[float, float]) -> None:
-        """Set the common scale, once: a person may then choose another contrast."""
+    def _show(
+        self,
+        viewer: Viewer,
+        outcome: Outcome,
+        m: int,
+        role: MapRole,
+        what: str,
+        values: npt.NDArray[np.float32],
+        visible: bool,
+    ) -> None:
+        name = f"{outcome.source.name} – {what}{outcome.segmentation.prototypes[m].name}"
+        with undisturbed(viewer):
+            layer = show_map(viewer, outcome, role, values, name, visible=visible)
+        # The common scale is set once: a person may then choose another contrast.
+        limits = limits_of(outcome.segmentation, self._state.quantity)
         if self._limits.get(layer) != limits:
             self._limits[layer] = limits
             layer.contrast_limits_range = limits

@@ -69,9 +69,9 @@ def _same_meaning(role: MapRole, former: Outcome, outcome: Outcome) -> bool:
     """Whether a map shows the same thing as before: numbers of classes can change."""
     if not role.is_probability or role.number is None:
         return True
-    c = role.number
-    names = [[entry.name for entry in o.segmentation.classes] for o in (former, outcome)]
-    return names[0][c : c + 1] == names[1][c : c + 1]
+    c = slice(role.number, role.number + 1)
+    before, now = former.segmentation.classes[c], outcome.segmentation.classes[c]
+    return [entry.name for entry in before] == [entry.name for entry in now]
 
 
 def redraw(viewer: Viewer, outcome: Outcome, maps: Maps) -> None:
@@ -79,9 +79,7 @@ def redraw(viewer: Viewer, outcome: Outcome, maps: Maps) -> None:
     for role, values in maps.items():
         layer = layer_of(viewer, outcome, role)
         if layer is not None:
-            show_map(
-                viewer, outcome, role, values, layer.name, visible=layer.visible, keep_name=True
-            )
+            show_map(viewer, outcome, role, values, layer.name, visible=layer.visible)
     outcome.release_pins()
 
 
@@ -98,14 +96,12 @@ def publish(
 
     Parameters
     ----------
-    viewer, state
-    outcome : Outcome
-    maps : dict
-        Role -> new values (..., h, w), of maps that the image has.
+    viewer, state, outcome
+    maps : dict of (..., h, w) ndarrays
+        New values of maps that the image has.
     prototype : int
-        The one whose map is shown.
-    values : ndarray
-        (..., h, w), that map.
+    values : (..., h, w) ndarray
+        The map of that prototype, which is shown.
     below : Layer or None
         New labels are put below this layer, so that it can be painted on.
     """

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
 
-    from napari_gaussproto.core.explain.gallery import Gallery, GalleryEntry
+    from napari_gaussproto.core.explain.gallery import Gallery
 
 _EMPTY = (
     "Segment an image first:<br>Plugins > Segment (Gaussian Prototypes).<br><br>"
@@ -57,35 +57,25 @@ _CLOSE_UP = 3.0
 
 
 class PrototypesWidget(Dock):
-    """Gallery, explanations and edits of the prototypes of the current model.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-    """
+    """Gallery, explanations and edits of the prototypes of the current model."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer, 360)
         self._map = prototype_map(viewer)
         self._gallery: Gallery | None = None
         self._followed: WeakSet[Image] = WeakSet()
-        self.session = EditSession(viewer, self.state, self.messages, self)
+        self.session = EditSession(self)
         self._build()
-        self.why = WhyController(viewer, self.state, self.why_panel, self.messages, self)
-        self.edits = EditController(
-            viewer, self.state, self.session, self.edit_panel, self.messages, self
-        )
-        self.computation = TabComputation(
-            viewer, self.state, self.tabs, self.places, self.space, self.messages, self
-        )
+        self.why = WhyController(self, self.why_panel)
+        self.edits = EditController(self, self.session, self.edit_panel)
+        self.computation = TabComputation(self, self.tabs, self.places, self.space)
         self._connect()
         self.refresh()
 
     # -- the widgets ------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.model_name, self.image_name = QLabel(), QLabel()
-        self.image_name.setTextFormat(Qt.TextFormat.PlainText)
+        self.model_name, self.image_name = QLabel(), QLabel(textFormat=Qt.TextFormat.PlainText)
         # A long file name must not make the dock wide; the tooltip has all of it.
         self.image_name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Maximum)
         self.undo_button = button("Undo", "", self.session.undo)
@@ -98,11 +88,8 @@ class PrototypesWidget(Dock):
         for i, name in enumerate(QUANTITIES):
             self.quantity.setItemData(i, _QUANTITY_TIPS[name], Qt.ItemDataRole.ToolTipRole)
         self.quantity.setToolTip(_QUANTITY_TIPS["typicality"])
-        self.classes_button = button(
-            "Classes",
-            "Show the classes again instead of the map",
-            lambda: self.state.show(likelihood=False),
-        )
+        tip = "Show the classes again instead of the map"
+        self.classes_button = button("Classes", tip, lambda: self.state.show(likelihood=False))
         tip = "Keep this prototype's map as a layer of its own"
         self.pin = button("Pin", tip, lambda: self._map.pin(self.state.prototype))
         self.why_panel, self.edit_panel = WhyPanel(), EditPanel()
@@ -120,10 +107,9 @@ class PrototypesWidget(Dock):
 
     def _arrange(self) -> None:
         show = across(QLabel("Map"), (self.quantity, 1), self.classes_button, self.pin)
-        splitter = QSplitter(Qt.Orientation.Vertical)
+        splitter = QSplitter(Qt.Orientation.Vertical, childrenCollapsible=False)
         splitter.addWidget(fill(QWidget(), down((self.gallery, 1), show)))
         splitter.addWidget(self.tabs)
-        splitter.setChildrenCollapsible(False)
         splitter.setStretchFactor(0, 1)
         history = (self.undo_button, self.redo_button, self.save_button)
         top = across((self.model_name, 1), *history)
@@ -139,11 +125,11 @@ class PrototypesWidget(Dock):
 
     def _connect(self) -> None:
         state = self.state
-        layers = self._viewer.layers.events
+        layers = self.viewer.layers.events
         for signal, slot in (
             (state.model_changed, self.session.follow_model),
             (state.outcome_changed, self._on_outcome),
-            (state.model_changed, self._on_model),
+            (state.model_changed, self._update_editable),  # with the results follows the rest
             (state.prototype_changed, self._on_prototype),
             (state.shown_changed, self._on_shown),
             (layers.removed, self._on_removed),
@@ -174,12 +160,12 @@ class PrototypesWidget(Dock):
     def go_to(self, y: int, x: int) -> None:
         """Move the camera to a pixel of the current image, and explain it."""
         outcome = self.state.current
-        if outcome is None or outcome.source not in self._viewer.layers:
+        if outcome is None or outcome.source not in self.viewer.layers:
             return
         leading = self.computation.leading(outcome)
         channels = (0,) * (outcome.source.ndim - outcome.ndim)  # an axis that the result lacks
         point = outcome.source.data_to_world((*channels, *leading, y, x))
-        camera = getattr(self._viewer, "scene", self._viewer).camera
+        camera = getattr(self.viewer, "scene", self.viewer).camera
         scale = float(abs(outcome.source.scale[-2:]).mean())
         camera.center = tuple(point[-2:])
         camera.zoom = max(camera.zoom, _CLOSE_UP / scale)
@@ -200,13 +186,12 @@ class PrototypesWidget(Dock):
             return
         path = with_suffix(name)
         # The dialog asked about the name as it was typed.
-        if str(path) == name or not path.exists() or self._may_replace(path):
-            self.session.save(path)
-
-    def _may_replace(self, path: Path) -> bool:
-        question = f"{path.name} is there already. Replace it?"
-        answer = QMessageBox.question(self, "Save model", question)
-        return bool(answer == QMessageBox.StandardButton.Yes)
+        if str(path) != name and path.exists():
+            question = f"{path.name} is there already. Replace it?"
+            answer = QMessageBox.question(self, "Save model", question)
+            if answer != QMessageBox.StandardButton.Yes:
+                return
+        self.session.save(path)
 
     # -- what changes -----------------------------------------------------------------------
 
@@ -227,7 +212,7 @@ class PrototypesWidget(Dock):
         state.forget(event)  # the order in which the two are called is not known
         if not gone:
             return
-        left = [image for image in self._viewer.layers if image in state.outcomes]
+        left = [image for image in self.viewer.layers if image in state.outcomes]
         if left:
             state.set_outcome(state.outcomes[left[-1]])
         else:
@@ -239,16 +224,6 @@ class PrototypesWidget(Dock):
         if outcome is not None:
             self.image_name.setText(f"Image: {outcome.source.name}")
             self.image_name.setToolTip(f"All that is shown here is about {outcome.source.name}")
-
-    def _follow_name(self, image: Image) -> None:
-        if image not in self._followed:
-            self._followed.add(image)
-            self.connections.add(image.events.name, self._on_name)
-        self._on_name()
-
-    def _on_model(self, model: object) -> None:
-        # The results made by it follow, and with them everything else.
-        self._update_editable()
 
     def _on_prototype(self, m: int) -> None:
         self.gallery.select(m)
@@ -277,15 +252,15 @@ class PrototypesWidget(Dock):
         from napari_gaussproto.core.explain.gallery import gallery  # loads torch
 
         self._pages.setCurrentIndex(1)
-        model, segmentation = outcome.model, outcome.segmentation
-        self._follow_name(outcome.source)
-        self._gallery = gallery(model)
-        self.gallery.show_gallery(
-            self._gallery,
-            segmentation.classes,
-            segmentation.prototype_share().tolist(),
-            self.state.prototype,
-        )
+        segmentation = outcome.segmentation
+        if outcome.source not in self._followed:
+            self._followed.add(outcome.source)
+            self.connections.add(outcome.source.events.name, self._on_name)
+        self._on_name()
+        self._gallery = gallery(outcome.model)
+        share = segmentation.prototype_share().tolist()
+        about = (self._gallery, segmentation.classes, share)
+        self.gallery.show_gallery(*about, self.state.prototype)
         self.edits.refresh_labels()
         self._show_chosen()
         self._update_editable()
@@ -305,36 +280,28 @@ class PrototypesWidget(Dock):
             self.status.setText(FOREIGN)
 
     def _show_chosen(self) -> None:
-        """Show the chosen prototype in the Edit part."""
-        outcome, entry = self.state.current, self._entry(self.state.prototype)
+        outcome = self.state.current
+        groups = [] if self._gallery is None else self._gallery.groups
+        entries = {entry.index: entry for group in groups for entry in group.prototypes}
+        entry = entries.get(self.state.prototype)
         if outcome is None or outcome.model is None or entry is None:
             return
         from napari_gaussproto.core.explain.health import similar_siblings
 
         prototypes = outcome.model.prototypes
         siblings = similar_siblings(outcome.model, entry.index) if entry.active else []
-        self.edit_panel.show_prototype(
-            entry, outcome.segmentation.classes, [(i, prototypes[i].name) for i in siblings]
-        )
-
-    def _entry(self, m: int) -> GalleryEntry | None:
-        if self._gallery is None:
-            return None
-        entries = (e for group in self._gallery.groups for e in group.prototypes)
-        return next((e for e in entries if e.index == m), None)
+        named = [(i, prototypes[i].name) for i in siblings]
+        self.edit_panel.show_prototype(entry, outcome.segmentation.classes, named)
 
     def _update_history(self) -> None:
         history, busy = self.state.history, self.session.busy or not self.session.editable
-        can_undo = history is not None and history.can_undo
-        can_redo = history is not None and history.can_redo
-        self.undo_button.setEnabled(can_undo and not busy)
-        self.redo_button.setEnabled(can_redo and not busy)
-        self.undo_button.setToolTip(
-            f"Undo: {history.undo_name}" if history and can_undo else "There is no edit to undo"
-        )
-        self.redo_button.setToolTip(
-            f"Redo: {history.redo_name}" if history and can_redo else "Nothing was undone"
-        )
+        undo, redo = (history.undo_name, history.redo_name) if history else ("", "")
+        for step, what, name, nothing in (
+            (self.undo_button, "Undo", undo, "There is no edit to undo"),
+            (self.redo_button, "Redo", redo, "Nothing was undone"),
+        ):
+            step.setEnabled(bool(name) and not busy)
+            step.setToolTip(f"{what}: {name}" if name else nothing)
         model = self.state.model
         if model is not None:
             unsaved = "" if model is self.state.saved else " *"

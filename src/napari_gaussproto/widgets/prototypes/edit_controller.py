@@ -21,49 +21,39 @@ from napari_gaussproto.widgets.layers.overlays import (
     wipe,
 )
 from napari_gaussproto.widgets.layers.placement import pixels_of
-from napari_gaussproto.widgets.prototypes.edit_panel import PRESENT, EditPanel
+from napari_gaussproto.widgets.prototypes.edit_panel import EditPanel
 from napari_gaussproto.widgets.prototypes.edit_session import EditSession
-from napari_gaussproto.widgets.shared.messages import Messages
-from napari_gaussproto.widgets.shared.state import Outcome, SharedState
+from napari_gaussproto.widgets.shared.dock import Dock
+from napari_gaussproto.widgets.shared.state import Outcome
 
 if TYPE_CHECKING:
     from napari.layers import Labels
-    from napari.viewer import Viewer
 
     from napari_gaussproto.core.measure.compare import Comparison
     from napari_gaussproto.core.model.segmentation import Prototype
-    from napari_gaussproto.core.model.stack import StackSegmentation
     from napari_gaussproto.jobs.edit import EditResult
 
 
 class EditController(QObject):
     """Turns a person's wishes into edits of the chosen prototype."""
 
-    def __init__(
-        self,
-        viewer: Viewer,
-        state: SharedState,
-        session: EditSession,
-        panel: EditPanel,
-        messages: Messages,
-        parent: QObject,
-    ) -> None:
-        super().__init__(parent)
-        self._viewer, self._state, self._session, self._panel = viewer, state, session, panel
-        self._messages = messages
+    def __init__(self, dock: Dock, session: EditSession, panel: EditPanel) -> None:
+        super().__init__(dock)
+        self._viewer, self._state, self._messages = dock.viewer, dock.state, dock.messages
+        self._session, self._panel = session, panel
         self._label_layers: list[Labels] = []
         self._named: WeakSet[Labels] = WeakSet()
         # The last edit's, with the result that it is about.
         self._compared: tuple[Outcome, Comparison] | None = None
-        panel.on_off.clicked.connect(lambda: self.switch(state.prototype, not panel.shows_active))
-        panel.class_choice.activated.connect(self.reassign)
-        panel.merge_button.clicked.connect(lambda: self.merge(int(panel.siblings.currentData())))
-        panel.split_button.clicked.connect(self.split)
-        panel.delete_button.clicked.connect(self.delete)
-        panel.brush.clicked.connect(self.brush)
-        panel.add_button.clicked.connect(lambda: self.add_brushed(panel.new_class.currentIndex()))
+        panel.on_off.clicked.connect(lambda: self._edit_chosen("turn", not panel.shows_active))
+        panel.class_choice.activated.connect(self._reassign)
+        panel.merge_button.clicked.connect(self._merge)
+        panel.split_button.clicked.connect(lambda: self._edit_chosen("split", self._seen()))
+        panel.delete_button.clicked.connect(lambda: self._edit_chosen("delete"))
+        panel.brush.clicked.connect(self._brush)
+        panel.add_button.clicked.connect(self._add_brushed)
         panel.train_button.clicked.connect(self.train_away)
-        panel.cancel_button.clicked.connect(self.cancel)
+        panel.cancel_button.clicked.connect(self._cancel)
         panel.changes.toggled.connect(self._on_changes_wanted)
         session.progressed.connect(self._on_progress)
         session.changed.connect(self._on_changed)
@@ -79,25 +69,18 @@ class EditController(QObject):
         """Give a prototype another name."""
         self._edit(m, "rename", name)
 
-    def reassign(self, class_index: int) -> None:
-        """Give the chosen prototype to another class."""
+    def _reassign(self, class_index: int) -> None:
         shown = self._shown(self._state.prototype)
         if shown is not None and shown.class_index != class_index:
-            self._edit(self._state.prototype, "reassign", class_index)
+            self._edit_chosen("reassign", class_index)
 
-    def merge(self, other: int) -> None:
-        """Merge another prototype into the chosen one."""
-        second = self._shown(other)
-        if second is not None:
-            self._edit(self._state.prototype, "merge", second, self._seen())
+    def _merge(self) -> None:
+        other = self._shown(int(self._panel.siblings.currentData()))
+        if other is not None:
+            self._edit_chosen("merge", other, self._seen())
 
-    def split(self) -> None:
-        """Split the chosen prototype by its cells in the current image."""
-        self._edit(self._state.prototype, "split", self._seen())
-
-    def delete(self) -> None:
-        """Remove the chosen prototype."""
-        self._edit(self._state.prototype, "delete")
+    def _edit_chosen(self, change: str, *arguments: Any) -> None:
+        self._edit(self._state.prototype, change, *arguments)
 
     def _edit(self, m: int, change: str, *arguments: Any) -> None:
         """Make a change of `jobs.changes` to the prototype at a place of the gallery."""
@@ -122,16 +105,14 @@ class EditController(QObject):
 
     # -- a new prototype --------------------------------------------------------------------
 
-    def brush(self) -> None:
-        """Get the layer to paint a new prototype in ready."""
+    def _brush(self) -> None:
         outcome = self._state.current
         if outcome is not None:
             self._state.show(likelihood=False)
             brush_layer(self._viewer, outcome)
             self._messages.tell("Paint an example of the new prototype, then press Add.")
 
-    def add_brushed(self, class_index: int) -> None:
-        """Make a prototype of what was painted."""
+    def _add_brushed(self) -> None:
         outcome = self._state.current
         if outcome is None:
             return
@@ -139,7 +120,7 @@ class EditController(QObject):
         if mask is None:
             self._messages.tell("Nothing is painted yet: press Brush and paint an example.")
             return
-        self.add_region(class_index, mask)
+        self.add_region(self._panel.new_class.currentIndex(), mask)
         wipe(self._viewer, outcome)
 
     def add_region(self, class_index: int, mask: npt.NDArray[np.bool_]) -> None:
@@ -158,18 +139,14 @@ class EditController(QObject):
         outcome = self._state.current
         if outcome is None:
             return
-        for layer in self._viewer.layers:
-            if isinstance(layer, Labels) and layer not in self._named:
+        found = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
+        for layer in found:
+            if layer not in self._named:
                 self._named.add(layer)
                 layer.events.name.connect(self.refresh_labels)
         shape = outcome.segmentation.labels.shape
-        self._label_layers = [
-            layer
-            for layer in self._viewer.layers
-            if isinstance(layer, Labels)
-            and tuple(layer.data.shape) == shape
-            and not is_scratch(layer)
-        ]
+        fitting = (layer for layer in found if tuple(layer.data.shape) == shape)
+        self._label_layers = [layer for layer in fitting if not is_scratch(layer)]
         self._panel.offer_labels([layer.name for layer in self._label_layers])
 
     def train_away(self) -> None:
@@ -181,8 +158,7 @@ class EditController(QObject):
         work = partial(run_job, "changes", "train_away", labels, seen, prototype)
         self._session.apply(work, truth=labels)
 
-    def cancel(self) -> None:
-        """Give up the edit being worked on, and those that wait."""
+    def _cancel(self) -> None:
         if self._session.busy:
             self._session.cancel()
             self._messages.tell("Cancelled.")
@@ -190,10 +166,8 @@ class EditController(QObject):
     def _chosen_labels(self) -> npt.NDArray[Any] | None:
         """A copy of the labels of the chosen layer; a person may go on painting."""
         index = self._panel.labels.currentIndex() - 1
-        chosen = self._panel.labels.currentText() != PRESENT
-        if not chosen or not 0 <= index < len(self._label_layers):
-            return None
-        return np.array(self._label_layers[index].data)
+        found = 0 <= index < len(self._label_layers)
+        return np.array(self._label_layers[index].data) if found else None
 
     def _truth(self) -> npt.NDArray[Any] | None:
         """Labels to tell the IoU by; only those that fit, as an edit needs none."""
@@ -218,21 +192,7 @@ class EditController(QObject):
         if result.comparison is None or outcome is None:
             return
         self._compared = (outcome, result.comparison)
-        self._messages.tell(self.summary(result, outcome.segmentation))
-        self._on_changes_wanted(self._panel.changes.isChecked())
-
-    def follow_outcome(self, outcome: Outcome) -> None:
-        """Hide what an edit changed in a result that was replaced by another one since."""
-        compared = self._compared
-        if compared is None or compared[0].source is not outcome.source:
-            return
-        if compared[0] is not outcome:
-            self._compared = None
-            hide_changed(self._viewer, outcome)
-
-    def summary(self, result: EditResult, segmentation: StackSegmentation) -> str:
-        """What an edit changed, in a sentence or two."""
-        text = "" if result.comparison is None else result.comparison.summary(segmentation.classes)
+        text = result.comparison.summary(outcome.segmentation.classes)
         if result.rejection is not None:
             found = result.rejection
             text += (
@@ -240,7 +200,17 @@ class EditController(QObject):
                 f"{found.masked:.1%} without it, {found.after:.1%} after training. It was trained "
                 "on these labels, so expect less elsewhere."
             )
-        return text
+        self._messages.tell(text)
+        self._on_changes_wanted(self._panel.changes.isChecked())
+
+    def follow_outcome(self, outcome: Outcome) -> None:
+        """Hide what an edit changed in a result that was replaced by another one since."""
+        compared = self._compared
+        if compared is None or compared[0] is outcome:
+            return
+        if compared[0].source is outcome.source:
+            self._compared = None
+            hide_changed(self._viewer, outcome)
 
     def _on_changes_wanted(self, wanted: bool) -> None:
         outcome = self._state.current

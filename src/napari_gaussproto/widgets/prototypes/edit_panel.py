@@ -6,14 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtGui import QIcon
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFrame,
-    QGridLayout,
-    QLabel,
-    QProgressBar,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QFrame, QGridLayout, QLabel, QWidget
 
 from napari_gaussproto.widgets.shared.forms import (
     across,
@@ -21,16 +14,18 @@ from napari_gaussproto.widgets.shared.forms import (
     check_box,
     combo_box,
     down,
+    slim_progress_bar,
     wrapped_label,
 )
-from napari_gaussproto.widgets.shared.share_table import swatch
+from napari_gaussproto.widgets.shared.share_table import square_html, swatch
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
     from napari_gaussproto.core.explain.gallery import GalleryEntry
 
-PRESENT = "keep the rest"
+_PRESENT = "keep the rest"
 _MERGE = "Make one prototype of the two, and keep this name"
+_ALONE = "There is no other prototype of this class that is on"
 
 
 class EditPanel(QWidget):
@@ -40,15 +35,13 @@ class EditPanel(QWidget):
         super().__init__()
         self.shows_active = True
         self.title, self.findings = QLabel(), wrapped_label()
-        tip = "Let it explain nothing, or take it into use again"
-        self.on_off = button("Turn off", tip)
+        self.on_off = button("Turn off", "Let it explain nothing, or take it into use again")
         self.split_button = button(
             "Split",
             "Divide it in two by the cells of this image that it explains. The two are learned "
             "from these cells; what it had learned from other images is gone",
         )
-        tip = "Remove it from the model; undo brings it back"
-        self.delete_button = button("Delete", tip)
+        self.delete_button = button("Delete", "Remove it from the model; undo brings it back")
         self.class_choice = combo_box("The class that its places count for", 6)
         self.siblings = combo_box("Another prototype of the same class, most similar first", 6)
         self.merge_button = button("Merge", _MERGE)
@@ -60,14 +53,10 @@ class EditPanel(QWidget):
             "prototypes made it, or the labels of a layer",
             6,
         )
-        self.train_button = button(
-            "Train away",
-            "Remove it for good and let the others learn to do without it, some seconds",
-        )
+        tip = "Remove it for good and let the others learn to do without it, some seconds"
+        self.train_button = button("Train away", tip)
         self.cancel_button = button("Cancel", "Stop; the model stays as it is")
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(False)
-        self.progress.setFixedHeight(6)
+        self.progress = slim_progress_bar()
         tip = "A layer that marks the pixels whose class changed"
         self.changes = check_box("Show what the last edit changed", tip)
         self._arrange()
@@ -76,20 +65,19 @@ class EditPanel(QWidget):
     def _arrange(self) -> None:
         grid = QGridLayout()
         grid.setColumnStretch(1, 1)
-        grid.addWidget(QLabel("Class"), 0, 0)
-        grid.addWidget(self.class_choice, 0, 1, 1, 2)
-        grid.addWidget(QLabel("Merge with"), 1, 0)
-        grid.addWidget(self.siblings, 1, 1)
-        grid.addWidget(self.merge_button, 1, 2)
-        grid.addWidget(QLabel("Reject"), 2, 0)
-        grid.addWidget(self.labels, 2, 1)
-        grid.addWidget(self.train_button, 2, 2)
-        grid.addWidget(self.progress, 3, 0, 1, 2)
-        grid.addWidget(self.cancel_button, 3, 2)
-        line = QFrame()
-        line.setFrameShape(QFrame.Shape.HLine)
-        grid.addWidget(line, 4, 0, 1, 3)
-        grid.addWidget(QLabel("New for"), 5, 0)
+        for row, title in ((0, "Class"), (1, "Merge with"), (2, "Reject"), (5, "New for")):
+            grid.addWidget(QLabel(title), row, 0)
+        for part, *place in (
+            (self.class_choice, 0, 1, 1, 2),
+            (self.siblings, 1, 1),
+            (self.merge_button, 1, 2),
+            (self.labels, 2, 1),
+            (self.train_button, 2, 2),
+            (self.progress, 3, 0, 1, 2),
+            (self.cancel_button, 3, 2),
+            (QFrame(frameShape=QFrame.Shape.HLine), 4, 0, 1, 3),
+        ):
+            grid.addWidget(part, *place)
         grid.addLayout(across((self.new_class, 1), self.brush, self.add_button), 5, 1, 1, 2)
         buttons = across(self.on_off, self.split_button, self.delete_button)
         self.setLayout(down(self.title, self.findings, buttons, grid, self.changes, None))
@@ -97,22 +85,16 @@ class EditPanel(QWidget):
     # -- what is shown ----------------------------------------------------------------------
 
     def show_prototype(
-        self,
-        entry: GalleryEntry,
-        classes: list[SegmentationClass],
-        siblings: list[tuple[int, str]],
+        self, entry: GalleryEntry, classes: list[SegmentationClass], siblings: list[tuple[int, str]]
     ) -> None:
         """Show the chosen prototype; ``siblings`` are those it may be merged with."""
         prototype = entry.prototype
         self.shows_active = entry.active
-        color = classes[prototype.class_index].color
-        self.title.setText(
-            f'<span style="color:{color}">■</span> <b>{escape(prototype.name)}</b>'
-            + ("" if entry.active else " (off)")
-        )
-        self.findings.setText(
-            "<br>".join(f"<b>!</b> {escape(m.meaning)} {escape(m.advice)}" for m in entry.marks)
-        )
+        square = square_html(classes[prototype.class_index].color)
+        off = "" if entry.active else " (off)"
+        self.title.setText(f"{square} <b>{escape(prototype.name)}</b>{off}")
+        findings = (f"<b>!</b> {escape(m.meaning)} {escape(m.advice)}" for m in entry.marks)
+        self.findings.setText("<br>".join(findings))
         self.findings.setVisible(bool(entry.marks))
         self.on_off.setText("Turn off" if entry.active else "Turn on")
         _fill_classes(self.class_choice, classes)
@@ -125,15 +107,13 @@ class EditPanel(QWidget):
             self.siblings.addItem(name, m)
         self.merge_button.setEnabled(bool(siblings))
         self.siblings.setEnabled(bool(siblings))
-        self.merge_button.setToolTip(
-            _MERGE if siblings else "There is no other prototype of this class that is on"
-        )
+        self.merge_button.setToolTip(_MERGE if siblings else _ALONE)
 
     def offer_labels(self, names: list[str]) -> None:
         """Offer label layers to train away by; the choice stays while it is there."""
         chosen = self.labels.currentText()
         self.labels.clear()
-        self.labels.addItems([PRESENT, *names])
+        self.labels.addItems([_PRESENT, *names])
         self.labels.setCurrentIndex(max(0, self.labels.findText(chosen)))
 
     def show_progress(self, share: float | None) -> None:

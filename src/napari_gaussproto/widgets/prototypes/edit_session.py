@@ -15,15 +15,12 @@ from napari_gaussproto.jobs.requests import Before, EditRequest, Shown
 from napari_gaussproto.widgets.layers.placement import show_labels, undisturbed
 from napari_gaussproto.widgets.layers.prototype_map import prototype_map
 from napari_gaussproto.widgets.layers.results import redraw
+from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
-from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.preferences import remember_model
-from napari_gaussproto.widgets.shared.state import SharedState
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
-    from napari.viewer import Viewer
-
     from napari_gaussproto.core.editing.undo import EditHistory
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.jobs.edit import EditResult, Redrawn
@@ -43,9 +40,6 @@ class EditSession(QObject):
         An edit, undo or redo is in force and shown; with what shows the image that is compared.
     failed()
         An edit is not in force; the person was told why.
-    progressed(object)
-        A step of a long edit.
-    busy_changed(bool)
     """
 
     changed = Signal(object, object)
@@ -54,12 +48,10 @@ class EditSession(QObject):
     busy_changed = Signal(bool)
     saved = Signal(Path)
 
-    def __init__(
-        self, viewer: Viewer, state: SharedState, messages: Messages, parent: QObject
-    ) -> None:
-        super().__init__(parent)
-        self._viewer, self._state, self._messages = viewer, state, messages
-        self._map = prototype_map(viewer)
+    def __init__(self, dock: Dock) -> None:
+        super().__init__(dock)
+        self._viewer, self._state, self._messages = dock.viewer, dock.state, dock.messages
+        self._map = prototype_map(dock.viewer)
         self._waiting: list[EditRequest] = []
         self._current: EditRequest | None = None
         # The results that the current edit redraws, by the key of their image.
@@ -73,7 +65,7 @@ class EditSession(QObject):
         self.runner.failed.connect(self._on_failure)
         self.runner.finished.connect(self._on_finished)
         self._saver = JobQueue(self)
-        self._saver.failed.connect(messages.report)
+        self._saver.failed.connect(dock.messages.report)
 
     # -- requests ---------------------------------------------------------------------------
 
@@ -81,11 +73,6 @@ class EditSession(QObject):
     def busy(self) -> bool:
         """Whether an edit is being worked on, or waits."""
         return self._current is not None or bool(self._waiting)
-
-    @property
-    def saving(self) -> bool:
-        """Whether a model is being written."""
-        return self._saver.busy
 
     @property
     def editable(self) -> bool:
@@ -153,18 +140,16 @@ class EditSession(QObject):
         self._current = self._waiting.pop(0)
         self._history, self._model = state.history, state.model
         model = state.model
-        outcomes = [o for o in list(state.outcomes.values()) if _made_by(o, model)]
+        outcomes = [o for o in state.outcomes.values() if _made_by(o, model)]
         # The current image comes first, and is the one that is compared.
         outcomes.sort(key=lambda outcome: outcome is not state.current)
         self._redrawing = {outcome.source.unique_id: outcome for outcome in outcomes}
         before = [Before(k, o.segmentation, list(o.maps)) for k, o in self._redrawing.items()]
-        current = state.current
-        shown = Shown(
-            None if current is None else current.source.unique_id,
-            [] if current is None else current.segmentation.prototypes,
-            state.prototype,
-            state.quantity,
-        )
+        key, prototypes = None, []
+        if state.current is not None:
+            key = state.current.source.unique_id
+            prototypes = state.current.segmentation.prototypes
+        shown = Shown(key, prototypes, state.prototype, state.quantity)
         about = (self._current, model, before, shown)
         self.busy_changed.emit(True)
         self.runner.start(partial(run_job, "edit", "edit_job", *about))
@@ -192,7 +177,7 @@ class EditSession(QObject):
                 else:
                     self._map.refresh()
         self.changed.emit(result, self._redrawing.get(result.key))
-        late = (o for o in list(state.outcomes.values()) if o.model is not result.model)
+        late = (o for o in state.outcomes.values() if o.model is not result.model)
         if any(_made_by(outcome, result.model) for outcome in late):
             self.catch_up()
 

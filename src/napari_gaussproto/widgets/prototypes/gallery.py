@@ -7,17 +7,10 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
-from qtpy.QtWidgets import (
-    QFrame,
-    QLabel,
-    QLineEdit,
-    QScrollArea,
-    QSizePolicy,
-    QWidget,
-)
+from qtpy.QtWidgets import QFrame, QLabel, QLineEdit, QScrollArea, QSizePolicy, QWidget
 
 from napari_gaussproto.widgets.shared.forms import across, check_box, down, fill
-from napari_gaussproto.widgets.shared.pictures import PatchStrip
+from napari_gaussproto.widgets.shared.pictures import PatchStrip, faint
 from napari_gaussproto.widgets.shared.share_table import ShareBar, percent_label, swatch
 
 if TYPE_CHECKING:
@@ -26,7 +19,6 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.explain.health import Mark
 
 _PATCHES, _SIDE = 3, 36
-_WARNING = "#e69f00"
 
 
 class PrototypeRow(QFrame):
@@ -40,28 +32,21 @@ class PrototypeRow(QFrame):
         self._color = QColor("#888888")
         self.selected = False
         self.patches = PatchStrip(_PATCHES, _SIDE)
-        self.name = QLineEdit()
-        self.name.setFrame(False)
+        self.name = QLineEdit(frame=False, toolTip="Click to rename")
         self.name.setStyleSheet("QLineEdit { background: transparent; padding: 0; }")
-        self.name.setToolTip("Click to rename")
         self.name.editingFinished.connect(self._on_name)
         self.name.installEventFilter(self)
         self.percent = percent_label()
         self.percent.setFixedWidth(44)
         self.bar = ShareBar(height=5)
-        self.mark = QLabel("!")
-        self.mark.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.mark = QLabel("!", alignment=Qt.AlignmentFlag.AlignCenter)
         self.mark.setFixedSize(16, 16)
         self.mark.setStyleSheet(
-            f"QLabel {{ background: {_WARNING}; color: black; border-radius: 8px;"
-            " font-weight: bold; }"
+            "QLabel { background: #e69f00; color: black; border-radius: 8px; font-weight: bold; }"
         )
         tip = "On: it takes part. Off: it explains nothing, as if it were not there"
         self.on = check_box("", tip)
         self.on.clicked.connect(lambda checked: view.switched.emit(self.index, checked))
-        self._arrange()
-
-    def _arrange(self) -> None:
         top = across((self.name, 1), self.mark, self.percent, spacing=4)
         words = down(top, self.bar, spacing=3)
         fill(self, across(self.patches, (words, 1), self.on, spacing=8), 6, 4, 6, 4)
@@ -74,8 +59,7 @@ class PrototypeRow(QFrame):
         prototype = entry.prototype
         color = classes[prototype.class_index].color
         self.index, self._name, self._color = entry.index, prototype.name, QColor(color)
-        labels = [int(c) for c in prototype.patch_labels]
-        self.patches.show_patches(prototype.patches, labels, prototype.name, classes)
+        self.patches.show_prototype(prototype, classes)
         if not self.name.hasFocus():
             self.name.setText(prototype.name)
             self.name.setCursorPosition(0)  # a long name shows its beginning
@@ -96,11 +80,6 @@ class PrototypeRow(QFrame):
         self.name.setReadOnly(not editable)
         self.on.setEnabled(editable)
 
-    def set_selected(self, selected: bool) -> None:
-        """Show whether this is the chosen prototype."""
-        self.selected = selected
-        self.update()
-
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Choose this prototype."""
         self._view.chosen.emit(self.index)
@@ -116,9 +95,7 @@ class PrototypeRow(QFrame):
         """Draw the class colour at the left, and all over when chosen."""
         painter = QPainter(self)
         if self.selected:
-            wash = QColor(self._color)
-            wash.setAlpha(70)
-            painter.fillRect(self.rect(), wash)
+            painter.fillRect(self.rect(), faint(self._color, 70))
         painter.fillRect(0, 0, 3, self.height(), self._color)
 
     def _on_name(self) -> None:
@@ -140,8 +117,7 @@ class GroupHeader(QWidget):
 
     def show_group(self, group: GalleryGroup, share: float) -> None:
         """Show a class."""
-        count = len(group.prototypes)
-        plural = "" if count == 1 else "s"
+        count, plural = len(group.prototypes), "" if len(group.prototypes) == 1 else "s"
         self.color.setPixmap(swatch(group.entry.color))
         self.title.setText(f"<b>{escape(group.entry.name)}</b>   {count} prototype{plural}")
         self.share.setText(f"<b>{share:.0%}</b>")
@@ -149,15 +125,7 @@ class GroupHeader(QWidget):
 
 
 class GalleryView(QScrollArea):
-    """All prototypes of a model.
-
-    Signals
-    -------
-    chosen(int)
-    renamed(int, str)
-    switched(int, bool)
-        On or off.
-    """
+    """All prototypes of a model."""
 
     chosen = Signal(int)
     renamed = Signal(int, str)
@@ -168,10 +136,8 @@ class GalleryView(QScrollArea):
         self.rows: list[PrototypeRow] = []
         self._headers: list[GroupHeader] = []
         self._shape: list[int] = []
-        self._content = QWidget()
         self._layout = down(spacing=2)
-        fill(self._content, self._layout, 0, 0, 4, 0)
-        self.setWidget(self._content)
+        self.setWidget(fill(QWidget(), self._layout, 0, 0, 4, 0))
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -206,25 +172,23 @@ class GalleryView(QScrollArea):
     def select(self, m: int) -> None:
         """Mark a prototype as the chosen one."""
         for row in self.rows:
-            row.set_selected(row.index == m)
+            row.selected = row.index == m
+            row.update()
         chosen = self.row(m)
         if chosen is not None:
             self.ensureWidgetVisible(chosen, 0, 20)
 
     def _rebuild(self, shape: list[int]) -> None:
-        """Make rows for another number of prototypes."""
         while (item := self._layout.takeAt(0)) is not None:
             if item.widget() is not None:
                 item.widget().deleteLater()
         self.rows, self._headers, self._shape = [], [], shape
         for count in shape:
-            header = GroupHeader()
-            self._headers.append(header)
-            self._layout.addWidget(header)
-            for _ in range(count):
-                row = PrototypeRow(self)
-                self.rows.append(row)
-                self._layout.addWidget(row)
+            self._headers.append(GroupHeader())
+            rows = [PrototypeRow(self) for _ in range(count)]
+            self.rows += rows
+            for part in (self._headers[-1], *rows):
+                self._layout.addWidget(part)
         self._layout.addStretch()
 
 

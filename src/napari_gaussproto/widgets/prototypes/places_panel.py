@@ -31,13 +31,7 @@ _KINDS = {
 
 
 class PlacesPanel(QWidget):
-    """Two lists of places, as pictures; clicking one goes there.
-
-    Signals
-    -------
-    chosen(int, int)
-        y and x in pixels of the image.
-    """
+    """Two lists of places, as pictures; clicking one goes to its y and x in pixels."""
 
     chosen = Signal(int, int)
 
@@ -46,23 +40,21 @@ class PlacesPanel(QWidget):
         layout = QVBoxLayout(self)
         self.lists: dict[str, QListWidget] = {}
         for kind, (title, tip) in _KINDS.items():
-            heading = QLabel(f"<b>{title}</b>")
-            heading.setToolTip(tip)
-            view = QListWidget()
-            view.setViewMode(QListWidget.ViewMode.IconMode)
-            view.setIconSize(QSize(_ICON, _ICON))
-            view.setGridSize(QSize(_ICON + 6, _ICON + 20))
-            view.setMovement(QListWidget.Movement.Static)
-            view.setResizeMode(QListWidget.ResizeMode.Adjust)
-            view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+            view = QListWidget(
+                viewMode=QListWidget.ViewMode.IconMode,
+                iconSize=QSize(_ICON, _ICON),
+                gridSize=QSize(_ICON + 6, _ICON + 20),
+                movement=QListWidget.Movement.Static,
+                resizeMode=QListWidget.ResizeMode.Adjust,
+                horizontalScrollBarPolicy=Qt.ScrollBarPolicy.ScrollBarAlwaysOff,
+                uniformItemSizes=True,
+                toolTip=tip,
+            )
             view.setFixedHeight(_ROWS * (_ICON + 20) + 6)
-            view.setSpacing(0)
-            view.setUniformItemSizes(True)
-            view.setToolTip(tip)
             view.itemClicked.connect(self._on_clicked)
             view.itemActivated.connect(self._on_clicked)
             self.lists[kind] = view
-            layout.addWidget(heading)
+            layout.addWidget(QLabel(f"<b>{title}</b>", toolTip=tip))
             layout.addWidget(view)
         layout.addStretch()
 

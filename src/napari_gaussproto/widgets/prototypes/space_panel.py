@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_gaussproto.widgets.shared.forms import wrapped_label
 
 if TYPE_CHECKING:
     from napari_gaussproto.widgets.prototypes.space_view import SpaceView
@@ -17,25 +19,14 @@ _CAPTIONS = {
 
 
 class SpacePanel(QWidget):
-    """The picture is made when there is something to show, as its library loads slowly.
-
-    Signals
-    -------
-    chosen(int)
-        A prototype was clicked.
-
-    Attributes
-    ----------
-    view : SpaceView or None
-    """
+    """The picture is made when there is something to show, as its library loads slowly."""
 
     chosen = Signal(int)
 
     def __init__(self) -> None:
         super().__init__()
         self.view: SpaceView | None = None
-        self.caption = QLabel()
-        self.caption.setWordWrap(True)
+        self.caption = wrapped_label()
         self.caption.setToolTip(
             "Each dot is a cell of the image, each ellipse a prototype at one standard deviation, "
             "seen from two of the many directions of the latent space. Click to choose one"

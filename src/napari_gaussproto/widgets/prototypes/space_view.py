@@ -16,6 +16,7 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QHelpEvent, QMouseEvent, QPen
 from qtpy.QtWidgets import QGraphicsEllipseItem, QSizePolicy, QToolTip
 
+from napari_gaussproto.widgets.shared.pictures import faint
 from napari_gaussproto.widgets.shared.plots import ThemedPlot
 
 if TYPE_CHECKING:
@@ -27,13 +28,7 @@ _REACH = 40
 
 
 class SpaceView(ThemedPlot):
-    """The picture.
-
-    Signals
-    -------
-    chosen(int)
-        A prototype was clicked.
-    """
+    """The picture; `chosen` says which prototype was clicked."""
 
     chosen = Signal(int)
 
@@ -67,7 +62,7 @@ class SpaceView(ThemedPlot):
         self._means, self._reach = projection.means, projection.ellipses[:, 0]
         for c, color in enumerate(colors):
             own = projection.cells[projection.cell_class == c]
-            self.addItem(pg.ScatterPlotItem(pos=own, size=3, pen=None, brush=_faint(color, 90)))
+            self.addItem(pg.ScatterPlotItem(pos=own, size=3, pen=None, brush=faint(color, 90)))
         self._ellipses, self._names = [], []
         for m, (x, y) in enumerate(self._means.tolist()):
             long, short, angle = projection.ellipses[m].tolist()
@@ -103,7 +98,7 @@ class SpaceView(ThemedPlot):
             chosen, pen = m == self._selected, ellipse.pen()
             pen.setWidthF(2.5 if chosen else 1.2)
             ellipse.setPen(pen)
-            ellipse.setBrush(_faint(ellipse.brush().color(), 110 if chosen else 35))
+            ellipse.setBrush(faint(ellipse.brush().color(), 110 if chosen else 35))
             ellipse.setZValue(2 if chosen else 1)
             font.setBold(chosen)
             name.setFont(font)
@@ -153,9 +148,3 @@ def _bounds(projection: Projection) -> tuple[list[float], list[float]]:
         low = np.minimum(low, np.quantile(projection.cells, 0.005, axis=0))
         high = np.maximum(high, np.quantile(projection.cells, 0.995, axis=0))
     return low.tolist(), high.tolist()
-
-
-def _faint(color: str | QColor, alpha: int) -> QColor:
-    faint = QColor(color)
-    faint.setAlpha(alpha)
-    return faint

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -16,14 +15,11 @@ from napari_gaussproto.widgets.layers.placement import plane_in_view
 from napari_gaussproto.widgets.prototypes.places_panel import PlacesPanel
 from napari_gaussproto.widgets.prototypes.space_panel import SpacePanel
 from napari_gaussproto.widgets.prototypes.why_controller import plane_pixels
-from napari_gaussproto.widgets.shared.dock import Connections
-from napari_gaussproto.widgets.shared.messages import Messages
-from napari_gaussproto.widgets.shared.state import Outcome, SharedState
+from napari_gaussproto.widgets.shared.dock import Connections, Dock
+from napari_gaussproto.widgets.shared.state import Outcome
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
-    from napari.viewer import Viewer
-
     from napari_gaussproto.core.explain.projection import Projection
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.model.stack import StackSegmentation
@@ -32,42 +28,25 @@ if TYPE_CHECKING:
 _REST = 150
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What is being computed for a tab, ``"places"`` or ``"space"``, and from what."""
-
-    what: str
-    segmentation: StackSegmentation
-    leading: tuple[int, ...]
-
-
 class TabComputation(QObject):
     """Computes the places worth a look and the latent space for the tab that is open."""
 
     def __init__(
-        self,
-        viewer: Viewer,
-        state: SharedState,
-        tabs: QTabWidget,
-        places: PlacesPanel,
-        space: SpacePanel,
-        messages: Messages,
-        parent: QObject,
+        self, dock: Dock, tabs: QTabWidget, places: PlacesPanel, space: SpacePanel
     ) -> None:
-        super().__init__(parent)
-        self._viewer, self._state = viewer, state
+        super().__init__(dock)
+        self._viewer, self._state = dock.viewer, dock.state
         self._tabs, self._places, self._space = tabs, places, space
         self._stale = {"places", "space"}
-        self._computing: _Asked | None = None
+        # What is being computed, "places" or "space", and from what.
+        self._computing: tuple[str, StackSegmentation, tuple[int, ...]] | None = None
         self.runner = Runner(self)
         self.runner.succeeded.connect(self._show)
-        self.runner.failed.connect(partial(messages.report, quietly=True))
-        self._later = QTimer(self)
-        self._later.setSingleShot(True)
-        self._later.setInterval(_REST)
+        self.runner.failed.connect(partial(dock.messages.report, quietly=True))
+        self._later = QTimer(self, singleShot=True, interval=_REST)
         self._later.timeout.connect(self._compute)
         tabs.currentChanged.connect(self._on_tab)
-        Connections(self).add(viewer.dims.events.current_step, self._on_dims)
+        Connections(self).add(dock.viewer.dims.events.current_step, self._on_dims)
 
     def mark_stale(self) -> None:
         """What was computed is of another result now."""
@@ -100,22 +79,21 @@ class TabComputation(QObject):
         if outcome is None or outcome.model is None or wanted is None:
             return
         segmentation, leading = outcome.segmentation, self.leading(outcome)
-        self._computing = _Asked(wanted, segmentation, leading)
+        self._computing = (wanted, segmentation, leading)
         if wanted == "space":
             self.runner.start(partial(_space_steps, segmentation, outcome.model))
             return
         plane, pixels = segmentation.plane_at(leading), plane_pixels(outcome, leading)
-        rgb = bool(outcome.source.rgb)
-        about = (plane, pixels, rgb, outcome.model)
+        about = (plane, pixels, bool(outcome.source.rgb), outcome.model)
         self.runner.start(partial(run_job, "insight", "places_job", *about))
 
     def _show(self, found: Any) -> None:
         outcome, computed = self._state.current, self._computing
         if outcome is None or outcome.model is None or computed is None:
             return
-        if computed != _Asked(computed.what, outcome.segmentation, self.leading(outcome)):
+        if computed[1:] != (outcome.segmentation, self.leading(outcome)):
             return  # of something else than what is shown now; that is computed next
-        self._stale.discard(computed.what)
+        self._stale.discard(computed[0])
         if isinstance(found, list):
             for places in found:
                 self._places.show_places(places.kind, places.places, places.pictures)

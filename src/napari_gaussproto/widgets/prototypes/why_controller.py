@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QMenu
 
@@ -15,50 +14,38 @@ from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.widgets.layers.placement import pixels_of
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
 from napari_gaussproto.widgets.prototypes.why_tool import WhyTool, clear_outline, show_outline
-from napari_gaussproto.widgets.shared.messages import Messages
-from napari_gaussproto.widgets.shared.state import Outcome, SharedState
+from napari_gaussproto.widgets.shared.dock import Dock
+from napari_gaussproto.widgets.shared.state import Outcome
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
-    from napari.viewer import Viewer
-
     from napari_gaussproto.core.explain.explain import Explanation
 
 _FILTERS = "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
 
 
 class WhyController(QObject):
-    """Asks for explanations and shows them.
+    """Asks for explanations and shows them."""
 
-    Signals
-    -------
-    add_wanted(int, object)
-        Make a prototype of this class from a region (..., H, W).
-    """
+    add_wanted = Signal(int, object)  # a class index, and (..., H, W) bool, what to add for it
 
-    add_wanted = Signal(int, object)
-
-    def __init__(
-        self,
-        viewer: Viewer,
-        state: SharedState,
-        panel: WhyPanel,
-        messages: Messages,
-        parent: QObject,
-    ) -> None:
-        super().__init__(parent)
-        self._viewer, self._state, self._panel, self._messages = viewer, state, panel, messages
+    def __init__(self, dock: Dock, panel: WhyPanel) -> None:
+        super().__init__(dock)
+        self._viewer, self._state, self._messages = dock.viewer, dock.state, dock.messages
+        self._panel = panel
         self._asked: tuple[Outcome, tuple[int, ...], int, int, bool] | None = None
         self.explanation: Explanation | None = None
-        self.tool = WhyTool(viewer, state, self)
-        self.tool.asked.connect(self._on_asked)
+        self.tool = WhyTool(dock.viewer, dock.state, self)
+        self.tool.asked.connect(
+            lambda leading, y, x: self.ask(leading, y, x, panel.region.isChecked())
+        )
         self.tool.hovered.connect(self._on_hovered)
         self.tool.missed.connect(self._on_missed)
         self.runner = Runner(self)
         self.runner.succeeded.connect(self._show)
         self.runner.failed.connect(self._on_failure)
         self.exporter = Runner(self)
-        self.exporter.succeeded.connect(lambda path: messages.tell(f"Saved {path.name}."))
+        self.exporter.succeeded.connect(lambda path: dock.messages.tell(f"Saved {path.name}."))
         self.exporter.failed.connect(self._on_failure)
         panel.button.toggled.connect(self.tool.switch)
         panel.export.clicked.connect(self._ask_where)
@@ -100,20 +87,15 @@ class WhyController(QObject):
         self._asked = self.explanation = None
         self._panel.clear()
 
-    def _on_asked(self, leading: tuple[int, ...], y: int, x: int) -> None:
-        self.ask(leading, y, x, self._panel.region.isChecked())
-
     def _on_hovered(self, leading: tuple[int, ...], y: int, x: int) -> None:
         outcome, last = self._state.current, self._asked
         if outcome is None:
             return
         partition = outcome.segmentation.plane_at(leading).encoding.partition
         cell = partition.cell_at(y, x)
-        if last is not None and last[0] is outcome and (last[1], last[4]) == (leading, False):
-            shown = partition.cell_at(last[2], last[3])
-            if shown == cell:
-                return
-        self.ask(leading, y, x)
+        same = last is not None and last[0] is outcome and (last[1], last[4]) == (leading, False)
+        if last is None or not same or partition.cell_at(last[2], last[3]) != cell:
+            self.ask(leading, y, x)
 
     def _on_missed(self, sentence: str) -> None:
         self.runner.cancel()
@@ -142,17 +124,14 @@ class WhyController(QObject):
             self._messages.report(error, quietly=True)
 
     def _add(self, class_index: int, checked: bool = False) -> None:
-        if self.explanation is not None and self._asked is not None:
-            self.add_wanted.emit(class_index, self._region(self.explanation))
-
-    def _region(self, explanation: Explanation) -> npt.NDArray[np.bool_]:
-        """What is explained as a mask of the whole image or stack."""
-        outcome, leading, *_ = self._asked  # type: ignore[misc]
+        found = self.explanation
+        if found is None or self._asked is None:
+            return
+        outcome, leading, *_ = self._asked
         mask = np.zeros(outcome.segmentation.labels.shape, dtype=bool)
-        height, width = explanation.mask.shape
-        top, left = explanation.top, explanation.left
-        mask[(*leading, slice(top, top + height), slice(left, left + width))] = explanation.mask
-        return mask
+        height, width = found.mask.shape
+        mask[leading][found.top : found.top + height, found.left : found.left + width] = found.mask
+        self.add_wanted.emit(class_index, mask)
 
     # -- files ------------------------------------------------------------------------------
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from html import escape
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import (
-    QButtonGroup,
-    QFrame,
-    QLabel,
-    QWidget,
-)
+from qtpy.QtWidgets import QFrame, QLabel, QWidget
 
 from napari_gaussproto.widgets.shared.forms import (
     across,
@@ -23,7 +19,7 @@ from napari_gaussproto.widgets.shared.forms import (
     wrapped_label,
 )
 from napari_gaussproto.widgets.shared.pictures import PatchStrip
-from napari_gaussproto.widgets.shared.share_table import ShareBar, percent_label
+from napari_gaussproto.widgets.shared.share_table import ShareBar, percent_label, square_html
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
@@ -55,8 +51,7 @@ class ResponsibleRow(QFrame):
         self.name.setText(part.name)
         self.percent.setText(f"{part.responsibility:.0%}")
         self.bar.show_parts((part.responsibility, classes[part.class_index].color))
-        labels = [int(c) for c in prototype.patch_labels]
-        self.patches.show_patches(prototype.patches, labels, prototype.name, classes)
+        self.patches.show_prototype(prototype, classes)
         self.setToolTip(
             f"{part.name}: responsible for {part.responsibility:.1%}; typicality "
             f"{part.typicality:.2f}, the share of its own cells that lie farther from it"
@@ -68,13 +63,7 @@ class ResponsibleRow(QFrame):
 
 
 class WhyPanel(QWidget):
-    """The tool's switch, and the last explanation.
-
-    Signals
-    -------
-    chosen(int)
-        A prototype of the explanation was clicked.
-    """
+    """The tool's switch, and the last explanation, whose prototypes can be chosen."""
 
     chosen = Signal(int)
 
@@ -85,9 +74,6 @@ class WhyPanel(QWidget):
         self.cell = radio_button("cell", "Explain the cell that holds the pixel", checked=True)
         tip = "Explain the whole connected region of one class around the pixel"
         self.region = radio_button("region", tip)
-        group = QButtonGroup(self)
-        group.addButton(self.cell)
-        group.addButton(self.region)
         self.heading, self.novelty = wrapped_label(_HINT), wrapped_label()
         self.remark = wrapped_label()
         self.rows = [ResponsibleRow(self) for _ in range(_ROWS)]
@@ -100,15 +86,12 @@ class WhyPanel(QWidget):
         self.export = button("Export figure…", tip)
         tip = "Make a prototype of what is outlined, for a class of your choice"
         self.add = button("New prototype from it…", tip)
-        self._arrange()
-        self.clear()
-
-    def _arrange(self) -> None:
         words = (self.posterior, self.legend, self.novelty, self.remark)
         buttons = across(self.export, self.add, None)
         self._result = fill(QWidget(), down(*self.rows, 4, *words, buttons, spacing=4))
         top = across((self.button, 1), self.cell, self.region)
         self.setLayout(down(top, self.heading, self._result, None))
+        self.clear()
 
     def clear(self) -> None:
         """Forget the last explanation."""
@@ -128,20 +111,16 @@ class WhyPanel(QWidget):
         """Show an explanation in place of the last one."""
         entry = classes[explanation.label]
         what = "This region is" if explanation.is_mask else "This place is"
-        swatch = f'<span style="color:{entry.color}">■</span>'
-        self.heading.setText(f"{what} {swatch} <b>{escape(entry.name)}</b> because it is like")
-        for row, part in zip(self.rows, explanation.responsible, strict=False):
-            row.show_part(part, prototypes[part.index], classes)
-        for i, row in enumerate(self.rows):
-            row.setVisible(i < len(explanation.responsible))
-        values = explanation.class_probability.tolist()
-        self.posterior.show_parts(*((v, c.color) for v, c in zip(values, classes, strict=True)))
-        self.legend.setText(
-            "   ".join(
-                f'<span style="color:{c.color}">■</span> {escape(c.name)} {value:.0%}'
-                for value, c in zip(values, classes, strict=True)
-            )
-        )
+        name = f"{square_html(entry.color)} <b>{escape(entry.name)}</b>"
+        self.heading.setText(f"{what} {name} because it is like")
+        for row, part in zip_longest(self.rows, explanation.responsible[:_ROWS]):
+            row.setVisible(part is not None)
+            if part is not None:
+                row.show_part(part, prototypes[part.index], classes)
+        found = list(zip(explanation.class_probability.tolist(), classes, strict=True))
+        self.posterior.show_parts(*((value, c.color) for value, c in found))
+        legend = (f"{square_html(c.color)} {escape(c.name)} {value:.0%}" for value, c in found)
+        self.legend.setText("   ".join(legend))
         self.novelty.setText(explanation.familiarity)
         self.remark.setText(explanation.remark)
         self.remark.setVisible(bool(explanation.remark))

@@ -10,17 +10,12 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.imaging.masks import haloed_strips
 from napari_gaussproto.widgets.layers.overlays import WHY
-from napari_gaussproto.widgets.layers.placement import (
-    layer_of,
-    pixels_of,
-    placement,
-    undisturbed,
-)
+from napari_gaussproto.widgets.layers.placement import layer_of, pixels_of, placement, undisturbed
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
 from napari_gaussproto.widgets.shared.tags import is_ours, tag
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels, Layer, Vectors
+    from napari.layers import Image, Labels, Vectors
     from napari.viewer import Viewer
 
     from napari_gaussproto.core.explain.explain import Explanation
@@ -51,26 +46,22 @@ class WhyTool(QObject):
     def __init__(self, viewer: Viewer, state: SharedState, parent: QObject) -> None:
         super().__init__(parent)
         self._viewer, self._state = viewer, state
-        self._on = False
+        self.on = False
         self._painting: tuple[Labels, str] | None = None
-
-    @property
-    def on(self) -> bool:
-        """Whether the tool listens."""
-        return self._on
 
     def switch(self, on: bool) -> None:
         """Start or stop listening."""
-        if on == self._on:
+        if on == self.on:
             return
-        self._on = on
+        self.on = on
+        clicks, moves = self._viewer.mouse_drag_callbacks, self._viewer.mouse_move_callbacks
         if on:
-            self._viewer.mouse_drag_callbacks.append(self._on_drag)
-            self._viewer.mouse_move_callbacks.append(self._on_move)
+            clicks.append(self._on_drag)
+            moves.append(self._on_move)
             self._lay_brush_down()
         else:
-            self._viewer.mouse_drag_callbacks.remove(self._on_drag)
-            self._viewer.mouse_move_callbacks.remove(self._on_move)
+            clicks.remove(self._on_drag)
+            moves.remove(self._on_move)
             self._take_brush_up()
 
     # -- the mouse --------------------------------------------------------------------------
@@ -110,8 +101,6 @@ class WhyTool(QObject):
         else:
             state.set_outcome(outcome)
         return outcome
-
-    # -- the brush --------------------------------------------------------------------------
 
     def _moves_image(self) -> bool:
         """Whether a click is free, and not a stroke that a person paints on purpose."""
@@ -160,7 +149,7 @@ def image_at(viewer: Viewer, position: Any) -> Image | None:
 
 def show_outline(
     viewer: Viewer, outcome: Outcome, explanation: Explanation, leading: tuple[int, ...]
-) -> Layer:
+) -> None:
     """Outline what is explained, in the one layer that is kept for it."""
     camera = getattr(viewer, "scene", viewer).camera
     pixel = 1 / (camera.zoom * float(np.abs(outcome.source.scale[-2:]).mean()))
@@ -173,7 +162,6 @@ def show_outline(
     layer.edge_width = _LINE * pixel
     layer.edge_color = np.where(bright[:, None], _BRIGHT, _DARK)
     layer.visible = True
-    return layer
 
 
 def clear_outline(viewer: Viewer, outcome: Outcome) -> None:

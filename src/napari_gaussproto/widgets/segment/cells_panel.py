@@ -37,14 +37,7 @@ _NAME = "cells (preview)"
 
 
 class RegionPanel(QWidget):
-    """Choose the size of superpixels, with their outlines over the visible part.
-
-    Parameters
-    ----------
-    viewer : Viewer
-    images : ImageChooser
-        Says which image.
-    """
+    """Choose the size of superpixels, with their outlines over the visible part."""
 
     def __init__(self, viewer: Viewer, images: ImageChooser) -> None:
         super().__init__()
@@ -55,17 +48,14 @@ class RegionPanel(QWidget):
         self.runner = Runner(self)
         self.runner.succeeded.connect(self._show)
         self.runner.failed.connect(self._on_failure)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
+        self._timer = QTimer(self, singleShot=True, interval=_REST)
         self._timer.timeout.connect(self._start)
         self._build()
         images.image_changed.connect(self._later)
         Connections(self).add(getattr(viewer, "scene", viewer).camera.events, self._later)
 
     def _build(self) -> None:
-        self.size = QSpinBox()
-        self.size.setRange(2, 200)
-        self.size.setSuffix(" px")
+        self.size = QSpinBox(minimum=2, maximum=200, suffix=" px")
         self.size.valueChanged.connect(self._later)
         tip = "Show the outlines of the cells over the visible part of the image"
         self.preview = check_box("Preview", tip)
@@ -105,13 +95,16 @@ class RegionPanel(QWidget):
         self.runner.cancel()
         self._timer.stop()
         self.note.hide()
+        self._remove()
+
+    def _remove(self) -> None:
         if self.layer is not None and self.layer in self._viewer.layers:
             self._viewer.layers.remove(self.layer)
         self.layer = None
 
     def _later(self, event: Any = None) -> None:
         if self.preview.isChecked():
-            self._timer.start(_REST)
+            self._timer.start()
 
     def _start(self) -> None:
         image, config = self._images.image(), self._config
@@ -136,17 +129,17 @@ class RegionPanel(QWidget):
         origin = (*leading, result.y0, result.x0)
         with undisturbed(self._viewer):
             if self.layer is not None and self.layer.ndim != lines.ndim:
-                self._viewer.layers.remove(self.layer)
-                self.layer = None
-            self.layer = show_outlines(
-                self._viewer, image, self.layer, lines, f"{image.name} – {_NAME}", origin
-            )
-        self.note.setText(f"{result.n_cells:,} in view, about {result.n_cells_image:,} in all")
+                self._remove()
+            name = f"{image.name} – {_NAME}"
+            self.layer = show_outlines(self._viewer, image, self.layer, lines, name, origin)
+        self._say(f"{result.n_cells:,} in view, about {result.n_cells_image:,} in all")
+
+    def _say(self, sentence: str) -> None:
+        self.note.setText(sentence)
         self.note.show()
 
     def _on_failure(self, error: Exception) -> None:
-        self.note.setText(str(error))
-        self.note.show()
+        self._say(str(error))
         if not isinstance(error, GaussProtoError):
             raise error
 
@@ -159,7 +152,6 @@ def _visible(image: Image) -> tuple[int, int, int, int]:
     """(y0, x0, y1, x1) in pixels of the part of an image that the canvas shows."""
     corners = image.corner_pixels[:, -2:]
     if image.multiscale:
-        factors = np.asarray(image.downsample_factors)[image.data_level][-2:]
-        corners = corners * factors
+        corners = corners * np.asarray(image.downsample_factors)[image.data_level][-2:]
     (y0, x0), (y1, x1) = np.round(corners).astype(int).tolist()
     return y0, x0, y1 + 1, x1 + 1

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from functools import partial
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
-from qtpy.QtWidgets import (
-    QFormLayout,
-    QProgressBar,
-    QWidget,
-)
+from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
 from napari_gaussproto.core.model.maps import NOVELTY, OUTLINES, UNCERTAINTY, MapRole
@@ -40,6 +34,7 @@ from napari_gaussproto.widgets.shared.forms import (
     combo_box,
     down,
     heading,
+    slim_progress_bar,
 )
 from napari_gaussproto.widgets.shared.preferences import preference
 from napari_gaussproto.widgets.shared.share_table import CoverTable
@@ -62,27 +57,14 @@ _EXTRAS = {
 }
 
 
-@dataclass(frozen=True)
-class _Started:
-    """A run that is under way."""
-
-    image: Image
-    request: SegmentRequest
-    time: float
-
-
 class SegmentWidget(Dock):
-    """Segment an image of the viewer with a prototype model.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-    """
+    """Segment an image of the viewer with a prototype model."""
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer, 320)
         self.runner = Runner(self)
-        self._started: _Started | None = None
+        # The run that is under way, and when it began.
+        self._started: tuple[Image, SegmentRequest, float] | None = None
         self._build()
         self._connect()
         self._on_image()
@@ -91,46 +73,32 @@ class SegmentWidget(Dock):
     # -- the widgets ------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.images = ImageChooser(self._viewer)
+        self.images = ImageChooser(self.viewer)
         self.models = ModelChooser(self.messages.warn)
-        self.regions = RegionPanel(self._viewer, self.images)
+        self.regions = RegionPanel(self.viewer, self.images)
         self.device = combo_box("Where to compute; auto takes the fastest there is", 8)
         self._fill_devices(["cpu"])
         self.extras = {key: check_box(*texts) for key, texts in _EXTRAS.items()}
         self.run_button = button("Segment", "", self.run)
         stop = "Stop at once; layers stay as they are"
         self.cancel_button = button("Cancel", stop, self.runner.cancel)
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(False)
-        self.progress.setFixedHeight(6)
-        self.likelihood = LikelihoodPanel(self._viewer, self.state)
+        self.progress = slim_progress_bar()
+        self.likelihood = LikelihoodPanel(self.viewer, self.state)
         self.cover = CoverTable()
-        self.cover_heading = heading("Cover")
-        self.cover_heading.hide()
         self.setWidget(self._arrange())
 
     def _arrange(self) -> QWidget:
-        form = QFormLayout()
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        growth = QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow
+        form = QFormLayout(fieldGrowthPolicy=growth)
         form.addRow("Image", self.images)
         form.addRow("Model", self.models)
         form.addRow("Device", self.device)
         form.addRow("Cells", self.regions)
         form.addRow("Also add", down(*self.extras.values(), spacing=2))
+        buttons = across((self.run_button, 2), (self.cancel_button, 1))
+        show = (heading("Show"), self.likelihood, self.cover)
         content = QWidget()
-        content.setLayout(
-            down(
-                form,
-                across((self.run_button, 2), (self.cancel_button, 1)),
-                self.progress,
-                self.status,
-                heading("Show"),
-                self.likelihood,
-                self.cover_heading,
-                self.cover,
-                None,
-            )
-        )
+        content.setLayout(down(form, buttons, self.progress, self.status, *show, None))
         return content
 
     def _connect(self) -> None:
@@ -144,7 +112,7 @@ class SegmentWidget(Dock):
         self.runner.progressed.connect(self._on_progress)
         self.runner.succeeded.connect(self._on_result)
         self.runner.failed.connect(self.messages.report)
-        self.runner.cancelled.connect(self._on_cancelled)
+        self.runner.cancelled.connect(partial(self.status.setText, "Cancelled."))
         self.runner.finished.connect(self._update_buttons)
 
     # -- actions ----------------------------------------------------------------------------
@@ -180,12 +148,12 @@ class SegmentWidget(Dock):
             prototype=self.state.prototype,
             known_key=self.state.model_key,
             region_size=self.regions.size.value(),
-            present=[] if former is None else list(present_maps(self._viewer, former)),
+            present=[] if former is None else list(present_maps(self.viewer, former)),
             former_model=None if former is None else former.model,
             known_models=self.state.known_models(),
             memo=self.state.memo_of(image),
         )
-        self._started = _Started(image, request, time.monotonic())
+        self._started = (image, request, time.monotonic())
         self.progress.setRange(0, 0)
         self.status.setText("Loading the model…" if self.state.model is None else "Segmenting…")
         self.runner.start(partial(run_job, "segment", "segment_job", request))
@@ -202,18 +170,21 @@ class SegmentWidget(Dock):
         self.progress.setValue(done.index)
         if self._started is None:
             return
-        elapsed = time.monotonic() - self._started.time
-        left = elapsed / done.index * (done.total - done.index)
+        left = (time.monotonic() - self._started[2]) / done.index * (done.total - done.index)
         plane = f"plane {done.plane}/{done.planes}, " if done.planes > 1 else ""
         self.status.setText(f"{plane}tile {done.index}/{done.total}, {duration(left)} left")
 
     def _on_result(self, result: SegmentResult) -> None:
-        started, state = self._started, self.state
-        if started is None:
+        state = self.state
+        if self._started is None:
             return
+        image, request, _ = self._started
         try:
-            check_unchanged(self._viewer, started.image, started.request.pixels)
-            self._check_model(started.request, result)
+            check_unchanged(self.viewer, image, request.pixels)
+            if request.model_file is None and result.key != state.model_key:
+                raise ConfigError(
+                    "The model was fitted anew while the image was segmented: press Segment again."
+                )
         except GaussProtoError as error:
             self.status.setText(str(error))
             show_info(str(error))
@@ -221,56 +192,43 @@ class SegmentWidget(Dock):
         state.set_model(result.model, result.key)
         if state.model is not None and state.model is not result.model:
             # It was edited meanwhile; the cells are the same.
-            again = (started.request, result, state.model)
-            self.runner.start(partial(run_job, "segment", "again_job", *again))
+            again = partial(run_job, "segment", "again_job", request, result, state.model)
+            self.runner.start(again)
             return
         if state.history is not None:
             result.provenance["edits"] = state.history.names
-        self._show(started.image, result)
+        self._show(image, result)
         tiles = f", {result.tiles} tiles" if result.tiles > 1 else ""
         device = result.provenance["device"]
         self.status.setText(f"Done in {result.seconds:.1f} s on {device}{tiles}.")
 
-    def _check_model(self, request: SegmentRequest, result: SegmentResult) -> None:
-        """Make sure that a model which is in no file was not replaced meanwhile."""
-        if request.model_file is None and result.key != self.state.model_key:
-            raise ConfigError(
-                "The model was fitted anew while the image was segmented: press Segment again."
-            )
-
     def _show(self, image: Image, result: SegmentResult) -> None:
         former = self.state.outcomes.get(image)
         outcome = Outcome(image, result.segmentation, result.provenance, model=result.model)
-        with undisturbed(self._viewer):
+        with undisturbed(self.viewer):
             outlines = [] if result.outlines is None else [OUTLINES]
-            take_over(self._viewer, self.state, outcome, [*result.maps, *outlines])
-            show_labels(self._viewer, outcome, result.segmentation.labels)
+            take_over(self.viewer, self.state, outcome, [*result.maps, *outlines])
+            show_labels(self.viewer, outcome, result.segmentation.labels)
             for role, values in result.maps.items():
                 name = _title(role, outcome)
                 kept = name is None and role in outcome.maps
                 title = outcome.maps[role].name if kept else f"{image.name} – {name}"
-                show_map(self._viewer, outcome, role, values, title, visible=False)
+                show_map(self.viewer, outcome, role, values, title, visible=False)
             if result.outlines is not None:
-                known, name = outcome.maps.get(OUTLINES), f"{image.name} – cells"
-                outcome.maps[OUTLINES] = show_outlines(
-                    self._viewer, image, known, result.outlines, name
-                )
+                about = (outcome.maps.get(OUTLINES), result.outlines, f"{image.name} – cells")
+                outcome.maps[OUTLINES] = show_outlines(self.viewer, image, *about)
             self.state.set_outcome(outcome)
             self.likelihood.show_prototype(outcome, result.prototype, result.likelihood)
         if former is None:
             # The first time, what a person wants next is to look at the labels and to brush.
-            self._viewer.layers.selection.active = outcome.labels
-
-    def _on_cancelled(self) -> None:
-        self.status.setText("Cancelled.")
+            self.viewer.layers.selection.active = outcome.labels
 
     def _on_image(self) -> None:
         image = self.images.image()
-        outcome = self.state.outcomes.get(image) if image is not None else None
+        outcome = self.state.outcomes.get(image)
         if outcome is None:
             # What another image gave must not be taken for this one's.
             self.likelihood.setEnabled(False)
-            self.cover_heading.hide()
             self.cover.hide()
         elif outcome is self.state.current:
             self.likelihood.setEnabled(True)
@@ -282,11 +240,8 @@ class SegmentWidget(Dock):
         self._update_buttons()
 
     def _on_outcome(self, outcome: Outcome) -> None:
-        """Show the cover of the current result, also after an edit in another dock."""
-        name, segmentation = outcome.source.name, outcome.segmentation
-        self.cover_heading.setText(f"<b>Cover</b> of {escape(name)}")
-        self.cover_heading.show()
-        self.cover.show_cover(name, segmentation.cover, segmentation.classes)
+        segmentation = outcome.segmentation
+        self.cover.show_cover(outcome.source.name, segmentation.cover, segmentation.classes)
 
     def _on_model(self, index: int = 0) -> None:
         if self.models.is_current and self.state.model is not None:
@@ -316,8 +271,7 @@ class SegmentWidget(Dock):
     def _on_model_in_use(self, model: PrototypeSegmenter) -> None:
         """Offer a model that was fitted here, and is in no file yet."""
         key = self.state.model_key
-        fitted = key is not None and is_fitted(key)
-        name = f"{model.card.name}, fitted" if fitted else None
+        name = f"{model.card.name}, fitted" if key is not None and is_fitted(key) else None
         if name != self.models.current:
             self.models.offer_current(name)
             self._on_model()

@@ -6,14 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QMenu,
-    QMessageBox,
-    QSizePolicy,
-    QWidget,
-)
+from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtWidgets import QComboBox, QMenu, QMessageBox, QSizePolicy, QWidget
 
 from napari_gaussproto.core.model.maps import LIKELIHOOD, likelihoods
 from napari_gaussproto.widgets.layers.placement import show_stack, undisturbed
@@ -33,15 +27,7 @@ _SECONDS_A_LAYER = 0.12
 
 
 class LikelihoodPanel(QWidget):
-    """Choose a prototype; its likelihood layer follows. Pin it, or show all.
-
-    Parameters
-    ----------
-    viewer : Viewer
-    state : SharedState
-    """
-
-    shown = Signal()
+    """Choose a prototype; its likelihood layer follows. Pin it, or show all."""
 
     def __init__(self, viewer: Viewer, state: SharedState) -> None:
         super().__init__()
@@ -62,22 +48,18 @@ class LikelihoodPanel(QWidget):
         tip = "Show how typical each place is for the chosen prototype"
         self.likelihood = radio_button("Likelihood", tip)
         self.likelihood.toggled.connect(lambda on: self._state.show(likelihood=on))
-        self.chooser = QComboBox()
-        self.chooser.setIconSize(ICON_SIZE)
+        tip = "A prototype with its nearest training patches"
+        self.chooser = QComboBox(iconSize=ICON_SIZE, minimumWidth=200, toolTip=tip)
         self.chooser.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.chooser.setMinimumWidth(200)
-        self.chooser.setToolTip("A prototype with its nearest training patches")
         self.chooser.activated.connect(self._on_chosen)
         tip = "Keep this prototype's likelihood as a layer of its own"
         self.pin = button("Pin", tip, lambda: self._map.pin(self._state.prototype))
         tip = "Show the likelihood of all prototypes, as layers or as one stack"
         self.all = button("All…", tip)
-        self._menu = QMenu(self)
-        self.as_layers = self._menu.addAction("One layer for every prototype")
-        self.as_layers.triggered.connect(self.add_all_layers)
-        self.as_stack = self._menu.addAction("One stack with a slider")
-        self.as_stack.triggered.connect(self.add_stack)
-        self.all.setMenu(self._menu)
+        menu = QMenu(self)
+        self.as_layers = menu.addAction("One layer for every prototype", self.add_all_layers)
+        self.as_stack = menu.addAction("One stack with a slider", self.add_stack)
+        self.all.setMenu(menu)
         show, buttons = (self.classes, self.likelihood, None), (self.pin, self.all, None)
         fill(self, down(across(*show), self.chooser, across(*buttons)))
 
@@ -85,20 +67,16 @@ class LikelihoodPanel(QWidget):
 
     def _on_outcome(self, outcome: Outcome) -> None:
         segmentation = outcome.segmentation
-        self.chooser.blockSignals(True)
-        self.chooser.clear()
         share = segmentation.prototype_share()
-        for m, prototype in enumerate(segmentation.prototypes):
-            color = segmentation.classes[prototype.class_index].color
-            icon = picture_icon(prototype.patches, color)
-            self.chooser.addItem(icon, f"{prototype.name}   {share[m]:.0%}")
-        self.chooser.setCurrentIndex(self._state.prototype)
-        self.chooser.blockSignals(False)
-        count = len(segmentation.prototypes)
-        seconds = max(1, round(count * _SECONDS_A_LAYER))
-        self.as_layers.setText(
-            f"One layer for each of the {count} prototypes (about {seconds} s, slows napari)"
-        )
+        with QSignalBlocker(self.chooser):
+            self.chooser.clear()
+            for m, prototype in enumerate(segmentation.prototypes):
+                color = segmentation.classes[prototype.class_index].color
+                icon = picture_icon(prototype.patches, color)
+                self.chooser.addItem(icon, f"{prototype.name}   {share[m]:.0%}")
+            self.chooser.setCurrentIndex(self._state.prototype)
+        each = f"One layer for each of the {len(share)} prototypes"
+        self.as_layers.setText(f"{each} (about {_seconds(len(share))} s, slows napari)")
         self.as_stack.setEnabled(not segmentation.leading)
         self.setEnabled(True)
         self._on_shown()
@@ -111,9 +89,7 @@ class LikelihoodPanel(QWidget):
         self.chooser.setCurrentIndex(m)
 
     def _on_shown(self) -> None:
-        """Follow what another dock chose to show."""
-        button = self.likelihood if self._state.shows_likelihood else self.classes
-        button.setChecked(True)
+        (self.likelihood if self._state.shows_likelihood else self.classes).setChecked(True)
 
     def show_prototype(self, outcome: Outcome, m: int, values: np.ndarray) -> None:
         """Let the following layer show a prototype, whose typicality (..., h, w) is given."""
@@ -121,7 +97,6 @@ class LikelihoodPanel(QWidget):
             self._map.show(outcome, m, values)
         else:
             self._map.refresh()
-        self.shown.emit()
 
     def abandon(self) -> None:
         """Add no more layers, before the dock goes."""
@@ -142,12 +117,10 @@ class LikelihoodPanel(QWidget):
         self._timer.start(0)
 
     def _agreed(self, count: int) -> bool:
-        """Ask before many layers are added."""
-        seconds = max(1, round(count * _SECONDS_A_LAYER))
         answer = QMessageBox.question(
             self,
             "Many layers",
-            f"{count} layers take about {seconds} s to add and make napari slower. "
+            f"{count} layers take about {_seconds(count)} s to add and make napari slower. "
             "A stack with a slider costs as much as one layer. Add them all the same?",
         )
         return bool(answer == QMessageBox.StandardButton.Yes)
@@ -155,10 +128,9 @@ class LikelihoodPanel(QWidget):
     def _add_next(self) -> None:
         m = next(self._batch, None) if self._batch is not None else None
         if m is None:
-            self._timer.stop()
-            self._batch = None
-            return
-        self._map.pin(m)
+            self.abandon()
+        else:
+            self._map.pin(m)
 
     def add_stack(self) -> None:
         """Add one layer with the likelihood of all prototypes along a slider."""
@@ -171,3 +143,7 @@ class LikelihoodPanel(QWidget):
         for layer in (outcome.labels, outcome.maps.get(LIKELIHOOD)):
             if layer is not None:
                 layer.visible = False
+
+
+def _seconds(count: int) -> int:
+    return max(1, round(count * _SECONDS_A_LAYER))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QToolButton, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
@@ -25,12 +25,7 @@ _OPEN = "Open a model file…"
 
 
 class ImageChooser(QComboBox):
-    """The viewer's image layers, without the maps that this plugin made.
-
-    Signals
-    -------
-    image_changed
-    """
+    """The viewer's image layers, without the maps that this plugin made."""
 
     image_changed = Signal()
 
@@ -74,14 +69,12 @@ class ImageChooser(QComboBox):
         for layer in self._images:
             if id(layer) not in known:
                 self._connections.add(layer.events.name, self.refresh)
-        self.blockSignals(True)
-        self.clear()
-        self.addItems([layer.name for layer in self._images])
-        if chosen in self._images:
-            self.setCurrentIndex(self._images.index(chosen))
-        elif self._images:
-            self.setCurrentIndex(len(self._images) - 1)  # the one just opened
-        self.blockSignals(False)
+        with QSignalBlocker(self):
+            self.clear()
+            self.addItems([layer.name for layer in self._images])
+            # Without a choice of before, it is the one just opened.
+            former = self._images.index(chosen) if chosen in self._images else self.count() - 1
+            self.setCurrentIndex(former)
         if self.image() is not chosen:
             self.image_changed.emit()
 
@@ -95,10 +88,6 @@ class ModelChooser(QWidget):
         Told, in a sentence, why a file cannot be chosen.
     others : sequence of str
         What can be chosen besides and is in no file: it stands first.
-
-    Signals
-    -------
-    model_chosen()
     """
 
     model_chosen = Signal()
@@ -106,13 +95,11 @@ class ModelChooser(QWidget):
     def __init__(self, report: Callable[[str], None], others: Sequence[str] = ()) -> None:
         super().__init__()
         self._report, self._others = report, tuple(others)
-        self._paths: list[Path | None] = []
         self._last = 0
         tip = "A model that comes with the plugin, one used before, or a file"
         self.combo = combo_box(tip, 8)
-        self.info = QToolButton()
-        self.info.setText("i")
-        self.info.setToolTip("What this model is, what it was trained on, and how good it is")
+        tip = "What this model is, what it was trained on, and how good it is"
+        self.info = QToolButton(text="i", toolTip=tip)
         self.info.clicked.connect(self._show_card)
         self.combo.activated.connect(self._on_activated)
         self.combo.currentIndexChanged.connect(self._on_index)
@@ -134,8 +121,8 @@ class ModelChooser(QWidget):
         path = self.path()
         self._others = () if name is None else (name,)
         self._fill()
-        if name is None and path in self._paths:
-            self.combo.setCurrentIndex(self._paths.index(path))
+        if name is None and path is not None:
+            self._choose(path)
 
     def place(self) -> int | None:
         """Which of ``others`` is chosen; None for a file."""
@@ -144,8 +131,8 @@ class ModelChooser(QWidget):
 
     def path(self) -> Path | None:
         """File of the chosen model; None for what is in no file."""
-        index = self.combo.currentIndex()
-        return self._paths[index] if 0 <= index < len(self._paths) else None
+        file = self.combo.currentData()
+        return None if file is None else Path(file)
 
     def choose_shipped(self, name: str) -> None:
         """Choose a shipped model by name.
@@ -155,7 +142,7 @@ class ModelChooser(QWidget):
         ModelFileError
             When there is no such model.
         """
-        self.combo.setCurrentIndex(self._paths.index(model_path(name)))
+        self._choose(model_path(name))
 
     def choose_file(self, path: Path) -> bool:
         """Choose a file; False, with a report to the person, when it is no model."""
@@ -166,25 +153,29 @@ class ModelChooser(QWidget):
             return False
         remember_model(path)
         self._fill()
-        self.combo.setCurrentIndex(self._paths.index(path))
+        self._choose(path)
         self.model_chosen.emit()
         return True
 
+    def _choose(self, path: Path) -> None:
+        self.combo.setCurrentIndex(max(0, self.combo.findData(str(path))))
+
     def _fill(self) -> None:
         self.combo.clear()
-        shipped = list_models()
-        recent = recent_models()
-        files = [*map(model_path, shipped), *recent]
-        self._paths = [*(None for _ in self._others), *files]
-        self.combo.addItems([*self._others, *shipped, *(path.name for path in recent), _OPEN])
+        self.combo.addItems(self._others)
+        for name in list_models():
+            self.combo.addItem(name, str(model_path(name)))
+        for path in recent_models():
+            self.combo.addItem(path.name, str(path))
+        self.combo.addItem(_OPEN)
 
     def _on_index(self, index: int) -> None:
-        if 0 <= index < len(self._paths):
+        if index >= 0 and self.combo.itemText(index) != _OPEN:
             self._last = index
-            self.info.setEnabled(self._paths[index] is not None)
+            self.info.setEnabled(self.combo.itemData(index) is not None)
 
     def _on_activated(self, index: int) -> None:
-        if index < len(self._paths):
+        if self.combo.itemText(index) != _OPEN:
             self.model_chosen.emit()
             return
         self.combo.setCurrentIndex(self._last)
@@ -195,10 +186,7 @@ class ModelChooser(QWidget):
             self.choose_file(Path(name))
 
     def _show_card(self) -> None:
-        path = self.path()
-        if path is None:
-            return
         try:
-            CardDialog(read_summary(path), self).exec()
+            CardDialog(read_summary(Path(self.combo.currentData())), self).exec()
         except GaussProtoError as error:
             self._report(str(error))

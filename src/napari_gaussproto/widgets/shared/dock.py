@@ -10,9 +10,10 @@ import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
-from qtpy.QtWidgets import QApplication, QFrame, QLabel, QScrollArea, QSizePolicy
+from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QSizePolicy
 
 from napari_gaussproto.jobs.libraries import run_job
+from napari_gaussproto.widgets.shared.forms import wrapped_label
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import state_of
@@ -64,23 +65,22 @@ class Dock(QScrollArea):
 
     Attributes
     ----------
-    state : SharedState
     messages : Messages
         What is said here stands in ``status``; warnings appear as notifications too.
     status : QLabel
         For the subclass to place.
-    connections : Connections
+    abandoned : bool
+        Whether it was closed.
     """
 
     def __init__(self, viewer: Viewer, least_width: int) -> None:
         super().__init__()
-        self._viewer, self._least_width = viewer, least_width
-        self._abandoned = False
+        self.viewer, self._least_width = viewer, least_width
+        self.abandoned = False
         self.state = state_of(viewer)
         self.connections = Connections(self)
         self.messages = Messages(self)
-        self.status = QLabel()
-        self.status.setWordWrap(True)
+        self.status = wrapped_label()
         self.status.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.messages.told.connect(self.status.setText)
         self.messages.warned.connect(self.status.setText)
@@ -93,13 +93,7 @@ class Dock(QScrollArea):
     @property
     def busy(self) -> bool:
         """Whether a thread of this dock is at work."""
-        workers = [*self.findChildren(Runner), *self.findChildren(JobQueue)]
-        return any(worker.busy for worker in workers)
-
-    @property
-    def abandoned(self) -> bool:
-        """Whether it was closed."""
-        return self._abandoned
+        return any(w.busy for w in (*self.findChildren(Runner), *self.findChildren(JobQueue)))
 
     def find_devices(self, show: Callable[[list[str]], Any]) -> None:
         """Show the names of the devices, and have everything loaded before the first run."""
@@ -113,7 +107,7 @@ class Dock(QScrollArea):
         This happens once, when the dock is closed or napari quits. A subclass adds what it does
         besides, such as taking off the canvas what was only a help.
         """
-        self._abandoned = True
+        self.abandoned = True
         for connections in self.findChildren(Connections):
             connections.close()
         for runner in self.findChildren(Runner):
@@ -129,13 +123,13 @@ class Dock(QScrollArea):
     def event(self, event: QEvent) -> bool:
         """Notice that the dock lost its parent."""
         lost = event.type() == QEvent.Type.ParentChange and self.parentWidget() is None
-        if lost and not self._abandoned:
+        if lost and not self.abandoned:
             self.abandon()
             self.deleteLater()
         return bool(super().event(event))
 
     def _on_quit(self) -> None:
-        if not self._abandoned:
+        if not self.abandoned:
             self.abandon()
         for runner in self.findChildren(Runner):
             runner.close()

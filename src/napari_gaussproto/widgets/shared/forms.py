@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QLabel,
     QLayout,
     QMenu,
+    QProgressBar,
     QPushButton,
     QRadioButton,
     QSizePolicy,
@@ -24,8 +25,7 @@ from qtpy.QtWidgets import (
 
 def button(text: str, tip: str, clicked: Callable[[], Any] | None = None) -> QPushButton:
     """A button; ``clicked`` is called without arguments, or a signal without any."""
-    made = QPushButton(text)
-    made.setToolTip(tip)
+    made = QPushButton(text, toolTip=tip)
     if clicked is not None:
         made.clicked.connect(clicked)
     return made
@@ -33,9 +33,7 @@ def button(text: str, tip: str, clicked: Callable[[], Any] | None = None) -> QPu
 
 def menu_button(text: str, menu: QMenu) -> QToolButton:
     """A button that opens a menu; its text alone says so."""
-    made = QToolButton()
-    made.setText(text)
-    made.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+    made = QToolButton(text=text, popupMode=QToolButton.ToolButtonPopupMode.InstantPopup)
     made.setStyleSheet("QToolButton::menu-indicator { image: none; }")
     made.setMenu(menu)
     return made
@@ -43,23 +41,17 @@ def menu_button(text: str, menu: QMenu) -> QToolButton:
 
 def check_box(text: str, tip: str) -> QCheckBox:
     """A box to check."""
-    made = QCheckBox(text)
-    made.setToolTip(tip)
-    return made
+    return QCheckBox(text, toolTip=tip)
 
 
 def radio_button(text: str, tip: str, checked: bool = False) -> QRadioButton:
     """One of several choices."""
-    made = QRadioButton(text)
-    made.setToolTip(tip)
-    made.setChecked(checked)
-    return made
+    return QRadioButton(text, toolTip=tip, checked=checked)
 
 
 def combo_box(tip: str, least_letters: int) -> QComboBox:
     """Choices; a long one is cut instead of widening the dock."""
-    made = QComboBox()
-    made.setToolTip(tip)
+    made = QComboBox(toolTip=tip)
     cut_long_entries(made, least_letters)
     return made
 
@@ -80,8 +72,13 @@ def heading(text: str) -> QLabel:
 
 def wrapped_label(text: str = "") -> QLabel:
     """A label of several lines."""
-    made = QLabel(text)
-    made.setWordWrap(True)
+    return QLabel(text, wordWrap=True)
+
+
+def slim_progress_bar() -> QProgressBar:
+    """A bar without words."""
+    made = QProgressBar(textVisible=False)
+    made.setFixedHeight(6)
     return made
 
 

@@ -21,10 +21,6 @@ class JobQueue(QObject):
     """A queue whose jobs are never cancelled, only replaced by newer ones of the same kind.
 
     When it is destroyed, what waits is done first.
-
-    Signals
-    -------
-    failed(Exception)
     """
 
     failed = Signal(object)
@@ -63,19 +59,12 @@ class JobQueue(QObject):
         """
         if self.closed:
             return
-        number = self._newest.get(kind, 0) + 1
-        self._newest[kind] = number
+        number = self._newest[kind] = self._newest.get(kind, 0) + 1
         self._open += 1
         self._pool.submit(self._run, job, done, kind, number)
 
     def ask(self, job: Job) -> Any:
-        """From another thread: the result of a job, after everything that waits.
-
-        Returns
-        -------
-        object
-            None when nothing is taken any more.
-        """
+        """From another thread: the result of a job; None when nothing is taken any more."""
         try:
             return self._pool.submit(job).result()
         except (RuntimeError, CancelledError):

@@ -8,15 +8,7 @@ from napari_gaussproto.core.base.errors import GaussProtoError
 
 
 class Messages(QObject):
-    """What the controllers of one dock say; the dock shows it.
-
-    Signals
-    -------
-    told(str)
-        A sentence for the status line.
-    warned(str)
-        A sentence about something that the person must do.
-    """
+    """What the controllers of one dock say; the dock shows it."""
 
     told = Signal(str)
     warned = Signal(str)
@@ -30,13 +22,7 @@ class Messages(QObject):
         self.warned.emit(sentence)
 
     def report(self, error: Exception, *, quietly: bool = False) -> None:
-        """Say what went wrong.
-
-        Parameters
-        ----------
-        error : Exception
-        quietly : bool
-            Tell an expected error instead of warning, for work that nobody asked for.
+        """Say what went wrong; ``quietly`` if it is expected, of work that nobody asked for.
 
         Raises
         ------

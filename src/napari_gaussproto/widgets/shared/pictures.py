@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,21 @@ from qtpy.QtGui import QColor, QHelpEvent, QIcon, QImage, QPainter, QPixmap
 from qtpy.QtWidgets import QLabel, QToolTip
 
 from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.widgets.shared.share_table import square_html
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.model.segmentation import Prototype
 
 ICON_SIZE = QSize(102, 32)
 _ENLARGED = 112
 _IN_A_ROW = 4
+
+
+def faint(color: str | QColor, alpha: int) -> QColor:
+    """A colour, the more transparent the smaller ``alpha``, of 255."""
+    made = QColor(color)
+    made.setAlpha(alpha)
+    return made
 
 
 def pixmap_of(picture: npt.NDArray[np.uint8]) -> QPixmap:
@@ -42,46 +54,25 @@ def picture_icon(patches: npt.NDArray[np.uint8], color: str, count: int = 3) -> 
     return QIcon(pixmap)
 
 
-def strip_pixmap(patches: npt.NDArray[np.uint8], count: int, side: int) -> QPixmap:
-    """The first patches of (K, h, w, 3) side by side, each ``side`` pixels high."""
-    from napari_gaussproto.core.explain.gallery import strip
-
-    pixmap = pixmap_of(strip(patches, count))
-    return pixmap.scaledToHeight(side, Qt.TransformationMode.SmoothTransformation)
-
-
 class PatchStrip(QLabel):
-    """The nearest patches of a prototype; hovering enlarges all of them.
-
-    Parameters
-    ----------
-    count : int
-        How many to show.
-    side : int
-        Height in pixels.
-    """
+    """The ``count`` nearest patches of a prototype, small; hovering enlarges all of them."""
 
     def __init__(self, count: int, side: int) -> None:
         super().__init__()
         self._count, self._side = count, side
-        self._patches: npt.NDArray[np.uint8] = np.zeros((0, 48, 48, 3), np.uint8)
-        self._labels: Sequence[int] = ()
-        self._name = ""
+        self._prototype: Prototype | None = None
         self._classes: Sequence[SegmentationClass] = ()
-        gaps = count - 1
-        self.setFixedSize(count * side + 2 * gaps, side)
+        self.setFixedSize(count * side + 2 * (count - 1), side)
 
-    def show_patches(
-        self,
-        patches: npt.NDArray[np.uint8],
-        labels: Sequence[int],
-        name: str,
-        classes: Sequence[SegmentationClass],
-    ) -> None:
-        """Show other patches (K, h, w, 3); ``labels`` are class indices, or empty if not known."""
-        if patches is not self._patches:
-            self.setPixmap(strip_pixmap(patches, self._count, self._side))
-        self._patches, self._labels, self._name, self._classes = patches, labels, name, classes
+    def show_prototype(self, prototype: Prototype, classes: Sequence[SegmentationClass]) -> None:
+        """Show another prototype."""
+        from napari_gaussproto.core.explain.gallery import strip
+
+        if self._prototype is None or prototype.patches is not self._prototype.patches:
+            pixmap = pixmap_of(strip(prototype.patches, self._count))
+            smooth = Qt.TransformationMode.SmoothTransformation
+            self.setPixmap(pixmap.scaledToHeight(self._side, smooth))
+        self._prototype, self._classes = prototype, classes
 
     def event(self, event: QEvent) -> bool:
         """Make the tooltip when it is wanted: most are never seen."""
@@ -94,19 +85,23 @@ class PatchStrip(QLabel):
         """All patches, enlarged, with what their pixels were labelled."""
         from napari_gaussproto.core.explain.gallery import data_url
 
-        if not len(self._patches):
-            return f"<b>{escape(self._name)}</b><br>No example patches are known."
+        if self._prototype is None:
+            return ""
+        name = escape(self._prototype.name)
+        if not len(self._prototype.patches):
+            return f"<b>{name}</b><br>No example patches are known."
         cells = []
-        for i, patch in enumerate(self._patches):
+        for i, patch in enumerate(self._prototype.patches):
             picture = f'<img src="{data_url(patch)}" width="{_ENLARGED}" height="{_ENLARGED}">'
-            cells.append(f"<td>{picture}<br>{self._label(i)}</td>")
+            cells.append(f"<td>{picture}<br>{self._label(self._prototype, i)}</td>")
         rows = [cells[i : i + _IN_A_ROW] for i in range(0, len(cells), _IN_A_ROW)]
         table = "".join(f"<tr>{''.join(row)}</tr>" for row in rows)
-        title = f"<b>{escape(self._name)}</b>: nearest patches and their labels"
+        title = f"<b>{name}</b>: nearest patches and their labels"
         return f"<p>{title}</p><table cellspacing='2'>{table}</table>"
 
-    def _label(self, i: int) -> str:
-        if i >= len(self._labels) or self._labels[i] >= len(self._classes):
+    def _label(self, prototype: Prototype, i: int) -> str:
+        labels = prototype.patch_labels
+        if i >= len(labels) or labels[i] >= len(self._classes):
             return "not labelled"
-        entry = self._classes[self._labels[i]]
-        return f'<span style="color:{entry.color}">■</span> {escape(entry.name)}'
+        entry = self._classes[labels[i]]
+        return f"{square_html(entry.color)} {escape(entry.name)}"

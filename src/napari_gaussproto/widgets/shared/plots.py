@@ -11,6 +11,8 @@ from qtpy.QtCore import QEvent
 from qtpy.QtGui import QColor, QFont, QPalette
 from qtpy.QtWidgets import QFrame
 
+from napari_gaussproto.widgets.shared.pictures import faint
+
 # Contrast that graphics need (WCAG 2.1, 1.4.11).
 _CONTRAST = 3.0
 
@@ -43,9 +45,7 @@ class ThemedPlot(pg.PlotWidget):
 
     def ink(self, alpha: int) -> QColor:
         """The theme's text colour, weaker the smaller ``alpha``, of 255."""
-        color = QColor(self.palette().color(QPalette.ColorRole.WindowText))
-        color.setAlpha(alpha)
-        return color
+        return faint(self.palette().color(QPalette.ColorRole.WindowText), alpha)
 
     def shade(self, color: str) -> QColor:
         """A colour that stands out against the theme's background."""

@@ -5,20 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPixmap
-from qtpy.QtWidgets import (
-    QApplication,
-    QFileDialog,
-    QGridLayout,
-    QLabel,
-    QWidget,
-)
+from qtpy.QtWidgets import QApplication, QFileDialog, QGridLayout, QLabel, QWidget
 
+from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
-from napari_gaussproto.widgets.shared.forms import across, button, down, fill
+from napari_gaussproto.widgets.shared.forms import across, button, down, fill, heading
 
 _GROUND = QColor(128, 128, 128, 50)
 
@@ -30,21 +26,19 @@ def swatch(color: str, size: int = 12) -> QPixmap:
     return pixmap
 
 
+def square_html(color: str) -> str:
+    """The same in the middle of a text."""
+    return f'<span style="color:{color}">■</span>'
+
+
 def percent_label(text: str = "") -> QLabel:
     """A label for a percentage, at the right."""
-    label = QLabel(text)
-    label.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-    return label
+    right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+    return QLabel(text, alignment=right)
 
 
 class ShareBar(QWidget):
-    """A horizontal bar of one share of 1, or of several side by side.
-
-    Attributes
-    ----------
-    parts : list of (float, str)
-        Shares with their colours.
-    """
+    """A horizontal bar of one share of 1, or of several side by side: ``parts``, with colours."""
 
     def __init__(self, share: float = 0.0, color: str = "#888888", height: int = 10) -> None:
         super().__init__()
@@ -74,25 +68,21 @@ class ShareBar(QWidget):
 
 
 class CoverTable(QWidget):
-    """Cover of each class of an image, to copy or to save.
-
-    Attributes
-    ----------
-    shares : list of float
-        In the order of the classes.
-    """
+    """Cover of each class of an image, to copy or to save; ``shares`` are in the classes' order."""
 
     def __init__(self) -> None:
         super().__init__()
         self.shares: list[float] = []
         self._names: list[str] = []
         self._image = ""
+        self.heading = heading("Cover")
         self._grid = QGridLayout()
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setColumnStretch(3, 1)
-        copy = button("Copy", "Copy the table, to paste it into a spreadsheet", self._copy_table)
+        tip = "Copy the table, to paste it into a spreadsheet"
+        copy = button("Copy", tip, lambda: QApplication.clipboard().setText(self.text("\t")))
         save = button("Save CSV…", "Save the table as a file", self._ask_where)
-        fill(self, down(self._grid, across(copy, save, None)))
+        fill(self, down(self.heading, self._grid, across(copy, save, None)))
         self.hide()
 
     def show_cover(
@@ -102,13 +92,13 @@ class CoverTable(QWidget):
         while (item := self._grid.takeAt(0)) is not None:
             item.widget().deleteLater()
         self._image = image
+        self.heading.setText(f"<b>Cover</b> of {escape(image)}")
         self._names = [entry.name for entry in classes]
         self.shares = [cover[name] for name in self._names]
         for row, (entry, share) in enumerate(zip(classes, self.shares, strict=True)):
-            color = QLabel()
-            color.setPixmap(swatch(entry.color))
-            parts = (color, QLabel(entry.name), percent_label(f"{share:.1%}"))
-            for column, part in enumerate((*parts, ShareBar(share, entry.color))):
+            color, percent = QLabel(pixmap=swatch(entry.color)), percent_label(f"{share:.1%}")
+            parts = (color, QLabel(entry.name), percent, ShareBar(share, entry.color))
+            for column, part in enumerate(parts):
                 self._grid.addWidget(part, row, column)
         self.show()
 
@@ -123,10 +113,8 @@ class CoverTable(QWidget):
 
     def save(self, path: Path) -> None:
         """Write the table as CSV."""
-        path.write_text(self.text(","), encoding="utf-8")
-
-    def _copy_table(self) -> None:
-        QApplication.clipboard().setText(self.text("\t"))
+        with replacing(path) as partial:
+            partial.write_text(self.text(","), encoding="utf-8")
 
     def _ask_where(self) -> None:
         name, _ = QFileDialog.getSaveFileName(

@@ -30,18 +30,10 @@ class Outcome:
 
     Attributes
     ----------
-    source : Image
-        The layer that was segmented.
-    segmentation : StackSegmentation
     provenance : dict
         Model, version and settings; goes into the layers' metadata.
-    labels : Labels or None
     labels_checksum : int
         Of the labels as they were written, to notice what a person painted since.
-    maps : dict
-        Role -> layer, for example that of the likelihood.
-    model : PrototypeSegmenter or None
-        The one that made the segmentation.
     """
 
     source: Image
@@ -59,8 +51,7 @@ class Outcome:
 
     def release_pins(self) -> None:
         """Leave pinned maps as they are: the same number may name another prototype now."""
-        for role in [role for role in self.maps if role.is_pinned]:
-            del self.maps[role]
+        self.maps = {role: layer for role, layer in self.maps.items() if not role.is_pinned}
 
 
 class KeptEdits(NamedTuple):
@@ -123,13 +114,9 @@ class SharedState:
 
     def _is_version_of_current(self, model: PrototypeSegmenter, key: ModelKey) -> bool:
         """Whether only the change time differs, as when it was saved while it was at work."""
-        mine, current = self.model_key, self.model
-        return (
-            mine is not None
-            and current is not None
-            and mine[0] == key[0]
-            and current.extractor is model.extractor
-        )
+        if self.model is None or self.model_key is None:
+            return False
+        return self.model_key[0] == key[0] and self.model.extractor is model.extractor
 
     def _keep_edits(self) -> None:
         """Put the edits of the current model aside; one that was fitted here cannot come back."""
@@ -154,8 +141,7 @@ class SharedState:
         key, current = self.model_key, self.model
         if key is None or current is None or current.extractor is not model.extractor:
             return
-        self.saved = model
-        own = Path(key[0])
+        self.saved, own = model, Path(key[0])
         if not is_fitted(key) and own.exists() and own.samefile(path):
             self.model_key = (key[0], own.stat().st_mtime, key[2])
 
@@ -175,8 +161,7 @@ class SharedState:
             outcome.release_pins()
         self.outcomes[outcome.source] = outcome
         self.current = outcome
-        count = len(outcome.segmentation.prototypes)
-        self.prototype = min(self.prototype, count - 1)
+        self.prototype = min(self.prototype, len(outcome.segmentation.prototypes) - 1)
         self.outcome_changed.emit(outcome)
 
     def forget(self, event: Any) -> None:
@@ -188,11 +173,9 @@ class SharedState:
     def show(self, *, quantity: Quantity | None = None, likelihood: bool | None = None) -> None:
         """Choose what the likelihood layer holds, and whether it or the classes are seen."""
         before = (self.quantity, self.shows_likelihood)
-        if quantity is not None:
-            self.quantity = quantity
-        if likelihood is not None:
-            self.shows_likelihood = likelihood
-        if (self.quantity, self.shows_likelihood) != before:
+        wanted = (quantity or before[0], before[1] if likelihood is None else likelihood)
+        if wanted != before:
+            self.quantity, self.shows_likelihood = wanted
             self.shown_changed.emit()
 
     def select_prototype(self, m: int) -> None:

@@ -22,11 +22,6 @@ _INTERVAL = 0.1
 Work = Callable[[], Any]
 
 
-@dataclass(frozen=True)
-class _Failure:
-    error: Exception
-
-
 class _Gate:
     """Lets a thread rest between two steps.
 
@@ -47,15 +42,16 @@ class _Gate:
         self.resting = False
 
 
+@dataclass(frozen=True)
+class _Failure:
+    error: Exception  # a worker raises an exception that is returned as it is
+
+
 @dataclass
 class _Thread:
     """The worker of a runner, which may outlive it."""
 
     worker: GeneratorWorker | None = None
-
-    def quit(self) -> None:
-        if self.worker is not None:
-            self.worker.quit()
 
 
 class Runner(QObject):
@@ -70,10 +66,8 @@ class Runner(QObject):
         What a generator function yielded, at most ten times a second, but for what says ``keep``.
     succeeded(object)
         What it returned.
-    failed(Exception)
-    cancelled()
     finished()
-        After each of the last three.
+        After success, failure and cancel.
     """
 
     progressed = Signal(object)
@@ -119,7 +113,7 @@ class Runner(QObject):
             return
         self._wanted = False
         self._pending = None
-        self._thread.quit()
+        _quit(self._thread)
         self.cancelled.emit()
         self.finished.emit()
 
@@ -174,14 +168,12 @@ class Runner(QObject):
 
 
 def _quit(thread: _Thread, destroyed: object = None) -> None:
-    thread.quit()
+    if thread.worker is not None:
+        thread.worker.quit()
 
 
 def _guarded(work: Work, gate: _Gate) -> Generator[Any, None, Any]:
-    """Throttle what is yielded, and return an error instead of raising it.
-
-    A worker swallows RuntimeErrors, which is what torch raises, and reports nothing.
-    """
+    """Throttle what is yielded; return an error, as a worker swallows RuntimeErrors of torch."""
     last = 0.0
     yield None  # a cancel takes effect before the work begins
     try:

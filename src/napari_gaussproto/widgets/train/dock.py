@@ -63,11 +63,11 @@ class TrainWidget(Dock):
     # -- what one sees ----------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.images = ImageChooser(self._viewer)
+        self.images = ImageChooser(self.viewer)
         self.images.setToolTip("The image to label; all images with labels train the model")
         self.classes = ClassPanel()
         self.labels = LabelsPanel()
-        shared = (self._viewer, self.state, self.annotations, self.autosave)
+        shared = (self.viewer, self.state, self.annotations, self.autosave)
         said = (self.messages, self)
         self.labelling = LabelsController(*shared, self.images, self.labels, *said)
         self.start = StartPanel(self.messages.warn)
@@ -122,7 +122,7 @@ class TrainWidget(Dock):
         autosave.counted.connect(self._on_counted)
         autosave.restored.connect(self._on_restored)
         self.images.image_changed.connect(self._on_image)
-        for event in (self._viewer.layers.events.inserted, self._viewer.layers.events.removed):
+        for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
             self.connections.add(event, self.labelling.offer_layers)
 
     def _begin(self, memory: TrainMemory | None) -> None:
@@ -157,7 +157,7 @@ class TrainWidget(Dock):
 
     def _remember(self) -> None:
         classes, folder = self.annotations.classes, self.autosave.state.folder
-        remember(self._viewer, TrainMemory(classes, folder, self.fits.beginning))
+        remember(self.viewer, TrainMemory(classes, folder, self.fits.beginning))
 
     def _fill_devices(self, names: list[str]) -> None:
         self.start.offer_devices(names, str(preference("device")))
