@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from napari_gaussproto import __version__
 from napari_gaussproto.core.base.config import NewModel, SegmentationClass
+from napari_gaussproto.core.model.card import now
 from napari_gaussproto.core.model.maps import MapRole, Maps, Quantity
 
 if TYPE_CHECKING:
@@ -300,6 +302,19 @@ class FitResult:
     judgement: Judgement | None = None
     unknown: Sequence[str] = ()
     lost: Sequence[str] = ()
+
+
+def provenance(model: PrototypeSegmenter, file: Path | None = None, **more: Any) -> dict[str, Any]:
+    """What a result tells of where it comes from: the model, its file, and ``more``."""
+    return {
+        "model": model.card.name,
+        "model_file": None if file is None else file.name,
+        "model_created": model.card.created,
+        "version": __version__,
+        "device": str(model.device),
+        **more,
+        "time": now(),
+    }
 
 
 def lost_sentence(names: Sequence[str]) -> str:

@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto import __version__
 from napari_gaussproto.core.base.config import ModelConfig
 from napari_gaussproto.core.base.device import available_devices, resolve_device
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.cells.partitioner import CellPreview, preview_steps
 from napari_gaussproto.core.cells.slic import Block
-from napari_gaussproto.core.model.card import now
 from napari_gaussproto.core.model.maps import (
     NOVELTY,
     OUTLINES,
@@ -28,7 +26,7 @@ from napari_gaussproto.core.model.maps import (
 from napari_gaussproto.core.model.model_file import load_model_file
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import StackSegmentation, StackTile, segment_stack_steps
-from napari_gaussproto.jobs.requests import ModelKey, SegmentRequest
+from napari_gaussproto.jobs.requests import ModelKey, SegmentRequest, provenance
 
 
 @dataclass
@@ -154,13 +152,5 @@ def _model(request: SegmentRequest) -> tuple[PrototypeSegmenter, ModelKey]:
 
 
 def _provenance(request: SegmentRequest, model: PrototypeSegmenter) -> dict[str, Any]:
-    return {
-        "model": model.card.name,
-        "model_file": None if request.model_file is None else request.model_file.name,
-        "model_created": model.card.created,
-        "version": __version__,
-        "device": str(model.device),
-        "tile": request.tile,
-        "region_size": request.region_size if model.config.has_regions else None,
-        "time": now(),
-    }
+    regions = request.region_size if model.config.has_regions else None
+    return provenance(model, request.model_file, tile=request.tile, region_size=regions)

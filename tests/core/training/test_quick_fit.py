@@ -160,7 +160,7 @@ def test_strokes_make_a_model(kind: str) -> None:
     assert accuracy(fit, TRUTH) > 0.8
     assert same(weights(model), before)
     assert fit.model.extractor.backbone is model.extractor.backbone
-    assert fit.encodings[0].shape == TRUTH.shape
+    assert fit.encodings[0].partition.shape == TRUTH.shape
 
 
 def test_the_encodings_are_those_of_the_fitted_model(fitted: QuickFit) -> None:

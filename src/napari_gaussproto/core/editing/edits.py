@@ -207,12 +207,7 @@ def delete(
 ) -> PrototypeSegmenter:
     """Remove a prototype; the later ones move up by one.
 
-    Parameters
-    ----------
-    model : PrototypeSegmenter
-    m : int
-    what, **details
-        What the card's log says; see `ModelCard.log`.
+    The card's log says what was done, and the details; see `ModelCard.log`.
 
     Raises
     ------

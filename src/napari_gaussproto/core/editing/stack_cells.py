@@ -86,11 +86,7 @@ def targets_of(
 ) -> tuple[Tensor, Tensor]:
     """Soft labels (N, C) and weights (N,) of the cells of a stack.
 
-    Parameters
-    ----------
-    segmentation : StackSegmentation
-    labels : (..., H, W) ndarray of int
-        0 not labelled, else class index + 1.
+    Labels (..., H, W) are 0 where not labelled, else class index + 1.
 
     Raises
     ------

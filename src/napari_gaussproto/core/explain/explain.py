@@ -128,11 +128,7 @@ def explain(segmentation: Segmentation, y: int, x: int) -> Explanation:
 def explain_mask(segmentation: Segmentation, mask: Mask) -> Explanation:
     """Explain a mask: the shares of the prototypes are their mean responsibilities.
 
-    Parameters
-    ----------
-    segmentation : Segmentation
-    mask : (H, W) ndarray of bool
-        For example from `component_at`.
+    The mask, (H, W) of bool, comes from `component_at` for example.
 
     Raises
     ------

@@ -29,8 +29,6 @@ class GalleryEntry:
         Among all prototypes of the model.
     weight : float
         Prior share of its class that it stands for; 0 when inactive.
-    marks : list of Mark
-        What may be wrong with it.
     """
 
     index: int

@@ -114,11 +114,16 @@ def add_class(table: Sequence[SegmentationClass], name: str, color: str = "") ->
     """
     if len(table) >= MOST_CLASSES:
         raise EditError(f"There are {MOST_CLASSES} classes already: remove or merge some.")
-    used = {entry.color.lower() for entry in table}
-    free = [c for c in DEFAULT_COLORS if c not in used]
-    chosen = color or (free[0] if free else DEFAULT_COLORS[len(table) % len(DEFAULT_COLORS)])
     _check_name(table, name)
+    chosen = color or free_color([entry.color for entry in table])
     return _without_loss(table, (*table, _colored(name, chosen)))
+
+
+def free_color(used: Sequence[str]) -> str:
+    """The first default colour that is not used yet; one of them again after the last."""
+    lower = [color.lower() for color in used]
+    again = DEFAULT_COLORS[len(used) % len(DEFAULT_COLORS)]
+    return next((color for color in DEFAULT_COLORS if color not in lower), again)
 
 
 def rename_class(table: Sequence[SegmentationClass], index: int, name: str) -> TableChange:

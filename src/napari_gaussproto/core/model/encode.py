@@ -92,15 +92,9 @@ def latent_map(model: PrototypeSegmenter) -> Forward:
 
 @torch.no_grad()
 def pooled(latents: Tensor, partition: Partition, cell_size: int) -> Encoding:
-    """Cells of a latent map.
+    """Cells of a latent map (D, h, w), with the pixels of the image per position of the map.
 
-    Parameters
-    ----------
-    latents : (D, h, w) Tensor
-        It may overhang the image at the bottom and right.
-    partition : Partition
-    cell_size : int
-        Pixels of the image per position of the map.
+    It may overhang the image at the bottom and right.
     """
     height, width = partition.shape
     cut = latents[:, : -(-height // cell_size), : -(-width // cell_size)]

@@ -115,15 +115,9 @@ def maps_of(
 ) -> Maps:
     """Values (..., h, w) of those roles that are maps of a segmentation; (M, h, w) of a stack.
 
-    Left out are the likelihood, for which a prototype must be chosen, and classes that the
-    segmentation does not have.
-
-    Parameters
-    ----------
-    segmentation : StackSegmentation
-    roles : iterable of MapRole
-    pinned : bool
-        Whether pinned maps count; their numbers name other prototypes in an edited model.
+    Left out are the likelihood, for which a prototype must be chosen, classes that the
+    segmentation does not have, and pinned maps unless they are wanted: their numbers name other
+    prototypes in an edited model.
     """
     maps: Maps = {}
     for role in roles:

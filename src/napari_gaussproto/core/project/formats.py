@@ -48,11 +48,8 @@ class Format(Generic[Content]):
     ----------
     content : type of Settings
         What a file of the newest version holds besides its version.
-    what : str
-        What the file lists, for sentences to people.
-    advice : str
-        What a person can do when the file is damaged.
-    error : type of GaussProtoError
+    what, advice : str
+        What the file lists, and what a person can do when it is damaged.
     migrations : tuple of callable
         The first takes the content of version 1 to version 2, and so on.
     """

@@ -26,8 +26,6 @@ class Version(Settings):
         For people; it need not be unique.
     created : str
         ISO 8601 in UTC.
-    strokes, images : int
-        How much it was fitted to.
     settings : dict
         Of the fit, JSON-able.
     measures : dict of str to float

@@ -61,10 +61,7 @@ def layer_of(viewer: Viewer, outcome: Outcome, role: MapRole) -> Any:
 
 
 def placement(
-    layer: Layer,
-    pixel_size: int = 1,
-    origin: Sequence[int] | None = None,
-    ndim: int | None = None,
+    layer: Layer, pixel_size: int = 1, origin: Sequence[int] | None = None, ndim: int | None = None
 ) -> dict[str, Any]:
     """Arguments that place an array exactly over a layer.
 

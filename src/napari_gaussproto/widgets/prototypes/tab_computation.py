@@ -7,7 +7,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QTabWidget
 
 from napari_gaussproto.jobs.libraries import run_job
@@ -17,7 +17,7 @@ from napari_gaussproto.widgets.prototypes.space_panel import SpacePanel
 from napari_gaussproto.widgets.prototypes.why_controller import plane_pixels
 from napari_gaussproto.widgets.shared.dock import Connections, Dock
 from napari_gaussproto.widgets.shared.state import Outcome
-from napari_gaussproto.widgets.shared.workers import Runner
+from napari_gaussproto.widgets.shared.workers import Runner, single_shot
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.explain.projection import Projection
@@ -43,8 +43,7 @@ class TabComputation(QObject):
         self.runner = Runner(self)
         self.runner.succeeded.connect(self._show)
         self.runner.failed.connect(partial(dock.messages.report, quietly=True))
-        self._later = QTimer(self, singleShot=True, interval=_REST)
-        self._later.timeout.connect(self._compute)
+        self._later = single_shot(self, _REST, self._compute)
         tabs.currentChanged.connect(self._on_tab)
         Connections(self).add(dock.viewer.dims.events.current_step, self._on_dims)
 

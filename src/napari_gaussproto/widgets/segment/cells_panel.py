@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QSpinBox, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
@@ -22,7 +21,7 @@ from napari_gaussproto.widgets.layers.placement import (
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import across, check_box, down, fill, wrapped_label
-from napari_gaussproto.widgets.shared.workers import Runner
+from napari_gaussproto.widgets.shared.workers import Runner, single_shot
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -48,8 +47,7 @@ class RegionPanel(QWidget):
         self.runner = Runner(self)
         self.runner.succeeded.connect(self._show)
         self.runner.failed.connect(self._on_failure)
-        self._timer = QTimer(self, singleShot=True, interval=_REST)
-        self._timer.timeout.connect(self._start)
+        self._timer = single_shot(self, _REST, self._start)
         self._build()
         images.image_changed.connect(self._later)
         Connections(self).add(getattr(viewer, "scene", viewer).camera.events, self._later)

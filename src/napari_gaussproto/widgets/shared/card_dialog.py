@@ -29,8 +29,7 @@ class CardView(QTextBrowser):
         super().__init__()
         features = QTextDocument.MarkdownFeature
         self.document().setMarkdown(
-            card_markdown(summary),
-            features.MarkdownDialectGitHub | features.MarkdownNoHTML,
+            card_markdown(summary), features.MarkdownDialectGitHub | features.MarkdownNoHTML
         )
         for color in {entry.color for entry in summary.config.classes}:
             self._add_swatches(color)

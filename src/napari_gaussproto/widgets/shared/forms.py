@@ -31,6 +31,12 @@ def button(text: str, tip: str, clicked: Callable[[], Any] | None = None) -> QPu
     return made
 
 
+def enable(button: QWidget, what: str, obstacle: str = "") -> None:
+    """Say what a button does, or why it cannot now."""
+    button.setEnabled(not obstacle)
+    button.setToolTip(obstacle or what)
+
+
 def menu_button(text: str, menu: QMenu) -> QToolButton:
     """A button that opens a menu; its text alone says so."""
     made = QToolButton(text=text, popupMode=QToolButton.ToolButtonPopupMode.InstantPopup)

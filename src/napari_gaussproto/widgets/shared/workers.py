@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from napari.qt.threading import GeneratorWorker, create_worker
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_gaussproto.core.base.steps import WithValue, driven
 
@@ -20,6 +20,13 @@ logger = logging.getLogger(__name__)
 # Progress reaches the GUI at most this often, in seconds.
 _INTERVAL = 0.1
 Work = Callable[[], Any]
+
+
+def single_shot(parent: QObject, milliseconds: int, then: Callable[[], Any]) -> QTimer:
+    """A timer that calls a function, or emits a signal, once after each start."""
+    timer = QTimer(parent, singleShot=True, interval=milliseconds)
+    timer.timeout.connect(then)
+    return timer
 
 
 class _Gate:

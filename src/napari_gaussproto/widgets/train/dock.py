@@ -6,10 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import (
-    QTabWidget,
-    QWidget,
-)
+from qtpy.QtWidgets import QTabWidget, QWidget
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import GaussProtoError
@@ -19,7 +16,15 @@ from napari_gaussproto.jobs.requests import ClosedRequest
 from napari_gaussproto.jobs.storage import Count
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Dock
-from napari_gaussproto.widgets.shared.forms import across, button, check_box, down, fill, heading
+from napari_gaussproto.widgets.shared.forms import (
+    across,
+    button,
+    check_box,
+    down,
+    enable,
+    fill,
+    heading,
+)
 from napari_gaussproto.widgets.shared.preferences import preference
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
@@ -57,7 +62,7 @@ class TrainWidget(Dock):
         self._left = False
         self._build()
         self._connect()
-        self._begin(take_over(viewer, self.abandon))
+        self._begin(take_over(self.state, self.abandon))
         self.find_devices(self._fill_devices)
 
     # -- what one sees ----------------------------------------------------------------------
@@ -108,7 +113,7 @@ class TrainWidget(Dock):
         self.classes.undo_asked.connect(annotations.undo)
         self.classes.redo_asked.connect(annotations.redo)
         self.start.changed.connect(self._on_start)
-        self.start.device_changed.connect(fits.compute_on)
+        self.start.device.currentTextChanged.connect(fits.compute_on)
         self.budget.start_asked.connect(self.fine_tune)
         self.labels.closed.toggled.connect(self._update_buttons)
         self.budget.pause_asked.connect(fits.pause)
@@ -157,7 +162,7 @@ class TrainWidget(Dock):
 
     def _remember(self) -> None:
         classes, folder = self.annotations.classes, self.autosave.state.folder
-        remember(self.viewer, TrainMemory(classes, folder, self.fits.beginning))
+        remember(self.state, TrainMemory(classes, folder, self.fits.beginning))
 
     def _fill_devices(self, names: list[str]) -> None:
         self.start.offer_devices(names, str(preference("device")))
@@ -257,11 +262,11 @@ class TrainWidget(Dock):
 
     def _on_start(self) -> None:
         """Another model to begin with."""
+        path = self.start.path
         self._left = self._left or self.fits.model is not None
         self.fits.begin_with(self.start.start())
         if self._left:
-            self.status.setText(begins_anew(self.start.path, kept=self.version_panel.has_versions))
-        path = self.start.path
+            self.status.setText(begins_anew(path, kept=bool(self.version_panel.versions)))
         if path is not None:
             try:
                 self._take_classes(read_summary(path).config.classes)
@@ -333,8 +338,8 @@ class TrainWidget(Dock):
     def _update_buttons(self) -> None:
         missing, phase = self._missing(), self.fits.phase
         tuning = phase not in ("idle", "fitting")
+        enable(self.quick, "Fit neck and prototypes to the strokes: seconds", missing or "")
         self.quick.setEnabled(missing is None and not tuning)
-        self.quick.setToolTip(missing or "Fit neck and prototypes to the strokes: seconds")
         self.cancel.setEnabled(phase != "idle")
         self.budget.set_reason(missing)
         self.start.setEnabled(not tuning)

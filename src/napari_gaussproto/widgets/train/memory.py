@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakMethod
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
+    from napari_gaussproto.widgets.shared.state import SharedState
     from napari_gaussproto.widgets.train.fitting.beginning import Beginning
 
 
@@ -22,21 +23,22 @@ class TrainMemory:
     beginning: Beginning
 
 
-_retirements: WeakKeyDictionary[Any, WeakMethod[Callable[[], None]]] = WeakKeyDictionary()
-_memories: WeakKeyDictionary[Any, TrainMemory] = WeakKeyDictionary()
+# By the state that all docks of a viewer share.
+_retirements: WeakKeyDictionary[SharedState, WeakMethod[Callable[[], None]]] = WeakKeyDictionary()
+_memories: WeakKeyDictionary[SharedState, TrainMemory] = WeakKeyDictionary()
 
 
-def remember(viewer: Any, memory: TrainMemory) -> None:
+def remember(state: SharedState, memory: TrainMemory) -> None:
     """Keep where the work of a viewer stands."""
-    _memories[_real(viewer)] = memory
+    _memories[state] = memory
 
 
-def take_over(viewer: Any, retire: Callable[[], None]) -> TrainMemory | None:
+def take_over(state: SharedState, retire: Callable[[], None]) -> TrainMemory | None:
     """Become the dock of a viewer; a former one, if napari keeps it alive, retires.
 
     Parameters
     ----------
-    viewer : napari.viewer.Viewer
+    state : SharedState
     retire : method
         Of the new dock: called when yet another one takes over.
 
@@ -45,14 +47,8 @@ def take_over(viewer: Any, retire: Callable[[], None]) -> TrainMemory | None:
     TrainMemory or None
         Where the work stands; None when this is the first dock.
     """
-    real = _real(viewer)
-    former = _retirements.get(real)
+    former = _retirements.get(state)
     if former is not None and (alive := former()) is not None:
         alive()
-    _retirements[real] = WeakMethod(retire)
-    return _memories.get(real)
-
-
-def _real(viewer: Any) -> Any:
-    # Plugins may be handed a proxy; what is kept belongs to the viewer behind it.
-    return getattr(viewer, "__wrapped__", viewer)
+    _retirements[state] = WeakMethod(retire)
+    return _memories.get(state)

@@ -112,9 +112,9 @@ def test_a_new_class_is_named_and_offered_to_other_values(
     assert shown(dialog) == ["not labelled", "straw", "straw", "not labelled"]
     type_into_question("crop")  # there is one: that it is
     choose(dialog, 3, "New class…", qtbot)
-    assert dialog.new_classes() == ["straw"]
+    assert [new.name for new in dialog.new_classes()] == ["straw"]
     assert dialog.mapping() == {0: 0, 7: 3, 8: 3, 9: 2}
-    table = extend_table(TABLE[:2], dialog.wanted_classes()).after
+    table = extend_table(TABLE[:2], dialog.new_classes()).after
     labels = import_mask(mask, dialog.mapping(), len(table))
     assert [table[label - 1].name for label in labels[0, 1:]] == ["straw", "straw"]
     assert labels[1].tolist() == [2, 2, 2]
@@ -128,7 +128,7 @@ def test_new_classes_are_numbered_without_gaps(
     dialog.ask_name = lambda value: next(answers)  # type: ignore[method-assign]
     for row, text in ((0, "New class…"), (1, "New class…"), (0, "New class…")):
         choose(dialog, row, text, qtbot)
-    assert dialog.new_classes() == ["second", "third"]
+    assert [new.name for new in dialog.new_classes()] == ["second", "third"]
     assert dialog.mapping() == {3: 2, 4: 1}
 
 
@@ -141,8 +141,8 @@ def test_with_no_class_each_value_can_become_one(
     assert "#0000ff" in titles and "255" not in titles
     assert not dialog.ok_button.isEnabled()
     QTest.mouseClick(dialog.each_button, LEFT)
-    assert dialog.new_classes() == ["class #0000ff", "class #ff0000"]
-    assert [entry.color for entry in dialog.wanted_classes()] == ["#0000ff", "#ff0000"]
+    assert [new.name for new in dialog.new_classes()] == ["class #0000ff", "class #ff0000"]
+    assert [entry.color for entry in dialog.new_classes()] == ["#0000ff", "#ff0000"]
     assert dialog.mapping() == {0: 0, 0xFF: 1, 0xFF0000: 2} and dialog.ok_button.isEnabled()
     assert not dialog.each_button.isEnabled() and "already" in dialog.each_button.toolTip()
 

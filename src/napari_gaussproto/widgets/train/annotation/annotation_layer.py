@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.labels.corrections import (
     PREDICTED,
@@ -20,6 +20,7 @@ from napari_gaussproto.core.labels.corrections import (
 from napari_gaussproto.widgets.layers.placement import pixels_of, placement
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.preferences import PLUGIN
+from napari_gaussproto.widgets.shared.workers import single_shot
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -44,17 +45,10 @@ class AnnotationLayer(QObject):
 
     The painted array is the record itself (see `Corrections`); this object only watches it.
     When the layer is removed from the viewer, the record stays and `show` brings it back.
-
-    Signals
-    -------
-    edited()
-        Labels changed: by a stroke, a fill, the eraser, undo or redo.
-    brushed(int)
-        The brush paints as another class, chosen in the layer's own controls.
     """
 
-    edited = Signal()
-    brushed = Signal(int)
+    edited = Signal()  # labels changed: by a stroke, a fill, the eraser, undo or redo
+    brushed = Signal(int)  # another class was chosen in the layer's own controls
 
     def __init__(
         self,
@@ -72,9 +66,7 @@ class AnnotationLayer(QObject):
         self.layer: Labels | None = None
         self._last = self.record.codes.copy()
         self._connections = Connections(self)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.timeout.connect(self.settle)
+        self._timer = single_shot(self, 0, self.settle)
 
     @classmethod
     def of_layer(
@@ -89,9 +81,7 @@ class AnnotationLayer(QObject):
         found = cls(viewer, image, classes, parent)
         found.record = Corrections.of_codes(layer.data)
         found._last = layer.data.copy()
-        found.layer = layer
         found._follow(layer)
-        found._style(layer)
         return found
 
     # -- the layer ---------------------------------------------------------------------------
@@ -103,10 +93,7 @@ class AnnotationLayer(QObject):
 
     def show(self) -> Labels:
         """Add the layer, or find it; it becomes the active one, with the brush in hand."""
-        if not self.shown:
-            self.layer = self._add()
-        layer = self.layer
-        assert layer is not None  # just made
+        layer = self.layer if self.shown and self.layer is not None else self._add()
         layer.visible = True
         self._viewer.layers.selection.active = layer
         layer.mode = "paint"
@@ -130,12 +117,13 @@ class AnnotationLayer(QObject):
             metadata={PLUGIN: {"role": ROLE, "image": str(self.image.unique_id)}},
             **placement(self.image),
         )
-        self._style(layer)
         layer.brush_size = 10
         self._follow(layer)
         return layer
 
     def _follow(self, layer: Labels) -> None:
+        self.layer = layer
+        self._style(layer)
         self._connections.add(layer.events.paint, self._on_paint)
         self._connections.add(layer.events.set_data, self._on_set_data)
         self._connections.add(layer.events.selected_label, self._on_selected_label)
@@ -178,13 +166,19 @@ class AnnotationLayer(QObject):
         """Take note of what was drawn or undone since the last time."""
         self._timer.stop()
         self._rebind()
-        self._drop_unknown()
-        if self.record.refresh() and self.layer is not None:
-            self.layer.refresh()
-            self._timer.stop()
+        codes = self.record.codes
+        codes[(codes > len(self.classes)) & (codes < PREDICTED)] = 0  # no class
+        if self.record.refresh():
+            self._redraw()
         if not np.array_equal(self.record.codes, self._last):
             self._last = self.record.codes.copy()
             self.edited.emit()
+
+    def _redraw(self) -> None:
+        """Show the record as it is, without taking that for a change."""
+        if self.layer is not None:
+            self.layer.refresh()
+            self._timer.stop()
 
     def _rebind(self) -> None:
         """Make the record the layer's array again, after another one was put there."""
@@ -194,13 +188,6 @@ class AnnotationLayer(QObject):
         np.copyto(codes, np.asarray(layer.data).astype(np.uint16))
         layer.data = codes
         self._timer.stop()
-
-    def _drop_unknown(self) -> None:
-        """Take values back that are no class."""
-        codes = self.record.codes
-        unknown = (codes > len(self.classes)) & (codes < PREDICTED)
-        if unknown.any():
-            codes[unknown] = 0
 
     def apply(self, edit: CodeEdit) -> None:
         """Do an edit by the viewer, so that its undo knows it."""
@@ -217,9 +204,7 @@ class AnnotationLayer(QObject):
         self.settle()
         self.record.update(prediction)
         self._last = self.record.codes.copy()
-        if self.shown and self.layer is not None:
-            self.layer.refresh()
-            self._timer.stop()
+        self._redraw()
 
     def set_classes(self, classes: Sequence[SegmentationClass]) -> None:
         """Colours and names of the classes; their labels stay as they are."""
@@ -242,8 +227,7 @@ class AnnotationLayer(QObject):
         self._last = self.record.codes.copy()
         if self.layer is not None:
             forget_history(self.layer)
-            self.layer.refresh()
-            self._timer.stop()
+            self._redraw()
             self.layer.selected_label = min(self.layer.selected_label, len(classes))
         self.set_classes(classes)
 
@@ -271,6 +255,4 @@ def layers_of(viewer: Viewer, image: Image) -> list[Labels]:
 
 def forget_history(layer: Labels) -> None:
     """Empty a layer's undo; napari has no public way to."""
-    reset = getattr(layer, "_reset_history", None)
-    if reset is not None:
-        reset()
+    getattr(layer, "_reset_history", lambda: None)()

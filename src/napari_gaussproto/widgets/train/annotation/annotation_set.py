@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -26,37 +25,18 @@ if TYPE_CHECKING:
 Table = tuple[SegmentationClass, ...]
 Values = npt.NDArray[np.uint8]
 _DRAWING = ("paint", "fill", "erase", "polygon")
-
-
-@dataclass(frozen=True)
-class _Done:
-    """A change of the table, and what it made indistinguishable in each annotation."""
-
-    change: TableChange
-    forgotten: dict[AnnotationLayer, Forgotten]
+# A change of the table, and what it made indistinguishable in each annotation.
+_Done = tuple[TableChange, dict[AnnotationLayer, Forgotten]]
 
 
 class AnnotationSet(QObject):
-    """Owns the class table and the annotations of the open images.
+    """Owns the class table and the annotations of the open images."""
 
-    Signals
-    -------
-    classes_changed()
-    edited(AnnotationLayer)
-        Labels were drawn, erased, undone or redone.
-    layers_changed()
-        An image got annotations, or lost them.
-    table_changed(TableChange, bool)
-        A change was made, or else taken back.
-    brushed(int)
-        The brush paints as another class.
-    """
-
-    brushed = Signal(int)
-    table_changed = Signal(object, bool)
+    brushed = Signal(int)  # the brush paints as another class
+    table_changed = Signal(object, bool)  # a TableChange, and whether it was done or taken back
     classes_changed = Signal()
-    edited = Signal(object)
-    layers_changed = Signal()
+    edited = Signal(object)  # AnnotationLayer: labels were drawn, erased, undone or redone
+    layers_changed = Signal()  # an image got annotations, or lost them
 
     def __init__(
         self, viewer: Viewer, state: SharedState, messages: Messages, parent: QObject
@@ -106,17 +86,14 @@ class AnnotationSet(QObject):
         LabelError
             When given labels do not fit the image.
         """
-        found = self.find(image)
-        if found is None:
-            found = AnnotationLayer(self._viewer, image, self.classes, self, labels)
+        known = self.find(image)
+        found = known or AnnotationLayer(self._viewer, image, self.classes, self, labels)
+        if known is None:
             self._add(found)
-            outcome = self._state.outcomes.get(image)
-            if outcome is not None:
-                self._take_over(found, outcome)
-            found.show()
+            self._take_over(found)
+        found.show()
+        if known is None:
             self.layers_changed.emit()
-        else:
-            found.show()
         found.brush(self.selected)
         return found
 
@@ -125,19 +102,11 @@ class AnnotationSet(QObject):
         for layer in layers_of(self._viewer, image)[:1]:
             found = AnnotationLayer.of_layer(self._viewer, image, self.classes, self, layer)
             self._add(found)
-            outcome = self._state.outcomes.get(image)
-            if outcome is not None:
-                found.set_prediction(by_name(outcome, self.classes))
+            self._predict(found)
             self.layers_changed.emit()
 
     def drop(self, keys: Collection[Any]) -> dict[int, Forgotten]:
-        """Forget annotations of removed images that live on in other layers.
-
-        Returns
-        -------
-        dict of int to Forgotten
-            What the layers that take over have to `remember`.
-        """
+        """Forget annotations of removed images; the layers that take over `remember` the rest."""
         dropped = [
             a for a in self._all if a.image.unique_id in keys and a.image not in self._viewer.layers
         ]
@@ -145,16 +114,16 @@ class AnnotationSet(QObject):
         for annotation in dropped:
             annotation.close()
             self._all.remove(annotation)
-            for done in self._done:
-                if annotation in done.forgotten:
-                    lost[id(done.change)] = done.forgotten.pop(annotation)
+            for change, forgotten in self._done:
+                if annotation in forgotten:
+                    lost[id(change)] = forgotten.pop(annotation)
         return lost
 
     def remember(self, annotation: AnnotationLayer, lost: Mapping[int, Forgotten]) -> None:
         """Take over, by the ids of changes of the table, what these made indistinguishable."""
-        for done in self._done:
-            if id(done.change) in lost:
-                done.forgotten.setdefault(annotation, lost[id(done.change)])
+        for change, forgotten in self._done:
+            if id(change) in lost:
+                forgotten.setdefault(annotation, lost[id(change)])
 
     def _add(self, annotation: AnnotationLayer) -> None:
         annotation.edited.connect(lambda: self.edited.emit(annotation))
@@ -182,8 +151,7 @@ class AnnotationSet(QObject):
         """Another project: its table, and no annotations until they are brought back."""
         for annotation in self._all:
             annotation.close()
-            if annotation.shown:
-                self._viewer.layers.remove(annotation.layer)
+            annotation.hide()
         self._all.clear()
         self.layers_changed.emit()
         self.set_table(classes)
@@ -213,25 +181,25 @@ class AnnotationSet(QObject):
         """Take the last change of the table back; labels come back with it."""
         if not self._done:
             return
-        done = self._done.pop()
+        change, forgotten = done = self._done.pop()
         for annotation in self._all:
-            lost = done.forgotten.get(annotation) or Forgotten()
-            labels = done.change.revert(annotation.labels, lost)
-            self._set(annotation, done.change.before, done.change, labels)
+            lost = forgotten.get(annotation) or Forgotten()
+            labels = change.revert(annotation.labels, lost)
+            self._set(annotation, change.before, change, labels)
         self._undone.append(done)
-        self.table_changed.emit(done.change, False)
-        self._table_is(done.change.before)
+        self.table_changed.emit(change, False)
+        self._table_is(change.before)
 
     def redo(self) -> None:
         """Do again what was taken back."""
         if self._undone:
-            self._do(self._undone.pop().change)
+            self._do(self._undone.pop()[0])
 
     def _do(self, change: TableChange) -> None:
         results = {a: change.apply(a.labels) for a in self._all}
         for annotation, (labels, _) in results.items():
             self._set(annotation, change.after, change, labels)
-        self._done.append(_Done(change, {a: lost for a, (_, lost) in results.items()}))
+        self._done.append((change, {a: lost for a, (_, lost) in results.items()}))
         self.table_changed.emit(change, True)
         self._table_is(change.after)
 
@@ -243,9 +211,7 @@ class AnnotationSet(QObject):
             annotation.set_classes(table)  # values mean what they meant
         else:
             annotation.change_classes(table, labels)
-            outcome = self._state.outcomes.get(annotation.image)
-            if outcome is not None:
-                annotation.set_prediction(by_name(outcome, table))
+            self._predict(annotation)
 
     def _table_is(self, table: Table) -> None:
         self.classes = table
@@ -256,10 +222,16 @@ class AnnotationSet(QObject):
 
     # -- predictions -------------------------------------------------------------------------
 
+    def _predict(self, annotation: AnnotationLayer) -> None:
+        """Put what is predicted now, by the names of the classes, below the labels."""
+        outcome = self._state.outcomes.get(annotation.image)
+        if outcome is not None:
+            table = _name_table(outcome, annotation.classes)
+            annotation.set_prediction(table[outcome.segmentation.labels])
+
     def _on_outcome(self, outcome: Outcome) -> None:
-        annotation = self.find(outcome.source)
-        if annotation is not None:
-            annotation.set_prediction(by_name(outcome, self.classes))
+        if (annotation := self.find(outcome.source)) is not None:
+            self._predict(annotation)
         layer = outcome.labels
         if layer is not None and layer not in self._followed:
             self._followed.add(layer)
@@ -287,22 +259,22 @@ class AnnotationSet(QObject):
                 annotation.layer.selected_label = names.index(classes[label - 1].name) + 1
         self._messages.tell("Corrections are drawn on the annotation layer, over the prediction.")
 
-    def _take_over(self, annotation: AnnotationLayer, outcome: Outcome) -> None:
+    def _take_over(self, annotation: AnnotationLayer) -> None:
         """Begin with the prediction below, and with what was painted into its layer."""
-        annotation.set_prediction(by_name(outcome, self.classes))
-        layer = outcome.labels
-        if layer is None or layer not in self._viewer.layers:
+        self._predict(annotation)
+        outcome = self._state.outcomes.get(annotation.image)
+        layer = None if outcome is None else outcome.labels
+        if outcome is None or layer is None or layer not in self._viewer.layers:
             return
-        painted = np.asarray(layer.data)
-        if painted.shape != outcome.segmentation.labels.shape:
+        painted, predicted = np.asarray(layer.data), outcome.segmentation.labels
+        if painted.shape != predicted.shape:
             return
-        differs = painted != outcome.segmentation.labels
+        differs = painted != predicted
         if differs.any():
-            table = _name_table(outcome, self.classes)
-            labels = np.where(differs & (annotation.labels == 0), table[painted], 0)
-            labels = np.where(annotation.labels > 0, annotation.labels, labels)
-            annotation.apply(annotation.record.replace(labels))
-            layer.data_setitem(np.nonzero(differs), outcome.segmentation.labels[differs])
+            new = np.where(differs, _name_table(outcome, self.classes)[painted], 0)
+            merged = np.where(annotation.labels > 0, annotation.labels, new)
+            annotation.apply(annotation.record.replace(merged))
+            layer.data_setitem(np.nonzero(differs), predicted[differs])
             outcome.labels_checksum = checksum(layer.data)
 
     def _on_removed(self, event: Any) -> None:
@@ -318,21 +290,12 @@ class AnnotationSet(QObject):
             self.layers_changed.emit()
 
     def close(self) -> None:
-        """Stop following the viewer."""
-        if self._gone:
-            return
+        """Stop following the viewer; what was drawn a moment ago is saved, too."""
         for annotation in self._all:
-            annotation.settle()  # what was drawn a moment ago is saved, too
+            annotation.settle()
+            annotation.close()
         self._gone = True
         self._connections.close()
-        for annotation in self._all:
-            annotation.close()
-
-
-def by_name(outcome: Outcome, classes: Sequence[SegmentationClass]) -> Values:
-    """Predicted values (..., H, W) in terms of a class table; 0 for classes it does not have."""
-    labels: Values = _name_table(outcome, classes)[outcome.segmentation.labels]
-    return labels
 
 
 def _name_table(outcome: Outcome, classes: Sequence[SegmentationClass]) -> Values:

@@ -77,10 +77,7 @@ class Beginning:
     def model(self, in_use: PrototypeSegmenter | None) -> PrototypeSegmenter | None:
         """The fitted model with the edits made since; None before any fit.
 
-        Parameters
-        ----------
-        in_use : PrototypeSegmenter or None
-            By all docks: it may be an edited version of the fitted one, or another model.
+        What is ``in_use`` may be an edited version of the fitted model, or another one.
         """
         made = self.made
         if made is not None and in_use is not None and in_use.extractor is made.extractor:

@@ -7,16 +7,10 @@ from typing import Literal
 
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QIcon
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
-    QProgressBar,
-    QWidget,
-)
+from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QProgressBar, QWidget
 from superqt import QCollapsible
 
-from napari_gaussproto.widgets.shared.forms import across, button, down, fill, wrapped_label
+from napari_gaussproto.widgets.shared.forms import across, button, down, enable, fill, wrapped_label
 
 State = Literal["idle", "running", "paused", "finishing"]
 Unit = Literal["minutes", "steps"]
@@ -24,7 +18,6 @@ Term = tuple[str, str, str, bool]
 Part = tuple[int, int]
 
 _UNITS: tuple[Unit, ...] = ("minutes", "steps")
-_DEFAULTS: dict[Unit, float] = {"minutes": 5.0, "steps": 300.0}
 # Smallest, largest, by how much an arrow changes it, decimals.
 _RANGES = {"minutes": (0.5, 1440.0, 1.0, 1), "steps": (1.0, 100_000.0, 50.0, 0)}
 # Steps of the progress bar.
@@ -42,12 +35,9 @@ class BudgetPanel(QWidget):
     ----------
     terms : sequence of (key, label, tooltip, default)
         What a person may switch.
-
-    Signals
-    -------
-    start_asked(), pause_asked(), resume_asked(), stop_asked()
-        A button was pressed. The state changes only by `set_state`.
     """
+
+    # A button was pressed. The state changes only by `set_state`.
 
     start_asked = Signal()
     pause_asked = Signal()
@@ -56,22 +46,19 @@ class BudgetPanel(QWidget):
 
     def __init__(self, terms: Sequence[Term] = ()) -> None:
         super().__init__()
-        self._state: State = "idle"
+        self.state: State = "idle"
         self._reason: str | None = None
         self._place = ""
-        self._amounts: dict[Unit, float] = dict(_DEFAULTS)
+        self._amounts: dict[Unit, float] = {"minutes": 5.0, "steps": 300.0}
         self._unit: Unit = "minutes"
-        self.amount = _Amount()
-        self.amount.setToolTip("How long to train; it can be stopped at any time")
-        self.unit = QComboBox()
+        self.amount = _Amount(toolTip="How long to train; it can be stopped at any time")
+        self.unit = QComboBox(toolTip="Count the budget in minutes or in training steps")
         self.unit.addItems(_UNITS)
-        self.unit.setToolTip("Count the budget in minutes or in training steps")
         self.start = button("Fine-tune", "", self.start_asked)
         self.pause = button("Pause", _PAUSE, self._on_pause)
         self.stop = button("Stop", _STOP, self.stop_asked)
         self.note = wrapped_label()
-        self.progress = QProgressBar()
-        self.progress.setTextVisible(False)
+        self.progress = QProgressBar(textVisible=False)
         self.boxes: dict[str, QCheckBox] = {}
         self.unlabelled = QCollapsible(expandedIcon=QIcon(), collapsedIcon=QIcon())
         self._fill_terms(terms)
@@ -85,11 +72,8 @@ class BudgetPanel(QWidget):
 
     def _fill_terms(self, terms: Sequence[Term]) -> None:
         for key, label, tip, default in terms:
-            box = QCheckBox(label)
-            box.setToolTip(tip)
-            box.setChecked(default)
+            box = self.boxes[key] = QCheckBox(label, toolTip=tip, checked=default)
             box.toggled.connect(self._count_terms)
-            self.boxes[key] = box
             self.unlabelled.addWidget(box)
         self.unlabelled.setDuration(0)
         self.unlabelled.layout().setContentsMargins(0, 0, 0, 0)
@@ -104,8 +88,6 @@ class BudgetPanel(QWidget):
         self.unlabelled.setVisible(bool(terms))
         self._count_terms()
 
-    # -- what was chosen --------------------------------------------------------------------
-
     def minutes(self) -> float | None:
         """The budget in minutes; None when it is in steps."""
         return self.amount.value() if self._unit == "minutes" else None
@@ -118,16 +100,9 @@ class BudgetPanel(QWidget):
         """Which terms are on."""
         return {key: box.isChecked() for key, box in self.boxes.items()}
 
-    # -- what is shown ----------------------------------------------------------------------
-
-    @property
-    def state(self) -> State:
-        """See `set_state`."""
-        return self._state
-
     def set_state(self, state: State) -> None:
         """Show what the training is doing: "idle", "running", "paused" or "finishing"."""
-        before, self._state = self._state, state
+        before, self.state = self.state, state
         self.running.setVisible(state != "idle")
         for widget in (self.amount, self.unit, *self.boxes.values()):
             widget.setEnabled(state == "idle")
@@ -160,7 +135,7 @@ class BudgetPanel(QWidget):
     def set_reason(self, reason: str | None) -> None:
         """Why a fine-tune can't start, as a sentence that says what to do; None if it can."""
         self._reason = reason
-        if self._state == "idle":
+        if self.state == "idle":
             self._say(reason or "")
         self._update_start()
 
@@ -179,23 +154,21 @@ class BudgetPanel(QWidget):
             Which of how many.
         """
         number, parts = part
-        last = number == parts
         # How long the last part is was found out by those before it.
         about = "about " if self._unit == "minutes" and number == 1 else ""
         self._place = f"step {step:,} of {about}{total:,}"
         if parts > 1:
             self._place = f"part {number} of {parts}: {self._place}"
-        if self._state != "running":
+        if self.state != "running":
             return
         self.progress.setRange(0, _GRAIN)
         done = (number - 1 + min(step / max(1, total), 1.0)) / parts
         self.progress.setValue(round(_GRAIN * done))
-        self._say(f"{self._place}, {time_left(seconds_left, at_most=not last)}")
+        self._say(f"{self._place}, {time_left(seconds_left, at_most=number < parts)}")
 
     def _update_start(self) -> None:
-        idle = self._state == "idle"
-        self.start.setEnabled(idle and self._reason is None)
-        self.start.setToolTip((self._reason or _START) if idle else "The model is being fine-tuned")
+        busy = "" if self.state == "idle" else "The model is being fine-tuned"
+        enable(self.start, _START, busy or self._reason or "")
 
     def _show_unit(self, text: str) -> None:
         if self.unit.currentText() != self._unit:
@@ -215,7 +188,7 @@ class BudgetPanel(QWidget):
         )
 
     def _on_pause(self) -> None:
-        (self.resume_asked if self._state == "paused" else self.pause_asked).emit()
+        (self.resume_asked if self.state == "paused" else self.pause_asked).emit()
 
 
 class _Amount(QDoubleSpinBox):

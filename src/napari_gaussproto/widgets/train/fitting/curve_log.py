@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,27 +33,13 @@ Values = npt.NDArray[np.float64]
 
 @dataclass
 class Series:
-    """A curve.
-
-    Attributes
-    ----------
-    name, color : str
-    smooth : bool
-        Draw a running mean instead of every value.
-    marks : bool
-        Draw each value as a dot too; for values that are rare.
-    best : bool
-        Mark the largest value.
-    dashed : bool
-    x, y, drawn : list of float
-        Steps, values, and the values that are drawn.
-    """
+    """A curve: steps, values, and the values that are drawn."""
 
     name: str
     color: str
-    smooth: bool = False
-    marks: bool = False
-    best: bool = False
+    smooth: bool = False  # draw a running mean instead of every value
+    marks: bool = False  # draw each value as a dot too; for values that are rare
+    best: bool = False  # mark the largest value
     dashed: bool = False
     x: list[float] = field(default_factory=list)
     y: list[float] = field(default_factory=list)
@@ -94,22 +81,13 @@ class CurveLog:
     """Losses by term, and beside them IoU and the share of pixels that passes the gate.
 
     Stages of a training follow each other on one axis of steps.
-
-    Attributes
-    ----------
-    losses, quality : dict of str to Series
-        By their names.
-    best : float or None
-        Held-out IoU of the best step so far.
-    last : float
-        Where the axis ends.
     """
 
     def __init__(self) -> None:
         self.losses: dict[str, Series] = {}
         self.quality: dict[str, Series] = {}
-        self.best: float | None = None
-        self.last = 0.0
+        self.best: float | None = None  # held-out IoU of the best step so far
+        self.last = 0.0  # where the axis ends
         self._stages: list[tuple[str, float]] = []
 
     def add(self, step: TrainingStep) -> None:
@@ -147,11 +125,11 @@ class CurveLog:
 
     def _drawn_stages(self) -> list[tuple[str, float]]:
         """Stages that take room on the axis, with where they begin."""
-        ends = [begin for _, begin in [*self._stages, ("", self.last)][1:]]
+        following = pairwise([*self._stages, ("", self.last)])
         return [
-            stage
-            for stage, end in zip(self._stages, ends, strict=True)
-            if end > stage[1] or len(self._stages) == 1
+            (name, begin)
+            for (name, begin), (_, end) in following
+            if end > begin or len(self._stages) == 1
         ]
 
     def breaks(self) -> list[tuple[float, str]]:
@@ -166,7 +144,7 @@ class CurveLog:
         if not inside:
             return f"step {x:.0f}"
         name, begin = inside[-1]
-        return f"{name}, step {x - begin:.0f}" if len(drawn) > 1 else f"step {x - begin:.0f}"
+        return (f"{name}, " if len(drawn) > 1 else "") + f"step {x - begin:.0f}"
 
     def newest(self, series: Series) -> str:
         """The newest value of a curve as text; empty without any."""
@@ -178,14 +156,7 @@ class CurveLog:
         return text
 
     def values_at(self, x: float, off: Iterable[str]) -> tuple[str, list[tuple[Series, str]]]:
-        """Name of the step nearest to a place of the axis, and the curves' values there as text.
-
-        Parameters
-        ----------
-        x : float
-        off : iterable of str
-            Curves that are not shown, and so are left out.
-        """
+        """Name of the step nearest to a place of the axis, and values of all but ``off`` there."""
         shown = [s for s in (*self.losses.values(), *self.quality.values()) if s.name not in off]
         steps = [step for s in shown if (step := nearest(s.x, x)) is not None]
         if not steps:

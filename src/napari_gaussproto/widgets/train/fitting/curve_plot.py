@@ -10,11 +10,12 @@ from collections.abc import Container, Sequence
 
 import numpy as np
 import pyqtgraph as pg
-from qtpy.QtCore import QEvent, QPointF, QSize, Qt, Signal
+from qtpy.QtCore import QEvent, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QMouseEvent, QPainter, QPalette, QPen, QPixmap, QWheelEvent
-from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QWidget
 from superqt import QFlowLayout
 
+from napari_gaussproto.widgets.shared.forms import down, fill
 from napari_gaussproto.widgets.shared.plots import ThemedPlot, smaller
 from napari_gaussproto.widgets.train.fitting.curve_log import (
     GATE,
@@ -80,20 +81,16 @@ class LegendEntry(QPushButton):
 
 
 class _Lines(ThemedPlot):
-    """The plot itself; it tells which step is under the mouse, and lets the wheel scroll the dock.
+    """The plot itself; it tells which step is under the mouse, and the wheel scrolls the dock."""
 
-    Signals
-    -------
-    hovered(object)
-        The step as a float, or None when the mouse left.
-    """
-
-    hovered = Signal(object)
+    hovered = Signal(object)  # the step as a float, or None when the mouse left
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """Tell which step is under the mouse."""
+        """Tell which step is under the mouse, within the axis."""
         super().mouseMoveEvent(event)
-        self.hovered.emit(self.step_at(event.position()))
+        box = self.getViewBox()
+        step = box.mapSceneToView(self.mapToScene(event.position().toPoint())).x()
+        self.hovered.emit(float(np.clip(step, *box.viewRange()[0])))
 
     def leaveEvent(self, event: QEvent) -> None:
         """Tell that the mouse left."""
@@ -103,13 +100,6 @@ class _Lines(ThemedPlot):
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Leave it to the dock."""
         event.ignore()
-
-    def step_at(self, place: QPointF) -> float:
-        """The step that is drawn at a place of the plot, within the axis."""
-        box = self.getViewBox()
-        first, last = box.viewRange()[0]
-        step = box.mapSceneToView(self.mapToScene(place.toPoint())).x()
-        return float(min(max(step, first), last))
 
 
 class CurvePlot(QWidget):
@@ -123,17 +113,10 @@ class CurvePlot(QWidget):
         Of the y axis; by default it fits the curves, logarithmic where they differ much.
     numbered : bool
         Whether steps are written below.
-
-    Signals
-    -------
-    switched(str, bool)
-        A curve was hidden or shown.
-    hovered(object)
-        The step under the mouse, or None when it left.
     """
 
-    switched = Signal(str, bool)
-    hovered = Signal(object)
+    switched = Signal(str, bool)  # a curve, and whether it is shown
+    hovered = Signal(object)  # the step under the mouse, or None when it left
 
     def __init__(
         self,
@@ -166,12 +149,7 @@ class CurvePlot(QWidget):
         self._legend.setContentsMargins(2, 0, 2, 0)
         self._legend.setHorizontalSpacing(10)
         self._legend.setVerticalSpacing(1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addWidget(self.title)
-        layout.addWidget(self.plot)
-        layout.addLayout(self._legend)
+        fill(self, down(self.title, self.plot, self._legend, spacing=2))
         self.set_cursor(None)
 
     @property
@@ -194,19 +172,16 @@ class CurvePlot(QWidget):
     ) -> None:
         """Draw curves as they are now; those whose names are in ``off`` are hidden."""
         lines = {s.name: s.line() for s in curves if s.x and s.name not in off}
-        low, high, logarithmic = (
-            y_scale([drawn for _, drawn in lines.values()])
-            if self._limits is None
-            else (*self._limits, False)
-        )
+        scale = (*self._limits, False) if self._limits else None
+        low, high, logarithmic = scale or y_scale([drawn for _, drawn in lines.values()])
         empty = ", all are switched off" if any(s.x for s in curves) else f", {self._empty}"
         add = ", logarithmic" if logarithmic else "" if lines else empty
         self.title.setText(f"<small>{self._title}{add}</small>")
         self.plot.setLogMode(y=logarithmic)
         ends = (math.log10(low), math.log10(high)) if logarithmic else (low, high)
         ticks = log_ticks(low, high) if logarithmic else []
-        marks = [[(math.log10(value), f"{value:.6g}") for value in ticks]]
-        self.plot.getAxis("left").setTicks(marks if ticks else None)
+        marks = [(math.log10(value), f"{value:.6g}") for value in ticks]
+        self.plot.getAxis("left").setTicks([marks] if marks else None)
         self.plot.setRange(xRange=(0, max(log.last, 1)), yRange=ends, padding=0)
         for series in curves:
             self._make(series, series.name not in off)
@@ -228,8 +203,7 @@ class CurvePlot(QWidget):
         for entry in self.entries.values():
             entry.hide()
             entry.deleteLater()
-        for known in (self.lines, self._marks, self.entries):
-            known.clear()
+        self.lines, self._marks, self.entries = {}, {}, {}
 
     def _make(self, series: Series, on: bool) -> None:
         """Line and entry of a curve, if there are none yet."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from html import escape
 from importlib import import_module
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QTimer, Signal
+from qtpy.QtCore import QEvent, Signal
 from qtpy.QtGui import QCursor
-from qtpy.QtWidgets import QLabel, QToolTip, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QToolTip, QWidget
 
+from napari_gaussproto.widgets.shared.forms import down, fill
+from napari_gaussproto.widgets.shared.workers import single_shot
 from napari_gaussproto.widgets.train.fitting.curve_log import CurveLog
 
 if TYPE_CHECKING:
@@ -27,39 +29,23 @@ class TrainingCurves(QWidget):
     Stages of a training follow each other on one axis, with a dotted line between them that
     says what follows. The plots are made when there is something to show: their library is
     loaded in a thread, so that neither the dock nor a training waits for it.
-
-    Signals
-    -------
-    grew()
-        There are more curves.
-
-    Attributes
-    ----------
-    log : CurveLog
-        What is shown.
-    losses, quality : CurvePlot or None
-        The plots; None before the first curve.
     """
 
-    grew = Signal()
+    grew = Signal()  # there are more curves
 
     def __init__(self) -> None:
         super().__init__()
         self.log = CurveLog()
         self.losses: CurvePlot | None = None
         self.quality: CurvePlot | None = None
-        self.empty = QLabel("The curves of the training appear here.")
-        self.empty.setEnabled(False)
+        self.empty = QLabel("The curves of the training appear here.", enabled=False)
         self._loading: Thread | None = None
         self._count = 0
         self._off: set[str] = set()
-        self._timer = _rest(self, self._refresh)
+        self._timer = single_shot(self, _EVERY_MS, self._refresh)
         # There is room for new curves only after the layout has seen them.
-        self._room = _rest(self, self.grew)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addWidget(self.empty)
+        self._room = single_shot(self, _EVERY_MS, self.grew)
+        fill(self, down(self.empty, spacing=4))
 
     @property
     def busy(self) -> bool:
@@ -74,12 +60,12 @@ class TrainingCurves(QWidget):
         self._refresh()
 
     def add(self, step: TrainingStep) -> None:
-        """Add what happened in a step. Values that are not finite are skipped."""
+        """As `CurveLog.add`."""
         self.log.add(step)
         self._later()
 
     def add_labelled(self, step: int, value: float) -> None:
-        """Add the IoU on the labelled pixels, in [0, 1], at a step of the present stage."""
+        """As `CurveLog.add_labelled`."""
         self.log.add_labelled(step, value)
         self._later()
 
@@ -160,16 +146,4 @@ class TrainingCurves(QWidget):
         text = "" if x is None else self.text_at(x)
         for part in self._parts():
             part.set_cursor(x if text else None)
-        if text:
-            QToolTip.showText(QCursor.pos(), text, self)
-        else:
-            QToolTip.hideText()
-
-
-def _rest(parent: QWidget, then: Any) -> QTimer:
-    """A timer that calls a function or signal once, a moment after it was started."""
-    timer = QTimer(parent)
-    timer.setSingleShot(True)
-    timer.setInterval(_EVERY_MS)
-    timer.timeout.connect(then)
-    return timer
+        QToolTip.showText(QCursor.pos(), text, self)  # an empty one hides it

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_gaussproto import __version__
-from napari_gaussproto.core.model.card import now
 from napari_gaussproto.jobs.closed_images import ClosedImages
 from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.jobs.requests import (
@@ -22,6 +20,7 @@ from napari_gaussproto.jobs.requests import (
     PyramidCache,
     Start,
     TuneRequest,
+    provenance,
 )
 from napari_gaussproto.jobs.storage import Identities
 from napari_gaussproto.jobs.train_image import TrainImage
@@ -60,22 +59,12 @@ class _Work:
 
 
 class FitController(QObject):
-    """Quick fits and fine-tunes of the current model, one at a time.
+    """Quick fits and fine-tunes of the current model, one at a time."""
 
-    Signals
-    -------
-    progressed(object)
-        A `Stage` or a `TrainingStep`.
-    phase_changed(str)
-    fitted(Fitted)
-    used()
-        A model of the history is in use now.
-    """
-
-    progressed = Signal(object)
+    progressed = Signal(object)  # a `Stage` or a `TrainingStep`
     phase_changed = Signal(str)
-    fitted = Signal(object)
-    used = Signal()
+    fitted = Signal(object)  # Fitted
+    used = Signal()  # a version is in use now
 
     def __init__(
         self,
@@ -102,9 +91,7 @@ class FitController(QObject):
         self.runner.progressed.connect(self.progressed)
         self.runner.succeeded.connect(self._on_result)
         self.runner.failed.connect(self._on_failure)
-        self.runner.cancelled.connect(
-            lambda: self._messages.tell("Cancelled; the model is as it was.")
-        )
+        self.runner.cancelled.connect(lambda: messages.tell("Cancelled; the model is as it was."))
         self.runner.finished.connect(lambda: self._enter("idle"))
         Connections(self).add(viewer.layers.events.removed, self._on_removed)
 
@@ -118,10 +105,7 @@ class FitController(QObject):
     def begin_with(self, start: Start | None = None) -> None:
         """Choose where the next fit begins; a quick fit that runs is given up for it.
 
-        Parameters
-        ----------
-        start : Start, optional
-            By default that which was chosen last: the model in use does not count any more.
+        By default that is what was chosen last: the model in use does not count any more.
         """
         if self.phase == "fitting":
             self.cancel()
@@ -203,12 +187,8 @@ class FitController(QObject):
     ) -> ClosedRequest:
         """What a fit needs to learn from labelled images that are not open.
 
-        Parameters
-        ----------
-        stored : callable
-            Gives a thread all labels of the project.
-        opened : sequence of Image
-            Without annotations; there may be some in the project.
+        ``stored`` gives a thread all labels of the project; ``opened`` are images without
+        annotations, of which there may be some in the project.
         """
         present = self._annotations.open
         removed = [a for a in self._annotations.all if a not in present]
@@ -314,18 +294,8 @@ class FitController(QObject):
             self._messages.tell("The image was removed or changed meanwhile; the model is fitted.")
 
     def _show(self, kind: Kind, image: Image, result: FitResult) -> None:
-        model = result.model
-        provenance = {
-            "model": model.card.name,
-            "model_file": None,
-            "model_created": model.card.created,
-            "version": __version__,
-            "device": str(model.device),
-            "fit": kind,
-            "time": now(),
-        }
-        outcome = Outcome(image, result.segmentation, provenance, model=model)
-        annotation = self._annotations.find(image)
+        model, annotation = result.model, self._annotations.find(image)
+        outcome = Outcome(image, result.segmentation, provenance(model, fit=kind), model=model)
         publish(
             self._viewer,
             self._state,

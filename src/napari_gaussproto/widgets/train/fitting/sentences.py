@@ -23,9 +23,9 @@ JUDGEMENTS: dict[Judgement, str] = {
 _DONE = {"quick fit": "Fitted", "fine-tune": "Fine-tuned", "prediction": "Segmented"}
 
 
-def counted_images(count: int) -> str:
-    """A number of images: "1 image" or "3 images"."""
-    return "1 image" if count == 1 else f"{count} images"
+def counted(count: int, noun: str) -> str:
+    """A number of things: "1 image" or "3 images"."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
 def begins_anew(path: Path | None, *, kept: bool) -> str:
@@ -56,7 +56,7 @@ def _learned_from(strokes: int, images: int) -> str:
     if not strokes:
         return ""
     what = "1 stroke" if strokes == 1 else f"{strokes:,} strokes"
-    return f" on {what} of {counted_images(images)}"
+    return f" on {what} of {counted(images, 'image')}"
 
 
 def _stopped_sentence(stopped: bool, *, kept: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import repeat
 
 from qtpy.QtCore import QSize, Qt, QTimer, Signal
 from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPainter, QPaintEvent
@@ -21,22 +22,10 @@ _EMPTY = "No class yet: add one, or import a list"
 
 
 class ClassList(QTableWidget):
-    """Classes to choose from; it shows what it is given and reports what a person does.
+    """Classes to choose from; it shows what it is given and reports what a person does."""
 
-    Signals
-    -------
-    chosen(int)
-        Another row is the current one; -1 when there is none.
-    renamed(int, str)
-        A name was typed; the row still shows the former one.
-    recolor_asked(int)
-        A swatch was clicked.
-    remove_asked()
-        Delete was pressed.
-    """
-
-    chosen = Signal(int)
-    renamed = Signal(int, str)
+    chosen = Signal(int)  # another row is the current one; -1 when there is none
+    renamed = Signal(int, str)  # a name was typed; the row still shows the former one
     recolor_asked = Signal(int)
     remove_asked = Signal()
 
@@ -62,11 +51,11 @@ class ClassList(QTableWidget):
         self._fit()
 
     def _columns(self) -> None:
-        self.horizontalHeader().hide()
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(_ROW)
-        self.verticalHeader().setMinimumSectionSize(_ROW)
-        header = self.horizontalHeader()
+        header, side = self.horizontalHeader(), self.verticalHeader()
+        header.hide()
+        side.hide()
+        side.setDefaultSectionSize(_ROW)
+        side.setMinimumSectionSize(_ROW)
         header.setMinimumSectionSize(10)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(NAME, QHeaderView.ResizeMode.Stretch)
@@ -89,13 +78,13 @@ class ClassList(QTableWidget):
         self.blockSignals(False)
         self.viewport().update()
 
-    def show_amounts(self, amounts: Sequence[str], tips: Sequence[str]) -> None:
-        """Say how much is labelled as each class."""
+    def show_amounts(self, pixels: Sequence[int]) -> None:
+        """Say how much is labelled as each class; empty while that is not known."""
         self.blockSignals(True)
-        for row in range(self.rowCount()):
+        for row, n in zip(range(self.rowCount()), pixels or repeat(None), strict=False):
             item = self.item(row, AMOUNT)
-            item.setText(amounts[row] if row < len(amounts) else "")
-            item.setToolTip(tips[row] if row < len(tips) else "")
+            item.setText("" if n is None else amount_text(n))
+            item.setToolTip("" if n is None else f"{counted(n, 'pixel')} labelled as this class")
         self.blockSignals(False)
         self.resizeColumnToContents(AMOUNT)
 

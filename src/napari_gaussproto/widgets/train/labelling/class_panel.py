@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from itertools import count
 from pathlib import Path
 
 from qtpy.QtCore import Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import (
-    QColorDialog,
-    QFileDialog,
-    QMenu,
-    QMessageBox,
-    QSizePolicy,
-    QWidget,
-)
+from qtpy.QtWidgets import QColorDialog, QFileDialog, QMenu, QMessageBox, QSizePolicy, QWidget
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import GaussProtoError
@@ -30,10 +23,9 @@ from napari_gaussproto.core.labels.class_table import (
     rename_class,
     reorder_classes,
 )
-from napari_gaussproto.widgets.shared.forms import across, button, down, fill
+from napari_gaussproto.widgets.shared.forms import across, button, down, enable, fill
 from napari_gaussproto.widgets.train.labelling.class_list import (
     ClassList,
-    amount_text,
     counted,
     plain_icon,
 )
@@ -48,29 +40,19 @@ class ClassPanel(QWidget):
 
     The panel never changes the table itself: it asks, and whoever owns the table applies the
     change to the labels as well and then calls `set_classes`.
-
-    Signals
-    -------
-    class_selected(int)
-        Index of the class to paint as.
-    change_asked(TableChange)
-        The change that the person asks for.
-    undo_asked(), redo_asked()
-    failed(str)
-        A sentence for the person: why something cannot be.
     """
 
-    class_selected = Signal(int)
-    change_asked = Signal(object)
+    class_selected = Signal(int)  # to paint as
+    change_asked = Signal(object)  # TableChange
     undo_asked = Signal()
     redo_asked = Signal()
-    failed = Signal(str)
+    failed = Signal(str)  # why something cannot be
 
     def __init__(self) -> None:
         super().__init__()
-        self._classes: tuple[SegmentationClass, ...] = ()
+        self.classes: tuple[SegmentationClass, ...] = ()
         self._pixels: list[int] = []
-        self._selected = -1
+        self.selected = -1  # the class for the brush, if there is one
         self._asked: TableChange | None = None
         self._can_undo = self._can_redo = False
         self.list = ClassList()
@@ -82,7 +64,7 @@ class ClassPanel(QWidget):
         self._enable()
 
     def _build(self) -> None:
-        self.add_button = button("+ Add", "", self.add)
+        self.add_button = button("+ Add", "Add a class and type its name", self.add)
         self.remove_button = button("− Remove", "", self.remove_selected)
         self.merge_button = button("Merge into", "")
         self._targets = QMenu(self)
@@ -106,49 +88,37 @@ class ClassPanel(QWidget):
     def _more_menu(self) -> QMenu:
         menu = QMenu(self)
         menu.setToolTipsVisible(True)
-        self.import_action = menu.addAction("Import…")
+        self.import_action = menu.addAction("Import…", self._ask_import)
         self.import_action.setToolTip(
             "Add the classes of a file: JSON, CSV, one name per line, QuPath, COCO or ITK-SNAP"
         )
-        self.import_action.triggered.connect(self._ask_import)
-        self.export_action = menu.addAction("Export…")
-        self.export_action.triggered.connect(self._ask_export)
+        self.export_action = menu.addAction("Export…", self._ask_export)
         return menu
 
     # -- what it shows -----------------------------------------------------------------------
-
-    @property
-    def classes(self) -> tuple[SegmentationClass, ...]:
-        """The table shown."""
-        return self._classes
-
-    @property
-    def selected(self) -> int:
-        """Index of the class for the brush; -1 when there is none."""
-        return self._selected
 
     def set_classes(self, classes: Sequence[SegmentationClass]) -> None:
         """Show a table; the chosen class stays chosen while it is there.
 
         After an addition the new class is chosen and its name open for typing.
         """
-        former, asked = self._classes, self._asked
+        former, asked = self.classes, self._asked
         self._asked = None
-        self._classes = tuple(classes)
-        accepted = asked is not None and asked.after == self._classes
-        if len(self._classes) != len(former):
+        self.classes = tuple(classes)
+        accepted = asked is not None and asked.after == self.classes
+        if len(self.classes) != len(former):
             self._pixels = []  # whoever owns the labels counts anew
-        added = accepted and asked is not None and _is_addition(asked)
+        added = accepted and asked is not None and asked.after[:-1] == asked.before
         if added:
-            index = len(self._classes) - 1
-        elif accepted and asked is not None and 0 <= self._selected < len(former):
-            index = asked.mapping[self._selected + 1] - 1
+            index = len(self.classes) - 1
+        elif accepted and asked is not None and 0 <= self.selected < len(former):
+            index = asked.mapping[self.selected + 1] - 1
         else:
             index = self._same_name(former)
-        if not 0 <= index < len(self._classes):
-            index = min(max(self._selected, 0), len(self._classes) - 1)
-        self.list.show_classes(self._classes, index)
-        self._show_amounts()
+        if not 0 <= index < len(self.classes):
+            index = min(max(self.selected, 0), len(self.classes) - 1)
+        self.list.show_classes(self.classes, index)
+        self.list.show_amounts(self._pixels)
         self._choose(index)
         if added:
             self.list.rename(index)
@@ -156,7 +126,7 @@ class ClassPanel(QWidget):
     def set_counts(self, pixels: Sequence[int]) -> None:
         """Say how many pixels are labelled as each class."""
         self._pixels = list(pixels)
-        self._show_amounts()
+        self.list.show_amounts(self._pixels)
 
     def select(self, index: int) -> None:
         """Choose the class for the brush; emits `class_selected` when it is another one.
@@ -166,9 +136,9 @@ class ClassPanel(QWidget):
         IndexError
             For no such class.
         """
-        if not 0 <= index < len(self._classes):
+        if not 0 <= index < len(self.classes):
             raise IndexError(f"There is no class {index}.")
-        self.list.show_classes(self._classes, index)
+        self.list.show_classes(self.classes, index)
         self._choose(index)
 
     def set_undo(self, can_undo: bool, can_redo: bool) -> None:
@@ -177,19 +147,14 @@ class ClassPanel(QWidget):
         self._enable()
 
     def _same_name(self, former: Sequence[SegmentationClass]) -> int:
-        if not 0 <= self._selected < len(former):
+        if not 0 <= self.selected < len(former):
             return -1
-        names = [entry.name for entry in self._classes]
-        name = former[self._selected].name
-        return names.index(name) if name in names else -1
-
-    def _show_amounts(self) -> None:
-        tips = [f"{counted(n, 'pixel')} labelled as this class" for n in self._pixels]
-        self.list.show_amounts([amount_text(n) for n in self._pixels], tips)
+        name = former[self.selected].name
+        return next((i for i, entry in enumerate(self.classes) if entry.name == name), -1)
 
     def _choose(self, index: int) -> None:
-        changed = index != self._selected
-        self._selected = index
+        changed = index != self.selected
+        self.selected = index
         self._enable()
         if changed and index >= 0:
             self.class_selected.emit(index)
@@ -199,93 +164,86 @@ class ClassPanel(QWidget):
             self._choose(index)
 
     def _enable(self) -> None:
-        count, index = len(self._classes), self._selected
+        n, index = len(self.classes), self.selected
         some = "" if index >= 0 else _NO_CLASS
-        _tip(self.add_button, "Add a class and type its name", "")
-        _tip(self.remove_button, "Remove the chosen class (Del); undo brings it back", some)
-        few = "" if count > 1 else "Merging needs two classes"
-        _tip(
-            self.merge_button,
-            "Make everything labelled as the chosen class another class, and remove it",
-            some or few,
-        )
+        few = "" if n > 1 else "Merging needs two classes"
         first = "" if index > 0 else "The chosen class is the first already"
-        last = "" if index < count - 1 else "The chosen class is the last already"
-        _tip(self.up_button, "Move the chosen class up; its labels go with it", some or first)
-        _tip(self.down_button, "Move the chosen class down; its labels go with it", some or last)
+        last = "" if index < n - 1 else "The chosen class is the last already"
         undo = "" if self._can_undo else "No change of the classes to take back"
         redo = "" if self._can_redo else "No change of the classes was taken back"
-        _tip(self.undo_button, "Take the last change of the classes back, labels as well", undo)
-        _tip(self.redo_button, "Do again what was taken back", redo)
-        self.export_action.setEnabled(count > 0)
-        self.export_action.setToolTip(
-            "Save names and colours as JSON or CSV" if count else "There is no class to export"
-        )
+        none = "" if n else "There is no class to export"
+        merge = "Make everything labelled as the chosen class another class, and remove it"
+        enable(self.remove_button, "Remove the chosen class (Del); undo brings it back", some)
+        enable(self.merge_button, merge, some or few)
+        enable(self.up_button, "Move the chosen class up; its labels go with it", some or first)
+        enable(self.down_button, "Move the chosen class down; its labels go with it", some or last)
+        enable(self.undo_button, "Take the last change of the classes back, labels as well", undo)
+        enable(self.redo_button, "Do again what was taken back", redo)
+        enable(self.export_action, "Save names and colours as JSON or CSV", none)
 
     # -- what the person asks for -------------------------------------------------------------
 
     def add(self) -> None:
         """Ask for one more class, with a name to be typed over."""
-        names = {entry.name for entry in self._classes}
-        n = len(self._classes) + 1
-        while f"class {n}" in names:
-            n += 1
-        self._ask(lambda: add_class(self._classes, f"class {n}"))
+        names = {entry.name for entry in self.classes}
+        numbered = (f"class {n}" for n in count(len(names) + 1))
+        name = next(name for name in numbered if name not in names)
+        self._ask(lambda: add_class(self.classes, name))
 
     def remove_selected(self) -> None:
         """Ask for the removal of the chosen class, after a question when it is in use."""
-        index = self._selected
+        index = self.selected
         if index < 0:
             return
-        name = self._classes[index].name
+        name = self.classes[index].name
         if self._agreed(
             index,
             f"Remove “{name}”?",
             f"{self._used(index)} labelled as “{name}” would not be labelled any more.",
         ):
-            self._ask(lambda: remove_class(self._classes, index))
+            self._ask(lambda: remove_class(self.classes, index))
 
     def merge_selected(self, target: int) -> None:
         """Ask for the chosen class to become part of another one."""
-        source = self._selected
+        source = self.selected
         if source < 0:
             return
-        name, other = self._classes[source].name, self._classes[target].name
+        name, other = self.classes[source].name, self.classes[target].name
         if self._agreed(
             source,
             f"Merge “{name}” into “{other}”?",
             f"{self._used(source)} labelled as “{name}” would be labelled as “{other}”.",
         ):
-            self._ask(lambda: merge_classes(self._classes, source, target))
+            self._ask(lambda: merge_classes(self.classes, source, target))
 
     def import_file(self, path: Path) -> None:
         """Ask for the classes of a file: known names get its colours, others are appended."""
         self._ask(
-            lambda: extend_table(self._classes, read_classes(path)),
+            lambda: extend_table(self.classes, read_classes(path)),
             f"“{path.name}” names no other classes or colours than these: nothing to change.",
         )
 
     def export_file(self, path: Path) -> None:
         """Write names and colours."""
         try:
-            write_classes(path, self._classes)
+            write_classes(path, self.classes)
         except GaussProtoError as error:
             self.failed.emit(str(error))
 
     def _rename(self, index: int, name: str) -> None:
-        self._ask(lambda: rename_class(self._classes, index, name))
+        self._ask(lambda: rename_class(self.classes, index, name))
 
     def _recolor(self, index: int) -> None:
-        color = self.pick_color(self._classes[index].color)
+        color = self.pick_color(self.classes[index].color)
         if color:
-            self._ask(lambda: recolor_class(self._classes, index, color))
+            self._ask(lambda: recolor_class(self.classes, index, color))
 
     def _move(self, step: int) -> None:
-        order = list(range(len(self._classes)))
-        index, other = self._selected, self._selected + step
+        order = list(range(len(self.classes)))
+        index, other = self.selected, self.selected + step
         if 0 <= index < len(order) and 0 <= other < len(order):
             order[index], order[other] = order[other], order[index]
-            self._ask(lambda: reorder_classes(self._classes, order))
+            self._ask(lambda: reorder_classes(self.classes, order))
 
     def _ask(self, make: Callable[[], TableChange], nothing: str = "") -> None:
         """Emit a change, unless it is impossible or none."""
@@ -312,13 +270,10 @@ class ClassPanel(QWidget):
 
     def _fill_targets(self) -> None:
         self._targets.clear()
-        for i, entry in enumerate(self._classes):
-            if i != self._selected:
+        for i, entry in enumerate(self.classes):
+            if i != self.selected:
                 action = self._targets.addAction(plain_icon(entry.color), entry.name)
-                action.triggered.connect(partial(self._on_target, i))
-
-    def _on_target(self, target: int, checked: bool = False) -> None:
-        self.merge_selected(target)
+                action.triggered.connect(lambda _, target=i: self.merge_selected(target))
 
     # -- questions; replaced where nobody is there to answer ---------------------------------
 
@@ -354,13 +309,3 @@ class ClassPanel(QWidget):
             ):
                 return
         self.export_file(path)
-
-
-def _is_addition(change: TableChange) -> bool:
-    return change.after[:-1] == change.before
-
-
-def _tip(button: QWidget, what: str, obstacle: str) -> None:
-    """Say what a button does, or why it cannot now."""
-    button.setEnabled(not obstacle)
-    button.setToolTip(obstacle or what)

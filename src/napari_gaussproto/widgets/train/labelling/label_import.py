@@ -63,9 +63,8 @@ class LabelImport(QObject):
         )
         if not self.ask(dialog):
             return
-        if dialog.new_classes():
-            wanted = dialog.wanted_classes()
-            self._annotations.change_table(extend_table(self._annotations.classes, wanted))
+        if new := dialog.new_classes():
+            self._annotations.change_table(extend_table(self._annotations.classes, new))
         job = partial(_mapped, mask.values, dialog.mapping(), len(self._annotations.classes))
         self._autosave.queue.put(job, partial(self._put, image, name))
 

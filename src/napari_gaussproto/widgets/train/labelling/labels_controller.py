@@ -45,16 +45,13 @@ class LabelsController(QObject):
         self._viewer, self._state, self._window = viewer, state, window
         self._annotations, self._autosave, self._messages = annotations, autosave, messages
         self._images, self._panel = images, panel
-        self._offered: list[Labels] = []
         self.imports = LabelImport(annotations, autosave, messages, window)
         self.accept_tool = AcceptTool(viewer, messages, self)
         self.overlay = CorrectionOverlay(viewer)
-        panel.new_asked.connect(self.draw)
-        panel.layer_chosen.connect(lambda i: self.use_layer(self._offered[i]))
-        panel.file_asked.connect(self._ask_mask)
-        panel.accept_toggled.connect(self._on_accept)
-        panel.accept_all_asked.connect(self.accept_image)
-        panel.corrections_toggled.connect(self._show_corrections)
+        panel.new.clicked.connect(self.draw)
+        panel.accept.toggled.connect(self._on_accept)
+        panel.accept_all.clicked.connect(self.accept_image)
+        panel.corrections.toggled.connect(self._show_corrections)
 
     def draw(self) -> None:
         """Take the brush to the chosen image."""
@@ -96,14 +93,16 @@ class LabelsController(QObject):
         """Offer the label layers that fit the chosen image."""
         from napari.layers import Labels
 
-        image = self._images.image()
+        image, menu = self._images.image(), self._panel.menu
         shape = None if image is None else label_shape(image)
-        self._offered = [
-            layer
-            for layer in self._viewer.layers
-            if isinstance(layer, Labels) and not is_ours(layer) and tuple(layer.data.shape) == shape
-        ]
-        self._panel.offer([layer.name for layer in self._offered])
+        menu.clear()
+        for layer in self._viewer.layers:
+            if isinstance(layer, Labels) and not is_ours(layer) and layer.data.shape == shape:
+                action = menu.addAction(f"Layer “{layer.name}”…")
+                action.triggered.connect(lambda _, chosen=layer: self.use_layer(chosen))
+        if menu.actions():
+            menu.addSeparator()
+        menu.addAction("A mask file…").triggered.connect(self._ask_mask)
 
     # -- what is predicted -------------------------------------------------------------------
 

@@ -19,8 +19,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gaussproto.core.base.config import DEFAULT_COLORS, SegmentationClass
-from napari_gaussproto.core.labels.class_table import MOST_CLASSES, WantedClass
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.labels.class_table import MOST_CLASSES, WantedClass, free_color
 from napari_gaussproto.core.labels.mask_guess import (
     MANY_VALUES,
     TRANSPARENT,
@@ -28,14 +28,12 @@ from napari_gaussproto.core.labels.mask_guess import (
     guess_mapping,
     label_values,
 )
-from napari_gaussproto.widgets.shared.forms import across, button, down, fill, wrapped_label
-from napari_gaussproto.widgets.shared.share_table import ShareBar, swatch
+from napari_gaussproto.widgets.shared.forms import across, button, down, enable, fill, wrapped_label
+from napari_gaussproto.widgets.shared.share_table import ShareBar, percent_label, swatch
 from napari_gaussproto.widgets.train.labelling.class_list import counted, grouped, plain_icon
 
 _NOT_LABELLED, _NEW = "not labelled", "New class…"
 _GREY = "#868e93"
-# Rows that are seen without scrolling.
-_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,7 @@ class MappingDialog(QDialog):
     ----------
     values : mapping of int to int
         Pixels of each value, as from `mask_values`.
-    classes : sequence of SegmentationClass
-    parent : QWidget or None
+    classes, parent
     colors : mapping of int to str, optional
         ``#rrggbb`` that the file gives to its values; see `CodedMask`.
     name : str
@@ -74,7 +71,7 @@ class MappingDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Which class is each value?" + (f" – {name}" if name else ""))
         self._values, self._classes = dict(values), tuple(classes)
-        self._colors = dict(colors or {})
+        self._colors, self._total = dict(colors or {}), max(1, sum(values.values()))
         self._new: list[WantedClass] = []
         self._groups = self._grouped()
         # Of each group: 0 for not labelled, else its class among the known and the new ones.
@@ -104,7 +101,6 @@ class MappingDialog(QDialog):
 
     def _build(self) -> None:
         self.note = wrapped_label()
-        self.note.setVisible(len(self._values) > MANY_VALUES)
         self.note.setText(
             f"There are {grouped(len(self._values))} different values: this looks like numbered "
             "objects or a grey picture, not like classes. Everything other than 0 can be one class."
@@ -112,15 +108,16 @@ class MappingDialog(QDialog):
         self.each_button = button("New class for each value", "", self.add_class_for_each)
         self.each_button.setAutoDefault(False)
         self.left_over = wrapped_label()
-        self.buttons = QDialogButtonBox(
-            QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
-        )
+        which = QDialogButtonBox.StandardButton
+        self.buttons = QDialogButtonBox(which.Ok | which.Cancel)
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
-        self.ok_button = self.buttons.button(QDialogButtonBox.StandardButton.Ok)
+        self.ok_button = self.buttons.button(which.Ok)
         each = across(self.each_button, None)
         parts = (self.note, (self._rows(), 1), each, self.left_over, self.buttons)
         fill(self, down(*parts, spacing=10), 11, 11, 11, 11)
+        self.note.setVisible(len(self._values) > MANY_VALUES)
+        self.each_button.setVisible(len(self._values) <= MANY_VALUES)
         self.setMinimumWidth(440)
 
     def _rows(self) -> QWidget:
@@ -130,27 +127,23 @@ class MappingDialog(QDialog):
         grid.setHorizontalSpacing(10)
         grid.setVerticalSpacing(4)
         grid.setColumnStretch(4, 1)
-        titles = ((0, 2, "Value"), (2, 2, "Share"), (4, 1, "Class"))
-        for column, span, title in titles:
-            head = QLabel(title)
-            head.setEnabled(False)
-            grid.addWidget(head, 0, column, 1, span)
-        total = max(1, sum(self._values.values()))
+        for column, span, title in ((0, 2, "Value"), (2, 2, "Share"), (4, 1, "Class")):
+            grid.addWidget(QLabel(title, enabled=False), 0, column, 1, span)
         for row, group in enumerate(self._groups):
-            self._row(grid, row, group, group.pixels / total)
+            self._row(grid, row, group)
         grid.setRowStretch(len(self._groups) + 1, 1)
-        area = _Rows(content, min(len(self._groups), _SHOWN) + 1)
+        area = QScrollArea(widgetResizable=True, frameShape=QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setWidget(content)
         return area
 
-    def _row(self, grid: QGridLayout, row: int, group: _Group, share: float) -> None:
-        color, percent = QLabel(), QLabel(_percent(share))
+    def _row(self, grid: QGridLayout, row: int, group: _Group) -> None:
+        color, percent = QLabel(), percent_label(_percent(group.pixels / self._total))
         if group.color:
             color.setPixmap(swatch(group.color, 14))
             color.setToolTip(f"{group.color} in the file")
-        percent.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        percent.setToolTip(f"{counted(group.pixels, 'pixel')} of {grouped(self._total())}")
-        bar = ShareBar(share, _GREY)
+        percent.setToolTip(f"{counted(group.pixels, 'pixel')} of {grouped(self._total)}")
+        bar = ShareBar()
         bar.setFixedWidth(70)
         combo = _Choice()
         combo.setIconSize(QSize(14, 14))
@@ -171,44 +164,28 @@ class MappingDialog(QDialog):
 
         The new classes follow the known ones, in the order of `new_classes`.
         """
-        used = self._used()
-        place = {label: len(self._classes) + i + 1 for i, label in enumerate(used)}
+        place = {label: len(self._classes) + i + 1 for i, label in enumerate(self._used())}
         return {
             value: place.get(label, label)
             for group, label in zip(self._groups, self._labels, strict=True)
             for value in group.values
         }
 
-    def new_classes(self) -> list[str]:
-        """Names of the classes to be added for `mapping` to hold."""
-        return [entry.name for entry in self.wanted_classes()]
-
-    def wanted_classes(self) -> list[WantedClass]:
-        """The classes of `new_classes` with the colours that the file gives them, if any.
-
-        For `extend_table`: then the labels of `mapping` are those of the table.
-        """
+    def new_classes(self) -> list[WantedClass]:
+        """Classes for `extend_table` to add, so that the labels of `mapping` are the table's."""
         return [self._new[label - len(self._classes) - 1] for label in self._used()]
 
     def _used(self) -> list[int]:
         """Labels of new classes that a value has, in the order they were made."""
         return sorted({label for label in self._labels if label > len(self._classes)})
 
-    def _total(self) -> int:
-        return sum(self._values.values())
-
     def _on_activated(self, row: int, index: int) -> None:
-        known = len(self._classes) + len(self._new)
-        if index <= known:
+        group = self._groups[row]
+        if index <= len(self._names()):
             self._labels[row] = index
-        else:
-            self._name_new(row)
+        elif name := self.ask_name(group.title).strip():
+            self._labels[row] = self._label_of(name, group.color)
         self._refresh()
-
-    def _name_new(self, row: int) -> None:
-        name = self.ask_name(self._groups[row].title).strip()
-        if name:
-            self._labels[row] = self._label_of(name, self._groups[row].color)
 
     def _label_of(self, name: str, color: str) -> int:
         """Label of a class by name; a new one when there is none."""
@@ -242,11 +219,11 @@ class MappingDialog(QDialog):
 
     def _refresh(self) -> None:
         colors = self._shown_colors()
-        for row, combo in enumerate(self.combos):
-            self._fill(combo, colors, self._labels[row])
-            label = self._labels[row]
-            share = self._groups[row].pixels / max(1, self._total())
-            self._bars[row].show_parts((share, colors[label - 1] if label else _GREY))
+        rows = zip(self.combos, self._bars, self._groups, self._labels, strict=True)
+        for combo, bar, group, label in rows:
+            self._fill(combo, colors, label)
+            color = colors[label - 1] if label else _GREY
+            bar.show_parts((group.pixels / self._total, color))
         self._say()
 
     def _fill(self, combo: QComboBox, colors: Sequence[str], label: int) -> None:
@@ -263,9 +240,7 @@ class MappingDialog(QDialog):
         """Of the known classes and the new ones; these get theirs as `add_class` gives them."""
         colors = [entry.color for entry in self._classes]
         for entry in self._new:
-            free = [c for c in DEFAULT_COLORS if c not in colors]
-            default = free[0] if free else DEFAULT_COLORS[len(colors) % len(DEFAULT_COLORS)]
-            colors.append(entry.color or default)
+            colors.append(entry.color or free_color(colors))
         return colors
 
     def _say(self) -> None:
@@ -273,7 +248,7 @@ class MappingDialog(QDialog):
         pairs = list(zip(self._groups, self._labels, strict=True))
         left = [group for group, label in pairs if label == 0]
         count = sum(len(group.values) for group in left)
-        share = sum(group.pixels for group in left) / max(1, self._total())
+        share = sum(group.pixels for group in left) / self._total
         verb = "stays" if count == 1 else "stay"
         self.left_over.setText(
             f"{counted(count, 'value')}, {_percent(share)} of the pixels, {verb} not labelled."
@@ -285,16 +260,13 @@ class MappingDialog(QDialog):
             obstacle = f"There can be {MOST_CLASSES} classes at most: use fewer new ones"
         elif not any(self._labels):
             obstacle = "Choose a class for at least one value first"
-        self.ok_button.setEnabled(not obstacle)
-        self.ok_button.setToolTip(obstacle or "Use the mask as labels")
+        enable(self.ok_button, "Use the mask as labels", obstacle)
         unmapped = len(self._unmapped())
-        self.each_button.setVisible(len(self._values) <= MANY_VALUES)
-        self.each_button.setEnabled(unmapped > 0)
-        self.each_button.setToolTip(
+        added = (
             f"Add {counted(unmapped, 'class', 'classes')}, named after the values, to rename later"
-            if unmapped
-            else "Every value other than 0 is a class already"
         )
+        none = "" if unmapped else "Every value other than 0 is a class already"
+        enable(self.each_button, added, none)
 
     def ask_name(self, value: str) -> str:
         """Ask for the name of a new class; empty when there is none."""
@@ -308,23 +280,6 @@ class _Choice(QComboBox):
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Leave it to the rows."""
         event.ignore()
-
-
-class _Rows(QScrollArea):
-    """Rows that scroll, as high as a number of them."""
-
-    def __init__(self, content: QWidget, count: int) -> None:
-        super().__init__()
-        self._content, self._count = content, count
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-
-    def sizeHint(self) -> QSize:
-        """Height of the rows that shall be seen without scrolling."""
-        whole = self._content.sizeHint()
-        rows = max(1, self._content.layout().rowCount() - 1)
-        return QSize(whole.width() + 20, whole.height() * self._count // rows + 4)
 
 
 def _title(value: int, colors: Mapping[int, str]) -> str:

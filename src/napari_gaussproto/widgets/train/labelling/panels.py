@@ -26,10 +26,11 @@ from napari_gaussproto.widgets.shared.forms import (
     combo_box,
     cut_long_entries,
     down,
+    enable,
     fill,
     wrapped_label,
 )
-from napari_gaussproto.widgets.train.fitting.sentences import counted_images
+from napari_gaussproto.widgets.train.fitting.sentences import counted
 
 # Backbones of timm that suit a computer without a GPU; any other name can be typed.
 _BACKBONES = ("tf_efficientnet_lite0", "mobilenetv3_large_100", "resnet18", "convnext_tiny")
@@ -49,33 +50,21 @@ _OPTIONS = {
 
 
 class LabelsPanel(QWidget):
-    """Begin, take over and accept labels of the chosen image.
+    """Begin, take over and accept labels of the chosen image; what its parts do is up to others.
 
-    Signals
-    -------
-    new_asked()
-    layer_chosen(int)
-        A label layer of the menu, by its place in what `offer` was given.
-    file_asked()
-    accept_toggled(bool), accept_all_asked()
-    corrections_toggled(bool)
+    Attributes
+    ----------
+    menu : QMenu
+        Labels that can be taken over.
     """
-
-    new_asked = Signal()
-    layer_chosen = Signal(int)
-    file_asked = Signal()
-    accept_toggled = Signal(bool)
-    accept_all_asked = Signal()
-    corrections_toggled = Signal(bool)
 
     def __init__(self) -> None:
         super().__init__()
-        draw = "Paint labels on this image, in the class chosen above"
-        self.new = button("Draw", draw, self.new_asked)
+        self.new = button("Draw", "Paint labels on this image, in the class chosen above")
         self.use = button("Use labels", "Take over labels that exist already")
         self.accept = button("Accept region", _ACCEPT)
         self.accept.setCheckable(True)
-        self.accept_all = button("Accept image", _ACCEPT_ALL, self.accept_all_asked)
+        self.accept_all = button("Accept image", _ACCEPT_ALL)
         corrections = "Mark labels for which the model predicts another class"
         self.corrections = check_box("Show corrections", corrections)
         self.note = wrapped_label()
@@ -87,45 +76,30 @@ class LabelsPanel(QWidget):
         self.closed.setChecked(True)
         self.closed.hide()
         self._n_closed = 0
-        self._menu = QMenu(self)
-        self.use.setMenu(self._menu)
+        self.menu = QMenu(self)
+        self.use.setMenu(self.menu)
         upper = across((self.new, 1), (self.use, 1))
         lower = across((self.accept, 1), (self.accept_all, 1))
         fill(self, down(upper, lower, self.corrections, self.note, self.closed))
-        self.accept.toggled.connect(self.accept_toggled)
-        self.corrections.toggled.connect(self.corrections_toggled)
 
     def allow_accepting(self, predicted: bool) -> None:
         """Let a prediction be accepted, or say why there is none."""
         for accept, tip in ((self.accept, _ACCEPT), (self.accept_all, _ACCEPT_ALL)):
-            accept.setEnabled(predicted)
-            accept.setToolTip(tip if predicted else "Fit or run a model first")
+            enable(accept, tip, "" if predicted else "Fit or run a model first")
 
     def show_count(self, count: Count) -> None:
         """Say how much is labelled."""
         self._n_closed = count.closed
-        total = sum(count.pixels)
-        self.note.setText(
-            f"{total:,} pixels on {counted_images(count.open)} are labelled." if total else ""
-        )
+        total, opened = sum(count.pixels), counted(count.open, "image")
+        self.note.setText(f"{total:,} pixels on {opened} are labelled." if total else "")
         are = "is" if count.closed == 1 else "are"
-        self.closed.setText(f"Learn from {counted_images(count.closed)} that {are} closed")
+        self.closed.setText(f"Learn from {counted(count.closed, 'image')} that {are} closed")
         self.closed.setVisible(count.closed > 0)
 
     @property
     def learns_from_closed(self) -> bool:
         """Whether there are labelled images that are not open, and they should teach."""
         return self._n_closed > 0 and self.closed.isChecked()
-
-    def offer(self, names: list[str]) -> None:
-        """Fill the menu with the label layers that fit the image."""
-        self._menu.clear()
-        for place, name in enumerate(names):
-            action = self._menu.addAction(f"Layer “{name}”…")
-            action.triggered.connect(lambda _=False, i=place: self.layer_chosen.emit(i))
-        if names:
-            self._menu.addSeparator()
-        self._menu.addAction("A mask file…").triggered.connect(self.file_asked)
 
 
 class StartPanel(QWidget):
@@ -135,18 +109,15 @@ class StartPanel(QWidget):
     -------
     changed()
         Another model was chosen, or a new one should be different.
-    device_changed(str)
     """
 
     changed = Signal()
-    device_changed = Signal(str)
 
     def __init__(self, report: Callable[[str], None]) -> None:
         super().__init__()
         self.model = ModelChooser(report, ("A new model, on a grid", "A new model, on superpixels"))
         self.model.combo.setToolTip("The model that learns: one there is, or a new one")
-        self.backbone = QComboBox()
-        self.backbone.setEditable(True)
+        self.backbone = QComboBox(editable=True)
         self.backbone.addItems(_BACKBONES)
         cut_long_entries(self.backbone)
         self.backbone.lineEdit().setCursorPosition(0)
@@ -156,24 +127,23 @@ class StartPanel(QWidget):
         self.detail.setCurrentText("normal")
         self.region = _number(4, 200, 12, " px")
         self.device = combo_box("Where to compute; auto takes the fastest there is", 4)
-        self.device.currentTextChanged.connect(self.device_changed)
         self.pretrained = True
         self.options = QWidget()
         self._form = QFormLayout(self.options)
         self._form.setContentsMargins(0, 0, 0, 0)
         self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        for field in (self.backbone, self.detail):
+            field.currentTextChanged.connect(lambda _: self.changed.emit())
+        for field in (self.prototypes, self.region):
+            field.valueChanged.connect(lambda _: self.changed.emit())
         fields = (self.backbone, self.prototypes, self.detail, self.region)
         for field, (label, tip) in zip(fields, _OPTIONS.items(), strict=True):
             field.setToolTip(tip)
             field.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             self._form.addRow(label, field)
-            combo = isinstance(field, QComboBox)
-            (field.currentTextChanged if combo else field.valueChanged).connect(self._on_option)
         fill(self, down(across((self.model, 1), self.device), self.options))
         self.model.model_chosen.connect(self._on_model)
         self._on_model()
-
-    # -- what is chosen ---------------------------------------------------------------------
 
     @property
     def path(self) -> Path | None:
@@ -216,13 +186,6 @@ class StartPanel(QWidget):
         self._form.setRowVisible(self.region, self.model.place() == 1)
         self.changed.emit()
 
-    def _on_option(self, _: object) -> None:
-        self.changed.emit()
-
 
 def _number(least: int, most: int, value: int, suffix: str = "") -> QSpinBox:
-    box = QSpinBox()
-    box.setRange(least, most)
-    box.setValue(value)
-    box.setSuffix(suffix)
-    return box
+    return QSpinBox(minimum=least, maximum=most, value=value, suffix=suffix)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.labels.annotations import Annotations
@@ -25,6 +25,8 @@ from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
+from napari_gaussproto.widgets.shared.tags import is_ours
+from napari_gaussproto.widgets.shared.workers import single_shot
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer, label_shape
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.storage.project_bar import ProjectBar
@@ -48,32 +50,15 @@ class Autosave(QObject):
     state : SessionState
         How the session was when its last job ended. The session itself is the saving
         thread's: it is reached by `put` only.
-    identities : Identities
-        Of image layers.
-    bar : ProjectBar
-        Where the person sees the project and asks for another one.
-
-    Signals
-    -------
-    counted(Count)
-    leaving()
-        The project is about to be left; what belongs to it can still be put into the queue.
-    project_changed()
-        Another project is in use.
-    resumed()
-        The project of a former dock is in use again.
-    begun()
-        A new project has begun.
-    restored(Image)
-        The labels of an image came back.
     """
 
-    counted = Signal(object)
+    counted = Signal(object)  # Count
+    # The project is about to be left; what belongs to it can still be put into the queue.
     leaving = Signal()
     project_changed = Signal()
-    resumed = Signal()
-    begun = Signal()
-    restored = Signal(object)
+    resumed = Signal()  # the project of a former dock is in use again
+    begun = Signal()  # a new project
+    restored = Signal(object)  # an Image: its labels came back
 
     def __init__(
         self, viewer: Viewer, annotations: AnnotationSet, messages: Messages, parent: QObject
@@ -87,10 +72,7 @@ class Autosave(QObject):
         self._found: Path | None = None
         self._looked: set[Any] = set()
         self._stored: dict[Any, Any] = {}
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_REST)
-        self._timer.timeout.connect(self.save_now)
+        self._timer = single_shot(self, _REST, self.save_now)
         annotations.table_changed.connect(self._on_table)
         self.bar = ProjectBar()
         self.bar.open_asked.connect(self.open)
@@ -106,14 +88,8 @@ class Autosave(QObject):
     ) -> None:
         """Do something with the session in the saving thread, after everything that waits.
 
-        Parameters
-        ----------
-        job : callable
-            Called in the saving thread with the session.
-        done : callable, optional
-            Called in the GUI thread with what the job returned; `state` is up to date then.
-        kind : str
-            Of jobs that wait, only the last one of a kind is done.
+        ``done`` is called in the GUI thread with what the job returned, when `state` is up to
+        date. Of jobs that wait, only the last one of a ``kind`` is done.
         """
         session = self._session
 
@@ -216,8 +192,7 @@ class Autosave(QObject):
         labels = self._stored[image.unique_id] = here.images[0].labels
         # They are this layer's now: what is erased here must not come back from others.
         lost = found.forgotten | self._annotations.drop(found.twins)
-        annotation = self._annotations.find(image)
-        if annotation is None:
+        if (annotation := self._annotations.find(image)) is None:
             annotation = self._bring_back(image)
         else:
             # Drawing began before they were found: what is new lies on top.
@@ -227,7 +202,6 @@ class Autosave(QObject):
         self.restored.emit(image)
 
     def _offer(self, image: Image, project: FoundProject) -> None:
-        """Offer to open another project that knows an image."""
         self._found = project.folder
         when = project.saved.astimezone()
         drawn = any(a.labels.any() for a in self._annotations.all)
@@ -254,9 +228,9 @@ class Autosave(QObject):
         """A new project: what is drawn now stays where it is, and a copy goes on."""
         self.leaving.emit()
         self.save_now("")
-        self.put(ProjectSession.close, lambda _: self._on_begun())
+        self.put(ProjectSession.close, self._on_begun)
 
-    def _on_begun(self) -> None:
+    def _on_begun(self, _: object) -> None:
         self.begun.emit()
         self._messages.tell(
             "A new project has begun, with a copy of all labels; the former one stays as it is."
@@ -278,35 +252,34 @@ class Autosave(QObject):
             save(session)  # when that fails, the project is not left
             session.open(folder)
 
-        self.put(job, lambda _: self._on_opened())
+        self.put(job, self._on_opened)
 
     def resume(self, folder: Path) -> None:
         """Go on in the project of a former dock; what is drawn is in the viewer already."""
-        self.put(lambda session: session.open(folder), lambda _: self._on_resumed())
+        self.put(lambda session: session.open(folder), self._on_resumed)
 
-    def _on_resumed(self) -> None:
+    def _on_resumed(self, _: object) -> None:
         self._show_saved("before")
         self.resumed.emit()
         self.save_soon()  # says, too, how much there is
 
-    def _on_opened(self) -> None:
+    def _on_opened(self, _: object) -> None:
         self.bar.show_offer(None)
         self._show_saved("before")
         if self.state.kept.classes:
             self._annotations.replace_all(self.state.kept.classes)
-        self._looked.clear()
         self._stored.clear()
         self.project_changed.emit()
-        for image in self._open_images():
-            self.look_for(image)
+        self._look_for_all()
         self._messages.tell(f"Opened “{self.state.name}”.")
 
-    def _open_images(self) -> list[Image]:
+    def _look_for_all(self) -> None:
         from napari.layers import Image
 
-        from napari_gaussproto.widgets.shared.tags import is_ours
-
-        return [i for i in self._viewer.layers if isinstance(i, Image) and not is_ours(i)]
+        self._looked.clear()
+        for layer in list(self._viewer.layers):
+            if isinstance(layer, Image) and not is_ours(layer):
+                self.look_for(layer)
 
     def copy_to(self, folder: Path) -> None:
         """Copy the project as it is now."""
@@ -319,9 +292,7 @@ class Autosave(QObject):
     def _on_failure(self, error: Exception) -> None:
         # A project that could not be opened: what was put away comes back from the present one.
         if not self._annotations.open:
-            self._looked.clear()
-            for image in self._open_images():
-                self.look_for(image)
+            self._look_for_all()
         self._messages.report(error)
 
     def close(self) -> None:

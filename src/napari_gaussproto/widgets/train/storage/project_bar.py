@@ -18,16 +18,9 @@ from napari_gaussproto.widgets.shared.forms import (
 
 
 class ProjectBar(QWidget):
-    """Name of the project, when it was saved, and what can be brought back.
+    """Name of the project, when it was saved, and what can be brought back."""
 
-    Signals
-    -------
-    open_asked(Path), copy_asked(Path)
-        A folder.
-    new_asked()
-    restore_asked()
-    """
-
+    # Both with the path of a folder.
     open_asked = Signal(object)
     copy_asked = Signal(object)
     new_asked = Signal()

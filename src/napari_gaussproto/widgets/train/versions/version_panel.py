@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from html import escape
 
 from qtpy.QtCore import QPoint, Qt, Signal
@@ -20,65 +20,51 @@ from qtpy.QtWidgets import (
 from superqt import QElidingLabel
 
 from napari_gaussproto.core.project.version import Version
-from napari_gaussproto.widgets.shared.forms import across, down, fill, menu_button, wrapped_label
-from napari_gaussproto.widgets.shared.share_table import ShareBar, swatch
+from napari_gaussproto.widgets.shared.forms import (
+    across,
+    down,
+    enable,
+    fill,
+    menu_button,
+    wrapped_label,
+)
+from napari_gaussproto.widgets.shared.share_table import ShareBar, percent_label, swatch
 from napari_gaussproto.widgets.train.versions.version_tree import VersionTree
 
 _MOST_ROWS, _BAR = 8, 36
 
 Row = tuple[str, str, int, float]
 
-
-@dataclass(frozen=True)
-class _Action:
-    """Something to do with a version; ``blocked`` says why the current one can't take it."""
-
-    key: str
-    text: str
-    tip: str
-    blocked: str | None = None
-
-
-_ACTIONS = (
-    _Action(
-        "compare",
+# What can be done with a version, what that means, and why the current one can't take it.
+_ACTIONS = {
+    "compare": (
         "Compare",
         "Show what the chosen version and the current one label differently in this image",
         "This is the current version: choose another one to compare it with",
     ),
-    _Action(
-        "revert",
+    "revert": (
         "Revert to",
         "Make the chosen version the current one and go on from here, as a branch;\n"
         "newer versions stay",
         "This is the current version already",
     ),
-    _Action("save", "Save model as…", "Save the chosen version as a model file"),
-    _Action("rename", "Rename", "Give the chosen version another name (or double-click it)"),
-    _Action(
-        "delete",
+    "save": ("Save model as…", "Save the chosen version as a model file", ""),
+    "rename": ("Rename", "Give the chosen version another name (or double-click it)", ""),
+    "delete": (
         "Delete…",
         "Delete the chosen version for good",
         "The current version can't be deleted: revert to another one first",
     ),
-)
-_NOTHING = "Choose a version first"
+}
 
 
 class VersionPanel(QWidget):
-    """Versions of a model, newest first.
+    """Versions of a model, newest first."""
 
-    Signals
-    -------
-    compare_asked(str), revert_asked(str), save_asked(str), delete_asked(str)
-        Id of a version. A deletion has been confirmed.
-    rename_asked(str, str)
-        Id and the new name.
-    """
-
+    # With the id of a version; a deletion has been confirmed.
     compare_asked = Signal(str)
     revert_asked = Signal(str)
-    rename_asked = Signal(str, str)
+    rename_asked = Signal(str, str)  # and the new name
     save_asked = Signal(str)
     delete_asked = Signal(str)
 
@@ -93,7 +79,9 @@ class VersionPanel(QWidget):
         self.tree.customContextMenuRequested.connect(self._on_menu)
         self.empty = wrapped_label("No versions yet: every fit and every fine-tune adds one.")
         self.comparison = ComparisonTable()
-        self.actions_by_key = {action.key: self._action(action) for action in _ACTIONS}
+        self.actions_by_key = {key: QAction(text, self) for key, (text, _, _) in _ACTIONS.items()}
+        for key, action in self.actions_by_key.items():
+            action.triggered.connect(partial(self._do, key))
         rename = self.actions_by_key["rename"]
         rename.setShortcut(QKeySequence("F2"))  # to be shown; the tree itself heeds the key
         rename.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
@@ -105,11 +93,6 @@ class VersionPanel(QWidget):
         parts = (self.empty, (self.tree, 1), row, self.comparison, None)
         fill(self, down(*parts, spacing=4))
         self.set_versions([], None)
-
-    def _action(self, action: _Action) -> QAction:
-        made = QAction(action.text, self)
-        made.triggered.connect(lambda: self._do(action.key))
-        return made
 
     def _menu(self, *keys: str) -> QMenu:
         menu = QMenu(self)
@@ -135,14 +118,9 @@ class VersionPanel(QWidget):
     # -- what is shown ----------------------------------------------------------------------
 
     def set_versions(self, versions: Sequence[Version], current: str | None) -> None:
-        """Show versions; the one that is chosen stays chosen.
+        """Show versions, given as they were made; the one that is chosen stays chosen.
 
-        Parameters
-        ----------
-        versions : sequence of Version
-            In the order in which they were made; they are shown newest first.
-        current : str or None
-            Id of the version that is in use.
+        ``current`` is the id of the version that is in use.
         """
         self._versions = {version.id: version for version in versions}
         self._current = current
@@ -162,28 +140,20 @@ class VersionPanel(QWidget):
         """Newest first."""
         return list(self._versions.values())[::-1]
 
-    @property
-    def has_versions(self) -> bool:
-        """Whether there are any versions."""
-        return bool(self._versions)
-
     # -- what can be done -------------------------------------------------------------------
 
-    def _blocked(self, action: _Action) -> str | None:
-        """Why an action can't be done with the chosen version."""
-        chosen = self.tree.selected()
-        if chosen is None:
-            return _NOTHING
-        if self._busy is not None and action.key not in ("save", "rename"):
-            return self._busy
-        return action.blocked if chosen == self._current else None
-
     def _update_actions(self) -> None:
-        for action in _ACTIONS:
-            reason = self._blocked(action)
-            self.actions_by_key[action.key].setEnabled(reason is None)
-            self.actions_by_key[action.key].setToolTip(reason or action.tip)
-        self.more.setEnabled(self.tree.selected() is not None)
+        chosen = self.tree.selected()
+        for key, (_, tip, blocked) in _ACTIONS.items():
+            reason = blocked if chosen == self._current else ""
+            if self._busy is not None and key not in ("save", "rename"):
+                reason = self._busy
+            enable(
+                self.actions_by_key[key],
+                tip,
+                "Choose a version first" if chosen is None else reason,
+            )
+        self.more.setEnabled(chosen is not None)
 
     def _on_menu(self, at: QPoint) -> None:
         item = self.tree.itemAt(at)
@@ -191,12 +161,12 @@ class VersionPanel(QWidget):
             self.tree.setCurrentItem(item)
             self.menu.popup(self.tree.viewport().mapToGlobal(at))
 
-    def _do(self, key: str) -> None:
+    def _do(self, key: str, checked: bool = False) -> None:
         chosen = self.tree.selected()
         if chosen is None:
             return
         if key == "rename":
-            self.tree.edit_name()
+            self.tree.editItem(self.tree.currentItem(), 0)
         elif key != "delete" or self._is_sure(chosen):
             getattr(self, f"{key}_asked").emit(chosen)
 
@@ -247,15 +217,11 @@ class ComparisonTable(QWidget):
             bar.setFixedWidth(_BAR)
             bar.setToolTip(f"{share:.2%} of the image")
             percent = f"{share:.1%}" if share >= 0.001 else "<0.1%"
-            cells = (QLabel(pixmap=swatch(color)), name, _right(f"{pixels:,} px"), _right(percent))
-            for column, cell in enumerate((*cells, bar)):
+            figures = (percent_label(f"{pixels:,} px"), percent_label(percent))
+            for column, cell in enumerate((QLabel(pixmap=swatch(color)), name, *figures, bar)):
                 self._grid.addWidget(cell, line, column)
         if len(rows) > _MOST_ROWS:
             rest = rows[_MOST_ROWS:]
             text = f"and {len(rest)} more, {sum(pixels for _, _, pixels, _ in rest):,} px"
             self._grid.addWidget(QLabel(text), _MOST_ROWS, 1, 1, 4)
         self.show()
-
-
-def _right(text: str) -> QLabel:
-    return QLabel(text, alignment=Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)

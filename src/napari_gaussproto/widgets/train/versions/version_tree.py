@@ -20,12 +20,8 @@ from qtpy.QtWidgets import (
 
 from napari_gaussproto.core.base.config import DEFAULT_COLORS
 from napari_gaussproto.core.project.version import Version
-from napari_gaussproto.widgets.train.versions.version_words import (
-    ago,
-    main_measure,
-    plural,
-    version_html,
-)
+from napari_gaussproto.widgets.train.fitting.sentences import counted
+from napari_gaussproto.widgets.train.versions.version_words import ago, main_measure, version_html
 
 _REFRESH_MS = 20_000
 _DOT, _HEIGHT, _INDENTATION = 4, 42, 14
@@ -47,7 +43,7 @@ class VersionItem(QTreeWidgetItem):
     @property
     def made(self) -> str:
         """How it came about."""
-        made = f"{self.version.what} · {plural(self.version.strokes, 'stroke')}"
+        made = f"{self.version.what} · {counted(self.version.strokes, 'stroke')}"
         return f"current · {made}" if self.current else made
 
     def goes_on(self, up: bool) -> bool:
@@ -63,21 +59,15 @@ class VersionTree(QTreeWidget):
 
     What led to the newest version is one line of rows. Every other branch is a line of its own
     below the version that it began at. A version whose parent is not there begins a line.
-
-    Signals
-    -------
-    rename_asked(str, str)
-        Id of a version and the name that a person typed. It is not changed here.
     """
 
-    rename_asked = Signal(str, str)
+    rename_asked = Signal(str, str)  # id of a version, and what was typed; not changed here
 
     def __init__(self) -> None:
         super().__init__()
         self._items: dict[str, VersionItem] = {}
         self._late: tuple[Sequence[Version], str | None] | None = None
-        self.clock = QTimer(self)
-        self.clock.setInterval(_REFRESH_MS)
+        self.clock = QTimer(self, interval=_REFRESH_MS)
         self.clock.timeout.connect(self.viewport().update)  # times grow older
         self.clock.start()
         delegate = _RowDelegate(self)
@@ -102,15 +92,7 @@ class VersionTree(QTreeWidget):
     # -- versions ---------------------------------------------------------------------------
 
     def set_versions(self, versions: Sequence[Version], current: str | None) -> None:
-        """Show other versions; while a name is being typed, that waits.
-
-        Parameters
-        ----------
-        versions : sequence of Version
-            In the order in which they were made.
-        current : str or None
-            Id of the version that is in use.
-        """
+        """As `VersionPanel.set_versions`; while a name is being typed, that waits."""
         if self.state() == QAbstractItemView.State.EditingState:
             self._late = (versions, current)
             return
@@ -121,7 +103,8 @@ class VersionTree(QTreeWidget):
         self._items = {v.id: VersionItem(v, names, v.id == current) for v in versions}
         self._plant(versions)
         self.expandAll()
-        self.select(chosen)
+        self.clearSelection()
+        self.setCurrentItem(self._items.get(chosen or ""))
         self.blockSignals(False)
         self.itemSelectionChanged.emit()
         self.verticalScrollBar().setValue(place)
@@ -153,20 +136,11 @@ class VersionTree(QTreeWidget):
         chosen = self.selectedItems()
         return chosen[0].version.id if chosen else None
 
-    def select(self, version: str | None) -> None:
-        """Choose a version; none when it is not there."""
-        self.clearSelection()
-        self.setCurrentItem(self._items.get(version or ""))
-
     def item_of(self, version: str) -> VersionItem:
         """Row of a version."""
         return self._items[version]
 
     # -- names ------------------------------------------------------------------------------
-
-    def edit_name(self) -> None:
-        """Let the person type a name for the chosen version."""
-        self.editItem(self.currentItem(), 0)
 
     def _on_typed(self, index: QModelIndex, text: str) -> None:
         version = self.itemFromIndex(index).version
@@ -237,12 +211,7 @@ class VersionTree(QTreeWidget):
 
 
 class _RowDelegate(QStyledItemDelegate):
-    """Paints a row in two lines of text, and edits the name.
-
-    Signals
-    -------
-    typed(QModelIndex, str)
-    """
+    """Paints a row in two lines of text, and edits the name."""
 
     typed = Signal(QModelIndex, str)
 
@@ -265,10 +234,9 @@ class _RowDelegate(QStyledItemDelegate):
         bold = option.font
         bold.setBold(item.current)
         painter.save()
-        for row, left, right, alpha in (
-            (0, version.name, main_measure(version.measures), 255),
-            (1, item.made, ago(version.created), 150),
-        ):
+        upper = (0, version.name, main_measure(version.measures), 255)
+        lower = (1, item.made, ago(version.created), 150)
+        for row, left, right, alpha in (upper, lower):
             line = QRect(box.left(), box.top() + row * half, box.width(), half)
             painter.setPen(_faded(ink, alpha))
             # What is on the right stays whole; a long name gives way.
@@ -285,8 +253,7 @@ class _RowDelegate(QStyledItemDelegate):
         self, parent: QWidget, option: QStyleOptionViewItem, index: QModelIndex
     ) -> QWidget:
         """A line for the name."""
-        editor = QLineEdit(parent)
-        editor.setText(index.data())
+        editor = QLineEdit(index.data(), parent)
         editor.selectAll()
         return editor
 

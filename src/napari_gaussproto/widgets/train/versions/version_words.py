@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from napari_gaussproto.core.project.version import Version
+from napari_gaussproto.widgets.train.fitting.sentences import counted
 
 # Of several measures, the one that says most about other pixels than the painted ones.
 _ORDER = ("held", "valid", "label")
@@ -43,13 +44,8 @@ def ago(created: str, now: datetime | None = None) -> str:
         return f"{round(seconds / 3600)} h ago"
     days = round(seconds / 86400)
     if days <= 30:
-        return f"{days} day{'s' if days > 1 else ''} ago"
+        return f"{counted(days, 'day')} ago"
     return then.date().isoformat()
-
-
-def plural(count: int, word: str) -> str:
-    """A count and its word."""
-    return f"{count} {word}" + ("" if count == 1 else "s")
 
 
 def version_html(version: Version, names: Mapping[str, str]) -> str:
@@ -57,7 +53,7 @@ def version_html(version: Version, names: Mapping[str, str]) -> str:
     lines = [f"<b>{escape(version.name)}</b> · {escape(version.what)}"]
     if version.parent is not None:
         lines.append(f"From {escape(names.get(version.parent, 'a version that was deleted'))}")
-    lines.append(f"{plural(version.strokes, 'stroke')} on {plural(version.images, 'image')}")
+    lines.append(f"{counted(version.strokes, 'stroke')} on {counted(version.images, 'image')}")
     lines.append(f"Took {_took(version.seconds)}, {_local(version.created)}")
     lines += [f"{escape(name)}: <b>{value:.3f}</b>" for name, value in version.measures.items()]
     settings = ", ".join(f"{key} {value}" for key, value in _flat(version.settings))

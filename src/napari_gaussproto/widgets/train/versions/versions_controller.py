@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog
 
 from napari_gaussproto.core.base.steps import run
@@ -19,6 +19,7 @@ from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.preferences import remember_model
 from napari_gaussproto.widgets.shared.state import Outcome, SharedState
+from napari_gaussproto.widgets.shared.workers import single_shot
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.fit_controller import FitController
 from napari_gaussproto.widgets.train.fitting.fitted import Fitted
@@ -37,15 +38,9 @@ _REST = 3000
 
 
 class VersionsController(QObject):
-    """Adds versions to the project and does what the version panel asks for.
+    """Adds versions to the project and does what the version panel asks for."""
 
-    Signals
-    -------
-    compared()
-        A comparison is shown.
-    """
-
-    compared = Signal()
+    compared = Signal()  # a comparison is shown
 
     def __init__(
         self,
@@ -67,10 +62,7 @@ class VersionsController(QObject):
         self._reader.failed.connect(messages.report)
         self._compared: Outcome | None = None
         state.outcome_changed.connect(self._on_outcome)
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(_REST)
-        self._timer.timeout.connect(self.flush)
+        self._timer = single_shot(self, _REST, self.flush)
         panel.compare_asked.connect(self.compare)
         panel.revert_asked.connect(self.revert)
         panel.rename_asked.connect(self.rename)
@@ -78,8 +70,8 @@ class VersionsController(QObject):
         panel.save_asked.connect(self._ask_where)
         autosave.leaving.connect(self.flush)
         autosave.project_changed.connect(self._on_project)
-        autosave.resumed.connect(self._refresh)
-        autosave.begun.connect(self._on_begun)
+        autosave.resumed.connect(lambda: self._ask("list_versions", done=self._show))
+        autosave.begun.connect(lambda: panel.set_versions([], None))
 
     # -- adding ------------------------------------------------------------------------------
 
@@ -107,9 +99,6 @@ class VersionsController(QObject):
 
     def _show(self, listed: Listed) -> None:
         self._panel.set_versions(listed.versions, listed.current)
-
-    def _refresh(self) -> None:
-        self._ask("list_versions", done=self._show)
 
     # -- what the panel asks for -------------------------------------------------------------
 
@@ -222,9 +211,6 @@ class VersionsController(QObject):
             return run(run_job("versions", name, session, *arguments))
 
         self._autosave.put(job, done)
-
-    def _on_begun(self) -> None:
-        self._panel.set_versions([], None)
 
     def _on_project(self) -> None:
         self._ask("use_version", None, "cpu", done=self._on_project_used)
