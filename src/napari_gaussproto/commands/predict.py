@@ -37,10 +37,9 @@ def parse_tile(text: str) -> TileSize:
     ConfigError
         When it is none of ``auto``, ``none`` or a whole number from 1.
     """
-    if text == "auto":
-        return "auto"
-    if text == "none":
-        return None
+    named: dict[str, TileSize] = {"auto": "auto", "none": None}
+    if text in named:
+        return named[text]
     if text.isdecimal() and int(text) > 0:
         return int(text)
     raise ConfigError(f"“{text}” is no tile size: give auto, none, or a side in pixels.")
@@ -56,12 +55,9 @@ def run_predict(
     maps: bool,
     overview: bool,
 ) -> int:
-    """Segment files, write everything into a folder, print the cover.
+    """Segment files, write everything into a folder, print the cover; how many files failed.
 
-    Returns
-    -------
-    int
-        How many files could not be segmented; each is named with the reason.
+    Each of these is named with the reason.
 
     Raises
     ------

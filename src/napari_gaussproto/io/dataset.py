@@ -112,7 +112,6 @@ def load_split(settings: DataSettings, folder: str | Path, split: str) -> Split:
 
 
 def _index(path: Path) -> list[dict[str, str]]:
-    """Rows of the index."""
     try:
         # A spreadsheet program may put a byte order mark in front.
         with path.open(newline="", encoding="utf-8-sig") as file:

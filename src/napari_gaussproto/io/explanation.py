@@ -47,11 +47,6 @@ def explanation_figure(
         The image that was segmented.
     title : str
         By default what was explained.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Without any global state.
     """
     figure = new_figure(10, 4.6)
     grid = GridSpec(

@@ -13,7 +13,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from napari_gaussproto.core.base.errors import ImageError
 
 TIFF_SUFFIXES = (".tif", ".tiff")
-READABLE = (".jpg", ".jpeg", ".png", ".webp", ".bmp", *TIFF_SUFFIXES, ".npy", ".zarr")
 # Field mosaics are large on purpose; Pillow's guard against huge pictures is for web servers.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -147,7 +146,13 @@ def _read_zarr(path: Path) -> Any:
     array = _largest(opened) if isinstance(opened, zarr.Group) else opened
     if array is None:
         raise ImageError(f"“{path.name}” holds no array: choose a folder with an image.")
-    return _as_one_image(array)
+    if array.ndim <= 3:
+        return array
+    # OME-Zarr has axes of length 1 for time and depth.
+    import dask.array as da
+
+    empty = [axis for axis in reversed(range(array.ndim - 2)) if array.shape[axis] == 1]
+    return da.squeeze(da.from_zarr(array), axis=tuple(empty[: array.ndim - 3]))
 
 
 def _largest(group: Any) -> Any:
@@ -157,13 +162,3 @@ def _largest(group: Any) -> Any:
         return max(arrays, key=lambda array: int(np.prod(array.shape)))
     inner = (_largest(entry) for _, entry in sorted(group.groups(), key=lambda pair: pair[0]))
     return next((array for array in inner if array is not None), None)
-
-
-def _as_one_image(array: Any) -> Any:
-    """Drop axes of length 1 before the last two, which OME-Zarr has for time and depth."""
-    if array.ndim <= 3:
-        return array
-    import dask.array as da
-
-    empty = [axis for axis in reversed(range(array.ndim - 2)) if array.shape[axis] == 1]
-    return da.squeeze(da.from_zarr(array), axis=tuple(empty[: array.ndim - 3]))

@@ -27,17 +27,14 @@ def overview_figure(
 ) -> Figure:
     """Draw photo, labels with legend, and the most responsible prototypes with patches.
 
+    The figure has no global state; save it with ``figure.savefig(path)``.
+
     Parameters
     ----------
     photo : (H, W) or (H, W, C) ndarray
         The image that was segmented.
     columns : int
         How many prototypes to show.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Without any global state; save it with ``figure.savefig(path)``.
     """
     figure = new_figure(13, 8.4)
     chosen = most_responsible(segmentation, columns)

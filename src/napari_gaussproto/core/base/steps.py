@@ -12,17 +12,7 @@ Result = TypeVar("Result")
 
 
 class WithValue(Generic[Step, Result]):
-    """Steps of a generator for a loop, and its value after the loop.
-
-    Parameters
-    ----------
-    steps : generator
-
-    Attributes
-    ----------
-    value
-        What it returned; there once all steps were taken.
-    """
+    """Steps of a generator for a loop, and its value once all steps were taken."""
 
     value: Result
 

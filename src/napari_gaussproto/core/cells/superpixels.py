@@ -98,7 +98,7 @@ class Superpixels(Partition):
     # -- pixels to cells --------------------------------------------------------------------
 
     def features(self, features: Tensor) -> Tensor:
-        """Pooled features (N, F) of a map (F, h', w') at the latent stride; differentiable."""
+        """See `Partition.features`; pooled over each region."""
         return self._pool(self, features)
 
     def latents(self, latents: Tensor) -> Tensor:
@@ -151,8 +151,8 @@ class Superpixels(Partition):
 
     def center(self, cell: int) -> tuple[int, int]:
         """Pixel (y, x) of a region that is nearest to its centroid."""
-        rows, columns = np.nonzero(self._inside(cell))
-        y0, x0 = self._origin(cell)
+        y0, x0, inside = self._inside(cell)
+        rows, columns = np.nonzero(inside)
         nearest = ((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2).argmin()
         k, (height, width) = self._shrink, self.shape
         y = (y0 + int(rows[nearest])) * k + k // 2
@@ -162,19 +162,14 @@ class Superpixels(Partition):
     def cell_mask(self, cell: int) -> tuple[int, int, npt.NDArray[np.bool_]]:
         """First row and column of a region, and a mask (H, W) bool over its bounding box."""
         k, (height, width) = self._shrink, self.shape
-        y0, x0 = (n * k for n in self._origin(cell))
-        mask = self._inside(cell).repeat(k, 0).repeat(k, 1)
-        return y0, x0, mask[: height - y0, : width - x0]
+        y0, x0, inside = self._inside(cell)
+        mask = inside.repeat(k, 0).repeat(k, 1)
+        return y0 * k, x0 * k, mask[: height - y0 * k, : width - x0 * k]
 
-    def _origin(self, cell: int) -> tuple[int, int]:
-        x0, y0 = self._boxes[cell, :2].int().tolist()
-        return y0, x0
-
-    def _inside(self, cell: int) -> npt.NDArray[np.bool_]:
-        """A region's mask within its box, at the shrunk resolution."""
+    def _inside(self, cell: int) -> tuple[int, int, npt.NDArray[np.bool_]]:
+        """First row and column of a region, and its mask, at the shrunk resolution."""
         x0, y0, x1, y1 = self._boxes[cell].int().tolist()
-        inside: npt.NDArray[np.bool_] = self.regions[y0:y1, x0:x1] == cell
-        return inside
+        return y0, x0, self.regions[y0:y1, x0:x1] == cell
 
     def outlines(self) -> npt.NDArray[np.bool_]:
         """(H, W): whether a pixel's right or lower neighbour is in another region.
@@ -251,21 +246,16 @@ def _roi_align(partition: Superpixels, features: Tensor) -> Tensor:
 
 def _masked_roi_align(partition: Superpixels, features: Tensor) -> Tensor:
     """Mean over those points of the box that lie in the region; all of it if none does."""
-    values = _roi(partition, features, _MASKED_ROI_POINTS)
-    inside = _points_inside(partition, _MASKED_ROI_POINTS).to(features)
-    return (values * inside[:, None]).sum((2, 3)) / inside.sum((1, 2))[:, None]
-
-
-def _points_inside(partition: Superpixels, points: int) -> Tensor:
-    """Which sample points of each box lie in its region, (N, points, points)."""
     x0, y0, x1, y1 = partition._boxes.unbind(1)
-    at = (torch.arange(points) + 0.5) / points
+    at = (torch.arange(_MASKED_ROI_POINTS) + 0.5) / _MASKED_ROI_POINTS
     rows = (y0[:, None] + at * (y1 - y0)[:, None]).long()
     columns = (x0[:, None] + at * (x1 - x0)[:, None]).long()
     found = partition._index[rows[:, :, None], columns[:, None, :]]
-    inside = found == torch.arange(partition.n_cells)[:, None, None]
-    inside[~inside.any(2).any(1)] = True
-    return inside
+    hit = found == torch.arange(partition.n_cells)[:, None, None]
+    hit[~hit.any(2).any(1)] = True
+    inside = hit.to(features)
+    values = _roi(partition, features, _MASKED_ROI_POINTS) * inside[:, None]
+    return values.sum((2, 3)) / inside.sum((1, 2))[:, None]
 
 
 # By the names that `ModelConfig.pooling` may have.

@@ -47,8 +47,6 @@ class ImageSource:
 
     Attributes
     ----------
-    array : array-like
-    height, width, channels : int
     memo : dict
         What was computed from this image and is worth keeping with it, such as its regions.
     """

@@ -130,11 +130,12 @@ class Annotations:
             When the change starts from another table.
         """
         self._expect(change.before)
-        results = [change.apply(a.labels) for a in self.images]
-        images = tuple(
-            replace(a, labels=labels) for a, (labels, _) in zip(self.images, results, strict=True)
-        )
-        return Annotations(change.after, images), [forgotten for _, forgotten in results]
+        images, forgotten = [], []
+        for annotation in self.images:
+            labels, lost = change.apply(annotation.labels)
+            images.append(replace(annotation, labels=labels))
+            forgotten.append(lost)
+        return Annotations(change.after, tuple(images)), forgotten
 
     def reverted(self, change: TableChange, forgotten: Sequence[Forgotten]) -> Annotations:
         """All labels under the table before a change.

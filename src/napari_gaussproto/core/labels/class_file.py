@@ -189,7 +189,7 @@ def _hex(red: int, green: int, blue: int) -> str:
 
 
 def _check(path: Path, classes: list[WantedClass]) -> None:
-    names = [entry.name for entry in classes]
+    names = [name for name, _ in classes]
     if not names:
         raise ConfigError(f"“{path.name}” names no class: write one name on each line.")
     if not all(name and name.isprintable() and len(name) <= 100 for name in names):

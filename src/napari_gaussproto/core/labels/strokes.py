@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -39,23 +40,19 @@ def hold_out_strokes(
         None when no class has two strokes: then there are too few to hold any out.
     """
     rng = np.random.default_rng(seed)
-    strokes = [_strokes(mask) for mask in labels]
-    by_class: dict[int, list[tuple[int, int]]] = {}
-    for image, (mask, own) in enumerate(zip(labels, strokes, strict=True)):
-        for number, places in enumerate(own):
-            by_class.setdefault(int(mask.flat[places[0]]), []).append((image, number))
+    by_class: dict[int, list[tuple[int, npt.NDArray[np.intp]]]] = {}
+    for image, mask in enumerate(labels):
+        for places in _strokes(mask):
+            by_class.setdefault(int(mask.flat[places[0]]), []).append((image, places))
     kept = [mask.copy() for mask in labels]
     held_out = [np.zeros_like(mask) for mask in labels]
-    found = False
-    for value in sorted(by_class):
-        choice = by_class[value]
+    for value, choice in sorted(by_class.items(), key=itemgetter(0)):
         count = max(1, int(share * len(choice))) if len(choice) > 1 else 0
         for position in rng.permutation(len(choice))[:count].tolist():
-            image, number = choice[position]
-            kept[image].flat[strokes[image][number]] = 0
-            held_out[image].flat[strokes[image][number]] = value
-            found = True
-    return kept, held_out if found else None
+            image, places = choice[position]
+            kept[image].flat[places] = 0
+            held_out[image].flat[places] = value
+    return kept, held_out if any(mask.any() for mask in held_out) else None
 
 
 def _strokes(mask: Labels) -> list[npt.NDArray[np.intp]]:

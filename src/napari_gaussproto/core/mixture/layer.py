@@ -282,7 +282,6 @@ class MixtureScores:
 
     Parameters
     ----------
-    layer : GaussianPrototypeLayer
     z : (N, D) Tensor
 
     Raises

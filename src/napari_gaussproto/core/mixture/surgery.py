@@ -141,9 +141,9 @@ def split(layer: GaussianPrototypeLayer, m: int) -> GaussianPrototypeLayer:
     one spreads what is taken from that direction over all of them, which keeps the trace of
     the covariance only, and no scale is below the floor.
     """
-    scale = layer.scale_tril[m] if layer.covariance == "full" else layer.scale[m]
+    scale = layer.scale[m]
     if layer.covariance == "full":
-        covariance = scale @ scale.T
+        covariance = layer.scale_tril[m] @ layer.scale_tril[m].T
         variances, directions = torch.linalg.eigh(covariance)
         step = _HALF_MEAN * variances[-1].sqrt() * directions[:, -1]
         scale = torch.linalg.cholesky(covariance - torch.outer(step, step))

@@ -80,16 +80,12 @@ class Backbone(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Features of images (B, C, H, W) in [0, 1], one (B, width, h, w) per level."""
-        levels = self.network((image - self.mean) / self.std)
-        return [
-            level.permute(0, 3, 1, 2) if _is_channels_last(level, width) else level
-            for level, width in zip(levels, self.widths, strict=True)
-        ]
-
-
-def _is_channels_last(level: Tensor, width: int) -> bool:
-    """Whether a level is (B, h, w, C), as transformers such as Swin return it."""
-    return level.shape[1] != width and level.shape[-1] == width
+        levels: list[Tensor] = list(self.network((image - self.mean) / self.std))
+        for i, (level, width) in enumerate(zip(levels, self.widths, strict=True)):
+            # (B, h, w, C), as transformers such as Swin return it.
+            if level.shape[1] != width and level.shape[-1] == width:
+                levels[i] = level.permute(0, 3, 1, 2)
+        return levels
 
 
 def _create(name: str, channels: int, pretrained: bool) -> nn.Module:
