@@ -21,12 +21,14 @@ _MOST_BYTES = 1 << 31
 class RegionMemo:
     """What a run computed of the cells of one image, as long as image and settings are the same.
 
-    Pixels are compared by a digest, because a person may change an array in place.
+    Pixels are compared by a digest, because a person may change an array in place. The GUI thread
+    only hands it on; threads read and fill it.
     """
 
     def __init__(self) -> None:
         self._key: tuple[Any, ...] | None = None
         self._planes: dict[int, dict[Any, Any]] = {}
+        self._lock = Lock()
 
     def planes(self, pixels: Any, config: ModelConfig) -> dict[int, dict[Any, Any]] | None:
         """What is known of each plane, by its number; see `segment_stack_steps`.
@@ -38,9 +40,10 @@ class RegionMemo:
             return None
         digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=16).digest()
         key = (digest, pixels.shape, pixels.dtype, config.channels, config.region_size)
-        if key != self._key:
-            self._key, self._planes = key, {}
-        return self._planes
+        with self._lock:
+            if key != self._key:
+                self._key, self._planes = key, {}
+            return self._planes
 
 
 class PyramidCache:

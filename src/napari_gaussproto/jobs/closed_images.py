@@ -50,12 +50,21 @@ class FileImage:
         return np.asarray(self._reader.array(self), dtype=dtype)
 
 
+def lost_sentence(names: Sequence[str]) -> str:
+    """What to do about closed images that could not be read; empty without any."""
+    if not names:
+        return ""
+    shown = ", ".join(f"“{name}”" for name in names[:3])
+    shown += f" and {len(names) - 3} more" if len(names) > 3 else ""
+    why = "their files are gone, have changed or are not known. Open the images to learn from them."
+    if len(names) == 1:
+        why = "its file is gone, has changed or is not known. Open the image to learn from it."
+    return f" Nothing was learned from {shown}: {why}"
+
+
 @dataclass(frozen=True)
 class Closed:
-    """What there is to learn from besides the open images.
-
-    And the names of those that are lost, because their files are unknown, gone or changed.
-    """
+    """What there is to learn from besides open images, and the names of those that are lost."""
 
     images: list[TrainImage]
     lost: list[str]
@@ -64,11 +73,7 @@ class Closed:
 class ClosedImages:
     """Finds labelled images that are not open; threads of several fits may share it.
 
-    Parameters
-    ----------
-    identities : Identities
-    most_bytes : int
-        Of pixels that are kept in memory.
+    Of pixels it keeps ``most_bytes`` in memory.
     """
 
     def __init__(self, identities: Identities, most_bytes: int = _MOST_BYTES) -> None:
@@ -144,7 +149,8 @@ class ClosedImages:
     @property
     def n_bytes(self) -> int:
         """Size of the pixels that are kept in memory."""
-        return sum(_bytes(array) for array in self._arrays.values())
+        # Lazy arrays read what is asked for and hold nothing.
+        return sum(a.nbytes for a in self._arrays.values() if isinstance(a, np.ndarray))
 
     def _make_room(self) -> None:
         while self.n_bytes > self._most_bytes and len(self._arrays) > 1:
@@ -213,29 +219,17 @@ def _read(identity: ImageIdentity) -> Any:
 
 def _readings(file: str) -> Iterator[Any]:
     """What a file may mean: to this plugin, and to whatever reader napari took."""
-    for read in (_read_here, _read_by_napari):
+    for read in (lambda file: [read_image(file)], _read_by_napari):
         try:
             yield from read(file)
         except Exception:  # readers of other plugins may raise anything
             logger.debug("“%s” could not be read", file, exc_info=True)
 
 
-def _read_here(file: str) -> list[Any]:
-    return [read_image(file)]
-
-
 def _read_by_napari(file: str) -> list[Any]:
     from npe2.io_utils import read
 
-    found = []
-    for layer in read([file], stack=False):
-        data, kind = layer[0], layer[2] if len(layer) > 2 else "image"
-        if kind == "image":
-            # Of a pyramid, the full resolution.
-            found.append(data[0] if isinstance(data, list | tuple) else data)
-    return found
-
-
-def _bytes(array: Any) -> int:
-    # Lazy arrays read what is asked for and hold nothing.
-    return array.nbytes if isinstance(array, np.ndarray) else 0
+    layers = read([file], stack=False)
+    images = [layer[0] for layer in layers if len(layer) < 3 or layer[2] == "image"]
+    # Of a pyramid, the full resolution.
+    return [data[0] if isinstance(data, list | tuple) else data for data in images]

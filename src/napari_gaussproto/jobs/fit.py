@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_gaussproto.core.base.device import one_thread, release_memory
 from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.base.steps import WithValue, without_pauses
-from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.strokes import count_strokes
-from napari_gaussproto.core.model.maps import maps_of, values_of
+from napari_gaussproto.core.model.maps import Maps, maps_of, values_of
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import StackSegmentation, leading_of, plane_sources
+from napari_gaussproto.core.project.version import HELD_OUT, LABELLED
 from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tuning
 from napari_gaussproto.core.training.pyramid import (
     EncodedImage,
@@ -33,36 +34,98 @@ from napari_gaussproto.core.training.start import begin, unknown_classes
 from napari_gaussproto.core.training.trainer import Trained
 from napari_gaussproto.core.training.trial_fit import trial_fit_steps
 from napari_gaussproto.jobs.caches import PyramidCache
-from napari_gaussproto.jobs.requests import (
-    ClosedRequest,
-    FitRequest,
-    FitResult,
-    Judgement,
-    TuneRequest,
-    lost_sentence,
-)
+from napari_gaussproto.jobs.closed_images import lost_sentence
+from napari_gaussproto.jobs.requests import ClosedRequest, FitRequest, TuneRequest
 from napari_gaussproto.jobs.train_image import Stage, TrainImage
 
 # Held-out mean IoU above which no training can do better.
 _PERFECT = 0.999
 
-Job = Callable[..., Generator[Any, None, FitResult]]
+Judgement = Literal["too few strokes", "no gain", "right already"]
 
 
-def timed(job: Job) -> Job:
-    """A job that says how long it worked, without the time that it was paused."""
+@dataclass(frozen=True)
+class View:
+    """The shown image as a model segments it, with every array computed.
+
+    Attributes
+    ----------
+    values : (..., h, w) ndarray
+        The map of the prototype.
+    maps : dict of MapRole to (..., h, w) ndarray
+        Further maps.
+    unknown : list of str
+        Names of classes that the model knows nothing of yet.
+    """
+
+    segmentation: StackSegmentation
+    prototype: int
+    values: npt.NDArray[np.float32]
+    maps: Maps
+    unknown: Sequence[str]
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a fit gives back.
+
+    Attributes
+    ----------
+    began_with : PrototypeSegmenter
+        The parent of the model among the versions.
+    seconds : float
+        Without pauses.
+    strokes, images : int
+        Connected strokes, and the images that they are on.
+    stopped : bool
+        Before the budget was used up.
+    trained : bool
+        End to end; False where a quick fit was kept instead.
+    judgement : str or None
+        What the strokes that were set aside say about a fine-tune, if not that it gained:
+        "too few strokes" to set any aside; "no gain" or "right already", where a quick fit is
+        kept instead.
+    lost : list of str
+        Names of closed images that nothing could be learned from.
+    """
+
+    model: PrototypeSegmenter
+    began_with: PrototypeSegmenter
+    view: View
+    seconds: float
+    measures: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    strokes: int = 0
+    images: int = 0
+    stopped: bool = False
+    trained: bool = False
+    judgement: Judgement | None = None
+    lost: Sequence[str] = ()
+
+    @property
+    def base(self) -> PrototypeSegmenter:
+        """Where the next fit begins, with more strokes: after a quick fit where this one did."""
+        return self.model if self.trained else self.began_with
+
+
+Clock = Callable[[], float]
+Steps = Generator[Any, None, FitResult]
+
+
+def timed(job: Callable[..., Steps]) -> Callable[..., Steps]:
+    """Give a job a clock, by the name ``clock``: its seconds of work, without pauses."""
 
     @wraps(job)
-    def timed(*arguments: Any) -> Generator[Any, None, FitResult]:
+    def timed(*arguments: Any) -> Steps:
         begun, pauses = time.monotonic(), [0.0]
-        result = yield from without_pauses(job(*arguments), pauses.append)
-        return replace(result, seconds=time.monotonic() - begun - sum(pauses))
+        steps = job(*arguments, clock=lambda: time.monotonic() - begun - sum(pauses))
+        return (yield from without_pauses(steps, pauses.append))
 
     return timed
 
 
 @timed
-def quick_job(request: FitRequest) -> Generator[Any, None, FitResult]:
+def quick_job(request: FitRequest, *, clock: Clock) -> Steps:
     """Fit neck and prototypes to all strokes, and segment the shown image."""
     encoded = []
     with _reading(request.closed):
@@ -75,19 +138,22 @@ def quick_job(request: FitRequest) -> Generator[Any, None, FitResult]:
     fitted = yield from quick_fit_steps(
         encoded, labels, base, classes=request.classes, scratch=scratch
     )
-    result = yield from _see(request, base, fitted.model)
-    return replace(
-        result,
-        measures={"labelled accuracy": fitted.accuracy},
+    view = yield from _view(request, fitted.model)
+    return FitResult(
+        fitted.model,
+        base,
+        view,
+        clock(),
+        measures={LABELLED: fitted.accuracy},
         settings={"from": "a new model" if scratch else base.card.name},
         strokes=sum(map(count_strokes, labels)),
-        images=_labelled_images(request),
+        images=len({image.key for image, _, _ in places}),
         lost=lost,
     )
 
 
 @timed
-def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, FitResult]:
+def tune_job(request: FitRequest, tune: TuneRequest, *, clock: Clock) -> Steps:
     """Train end to end, and segment the shown image."""
     with _reading(request.closed):
         request, lost = yield from _with_closed(request)
@@ -101,20 +167,21 @@ def tune_job(request: FitRequest, tune: TuneRequest) -> Generator[Any, None, Fit
             raise
         finally:
             release_memory(base.device)
-    # A quick fit that is kept instead is one in all respects: the next begins where it did.
-    result = yield from _see(request, learned.model if learned.steps else base, learned.model)
-    miou = learned.validation_miou
+    view = yield from _view(request, learned.model)
+    miou, places = learned.validation_miou, _places(request)
     said = {"steps": learned.steps, "minutes": tune.minutes, **tune.semi}
-    return replace(
-        result,
-        began_with=base,
+    return FitResult(
+        learned.model,
+        base,
+        view,
+        clock(),
         judgement=_judgement(learned),
-        measures={} if miou is None else {"held-out mIoU": miou},
+        measures={} if miou is None else {HELD_OUT: miou},
         settings={name: value for name, value in said.items() if value and learned.steps},
         stopped=tune.stop(),
         trained=learned.steps > 0,
-        strokes=sum(count_strokes(mask) for _, _, mask in _places(request)),
-        images=_labelled_images(request),
+        strokes=sum(count_strokes(mask) for _, _, mask in places),
+        images=len({image.key for image, _, _ in places}),
         lost=lost,
     )
 
@@ -128,10 +195,10 @@ def _judgement(learned: Trained) -> Judgement | None:
 
 
 @timed
-def predict_job(request: FitRequest) -> Generator[Any, None, FitResult]:
+def predict_job(request: FitRequest, *, clock: Clock) -> Steps:
     """Segment the shown image by the model as it is."""
     base, _ = _begin(request)
-    return (yield from _see(request, base, base))
+    return FitResult(base, base, (yield from _view(request, base)), clock())
 
 
 # -- steps of the jobs -------------------------------------------------------------------------
@@ -147,9 +214,7 @@ def _reading(closed: ClosedRequest | None) -> Iterator[None]:
             closed.reader.clear()
 
 
-def _with_closed(
-    request: FitRequest,
-) -> Generator[Any, None, tuple[FitRequest, list[str]]]:
+def _with_closed(request: FitRequest) -> Generator[Any, None, tuple[FitRequest, list[str]]]:
     """With the labelled images that are not open; and the names of those that are lost."""
     asked = request.closed
     if asked is None:
@@ -183,16 +248,14 @@ def _places(request: FitRequest) -> list[tuple[TrainImage, int, Any]]:
     ]
 
 
-def _labelled_images(request: FitRequest) -> int:
-    return sum(bool(image.labelled_planes()) for image in request.images)
-
-
 def _pyramid(
     cache: PyramidCache, model: PrototypeSegmenter, image: TrainImage, plane: int
 ) -> Generator[Any, None, EncodedImage]:
     kept = cache.get(model, image, plane)
     if kept is None:
-        steps = encode_pyramid_steps(_source(image, model, plane), model)
+        steps = encode_pyramid_steps(
+            plane_sources(image.pixels, model, rgb=image.rgb)(plane), model
+        )
         for tile in (work := WithValue(steps)):
             yield Stage("Computing features of the image", tile.index, tile.total)
         kept = work.value
@@ -200,9 +263,7 @@ def _pyramid(
     return kept
 
 
-def _see(
-    request: FitRequest, base: PrototypeSegmenter, model: PrototypeSegmenter
-) -> Generator[Any, None, FitResult]:
+def _view(request: FitRequest, model: PrototypeSegmenter) -> Generator[Any, None, View]:
     """Segment the shown image, all its planes, and compute all that is shown of it."""
     image = request.shown
     leading = leading_of(image.pixels, model, image.rgb)
@@ -218,7 +279,7 @@ def _see(
         _ = segmentation.labels, segmentation.cover, segmentation.prototype_share()
         maps = maps_of(segmentation, request.maps)
     unknown = [model.classes[c].name for c in unknown_classes(model)]
-    return FitResult(base, model, base, segmentation, prototype, values, maps, unknown=unknown)
+    return View(segmentation, prototype, values, maps, unknown)
 
 
 def _learn(
@@ -234,7 +295,10 @@ def _learn(
     def learn() -> Generator[Any, None, Trained]:
         return trial_fit_steps(
             base,
-            [_source(image, base, number) for image, number, _ in places],
+            [
+                plane_sources(image.pixels, base, rgb=image.rgb)(number)
+                for image, number, _ in places
+            ],
             [mask for _, _, mask in places],
             TuneSettings(
                 training=fine_tuning(**({} if tune.steps is None else {"steps": tune.steps})),
@@ -245,7 +309,9 @@ def _learn(
                 stop=tune.stop,
             ),
             unlabelled=[
-                _source(image, base, 0) for image in tune.unlabelled if image.key not in labelled
+                plane_sources(image.pixels, base, rgb=image.rgb)(0)
+                for image in tune.unlabelled
+                if image.key not in labelled
             ],
             scratch=scratch,
             encode=encode,
@@ -266,7 +332,3 @@ def _learn(
 def _forget(checkpoint: Path | None) -> None:
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
-
-
-def _source(image: TrainImage, model: PrototypeSegmenter, plane: int) -> ImageSource:
-    return plane_sources(image.pixels, model, rgb=image.rgb)(plane)

@@ -15,18 +15,10 @@ _lock = Lock()
 
 
 def run_job(module: str, name: str, *arguments: Any) -> Generator[Any, None, Any]:
-    """Load a module of this package in the calling thread; yields and returns what its job does.
+    """Load a module of ``napari_gaussproto.jobs``; yields and returns what its job does.
 
-    So jobs import torch at the top of their files, and docks that start them open without it.
-
-    Parameters
-    ----------
-    module : str
-        Such as "fit", the module of ``napari_gaussproto.jobs``.
-    name : str
-        The job: a function or a generator function.
-    *arguments
-        What it is called with.
+    The job is a function or a generator function. It is loaded in the calling thread, so jobs
+    import torch at the top of their files, and docks that start them open without it.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a fit is asked with, and what it gives back: plain data that may cross threads."""
+"""What threads are asked with: plain data that may cross threads."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto import __version__
 from napari_gaussproto.core.base.config import NewModel, SegmentationClass
-from napari_gaussproto.core.model.card import now
-from napari_gaussproto.core.model.maps import MapRole, Maps, Quantity
+from napari_gaussproto.core.model.maps import MapRole, Quantity
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.labels.annotations import Annotations
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
 
 # File, change time and device of a model.
 ModelKey = tuple[str, float, str]
-Judgement = Literal["too few strokes", "no gain", "right already"]
 
 
 @dataclass(frozen=True)
@@ -196,6 +192,8 @@ class TuneRequest:
     ----------
     steps, minutes : float or None
         One of them is the budget.
+    semi : dict of str to float
+        Weights of what is learned from pixels without labels, by the names of `SemiSettings`.
     unlabelled : list of TrainImage
         Open images without annotations that may teach too.
     checkpoint : Path or None
@@ -214,81 +212,3 @@ class TuneRequest:
     stop: Callable[[], bool]
     given_up: Callable[[], bool]
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """What a fit gives back, with every array computed.
-
-    Attributes
-    ----------
-    base : PrototypeSegmenter
-        Where the fit began, to begin there again with more strokes.
-    began_with : PrototypeSegmenter
-        The parent of the model among the versions.
-    segmentation : StackSegmentation
-        Of the shown image.
-    values : (..., h, w) ndarray
-        The map of the prototype.
-    maps : dict of MapRole to (..., h, w) ndarray
-        Further maps.
-    strokes, images : int
-        Connected strokes, and the images that they are on.
-    stopped : bool
-        Before the budget was used up.
-    trained : bool
-        End to end; False where a quick fit was kept instead.
-    seconds : float
-        Without pauses.
-    judgement : str or None
-        What the strokes that were set aside say about a fine-tune, if not that it gained:
-        "too few strokes" to set any aside; "no gain" or "right already", where a quick fit is
-        kept instead.
-    unknown : list of str
-        Names of classes that nothing is known of yet.
-    lost : list of str
-        Names of closed images that nothing could be learned from.
-    """
-
-    base: PrototypeSegmenter
-    model: PrototypeSegmenter
-    began_with: PrototypeSegmenter
-    segmentation: StackSegmentation
-    prototype: int
-    values: npt.NDArray[np.float32]
-    maps: Maps
-    measures: dict[str, float] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
-    strokes: int = 0
-    images: int = 0
-    stopped: bool = False
-    trained: bool = False
-    seconds: float = 0.0
-    judgement: Judgement | None = None
-    unknown: Sequence[str] = ()
-    lost: Sequence[str] = ()
-
-
-def provenance(model: PrototypeSegmenter, file: Path | None = None, **more: Any) -> dict[str, Any]:
-    """What a result tells of where it comes from: the model, its file, and ``more``."""
-    return {
-        "model": model.card.name,
-        "model_file": None if file is None else file.name,
-        "model_created": model.card.created,
-        "version": __version__,
-        "device": str(model.device),
-        **more,
-        "time": now(),
-    }
-
-
-def lost_sentence(names: Sequence[str]) -> str:
-    """What to do about closed images that could not be read; empty without any."""
-    if not names:
-        return ""
-    shown = ", ".join(f"“{name}”" for name in names[:3])
-    shown += f" and {len(names) - 3} more" if len(names) > 3 else ""
-    why = "their files are gone, have changed or are not known. Open the images to learn from them."
-    if len(names) == 1:
-        why = "its file is gone, has changed or is not known. Open the image to learn from it."
-    return f" Nothing was learned from {shown}: {why}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from napari_gaussproto.core.base.device import available_devices, resolve_device
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.cells.partitioner import CellPreview, preview_steps
 from napari_gaussproto.core.cells.slic import Block
+from napari_gaussproto.core.model.card import Provenance
 from napari_gaussproto.core.model.maps import (
     NOVELTY,
     OUTLINES,
@@ -26,10 +27,10 @@ from napari_gaussproto.core.model.maps import (
 from napari_gaussproto.core.model.model_file import load_model_file
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import StackSegmentation, StackTile, segment_stack_steps
-from napari_gaussproto.jobs.requests import ModelKey, SegmentRequest, provenance
+from napari_gaussproto.jobs.requests import ModelKey, SegmentRequest
 
 
-@dataclass
+@dataclass(frozen=True)
 class SegmentResult:
     """What a run gives back to the GUI, with every array computed.
 
@@ -48,11 +49,11 @@ class SegmentResult:
     segmentation: StackSegmentation
     prototype: int
     likelihood: npt.NDArray[np.float32]
-    provenance: dict[str, Any]
+    provenance: Provenance
     maps: Maps
     outlines: npt.NDArray[np.bool_] | None
-    seconds: float = 0.0
-    tiles: int = 0
+    seconds: float
+    tiles: int
 
 
 def devices_job() -> list[str]:
@@ -62,7 +63,7 @@ def devices_job() -> list[str]:
 
 def segment_job(request: SegmentRequest) -> Generator[StackTile, None, SegmentResult]:
     """Load the model if needed, segment, and compute the maps that will be shown."""
-    start = time.monotonic()
+    begun = time.monotonic()
     model, key = _model(request)
     tiles = 0
     cutting = model.with_regions(request.region_size)
@@ -73,8 +74,10 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile, None, SegmentRe
     for done in (work := WithValue(steps)):
         tiles = done.total
         yield done
-    result = _shown(request, model, key, work.value, _provenance(request, model))
-    return replace(result, seconds=time.monotonic() - start, tiles=tiles)
+    regions = request.region_size if model.config.has_regions else None
+    how = {"tile": request.tile, "region_size": regions}
+    about = Provenance.of(model.card, model.device, request.model_file, **how)
+    return _result(request, model, key, work.value, about, tiles, begun)
 
 
 def again_job(
@@ -82,16 +85,18 @@ def again_job(
 ) -> SegmentResult:
     """Decode the cells of a result by a model that was edited while they were computed."""
     segmentation = result.segmentation.decoded_by(model)
-    again = _shown(request, model, result.key, segmentation, result.provenance)
-    return replace(again, seconds=result.seconds, tiles=result.tiles)
+    about, begun = result.provenance, time.monotonic() - result.seconds
+    return _result(request, model, result.key, segmentation, about, result.tiles, begun)
 
 
-def _shown(
+def _result(
     request: SegmentRequest,
     model: PrototypeSegmenter,
     key: ModelKey,
     segmentation: StackSegmentation,
-    provenance: dict[str, Any],
+    provenance: Provenance,
+    tiles: int,
+    begun: float,
 ) -> SegmentResult:
     """A result with every array that the GUI will show."""
     _ = segmentation.labels, segmentation.cover  # computed here, kept for the GUI
@@ -101,8 +106,9 @@ def _shown(
     maps = maps_of(segmentation, roles, pinned=model is request.former_model)
     likelihood = segmentation.likelihood(prototype)
     outlines = segmentation.outlines() if OUTLINES in roles else None
+    seconds = time.monotonic() - begun
     return SegmentResult(
-        model, key, segmentation, prototype, likelihood, provenance, maps, outlines
+        model, key, segmentation, prototype, likelihood, provenance, maps, outlines, seconds, tiles
     )
 
 
@@ -140,8 +146,3 @@ def _model(request: SegmentRequest) -> tuple[PrototypeSegmenter, ModelKey]:
         if other[:2] == key[:2]:  # only the device is another: the edits come along
             return model.on_device(device), key
     return load_model_file(path, device), key
-
-
-def _provenance(request: SegmentRequest, model: PrototypeSegmenter) -> dict[str, Any]:
-    regions = request.region_size if model.config.has_regions else None
-    return provenance(model, request.model_file, tile=request.tile, region_size=regions)

@@ -16,7 +16,7 @@ from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import StackSegmentation, segment_stack_steps
 from napari_gaussproto.core.project.project import Project
 from napari_gaussproto.core.project.version import Version, What
-from napari_gaussproto.jobs.requests import FitResult
+from napari_gaussproto.jobs.fit import FitResult
 from napari_gaussproto.jobs.storage import ProjectSession
 from napari_gaussproto.jobs.train_image import TrainImage
 

@@ -169,7 +169,7 @@ def test_an_edit_reaches_all_images_and_extra_maps(
     assert not (first.labels.data == 2).any()
     assert not (prototypes.state.current.labels.data == 2).any()
     assert not np.array_equal(novelty.data, before)
-    assert first.provenance["edits"] == ["turn off plant 1", "turn off plant 2"]
+    assert first.provenance.edits == ["turn off plant 1", "turn off plant 2"]
 
 
 def test_the_next_image_is_segmented_by_the_edited_model(

@@ -73,7 +73,7 @@ def test_another_model_during_an_edit_ends_the_edit(
     assert state.model.card.name == "other" and state.history.start is state.model
     assert not state.history.can_undo and tiny.layer.active.all()
     run(dock)
-    assert state.current.provenance["model"] == "other"
+    assert state.current.provenance.model == "other"
     np.testing.assert_array_equal(labels_of(prototypes).data, expected_labels(prototypes))
 
 

@@ -14,7 +14,6 @@ from napari.qt.threading import WorkerBase
 from napari_gaussproto.core.base import steps as steps_module
 from napari_gaussproto.core.base.steps import TrainingStep, run
 from napari_gaussproto.jobs import fit
-from napari_gaussproto.jobs.requests import FitResult
 from napari_gaussproto.widgets.shared.workers import Runner
 
 WAIT = 10_000
@@ -138,13 +137,12 @@ def test_a_pause_is_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(monotonic=lambda: now[0])
     for module in (steps_module, fit):
         monkeypatch.setattr(module, "time", clock)
-    result: Any = FitResult(*[None] * 7)  # type: ignore[arg-type]
 
-    def work() -> Generator[Any, None, FitResult]:
+    def work(*, clock: fit.Clock) -> Generator[Any, None, fit.FitResult]:
         now[0] += 3
         yield
         now[0] += 4
-        return result  # type: ignore[no-any-return]
+        return fit.FitResult(*[None] * 3, clock())  # type: ignore[arg-type]
 
     def rest(_: Any) -> None:
         now[0] += 1000

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 
+from napari_gaussproto import __version__
 from napari_gaussproto.core.base.config import ModelConfig
 
 _PACKAGES = ("napari-gaussproto", "torch", "timm", "numpy", "scikit-learn", "safetensors")
@@ -97,6 +99,46 @@ class ModelCard(BaseModel):
     def last_entry(self) -> LogEntry:
         """What was done to the model last; empty before anything was."""
         return LogEntry.model_validate(self.history[-1] if self.history else {"what": ""})
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Which model made a result, and how and when, as the metadata of its layers tells it.
+
+    ``how`` is the kind of fit, or tile and region size; ``edits`` are a person's, None where
+    nothing is known of any.
+    """
+
+    model: str
+    model_file: str | None
+    model_created: str
+    device: str
+    how: Mapping[str, Any]
+    time: str
+    edits: Sequence[str] | None = None
+
+    @classmethod
+    def of(cls, card: ModelCard, device: object, file: Path | None, **how: Any) -> Provenance:
+        """Of what the model of a card, which is in a file or in none, has just made."""
+        return cls(card.name, file and file.name, card.created, str(device), how, now())
+
+    def with_edits(self, names: Sequence[str]) -> Provenance:
+        """The same after these edits of the model."""
+        return replace(self, edits=list(names))
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """All of it, as layers hold it."""
+        return {
+            "model": self.model,
+            "model_file": self.model_file,
+            "model_created": self.model_created,
+            "version": __version__,
+            "device": self.device,
+            **self.how,
+            "time": self.time,
+            **({} if self.edits is None else {"edits": list(self.edits)}),
+        }
 
 
 class PrototypeEntry(BaseModel):

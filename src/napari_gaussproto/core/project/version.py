@@ -10,6 +10,8 @@ from napari_gaussproto.core.base.config import Settings
 from napari_gaussproto.core.project.content_store import FILE_PATTERN
 
 What = Literal["start", "quick fit", "fine-tune", "edit"]
+# Names of measures; the first says most about other pixels than the painted ones.
+MEASURES = HELD_OUT, LABELLED = "held-out mIoU", "labelled accuracy"
 Parts = dict[str, Annotated[str, Field(pattern=FILE_PATTERN)]]
 
 

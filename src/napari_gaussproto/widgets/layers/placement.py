@@ -265,7 +265,7 @@ def _map_look(outcome: Outcome, role: MapRole) -> dict[str, Any]:
         "colormap": preference("colormap"),
         "contrast_limits": (0, 1),
         "opacity": _MAP_OPACITY,
-        "metadata": tag(role, **outcome.provenance),
+        "metadata": tag(role, **outcome.provenance.metadata),
         **placement(outcome.source, outcome.segmentation.map_pixel_size, ndim=outcome.ndim),
     }
 
@@ -313,7 +313,7 @@ def show_outlines(
 
 
 def _tagged(layer: Layer, outcome: Outcome, role: MapRole) -> dict[str, Any]:
-    return {**layer.metadata, **tag(role, **outcome.provenance)}
+    return {**layer.metadata, **tag(role, **outcome.provenance.metadata)}
 
 
 def check_unchanged(viewer: Viewer, layer: Image, pixels: Any) -> None:

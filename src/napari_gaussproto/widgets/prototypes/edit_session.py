@@ -195,7 +195,7 @@ class EditSession(QObject):
     def _show(self, outcome: Outcome, redrawn: Redrawn, model: PrototypeSegmenter) -> None:
         outcome.segmentation, outcome.model = redrawn.segmentation, model
         history = self._state.history
-        outcome.provenance = {**outcome.provenance, "edits": history.names if history else []}
+        outcome.provenance = outcome.provenance.with_edits(history.names if history else [])
         if outcome.source not in self._viewer.layers:
             return
         known = outcome.labels is not None and outcome.labels in self._viewer.layers

@@ -195,16 +195,17 @@ class SegmentWidget(Dock):
             again = partial(run_job, "segment", "again_job", request, result, state.model)
             self.runner.start(again)
             return
-        if state.history is not None:
-            result.provenance["edits"] = state.history.names
         self._show(image, result)
         tiles = f", {result.tiles} tiles" if result.tiles > 1 else ""
-        device = result.provenance["device"]
-        self.status.setText(f"Done in {result.seconds:.1f} s on {device}{tiles}.")
+        took = f"Done in {result.seconds:.1f} s"
+        self.status.setText(f"{took} on {result.provenance.device}{tiles}.")
 
     def _show(self, image: Image, result: SegmentResult) -> None:
         former = self.state.outcomes.get(image)
-        outcome = Outcome(image, result.segmentation, result.provenance, model=result.model)
+        history, provenance = self.state.history, result.provenance
+        if history is not None:
+            provenance = provenance.with_edits(history.names)
+        outcome = Outcome(image, result.segmentation, provenance, model=result.model)
         with undisturbed(self.viewer):
             outlines = [] if result.outlines is None else [OUTLINES]
             take_over(self.viewer, self.state, outcome, [*result.maps, *outlines])

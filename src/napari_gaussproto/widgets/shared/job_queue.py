@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from functools import partial
 from threading import Event
 from typing import Any
@@ -29,7 +29,7 @@ class JobQueue(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gaussproto-saving")
-        self._newest: dict[str, int] = {}
+        self._newest: dict[str, Future[None]] = {}
         self._closed = Event()
         self._open = 0
         self.destroyed.connect(partial(_finish, self._pool, self._closed))
@@ -46,22 +46,19 @@ class JobQueue(QObject):
         return self._closed.is_set()
 
     def put(self, job: Job, done: Done | None = None, kind: str = "") -> None:
-        """Do something after everything that waits already.
+        """Do a job in the thread, after everything that waits already.
 
-        Parameters
-        ----------
-        job : callable
-            Called in the thread.
-        done : callable, optional
-            Called with its result in the GUI thread.
-        kind : str
-            Of jobs that wait, only the last one of a kind is done.
+        ``done`` is called with its result in the GUI thread. Of jobs of a ``kind`` that wait,
+        only the last one is done.
         """
         if self.closed:
             return
-        number = self._newest[kind] = self._newest.get(kind, 0) + 1
+        if kind in self._newest and self._newest[kind].cancel():  # it waited still
+            self._open -= 1
         self._open += 1
-        self._pool.submit(self._run, job, done, kind, number)
+        future = self._pool.submit(self._run, job, done)
+        if kind:
+            self._newest[kind] = future
 
     def ask(self, job: Job) -> Any:
         """From another thread: the result of a job; None when nothing is taken any more."""
@@ -80,18 +77,16 @@ class JobQueue(QObject):
         self._closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _run(self, job: Job, done: Done | None, kind: str, number: int) -> None:
+    def _run(self, job: Job, done: Done | None) -> None:
         result: Any = None
         error: Exception | None = None
-        outdated = bool(kind) and self._newest.get(kind) != number
-        if not outdated:
-            try:
-                result = job()
-            except Exception as problem:  # reported to the person by the owner
-                logger.debug("a job failed", exc_info=True)
-                error = problem
         try:
-            self._ended.emit(None if outdated else done, result, error)
+            result = job()
+        except Exception as problem:  # reported to the person by the owner
+            logger.debug("a job failed", exc_info=True)
+            error = problem
+        try:
+            self._ended.emit(done, result, error)
         except RuntimeError:  # the window is gone; what had to be written is written
             logger.debug("nobody listens any more")
 

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
+from napari_gaussproto.core.model.card import Provenance
 from napari_gaussproto.core.model.maps import MapRole, Quantity
 from napari_gaussproto.jobs.caches import RegionMemo
 from napari_gaussproto.jobs.requests import ModelKey
@@ -30,15 +31,15 @@ class Outcome:
 
     Attributes
     ----------
-    provenance : dict
-        Model, version and settings; goes into the layers' metadata.
+    provenance : Provenance
+        Goes into the layers' metadata.
     labels_checksum : int
         Of the labels as they were written, to notice what a person painted since.
     """
 
     source: Image
     segmentation: StackSegmentation
-    provenance: dict[str, Any]
+    provenance: Provenance
     labels: Labels | None = None
     labels_checksum: int = 0
     maps: dict[MapRole, Layer] = field(default_factory=dict)

@@ -192,7 +192,7 @@ def test_a_row_says_everything_in_its_tooltip(panel: VersionPanel) -> None:
         strokes=1,
         images=3,
         settings={"steps": 100, "loss": {"density": 0.5}},
-        measures={"held-out IoU": 0.7123, "labelled IoU": 0.95},
+        measures={"held-out mIoU": 0.7123, "labelled IoU": 0.95},
     )
     text = version_html(full, {})
     for part in ("fine-tune", "deleted", "1 stroke on 3 images", "5 min", "0.712", "0.950"):
@@ -201,15 +201,15 @@ def test_a_row_says_everything_in_its_tooltip(panel: VersionPanel) -> None:
     assert "&lt;rain&gt;" in text and "+00:00" not in text
     panel.set_versions([full], "d")
     tip = panel.tree.item_of("d").toolTip(0)
-    assert re.search(r"held-out IoU: <b>0\.712</b>", tip)
+    assert re.search(r"held-out mIoU: <b>0\.712</b>", tip)
 
 
 def test_the_measure_that_says_most() -> None:
-    both = {"labelled accuracy": 0.97, "held-out IoU": 0.712}
-    assert main_measure(both) == "held-out IoU .71"
+    both = {"labelled accuracy": 0.97, "held-out mIoU": 0.712}
+    assert main_measure(both) == "held-out mIoU .71"
     assert main_measure({"labelled accuracy": 0.97}) == "labelled accuracy .97"
     assert main_measure({"labelled accuracy": 1.0}) == "labelled accuracy 1.00"
-    assert main_measure({"held-out IoU": float("nan"), "labelled": 0.5}) == "labelled .50"
+    assert main_measure({"held-out mIoU": float("nan"), "labelled": 0.5}) == "labelled .50"
     assert main_measure({}) == "no measure"
 
 

@@ -11,17 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_gaussproto.core.model.card import Provenance
 from napari_gaussproto.jobs.caches import PyramidCache
 from napari_gaussproto.jobs.closed_images import ClosedImages
 from napari_gaussproto.jobs.libraries import run_job
-from napari_gaussproto.jobs.requests import (
-    ClosedRequest,
-    FitRequest,
-    FitResult,
-    Start,
-    TuneRequest,
-    provenance,
-)
+from napari_gaussproto.jobs.requests import ClosedRequest, FitRequest, Start, TuneRequest
 from napari_gaussproto.jobs.storage import Identities
 from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.layers.placement import train_image
@@ -44,6 +38,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.labels.annotations import Annotations
     from napari_gaussproto.core.labels.class_table import TableChange
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+    from napari_gaussproto.jobs.fit import FitResult
 
 
 @dataclass(frozen=True)
@@ -295,14 +290,16 @@ class FitController(QObject):
 
     def _show(self, kind: Kind, image: Image, result: FitResult) -> None:
         model, annotation = result.model, self._annotations.find(image)
-        outcome = Outcome(image, result.segmentation, provenance(model, fit=kind), model=model)
+        view = result.view
+        provenance = Provenance.of(model.card, model.device, None, fit=kind)
+        outcome = Outcome(image, view.segmentation, provenance, model=model)
         publish(
             self._viewer,
             self._state,
-            succeed(self._viewer, self._state, outcome, result.maps),
-            result.maps,
-            result.prototype,
-            result.values,
+            succeed(self._viewer, self._state, outcome, view.maps),
+            view.maps,
+            view.prototype,
+            view.values,
             annotation.layer if annotation is not None else None,
         )
 

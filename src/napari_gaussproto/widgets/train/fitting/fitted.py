@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from napari_gaussproto.jobs.requests import FitResult
+if TYPE_CHECKING:
+    from napari_gaussproto.jobs.fit import FitResult
 
 Kind = Literal["quick fit", "fine-tune", "prediction"]
 Phase = Literal["idle", "fitting", "running", "paused", "finishing"]

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_gaussproto.jobs.requests import Judgement, lost_sentence
+from napari_gaussproto.jobs.closed_images import lost_sentence
 
 if TYPE_CHECKING:
+    from napari_gaussproto.jobs.fit import Judgement
     from napari_gaussproto.widgets.train.fitting.fitted import Fitted
 
 # What the strokes that were set aside say, and what a person may do about it.
@@ -46,7 +47,7 @@ def fitted_sentence(fitted: Fitted) -> str:
         + _stopped_sentence(result.stopped, kept=fitted.made == "fine-tune")
         + (f" {JUDGEMENTS[result.judgement]}" if result.judgement else "")
         # Labels that came after a fit do not make a prediction know their class.
-        + ("" if fitted.kind == "prediction" else _unknown_sentence(result.unknown))
+        + ("" if fitted.kind == "prediction" else _unknown_sentence(result.view.unknown))
         + lost_sentence(result.lost)
     )
 

@@ -7,18 +7,14 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from napari_gaussproto.core.project.version import Version
+from napari_gaussproto.core.project.version import MEASURES, Version
 from napari_gaussproto.widgets.train.fitting.sentences import counted
-
-# Of several measures, the one that says most about other pixels than the painted ones.
-_ORDER = ("held", "valid", "label")
 
 
 def main_measure(measures: Mapping[str, float]) -> str:
-    """The measure that says most, as "held-out IoU .71"."""
+    """The measure that says most, as "held-out mIoU .71"."""
     measured = [name for name, value in measures.items() if value == value]
-    best = (name for part in _ORDER for name in measured if part in name.lower())
-    name = next(best, next(iter(measured), None))
+    name = next((name for name in (*MEASURES, *measured) if name in measured), None)
     return "no measure" if name is None else f"{name.replace('_', ' ')} {short(measures[name])}"
 
 
