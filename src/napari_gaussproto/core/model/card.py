@@ -120,7 +120,8 @@ class Provenance:
     @classmethod
     def of(cls, card: ModelCard, device: object, file: Path | None, **how: Any) -> Provenance:
         """Of what the model of a card, which is in a file or in none, has just made."""
-        return cls(card.name, file and file.name, card.created, str(device), how, now())
+        name = file.name if file else None
+        return cls(card.name, name, card.created, str(device), how, now())
 
     def with_edits(self, names: Sequence[str]) -> Provenance:
         """The same after these edits of the model."""
