@@ -22,7 +22,7 @@ from napari_gaussproto.core.labels.annotations import (
 )
 from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
 from napari_gaussproto.core.labels.corrections import labels_of
-from napari_gaussproto.jobs.libraries import load_libraries
+from napari_gaussproto.jobs.running import load_libraries
 from napari_gaussproto.jobs.train_image import TrainImage
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QObject
 
-from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.jobs.requests import Seen
+from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.overlays import (
     brush_layer,
     brushed,

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.base.steps import run
-from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.jobs.requests import Before, EditRequest, Shown
+from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.placement import show_labels, undisturbed
 from napari_gaussproto.widgets.layers.prototype_map import prototype_map
 from napari_gaussproto.widgets.layers.results import redraw

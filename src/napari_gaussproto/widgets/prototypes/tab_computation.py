@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QTabWidget
 
-from napari_gaussproto.jobs.libraries import run_job
+from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.placement import plane_in_view
 from napari_gaussproto.widgets.prototypes.places_panel import PlacesPanel
 from napari_gaussproto.widgets.prototypes.space_panel import SpacePanel

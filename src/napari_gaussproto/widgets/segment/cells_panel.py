@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QSpinBox, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.model.summary import read_summary
-from napari_gaussproto.jobs.libraries import run_job
+from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.placement import (
     pixels_of,
     plane_in_view,

@@ -12,8 +12,8 @@ from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
 from napari_gaussproto.core.model.maps import NOVELTY, OUTLINES, UNCERTAINTY, MapRole
-from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.jobs.requests import SegmentRequest
+from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.placement import (
     check_unchanged,
     pixels_of,

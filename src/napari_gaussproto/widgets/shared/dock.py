@@ -12,7 +12,7 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QSizePolicy
 
-from napari_gaussproto.jobs.libraries import run_job
+from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.shared.forms import wrapped_label
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages

@@ -14,8 +14,8 @@ from qtpy.QtCore import QObject, Signal
 from napari_gaussproto.core.model.card import Provenance
 from napari_gaussproto.jobs.caches import PyramidCache
 from napari_gaussproto.jobs.closed_images import ClosedImages
-from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.jobs.requests import ClosedRequest, FitRequest, Start, TuneRequest
+from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.jobs.storage import Identities
 from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.layers.placement import train_image

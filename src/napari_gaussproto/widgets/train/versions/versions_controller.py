@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog
 
 from napari_gaussproto.core.base.steps import run
-from napari_gaussproto.jobs.libraries import run_job
+from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.jobs.storage import ProjectSession
 from napari_gaussproto.widgets.layers.overlays import hide_changed, show_changed
 from napari_gaussproto.widgets.layers.placement import pixels_of

@@ -1,4 +1,4 @@
-"""Load torch in a process that already draws with OpenGL, and jobs that build on it."""
+"""Run jobs by their names, and load torch in a process that already draws with OpenGL."""
 
 from __future__ import annotations
 
