@@ -51,14 +51,10 @@ class SegmentRequest:
         None runs the known model of ``known_key``, which is in no file.
     extras : frozenset of str
         Of ``"probability"``, ``"novelty"``, ``"uncertainty"``, ``"outlines"``.
-    prototype : int
-        Whose likelihood is shown first.
     region_size : int
         Nominal side of a superpixel, in pixels; grid models take no notice.
     present : list of MapRole
-        Roles of the maps that the last run of this image left, which are brought up to date.
-    former_model : PrototypeSegmenter or None
-        The one that they show.
+        Roles of the maps of the ``former_model``, the last run's; they are brought up to date.
     known_models : mapping
         Models that were read before, with a person's edits, by their keys.
     """
@@ -94,8 +90,6 @@ class EditRequest:
 
     Attributes
     ----------
-    kind : str
-        Decides what happens to the history.
     change : callable
         Gives the edited model, or the result of a training without one of its prototypes; a
         generator function if that takes a while.

@@ -87,8 +87,6 @@ class SessionState:
     ----------
     folder : Path or None
         Of the project; None as long as nothing was saved.
-    kept : Annotations
-        What is in the store, of open and of other images.
     generation : int
         Counts the projects that were opened.
     """
