@@ -9,13 +9,16 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.base.errors import LabelError
 
+# Of an image (H, W) or a stack (..., H, W): 0 for not labelled, else class index + 1.
+Labels = npt.NDArray[np.uint8]
+
 
 def check_labels(
     labels: npt.NDArray[Any],
     shape: tuple[int, ...] | None = None,
     n_classes: int | None = None,
     what: str = "The labels",
-) -> npt.NDArray[np.uint8]:
+) -> Labels:
     """Labels as bytes, once they are known to be some.
 
     Parameters
