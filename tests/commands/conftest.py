@@ -18,7 +18,7 @@ from tests.core.builders import tiny_model, two_tone
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Result:
     code: int
     out: str
     err: str
@@ -32,21 +32,21 @@ class Outcome:
         return line
 
 
-Cli = Callable[..., Outcome]
+Cli = Callable[..., Result]
 
 
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
     """Run the command line in this process, which saves the seconds that torch needs to load."""
 
-    def run(*arguments: object) -> Outcome:
+    def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["napari-gaussproto", *map(str, arguments)])
         monkeypatch.setattr(console, "width", 160)
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main()
         printed = capsys.readouterr()
-        return Outcome(int(ended.value.code or 0), printed.out, printed.err)
+        return Result(int(ended.value.code or 0), printed.out, printed.err)
 
     return run
 

@@ -32,24 +32,24 @@ def test_an_error_of_the_real_program_is_one_line_and_quick() -> None:
 
 
 def test_help_names_every_command(cli: Cli) -> None:
-    outcome = cli("--help")
-    assert outcome.code == 0 and outcome.err == ""
+    result = cli("--help")
+    assert result.code == 0 and result.err == ""
     for name in ("demo", "predict", "train", "info"):
-        assert name in outcome.out
+        assert name in result.out
         assert cli(name, "--help").code == 0
     assert len(app.registered_commands) == 4
 
 
 def test_without_arguments_help_is_shown(cli: Cli) -> None:
-    outcome = cli()
-    assert "Usage" in outcome.out + outcome.err and "predict" in outcome.out + outcome.err
+    result = cli()
+    assert "Usage" in result.out + result.err and "predict" in result.out + result.err
 
 
 @pytest.mark.parametrize("arguments", [("nonsense",), ("predict",), ("info", "a", "b")])
 def test_wrong_usage_is_told_from_other_errors(cli: Cli, arguments: tuple[str, ...]) -> None:
-    outcome = cli(*arguments)
-    assert outcome.code == 2 and outcome.out == ""
-    assert "Usage" in outcome.err and "Traceback" not in outcome.err
+    result = cli(*arguments)
+    assert result.code == 2 and result.out == ""
+    assert "Usage" in result.err and "Traceback" not in result.err
 
 
 @pytest.mark.parametrize("command", ["predict", "demo"])
@@ -80,7 +80,7 @@ def test_a_disk_that_fails_is_a_sentence(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("napari_gaussproto.commands.predict.write_results", full)
-    outcome = cli("predict", photos[0], "--model", model_file, "--out", tmp_path / "o")
-    assert outcome.code == 1 and "Traceback" not in outcome.err
-    [line] = outcome.err.splitlines()
+    result = cli("predict", photos[0], "--model", model_file, "--out", tmp_path / "o")
+    assert result.code == 1 and "Traceback" not in result.err
+    [line] = result.err.splitlines()
     assert line.startswith("Error: A file could not be read or written ([Errno 28] No space left")

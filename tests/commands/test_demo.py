@@ -26,8 +26,8 @@ def test_the_demo_finds_the_plants_of_a_bundled_photograph(
     shown = []
     monkeypatch.setattr(viewer, "show_demo", lambda *arguments: shown.append(arguments))
     out = tmp_path / "demo"
-    outcome = cli("demo", "--out", out, "--device", "cpu", "--gui")
-    assert outcome.code == 0 and outcome.err == ""
+    result = cli("demo", "--out", out, "--device", "cpu", "--gui")
+    assert result.code == 0 and result.err == ""
     assert {path.name for path in out.iterdir()} == {
         "cover.csv", f"{NAME}.labels.ome.tif", f"{NAME}.likelihood.ome.tif", f"{NAME}.overview.png"
     }  # fmt: skip
@@ -47,9 +47,9 @@ def test_the_demo_finds_the_plants_of_a_bundled_photograph(
     shares = [float(value) for value in row[1:]]
     assert shares == pytest.approx([(labels == v).mean() for v in (1, 2, 3)], abs=1e-6)
 
-    [line] = [line for line in outcome.out.splitlines() if line.startswith(f"│ {NAME}")]
+    [line] = [line for line in result.out.splitlines() if line.startswith(f"│ {NAME}")]
     cells = [cell.strip() for cell in line.strip("│").split("│")]
     assert cells == [NAME, *(f"{share:.1%}" for share in shares), f"{miou:.2f}"]
-    assert f"cover.csv are in {out}/" in outcome.out
+    assert f"cover.csv are in {out}/" in result.out
     assert np.ptp(labels) == 2
     assert shown == [(NAME, "peanut-grid", "cpu")]

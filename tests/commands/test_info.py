@@ -18,16 +18,16 @@ def row(text: str, *starts: str) -> str:
 
 
 def test_the_card_is_shown_as_it_is_written(cli: Cli, model_file: Path) -> None:
-    outcome = cli("info", model_file)
-    assert outcome.code == 0 and outcome.err == ""
-    text = " ".join(outcome.out.split())
+    result = cli("info", model_file)
+    assert result.code == 0 and result.err == ""
+    text = " ".join(result.out.split())
     for part in (
         "tiny [a/b]", "Soil and plants of a drawing.", "grid partition, backbone mobilenetv3_small",
         "cells of 4 px, D = 8, diagonal covariance", "Licence of the data: CC0. nobody",
         "Cite: A paper [1]", "Not for • real fields [/red]", "■ soil ■ plant",
     ):  # fmt: skip
         assert part in text
-    assert str(model_file) in outcome.out.replace("\n", "")
+    assert str(model_file) in result.out.replace("\n", "")
 
 
 def test_prototypes_and_measures_are_tables(cli: Cli, model_file: Path) -> None:

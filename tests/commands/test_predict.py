@@ -37,8 +37,8 @@ def test_all_results_of_all_photographs_are_written(
     cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "new" / "results"
-    outcome = cli("predict", *photos, "--model", model_file, "--out", out)
-    assert outcome.code == 0 and outcome.err == ""
+    result = cli("predict", *photos, "--model", model_file, "--out", out)
+    assert result.code == 0 and result.err == ""
     names = ("plot", "plot-2")  # the second one of the same name is numbered
     kinds = ("labels.ome.tif", "likelihood.ome.tif", "overview.png")
     assert {path.name for path in out.iterdir()} == {
@@ -59,8 +59,8 @@ def test_all_results_of_all_photographs_are_written(
         assert 0 <= maps.min() < maps.max() <= 1
         with Image.open(out / f"{name}.overview.png") as picture:
             assert np.asarray(picture.convert("L")).std() > 20
-        assert f"{float(row[1]):.1%}" in outcome.out
-    assert f"2 of 2 images segmented, into {out}/" in outcome.out
+        assert f"{float(row[1]):.1%}" in result.out
+    assert f"2 of 2 images segmented, into {out}/" in result.out
 
 
 def test_a_broken_file_is_named_and_the_others_are_segmented(
@@ -70,20 +70,20 @@ def test_a_broken_file_is_named_and_the_others_are_segmented(
     broken.write_text("no photograph")
     deep = tmp_path / "bands.tif"
     tifffile.imwrite(deep, np.zeros((7, 30, 40), np.uint8), photometric="minisblack")
-    outcome = cli(
+    result = cli(
         "predict", photos[0], broken, missing, deep, photos[1],
         "--model", model_file, "--out", tmp_path / "o", "--no-overview", "--no-maps",
     )  # fmt: skip
-    assert outcome.code == 1
-    assert outcome.err == "" and "Traceback" not in outcome.out
-    lines = [line for line in outcome.out.splitlines() if line.startswith("left out ")]
+    assert result.code == 1
+    assert result.err == "" and "Traceback" not in result.out
+    lines = [line for line in result.out.splitlines() if line.startswith("left out ")]
     assert [line.split(": ")[0] for line in lines] == [
         f"left out {path}" for path in (broken, missing, deep)
     ]
     assert "“plot [b] 7.jpg” is no image this program can read" in lines[0]
     assert "There is no file" in lines[1]
     assert "channels" in lines[2]
-    assert "2 of 5 images segmented" in outcome.out
+    assert "2 of 5 images segmented" in result.out
     assert {path.name for path in (tmp_path / "o").iterdir()} == {
         "cover.csv", "plot.labels.ome.tif", "plot-2.labels.ome.tif"
     }  # fmt: skip
@@ -93,8 +93,8 @@ def test_a_broken_file_is_named_and_the_others_are_segmented(
 def test_nothing_but_broken_files_leaves_an_empty_table(
     cli: Cli, model_file: Path, tmp_path: Path
 ) -> None:
-    outcome = cli("predict", "none.jpg", "--model", model_file, "--out", tmp_path / "o")
-    assert outcome.code == 1 and "0 of 1 images segmented" in outcome.out
+    result = cli("predict", "none.jpg", "--model", model_file, "--out", tmp_path / "o")
+    assert result.code == 1 and "0 of 1 images segmented" in result.out
     assert table(tmp_path / "o" / "cover.csv") == [["image", "soil", "plant"]]
 
 
@@ -123,8 +123,8 @@ def test_a_table_of_other_classes_is_kept_under_another_name(
     cli("predict", photos[0], "--model", model_file, *options)
     first = table(out / "cover.csv")
     other = save_model(tiny_model(classes=["ground", "crop"]), tmp_path / "other")
-    outcome = cli("predict", photos[0], "--model", other, *options)
-    assert "kept as cover.former-1.csv" in outcome.out
+    result = cli("predict", photos[0], "--model", other, *options)
+    assert "kept as cover.former-1.csv" in result.out
     assert table(out / "cover.former-1.csv") == first
     assert table(out / "cover.csv")[0] == ["image", "ground", "crop"]
 
@@ -134,10 +134,10 @@ def test_names_that_look_like_markup_or_formulas_are_printed_and_drawn(
 ) -> None:
     strange = photos[0].rename(photos[0].with_name("$a [red]_{$ [b].png"))
     out = tmp_path / "o [i]"
-    outcome = cli("predict", strange, "--model", model_file, "--out", out, "--no-maps")
-    assert outcome.code == 0
+    result = cli("predict", strange, "--model", model_file, "--out", out, "--no-maps")
+    assert result.code == 0
     assert (out / "$a [red]_{$ [b].overview.png").exists()
-    assert "$a [red]_{$ [b]" in outcome.out and f"into {out}/" in outcome.out
+    assert "$a [red]_{$ [b]" in result.out and f"into {out}/" in result.out
 
 
 def test_a_large_image_becomes_labels_on_disk(
@@ -147,10 +147,10 @@ def test_a_large_image_becomes_labels_on_disk(
     Image.fromarray(read_image(photos[0])[:32, :32]).save(small)
     monkeypatch.setattr(predict, "LARGE", 2000)
     out = tmp_path / "o"
-    outcome = cli("predict", photos[0], small, "--model", model_file, "--out", out,
+    result = cli("predict", photos[0], small, "--model", model_file, "--out", out,
                   "--no-overview", "--no-maps")  # fmt: skip
-    assert outcome.code == 0 and "plot is large: labels only, as zarr" in outcome.out
-    assert "2 of 2 images segmented" in outcome.out
+    assert result.code == 0 and "plot is large: labels only, as zarr" in result.out
+    assert "2 of 2 images segmented" in result.out
     assert {path.name for path in out.iterdir()} == {
         "cover.csv", "plot.labels.zarr", "small.labels.ome.tif"
     }  # fmt: skip
@@ -186,8 +186,8 @@ def test_corrected_labels_are_kept_when_run_again(
         assert cli(*command).code == 0
         corrected = np.full_like(predicted, number)
         tifffile.imwrite(path, corrected)  # as a viewer saves it
-        outcome = cli(*command)
-        assert f"kept as plot.labels.former-{number}.ome.tif" in outcome.out
+        result = cli(*command)
+        assert f"kept as plot.labels.former-{number}.ome.tif" in result.out
         kept = tifffile.imread(out / f"plot.labels.former-{number}.ome.tif")
         assert np.array_equal(kept, corrected)
         assert np.array_equal(read_labels(path)[0], predicted)
@@ -225,9 +225,9 @@ def test_the_tile_size_reaches_the_work(
 
     monkeypatch.setattr(predict, "segment", watched)
     for text in ("auto", "none", "64"):
-        outcome = cli("predict", photos[0], "--model", model_file, "--out", tmp_path / text,
+        result = cli("predict", photos[0], "--model", model_file, "--out", tmp_path / text,
                       "--tile", text, "--no-overview", "--no-maps")  # fmt: skip
-        assert outcome.code == 0
+        assert result.code == 0
         labels, _ = read_labels(tmp_path / text / "plot.labels.ome.tif")
         assert np.array_equal(labels, expected_labels(photos[0], model_file))
     assert asked == ["auto", None, 64]
@@ -242,8 +242,8 @@ def test_a_tile_size_that_is_none_is_a_sentence(text: str) -> None:
 def test_a_wrong_tile_size_ends_the_command_before_any_work(
     cli: Cli, photos: list[Path], tmp_path: Path
 ) -> None:
-    outcome = cli("predict", photos[0], "--tile", "huge", "--out", tmp_path / "o")
-    assert "“huge” is no tile size" in outcome.one_sentence()
+    result = cli("predict", photos[0], "--tile", "huge", "--out", tmp_path / "o")
+    assert "“huge” is no tile size" in result.one_sentence()
     assert not (tmp_path / "o").exists()
 
 

@@ -75,8 +75,8 @@ def test_a_training_writes_a_model_that_tells_how_it_was_made_and_can_be_resumed
     arguments = ("train", "--config", config, "--data", data, "--device", "cpu", "--seed", 5)
     checkpoint = ("--checkpoint", tmp_path / "state.safetensors")
     out = tmp_path / "new" / "model.safetensors"
-    outcome = cli(*arguments, *checkpoint, "--out", out, "--test")
-    assert outcome.code == 0, outcome
+    result = cli(*arguments, *checkpoint, "--out", out, "--test")
+    assert result.code == 0, result
     model = load_model_file(out)
     card = model.card
     assert (card.name, card.licence) == ("two tones", "CC0")
@@ -85,16 +85,16 @@ def test_a_training_writes_a_model_that_tells_how_it_was_made_and_can_be_resumed
     assert set(card.measures) == {"val", "test"}
     for split, values in card.measures.items():
         assert values["images"] == 1 and set(values["iou"]) == {"soil", "plant"}
-        assert f"{split}: mean IoU {values['miou']:.3f}" in outcome.out
-    assert f"{len(model.prototypes)} prototypes, written to {out}" in outcome.out
-    assert "warm-up 20/20" in outcome.out and "joint 4/4" in outcome.out
+        assert f"{split}: mean IoU {values['miou']:.3f}" in result.out
+    assert f"{len(model.prototypes)} prototypes, written to {out}" in result.out
+    assert "warm-up 20/20" in result.out and "joint 4/4" in result.out
     image, labels = two_tone(seed=2)
     assert (segment(image, model).labels == labels).mean() > 0.5
 
     again = tmp_path / "again.safetensors"
-    outcome = cli(*arguments, *checkpoint, "--out", again)
-    assert outcome.code == 0
-    assert "warm-up" not in outcome.out  # the stages before the checkpoint are not repeated
+    result = cli(*arguments, *checkpoint, "--out", again)
+    assert result.code == 0
+    assert "warm-up" not in result.out  # the stages before the checkpoint are not repeated
     assert same(load_model_file(again), model)
     assert set(load_model_file(again).card.measures) == {"val"}
 
@@ -106,9 +106,9 @@ def test_a_validation_image_without_labels_does_not_spoil_the_report(
     Image.new("L", (128, 96), 7).save(data / "masks" / "2.png")
     monkeypatch.setattr(train, "fit", lambda *_, **__: tiny_model())
     out = tmp_path / "model.safetensors"
-    outcome = cli("train", "--config", config, "--data", data, "--out", out, "--minutes", "1.5")
-    assert outcome.code == 0
-    assert "val: mean IoU –  (soil –  plant –)  ECE –" in outcome.out
+    result = cli("train", "--config", config, "--data", data, "--out", out, "--minutes", "1.5")
+    assert result.code == 0
+    assert "val: mean IoU –  (soil –  plant –)  ECE –" in result.out
     assert load_model_file(out).card.command.endswith("--seed 0 --minutes 1.5")
 
 
@@ -116,8 +116,8 @@ def test_broken_configurations_and_folders_are_sentences(
     cli: Cli, config: Path, data: Path, tmp_path: Path
 ) -> None:
     def train_with(config: Path, data: Path = data, out: Path = tmp_path / "m") -> str:
-        outcome = cli("train", "--config", config, "--data", data, "--out", out)
-        return outcome.one_sentence()
+        result = cli("train", "--config", config, "--data", data, "--out", out)
+        return result.one_sentence()
 
     assert "could not be read: check the name" in train_with(tmp_path / "none.toml")
     assert "There is no index" in train_with(config, tmp_path)
@@ -142,8 +142,8 @@ def test_that_the_file_cannot_be_written_is_said_before_the_training(
 
     monkeypatch.setattr(train, "fit", never)
     for out in (tmp_path, config / "model.safetensors"):
-        outcome = cli("train", "--config", config, "--data", data, "--out", out)
-        assert "choose another" in outcome.one_sentence()
+        result = cli("train", "--config", config, "--data", data, "--out", out)
+        assert "choose another" in result.one_sentence()
 
 
 def test_the_first_interrupt_asks_and_the_second_one_interrupts() -> None:

@@ -34,7 +34,7 @@ def test_reopening_gives_exactly_what_was_there(tmp_path: Path) -> None:
 def test_a_kill_at_any_point_leaves_the_old_or_the_new(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outcomes = []
+    results = []
     for count in range(200):
         folder = tmp_path / str(count)
         AnnotationStore(folder).save(BEFORE)
@@ -49,7 +49,7 @@ def test_a_kill_at_any_point_leaves_the_old_or_the_new(
                 finished = False
         found = AnnotationStore(folder).load()
         assert equal(found, BEFORE) or equal(found, AFTER)
-        outcomes.append(equal(found, AFTER))
+        results.append(equal(found, AFTER))
         # The next save cleans up, whatever was left.
         AnnotationStore(folder).save(AFTER)
         assert equal(AnnotationStore(folder).load(), AFTER)
@@ -57,9 +57,9 @@ def test_a_kill_at_any_point_leaves_the_old_or_the_new(
         if finished:
             break
     assert finished
-    assert len(outcomes) > 8
-    assert outcomes == sorted(outcomes)
-    assert not outcomes[0]
+    assert len(results) > 8
+    assert results == sorted(results)
+    assert not results[0]
 
 
 def test_a_killed_process_loses_nothing_that_was_saved(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_a_kill_at_any_point_leaves_complete_versions(
     child = template.add(child_model, parent=start.id, what="quick fit", annotations=AFTER)
     template.current = start.id
     template.remove(child.id)
-    outcomes = []
+    results = []
     for count in range(400):
         store = VersionStore(shutil.copytree(template.folder, tmp_path / str(count)))
         finished = True
@@ -41,10 +41,10 @@ def test_a_kill_at_any_point_leaves_complete_versions(
             except Killed:
                 finished = False
         found = reopened(store)
-        outcomes.append(len(found.versions()) - 1)
+        results.append(len(found.versions()) - 1)
         assert found.versions()[0] == start and found.current == found.versions()[-1].id
         assert is_whole(found, start.parts)
-        if outcomes[-1]:
+        if results[-1]:
             assert found.versions()[1].parts == child.parts and is_whole(found, child.parts)
         # What the kill left lying about is swept, and the same fit can be added again.
         found.sweep()
@@ -54,8 +54,8 @@ def test_a_kill_at_any_point_leaves_complete_versions(
         assert again.parts == child.parts and is_whole(found, child.parts)
         if finished:
             break
-    assert finished and len(outcomes) > 20
-    assert outcomes[0] == 0 and outcomes == sorted(outcomes)
+    assert finished and len(results) > 20
+    assert results[0] == 0 and results == sorted(results)
 
 
 @pytest.mark.parametrize("wish", ["remove", "rename", "go back"])

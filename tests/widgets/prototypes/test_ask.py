@@ -215,11 +215,11 @@ def test_an_explanation_is_exported(prototypes: Any, qtbot: Any, tmp_path: Path)
 
 
 def test_points_are_found_under_any_transform(viewer: Any, prototypes: Any) -> None:
-    outcome = prototypes.state.current
-    source = outcome.source
+    result = prototypes.state.current
+    source = result.source
     source.scale, source.translate, source.rotate = (0.5, 2.0), (10, -20), 30
-    assert pixel_at(outcome, source.data_to_world((41, 66))) == ((), 41, 66)
-    assert pixel_at(outcome, source.data_to_world((-3, 66))) is None
+    assert pixel_at(result, source.data_to_world((41, 66))) == ((), 41, 66)
+    assert pixel_at(result, source.data_to_world((-3, 66))) is None
 
 
 def test_a_stack_is_explained_on_the_plane_clicked(

@@ -221,11 +221,11 @@ def test_an_image_of_many_channels_is_shown_explained_and_looked_at(
     dock.models.choose_file(save_model(tiny_model(channels=5), tmp_path / "five"))
     dock.images.choose(source)
     run(dock)
-    outcome = prototypes.state.current
-    assert outcome.source is source and outcome.labels.data.shape == (60, 80)
+    result = prototypes.state.current
+    assert result.source is source and result.labels.data.shape == (60, 80)
     for point in ((0, 0), (31, 47)):
         expected = source.data_to_world((0, *point))[-2:]
-        assert outcome.labels.data_to_world(point)[-2:] == pytest.approx(expected)
+        assert result.labels.data_to_world(point)[-2:] == pytest.approx(expected)
     prototypes.choose(1)
     assert by_role(viewer, "likelihood")[-1].data.shape == (15, 20)
     prototypes.tabs.setCurrentWidget(prototypes.places)

@@ -196,13 +196,13 @@ def test_what_another_model_predicts_is_what_is_accepted(
     assert dock.models.choose_file(model_file)
     dock.images.choose(other)
     run(dock)
-    outcome = train.state.outcomes[other]
-    assert outcome.model is not train.fits.model
+    result = train.state.results[other]
+    assert result.model is not train.fits.model
     train.images.choose(other)
     click(train.labels.accept_all)
     qtbot.wait(1000)
-    assert train.state.outcomes[other] is outcome
-    assert np.array_equal(train.annotations.find(other).labels, outcome.segmentation.labels)
+    assert train.state.results[other] is result
+    assert np.array_equal(train.annotations.find(other).labels, result.segmentation.labels)
 
 
 def test_stop_keeps_the_best_and_pause_rests(
@@ -323,8 +323,8 @@ def test_an_image_chosen_during_a_fit_is_segmented_after_it(
     other = another_annotated(train, viewer, image)
     click(train.quick)
     train.images.choose(other)
-    qtbot.waitUntil(lambda: other in train.state.outcomes, timeout=WAIT)
-    assert train.state.outcomes[other].model is train.state.model
+    qtbot.waitUntil(lambda: other in train.state.results, timeout=WAIT)
+    assert train.state.results[other].model is train.state.model
 
 
 def test_features_are_kept_up_to_a_limit() -> None:
@@ -346,7 +346,7 @@ def test_maps_of_another_class_do_not_look_current(
     for box in (dock.extras["probability"], dock.extras["novelty"]):
         box.setChecked(True)
     run(dock)
-    maps = dict(train.state.outcomes[image].maps)
+    maps = dict(train.state.results[image].maps)
     draw(train)
     train.change_classes(add_class(train.annotations.classes, "stone"))
     train.change_classes(reorder_classes(train.annotations.classes, [0, 2, 1]))
@@ -354,10 +354,10 @@ def test_maps_of_another_class_do_not_look_current(
     annotation.layer.paint((3, 3), 2)
     annotation.settle()
     quick(train, qtbot)
-    now = train.state.outcomes[image].maps
+    now = train.state.results[image].maps
     assert now[MapRole.probability(0)] is maps[MapRole.probability(0)]  # soil is soil
     assert MapRole.probability(1) not in now  # it was the plant's, which is the third class now
     assert maps[MapRole.probability(1)].name.endswith("(earlier run)")
     assert now[MapRole("novelty")] is maps[MapRole.parse("novelty")]
-    novelty = train.state.outcomes[image].segmentation.novelty()
+    novelty = train.state.results[image].segmentation.novelty()
     assert np.array_equal(now[MapRole("novelty")].data, novelty)

@@ -12,7 +12,7 @@ from napari.utils.colormaps import DirectLabelColormap
 
 from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.widgets.layers.placement import layer_of, placement, undisturbed
-from napari_gaussproto.widgets.shared.state import Outcome
+from napari_gaussproto.widgets.shared.state import ImageResult
 from napari_gaussproto.widgets.shared.tags import role_of, tag
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ def is_scratch(layer: Layer) -> bool:
     return role_of(layer) in (BRUSHED, CHANGED)
 
 
-def brush_layer(viewer: Viewer, outcome: Outcome) -> Labels:
+def brush_layer(viewer: Viewer, result: ImageResult) -> Labels:
     """The layer to paint a new prototype in, made when first wanted; the brush is ready."""
-    layer: Labels | None = layer_of(viewer, outcome, BRUSHED)
+    layer: Labels | None = layer_of(viewer, result, BRUSHED)
     if layer is None:
-        blank = np.zeros(outcome.segmentation.labels.shape, np.uint8)
-        layer = _add_marks(viewer, outcome.source, blank, BRUSHED, _BRUSH_COLOR, 0.7)
+        blank = np.zeros(result.segmentation.labels.shape, np.uint8)
+        layer = _add_marks(viewer, result.source, blank, BRUSHED, _BRUSH_COLOR, 0.7)
         layer.brush_size = 20
-        outcome.maps[BRUSHED] = layer
+        result.maps[BRUSHED] = layer
     layer.visible = True
     layer.selected_label = 1
     layer.mode = "paint"
@@ -45,15 +45,15 @@ def brush_layer(viewer: Viewer, outcome: Outcome) -> Labels:
     return layer
 
 
-def brushed(viewer: Viewer, outcome: Outcome) -> npt.NDArray[np.bool_] | None:
+def brushed(viewer: Viewer, result: ImageResult) -> npt.NDArray[np.bool_] | None:
     """A copy of what was painted, (..., H, W); None when nothing was."""
-    layer = layer_of(viewer, outcome, BRUSHED)
+    layer = layer_of(viewer, result, BRUSHED)
     return None if layer is None or not layer.data.any() else np.asarray(layer.data > 0)
 
 
-def wipe(viewer: Viewer, outcome: Outcome) -> None:
+def wipe(viewer: Viewer, result: ImageResult) -> None:
     """Empty the painted layer for the next prototype; undo brings the strokes back."""
-    layer = layer_of(viewer, outcome, BRUSHED)
+    layer = layer_of(viewer, result, BRUSHED)
     if layer is not None:
         painted = np.nonzero(layer.data)
         if len(painted[0]):
@@ -61,23 +61,23 @@ def wipe(viewer: Viewer, outcome: Outcome) -> None:
         layer.mode = "pan_zoom"
 
 
-def show_changed(viewer: Viewer, outcome: Outcome, changed: npt.NDArray[np.bool_]) -> Labels:
+def show_changed(viewer: Viewer, result: ImageResult, changed: npt.NDArray[np.bool_]) -> Labels:
     """Mark pixels (..., H, W) whose class changed, in the one layer that is kept for it."""
-    layer: Labels | None = layer_of(viewer, outcome, CHANGED)
+    layer: Labels | None = layer_of(viewer, result, CHANGED)
     values = changed.astype(np.uint8)
     if layer is None:
-        layer = _add_marks(viewer, outcome.source, values, CHANGED, _CHANGED_COLOR, 0.9)
+        layer = _add_marks(viewer, result.source, values, CHANGED, _CHANGED_COLOR, 0.9)
         layer.editable = False
-        outcome.maps[CHANGED] = layer
+        result.maps[CHANGED] = layer
     else:
         layer.data = values
         layer.visible = True
     return layer
 
 
-def hide_changed(viewer: Viewer, outcome: Outcome) -> None:
+def hide_changed(viewer: Viewer, result: ImageResult) -> None:
     """Hide the layer of what changed, if there is one."""
-    layer = layer_of(viewer, outcome, CHANGED)
+    layer = layer_of(viewer, result, CHANGED)
     if layer is not None:
         layer.visible = False
 

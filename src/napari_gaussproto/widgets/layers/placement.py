@@ -20,7 +20,7 @@ from napari_gaussproto.core.labels.class_table import label_colors, label_names
 from napari_gaussproto.core.model.maps import LABELS, OUTLINES, STACK, MapRole
 from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
-from napari_gaussproto.widgets.shared.state import Outcome
+from napari_gaussproto.widgets.shared.state import ImageResult
 from napari_gaussproto.widgets.shared.tags import tag
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def train_image(
     return TrainImage(layer.unique_id, *about, is_open)
 
 
-def layer_of(viewer: Viewer, outcome: Outcome, role: MapRole) -> Any:
+def layer_of(viewer: Viewer, result: ImageResult, role: MapRole) -> Any:
     """The layer of a result that has a role, while it is in the viewer; else None."""
-    layer = outcome.maps.get(role)
+    layer = result.maps.get(role)
     return layer if layer is not None and layer in viewer.layers else None
 
 
@@ -153,44 +153,44 @@ def undisturbed(viewer: Viewer) -> Iterator[None]:
             viewer.dims.set_point(axis, value)
 
 
-def show_labels(viewer: Viewer, outcome: Outcome, labels: npt.NDArray[np.uint8]) -> None:
+def show_labels(viewer: Viewer, result: ImageResult, labels: npt.NDArray[np.uint8]) -> None:
     """Show predicted labels (..., H, W): in the layer of the last run, or in a new one.
 
     A layer that a person painted on since is kept as it is, under the name "... (edited)".
     """
-    known = outcome.labels
+    known = result.labels
     if known is not None and known in viewer.layers:
-        if known.data.shape == labels.shape and checksum(known.data) == outcome.labels_checksum:
+        if known.data.shape == labels.shape and checksum(known.data) == result.labels_checksum:
             _replace(known, labels)
-            _style_labels(known, outcome)
-            outcome.labels_checksum = checksum(labels)
+            _style_labels(known, result)
+            result.labels_checksum = checksum(labels)
             return
         known.name = f"{known.name} (edited)"
         known.metadata = {**known.metadata, PLUGIN: known.metadata[PLUGIN] | {"edited": True}}
-    outcome.labels = _add_labels(viewer, outcome, labels)
-    outcome.labels_checksum = checksum(labels)
+    result.labels = _add_labels(viewer, result, labels)
+    result.labels_checksum = checksum(labels)
 
 
-def _add_labels(viewer: Viewer, outcome: Outcome, labels: npt.NDArray[np.uint8]) -> Labels:
+def _add_labels(viewer: Viewer, result: ImageResult, labels: npt.NDArray[np.uint8]) -> Labels:
     layer: Labels = viewer.add_labels(
         labels.copy(),  # a person may paint on it, and the result must stay what it was
-        name=f"{outcome.source.name} – classes",
+        name=f"{result.source.name} – classes",
         opacity=_LABEL_OPACITY,
-        **placement(outcome.source, ndim=outcome.ndim),
+        **placement(result.source, ndim=result.ndim),
     )
-    _style_labels(layer, outcome)
+    _style_labels(layer, result)
     layer.brush_size = 10
-    layer.selected_label = len(outcome.segmentation.classes)
+    layer.selected_label = len(result.segmentation.classes)
     layer.events.colormap.connect(lambda: _keep_colors(layer))
     return layer
 
 
-def _style_labels(layer: Labels, outcome: Outcome) -> None:
-    classes = [c.model_dump() for c in outcome.segmentation.classes]
+def _style_labels(layer: Labels, result: ImageResult) -> None:
+    classes = [c.model_dump() for c in result.segmentation.classes]
     if layer.metadata.get("classes") != classes:
-        layer.colormap = label_colors(outcome.segmentation.classes)
-        layer.features = label_names(outcome.segmentation.classes)
-    layer.metadata = _tagged(layer, outcome, LABELS) | {"classes": classes}
+        layer.colormap = label_colors(result.segmentation.classes)
+        layer.features = label_names(result.segmentation.classes)
+    layer.metadata = _tagged(layer, result, LABELS) | {"classes": classes}
 
 
 def _keep_colors(layer: Labels) -> None:
@@ -215,7 +215,7 @@ def set_aside(layer: Layer) -> None:
 
 def show_map(
     viewer: Viewer,
-    outcome: Outcome,
+    result: ImageResult,
     role: MapRole,
     values: npt.NDArray[np.float32],
     name: str,
@@ -224,57 +224,57 @@ def show_map(
 ) -> Layer:
     """Show a map (..., h, w) of cells, in the layer of that role if there is one."""
     if role == STACK:
-        return show_stack(viewer, outcome, values)
-    known: Layer | None = layer_of(viewer, outcome, role)
+        return show_stack(viewer, result, values)
+    known: Layer | None = layer_of(viewer, result, role)
     if known is not None and known.data.shape == values.shape:
         known.name = name
-        return _update_map(known, outcome, role, values)
+        return _update_map(known, result, role, values)
     if known is not None:
         # Its cells have another size now. Nobody would know what a second map in view is.
         set_aside(known)
         visible, known.visible = known.visible, False
-    look = _map_look(outcome, role) | {"blending": "translucent", "rgb": False}
-    layer = outcome.maps[role] = viewer.add_image(values, name=name, visible=visible, **look)
+    look = _map_look(result, role) | {"blending": "translucent", "rgb": False}
+    layer = result.maps[role] = viewer.add_image(values, name=name, visible=visible, **look)
     layer.colorbar.visible = True
-    if outcome.labels is not None and outcome.labels in viewer.layers:
+    if result.labels is not None and result.labels in viewer.layers:
         # Strokes stay visible above the map.
-        viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(outcome.labels))
+        viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(result.labels))
     return layer
 
 
-def show_stack(viewer: Viewer, outcome: Outcome, stack: npt.NDArray[np.float32]) -> Layer:
+def show_stack(viewer: Viewer, result: ImageResult, stack: npt.NDArray[np.float32]) -> Layer:
     """Show the maps of all prototypes of one image, (M, h, w), as one layer with a slider."""
-    known: Layer | None = layer_of(viewer, outcome, STACK)
+    known: Layer | None = layer_of(viewer, result, STACK)
     if known is not None:
-        return _update_map(known, outcome, STACK, stack)
-    look = _map_look(outcome, STACK)
+        return _update_map(known, result, STACK, stack)
+    look = _map_look(result, STACK)
     for key, first in (("scale", 1.0), ("translate", 0.0), ("units", "pixel")):
         look[key] = (first, *look[key])
     look["rotate"] = block_diag(1.0, look["rotate"])
-    look["shear"] = np.array([0.0, 0.0, outcome.source.shear[-1]])
+    look["shear"] = np.array([0.0, 0.0, result.source.shear[-1]])
     look["affine"] = Affine(affine_matrix=block_diag(1.0, look["affine"].affine_matrix))
     look["axis_labels"] = ("prototype", "y", "x")
-    name = f"{outcome.source.name} – all prototypes"
+    name = f"{result.source.name} – all prototypes"
     layer: Layer = viewer.add_image(stack, name=name, **look)
-    outcome.maps[STACK] = layer
+    result.maps[STACK] = layer
     return layer
 
 
-def _map_look(outcome: Outcome, role: MapRole) -> dict[str, Any]:
+def _map_look(result: ImageResult, role: MapRole) -> dict[str, Any]:
     return {
         "colormap": preference("colormap"),
         "contrast_limits": (0, 1),
         "opacity": _MAP_OPACITY,
-        "metadata": tag(role, **outcome.provenance),
-        **placement(outcome.source, outcome.segmentation.map_pixel_size, ndim=outcome.ndim),
+        "metadata": tag(role, **result.provenance),
+        **placement(result.source, result.segmentation.map_pixel_size, ndim=result.ndim),
     }
 
 
 def _update_map(
-    layer: Layer, outcome: Outcome, role: MapRole, values: npt.NDArray[np.float32]
+    layer: Layer, result: ImageResult, role: MapRole, values: npt.NDArray[np.float32]
 ) -> Layer:
     layer.data = values
-    layer.metadata = _tagged(layer, outcome, role)
+    layer.metadata = _tagged(layer, result, role)
     return layer
 
 
@@ -312,8 +312,8 @@ def show_outlines(
     return layer
 
 
-def _tagged(layer: Layer, outcome: Outcome, role: MapRole) -> dict[str, Any]:
-    return {**layer.metadata, **tag(role, **outcome.provenance)}
+def _tagged(layer: Layer, result: ImageResult, role: MapRole) -> dict[str, Any]:
+    return {**layer.metadata, **tag(role, **result.provenance)}
 
 
 def check_unchanged(viewer: Viewer, layer: Image, pixels: Any) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.model.maps import LIKELIHOOD, MapRole, limits_of, values_of
 from napari_gaussproto.widgets.layers.placement import layer_of, show_map, undisturbed
-from napari_gaussproto.widgets.shared.state import Outcome, SharedState, state_of
+from napari_gaussproto.widgets.shared.state import ImageResult, SharedState, state_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -30,54 +30,54 @@ class PrototypeMap:
         self._limits: WeakKeyDictionary[Layer, tuple[float, float]] = WeakKeyDictionary()
         state.prototype_changed.connect(self.refresh)
         state.shown_changed.connect(self.refresh)
-        state.outcome_changed.connect(self._toggle)
+        state.result_changed.connect(self._toggle)
 
     def refresh(self) -> None:
         """Compute and show the map of the chosen prototype."""
-        outcome, state = self._state.current, self._state
-        if outcome is not None:
-            values = values_of(outcome.segmentation, state.prototype, state.quantity)
-            self.show(outcome, state.prototype, values)
+        result, state = self._state.current, self._state
+        if result is not None:
+            values = values_of(result.segmentation, state.prototype, state.quantity)
+            self.show(result, state.prototype, values)
             self._toggle()
 
-    def show(self, outcome: Outcome, m: int, values: npt.NDArray[np.float32]) -> None:
+    def show(self, result: ImageResult, m: int, values: npt.NDArray[np.float32]) -> None:
         """Show a map (..., h, w), computed elsewhere, of the state's quantity."""
         viewer, quantity = self._viewer(), self._state.quantity
-        if viewer is None or outcome.source not in viewer.layers:
+        if viewer is None or result.source not in viewer.layers:
             return
         what = f"{_TITLES.get(quantity, quantity)} of "
-        self._show(viewer, outcome, m, LIKELIHOOD, what, values, self._state.shows_likelihood)
+        self._show(viewer, result, m, LIKELIHOOD, what, values, self._state.shows_likelihood)
 
     def pin(self, m: int) -> None:
         """Keep the map of a prototype as a layer of its own."""
-        outcome, viewer, quantity = self._state.current, self._viewer(), self._state.quantity
-        if outcome is None or viewer is None:
+        result, viewer, quantity = self._state.current, self._viewer(), self._state.quantity
+        if result is None or viewer is None:
             return
         what = "" if quantity == "typicality" else f"{quantity} of "
-        values = values_of(outcome.segmentation, m, quantity)
-        self._show(viewer, outcome, m, MapRole.pinned(m, quantity), what, values, visible=False)
+        values = values_of(result.segmentation, m, quantity)
+        self._show(viewer, result, m, MapRole.pinned(m, quantity), what, values, visible=False)
 
     def _show(
         self,
         viewer: Viewer,
-        outcome: Outcome,
+        result: ImageResult,
         m: int,
         role: MapRole,
         what: str,
         values: npt.NDArray[np.float32],
         visible: bool,
     ) -> None:
-        name = f"{outcome.source.name} – {what}{outcome.segmentation.prototypes[m].name}"
+        name = f"{result.source.name} – {what}{result.segmentation.prototypes[m].name}"
         with undisturbed(viewer):
-            layer = show_map(viewer, outcome, role, values, name, visible=visible)
+            layer = show_map(viewer, result, role, values, name, visible=visible)
         # The common scale is set once: a person may then choose another contrast.
-        limits = limits_of(outcome.segmentation, self._state.quantity)
+        limits = limits_of(result.segmentation, self._state.quantity)
         if self._limits.get(layer) != limits:
             self._limits[layer] = limits
             layer.contrast_limits_range = limits
             layer.contrast_limits = limits
 
-    def _toggle(self, outcome: object = None) -> None:
+    def _toggle(self, result: object = None) -> None:
         """Show classes or likelihood; both at once would only be muddy."""
         current, viewer = self._state.current, self._viewer()
         if current is None or viewer is None:

@@ -18,75 +18,75 @@ from napari_gaussproto.widgets.layers.placement import (
     undisturbed,
 )
 from napari_gaussproto.widgets.layers.prototype_map import prototype_map
-from napari_gaussproto.widgets.shared.state import Outcome, SharedState
+from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
 
 if TYPE_CHECKING:
     from napari.layers import Layer
     from napari.viewer import Viewer
 
 
-def succeed(viewer: Viewer, state: SharedState, outcome: Outcome, maps: Maps) -> Outcome:
+def succeed(viewer: Viewer, state: SharedState, result: ImageResult, maps: Maps) -> ImageResult:
     """Let a fit's result take over the layers of the last one of its image.
 
     Maps (..., h, w) that it says nothing about, or about another class of that number, are
     set aside.
     """
-    former = state.outcomes.get(outcome.source)
+    former = state.results.get(result.source)
     if former is None:
-        return outcome
-    shown = {role for role in maps if _same_meaning(role, former, outcome)}
+        return result
+    shown = {role for role in maps if _same_meaning(role, former, result)}
     shown |= {role for role in former.maps if role.is_pinned}
-    if former.segmentation.n_cells == outcome.segmentation.n_cells:
+    if former.segmentation.n_cells == result.segmentation.n_cells:
         shown.add(OUTLINES)
-    take_over(viewer, state, outcome, shown)
-    outcome.release_pins()
-    return outcome
+    take_over(viewer, state, result, shown)
+    result.release_pins()
+    return result
 
 
 def take_over(
-    viewer: Viewer, state: SharedState, outcome: Outcome, shown: Iterable[MapRole]
+    viewer: Viewer, state: SharedState, result: ImageResult, shown: Iterable[MapRole]
 ) -> None:
     """Give a result the layers of the last one of its image.
 
     Maps that it says nothing about, which are all but ``shown``, are renamed and no longer updated.
     """
-    former = state.outcomes.get(outcome.source)
+    former = state.results.get(result.source)
     if former is None:
         return
-    outcome.labels, outcome.labels_checksum = former.labels, former.labels_checksum
-    outcome.maps = present_maps(viewer, former)
+    result.labels, result.labels_checksum = former.labels, former.labels_checksum
+    result.maps = present_maps(viewer, former)
     kept = {LIKELIHOOD, BRUSHED, CHANGED, WHY, *shown}
-    for role in [role for role in outcome.maps if role not in kept]:
-        set_aside(outcome.maps.pop(role))
+    for role in [role for role in result.maps if role not in kept]:
+        set_aside(result.maps.pop(role))
 
 
-def present_maps(viewer: Viewer, outcome: Outcome) -> dict[MapRole, Layer]:
+def present_maps(viewer: Viewer, result: ImageResult) -> dict[MapRole, Layer]:
     """Maps of a result that are in the viewer still."""
-    return {role: layer for role, layer in outcome.maps.items() if layer in viewer.layers}
+    return {role: layer for role, layer in result.maps.items() if layer in viewer.layers}
 
 
-def _same_meaning(role: MapRole, former: Outcome, outcome: Outcome) -> bool:
+def _same_meaning(role: MapRole, former: ImageResult, result: ImageResult) -> bool:
     """Whether a map shows the same thing as before: numbers of classes can change."""
     if not role.is_probability or role.number is None:
         return True
     c = slice(role.number, role.number + 1)
-    before, now = former.segmentation.classes[c], outcome.segmentation.classes[c]
+    before, now = former.segmentation.classes[c], result.segmentation.classes[c]
     return [entry.name for entry in before] == [entry.name for entry in now]
 
 
-def redraw(viewer: Viewer, outcome: Outcome, maps: Maps) -> None:
+def redraw(viewer: Viewer, result: ImageResult, maps: Maps) -> None:
     """Show new values (..., h, w) in the maps that an image has besides the likelihood."""
     for role, values in maps.items():
-        layer = layer_of(viewer, outcome, role)
+        layer = layer_of(viewer, result, role)
         if layer is not None:
-            show_map(viewer, outcome, role, values, layer.name, visible=layer.visible)
-    outcome.release_pins()
+            show_map(viewer, result, role, values, layer.name, visible=layer.visible)
+    result.release_pins()
 
 
 def publish(
     viewer: Viewer,
     state: SharedState,
-    outcome: Outcome,
+    result: ImageResult,
     maps: Maps,
     prototype: int,
     values: npt.NDArray[np.float32],
@@ -96,7 +96,7 @@ def publish(
 
     Parameters
     ----------
-    viewer, state, outcome
+    viewer, state, result
     maps : dict of (..., h, w) ndarrays
         New values of maps that the image has.
     prototype : int
@@ -106,12 +106,12 @@ def publish(
         New labels are put below this layer, so that it can be painted on.
     """
     with undisturbed(viewer):
-        fresh = outcome.labels is None or outcome.labels not in viewer.layers
-        show_labels(viewer, outcome, outcome.segmentation.labels)
+        fresh = result.labels is None or result.labels not in viewer.layers
+        show_labels(viewer, result, result.segmentation.labels)
         if fresh and below is not None and below in viewer.layers:
             layers: Any = viewer.layers
-            layers.move(layers.index(outcome.labels), layers.index(below))
-        redraw(viewer, outcome, maps)
+            layers.move(layers.index(result.labels), layers.index(below))
+        redraw(viewer, result, maps)
         state.prototype = prototype
-        state.set_outcome(outcome)
-        prototype_map(viewer).show(outcome, prototype, values)
+        state.set_result(result)
+        prototype_map(viewer).show(result, prototype, values)

@@ -33,7 +33,7 @@ from napari_gaussproto.widgets.prototypes.why_controller import WhyController
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
 from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.forms import across, button, down, fill, wrapped_label
-from napari_gaussproto.widgets.shared.state import Outcome
+from napari_gaussproto.widgets.shared.state import ImageResult
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -128,7 +128,7 @@ class PrototypesWidget(Dock):
         layers = self.viewer.layers.events
         for signal, slot in (
             (state.model_changed, self.session.follow_model),
-            (state.outcome_changed, self._on_outcome),
+            (state.result_changed, self._on_image_result),
             (state.model_changed, self._update_editable),  # with the results follows the rest
             (state.prototype_changed, self._on_prototype),
             (state.shown_changed, self._on_shown),
@@ -159,14 +159,14 @@ class PrototypesWidget(Dock):
 
     def go_to(self, y: int, x: int) -> None:
         """Move the camera to a pixel of the current image, and explain it."""
-        outcome = self.state.current
-        if outcome is None or outcome.source not in self.viewer.layers:
+        result = self.state.current
+        if result is None or result.source not in self.viewer.layers:
             return
-        leading = self.computation.leading(outcome)
-        channels = (0,) * (outcome.source.ndim - outcome.ndim)  # an axis that the result lacks
-        point = outcome.source.data_to_world((*channels, *leading, y, x))
+        leading = self.computation.leading(result)
+        channels = (0,) * (result.source.ndim - result.ndim)  # an axis that the result lacks
+        point = result.source.data_to_world((*channels, *leading, y, x))
         camera = getattr(self.viewer, "scene", self.viewer).camera
-        scale = float(abs(outcome.source.scale[-2:]).mean())
+        scale = float(abs(result.source.scale[-2:]).mean())
         camera.center = tuple(point[-2:])
         camera.zoom = max(camera.zoom, _CLOSE_UP / scale)
         self.why.ask(leading, y, x)
@@ -195,11 +195,11 @@ class PrototypesWidget(Dock):
 
     # -- what changes -----------------------------------------------------------------------
 
-    def _on_outcome(self, outcome: Outcome) -> None:
-        if outcome.model is not self.state.model and self.session.editable:
+    def _on_image_result(self, result: ImageResult) -> None:
+        if result.model is not self.state.model and self.session.editable:
             # Segmented while the model was edited.
             self.session.catch_up()
-        self.edits.follow_outcome(outcome)
+        self.edits.hide_former_change(result)
         self.refresh()
         if not self.session.editable:
             self.status.setText(FOREIGN)
@@ -212,18 +212,18 @@ class PrototypesWidget(Dock):
         state.forget(event)  # the order in which the two are called is not known
         if not gone:
             return
-        left = [image for image in self.viewer.layers if image in state.outcomes]
+        left = [image for image in self.viewer.layers if image in state.results]
         if left:
-            state.set_outcome(state.outcomes[left[-1]])
+            state.set_result(state.results[left[-1]])
         else:
             self.why.forget()
             self.refresh()
 
     def _on_name(self, event: object = None) -> None:
-        outcome = self.state.current
-        if outcome is not None:
-            self.image_name.setText(f"Image: {outcome.source.name}")
-            self.image_name.setToolTip(f"All that is shown here is about {outcome.source.name}")
+        result = self.state.current
+        if result is not None:
+            self.image_name.setText(f"Image: {result.source.name}")
+            self.image_name.setToolTip(f"All that is shown here is about {result.source.name}")
 
     def _on_prototype(self, m: int) -> None:
         self.gallery.select(m)
@@ -244,20 +244,20 @@ class PrototypesWidget(Dock):
 
     def refresh(self) -> None:
         """Show model and result as they are now."""
-        outcome = self.state.current
-        if outcome is None or outcome.model is None:
+        result = self.state.current
+        if result is None or result.model is None:
             self._pages.setCurrentIndex(0)
             self.why_panel.button.setChecked(False)
             return
         from napari_gaussproto.core.explain.gallery import gallery  # loads torch
 
         self._pages.setCurrentIndex(1)
-        segmentation = outcome.segmentation
-        if outcome.source not in self._followed:
-            self._followed.add(outcome.source)
-            self.connections.add(outcome.source.events.name, self._on_name)
+        segmentation = result.segmentation
+        if result.source not in self._followed:
+            self._followed.add(result.source)
+            self.connections.add(result.source.events.name, self._on_name)
         self._on_name()
-        self._gallery = gallery(outcome.model)
+        self._gallery = gallery(result.model)
         share = segmentation.prototype_share().tolist()
         about = (self._gallery, segmentation.classes, share)
         self.gallery.show_gallery(*about, self.state.prototype)
@@ -280,18 +280,18 @@ class PrototypesWidget(Dock):
             self.status.setText(FOREIGN)
 
     def _show_chosen(self) -> None:
-        outcome = self.state.current
+        result = self.state.current
         groups = [] if self._gallery is None else self._gallery.groups
         entries = {entry.index: entry for group in groups for entry in group.prototypes}
         entry = entries.get(self.state.prototype)
-        if outcome is None or outcome.model is None or entry is None:
+        if result is None or result.model is None or entry is None:
             return
         from napari_gaussproto.core.explain.health import similar_siblings
 
-        prototypes = outcome.model.prototypes
-        siblings = similar_siblings(outcome.model, entry.index) if entry.active else []
+        prototypes = result.model.prototypes
+        siblings = similar_siblings(result.model, entry.index) if entry.active else []
         named = [(i, prototypes[i].name) for i in siblings]
-        self.edit_panel.show_prototype(entry, outcome.segmentation.classes, named)
+        self.edit_panel.show_prototype(entry, result.segmentation.classes, named)
 
     def _update_history(self) -> None:
         history, busy = self.state.history, self.session.busy or not self.session.editable

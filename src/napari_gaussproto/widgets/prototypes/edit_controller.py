@@ -24,7 +24,7 @@ from napari_gaussproto.widgets.layers.placement import pixels_of
 from napari_gaussproto.widgets.prototypes.edit_panel import EditPanel
 from napari_gaussproto.widgets.prototypes.edit_session import EditSession
 from napari_gaussproto.widgets.shared.dock import Dock
-from napari_gaussproto.widgets.shared.state import Outcome
+from napari_gaussproto.widgets.shared.state import ImageResult
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -44,7 +44,7 @@ class EditController(QObject):
         self._label_layers: list[Labels] = []
         self._named: WeakSet[Labels] = WeakSet()
         # The last edit's, with the result that it is about.
-        self._compared: tuple[Outcome, Comparison] | None = None
+        self._compared: tuple[ImageResult, Comparison] | None = None
         panel.on_off.clicked.connect(lambda: self._edit_chosen("turn", not panel.shows_active))
         panel.class_choice.activated.connect(self._reassign)
         panel.merge_button.clicked.connect(self._merge)
@@ -91,37 +91,37 @@ class EditController(QObject):
 
     def _shown(self, m: int) -> Prototype | None:
         """The prototype that a person sees at a place."""
-        outcome = self._state.current
-        prototypes = [] if outcome is None else outcome.segmentation.prototypes
+        result = self._state.current
+        prototypes = [] if result is None else result.segmentation.prototypes
         return prototypes[m] if 0 <= m < len(prototypes) else None
 
     def _seen(self) -> Seen | None:
         """The current image as a person sees it now."""
-        outcome, model = self._state.current, self._state.model
-        if outcome is None or model is None:
+        result, model = self._state.current, self._state.model
+        if result is None or model is None:
             return None
-        source = outcome.source
-        return Seen(outcome.segmentation, pixels_of(source), bool(source.rgb), model)
+        source = result.source
+        return Seen(result.segmentation, pixels_of(source), bool(source.rgb), model)
 
     # -- a new prototype --------------------------------------------------------------------
 
     def _brush(self) -> None:
-        outcome = self._state.current
-        if outcome is not None:
+        result = self._state.current
+        if result is not None:
             self._state.show(likelihood=False)
-            brush_layer(self._viewer, outcome)
+            brush_layer(self._viewer, result)
             self._messages.tell("Paint an example of the new prototype, then press Add.")
 
     def _add_brushed(self) -> None:
-        outcome = self._state.current
-        if outcome is None:
+        result = self._state.current
+        if result is None:
             return
-        mask = brushed(self._viewer, outcome)
+        mask = brushed(self._viewer, result)
         if mask is None:
             self._messages.tell("Nothing is painted yet: press Brush and paint an example.")
             return
         self.add_region(self._panel.new_class.currentIndex(), mask)
-        wipe(self._viewer, outcome)
+        wipe(self._viewer, result)
 
     def add_region(self, class_index: int, mask: npt.NDArray[np.bool_]) -> None:
         """Make a prototype of the cells of a region (..., H, W)."""
@@ -136,15 +136,15 @@ class EditController(QObject):
         """Offer the label layers that fit the current image."""
         from napari.layers import Labels
 
-        outcome = self._state.current
-        if outcome is None:
+        result = self._state.current
+        if result is None:
             return
         found = [layer for layer in self._viewer.layers if isinstance(layer, Labels)]
         for layer in found:
             if layer not in self._named:
                 self._named.add(layer)
                 layer.events.name.connect(self.refresh_labels)
-        shape = outcome.segmentation.labels.shape
+        shape = result.segmentation.labels.shape
         fitting = (layer for layer in found if tuple(layer.data.shape) == shape)
         self._label_layers = [layer for layer in fitting if not is_scratch(layer)]
         self._panel.offer_labels([layer.name for layer in self._label_layers])
@@ -171,11 +171,11 @@ class EditController(QObject):
 
     def _truth(self) -> npt.NDArray[Any] | None:
         """Labels to tell the IoU by; only those that fit, as an edit needs none."""
-        outcome, labels = self._state.current, self._chosen_labels()
-        if outcome is None or labels is None:
+        result, labels = self._state.current, self._chosen_labels()
+        if result is None or labels is None:
             return None
-        fits = labels.shape == outcome.segmentation.labels.shape
-        fits = fits and 0 <= labels.min() <= labels.max() <= len(outcome.segmentation.classes)
+        fits = labels.shape == result.segmentation.labels.shape
+        fits = fits and 0 <= labels.min() <= labels.max() <= len(result.segmentation.classes)
         return labels if fits else None
 
     # -- results ----------------------------------------------------------------------------
@@ -188,13 +188,13 @@ class EditController(QObject):
         if not busy:
             self._panel.show_progress(None)
 
-    def _on_changed(self, result: EditResult, outcome: Outcome | None) -> None:
-        if result.comparison is None or outcome is None:
+    def _on_changed(self, edit: EditResult, result: ImageResult | None) -> None:
+        if edit.comparison is None or result is None:
             return
-        self._compared = (outcome, result.comparison)
-        text = result.comparison.summary(outcome.segmentation.classes)
-        if result.rejection is not None:
-            found = result.rejection
+        self._compared = (result, edit.comparison)
+        text = edit.comparison.summary(result.segmentation.classes)
+        if edit.rejection is not None:
+            found = edit.rejection
             text += (
                 f" Accuracy on the labelled cells: {found.before:.1%} before, "
                 f"{found.masked:.1%} without it, {found.after:.1%} after training. It was trained "
@@ -203,20 +203,20 @@ class EditController(QObject):
         self._messages.tell(text)
         self._on_changes_wanted(self._panel.changes.isChecked())
 
-    def follow_outcome(self, outcome: Outcome) -> None:
+    def hide_former_change(self, result: ImageResult) -> None:
         """Hide what an edit changed in a result that was replaced by another one since."""
         compared = self._compared
-        if compared is None or compared[0] is outcome:
+        if compared is None or compared[0] is result:
             return
-        if compared[0].source is outcome.source:
+        if compared[0].source is result.source:
             self._compared = None
-            hide_changed(self._viewer, outcome)
+            hide_changed(self._viewer, result)
 
     def _on_changes_wanted(self, wanted: bool) -> None:
-        outcome = self._state.current
-        if outcome is None:
+        result = self._state.current
+        if result is None:
             return
         if not wanted:
-            hide_changed(self._viewer, outcome)
-        elif self._compared is not None and self._compared[0] is outcome:
-            show_changed(self._viewer, outcome, self._compared[1].changed)
+            hide_changed(self._viewer, result)
+        elif self._compared is not None and self._compared[0] is result:
+            show_changed(self._viewer, result, self._compared[1].changed)

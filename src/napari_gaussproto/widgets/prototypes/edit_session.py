@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.jobs.edit import EditResult, Redrawn
     from napari_gaussproto.jobs.requests import Change, Select
-    from napari_gaussproto.widgets.shared.state import Outcome
+    from napari_gaussproto.widgets.shared.state import ImageResult
 
 FOREIGN = "Another model made this segmentation: press Segment again to see and edit this one."
 _REPLACED = "Another model came into use during the edit: the edit was given up."
@@ -36,7 +36,7 @@ class EditSession(QObject):
 
     Signals
     -------
-    changed(EditResult, Outcome or None)
+    changed(EditResult, ImageResult or None)
         An edit, undo or redo is in force and shown; with what shows the image that is compared.
     failed()
         An edit is not in force; the person was told why.
@@ -55,7 +55,7 @@ class EditSession(QObject):
         self._waiting: list[EditRequest] = []
         self._current: EditRequest | None = None
         # The results that the current edit redraws, by the key of their image.
-        self._redrawing: dict[Any, Outcome] = {}
+        self._redrawing: dict[Any, ImageResult] = {}
         # What the current edit began with: a result is only good for these.
         self._history: EditHistory | None = None
         self._model: PrototypeSegmenter | None = None
@@ -140,10 +140,10 @@ class EditSession(QObject):
         self._current = self._waiting.pop(0)
         self._history, self._model = state.history, state.model
         model = state.model
-        outcomes = [o for o in state.outcomes.values() if _made_by(o, model)]
+        results = [o for o in state.results.values() if _made_by(o, model)]
         # The current image comes first, and is the one that is compared.
-        outcomes.sort(key=lambda outcome: outcome is not state.current)
-        self._redrawing = {outcome.source.unique_id: outcome for outcome in outcomes}
+        results.sort(key=lambda result: result is not state.current)
+        self._redrawing = {result.source.unique_id: result for result in results}
         before = [Before(k, o.segmentation, list(o.maps)) for k, o in self._redrawing.items()]
         key, prototypes = None, []
         if state.current is not None:
@@ -154,31 +154,31 @@ class EditSession(QObject):
         self.busy_changed.emit(True)
         self.runner.start(partial(run_job, "edit", "edit_job", *about))
 
-    def _on_result(self, result: EditResult) -> None:
+    def _on_result(self, edit: EditResult) -> None:
         state = self._state
         if state.history is not self._history or state.model is not self._model:
             self._refuse(_REPLACED)
             return
-        self._move_history(result.model)
+        self._move_history(edit.model)
         with undisturbed(self._viewer):
-            for redrawn in result.redrawn:
-                # An image that was segmented again meanwhile has a new outcome; the layers
+            for redrawn in edit.redrawn:
+                # An image that was segmented again meanwhile has a new result; the layers
                 # are that one's now.
-                outcome = self._redrawing[redrawn.key]
-                if state.outcomes.get(outcome.source) is outcome:
-                    self._show(outcome, redrawn, result.model)
-            state.set_edited_model(result.model)
+                result = self._redrawing[redrawn.key]
+                if state.results.get(result.source) is result:
+                    self._show(result, redrawn, edit.model)
+            state.set_edited_model(edit.model)
             current = state.current
-            if current is not None and current.model is result.model:
-                state.prototype = result.prototype
-                state.set_outcome(current)
-                if result.values is not None and current is self._redrawing.get(result.key):
-                    self._map.show(current, result.prototype, result.values)
+            if current is not None and current.model is edit.model:
+                state.prototype = edit.prototype
+                state.set_result(current)
+                if edit.values is not None and current is self._redrawing.get(edit.key):
+                    self._map.show(current, edit.prototype, edit.values)
                 else:
                     self._map.refresh()
-        self.changed.emit(result, self._redrawing.get(result.key))
-        late = (o for o in state.outcomes.values() if o.model is not result.model)
-        if any(_made_by(outcome, result.model) for outcome in late):
+        self.changed.emit(edit, self._redrawing.get(edit.key))
+        late = (o for o in state.results.values() if o.model is not edit.model)
+        if any(_made_by(result, edit.model) for result in late):
             self.catch_up()
 
     def _move_history(self, model: PrototypeSegmenter) -> None:
@@ -192,19 +192,19 @@ class EditSession(QObject):
         elif request.kind == "redo":
             history.redo()
 
-    def _show(self, outcome: Outcome, redrawn: Redrawn, model: PrototypeSegmenter) -> None:
-        outcome.segmentation, outcome.model = redrawn.segmentation, model
+    def _show(self, result: ImageResult, redrawn: Redrawn, model: PrototypeSegmenter) -> None:
+        result.segmentation, result.model = redrawn.segmentation, model
         history = self._state.history
-        outcome.provenance = {**outcome.provenance, "edits": history.names if history else []}
-        if outcome.source not in self._viewer.layers:
+        result.provenance = {**result.provenance, "edits": history.names if history else []}
+        if result.source not in self._viewer.layers:
             return
-        known = outcome.labels is not None and outcome.labels in self._viewer.layers
-        if known or outcome is self._state.current:
-            former = outcome.labels
-            show_labels(self._viewer, outcome, redrawn.segmentation.labels)
-            if outcome.labels is not None and former not in (None, outcome.labels):
-                outcome.labels.visible = former.visible
-        redraw(self._viewer, outcome, redrawn.maps)
+        known = result.labels is not None and result.labels in self._viewer.layers
+        if known or result is self._state.current:
+            former = result.labels
+            show_labels(self._viewer, result, redrawn.segmentation.labels)
+            if result.labels is not None and former not in (None, result.labels):
+                result.labels.visible = former.visible
+        redraw(self._viewer, result, redrawn.maps)
 
     def _refuse(self, sentence: str) -> None:
         self._messages.warn(sentence)
@@ -227,6 +227,6 @@ class EditSession(QObject):
         self.saved.emit(path)
 
 
-def _made_by(outcome: Outcome, model: PrototypeSegmenter) -> bool:
-    """Whether a version of a model made an outcome, so that this one can decode its cells."""
-    return outcome.model is not None and outcome.model.extractor is model.extractor
+def _made_by(result: ImageResult, model: PrototypeSegmenter) -> bool:
+    """Whether a version of a model made a result, so that this one can decode its cells."""
+    return result.model is not None and result.model.extractor is model.extractor

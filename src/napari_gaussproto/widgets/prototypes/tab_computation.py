@@ -16,7 +16,7 @@ from napari_gaussproto.widgets.prototypes.places_panel import PlacesPanel
 from napari_gaussproto.widgets.prototypes.space_panel import SpacePanel
 from napari_gaussproto.widgets.prototypes.why_controller import plane_pixels
 from napari_gaussproto.widgets.shared.dock import Connections, Dock
-from napari_gaussproto.widgets.shared.state import Outcome
+from napari_gaussproto.widgets.shared.state import ImageResult
 from napari_gaussproto.widgets.shared.workers import Runner, single_shot
 
 if TYPE_CHECKING:
@@ -52,17 +52,17 @@ class TabComputation(QObject):
         self._stale = {"places", "space"}
         self._on_tab()
 
-    def leading(self, outcome: Outcome) -> tuple[int, ...]:
+    def leading(self, result: ImageResult) -> tuple[int, ...]:
         """Which plane of a stack is in view."""
-        return plane_in_view(self._viewer, outcome.source, outcome.segmentation.leading)
+        return plane_in_view(self._viewer, result.source, result.segmentation.leading)
 
     def _on_tab(self, index: int = 0) -> None:
         if self._wanted() is not None:
             self._later.start()
 
     def _on_dims(self, event: object = None) -> None:
-        outcome = self._state.current
-        if outcome is not None and outcome.segmentation.leading:
+        result = self._state.current
+        if result is not None and result.segmentation.leading:
             self._stale.add("places")
             self._on_tab()
 
@@ -74,33 +74,33 @@ class TabComputation(QObject):
         return None
 
     def _compute(self) -> None:
-        outcome, wanted = self._state.current, self._wanted()
-        if outcome is None or outcome.model is None or wanted is None:
+        result, wanted = self._state.current, self._wanted()
+        if result is None or result.model is None or wanted is None:
             return
-        segmentation, leading = outcome.segmentation, self.leading(outcome)
+        segmentation, leading = result.segmentation, self.leading(result)
         self._computing = (wanted, segmentation, leading)
         if wanted == "space":
-            self.runner.start(partial(_space_steps, segmentation, outcome.model))
+            self.runner.start(partial(_space_steps, segmentation, result.model))
             return
-        plane, pixels = segmentation.plane_at(leading), plane_pixels(outcome, leading)
-        about = (plane, pixels, bool(outcome.source.rgb), outcome.model)
+        plane, pixels = segmentation.plane_at(leading), plane_pixels(result, leading)
+        about = (plane, pixels, bool(result.source.rgb), result.model)
         self.runner.start(partial(run_job, "insight", "places_job", *about))
 
     def _show(self, found: Any) -> None:
-        outcome, computed = self._state.current, self._computing
-        if outcome is None or outcome.model is None or computed is None:
+        result, computed = self._state.current, self._computing
+        if result is None or result.model is None or computed is None:
             return
-        if computed[1:] != (outcome.segmentation, self.leading(outcome)):
+        if computed[1:] != (result.segmentation, self.leading(result)):
             return  # of something else than what is shown now; that is computed next
         self._stale.discard(computed[0])
         if isinstance(found, list):
             for places in found:
                 self._places.show_places(places.kind, places.places, places.pictures)
             return
-        active = outcome.model.layer.active.tolist()
-        colors = [c.color for c in outcome.segmentation.classes]
+        active = result.model.layer.active.tolist()
+        colors = [c.color for c in result.segmentation.classes]
         view = self._space.ready_view(found.method)
-        view.show_projection(found, outcome.model.prototypes, active, colors)
+        view.show_projection(found, result.model.prototypes, active, colors)
         view.select(self._state.prototype)
 
 

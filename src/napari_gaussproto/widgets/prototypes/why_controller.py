@@ -15,7 +15,7 @@ from napari_gaussproto.widgets.layers.placement import pixels_of
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
 from napari_gaussproto.widgets.prototypes.why_tool import WhyTool, clear_outline, show_outline
 from napari_gaussproto.widgets.shared.dock import Dock
-from napari_gaussproto.widgets.shared.state import Outcome
+from napari_gaussproto.widgets.shared.state import ImageResult
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class WhyController(QObject):
         super().__init__(dock)
         self._viewer, self._state, self._messages = dock.viewer, dock.state, dock.messages
         self._panel = panel
-        self._asked: tuple[Outcome, tuple[int, ...], int, int, bool] | None = None
+        self._asked: tuple[ImageResult, tuple[int, ...], int, int, bool] | None = None
         self.explanation: Explanation | None = None
         self.tool = WhyTool(dock.viewer, dock.state, self)
         self.tool.asked.connect(
@@ -56,11 +56,11 @@ class WhyController(QObject):
 
     def ask(self, leading: tuple[int, ...], y: int, x: int, region: bool = False) -> None:
         """Explain a pixel of the current image, or the region around it."""
-        outcome = self._state.current
-        if outcome is None:
+        result = self._state.current
+        if result is None:
             return
-        self._asked = (outcome, leading, y, x, region)
-        plane = outcome.segmentation.plane_at(leading)
+        self._asked = (result, leading, y, x, region)
+        plane = result.segmentation.plane_at(leading)
         if region:
             self.runner.start(partial(run_job, "insight", "region_job", plane, y, x))
         else:
@@ -74,8 +74,8 @@ class WhyController(QObject):
         """Explain the same place again, after an edit."""
         if self._asked is None:
             return
-        outcome, leading, y, x, region = self._asked
-        if outcome is self._state.current:
+        result, leading, y, x, region = self._asked
+        if result is self._state.current:
             self.ask(leading, y, x, region)
         else:
             self.forget()
@@ -88,12 +88,12 @@ class WhyController(QObject):
         self._panel.clear()
 
     def _on_hovered(self, leading: tuple[int, ...], y: int, x: int) -> None:
-        outcome, last = self._state.current, self._asked
-        if outcome is None:
+        result, last = self._state.current, self._asked
+        if result is None:
             return
-        partition = outcome.segmentation.plane_at(leading).encoding.partition
+        partition = result.segmentation.plane_at(leading).encoding.partition
         cell = partition.cell_at(y, x)
-        same = last is not None and last[0] is outcome and (last[1], last[4]) == (leading, False)
+        same = last is not None and last[0] is result and (last[1], last[4]) == (leading, False)
         if last is None or not same or partition.cell_at(last[2], last[3]) != cell:
             self.ask(leading, y, x)
 
@@ -107,12 +107,12 @@ class WhyController(QObject):
     def _show(self, explanation: Explanation) -> None:
         if self._asked is None:
             return
-        outcome, leading, *_ = self._asked
+        result, leading, *_ = self._asked
         self.explanation = explanation
-        segmentation = outcome.segmentation
+        segmentation = result.segmentation
         self._panel.show_explanation(explanation, segmentation.prototypes, segmentation.classes)
-        if outcome.source in self._viewer.layers:
-            show_outline(self._viewer, outcome, explanation, leading)
+        if result.source in self._viewer.layers:
+            show_outline(self._viewer, result, explanation, leading)
         self._classes.clear()
         for c, entry in enumerate(segmentation.classes):
             self._classes.addAction(f"For {entry.name}").triggered.connect(partial(self._add, c))
@@ -127,8 +127,8 @@ class WhyController(QObject):
         found = self.explanation
         if found is None or self._asked is None:
             return
-        outcome, leading, *_ = self._asked
-        mask = np.zeros(outcome.segmentation.labels.shape, dtype=bool)
+        result, leading, *_ = self._asked
+        mask = np.zeros(result.segmentation.labels.shape, dtype=bool)
         height, width = found.mask.shape
         mask[leading][found.top : found.top + height, found.left : found.left + width] = found.mask
         self.add_wanted.emit(class_index, mask)
@@ -147,9 +147,9 @@ class WhyController(QObject):
         """Write the current explanation as a figure."""
         if self._asked is None or self.explanation is None:
             return
-        outcome, leading, *_ = self._asked
-        pixels = plane_pixels(outcome, leading)
-        plane = outcome.segmentation.plane_at(leading)
+        result, leading, *_ = self._asked
+        pixels = plane_pixels(result, leading)
+        plane = result.segmentation.plane_at(leading)
         about = (path, pixels, plane, self.explanation)
         self.exporter.start(partial(run_job, "insight", "figure_job", *about))
 
@@ -158,7 +158,7 @@ class WhyController(QObject):
         self.tool.switch(False)
 
 
-def plane_pixels(outcome: Outcome, leading: tuple[int, ...]) -> Any:
+def plane_pixels(result: ImageResult, leading: tuple[int, ...]) -> Any:
     """The pixels of one plane of a stack."""
-    pixels = pixels_of(outcome.source)
+    pixels = pixels_of(result.source)
     return pixels[leading] if leading else pixels

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_gaussproto.core.imaging.masks import haloed_strips
 from napari_gaussproto.widgets.layers.overlays import WHY
 from napari_gaussproto.widgets.layers.placement import layer_of, pixels_of, placement, undisturbed
-from napari_gaussproto.widgets.shared.state import Outcome, SharedState
+from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
 from napari_gaussproto.widgets.shared.tags import is_ours, tag
 
 if TYPE_CHECKING:
@@ -82,25 +82,25 @@ class WhyTool(QObject):
             self._emit(self.hovered, event.position)
 
     def _emit(self, signal: Any, position: Any) -> None:
-        outcome = self._pointed_at(position)
-        place = None if outcome is None else pixel_at(outcome, position)
+        result = self._pointed_at(position)
+        place = None if result is None else pixel_at(result, position)
         if place is not None:
             signal.emit(*place)
 
-    def _pointed_at(self, position: Any) -> Outcome | None:
+    def _pointed_at(self, position: Any) -> ImageResult | None:
         """The result of the image that a person sees there, which becomes the current one."""
         state, seen = self._state, image_at(self._viewer, position)
         if seen is None or state.current is None or seen is state.current.source:
             return state.current
-        outcome = state.outcomes.get(seen)
-        if outcome is None:
+        result = state.results.get(seen)
+        if result is None:
             self.missed.emit(
                 f"{seen.name} is not segmented yet: choose it in the Segment dock and press "
                 "Segment."
             )
         else:
-            state.set_outcome(outcome)
-        return outcome
+            state.set_result(result)
+        return result
 
     def _moves_image(self) -> bool:
         """Whether a click is free, and not a stroke that a person paints on purpose."""
@@ -121,10 +121,10 @@ class WhyTool(QObject):
         self._painting = None
 
 
-def pixel_at(outcome: Outcome, position: Any) -> tuple[tuple[int, ...], int, int] | None:
+def pixel_at(result: ImageResult, position: Any) -> tuple[tuple[int, ...], int, int] | None:
     """Leading position, y and x of a point in world coordinates; None outside the image."""
-    segmentation = outcome.segmentation
-    point = [round(float(value)) for value in outcome.source.world_to_data(position)]
+    segmentation = result.segmentation
+    point = [round(float(value)) for value in result.source.world_to_data(position)]
     leading = tuple(point[:-2][: len(segmentation.leading)])
     y, x = point[-2:]
     height, width = segmentation.planes[0].shape
@@ -148,48 +148,48 @@ def image_at(viewer: Viewer, position: Any) -> Image | None:
 
 
 def show_outline(
-    viewer: Viewer, outcome: Outcome, explanation: Explanation, leading: tuple[int, ...]
+    viewer: Viewer, result: ImageResult, explanation: Explanation, leading: tuple[int, ...]
 ) -> None:
     """Outline what is explained, in the one layer that is kept for it."""
     camera = getattr(viewer, "scene", viewer).camera
-    pixel = 1 / (camera.zoom * float(np.abs(outcome.source.scale[-2:]).mean()))
+    pixel = 1 / (camera.zoom * float(np.abs(result.source.scale[-2:]).mean()))
     strips, bright = haloed_strips(explanation.outlines, _LINE * pixel)
     data = np.zeros((len(strips), 2, len(leading) + 2))
     data[:, 0, : len(leading)] = leading
     data[..., -2:] = strips
-    layer = _overlay(viewer, outcome)
+    layer = _overlay(viewer, result)
     layer.data = data
     layer.edge_width = _LINE * pixel
     layer.edge_color = np.where(bright[:, None], _BRIGHT, _DARK)
     layer.visible = True
 
 
-def clear_outline(viewer: Viewer, outcome: Outcome) -> None:
+def clear_outline(viewer: Viewer, result: ImageResult) -> None:
     """Empty the outline, if there is one."""
-    layer = layer_of(viewer, outcome, WHY)
+    layer = layer_of(viewer, result, WHY)
     if layer is not None:
         layer.data = np.empty((0, 2, layer.ndim))
 
 
-def _overlay(viewer: Viewer, outcome: Outcome) -> Vectors:
+def _overlay(viewer: Viewer, result: ImageResult) -> Vectors:
     """The layer for the outline; no Shapes layer, as paths in one crash napari 0.9.2.
 
     Once all layers are removed, OpenGL draws from the buffers of the path that is gone
     (`viewer.layers.clear()`, then another image).
     """
-    known: Vectors | None = layer_of(viewer, outcome, WHY)
+    known: Vectors | None = layer_of(viewer, result, WHY)
     if known is not None:
         return known
     with undisturbed(viewer):
         layer: Vectors = viewer.add_vectors(
-            ndim=outcome.ndim,
-            name=f"{outcome.source.name} – why",
+            ndim=result.ndim,
+            name=f"{result.source.name} – why",
             opacity=1.0,
             vector_style="line",
             # The bright strips lie on the dark ones, at the same depth.
             blending="translucent_no_depth",
             metadata=tag(WHY),
-            **placement(outcome.source, ndim=outcome.ndim),
+            **placement(result.source, ndim=result.ndim),
         )
-    outcome.maps[WHY] = layer
+    result.maps[WHY] = layer
     return layer

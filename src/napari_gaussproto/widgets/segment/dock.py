@@ -38,7 +38,7 @@ from napari_gaussproto.widgets.shared.forms import (
 )
 from napari_gaussproto.widgets.shared.preferences import preference
 from napari_gaussproto.widgets.shared.share_table import CoverTable
-from napari_gaussproto.widgets.shared.state import Outcome, is_fitted
+from napari_gaussproto.widgets.shared.state import ImageResult, is_fitted
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
@@ -103,14 +103,14 @@ class SegmentWidget(Dock):
 
     def _connect(self) -> None:
         self.images.image_changed.connect(self._on_image)
-        self.connections.add(self.state.outcome_changed, self._on_outcome)
+        self.connections.add(self.state.result_changed, self._on_image_result)
         self.models.combo.currentIndexChanged.connect(self._on_model)
         self.connections.add(self.state.model_changed, self._on_model_in_use)
         if self.state.model is not None:
             self._on_model_in_use(self.state.model)
         self._on_model()
         self.runner.progressed.connect(self._on_progress)
-        self.runner.succeeded.connect(self._on_result)
+        self.runner.succeeded.connect(self._on_segmented)
         self.runner.failed.connect(self.messages.report)
         self.runner.cancelled.connect(partial(self.status.setText, "Cancelled."))
         self.runner.finished.connect(self._update_buttons)
@@ -137,7 +137,7 @@ class SegmentWidget(Dock):
     def _launch(self, image: Image, path: Path | None) -> None:
         self.runner.cancel()
         pixels = pixels_of(image)
-        former = self.state.outcomes.get(image)
+        former = self.state.results.get(image)
         request = SegmentRequest(
             pixels=pixels,
             rgb=bool(image.rgb),
@@ -174,7 +174,7 @@ class SegmentWidget(Dock):
         plane = f"plane {done.plane}/{done.planes}, " if done.planes > 1 else ""
         self.status.setText(f"{plane}tile {done.index}/{done.total}, {duration(left)} left")
 
-    def _on_result(self, result: SegmentResult) -> None:
+    def _on_segmented(self, result: SegmentResult) -> None:
         state = self.state
         if self._started is None:
             return
@@ -202,46 +202,46 @@ class SegmentWidget(Dock):
         device = result.provenance["device"]
         self.status.setText(f"Done in {result.seconds:.1f} s on {device}{tiles}.")
 
-    def _show(self, image: Image, result: SegmentResult) -> None:
-        former = self.state.outcomes.get(image)
-        outcome = Outcome(image, result.segmentation, result.provenance, model=result.model)
+    def _show(self, image: Image, found: SegmentResult) -> None:
+        former = self.state.results.get(image)
+        result = ImageResult(image, found.segmentation, found.provenance, model=found.model)
         with undisturbed(self.viewer):
-            outlines = [] if result.outlines is None else [OUTLINES]
-            take_over(self.viewer, self.state, outcome, [*result.maps, *outlines])
-            show_labels(self.viewer, outcome, result.segmentation.labels)
-            for role, values in result.maps.items():
-                name = _title(role, outcome)
-                kept = name is None and role in outcome.maps
-                title = outcome.maps[role].name if kept else f"{image.name} – {name}"
-                show_map(self.viewer, outcome, role, values, title, visible=False)
-            if result.outlines is not None:
-                about = (outcome.maps.get(OUTLINES), result.outlines, f"{image.name} – cells")
-                outcome.maps[OUTLINES] = show_outlines(self.viewer, image, *about)
-            self.state.set_outcome(outcome)
-            self.likelihood.show_prototype(outcome, result.prototype, result.likelihood)
+            outlines = [] if found.outlines is None else [OUTLINES]
+            take_over(self.viewer, self.state, result, [*found.maps, *outlines])
+            show_labels(self.viewer, result, found.segmentation.labels)
+            for role, values in found.maps.items():
+                name = _title(role, result)
+                kept = name is None and role in result.maps
+                title = result.maps[role].name if kept else f"{image.name} – {name}"
+                show_map(self.viewer, result, role, values, title, visible=False)
+            if found.outlines is not None:
+                about = (result.maps.get(OUTLINES), found.outlines, f"{image.name} – cells")
+                result.maps[OUTLINES] = show_outlines(self.viewer, image, *about)
+            self.state.set_result(result)
+            self.likelihood.show_prototype(result, found.prototype, found.likelihood)
         if former is None:
             # The first time, what a person wants next is to look at the labels and to brush.
-            self.viewer.layers.selection.active = outcome.labels
+            self.viewer.layers.selection.active = result.labels
 
     def _on_image(self) -> None:
         image = self.images.image()
-        outcome = self.state.outcomes.get(image)
-        if outcome is None:
+        result = self.state.results.get(image)
+        if result is None:
             # What another image gave must not be taken for this one's.
             self.likelihood.setEnabled(False)
             self.cover.hide()
-        elif outcome is self.state.current:
+        elif result is self.state.current:
             self.likelihood.setEnabled(True)
-            self._on_outcome(outcome)
+            self._on_image_result(result)
         else:
-            self.state.set_outcome(outcome)
+            self.state.set_result(result)
         if not self.runner.running:
             self.status.setText(f"{self._missing()}." if self._missing() else "")
         self._update_buttons()
 
-    def _on_outcome(self, outcome: Outcome) -> None:
-        segmentation = outcome.segmentation
-        self.cover.show_cover(outcome.source.name, segmentation.cover, segmentation.classes)
+    def _on_image_result(self, result: ImageResult) -> None:
+        segmentation = result.segmentation
+        self.cover.show_cover(result.source.name, segmentation.cover, segmentation.classes)
 
     def _on_model(self, index: int = 0) -> None:
         if self.models.is_current and self.state.model is not None:
@@ -283,10 +283,10 @@ class SegmentWidget(Dock):
         super().abandon()
 
 
-def _title(role: MapRole, outcome: Outcome) -> str | None:
+def _title(role: MapRole, result: ImageResult) -> str | None:
     """What a map is called, if not by the prototype that it shows."""
     if role.is_probability and role.number is not None:
-        return f"probability of {outcome.segmentation.classes[role.number].name}"
+        return f"probability of {result.segmentation.classes[role.number].name}"
     return role.kind if role in (NOVELTY, UNCERTAINTY) else None
 
 

@@ -15,7 +15,7 @@ from napari_gaussproto.widgets.layers.prototype_map import prototype_map
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import across, button, down, fill, radio_button
 from napari_gaussproto.widgets.shared.pictures import ICON_SIZE, picture_icon
-from napari_gaussproto.widgets.shared.state import Outcome, SharedState
+from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -38,7 +38,7 @@ class LikelihoodPanel(QWidget):
         self._timer.timeout.connect(self._add_next)
         self._build()
         connections = Connections(self)
-        connections.add(state.outcome_changed, self._on_outcome)
+        connections.add(state.result_changed, self._on_image_result)
         connections.add(state.prototype_changed, self._on_prototype)
         connections.add(state.shown_changed, self._on_shown)
         self.setEnabled(False)
@@ -65,8 +65,8 @@ class LikelihoodPanel(QWidget):
 
     # -- one layer that follows the chooser -------------------------------------------------
 
-    def _on_outcome(self, outcome: Outcome) -> None:
-        segmentation = outcome.segmentation
+    def _on_image_result(self, result: ImageResult) -> None:
+        segmentation = result.segmentation
         share = segmentation.prototype_share()
         with QSignalBlocker(self.chooser):
             self.chooser.clear()
@@ -91,10 +91,10 @@ class LikelihoodPanel(QWidget):
     def _on_shown(self) -> None:
         (self.likelihood if self._state.shows_likelihood else self.classes).setChecked(True)
 
-    def show_prototype(self, outcome: Outcome, m: int, values: np.ndarray) -> None:
+    def show_prototype(self, result: ImageResult, m: int, values: np.ndarray) -> None:
         """Let the following layer show a prototype, whose typicality (..., h, w) is given."""
         if self._state.quantity == "typicality":
-            self._map.show(outcome, m, values)
+            self._map.show(result, m, values)
         else:
             self._map.refresh()
 
@@ -107,13 +107,13 @@ class LikelihoodPanel(QWidget):
 
     def add_all_layers(self) -> None:
         """Add a layer for every prototype, one at a time so that napari stays alive."""
-        outcome = self._state.current
-        if outcome is None:
+        result = self._state.current
+        if result is None:
             return
-        count = len(outcome.segmentation.prototypes)
+        count = len(result.segmentation.prototypes)
         if count >= _ASK_FROM and not self._agreed(count):
             return
-        self._batch = (m for m in range(count) if self._state.current is outcome)
+        self._batch = (m for m in range(count) if self._state.current is result)
         self._timer.start(0)
 
     def _agreed(self, count: int) -> bool:
@@ -134,13 +134,13 @@ class LikelihoodPanel(QWidget):
 
     def add_stack(self) -> None:
         """Add one layer with the likelihood of all prototypes along a slider."""
-        outcome = self._state.current
-        if outcome is None or outcome.segmentation.leading:
+        result = self._state.current
+        if result is None or result.segmentation.leading:
             return
         with undisturbed(self._viewer):
-            show_stack(self._viewer, outcome, likelihoods(outcome.segmentation))
+            show_stack(self._viewer, result, likelihoods(result.segmentation))
         # Over classes or over one prototype's map it would only be muddy.
-        for layer in (outcome.labels, outcome.maps.get(LIKELIHOOD)):
+        for layer in (result.labels, result.maps.get(LIKELIHOOD)):
             if layer is not None:
                 layer.visible = False
 

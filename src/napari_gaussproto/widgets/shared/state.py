@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Outcome:
+class ImageResult:
     """The last segmentation of one image layer and the layers that show it.
 
     Attributes
@@ -74,7 +74,7 @@ class SharedState:
     """Evented state of one viewer; a dock changes it, all docks hear of it."""
 
     model_changed = Signal(object)
-    outcome_changed = Signal(object)
+    result_changed = Signal(object)
     prototype_changed = Signal(int)
     shown_changed = Signal()
 
@@ -83,10 +83,10 @@ class SharedState:
         self.model_key: ModelKey | None = None
         self.history: EditHistory | None = None
         self.saved: PrototypeSegmenter | None = None
-        self.outcomes: dict[Any, Outcome] = {}
+        self.results: dict[Any, ImageResult] = {}
         self.memos: WeakKeyDictionary[Any, RegionMemo] = WeakKeyDictionary()
         self._kept: dict[tuple[str, float], KeptEdits] = {}
-        self.current: Outcome | None = None
+        self.current: ImageResult | None = None
         self.prototype = 0
         self.quantity: Quantity = "typicality"
         self.shows_likelihood = False
@@ -154,20 +154,20 @@ class SharedState:
         self.model = model
         self.model_changed.emit(model)
 
-    def set_outcome(self, outcome: Outcome) -> None:
+    def set_result(self, result: ImageResult) -> None:
         """Make a new result the current one of its image."""
-        former = self.outcomes.get(outcome.source)
-        if former is not None and former.model is not outcome.model:
-            outcome.release_pins()
-        self.outcomes[outcome.source] = outcome
-        self.current = outcome
-        self.prototype = min(self.prototype, len(outcome.segmentation.prototypes) - 1)
-        self.outcome_changed.emit(outcome)
+        former = self.results.get(result.source)
+        if former is not None and former.model is not result.model:
+            result.release_pins()
+        self.results[result.source] = result
+        self.current = result
+        self.prototype = min(self.prototype, len(result.segmentation.prototypes) - 1)
+        self.result_changed.emit(result)
 
     def forget(self, event: Any) -> None:
         """Let go of the result of an image that was removed from the viewer."""
-        outcome = self.outcomes.pop(event.value, None)
-        if outcome is not None and outcome is self.current:
+        result = self.results.pop(event.value, None)
+        if result is not None and result is self.current:
             self.current = None
 
     def show(self, *, quantity: Quantity | None = None, likelihood: bool | None = None) -> None:

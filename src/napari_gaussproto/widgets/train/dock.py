@@ -208,7 +208,7 @@ class TrainWidget(Dock):
 
     def _on_restored(self, image: Image) -> None:
         """Labels that came back: show what the model makes of the rest, if nothing is shown."""
-        if image is self.images.image() and image not in self.state.outcomes:
+        if image is self.images.image() and image not in self.state.results:
             self._see_annotated()
 
     def _on_counted(self, count: Count) -> None:
@@ -321,8 +321,8 @@ class TrainWidget(Dock):
         image, model = self.images.image(), self.fits.model
         if image is None or model is None or self.fits.busy:
             return
-        outcome = self.state.outcomes.get(image)
-        if outcome is None or outcome.model is not model:
+        result = self.state.results.get(image)
+        if result is None or result.model is not model:
             self.fits.predict(image)
 
     def _missing(self) -> str | None:
@@ -344,7 +344,7 @@ class TrainWidget(Dock):
         self.budget.set_reason(missing)
         self.start.setEnabled(not tuning)
         image = self.images.image()
-        self.labels.allow_accepting(image is not None and image in self.state.outcomes)
+        self.labels.allow_accepting(image is not None and image in self.state.results)
 
     def reset_choices(self, event: Any = None) -> None:
         """Follow the layer list; napari calls this for docks it adds."""

@@ -74,8 +74,8 @@ def test_labels_that_come_back_show_what_the_model_makes_of_the_rest(
     settled(train, qtbot)
     viewer.layers.remove(image)
     again = brought_back(train, viewer, qtbot).image
-    qtbot.waitUntil(lambda: again in train.state.outcomes, timeout=60_000)
-    assert train.state.outcomes[again].model is train.fits.model
+    qtbot.waitUntil(lambda: again in train.state.results, timeout=60_000)
+    assert train.state.results[again].model is train.fits.model
 
 
 def project_of_a_closed_file(train: Any, viewer: Any, qtbot: Any, folder: Path) -> str:

@@ -15,7 +15,7 @@ from napari_gaussproto.core.labels.class_table import Forgotten, Table, TableCha
 from napari_gaussproto.widgets.layers.placement import checksum
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.messages import Messages
-from napari_gaussproto.widgets.shared.state import Outcome, SharedState
+from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer, layers_of
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ class AnnotationSet(QObject):
         self._undone: list[_Done] = []
         self._followed: WeakSet[Labels] = WeakSet()
         self._connections = Connections(self)
-        self._connections.add(state.outcome_changed, self._on_outcome)
+        self._connections.add(state.result_changed, self._on_image_result)
         self._connections.add(viewer.layers.events.removed, self._on_removed)
-        for outcome in list(state.outcomes.values()):
-            self._on_outcome(outcome)
+        for result in list(state.results.values()):
+            self._on_image_result(result)
 
     # -- annotations of images ---------------------------------------------------------------
 
@@ -223,37 +223,37 @@ class AnnotationSet(QObject):
 
     def _predict(self, annotation: AnnotationLayer) -> None:
         """Put what is predicted now, by the names of the classes, below the labels."""
-        outcome = self._state.outcomes.get(annotation.image)
-        if outcome is not None:
-            table = _name_table(outcome, annotation.classes)
-            annotation.set_prediction(table[outcome.segmentation.labels])
+        result = self._state.results.get(annotation.image)
+        if result is not None:
+            table = _name_table(result, annotation.classes)
+            annotation.set_prediction(table[result.segmentation.labels])
 
-    def _on_outcome(self, outcome: Outcome) -> None:
-        if (annotation := self.find(outcome.source)) is not None:
+    def _on_image_result(self, result: ImageResult) -> None:
+        if (annotation := self.find(result.source)) is not None:
             self._predict(annotation)
-        layer = outcome.labels
+        layer = result.labels
         if layer is not None and layer not in self._followed:
             self._followed.add(layer)
-            layer.events.mode.connect(lambda: self._on_mode(outcome.source, layer))
+            layer.events.mode.connect(lambda: self._on_mode(result.source, layer))
 
     def _on_mode(self, image: Image, layer: Labels) -> None:
         """Move the brush to the annotations when a person takes it up over a prediction."""
         mode = str(layer.mode)
         if mode not in _DRAWING or image not in self._viewer.layers:
             return
-        outcome = self._state.outcomes.get(image)
-        if outcome is None or outcome.labels is not layer or self.find(image) is None:
+        result = self._state.results.get(image)
+        if result is None or result.labels is not layer or self.find(image) is None:
             known = {c.name for c in self.classes}
-            if outcome is None or any(c.name not in known for c in outcome.segmentation.classes):
+            if result is None or any(c.name not in known for c in result.segmentation.classes):
                 return  # its classes are others: it is treated as any label layer
         label, size = layer.selected_label, layer.brush_size
         layer.mode = "pan_zoom"
         annotation = self.annotate(image)
-        if annotation.layer is not None and outcome is not None:
+        if annotation.layer is not None and result is not None:
             annotation.layer.brush_size = size
             annotation.layer.mode = mode
             names = [c.name for c in self.classes]
-            classes = outcome.segmentation.classes
+            classes = result.segmentation.classes
             if 0 < label <= len(classes) and classes[label - 1].name in names:
                 annotation.layer.selected_label = names.index(classes[label - 1].name) + 1
         self._messages.tell("Corrections are drawn on the annotation layer, over the prediction.")
@@ -261,20 +261,20 @@ class AnnotationSet(QObject):
     def _take_over(self, annotation: AnnotationLayer) -> None:
         """Begin with the prediction below, and with what was painted into its layer."""
         self._predict(annotation)
-        outcome = self._state.outcomes.get(annotation.image)
-        layer = None if outcome is None else outcome.labels
-        if outcome is None or layer is None or layer not in self._viewer.layers:
+        result = self._state.results.get(annotation.image)
+        layer = None if result is None else result.labels
+        if result is None or layer is None or layer not in self._viewer.layers:
             return
-        painted, predicted = np.asarray(layer.data), outcome.segmentation.labels
+        painted, predicted = np.asarray(layer.data), result.segmentation.labels
         if painted.shape != predicted.shape:
             return
         differs = painted != predicted
         if differs.any():
-            new = np.where(differs, _name_table(outcome, self.classes)[painted], 0)
+            new = np.where(differs, _name_table(result, self.classes)[painted], 0)
             merged = np.where(annotation.labels > 0, annotation.labels, new)
             annotation.apply(annotation.record.replace(merged))
             layer.data_setitem(np.nonzero(differs), predicted[differs])
-            outcome.labels_checksum = checksum(layer.data)
+            result.labels_checksum = checksum(layer.data)
 
     def _on_removed(self, event: Any) -> None:
         """Take the annotations of a removed image along; what was drawn is saved."""
@@ -297,10 +297,10 @@ class AnnotationSet(QObject):
         self._connections.close()
 
 
-def _name_table(outcome: Outcome, classes: Sequence[SegmentationClass]) -> Values:
+def _name_table(result: ImageResult, classes: Sequence[SegmentationClass]) -> Values:
     """For every label value of a result, the value in a class table, or 0."""
     names = {entry.name: c + 1 for c, entry in enumerate(classes)}
     table = np.zeros(256, np.uint8)
-    for c, entry in enumerate(outcome.segmentation.classes):
+    for c, entry in enumerate(result.segmentation.classes):
         table[c + 1] = names.get(entry.name, 0)
     return table

@@ -28,7 +28,7 @@ from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.layers.results import publish, succeed
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.messages import Messages
-from napari_gaussproto.widgets.shared.state import FITTED, Outcome, SharedState
+from napari_gaussproto.widgets.shared.state import FITTED, ImageResult, SharedState
 from napari_gaussproto.widgets.shared.workers import Runner
 from napari_gaussproto.widgets.train.annotation.annotation_layer import label_shape
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
@@ -255,14 +255,14 @@ class FitController(QObject):
     def _request(self, image: Image, start: Start | None = None) -> FitRequest:
         for annotation in self._annotations.open:
             annotation.settle()
-        outcome = self._state.outcomes.get(image)
+        result = self._state.results.get(image)
         return FitRequest(
             start=start or self.beginning.start(self._state.model),
             classes=self._annotations.classes,
             renamed=self.beginning.renamed(),
             images=[self._train_image(a.image) for a in self._annotations.open],
             shown=self._train_image(image),
-            maps=[] if outcome is None else list(outcome.maps),
+            maps=[] if result is None else list(result.maps),
             prototype=self._state.prototype,
             quantity=self._state.quantity,
             cache=self.cache,
@@ -293,16 +293,16 @@ class FitController(QObject):
         if not there:
             self._messages.tell("The image was removed or changed meanwhile; the model is fitted.")
 
-    def _show(self, kind: Kind, image: Image, result: FitResult) -> None:
-        model, annotation = result.model, self._annotations.find(image)
-        outcome = Outcome(image, result.segmentation, provenance(model, fit=kind), model=model)
+    def _show(self, kind: Kind, image: Image, fit: FitResult) -> None:
+        model, annotation = fit.model, self._annotations.find(image)
+        result = ImageResult(image, fit.segmentation, provenance(model, fit=kind), model=model)
         publish(
             self._viewer,
             self._state,
-            succeed(self._viewer, self._state, outcome, result.maps),
-            result.maps,
-            result.prototype,
-            result.values,
+            succeed(self._viewer, self._state, result, fit.maps),
+            fit.maps,
+            fit.prototype,
+            fit.values,
             annotation.layer if annotation is not None else None,
         )
 

@@ -18,7 +18,7 @@ from napari_gaussproto.widgets.layers.placement import pixels_of
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.preferences import remember_model
-from napari_gaussproto.widgets.shared.state import Outcome, SharedState
+from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
 from napari_gaussproto.widgets.shared.workers import single_shot
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.fit_controller import FitController
@@ -60,8 +60,8 @@ class VersionsController(QObject):
         self._waiting: Fitted | None = None
         self._reader = JobQueue(self)
         self._reader.failed.connect(messages.report)
-        self._compared: Outcome | None = None
-        state.outcome_changed.connect(self._on_outcome)
+        self._compared: ImageResult | None = None
+        state.result_changed.connect(self._on_image_result)
         self._timer = single_shot(self, _REST, self.flush)
         panel.compare_asked.connect(self.compare)
         panel.revert_asked.connect(self.revert)
@@ -104,24 +104,24 @@ class VersionsController(QObject):
 
     def compare(self, version: str) -> None:
         """Show what a version labels otherwise than the current model does."""
-        outcome = self._state.current
-        if outcome is None:
+        result = self._state.current
+        if result is None:
             self._messages.warn("Segment or fit an image first: then two versions can be compared.")
             return
-        self._ask("read_version", version, done=partial(self._segment_by, outcome))
+        self._ask("read_version", version, done=partial(self._segment_by, result))
         self._messages.tell("Comparing…")
 
-    def _segment_by(self, outcome: Outcome, read: tuple[str, PrototypeSegmenter]) -> None:
+    def _segment_by(self, result: ImageResult, read: tuple[str, PrototypeSegmenter]) -> None:
         """Let another thread segment the image by a version: saving must not wait for that."""
-        (name, model), source = read, outcome.source
-        pixels, rgb, now = pixels_of(source), bool(source.rgb), outcome.segmentation
+        (name, model), source = read, result.source
+        pixels, rgb, now = pixels_of(source), bool(source.rgb), result.segmentation
 
         def job() -> Comparison:
             return run(run_job("versions", "compare_models", model, pixels, rgb, now))
 
-        self._reader.put(job, partial(self._on_compared, outcome, name))
+        self._reader.put(job, partial(self._on_compared, result, name))
 
-    def _on_compared(self, outcome: Outcome, name: str, comparison: Comparison) -> None:
+    def _on_compared(self, result: ImageResult, name: str, comparison: Comparison) -> None:
         classes, total = comparison.classes, comparison.changed.size
         rows = [
             (classes[b].color, f"{classes[a].name} → {classes[b].name}", n, n / total)
@@ -130,23 +130,23 @@ class VersionsController(QObject):
         title = (
             f"From “{name}” to the current version: {comparison.share_changed:.1%} of the pixels"
         )
-        if self._state.outcomes.get(outcome.source) is not outcome:
+        if self._state.results.get(result.source) is not result:
             self._messages.tell("The image was segmented anew meanwhile: compare again.")
             return
         self._panel.comparison.show_rows(rows, title)
-        self._compared = outcome
-        if self._state.current is outcome and outcome.source in self._viewer.layers:
-            show_changed(self._viewer, outcome, comparison.changed)
+        self._compared = result
+        if self._state.current is result and result.source in self._viewer.layers:
+            show_changed(self._viewer, result, comparison.changed)
         self._messages.tell(comparison.summary(classes))
         self.compared.emit()
 
-    def _on_outcome(self, outcome: Outcome) -> None:
+    def _on_image_result(self, result: ImageResult) -> None:
         """What was compared with another result of the image is not true of this one."""
         before = self._compared
-        if before is not None and outcome.source is before.source and outcome is not before:
+        if before is not None and result.source is before.source and result is not before:
             self._compared = None
             self._panel.comparison.hide()
-            hide_changed(self._viewer, outcome)
+            hide_changed(self._viewer, result)
 
     def revert(self, version: str) -> None:
         """Make a version the one in use; the next fit begins there."""
@@ -200,7 +200,7 @@ class VersionsController(QObject):
 
     def close(self) -> None:
         """Keep the fit that waits, and stop."""
-        self._state.outcome_changed.disconnect(self._on_outcome)
+        self._state.result_changed.disconnect(self._on_image_result)
         self.flush()
         self._reader.abandon()
 
