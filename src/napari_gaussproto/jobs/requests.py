@@ -99,7 +99,7 @@ class EditRequest:
     Attributes
     ----------
     kind : str
-        Decides what happens to the history.
+        Decides how the undo list changes.
     change : callable
         Gives the edited model, or the result of a training without one of its prototypes; a
         generator function if that takes a while.

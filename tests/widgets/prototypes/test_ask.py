@@ -255,5 +255,5 @@ def test_strokes_on_the_result_do_not_change_what_the_model_said(
     assert prototypes.why.explanation.label == 1 == segmentation.labels[y, x] - 1
     prototypes.edits.rename(0, "bare")
     wait()
-    assert prototypes.state.history.names == ["rename soil 1 to bare"]
+    assert prototypes.state.undo.names == ["rename soil 1 to bare"]
     assert "No pixel changed" in prototypes.status.text()

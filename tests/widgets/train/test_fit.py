@@ -1,4 +1,4 @@
-"""The Train dock in a real viewer: quick fits, fine-tunes and their history."""
+"""The Train dock in a real viewer: quick fits, fine-tunes and their versions."""
 
 from __future__ import annotations
 

@@ -195,8 +195,8 @@ class SegmentWidget(Dock):
             again = partial(run_job, "segment", "again_job", request, result, state.model)
             self.runner.start(again)
             return
-        if state.history is not None:
-            result.provenance["edits"] = state.history.names
+        if state.undo is not None:
+            result.provenance["edits"] = state.undo.names
         self._show(image, result)
         tiles = f", {result.tiles} tiles" if result.tiles > 1 else ""
         device = result.provenance["device"]

@@ -49,7 +49,7 @@ class AnnotationSet(QObject):
         self._all: list[AnnotationLayer] = []
         self._done: list[_Done] = []
         self._undone: list[_Done] = []
-        self._followed: WeakSet[Labels] = WeakSet()
+        self._connected: WeakSet[Labels] = WeakSet()
         self._connections = Connections(self)
         self._connections.add(state.result_changed, self._on_image_result)
         self._connections.add(viewer.layers.events.removed, self._on_removed)
@@ -233,8 +233,8 @@ class AnnotationSet(QObject):
         if (annotation := self.find(result.source)) is not None:
             self._predict(annotation)
         layer = result.labels
-        if layer is not None and layer not in self._followed:
-            self._followed.add(layer)
+        if layer is not None and layer not in self._connected:
+            self._connected.add(layer)
             layer.events.mode.connect(lambda: self._on_mode(result.source, layer))
 
     def _on_mode(self, image: Image, layer: Labels) -> None:
