@@ -175,7 +175,7 @@ def test_the_tool_lays_the_brush_down_and_takes_it_up(
 def test_a_region_is_explained_as_a_whole(viewer: Any, prototypes: Any, qtbot: Any) -> None:
     labels = labels_of(prototypes).data
     y, x = np.argwhere(labels == 2)[40]
-    prototypes.why_panel.region.setChecked(True)
+    prototypes.why_panel.component.setChecked(True)
     with qtbot.waitSignal(prototypes.why.runner.finished, timeout=10_000):
         prototypes.why.tool.asked.emit((), int(y), int(x))
     found = prototypes.why.explanation

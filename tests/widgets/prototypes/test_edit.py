@@ -268,7 +268,7 @@ def test_a_new_prototype_from_a_painted_region(
 def test_a_new_prototype_from_an_explained_region(prototypes: Any, wait: Any, qtbot: Any) -> None:
     y, x = np.argwhere(labels_of(prototypes).data == 2)[40]
     with qtbot.waitSignal(prototypes.why.runner.finished, timeout=10_000):
-        prototypes.why.ask((), int(y), int(x), region=True)
+        prototypes.why.ask((), int(y), int(x), component=True)
     actions = prototypes.why_panel.add.menu().actions()
     assert [action.text() for action in actions] == ["For soil", "For plant"]
     actions[1].trigger()

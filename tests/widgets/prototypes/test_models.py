@@ -280,7 +280,7 @@ def test_results_of_another_model_can_be_seen_but_not_edited(
     # Nor by any other way.
     prototypes.edits.switch(0, False)
     prototypes.edits.rename(7, "mine")
-    prototypes.edits.add_region(0, np.ones((96, 128), bool))
+    prototypes.edits.add_prototype(0, np.ones((96, 128), bool))
     prototypes.session.undo()
     wait()
     assert state.model is model and state.undo.names == ["turn off soil 1"]
@@ -313,7 +313,7 @@ def test_a_second_run_cuts_no_regions_again(
     run(dock)
     assert len(cuts) == 1
     np.testing.assert_array_equal(labels_of(prototypes).data, labels)
-    dock.regions.size.setValue(12)
+    dock.cells.size.setValue(12)
     run(dock)
     assert len(cuts) == 2
     photo = prototypes.state.current.source

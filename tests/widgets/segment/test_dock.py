@@ -221,7 +221,7 @@ def test_a_closed_dock_stops_and_is_gone(
     dock = SegmentWidget(viewer)
     viewer.window.add_dock_widget(dock, name="Segment")
     dock.models.choose_file(model_file)
-    dock.regions.preview.setChecked(True)
+    dock.cells.preview.setChecked(True)
     qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=60_000)
     monkeypatch.setattr(segment_module, "preference", lambda name: 64 if name == "tile" else "cpu")
     with qtbot.waitSignal(dock.runner.progressed, timeout=60_000):

@@ -143,7 +143,7 @@ class PrototypesWidget(Dock):
         self.why_panel.chosen.connect(self.choose)
         self.space.chosen.connect(self.choose)
         self.places.chosen.connect(self.go_to)
-        self.why.add_wanted.connect(self.edits.add_region)
+        self.why.add_wanted.connect(self.edits.add_prototype)
         self.session.failed.connect(self.refresh)
         self.session.busy_changed.connect(self._on_busy)
         self.session.saved.connect(self._on_saved)
