@@ -144,7 +144,7 @@ def _reading(closed: ClosedRequest | None) -> Iterator[None]:
         yield
     finally:
         if closed is not None:
-            closed.reader.clear()
+            closed.reader.reset()
 
 
 def _with_closed(

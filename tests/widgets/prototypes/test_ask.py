@@ -57,7 +57,7 @@ def test_the_outline_survives_an_empty_viewer(
     prototypes.why.ask((), 41, 66)
     (outline,) = by_role(viewer, "why")
     assert type(outline).__name__ == "Vectors"
-    prototypes.why.forget()
+    prototypes.why.reset()
     assert len(outline.data) == 0
     prototypes.why.ask((), 41, 66)
     assert len(outline.data) and outline.visible

@@ -209,14 +209,14 @@ class PrototypesWidget(Dock):
         """Turn to another image that has a result when the current one is removed."""
         state = self.state
         gone = state.current is None or event.value is state.current.source
-        state.forget(event)  # the order in which the two are called is not known
+        state.remove_result(event)  # the order in which the two are called is not known
         if not gone:
             return
         left = [image for image in self.viewer.layers if image in state.results]
         if left:
             state.set_result(state.results[left[-1]])
         else:
-            self.why.forget()
+            self.why.reset()
             self.refresh()
 
     def _on_name(self, event: object = None) -> None:
@@ -319,6 +319,6 @@ class PrototypesWidget(Dock):
         super().abandon()
 
     def hideEvent(self, event: Any) -> None:
-        """Let go of the mouse when the dock is not seen any more."""
+        """Free the mouse when the dock is not seen any more."""
         self.why_panel.button.setChecked(False)
         super().hideEvent(event)

@@ -17,8 +17,8 @@ from napari_gaussproto.widgets.layers.overlays import (
     brushed,
     hide_changed,
     is_scratch,
+    reset_brushed,
     show_changed,
-    wipe,
 )
 from napari_gaussproto.widgets.layers.placement import pixels_of
 from napari_gaussproto.widgets.prototypes.edit_panel import EditPanel
@@ -121,7 +121,7 @@ class EditController(QObject):
             self._messages.tell("Nothing is painted yet: press Brush and paint an example.")
             return
         self.add_prototype(self._panel.new_class.currentIndex(), mask)
-        wipe(self._viewer, result)
+        reset_brushed(self._viewer, result)
 
     def add_prototype(self, class_index: int, mask: npt.NDArray[np.bool_]) -> None:
         """Make a prototype of the cells inside a mask (..., H, W)."""

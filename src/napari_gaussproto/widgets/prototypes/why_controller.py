@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu
 from napari_gaussproto.jobs.libraries import run_job
 from napari_gaussproto.widgets.layers.placement import pixels_of
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
-from napari_gaussproto.widgets.prototypes.why_tool import WhyTool, clear_outline, show_outline
+from napari_gaussproto.widgets.prototypes.why_tool import WhyTool, reset_outline, show_outline
 from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.state import ImageResult
 from napari_gaussproto.widgets.shared.workers import Runner
@@ -78,12 +78,12 @@ class WhyController(QObject):
         if result is self._state.current:
             self.ask(leading, y, x, component)
         else:
-            self.forget()
+            self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Remove the last explanation and its outline."""
         if self._asked is not None:
-            clear_outline(self._viewer, self._asked[0])
+            reset_outline(self._viewer, self._asked[0])
         self._asked = self.explanation = None
         self._panel.clear()
 
@@ -99,7 +99,7 @@ class WhyController(QObject):
 
     def _on_missed(self, sentence: str) -> None:
         self.runner.cancel()
-        self.forget()
+        self.reset()
         self._panel.say(sentence)
 
     # -- showing ----------------------------------------------------------------------------
@@ -154,7 +154,7 @@ class WhyController(QObject):
         self.exporter.start(partial(run_job, "insight", "figure_job", *about))
 
     def abandon(self) -> None:
-        """Let go of the canvas."""
+        """Stop listening to the mouse, without waiting for an explanation."""
         self.tool.switch(False)
 
 

@@ -49,7 +49,7 @@ class ImageResult:
         """Axes of the labels; the image may have one more in front, for its channels."""
         return len(self.segmentation.leading) + 2
 
-    def release_pins(self) -> None:
+    def remove_pinned(self) -> None:
         """Leave pinned maps as they are: the same number may name another prototype now."""
         self.maps = {role: layer for role, layer in self.maps.items() if not role.is_pinned}
 
@@ -158,14 +158,14 @@ class SharedState:
         """Make a new result the current one of its image."""
         former = self.results.get(result.source)
         if former is not None and former.model is not result.model:
-            result.release_pins()
+            result.remove_pinned()
         self.results[result.source] = result
         self.current = result
         self.prototype = min(self.prototype, len(result.segmentation.prototypes) - 1)
         self.result_changed.emit(result)
 
-    def forget(self, event: Any) -> None:
-        """Let go of the result of an image that was removed from the viewer."""
+    def remove_result(self, event: Any) -> None:
+        """Remove the result of an image that was removed from the viewer."""
         result = self.results.pop(event.value, None)
         if result is not None and result is self.current:
             self.current = None
@@ -195,6 +195,6 @@ def state_of(viewer: Viewer) -> SharedState:
     if real not in _states:
         state = _states[real] = SharedState()
         # A result holds its image and its layers, however weak the table's keys are.
-        real.layers.events.removed.connect(state.forget)
+        real.layers.events.removed.connect(state.remove_result)
         guard_canvas(real)
     return _states[real]

@@ -105,13 +105,13 @@ class AnnotationSet(QObject):
             self._predict(found)
             self.layers_changed.emit()
 
-    def drop(self, keys: Collection[Any]) -> dict[int, Forgotten]:
-        """Forget annotations of removed images; the layers that take over `remember` the rest."""
-        dropped = [
+    def remove(self, keys: Collection[Any]) -> dict[int, Forgotten]:
+        """Remove annotations of removed images; the layers that take over `remember` the rest."""
+        removed = [
             a for a in self._all if a.image.unique_id in keys and a.image not in self._viewer.layers
         ]
         lost: dict[int, Forgotten] = {}
-        for annotation in dropped:
+        for annotation in removed:
             annotation.close()
             self._all.remove(annotation)
             for change, forgotten in self._done:
