@@ -8,7 +8,8 @@ of its annotations names an array or a tensor, also by an alias such as ``Labels
 list or a tuple. Its docstring must then hold a shape: ``(H, W)``, ``(N, D)``, ``(K, S, S, 3)``,
 or the words "shape" or "scalar", or send its reader on: "See `Partition.areas`". Where a
 docstring has a section for the parameters, the attributes or the returned value, the shape must
-stand in the entry of that very array.
+stand in the entry of that very array. Where several arrays have no entry, the opening text must
+hold as many shapes.
 """
 
 from __future__ import annotations
@@ -46,11 +47,11 @@ class Violation:
         return f"{self.path}:{self.line}: {self.name} does not say the shape of {self.array}"
 
 
-def says_shape(text: str) -> bool:
-    """Whether a text holds a shape; a place such as ``(y, x)`` is none."""
+def says_shapes(text: str, count: int = 1) -> bool:
+    """Whether a text holds so many shapes; a place such as ``(y, x)`` is none."""
     if ELSEWHERE.search(text):
         return True
-    return any(not PLACE.fullmatch(found.group()) for found in SHAPE.finditer(text))
+    return sum(not PLACE.fullmatch(found.group()) for found in SHAPE.finditer(text)) >= count
 
 
 def names_in(annotation: ast.expr | None) -> set[str]:
@@ -159,12 +160,16 @@ class Checker(ast.NodeVisitor):
         parsed = NumpyDocString(text)
         entries = [entry for section in sections for entry in parsed[section]]
         opening = "\n".join([*parsed["Summary"], *parsed["Extended Summary"]])
-        for name in arrays:
-            own = [e for e in entries if name in [n.strip("* ") for n in e.name.split(",")]]
-            if name == "the result":
-                own = entries
+        described = {
+            name: entries
+            if name == "the result"
+            else [e for e in entries if name in [n.strip("* ") for n in e.name.split(",")]]
+            for name in arrays
+        }
+        without = sum(not own for own in described.values())
+        for name, own in described.items():
             said = "\n".join("\n".join([e.type, *e.desc]) for e in own) if own else opening
-            if not says_shape(said):
+            if not says_shapes(said, 1 if own else without):
                 full = ".".join([*self._classes, node.name])
                 if isinstance(node, ast.ClassDef):
                     full = ".".join(self._classes)

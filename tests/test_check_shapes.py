@@ -28,6 +28,7 @@ def check(folder: Path, code: str, *options: str) -> subprocess.CompletedProcess
     "code",
     [
         'def f(x: Tensor) -> Tensor:\n    """Twice (N, D) latents."""\n',
+        'def f(x: Tensor, y: Tensor) -> None:\n    """Latents (N, D), labels (N, C)."""\n',
         'def f(x: Labels) -> Labels:\n    """Labels of the same shape."""\n',
         'def f(x: Tensor) -> float:\n    """Mean.\n\n    Parameters\n    ----------\n'
         '    x : Tensor\n        (..., D).\n    """\n',
@@ -61,6 +62,7 @@ def test_said_shapes_and_private_names_pass(code: str, tmp_path: Path) -> None:
             '    x : Tensor\n        (N,).\n    y : Tensor\n        Others.\n    """\n',
             ["y"],
         ),
+        ('def f(x: Tensor, y: Tensor) -> None:\n    """Compare with (N, D)."""\n', ["x", "y"]),
         ('class A:\n    """Cells."""\n\n    x: "Tensor | None"\n', ["x"]),
         (
             'class A:\n    """Cells."""\n\n    @property\n    def x(self) -> Tensor:\n'

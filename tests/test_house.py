@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,9 @@ FOREIGN = {
     "_undo_history": "napari's labels layer gives no public way to count the steps of its undo",
     "_worker_set": "napari has no public list of running workers",
 }
+
+# Functions that reach an attribute by its name in a string.
+BY_NAME = {"setattr", "getattr", "hasattr", "delattr", "patch", "import_module"}
 
 
 def relative(path: Path) -> str:
@@ -48,6 +52,18 @@ def test_no_import_circles() -> None:
         pytest.fail(" <- ".join(error.args[1]))
 
 
+def called(call: ast.Call) -> str:
+    """The last part of the name of what is called."""
+    function = call.func
+    return getattr(function, "attr", getattr(function, "id", ""))
+
+
+def named(call: ast.Call) -> list[str]:
+    """The parts of all paths, such as "package.module.name", that a call is given as strings."""
+    texts = [a.value for a in call.args[:2] if isinstance(a, ast.Constant)]
+    return [part for text in texts if isinstance(text, str) for part in text.split(".")]
+
+
 def private_uses(path: Path) -> Iterator[str]:
     """Private attributes of other objects, and private names of modules, that a test uses."""
     tree = ast.parse(path.read_text("utf-8"))
@@ -58,11 +74,30 @@ def private_uses(path: Path) -> Iterator[str]:
             isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
         ):
             names = [(node.attr, node.lineno)]
+        elif isinstance(node, ast.Call) and called(node) in BY_NAME:
+            names = [(name, node.lineno) for name in named(node)]
         else:
             continue
         for name, line in names:
             if name.startswith("_") and not name.startswith("__") and name not in FOREIGN:
                 yield f"{relative(path)}:{line}: {name}"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from package import _name",
+        "thing._name",
+        'monkeypatch.setattr(module, "_name", 1)',
+        'monkeypatch.setattr("package.module._name", 1)',
+        'getattr(thing, "_name")',
+    ],
+)
+def test_private_names_are_seen(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    path = tmp_path / "test_module.py"
+    path.write_text(code, encoding="utf-8")
+    assert list(private_uses(path)) == ["test_module.py:1: _name"]
 
 
 def test_tests_use_public_means_only() -> None:

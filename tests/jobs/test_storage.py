@@ -104,7 +104,7 @@ def test_an_image_is_found_in_its_project_and_in_others(
     assert folder is not None and folder.is_relative_to(tmp_path)
     removed = replace(drawn(), key="removed", is_open=False)
     found = session.find(image, labels_like(image.pixels).shape, [removed])
-    assert found is not None and found.here is not None and found.twins == ["removed"]
+    assert found is not None and found.here is not None and found.same_pixels == ["removed"]
     assert np.array_equal(found.here.images[0].labels, labels_like(image.pixels))
     session.close()
     elsewhere = ProjectSession(Identities()).find(image, labels_like(image.pixels).shape, [])

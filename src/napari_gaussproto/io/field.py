@@ -43,7 +43,7 @@ def synthetic_field(
     y0, x0 : int
         Where the window lies in it.
     step : int
-        Take every so many-th pixel only: an overview that costs what its own pixels do.
+        Distance of the pixels that are drawn: 2 leaves out every other row and column.
 
     Returns
     -------
@@ -66,7 +66,7 @@ def synthetic_field_dask(
 ) -> tuple[Any, Any]:
     """The same field as lazy dask arrays, image (H, W, 3) and labels (H, W).
 
-    With a ``step``, of every so many-th pixel of that height and width.
+    Height and width are those of the whole field; a ``step`` makes the arrays smaller by it.
     """
     import dask.array as da
 

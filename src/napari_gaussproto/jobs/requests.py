@@ -145,7 +145,7 @@ class FitRequest:
     Attributes
     ----------
     renamed : dict of str to int or None
-        Where classes of the start went that were renamed, merged or removed since, by name.
+        From the name of a class of the start to its index now; None if it was removed.
     images : list of TrainImage
         All that are annotated.
     shown : TrainImage

@@ -109,15 +109,15 @@ class Found:
         Its annotation in this project, as the only one.
     elsewhere : FoundProject or None
         Another project that knows it; only one of the two is given.
-    twins : list
-        Keys of layers with the same pixels that were removed, and whose labels these are.
+    same_pixels : list
+        Keys of removed layers with the same pixels, whose labels these are.
     forgotten : dict of int to Forgotten
         What changes of the table, by their id, made of these labels.
     """
 
     here: Annotations | None = None
     elsewhere: FoundProject | None = None
-    twins: list[Any] = field(default_factory=list)
+    same_pixels: list[Any] = field(default_factory=list)
     forgotten: dict[int, Forgotten] = field(default_factory=dict)
 
 
@@ -202,16 +202,16 @@ class ProjectSession:
         identity = self._identities.of(image)
         here = self.kept.find(identity, shape)
         if here is not None:
-            twins = [
-                twin.key
-                for twin in closed
-                if twin.codes is not None
-                and twin.codes.shape == shape
-                and self._identities.of(twin).same_pixels(identity)
+            same_pixels = [
+                other.key
+                for other in closed
+                if other.codes is not None
+                and other.codes.shape == shape
+                and self._identities.of(other).same_pixels(identity)
             ]
             place = _place(here)
             lost = {key: lost[place] for key, lost in self._forgotten.items() if place in lost}
-            return Found(Annotations(self.kept.classes, (here,)), None, twins, lost)
+            return Found(Annotations(self.kept.classes, (here,)), None, same_pixels, lost)
         load_libraries()
         from napari_gaussproto.core.project.project import find_annotation, projects_root
 
@@ -285,11 +285,11 @@ class ProjectSession:
         merged: list[tuple[Annotation, bool]] = []
         for image in images:
             annotation = self._annotation(image)
-            for place, (twin, was_open) in enumerate(merged):
-                alike = twin.labels.shape == annotation.labels.shape
-                if alike and twin.image.same_pixels(annotation.image):
-                    labels = np.where(annotation.labels > 0, annotation.labels, twin.labels)
-                    both = Annotation(twin.image, labels)
+            for place, (other, was_open) in enumerate(merged):
+                alike = other.labels.shape == annotation.labels.shape
+                if alike and other.image.same_pixels(annotation.image):
+                    labels = np.where(annotation.labels > 0, annotation.labels, other.labels)
+                    both = Annotation(other.image, labels)
                     merged[place] = (both, was_open or image.is_open)
                     break
             else:

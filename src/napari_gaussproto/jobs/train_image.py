@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.labels.corrections import labels_of
-
-Labels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

@@ -53,12 +53,12 @@ def add_version(
     began, parent = result.began_with, ids.get(result.began_with)
     if parent is None and len(began.density_quantiles):
         # A model that came from elsewhere, or whose prototypes were edited since.
-        kin = [known for known in ids if known.extractor is began.extractor]
+        edited = [known for known in ids if known.extractor is began.extractor]
         parent = versions.add(
             began,
-            parent=ids[kin[-1]] if kin else None,
-            what="edit" if kin else "start",
-            name="" if kin else began.card.name,
+            parent=ids[edited[-1]] if edited else None,
+            what="edit" if edited else "start",
+            name="" if edited else began.card.name,
         ).id
         ids[began] = parent
     version = versions.add(

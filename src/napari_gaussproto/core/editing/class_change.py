@@ -42,8 +42,8 @@ def adapt(
     classes : sequence of SegmentationClass
         The new table.
     mapping : mapping of int to int or None, optional
-        New class index of old ones, for renames and merges; None drops a class. A class that
-        is not mentioned becomes the one of the same name, or is dropped if there is none.
+        From the old index of a class to its new one, for renames and merges; None drops it. A
+        class that is not mentioned takes the one of its name, or is dropped if there is none.
 
     Raises
     ------

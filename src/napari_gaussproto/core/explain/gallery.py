@@ -74,7 +74,7 @@ def gallery(model: PrototypeSegmenter) -> Gallery:
 
 
 def strip(patches: Patches, count: int) -> Patches:
-    """The first patches side by side as one picture, (S, W, 4) uint8 with transparent gaps."""
+    """The first of P patches (P, S, S, 3) in a row: (S, W, 4) uint8 with transparent gaps."""
     shown = patches[:count]
     side = patches.shape[1]
     width = max(1, len(shown) * (side + _GAP) - _GAP)

@@ -37,11 +37,11 @@ def health(model: PrototypeSegmenter) -> list[list[Mark]]:
 
     What was never measured, as before training, is not held against a prototype.
     """
-    twins = _duplicates(model)
+    duplicates = _duplicates(model)
     # Of cells drawn from a Gaussian in D dimensions, half have a squared Mahalanobis distance
     # below the median of the chi-squared distribution with D degrees of freedom.
     median = float(chi2.median(model.layer.dim))
-    return [list(_marks(model, m, twins, median)) for m in range(len(model.prototypes))]
+    return [list(_marks(model, m, duplicates, median)) for m in range(len(model.prototypes))]
 
 
 @torch.no_grad()
@@ -55,7 +55,7 @@ def similar_siblings(model: PrototypeSegmenter, m: int) -> list[int]:
 
 
 def _marks(
-    model: PrototypeSegmenter, m: int, twins: dict[int, int], median: float
+    model: PrototypeSegmenter, m: int, duplicates: dict[int, int], median: float
 ) -> Iterator[Mark]:
     prototype = model.prototypes[m]
     if prototype.usage < _LEAST_USAGE:
@@ -65,8 +65,8 @@ def _marks(
             f"It explains {prototype.usage:.1%} of the training cells of its class.",
             "Delete it, or train again with fewer prototypes per class.",
         )
-    if m in twins:
-        name = model.prototypes[twins[m]].name
+    if m in duplicates:
+        name = model.prototypes[duplicates[m]].name
         yield Mark(
             "duplicate",
             f"duplicate of {name}",
@@ -92,14 +92,14 @@ def _duplicates(model: PrototypeSegmenter) -> dict[int, int]:
     if not len(pairs):
         return {}
     distance = 1 - model.layer.log_bhattacharyya()[pairs[:, 0], pairs[:, 1]].exp()
-    twins: dict[int, int] = {}
+    duplicates: dict[int, int] = {}
     for row in distance.argsort().tolist():
         if float(distance[row]) >= _LEAST_HELLINGER:
             break
         a, b = pairs[row].tolist()
-        twins.setdefault(a, b)
-        twins.setdefault(b, a)
-    return twins
+        duplicates.setdefault(a, b)
+        duplicates.setdefault(b, a)
+    return duplicates
 
 
 def _impure(model: PrototypeSegmenter, prototype: Prototype) -> Iterator[Mark]:

@@ -9,17 +9,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import Field
 
 from napari_gaussproto.core.base.config import SegmentationClass, Settings
 from napari_gaussproto.core.base.errors import LabelError
+from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
 
 # Longer axes are sampled by three windows of this many pixels.
 _WINDOW = 32
-
-Labels = npt.NDArray[np.uint8]
 
 
 class ImageIdentity(Settings):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,16 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.base.errors import LabelError
 
+# Of an image (H, W) or a stack (..., H, W): 0 for not labelled, else class index + 1.
+Labels = npt.NDArray[np.uint8]
+
 
 def check_labels(
     labels: npt.NDArray[Any],
     shape: tuple[int, ...] | None = None,
     n_classes: int | None = None,
     what: str = "The labels",
-) -> npt.NDArray[np.uint8]:
+) -> Labels:
     """Labels as bytes, once they are known to be some.
 
     Parameters
@@ -54,6 +58,20 @@ def check_labels(
         known = "which can be no class" if n_classes is None else f"but there are {most} classes"
         raise LabelError(f"{what} contain the value {number}, {known}: use 0 to {most}.")
     return np.ascontiguousarray(labels, dtype=np.uint8)
+
+
+def check_pairs(images: Sized, labels: Sized) -> None:
+    """Make sure that there is a label image for every image.
+
+    Raises
+    ------
+    LabelError
+    """
+    if len(images) != len(labels):
+        raise LabelError(
+            f"There are {len(images)} images and {len(labels)} label images: "
+            "give one label image for every image."
+        )
 
 
 def check_shape(array: npt.NDArray[Any], shape: tuple[int, ...], what: str = "The labels") -> None:

@@ -12,9 +12,8 @@ from pydantic import ValidationError
 
 from napari_gaussproto.core.base.config import DEFAULT_COLORS, SegmentationClass
 from napari_gaussproto.core.base.errors import EditError, LabelError
-from napari_gaussproto.core.labels.check import check_labels
+from napari_gaussproto.core.labels.check import Labels, check_labels
 
-Labels = npt.NDArray[np.uint8]
 Table = tuple[SegmentationClass, ...]
 
 # As many as a model can have; a label is 8 bits, and 0 means not labelled.

@@ -20,16 +20,14 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import EditError
-from napari_gaussproto.core.imaging.masks import component_at
-from napari_gaussproto.core.labels.check import check_labels
+from napari_gaussproto.core.imaging.masks import Mask, component_at
+from napari_gaussproto.core.labels.check import Labels, check_labels
 from napari_gaussproto.core.labels.class_table import label_colors, label_names
 
 # Added to a class' label value where it is only predicted. Round, for status bars show codes.
 PREDICTED = 1000
 _NOTHING_PREDICTED = "Nothing is predicted here yet: fit or run a model first."
 Codes = npt.NDArray[np.uint16]
-Labels = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

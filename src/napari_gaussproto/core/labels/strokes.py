@@ -10,18 +10,16 @@ import numpy as np
 import numpy.typing as npt
 from skimage import measure
 
-Labels = npt.NDArray[Any]
 
-
-def count_strokes(labels: Labels) -> int:
+def count_strokes(labels: npt.NDArray[Any]) -> int:
     """Number of connected pieces of one class each, in an image (H, W) of labels."""
     _, count = measure.label(labels, background=0, connectivity=2, return_num=True)
     return int(count)
 
 
 def hold_out_strokes(
-    labels: Sequence[Labels], share: float = 0.25, seed: int = 0
-) -> tuple[list[Labels], list[Labels] | None]:
+    labels: Sequence[npt.NDArray[Any]], share: float = 0.25, seed: int = 0
+) -> tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]] | None]:
     """Set some strokes aside, whole ones, so that a validation figure means something.
 
     Neighbouring pixels of one stroke are alike: held out by pixel they would tell nothing.
@@ -55,7 +53,7 @@ def hold_out_strokes(
     return kept, held_out if any(mask.any() for mask in held_out) else None
 
 
-def _strokes(mask: Labels) -> list[npt.NDArray[np.intp]]:
+def _strokes(mask: npt.NDArray[Any]) -> list[npt.NDArray[np.intp]]:
     """Flat places of each stroke; a large image has few labelled pixels."""
     places = np.flatnonzero(mask)
     numbers = measure.label(mask, background=0, connectivity=2).ravel()[places]

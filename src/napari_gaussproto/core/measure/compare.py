@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.model.segmentation import Segmentation
     from napari_gaussproto.core.model.stack import StackSegmentation
 
-Labels = npt.NDArray[Any]
-
 # A sentence names so many pairs of classes.
 _MOST = 3
 
@@ -84,7 +82,7 @@ class Comparison:
 def compare(
     before: Segmentation | StackSegmentation,
     after: Segmentation | StackSegmentation,
-    truth: Labels | None = None,
+    truth: npt.NDArray[Any] | None = None,
     truth_classes: Sequence[SegmentationClass] | None = None,
 ) -> Comparison:
     """Compare two segmentations of one image or stack, by any two models.
@@ -113,7 +111,7 @@ def compare(
     first = _in_table(before.labels, before.classes, classes)
     second = _in_table(after.labels, after.classes, classes)
     changed = first != second
-    # Few pixels change: those that stay are counted without looking at where they went.
+    # Few pixels change: those that keep their class are counted without a confusion matrix.
     moved = confusion_matrix(second[changed], first[changed], len(classes))
     moved += np.diag(np.bincount(first.ravel(), minlength=len(classes) + 1)[1:] - moved.sum(1))
     if truth is None:
@@ -133,8 +131,8 @@ def _united(*tables: Sequence[SegmentationClass]) -> list[SegmentationClass]:
 
 
 def _in_table(
-    labels: Labels, own: Sequence[SegmentationClass], table: Sequence[SegmentationClass]
-) -> Labels:
+    labels: npt.NDArray[Any], own: Sequence[SegmentationClass], table: Sequence[SegmentationClass]
+) -> npt.NDArray[Any]:
     """Labels of one class table as those of another, which has all its classes."""
     names = [entry.name for entry in table]
     values = np.array([0, *(names.index(entry.name) + 1 for entry in own)])

@@ -53,8 +53,8 @@ def place_by_kmeans(
 def usage(layer: GaussianPrototypeLayer, z: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     """Share of its class' labelled cells that each prototype is responsible for, (M,).
 
-    Responsibility among the prototypes of one class only; shares sum to 1 in every class
-    that has labelled cells.
+    Of cells (N, D), their soft labels (N, C) and weights (N,). Responsibility among the
+    prototypes of one class only; shares sum to 1 in every class that has labelled cells.
     """
     joint = layer.scores(z).log_likelihood + layer.log_weight
     shares = torch.zeros(layer.n_prototypes, device=z.device)

@@ -172,7 +172,7 @@ def split_by_cells(
     layer : GaussianPrototypeLayer
         The parts take the place of ``m`` and of ``m + 1``.
     part : (N,) Tensor
-        0 or 1, which part each cell went to.
+        0 or 1, the part that each cell belongs to.
 
     Raises
     ------

@@ -106,7 +106,7 @@ def limits_of(
 
 
 def likelihoods(segmentation: StackSegmentation) -> npt.NDArray[np.float32]:
-    """Typicality of every cell for all M prototypes of one image, (M, h, w)."""
+    """Typicality of every cell for all M prototypes: (M, h, w), of a stack (M, ..., h, w)."""
     return np.stack([segmentation.likelihood(m) for m in range(len(segmentation.prototypes))])
 
 

@@ -156,7 +156,7 @@ class PrototypeSegmenter(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        """Log p(c|z) at every latent position, (B, C, h, w), of images (B, C, H, W)."""
+        """Log p(c|z) at latent positions (B, classes, h, w), of images (B, channels, H, W)."""
         latents = self.extract(image)
         batch, dim, height, width = latents.shape
         cells = latents.permute(0, 2, 3, 1).reshape(-1, dim)

@@ -10,12 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_gaussproto.core.labels.annotations import (
-    Annotation,
-    Annotations,
-    ImageIdentity,
-    Labels,
-)
+from napari_gaussproto.core.labels.annotations import Annotation, Annotations, ImageIdentity
+from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.project.content_store import ContentStore
 from napari_gaussproto.core.project.formats import (
     ANNOTATIONS,

@@ -34,8 +34,9 @@ _LOCK = ".lock"
 class Project:
     """An open project; no other process, and no second one in this process, has it open.
 
-    The lock is the operating system's and goes with the process, however that ends, so a
-    crash leaves nothing that would have to be cleaned up. Use `create` or `open`.
+    One thread owns a project: its stores have no locks of their own. The lock on the folder
+    is the operating system's and goes with the process, so a crash leaves nothing to clean up.
+    Use `create` or `open`.
 
     Attributes
     ----------

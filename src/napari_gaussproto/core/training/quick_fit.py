@@ -28,7 +28,7 @@ from napari_gaussproto.core.base.config import (
 from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import TrainingStep, run
-from napari_gaussproto.core.labels.check import check_labels
+from napari_gaussproto.core.labels.check import check_labels, check_pairs
 from napari_gaussproto.core.mixture import placement
 from napari_gaussproto.core.model.segmentation import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -50,8 +50,6 @@ from napari_gaussproto.core.training.start import (
     waiting_classes,
     with_own_head,
 )
-
-Labels = npt.NDArray[Any]
 
 
 class QuickSettings(Settings):
@@ -121,7 +119,7 @@ def quick_fit(
         (..., H, W) integers for each image: 0 not labelled, else class index + 1.
     start : "auto", PrototypeSegmenter, path, str or NewModel
         Where to begin: "auto" with a new model, as a new dock does, else with a model, the
-        file of one, the name of a shipped one, or what a new one is like. The model itself is
+        file of one, the name of a shipped one, or the settings of a new one. The model itself is
         not changed.
     classes : sequence of SegmentationClass or str, optional
         The classes of the labels. Those that the start does not know are added to it, and those
@@ -245,7 +243,7 @@ def quick_fit_steps(
 
 def _checked(
     images: Sequence[EncodedImage],
-    labels: Sequence[Labels],
+    labels: Sequence[npt.NDArray[Any]],
     model: PrototypeSegmenter,
     classes: Sequence[SegmentationClass] | None,
 ) -> list[npt.NDArray[np.uint8]]:
@@ -256,11 +254,7 @@ def _checked(
             f"The strokes are of the classes {_listed([c.name for c in classes])}, the model "
             f"knows {_listed(names)}: start a new model, or make the class table the same."
         )
-    if len(images) != len(labels):
-        raise LabelError(
-            f"There are {len(images)} images and {len(labels)} label images: "
-            "give one label image for every image."
-        )
+    check_pairs(images, labels)
     if any(image.backbone is not model.extractor.backbone for image in images):
         raise LabelError(
             "The image was encoded by another backbone than the model's: encode it again."

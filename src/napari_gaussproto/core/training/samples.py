@@ -18,7 +18,7 @@ from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.cells.partitioner import Partitioner
 from napari_gaussproto.core.imaging.source import ImageSource
-from napari_gaussproto.core.labels.check import check_labels
+from napari_gaussproto.core.labels.check import check_labels, check_pairs
 from napari_gaussproto.core.network.extractor import shrink
 
 # How often a crop is centred on a labelled pixel of a class drawn evenly; else of any pixel.
@@ -75,11 +75,9 @@ def prepare(
     ImageError
         For images that do not suit the model.
     """
-    if len(images) != len(labels) or not len(images):
-        raise LabelError(
-            f"There are {len(images)} images and {len(labels)} label images: "
-            "give one label image for every image, and at least one."
-        )
+    check_pairs(images, labels)
+    if not len(images):
+        raise LabelError("There is no image: give one or more, each with a label image.")
     prepared = []
     partitioner = Partitioner(config)
     for number, (image, mask) in enumerate(zip(images, labels, strict=True), start=1):

@@ -20,7 +20,7 @@ from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.base.seeds import seeded
 from napari_gaussproto.core.editing.class_change import adapt
 from napari_gaussproto.core.imaging.source import ImageSource
-from napari_gaussproto.core.labels.check import check_labels
+from napari_gaussproto.core.labels.check import check_labels, check_pairs
 from napari_gaussproto.core.mixture import placement, surgery
 from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_layer, name_prototypes
@@ -34,21 +34,21 @@ def begin(
     start: PrototypeSegmenter | Path | str | NewModel,
     classes: Sequence[SegmentationClass] | None = None,
     device: str = "auto",
-    went: Mapping[str, int | None] | None = None,
+    renamed: Mapping[str, int | None] | None = None,
 ) -> tuple[PrototypeSegmenter, bool]:
     """The model to begin with.
 
     Parameters
     ----------
     start : PrototypeSegmenter, path, str or NewModel
-        A model, the file of one, the name of a shipped one, or what a new one is like.
+        A model, the file of one, the name of a shipped one, or the settings of a new one.
     classes : sequence of SegmentationClass, optional
         The class table that it should have; by default its own.
     device : str
         See `resolve_device`.
-    went : mapping of str to int or None, optional
-        New index of classes of the start that were renamed or merged since, by name; None for
-        those that were removed. See `adapt`.
+    renamed : mapping of str to int or None, optional
+        From the name of a class of the start to its index now; None if it was removed. See
+        `adapt`.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def begin(
         return _new_model(start, classes or (), device), True
     model = start if isinstance(start, PrototypeSegmenter) else load_model(start, device)
     if classes is not None and list(model.classes) != list(classes):
-        moved = went or {}
+        moved = renamed or {}
         mapping = {i: moved[c.name] for i, c in enumerate(model.classes) if c.name in moved}
         model = adapt(model, classes, mapping)
     there = resolve_device(device)
@@ -137,11 +137,7 @@ def labelled_planes(
         For images that do not suit the model.
     """
     images, labels = _several(images), _several(labels)
-    if len(images) != len(labels):
-        raise LabelError(
-            f"There are {len(images)} images and {len(labels)} label images: "
-            "give one label image for every image."
-        )
+    check_pairs(images, labels)
     planes = []
     for number, (image, mask) in enumerate(zip(images, labels, strict=True), start=1):
         mask = np.asarray(mask)

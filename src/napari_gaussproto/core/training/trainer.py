@@ -340,7 +340,7 @@ class Trainer:
         )
 
     def usage(self, z: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-        """Share of its class' cells that each prototype explains, (M,)."""
+        """Share (M,) that each prototype explains of its class' cells; see `placement.usage`."""
         return placement.usage(self.model.layer, z, target, weight)
 
     def _reseed(self, step: int) -> None:

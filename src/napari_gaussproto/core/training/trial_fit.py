@@ -14,11 +14,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from napari_gaussproto.core.base.steps import TrainingStep, WithValue, run, without_pauses
 from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.labels.strokes import hold_out_strokes
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tune_steps, fine_tuning
@@ -29,7 +27,6 @@ from napari_gaussproto.core.training.semi import SemiSettings
 from napari_gaussproto.core.training.start import begin, first_planes, labelled_planes
 from napari_gaussproto.core.training.trainer import Trained
 
-Labels = npt.NDArray[np.uint8]
 Encode = Callable[[PrototypeSegmenter, int], Generator[Any, None, EncodedImage]]
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_gaussproto.core.base.config import SegmentationClass
-from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
+from napari_gaussproto.core.labels.class_table import Forgotten, Table, TableChange
 from napari_gaussproto.widgets.layers.placement import checksum
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.messages import Messages
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from napari.viewer import Viewer
 
-Table = tuple[SegmentationClass, ...]
 Values = npt.NDArray[np.uint8]
 _DRAWING = ("paint", "fill", "erase", "polygon")
 # A change of the table, and what it made indistinguishable in each annotation.

@@ -96,10 +96,10 @@ class Beginning:
 
         Empty when the table did not change: then names alone tell.
         """
-        went: dict[str, int | None] = {}
+        places: dict[str, int | None] = {}
         for place, entry in enumerate(self.table if self.changes else ()):
             value = place + 1
             for change, done in self.changes:
                 value = change.value_of(value, back=not done)
-            went[entry.name] = value - 1 if value else None
-        return went
+            places[entry.name] = value - 1 if value else None
+        return places

@@ -191,7 +191,7 @@ class Autosave(QObject):
             return
         labels = self._stored[image.unique_id] = here.images[0].labels
         # They are this layer's now: what is erased here must not come back from others.
-        lost = found.forgotten | self._annotations.remove(found.twins)
+        lost = found.forgotten | self._annotations.remove(found.same_pixels)
         if (annotation := self._annotations.find(image)) is None:
             annotation = self._bring_back(image)
         else:
