@@ -146,8 +146,8 @@ def cells_preview() -> npt.NDArray[np.uint8]:
     stage = Stage()
     stage.dock.models.choose_shipped("peanut-superpixel")
     stage.viewer.scene.camera.zoom *= 2
-    stage.dock.regions.preview.click()
-    stage.until(lambda: stage.dock.regions.note.isVisible())
+    stage.dock.cells.preview.click()
+    stage.until(lambda: stage.dock.cells.note.isVisible())
     return stage.picture()
 
 

@@ -233,7 +233,7 @@ def test_what_was_drawn(
         assert np.array_equal(found.labels, arrays[key])
 
 
-def test_the_history(
+def test_the_versions(
     opened: tuple[str, Project],
     photo: npt.NDArray[np.uint8],
     arrays: dict[str, npt.NDArray[np.uint8]],
@@ -255,7 +255,7 @@ def test_the_history(
     assert added.name == expected["next_name"]
 
 
-def test_the_tree_of_the_history() -> None:
+def test_the_tree_of_versions() -> None:
     """What the fixture is for: every kind of version, a branch, and one that went."""
     versions = EXPECTED["project"]["versions"]
     kinds = [version["what"] for version in versions]

@@ -1,4 +1,4 @@
-"""A simulated annotator: brush strokes along the middle of the largest wrong regions."""
+"""A simulated annotator: brush strokes along the middle of the largest wrong components."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Labels = npt.NDArray[np.uint8]
 # In pixels.
 BRUSH, LONGEST = 10, 150
 STROKES = 6
-# A person sees no smaller region.
+# A person sees no smaller component.
 _SMALLEST = 50
 
 
 @dataclass(frozen=True)
-class Region:
-    """A connected region of one true class, without what was painted already."""
+class Component:
+    """A connected component of one true class, without what was painted already."""
 
     photo: int
     label: int
@@ -39,53 +39,53 @@ def paint_round(
 ) -> list[Labels]:
     """Labels of all photographs after another round of `STROKES` strokes.
 
-    One stroke a photograph, in its largest wrong region; the remaining ones in the largest
-    that are left anywhere. Without predictions every region counts as wrong, and classes
+    One stroke a photograph, in its largest wrong component; the remaining ones in the largest
+    that are left anywhere. Without predictions every component counts as wrong, and classes
     take turns, so that the first round holds several.
     """
-    regions = [
-        region
+    components = [
+        component
         for photo, truth in enumerate(truths)
-        for region in _regions(
+        for component in _components(
             photo,
             truth,
             painted[photo],
             np.ones(truth.shape, bool) if predictions is None else predictions[photo] != truth,
         )
     ]
-    regions.sort(key=lambda region: -region.area)
-    chosen: list[Region] = []
-    classes = sorted({region.label for region in regions})
+    components.sort(key=lambda component: -component.area)
+    chosen: list[Component] = []
+    classes = sorted({component.label for component in components})
     for number in range(STROKES):
-        left = [region for region in regions if region not in chosen]
+        left = [component for component in components if component not in chosen]
         wanted = classes[number % len(classes)] if predictions is None else None
         here = [r for r in left if r.photo == number] if number < len(truths) else left
         found = [r for r in here if r.label == wanted] or here or left
         chosen += found[:1]
     after = [labels.copy() for labels in painted]
-    for region in chosen:
-        truth, labels = truths[region.photo], after[region.photo]
+    for component in chosen:
+        truth, labels = truths[component.photo], after[component.photo]
         # A careful person: nothing is painted beyond the border of the class.
-        labels[_stroke(region, truth.shape) & (truth == region.label)] = region.label
+        labels[_stroke(component, truth.shape) & (truth == component.label)] = component.label
     return after
 
 
-def _regions(
+def _components(
     photo: int, truth: Labels, painted: Labels, wrong: npt.NDArray[np.bool_]
-) -> list[Region]:
+) -> list[Component]:
     found = []
     for value in np.unique(truth[truth > 0]).tolist():
         numbered = connected((truth == value) & wrong & (painted == 0), connectivity=1)
         for entry in regionprops(numbered):
             if entry.area >= _SMALLEST:
                 top, left = entry.bbox[:2]
-                found.append(Region(photo, value, int(entry.area), top, left, entry.image))
+                found.append(Component(photo, value, int(entry.area), top, left, entry.image))
     return found
 
 
-def _stroke(region: Region, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Pixels of the brush along the longest path in the region's skeleton, cut in length."""
-    padded = np.pad(region.mask, 1)
+def _stroke(component: Component, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
+    """Pixels of the brush along the longest path in the component's skeleton, cut in length."""
+    padded = np.pad(component.mask, 1)
     depth = distance_transform_edt(padded)
     skeleton = skeletonize(padded)
     path = _longest_path({(int(y), int(x)) for y, x in np.argwhere(skeleton)})
@@ -93,7 +93,7 @@ def _stroke(region: Region, shape: tuple[int, int]) -> npt.NDArray[np.bool_]:
     first = min(max(0, middle - LONGEST // 2), max(0, len(path) - LONGEST))
     drawn = np.ones(shape, bool)
     for y, x in path[first : first + LONGEST]:
-        drawn[y - 1 + region.top, x - 1 + region.left] = False
+        drawn[y - 1 + component.top, x - 1 + component.left] = False
     return distance_transform_edt(drawn) <= BRUSH / 2
 
 

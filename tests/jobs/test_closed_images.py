@@ -33,7 +33,7 @@ def test_an_image_in_a_file_is_read_again(reader: ClosedImages, tmp_path: Path) 
     assert np.array_equal(np.asarray(image.pixels), pixels)
     assert np.array_equal(image.pixels[3:9, 5:7], pixels[3:9, 5:7])
     assert np.array_equal(image.codes, labels_like(pixels))
-    reader.clear()
+    reader.reset()
     assert np.array_equal(image.pixels[3:9, 5:7], pixels[3:9, 5:7])
     again = find(reader, kept_of((pixels, file)), [], []).images[0]
     assert again.key == image.key and again.pixels is image.pixels  # features stay valid
@@ -72,7 +72,7 @@ def test_images_without_their_file_are_named(reader: ClosedImages, tmp_path: Pat
 def test_a_file_that_goes_away_during_a_fit_is_said(reader: ClosedImages, tmp_path: Path) -> None:
     pixels, file = saved(tmp_path)
     (image,) = find(reader, kept_of((pixels, file)), [], []).images
-    reader.clear()
+    reader.reset()
     Path(file).unlink()
     with pytest.raises(ImageError, match="open the image"):
         np.asarray(image.pixels)

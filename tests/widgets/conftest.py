@@ -73,7 +73,7 @@ def prototypes(viewer: Any, photo: Any, dock: Any, run: Any, qtbot: Any) -> Any:
     run(dock)
     yield widget
     if not widget.abandoned:  # by a test that closes it
-        widget.abandon()
+        widget.close_work()
         qtbot.waitUntil(lambda: not widget.busy, timeout=30_000)
 
 

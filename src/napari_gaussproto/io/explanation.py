@@ -27,8 +27,8 @@ _MOST, _FEWEST = 4, 2
 # What is less is shown as 0 %.
 _LEAST_SHARE = 0.005
 _PATCHES = 4
-# The crop shows a cell with so many times its size around it, a region with a margin.
-_AROUND_CELL, _AROUND_REGION = 24, 1.3
+# The crop shows a cell with so many times its size around it, a mask with a margin.
+_AROUND_CELL, _AROUND_MASK = 24, 1.3
 _LEAST_SIDE = 96
 
 
@@ -120,7 +120,7 @@ def _draw_place(
 def _crop(shape: tuple[int, int], explanation: Explanation) -> tuple[int, int, int, int]:
     """Window (top, left, bottom, right) of the image around what is explained."""
     height, width = explanation.mask.shape
-    factor = _AROUND_REGION if explanation.is_mask else _AROUND_CELL
+    factor = _AROUND_MASK if explanation.is_mask else _AROUND_CELL
     side = min(max(_LEAST_SIDE, round(factor * max(height, width))), *shape)
     middle = (explanation.top + height / 2, explanation.left + width / 2)
     top, left = (

@@ -49,7 +49,7 @@ class RegionMemo:
 class PyramidCache:
     """Backbone features of planes: valid for one backbone and one way of cutting cells.
 
-    Threads fill it while the GUI lets go of images that were removed. What was put in first is
+    Threads fill it while the GUI takes out images that were removed. What was put in first is
     dropped when it grows too large.
     """
 
@@ -81,8 +81,8 @@ class PyramidCache:
                     break
                 excess -= self._kept.pop(known)[1].n_bytes
 
-    def forget(self, key: Any) -> None:
-        """Let go of an image."""
+    def remove(self, key: Any) -> None:
+        """Remove what is kept of an image."""
         with self._lock:
             for known in [known for known in self._kept if known[0] == key]:
                 del self._kept[known]

@@ -64,7 +64,7 @@ def split(seen: Seen, prototype: Prototype, model: PrototypeSegmenter) -> Protot
 def add(
     class_index: int, mask: npt.NDArray[np.bool_], seen: Seen, model: PrototypeSegmenter
 ) -> PrototypeSegmenter:
-    """Make a prototype of the cells of a region (..., H, W) of the image."""
+    """Make a prototype of the cells inside a mask (..., H, W) of the image."""
     latents, rows = latents_of(seen.segmentation), rows_inside(seen.segmentation, mask)
     nearest = nearest_to_mean(latents, rows, _PATCHES) if len(rows) else None
     patches = None if nearest is None else _cutter(seen)(nearest)

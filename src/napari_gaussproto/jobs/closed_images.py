@@ -119,8 +119,8 @@ class ClosedImages:
                 images.append(found)
         return Closed([image for image in images if image.labelled_planes()], lost)
 
-    def clear(self) -> None:
-        """Let go of all pixels; they are read again when asked for."""
+    def reset(self) -> None:
+        """Free the memory of all pixels; they are read again when asked for."""
         with self._lock:
             self._arrays.clear()
 

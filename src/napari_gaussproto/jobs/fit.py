@@ -211,7 +211,7 @@ def _reading(closed: ClosedRequest | None) -> Iterator[None]:
         yield
     finally:
         if closed is not None:
-            closed.reader.clear()
+            closed.reader.reset()
 
 
 def _with_closed(request: FitRequest) -> Generator[Any, None, tuple[FitRequest, list[str]]]:

@@ -1,4 +1,4 @@
-"""What the Prototypes dock asks of a thread besides edits: places, latent space, regions, files."""
+"""What the Prototypes dock asks of a thread besides edits: places, latent space, files, why."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def space_job(segmentation: StackSegmentation, model: PrototypeSegmenter) -> Pro
         return project(model, latents_of(segmentation))
 
 
-def region_job(segmentation: Segmentation, y: int, x: int) -> Explanation:
-    """Explain the connected region of one class around a pixel."""
+def component_job(segmentation: Segmentation, y: int, x: int) -> Explanation:
+    """Explain the connected component of one class around a pixel."""
     with one_thread():
         explanation = explain_mask(segmentation, component_at(segmentation.labels, y, x))
         _ = explanation.outlines  # computed here, kept for the GUI

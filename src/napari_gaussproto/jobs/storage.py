@@ -177,7 +177,7 @@ class ProjectSession:
         return self.project
 
     def close(self) -> None:
-        """Let go of the project, so that others can open it; what is saved next begins one."""
+        """Close the project, so that others can open it; what is saved next begins one."""
         if self.project is not None:
             self.project.close()
             self.project = None

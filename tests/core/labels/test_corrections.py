@@ -1,4 +1,4 @@
-"""The record of corrections: against a brute-force model, and inside napari's own history."""
+"""The record of corrections: against a brute-force model, and inside napari's own undo."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Model:
 
 @settings(max_examples=100, deadline=None)
 @given(actions)
-def test_labels_and_napari_s_history_never_disagree(sequence: list[tuple]) -> None:
+def test_labels_and_napari_s_undo_never_disagree(sequence: list[tuple]) -> None:
     model, record = Model(), Corrections(prediction())
     layer = Labels(record.codes)
     layer.brush_size = 3

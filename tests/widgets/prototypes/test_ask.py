@@ -57,7 +57,7 @@ def test_the_outline_survives_an_empty_viewer(
     prototypes.why.ask((), 41, 66)
     (outline,) = by_role(viewer, "why")
     assert type(outline).__name__ == "Vectors"
-    prototypes.why.forget()
+    prototypes.why.reset()
     assert len(outline.data) == 0
     prototypes.why.ask((), 41, 66)
     assert len(outline.data) and outline.visible
@@ -175,7 +175,7 @@ def test_the_tool_lays_the_brush_down_and_takes_it_up(
 def test_a_region_is_explained_as_a_whole(viewer: Any, prototypes: Any, qtbot: Any) -> None:
     labels = labels_of(prototypes).data
     y, x = np.argwhere(labels == 2)[40]
-    prototypes.why_panel.region.setChecked(True)
+    prototypes.why_panel.component.setChecked(True)
     with qtbot.waitSignal(prototypes.why.runner.finished, timeout=10_000):
         prototypes.why.tool.asked.emit((), int(y), int(x))
     found = prototypes.why.explanation
@@ -255,5 +255,5 @@ def test_strokes_on_the_result_do_not_change_what_the_model_said(
     assert prototypes.why.explanation.label == 1 == segmentation.labels[y, x] - 1
     prototypes.edits.rename(0, "bare")
     wait()
-    assert prototypes.state.history.names == ["rename soil 1 to bare"]
+    assert prototypes.state.undo.names == ["rename soil 1 to bare"]
     assert "No pixel changed" in prototypes.status.text()

@@ -53,7 +53,7 @@ def test_a_refused_edit_gives_a_sentence_and_changes_nothing(
         wait()
     assert "last prototype that is on" in prototypes.status.text()
     assert prototypes.gallery.row(3).on.isChecked()
-    assert len(prototypes.state.history.names) == 3
+    assert len(prototypes.state.undo.names) == 3
 
 
 def test_rename_by_typing(prototypes: Any, dock: Any, wait: Any, qtbot: Any) -> None:
@@ -110,13 +110,13 @@ def test_reassign_merge_split_delete(
     wait()
     assert names() == ["soil 1", "plant 3", "plant 2b"]
     np.testing.assert_array_equal(layer.data, expected_labels(prototypes))
-    assert prototypes.state.history.names == [
+    assert prototypes.state.undo.names == [
         "reassign soil 2 to plant", "merge plant 3, plant 1", "split plant 2", "delete plant 2a",
     ]  # fmt: skip
     for _ in range(4):
         click(qtbot, prototypes.undo_button)
         wait()
-    assert prototypes.state.model is prototypes.state.history.start
+    assert prototypes.state.model is prototypes.state.undo.start
     np.testing.assert_array_equal(layer.data, expected_labels(prototypes))
 
 
@@ -127,7 +127,7 @@ def test_quick_edits_all_take_effect(prototypes: Any, wait: Any) -> None:
     wait()
     assert prototypes.state.model.layer.active.tolist() == [False, True, True, False]
     assert prototypes.state.model.prototypes[1].name == "earth"
-    assert len(prototypes.state.history.names) == 3
+    assert len(prototypes.state.undo.names) == 3
 
 
 def test_an_edit_never_overwrites_what_was_painted(viewer: Any, prototypes: Any, wait: Any) -> None:
@@ -268,7 +268,7 @@ def test_a_new_prototype_from_a_painted_region(
 def test_a_new_prototype_from_an_explained_region(prototypes: Any, wait: Any, qtbot: Any) -> None:
     y, x = np.argwhere(labels_of(prototypes).data == 2)[40]
     with qtbot.waitSignal(prototypes.why.runner.finished, timeout=10_000):
-        prototypes.why.ask((), int(y), int(x), region=True)
+        prototypes.why.ask((), int(y), int(x), component=True)
     actions = prototypes.why_panel.add.menu().actions()
     assert [action.text() for action in actions] == ["For soil", "For plant"]
     actions[1].trigger()
@@ -285,7 +285,7 @@ def test_training_a_prototype_away(viewer: Any, prototypes: Any, wait: Any, qtbo
     click(qtbot, panel.train_button)
     wait()
     assert len(prototypes.state.model.prototypes) == 3
-    assert prototypes.state.history.names == ["train away plant 2"]
+    assert prototypes.state.undo.names == ["train away plant 2"]
     assert "Accuracy on the labelled cells" in prototypes.status.text()
     assert "Mean IoU" in prototypes.status.text()
     assert "It was trained on these labels" in prototypes.status.text()
@@ -301,7 +301,7 @@ def test_labels_of_other_classes_are_refused(viewer: Any, prototypes: Any, wait:
     prototypes.edits.train_away()
     wait()
     assert "there are 2 classes" in prototypes.status.text()
-    assert not prototypes.state.history.can_undo
+    assert not prototypes.state.undo.can_undo
 
 
 def test_cancel_leaves_the_model_as_it_is(
@@ -320,10 +320,10 @@ def test_cancel_leaves_the_model_as_it_is(
     prototypes.edit_panel.cancel_button.click()
     assert prototypes.status.text() == "Cancelled."
     wait()
-    assert prototypes.state.model is model and not prototypes.state.history.can_undo
+    assert prototypes.state.model is model and not prototypes.state.undo.can_undo
     assert not prototypes.edit_panel.cancel_button.isVisibleTo(prototypes.edit_panel)
     prototypes.edits.switch(0, False)
-    qtbot.waitUntil(lambda: prototypes.state.history.can_undo, timeout=10_000)
+    qtbot.waitUntil(lambda: prototypes.state.undo.can_undo, timeout=10_000)
 
 
 def test_a_label_layer_is_offered_at_once_and_scratch_layers_are_not(

@@ -70,8 +70,8 @@ def test_another_model_during_an_edit_ends_the_edit(
     assert "the edit was given up" in prototypes.status.text()
     gate.set()
     wait()
-    assert state.model.card.name == "other" and state.history.start is state.model
-    assert not state.history.can_undo and tiny.layer.active.all()
+    assert state.model.card.name == "other" and state.undo.start is state.model
+    assert not state.undo.can_undo and tiny.layer.active.all()
     run(dock)
     assert state.current.provenance.model == "other"
     np.testing.assert_array_equal(labels_of(prototypes).data, expected_labels(prototypes))
@@ -82,14 +82,14 @@ def test_another_model_during_an_undo_ends_the_undo(
 ) -> None:
     prototypes.edits.switch(2, False)
     wait()
-    undone = prototypes.state.history.undone
+    undone = prototypes.state.undo.undone
     prototypes.session.ask(EditRequest("undo", held(gate, lambda model: undone)))
     second_image(viewer, dock, other_file)
     run(dock)
     gate.set()
     wait()
     state = prototypes.state
-    assert state.model is state.history.start and state.model.card.name == "other"
+    assert state.model is state.undo.start and state.model.card.name == "other"
 
 
 def test_edits_come_back_with_their_model(
@@ -101,12 +101,12 @@ def test_edits_come_back_with_their_model(
     edited = prototypes.state.model
     dock.models.choose_file(other_file)
     run(dock)
-    assert prototypes.state.history.names == [] and "valuable" not in names_of(prototypes)
+    assert prototypes.state.undo.names == [] and "valuable" not in names_of(prototypes)
     assert not prototypes.model_name.text().endswith("*")
     dock.models.choose_file(model_file)
     run(dock)
     assert prototypes.state.model is edited is prototypes.state.current.model
-    assert prototypes.state.history.names == ["turn off plant 1", "rename soil 2 to valuable"]
+    assert prototypes.state.undo.names == ["turn off plant 1", "rename soil 2 to valuable"]
     assert prototypes.model_name.text().endswith("*")
     np.testing.assert_array_equal(labels_of(prototypes).data, expected_labels(prototypes))
     prototypes.session.undo()
@@ -122,7 +122,7 @@ def test_edits_come_along_to_another_device(prototypes: Any, wait: Any) -> None:
     # What a run on another device gives back; a copy of the weights stands for that device.
     moved = state.model.on_device("cpu")
     state.set_model(moved, (file, changed, "elsewhere"))
-    assert state.history.names == ["turn off plant 1"]
+    assert state.undo.names == ["turn off plant 1"]
     assert state.model.extractor is moved.extractor
     assert not state.model.layer.active[2]
 
@@ -143,7 +143,7 @@ def test_saving_over_the_own_file_keeps_the_model_and_its_edits(
     model = prototypes.state.model
     run(dock)
     assert prototypes.state.model is model and prototypes.state.current.model is model
-    assert prototypes.state.history.names == [
+    assert prototypes.state.undo.names == [
         "rename soil 2 to valuable",
         "rename soil 1 to unsaved",
     ]
@@ -280,10 +280,10 @@ def test_results_of_another_model_can_be_seen_but_not_edited(
     # Nor by any other way.
     prototypes.edits.switch(0, False)
     prototypes.edits.rename(7, "mine")
-    prototypes.edits.add_region(0, np.ones((96, 128), bool))
+    prototypes.edits.add_prototype(0, np.ones((96, 128), bool))
     prototypes.session.undo()
     wait()
-    assert state.model is model and state.history.names == ["turn off soil 1"]
+    assert state.model is model and state.undo.names == ["turn off soil 1"]
     assert "Another model" in prototypes.status.text()
     dock.images.choose(viewer.layers["second"])
     row = prototypes.gallery.row(0)
@@ -313,7 +313,7 @@ def test_a_second_run_cuts_no_regions_again(
     run(dock)
     assert len(cuts) == 1
     np.testing.assert_array_equal(labels_of(prototypes).data, labels)
-    dock.regions.size.setValue(12)
+    dock.cells.size.setValue(12)
     run(dock)
     assert len(cuts) == 2
     photo = prototypes.state.current.source

@@ -23,17 +23,17 @@ def superpixel_dock(dock: Any, tmp_path: Path) -> Any:
 
 def preview(dock: Any, qtbot: Any) -> Any:
     """Wait for the next preview and return its layer."""
-    with qtbot.waitSignal(dock.regions.runner.succeeded, timeout=60_000):
+    with qtbot.waitSignal(dock.cells.runner.succeeded, timeout=60_000):
         pass
-    return dock.regions.layer
+    return dock.cells.layer
 
 
 def test_a_grid_model_shows_its_cells_and_offers_no_size(
     viewer: Any, dock: Any, qtbot: Any
 ) -> None:
     viewer.add_image(two_tone()[0], name="field")
-    assert not dock.regions.size.isEnabled() and dock.regions.size.value() == 4
-    dock.regions.preview.click()
+    assert not dock.cells.size.isEnabled() and dock.cells.size.value() == 4
+    dock.cells.preview.click()
     layer = preview(dock, qtbot)
     assert layer.data[0].all() and not layer.data[1:4, 1:4].any()
 
@@ -41,16 +41,16 @@ def test_a_grid_model_shows_its_cells_and_offers_no_size(
 def test_preview_follows_the_size(viewer: Any, superpixel_dock: Any, qtbot: Any) -> None:
     dock = superpixel_dock
     viewer.add_image(two_tone(200, 240)[0], name="field")
-    assert dock.regions.size.isEnabled() and dock.regions.size.value() == 8
-    dock.regions.preview.click()
+    assert dock.cells.size.isEnabled() and dock.cells.size.value() == 8
+    dock.cells.preview.click()
     small = preview(dock, qtbot)
     borders = small.data.mean()
-    assert "in all" in dock.regions.note.text()
-    dock.regions.size.setValue(24)
+    assert "in all" in dock.cells.note.text()
+    dock.cells.size.setValue(24)
     large = preview(dock, qtbot)
     assert large is small and large.data.mean() < 0.6 * borders
     assert dock.images.count() == 1  # the preview is no image to segment
-    dock.regions.preview.click()
+    dock.cells.preview.click()
     assert small not in viewer.layers
 
 
@@ -61,7 +61,7 @@ def test_preview_covers_the_visible_part_and_lies_over_it(
     image = viewer.add_image(two_tone(900, 1100)[0], scale=(0.5, 0.5), translate=(7, 3))
     # Set by the canvas when it draws, which a hidden test window does not do.
     image.corner_pixels = np.array([[300, 410], [470, 640]])
-    dock.regions.preview.click()
+    dock.cells.preview.click()
     layer = preview(dock, qtbot)
     assert layer.data.size < 0.2 * 900 * 1100
     y0, x0 = np.round(image.world_to_data(layer.data_to_world((0, 0)))).astype(int)
@@ -74,7 +74,7 @@ def test_preview_of_the_plane_of_a_stack(viewer: Any, superpixel_dock: Any, qtbo
     stack = np.stack([two_tone(80, 90, seed)[0] for seed in range(3)])
     viewer.add_image(stack, name="time", scale=(2, 1, 1))
     viewer.dims.set_current_step(0, 2)
-    superpixel_dock.regions.preview.click()
+    superpixel_dock.cells.preview.click()
     layer = preview(superpixel_dock, qtbot)
     assert layer.data.shape == (1, 80, 90)
     assert layer.data_to_world((0, 0, 0))[0] == pytest.approx(4)
@@ -88,7 +88,7 @@ def test_run_with_another_size_and_outlines(viewer: Any, superpixel_dock: Any, r
     cells = dock.state.current.segmentation.n_cells
     lines = dock.state.current.maps[MapRole("outlines")]
     assert lines.data.shape == (100, 120) and 0.1 < lines.data.mean() < 0.8
-    dock.regions.size.setValue(20)
+    dock.cells.size.setValue(20)
     run(dock)
     assert dock.state.current.segmentation.n_cells < 0.3 * cells
     assert dock.state.current.maps[MapRole("outlines")] is lines

@@ -182,14 +182,14 @@ def test_an_edit_during_a_run_is_in_its_result(
     model = state.model
     edited = turn_off(model, 0)
     dock.run_button.click()
-    state.history.push(edited)
+    state.undo.push(edited)
     state.set_edited_model(edited)
     qtbot.waitUntil(lambda: not dock.runner.running, timeout=60_000)
     assert state.model is state.current.model is edited
     assert not state.current.segmentation.likelihood(0).any()
-    assert by_role(viewer, "labels")[0].metadata[TAG]["edits"] == state.history.names
+    assert by_role(viewer, "labels")[0].metadata[TAG]["edits"] == state.undo.names
     run(dock)
-    assert by_role(viewer, "labels")[0].metadata[TAG]["edits"] == state.history.names
+    assert by_role(viewer, "labels")[0].metadata[TAG]["edits"] == state.undo.names
 
 
 def test_new_data_of_the_same_shape_during_a_run_ends_with_a_sentence(
@@ -221,7 +221,7 @@ def test_a_closed_dock_stops_and_is_gone(
     dock = SegmentWidget(viewer)
     viewer.window.add_dock_widget(dock, name="Segment")
     dock.models.choose_file(model_file)
-    dock.regions.preview.setChecked(True)
+    dock.cells.preview.setChecked(True)
     qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=60_000)
     monkeypatch.setattr(segment_module, "preference", lambda name: 64 if name == "tile" else "cpu")
     with qtbot.waitSignal(dock.runner.progressed, timeout=60_000):

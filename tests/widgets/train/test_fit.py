@@ -1,4 +1,4 @@
-"""The Train dock in a real viewer: quick fits, fine-tunes and their history."""
+"""The Train dock in a real viewer: quick fits, fine-tunes and their versions."""
 
 from __future__ import annotations
 
@@ -336,7 +336,7 @@ def test_features_are_kept_up_to_a_limit() -> None:
         cache.put(model, entry, 0, encoded)
     assert [cache.get(model, entry, 0) is encoded for entry in images] == [False, True, True]
     assert cache.get(model, TrainImage("c", pixels.copy(), True), 0) is None
-    cache.forget("c")
+    cache.remove("c")
     assert cache.get(model, images[2], 0) is None
 
 

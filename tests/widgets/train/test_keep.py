@@ -65,7 +65,7 @@ def test_a_dock_that_is_closed_leaves_its_work_to_the_next(
     assert annotation.labels[3, 3] == 3
     settled(again, qtbot)
     qtbot.waitUntil(lambda: not again.busy, timeout=WAIT)
-    again.abandon()
+    again.close_work()
 
 
 def test_closing_the_dock_saves_and_lets_go(

@@ -56,12 +56,12 @@ def cutter(
 
 
 def rows_inside(segmentation: StackSegmentation, mask: npt.NDArray[np.bool_]) -> Tensor:
-    """Rows of the cells that lie mostly inside a region (..., H, W) of a stack.
+    """Rows of the cells that lie mostly inside a mask (..., H, W) of a stack.
 
     Raises
     ------
     LabelError
-        When the region has another shape than the stack.
+        When the mask has another shape than the stack.
     """
     check_shape(mask, segmentation.shape, "The pixels of the region")
     planes = _by_plane(segmentation, mask)

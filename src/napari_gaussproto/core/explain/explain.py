@@ -43,7 +43,7 @@ class Explanation:
     Attributes
     ----------
     y, x : int
-        The pixel asked for; of a region, one inside it.
+        The pixel asked for; of a mask, one inside it.
     label : int
         Class index of that pixel in the segmentation.
     responsible : list of Responsible
@@ -55,7 +55,7 @@ class Explanation:
     compared_with : str
         What novelty compares with: “training cells”, or “cells of this image”.
     mask : ndarray
-        (H, W) bool, pixels explained: a cell or a region; its first one lies at (top, left).
+        (H, W) bool, pixels explained: a cell or a mask; its first one lies at (top, left).
     n_cells : int
         Cells that took part; 1 for a pixel.
     """

@@ -3,7 +3,7 @@
 An array of *codes* holds for every pixel its label (class index + 1) where a person set one,
 else `PREDICTED` + the predicted class' label value, or 0 where nothing is predicted either.
 So a stroke that confirms the prediction changes values as well. That matters: a viewer's undo
-history holds changed values only (napari drops the other pixels of a stroke, and the whole
+list holds changed values only (napari drops the other pixels of a stroke, and the whole
 stroke if nothing changed). And a fill or a colour picker sees what a person sees. Whatever
 the viewer undoes and redoes in the codes, it therefore undoes and redoes in the record,
 because there is nothing else that could disagree with them.
@@ -32,7 +32,7 @@ Codes = npt.NDArray[np.uint16]
 
 @dataclass(frozen=True)
 class CodeEdit:
-    """A change of codes, in the form that viewers keep in their histories.
+    """A change of codes, in the form that viewers keep for undo.
 
     Attributes
     ----------

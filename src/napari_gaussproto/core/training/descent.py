@@ -80,7 +80,7 @@ def move_average(average: nn.Module, model: nn.Module, decay: float) -> None:
             value.copy_(theirs[key])
 
 
-def forget_moments(
+def reset_moments(
     optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter], rows: Tensor
 ) -> None:
     """Set the moments of an optimiser to 0 in the rows (K,) of parameters that were moved."""

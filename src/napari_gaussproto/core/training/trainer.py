@@ -27,8 +27,8 @@ from napari_gaussproto.core.training.descent import (
     descend,
     descent_step,
     fit_temperature,
-    forget_moments,
     move_average,
+    reset_moments,
     trainable,
 )
 from napari_gaussproto.core.training.describe import finish_steps
@@ -354,7 +354,7 @@ class Trainer:
             cells = self.crop_cells(crops, self.model)
         layer = self.model.layer
         moved = placement.reseed(layer, dead, cells.values, cells.target, cells.weight)
-        forget_moments(self.optimizer, [layer.mean, layer.raw_scale], moved)
+        reset_moments(self.optimizer, [layer.mean, layer.raw_scale], moved)
         self.used[moved] = math.nan
 
     def _validate(self, step: int) -> Generator[TrainingStep, None, float | None]:

@@ -51,7 +51,7 @@ def brushed(viewer: Viewer, result: ImageResult) -> npt.NDArray[np.bool_] | None
     return None if layer is None or not layer.data.any() else np.asarray(layer.data > 0)
 
 
-def wipe(viewer: Viewer, result: ImageResult) -> None:
+def reset_brushed(viewer: Viewer, result: ImageResult) -> None:
     """Empty the painted layer for the next prototype; undo brings the strokes back."""
     layer = layer_of(viewer, result, BRUSHED)
     if layer is not None:

@@ -201,7 +201,7 @@ def _keep_colors(layer: Labels) -> None:
 
 
 def _replace(layer: Labels, labels: npt.NDArray[np.uint8]) -> None:
-    """Write new labels so that undo takes them back, instead of leaving a stale history."""
+    """Write new labels pixel by pixel, so that the undo of the layer takes them back."""
     changed = np.nonzero(layer.data != labels)
     if len(changed[0]):
         layer.data_setitem(changed, labels[changed])

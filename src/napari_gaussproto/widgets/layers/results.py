@@ -39,7 +39,7 @@ def succeed(viewer: Viewer, state: SharedState, result: ImageResult, maps: Maps)
     if former.segmentation.n_cells == result.segmentation.n_cells:
         shown.add(OUTLINES)
     take_over(viewer, state, result, shown)
-    result.release_pins()
+    result.remove_pinned()
     return result
 
 
@@ -80,7 +80,7 @@ def redraw(viewer: Viewer, result: ImageResult, maps: Maps) -> None:
         layer = layer_of(viewer, result, role)
         if layer is not None:
             show_map(viewer, result, role, values, layer.name, visible=layer.visible)
-    result.release_pins()
+    result.remove_pinned()
 
 
 def publish(

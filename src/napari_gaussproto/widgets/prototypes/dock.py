@@ -63,7 +63,7 @@ class PrototypesWidget(Dock):
         super().__init__(viewer, 360)
         self._map = prototype_map(viewer)
         self._gallery: Gallery | None = None
-        self._followed: WeakSet[Image] = WeakSet()
+        self._connected: WeakSet[Image] = WeakSet()
         self.session = EditSession(self)
         self._build()
         self.why = WhyController(self, self.why_panel)
@@ -111,8 +111,8 @@ class PrototypesWidget(Dock):
         splitter.addWidget(fill(QWidget(), down((self.gallery, 1), show)))
         splitter.addWidget(self.tabs)
         splitter.setStretchFactor(0, 1)
-        history = (self.undo_button, self.redo_button, self.save_button)
-        top = across((self.model_name, 1), *history)
+        steps = (self.undo_button, self.redo_button, self.save_button)
+        top = across((self.model_name, 1), *steps)
         full = fill(QWidget(), down(top, self.image_name, (splitter, 1), self.status))
         self.empty = wrapped_label(_EMPTY)
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -127,7 +127,7 @@ class PrototypesWidget(Dock):
         state = self.state
         layers = self.viewer.layers.events
         for signal, slot in (
-            (state.model_changed, self.session.follow_model),
+            (state.model_changed, self.session.cancel_stale),
             (state.result_changed, self._on_image_result),
             (state.model_changed, self._update_editable),  # with the results follows the rest
             (state.prototype_changed, self._on_prototype),
@@ -143,7 +143,7 @@ class PrototypesWidget(Dock):
         self.why_panel.chosen.connect(self.choose)
         self.space.chosen.connect(self.choose)
         self.places.chosen.connect(self.go_to)
-        self.why.add_wanted.connect(self.edits.add_region)
+        self.why.add_wanted.connect(self.edits.add_prototype)
         self.session.failed.connect(self.refresh)
         self.session.busy_changed.connect(self._on_busy)
         self.session.saved.connect(self._on_saved)
@@ -209,14 +209,14 @@ class PrototypesWidget(Dock):
         """Turn to another image that has a result when the current one is removed."""
         state = self.state
         gone = state.current is None or event.value is state.current.source
-        state.forget(event)  # the order in which the two are called is not known
+        state.remove_result(event)  # the order in which the two are called is not known
         if not gone:
             return
         left = [image for image in self.viewer.layers if image in state.results]
         if left:
             state.set_result(state.results[left[-1]])
         else:
-            self.why.forget()
+            self.why.reset()
             self.refresh()
 
     def _on_name(self, event: object = None) -> None:
@@ -236,11 +236,11 @@ class PrototypesWidget(Dock):
 
     def _on_busy(self, busy: bool) -> None:
         self.edit_panel.train_button.setEnabled(not busy)
-        self._update_history()
+        self._update_undo()
 
     def _on_saved(self, path: Path) -> None:
         self.status.setText(f"Saved as {path.name}.")
-        self._update_history()
+        self._update_undo()
 
     def refresh(self) -> None:
         """Show model and result as they are now."""
@@ -253,8 +253,8 @@ class PrototypesWidget(Dock):
 
         self._pages.setCurrentIndex(1)
         segmentation = result.segmentation
-        if result.source not in self._followed:
-            self._followed.add(result.source)
+        if result.source not in self._connected:
+            self._connected.add(result.source)
             self.connections.add(result.source.events.name, self._on_name)
         self._on_name()
         self._gallery = gallery(result.model)
@@ -273,7 +273,7 @@ class PrototypesWidget(Dock):
         self.edit_panel.setEnabled(editable)
         self.gallery.set_editable(editable)
         self.why_panel.add.setEnabled(editable)
-        self._update_history()
+        self._update_undo()
         if editable and self.status.text() == FOREIGN:
             self.status.clear()
         elif not editable and not self.status.text():
@@ -293,12 +293,12 @@ class PrototypesWidget(Dock):
         named = [(i, prototypes[i].name) for i in siblings]
         self.edit_panel.show_prototype(entry, result.segmentation.classes, named)
 
-    def _update_history(self) -> None:
-        history, busy = self.state.history, self.session.busy or not self.session.editable
-        undo, redo = (history.undo_name, history.redo_name) if history else ("", "")
+    def _update_undo(self) -> None:
+        undo, busy = self.state.undo, self.session.busy or not self.session.editable
+        taken, again = (undo.undo_name, undo.redo_name) if undo else ("", "")
         for step, what, name, nothing in (
-            (self.undo_button, "Undo", undo, "There is no edit to undo"),
-            (self.redo_button, "Redo", redo, "Nothing was undone"),
+            (self.undo_button, "Undo", taken, "There is no edit to undo"),
+            (self.redo_button, "Redo", again, "Nothing was undone"),
         ):
             step.setEnabled(bool(name) and not busy)
             step.setToolTip(f"{what}: {name}" if name else nothing)
@@ -306,7 +306,7 @@ class PrototypesWidget(Dock):
         if model is not None:
             unsaved = "" if model is self.state.saved else " *"
             self.model_name.setText(f"<b>{model.card.name}</b>{unsaved}")
-            edits = "\n".join(history.names) if history and history.names else "not edited"
+            edits = "\n".join(undo.names) if undo and undo.names else "not edited"
             self.model_name.setToolTip(f"The model; its edits:\n{edits}")
         self.save_button.setEnabled(model is not None)
 
@@ -319,6 +319,6 @@ class PrototypesWidget(Dock):
         super().abandon()
 
     def hideEvent(self, event: Any) -> None:
-        """Let go of the mouse when the dock is not seen any more."""
+        """Free the mouse when the dock is not seen any more."""
         self.why_panel.button.setChecked(False)
         super().hideEvent(event)

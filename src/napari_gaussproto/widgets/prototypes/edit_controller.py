@@ -17,8 +17,8 @@ from napari_gaussproto.widgets.layers.overlays import (
     brushed,
     hide_changed,
     is_scratch,
+    reset_brushed,
     show_changed,
-    wipe,
 )
 from napari_gaussproto.widgets.layers.placement import pixels_of
 from napari_gaussproto.widgets.prototypes.edit_panel import EditPanel
@@ -120,11 +120,11 @@ class EditController(QObject):
         if mask is None:
             self._messages.tell("Nothing is painted yet: press Brush and paint an example.")
             return
-        self.add_region(self._panel.new_class.currentIndex(), mask)
-        wipe(self._viewer, result)
+        self.add_prototype(self._panel.new_class.currentIndex(), mask)
+        reset_brushed(self._viewer, result)
 
-    def add_region(self, class_index: int, mask: npt.NDArray[np.bool_]) -> None:
-        """Make a prototype of the cells of a region (..., H, W)."""
+    def add_prototype(self, class_index: int, mask: npt.NDArray[np.bool_]) -> None:
+        """Make a prototype of the cells inside a mask (..., H, W)."""
         seen = self._seen()
         if seen is not None:
             work = partial(run_job, "changes", "add", class_index, mask, seen)

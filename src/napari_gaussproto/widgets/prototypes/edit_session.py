@@ -57,7 +57,7 @@ class EditSession(QObject):
         # The results that the current edit redraws, by the key of their image.
         self._redrawing: dict[Any, ImageResult] = {}
         # What the current edit began with: a result is only good for these.
-        self._history: EditHistory | None = None
+        self._undo: EditHistory | None = None
         self._model: PrototypeSegmenter | None = None
         self.runner = Runner(self)
         self.runner.progressed.connect(self.progressed)
@@ -88,14 +88,14 @@ class EditSession(QObject):
 
     def undo(self) -> None:
         """Take the last edit back."""
-        history = self._state.history
-        if history is not None and (version := history.undone) is not None and not self.busy:
+        undo = self._state.undo
+        if undo is not None and (version := undo.undone) is not None and not self.busy:
             self.ask(EditRequest("undo", lambda model: version))
 
     def redo(self) -> None:
         """Do again what was taken back."""
-        history = self._state.history
-        if history is not None and (version := history.redone) is not None and not self.busy:
+        undo = self._state.undo
+        if undo is not None and (version := undo.redone) is not None and not self.busy:
             self.ask(EditRequest("redo", lambda model: version))
 
     def catch_up(self) -> None:
@@ -115,9 +115,9 @@ class EditSession(QObject):
 
     # -- one after the other ----------------------------------------------------------------
 
-    def follow_model(self, model: object = None) -> None:
+    def cancel_stale(self, model: object = None) -> None:
         """Give up what is at work or waits for a model that is not the current one any more."""
-        if self._current is None or self._state.history is self._history:
+        if self._current is None or self._state.undo is self._undo:
             return
         edits = [r for r in (self._current, *self._waiting) if r.kind != "again"]
         self.cancel()
@@ -138,7 +138,7 @@ class EditSession(QObject):
         if state.model is None or not self._waiting:
             return
         self._current = self._waiting.pop(0)
-        self._history, self._model = state.history, state.model
+        self._undo, self._model = state.undo, state.model
         model = state.model
         results = [o for o in state.results.values() if _made_by(o, model)]
         # The current image comes first, and is the one that is compared.
@@ -156,10 +156,10 @@ class EditSession(QObject):
 
     def _on_result(self, edit: EditResult) -> None:
         state = self._state
-        if state.history is not self._history or state.model is not self._model:
+        if state.undo is not self._undo or state.model is not self._model:
             self._refuse(_REPLACED)
             return
-        self._move_history(edit.model)
+        self._move_undo(edit.model)
         with undisturbed(self._viewer):
             for redrawn in edit.redrawn:
                 # An image that was segmented again meanwhile has a new result; the layers
@@ -181,21 +181,21 @@ class EditSession(QObject):
         if any(_made_by(result, edit.model) for result in late):
             self.catch_up()
 
-    def _move_history(self, model: PrototypeSegmenter) -> None:
-        history, request = self._state.history, self._current
-        if history is None or request is None:
+    def _move_undo(self, model: PrototypeSegmenter) -> None:
+        undo, request = self._state.undo, self._current
+        if undo is None or request is None:
             return
         if request.kind == "edit":
-            history.push(model)
+            undo.push(model)
         elif request.kind == "undo":
-            history.undo()
+            undo.undo()
         elif request.kind == "redo":
-            history.redo()
+            undo.redo()
 
     def _show(self, result: ImageResult, redrawn: Redrawn, model: PrototypeSegmenter) -> None:
         result.segmentation, result.model = redrawn.segmentation, model
-        history = self._state.history
-        result.provenance = result.provenance.with_edits(history.names if history else [])
+        undo = self._state.undo
+        result.provenance = result.provenance.with_edits(undo.names if undo else [])
         if result.source not in self._viewer.layers:
             return
         known = result.labels is not None and result.labels in self._viewer.layers
@@ -215,7 +215,7 @@ class EditSession(QObject):
         self._messages.report(error)
 
     def _on_finished(self) -> None:
-        self._current = self._history = self._model = None
+        self._current = self._undo = self._model = None
         self._redrawing = {}
         self.busy_changed.emit(False)
         self._start()

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.placement import pixels_of
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
-from napari_gaussproto.widgets.prototypes.why_tool import WhyTool, clear_outline, show_outline
+from napari_gaussproto.widgets.prototypes.why_tool import WhyTool, reset_outline, show_outline
 from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.state import ImageResult
 from napari_gaussproto.widgets.shared.workers import Runner
@@ -37,7 +37,7 @@ class WhyController(QObject):
         self.explanation: Explanation | None = None
         self.tool = WhyTool(dock.viewer, dock.state, self)
         self.tool.asked.connect(
-            lambda leading, y, x: self.ask(leading, y, x, panel.region.isChecked())
+            lambda leading, y, x: self.ask(leading, y, x, panel.component.isChecked())
         )
         self.tool.hovered.connect(self._on_hovered)
         self.tool.missed.connect(self._on_missed)
@@ -54,15 +54,15 @@ class WhyController(QObject):
 
     # -- asking -----------------------------------------------------------------------------
 
-    def ask(self, leading: tuple[int, ...], y: int, x: int, region: bool = False) -> None:
-        """Explain a pixel of the current image, or the region around it."""
+    def ask(self, leading: tuple[int, ...], y: int, x: int, component: bool = False) -> None:
+        """Explain a pixel of the current image, or the component around it."""
         result = self._state.current
         if result is None:
             return
-        self._asked = (result, leading, y, x, region)
+        self._asked = (result, leading, y, x, component)
         plane = result.segmentation.plane_at(leading)
-        if region:
-            self.runner.start(partial(run_job, "insight", "region_job", plane, y, x))
+        if component:
+            self.runner.start(partial(run_job, "insight", "component_job", plane, y, x))
         else:
             # A cell takes a few milliseconds: less than starting a thread.
             from napari_gaussproto.core.explain.explain import explain  # loads torch
@@ -74,16 +74,16 @@ class WhyController(QObject):
         """Explain the same place again, after an edit."""
         if self._asked is None:
             return
-        result, leading, y, x, region = self._asked
+        result, leading, y, x, component = self._asked
         if result is self._state.current:
-            self.ask(leading, y, x, region)
+            self.ask(leading, y, x, component)
         else:
-            self.forget()
+            self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Remove the last explanation and its outline."""
         if self._asked is not None:
-            clear_outline(self._viewer, self._asked[0])
+            reset_outline(self._viewer, self._asked[0])
         self._asked = self.explanation = None
         self._panel.clear()
 
@@ -99,7 +99,7 @@ class WhyController(QObject):
 
     def _on_missed(self, sentence: str) -> None:
         self.runner.cancel()
-        self.forget()
+        self.reset()
         self._panel.say(sentence)
 
     # -- showing ----------------------------------------------------------------------------
@@ -154,7 +154,7 @@ class WhyController(QObject):
         self.exporter.start(partial(run_job, "insight", "figure_job", *about))
 
     def abandon(self) -> None:
-        """Let go of the canvas."""
+        """Stop listening to the mouse, without waiting for an explanation."""
         self.tool.switch(False)
 
 

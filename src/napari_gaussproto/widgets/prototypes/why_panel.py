@@ -1,4 +1,4 @@
-"""The Why? part of the Prototypes dock: which prototypes made a pixel or a region."""
+"""The Why? part of the Prototypes dock: which prototypes made a pixel or a component."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class WhyPanel(QWidget):
         self.button.setCheckable(True)
         self.cell = radio_button("cell", "Explain the cell that holds the pixel", checked=True)
         tip = "Explain the whole connected region of one class around the pixel"
-        self.region = radio_button("region", tip)
+        self.component = radio_button("region", tip)
         self.heading, self.novelty = wrapped_label(_HINT), wrapped_label()
         self.remark = wrapped_label()
         self.rows = [ResponsibleRow(self) for _ in range(_ROWS)]
@@ -89,7 +89,7 @@ class WhyPanel(QWidget):
         words = (self.posterior, self.legend, self.novelty, self.remark)
         buttons = across(self.export, self.add, None)
         self._result = fill(QWidget(), down(*self.rows, 4, *words, buttons, spacing=4))
-        top = across((self.button, 1), self.cell, self.region)
+        top = across((self.button, 1), self.cell, self.component)
         self.setLayout(down(top, self.heading, self._result, None))
         self.clear()
 

@@ -164,7 +164,7 @@ def show_outline(
     layer.visible = True
 
 
-def clear_outline(viewer: Viewer, result: ImageResult) -> None:
+def reset_outline(viewer: Viewer, result: ImageResult) -> None:
     """Empty the outline, if there is one."""
     layer = layer_of(viewer, result, WHY)
     if layer is not None:

@@ -35,7 +35,7 @@ _REST = 200
 _NAME = "cells (preview)"
 
 
-class RegionPanel(QWidget):
+class CellsPanel(QWidget):
     """Choose the size of superpixels, with their outlines over the visible part."""
 
     def __init__(self, viewer: Viewer, images: ImageChooser) -> None:

@@ -23,7 +23,7 @@ from napari_gaussproto.widgets.layers.placement import (
     undisturbed,
 )
 from napari_gaussproto.widgets.layers.results import present_maps, take_over
-from napari_gaussproto.widgets.segment.cells_panel import RegionPanel
+from napari_gaussproto.widgets.segment.cells_panel import CellsPanel
 from napari_gaussproto.widgets.segment.likelihood_panel import LikelihoodPanel
 from napari_gaussproto.widgets.shared.choosers import ImageChooser, ModelChooser
 from napari_gaussproto.widgets.shared.dock import Dock
@@ -75,7 +75,7 @@ class SegmentWidget(Dock):
     def _build(self) -> None:
         self.images = ImageChooser(self.viewer)
         self.models = ModelChooser(self.messages.warn)
-        self.regions = RegionPanel(self.viewer, self.images)
+        self.cells = CellsPanel(self.viewer, self.images)
         self.device = combo_box("Where to compute; auto takes the fastest there is", 8)
         self._fill_devices(["cpu"])
         self.extras = {key: check_box(*texts) for key, texts in _EXTRAS.items()}
@@ -93,7 +93,7 @@ class SegmentWidget(Dock):
         form.addRow("Image", self.images)
         form.addRow("Model", self.models)
         form.addRow("Device", self.device)
-        form.addRow("Cells", self.regions)
+        form.addRow("Cells", self.cells)
         form.addRow("Also add", down(*self.extras.values(), spacing=2))
         buttons = across((self.run_button, 2), (self.cancel_button, 1))
         show = (heading("Show"), self.likelihood, self.cover)
@@ -147,7 +147,7 @@ class SegmentWidget(Dock):
             extras=frozenset(key for key, box in self.extras.items() if box.isChecked()),
             prototype=self.state.prototype,
             known_key=self.state.model_key,
-            region_size=self.regions.size.value(),
+            region_size=self.cells.size.value(),
             present=[] if former is None else list(present_maps(self.viewer, former)),
             former_model=None if former is None else former.model,
             known_models=self.state.known_models(),
@@ -202,9 +202,9 @@ class SegmentWidget(Dock):
 
     def _show(self, image: Image, found: SegmentResult) -> None:
         former = self.state.results.get(image)
-        history, provenance = self.state.history, found.provenance
-        if history is not None:
-            provenance = provenance.with_edits(history.names)
+        undo, provenance = self.state.undo, found.provenance
+        if undo is not None:
+            provenance = provenance.with_edits(undo.names)
         result = ImageResult(image, found.segmentation, provenance, model=found.model)
         with undisturbed(self.viewer):
             outlines = [] if found.outlines is None else [OUTLINES]
@@ -246,9 +246,9 @@ class SegmentWidget(Dock):
 
     def _on_model(self, index: int = 0) -> None:
         if self.models.is_current and self.state.model is not None:
-            self.regions.set_config(self.state.model.config)
+            self.cells.set_config(self.state.model.config)
         else:
-            self.regions.set_model(self.models.path())
+            self.cells.set_model(self.models.path())
         self._update_buttons()
 
     def _update_buttons(self) -> None:
@@ -279,7 +279,7 @@ class SegmentWidget(Dock):
 
     def abandon(self) -> None:
         """End all work when the dock is closed; results stay."""
-        self.regions.abandon()
+        self.cells.abandon()
         self.likelihood.abandon()
         super().abandon()
 

@@ -104,14 +104,18 @@ class Dock(QScrollArea):
     def abandon(self) -> None:
         """End all work without waiting for it; results stay.
 
-        This happens once, when the dock is closed or napari quits. A subclass adds what it does
-        besides, such as taking off the canvas what was only a help.
+        A subclass adds what it does besides, such as taking its help off the canvas.
         """
         self.abandoned = True
         for connections in self.findChildren(Connections):
             connections.close()
         for runner in self.findChildren(Runner):
             runner.cancel()
+
+    def close_work(self) -> None:
+        """End all work once; a subclass waits here, but only for a person's work to be written."""
+        if not self.abandoned:
+            self.abandon()
 
     def minimumSizeHint(self) -> QSize:
         """As wide as what is inside, so that nothing is cut off at the right."""
@@ -124,13 +128,12 @@ class Dock(QScrollArea):
         """Notice that the dock lost its parent."""
         lost = event.type() == QEvent.Type.ParentChange and self.parentWidget() is None
         if lost and not self.abandoned:
-            self.abandon()
+            self.close_work()
             self.deleteLater()
         return bool(super().event(event))
 
     def _on_quit(self) -> None:
-        if not self.abandoned:
-            self.abandon()
+        self.close_work()
         for runner in self.findChildren(Runner):
             runner.close()
 

@@ -50,7 +50,7 @@ class ImageResult:
         """Axes of the labels; the image may have one more in front, for its channels."""
         return len(self.segmentation.leading) + 2
 
-    def release_pins(self) -> None:
+    def remove_pinned(self) -> None:
         """Leave pinned maps as they are: the same number may name another prototype now."""
         self.maps = {role: layer for role, layer in self.maps.items() if not role.is_pinned}
 
@@ -59,7 +59,7 @@ class KeptEdits(NamedTuple):
     """The edits of a model that is not the current one just now, and whether a file holds them."""
 
     key: ModelKey
-    history: EditHistory
+    undo: EditHistory
     is_saved: bool
 
 
@@ -82,7 +82,7 @@ class SharedState:
     def __init__(self) -> None:
         self.model: PrototypeSegmenter | None = None
         self.model_key: ModelKey | None = None
-        self.history: EditHistory | None = None
+        self.undo: EditHistory | None = None
         self.saved: PrototypeSegmenter | None = None
         self.results: dict[Any, ImageResult] = {}
         self.memos: WeakKeyDictionary[Any, RegionMemo] = WeakKeyDictionary()
@@ -104,13 +104,13 @@ class SharedState:
             return
         self._keep_edits()
         kept = None if is_fitted(key) else self._kept.pop(key[:2], None)
-        history, is_saved = EditHistory(model), True
+        undo, is_saved = EditHistory(model), True
         if kept is not None:
-            history, is_saved = kept.history, kept.is_saved
-            if history.model.extractor is not model.extractor:
-                history = history.with_extractor(model.extractor)
-        self.model, self.model_key, self.history = history.model, key, history
-        self.saved = history.model if is_saved else None
+            undo, is_saved = kept.undo, kept.is_saved
+            if undo.model.extractor is not model.extractor:
+                undo = undo.with_extractor(model.extractor)
+        self.model, self.model_key, self.undo = undo.model, key, undo
+        self.saved = undo.model if is_saved else None
         self.model_changed.emit(self.model)
 
     def _is_version_of_current(self, model: PrototypeSegmenter, key: ModelKey) -> bool:
@@ -121,15 +121,15 @@ class SharedState:
 
     def _keep_edits(self) -> None:
         """Put the edits of the current model aside; one that was fitted here cannot come back."""
-        key, history = self.model_key, self.history
-        if key is None or history is None or is_fitted(key):
+        key, undo = self.model_key, self.undo
+        if key is None or undo is None or is_fitted(key):
             return
-        if history.can_undo or history.can_redo:
-            self._kept[key[:2]] = KeptEdits(key, history, self.saved is history.model)
+        if undo.can_undo or undo.can_redo:
+            self._kept[key[:2]] = KeptEdits(key, undo, self.saved is undo.model)
 
     def known_models(self) -> Mapping[ModelKey, PrototypeSegmenter]:
         """Models that need not be read from their files, with their edits, by their keys."""
-        known = {kept.key: kept.history.model for kept in self._kept.values()}
+        known = {kept.key: kept.undo.model for kept in self._kept.values()}
         if self.model is not None and self.model_key is not None:
             known[self.model_key] = self.model
         return known
@@ -159,14 +159,14 @@ class SharedState:
         """Make a new result the current one of its image."""
         former = self.results.get(result.source)
         if former is not None and former.model is not result.model:
-            result.release_pins()
+            result.remove_pinned()
         self.results[result.source] = result
         self.current = result
         self.prototype = min(self.prototype, len(result.segmentation.prototypes) - 1)
         self.result_changed.emit(result)
 
-    def forget(self, event: Any) -> None:
-        """Let go of the result of an image that was removed from the viewer."""
+    def remove_result(self, event: Any) -> None:
+        """Remove the result of an image that was removed from the viewer."""
         result = self.results.pop(event.value, None)
         if result is not None and result is self.current:
             self.current = None
@@ -196,6 +196,6 @@ def state_of(viewer: Viewer) -> SharedState:
     if real not in _states:
         state = _states[real] = SharedState()
         # A result holds its image and its layers, however weak the table's keys are.
-        real.layers.events.removed.connect(state.forget)
+        real.layers.events.removed.connect(state.remove_result)
         guard_canvas(real)
     return _states[real]

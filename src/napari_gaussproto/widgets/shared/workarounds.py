@@ -22,22 +22,22 @@ _VERTEX_ARRAYS = 16
 
 
 def guard_canvas(viewer: Viewer) -> None:
-    """From now on, forget vertex arrays whenever a layer is removed from a viewer."""
+    """From now on, switch vertex arrays off whenever a layer is removed from a viewer."""
     weak = ref(viewer)
 
-    def forget(event: Any = None) -> None:
+    def reset(event: Any = None) -> None:
         open_viewer = weak()
         if open_viewer is None:
             return
         try:
-            _forget_vertex_arrays(open_viewer)
+            _reset_vertex_arrays(open_viewer)
         except Exception:  # of napari's inside only; a drawing goes on without it
             logger.debug("vertex arrays could not be switched off", exc_info=True)
 
-    viewer.layers.events.removed.connect(forget)
+    viewer.layers.events.removed.connect(reset)
 
 
-def _forget_vertex_arrays(viewer: Viewer) -> None:
+def _reset_vertex_arrays(viewer: Viewer) -> None:
     from vispy.gloo import gl
 
     canvas = viewer.window._qt_viewer.canvas._scene_canvas

@@ -62,7 +62,7 @@ class TrainWidget(Dock):
         self._left = False
         self._build()
         self._connect()
-        self._begin(take_over(self.state, self.abandon))
+        self._begin(take_over(self.state, self.close_work))
         self.find_devices(self._fill_devices)
 
     # -- what one sees ----------------------------------------------------------------------
@@ -150,15 +150,18 @@ class TrainWidget(Dock):
         self._on_phase("idle")
 
     def abandon(self) -> None:
-        """Stop for good: the dock was closed, or another one takes over. Labels are saved."""
-        if not self.abandoned:
-            self._remember()
-            self.labelling.close()
-            self.annotations.close()
-            self.fits.abandon()
-            super().abandon()
-            self.versions.close()
-            self.autosave.close()
+        """End all work without waiting for it; what is drawn and fitted is put to be saved."""
+        self._remember()
+        self.labelling.close()
+        self.annotations.close()
+        self.fits.abandon()
+        super().abandon()
+        self.versions.abandon()
+
+    def close_work(self) -> None:
+        """End all work once; waits until labels and versions are written."""
+        super().close_work()
+        self.autosave.close()
 
     def _remember(self) -> None:
         classes, folder = self.annotations.classes, self.autosave.state.folder

@@ -24,7 +24,7 @@ class TrainMemory:
 
 
 # By the state that all docks of a viewer share.
-_retirements: WeakKeyDictionary[SharedState, WeakMethod[Callable[[], None]]] = WeakKeyDictionary()
+_closers: WeakKeyDictionary[SharedState, WeakMethod[Callable[[], None]]] = WeakKeyDictionary()
 _memories: WeakKeyDictionary[SharedState, TrainMemory] = WeakKeyDictionary()
 
 
@@ -33,22 +33,14 @@ def remember(state: SharedState, memory: TrainMemory) -> None:
     _memories[state] = memory
 
 
-def take_over(state: SharedState, retire: Callable[[], None]) -> TrainMemory | None:
-    """Become the dock of a viewer; a former one, if napari keeps it alive, retires.
+def take_over(state: SharedState, close: Callable[[], None]) -> TrainMemory | None:
+    """Become the dock of a viewer and get where its work stands; None for the first dock.
 
-    Parameters
-    ----------
-    state : SharedState
-    retire : method
-        Of the new dock: called when yet another one takes over.
-
-    Returns
-    -------
-    TrainMemory or None
-        Where the work stands; None when this is the first dock.
+    A former dock that napari keeps alive is closed, and ``close``, a method of the new one, is
+    called when yet another one takes over.
     """
-    former = _retirements.get(state)
+    former = _closers.get(state)
     if former is not None and (alive := former()) is not None:
         alive()
-    _retirements[state] = WeakMethod(retire)
+    _closers[state] = WeakMethod(close)
     return _memories.get(state)

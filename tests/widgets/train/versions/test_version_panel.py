@@ -1,4 +1,4 @@
-"""History of versions: the list, what can be done with a version, and the comparison."""
+"""Versions: the list, what can be done with a version, and the comparison."""
 
 from __future__ import annotations
 

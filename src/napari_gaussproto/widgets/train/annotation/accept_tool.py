@@ -1,4 +1,4 @@
-"""Click a region of a prediction to make it labels."""
+"""Click a component of a prediction to make it labels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STILL = 3
 
 
 class AcceptTool(QObject):
-    """While it is on, a click accepts the region below it; dragging still moves the image."""
+    """While it is on, a click accepts the component below it; dragging still moves the image."""
 
     def __init__(self, viewer: Viewer, messages: Messages, parent: QObject) -> None:
         super().__init__(parent)
@@ -60,7 +60,7 @@ class AcceptTool(QObject):
         self.accept(annotation, event.position)
 
     def accept(self, annotation: AnnotationLayer, position: Any) -> None:
-        """Accept the region at a point in world coordinates."""
+        """Accept the component at a point in world coordinates."""
         point = annotation.image.world_to_data(position)
         pixel = tuple(round(float(value)) for value in point)
         try:

@@ -81,7 +81,7 @@ class AnnotationLayer(QObject):
         found = cls(viewer, image, classes, parent)
         found.record = Corrections.of_codes(layer.data)
         found._last = layer.data.copy()
-        found._follow(layer)
+        found._use_layer(layer)
         return found
 
     # -- the layer ---------------------------------------------------------------------------
@@ -118,10 +118,10 @@ class AnnotationLayer(QObject):
             **placement(self.image),
         )
         layer.brush_size = 10
-        self._follow(layer)
+        self._use_layer(layer)
         return layer
 
-    def _follow(self, layer: Labels) -> None:
+    def _use_layer(self, layer: Labels) -> None:
         self.layer = layer
         self._style(layer)
         self._connections.add(layer.events.paint, self._on_paint)
@@ -226,7 +226,7 @@ class AnnotationLayer(QObject):
         self.record.apply(self.record.replace(labels))
         self._last = self.record.codes.copy()
         if self.layer is not None:
-            forget_history(self.layer)
+            reset_undo(self.layer)
             self._redraw()
             self.layer.selected_label = min(self.layer.selected_label, len(classes))
         self.set_classes(classes)
@@ -253,6 +253,6 @@ def layers_of(viewer: Viewer, image: Image) -> list[Labels]:
     return [layer for layer in viewer.layers if layer.metadata.get(PLUGIN) == own]
 
 
-def forget_history(layer: Labels) -> None:
+def reset_undo(layer: Labels) -> None:
     """Empty a layer's undo; napari has no public way to."""
     getattr(layer, "_reset_history", lambda: None)()

@@ -48,7 +48,7 @@ class AnnotationSet(QObject):
         self._all: list[AnnotationLayer] = []
         self._done: list[_Done] = []
         self._undone: list[_Done] = []
-        self._followed: WeakSet[Labels] = WeakSet()
+        self._connected: WeakSet[Labels] = WeakSet()
         self._connections = Connections(self)
         self._connections.add(state.result_changed, self._on_image_result)
         self._connections.add(viewer.layers.events.removed, self._on_removed)
@@ -104,13 +104,13 @@ class AnnotationSet(QObject):
             self._predict(found)
             self.layers_changed.emit()
 
-    def drop(self, keys: Collection[Any]) -> dict[int, Forgotten]:
-        """Forget annotations of removed images; the layers that take over `remember` the rest."""
-        dropped = [
+    def remove(self, keys: Collection[Any]) -> dict[int, Forgotten]:
+        """Remove annotations of removed images; the layers that take over `remember` the rest."""
+        removed = [
             a for a in self._all if a.image.unique_id in keys and a.image not in self._viewer.layers
         ]
         lost: dict[int, Forgotten] = {}
-        for annotation in dropped:
+        for annotation in removed:
             annotation.close()
             self._all.remove(annotation)
             for change, forgotten in self._done:
@@ -232,8 +232,8 @@ class AnnotationSet(QObject):
         if (annotation := self.find(result.source)) is not None:
             self._predict(annotation)
         layer = result.labels
-        if layer is not None and layer not in self._followed:
-            self._followed.add(layer)
+        if layer is not None and layer not in self._connected:
+            self._connected.add(layer)
             layer.events.mode.connect(lambda: self._on_mode(result.source, layer))
 
     def _on_mode(self, image: Image, layer: Labels) -> None:

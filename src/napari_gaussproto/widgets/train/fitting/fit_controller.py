@@ -308,7 +308,7 @@ class FitController(QObject):
     def _on_removed(self, event: Any) -> None:
         # Features of a labelled image serve the next fit, which learns from it still.
         if self._annotations.find(event.value) is None:
-            self.cache.forget(getattr(event.value, "unique_id", None))
+            self.cache.remove(getattr(event.value, "unique_id", None))
 
     def abandon(self) -> None:
         """Give up what runs, without waiting for it."""

@@ -191,7 +191,7 @@ class Autosave(QObject):
             return
         labels = self._stored[image.unique_id] = here.images[0].labels
         # They are this layer's now: what is erased here must not come back from others.
-        lost = found.forgotten | self._annotations.drop(found.same_pixels)
+        lost = found.forgotten | self._annotations.remove(found.same_pixels)
         if (annotation := self._annotations.find(image)) is None:
             annotation = self._bring_back(image)
         else:
@@ -290,7 +290,7 @@ class Autosave(QObject):
         )
 
     def _on_failure(self, error: Exception) -> None:
-        # A project that could not be opened: what was put away comes back from the present one.
+        # A project that could not be opened: what was closed comes back from the present one.
         if not self._annotations.open:
             self._look_for_all()
         self._messages.report(error)

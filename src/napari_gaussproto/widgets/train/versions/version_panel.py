@@ -108,11 +108,11 @@ class VersionPanel(QWidget):
         button = QPushButton(action.text().replace("Save model", "Save"))
         button.clicked.connect(action.trigger)
 
-        def follow() -> None:
+        def update() -> None:
             button.setEnabled(action.isEnabled())
             button.setToolTip(action.toolTip())
 
-        action.changed.connect(follow)
+        action.changed.connect(update)
         return button
 
     # -- what is shown ----------------------------------------------------------------------

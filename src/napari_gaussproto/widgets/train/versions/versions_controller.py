@@ -198,8 +198,8 @@ class VersionsController(QObject):
         """Whether a fit waits to be kept, or a version is read, written or compared."""
         return self._waiting is not None or self._autosave.busy or self._reader.busy
 
-    def close(self) -> None:
-        """Keep the fit that waits, and stop."""
+    def abandon(self) -> None:
+        """Let the saving thread keep the fit that waits, and give up what is read."""
         self._state.result_changed.disconnect(self._on_image_result)
         self.flush()
         self._reader.abandon()
