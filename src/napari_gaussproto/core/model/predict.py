@@ -81,13 +81,15 @@ def segment_to_zarr(
 
     Parameters
     ----------
-    image, model, tile, progress
-        As for `segment`; only one tile is in memory. When ``progress`` raises an error, nothing
-        is left behind and former labels stay.
+    image, model
+        As for `segment`; only one tile is in memory.
     path : path
         Of the array to write, (H, W) uint8, class index + 1. Its attributes name the
         classes, their colours and the model. Former labels of that name are replaced once
         the new ones are complete; anything else there is left alone.
+    tile, progress
+        As for `segment`. When ``progress`` raises an error, nothing is left behind and former
+        labels stay.
 
     Raises
     ------
