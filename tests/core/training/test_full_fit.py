@@ -17,9 +17,9 @@ from napari_gaussproto.core.base.steps import TrainingStep
 from napari_gaussproto.core.measure.evaluation import measure
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.training.descent import Clock, one_cycle
 from napari_gaussproto.core.training.full_fit import fit
 from napari_gaussproto.core.training.samples import CropSampler, prepare, shrink_labels
-from napari_gaussproto.core.training.schedule import Clock, one_cycle
 from tests.core.builders import tiny_config, tiny_training, two_tone
 
 PAIRS = [two_tone(seed=seed) for seed in range(3)]

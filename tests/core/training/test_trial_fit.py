@@ -17,9 +17,9 @@ from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.training import trial_fit
+from napari_gaussproto.core.training.descent import Clock
 from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tuning
 from napari_gaussproto.core.training.quick_fit import quick_fit_steps
-from napari_gaussproto.core.training.schedule import Clock
 from napari_gaussproto.core.training.semi import SemiSettings
 from napari_gaussproto.core.training.trainer import Trained
 from napari_gaussproto.core.training.trial_fit import trial_fit_steps

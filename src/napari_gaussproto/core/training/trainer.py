@@ -24,10 +24,13 @@ from napari_gaussproto.core.training import objective
 from napari_gaussproto.core.training.cells import LabelledCells, cells_of_crops, draw_cells
 from napari_gaussproto.core.training.checkpoint import load_checkpoint, save_checkpoint
 from napari_gaussproto.core.training.descent import (
+    Clock,
+    check_budget,
     descend,
     descent_step,
     fit_temperature,
     move_average,
+    one_cycle,
     reset_moments,
     trainable,
 )
@@ -40,7 +43,6 @@ from napari_gaussproto.core.training.samples import (
     check_crop,
     pixel_counts,
 )
-from napari_gaussproto.core.training.schedule import Clock, check_budget, one_cycle
 
 # Drawn cells of a batch, and those whose latents are computed at a time.
 _BATCH = 4096
