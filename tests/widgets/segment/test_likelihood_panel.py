@@ -88,3 +88,16 @@ def test_no_map_of_an_earlier_run_looks_current(
     assert old.name.endswith("(earlier run)") and new.name == "field – novelty"
     run(dock)
     assert len(by_role(viewer, "novelty")) == 2
+
+
+def test_a_pinned_map_removed_during_a_run_stays_away(
+    viewer: Any, dock: Any, run: Any, photo: Any, qtbot: Any
+) -> None:
+    run(dock)
+    dock.likelihood.pin.click()
+    (pinned,) = by_role(viewer, "pinned 0")
+    with qtbot.waitSignal(dock.runner.finished, timeout=60_000):
+        dock.run_button.click()
+        viewer.layers.remove(pinned)
+    assert not by_role(viewer, "pinned 0")
+    assert not [layer.name for layer in viewer.layers if "None" in layer.name]

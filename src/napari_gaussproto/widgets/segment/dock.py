@@ -212,8 +212,9 @@ class SegmentWidget(Dock):
             show_labels(self.viewer, result, found.segmentation.labels)
             for role, values in found.maps.items():
                 name = _title(role, result)
-                kept = name is None and role in result.maps
-                title = result.maps[role].name if kept else f"{image.name} – {name}"
+                if name is None and role not in result.maps:
+                    continue  # a pinned map that the person removed during the run
+                title = result.maps[role].name if name is None else f"{image.name} – {name}"
                 show_map(self.viewer, result, role, values, title, visible=False)
             if found.outlines is not None:
                 about = (result.maps.get(OUTLINES), found.outlines, f"{image.name} – cells")
