@@ -31,8 +31,10 @@ _OPTIONS = {
 class StartPanel(QWidget):
     """Which model a fit begins with, and what a new one is like.
 
-    Signals
-    -------
+    Notes
+    -----
+    Its signals:
+
     changed()
         Another model was chosen, or a new one should be different.
     """
