@@ -28,8 +28,10 @@ from napari_gaussproto.core.base.config import (
 from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import TrainingStep, run
+from napari_gaussproto.core.editing.new_classes import place_unfitted, waiting_classes
 from napari_gaussproto.core.labels.check import check_labels, check_pairs
 from napari_gaussproto.core.mixture import placement
+from napari_gaussproto.core.model.labelled import class_table, labelled_planes
 from napari_gaussproto.core.model.segmentation import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import objective
@@ -41,15 +43,7 @@ from napari_gaussproto.core.training.pyramid import (
     encode_pyramid,
     latents_of_image,
 )
-from napari_gaussproto.core.training.start import (
-    begin,
-    class_table,
-    labelled_planes,
-    place_unfitted,
-    restart,
-    waiting_classes,
-    with_own_head,
-)
+from napari_gaussproto.core.training.start import begin, restart, with_own_head
 
 
 class QuickSettings(Settings):

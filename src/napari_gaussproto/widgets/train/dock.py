@@ -31,13 +31,13 @@ from napari_gaussproto.widgets.train.annotation.annotation_set import Annotation
 from napari_gaussproto.widgets.train.fitting.budget import BudgetPanel
 from napari_gaussproto.widgets.train.fitting.curves import TrainingCurves
 from napari_gaussproto.widgets.train.fitting.fit_controller import FitController
-from napari_gaussproto.widgets.train.fitting.fitted import Fitted
 from napari_gaussproto.widgets.train.fitting.progress import TrainingProgress
 from napari_gaussproto.widgets.train.fitting.semi_terms import TERMS, weights_of
-from napari_gaussproto.widgets.train.fitting.sentences import begins_anew, fitted_sentence
+from napari_gaussproto.widgets.train.fitting.sentences import Fitted, begins_anew, fitted_sentence
+from napari_gaussproto.widgets.train.fitting.start_panel import StartPanel
 from napari_gaussproto.widgets.train.labelling.class_panel import ClassPanel
 from napari_gaussproto.widgets.train.labelling.labels_controller import LabelsController
-from napari_gaussproto.widgets.train.labelling.panels import LabelsPanel, StartPanel
+from napari_gaussproto.widgets.train.labelling.labels_panel import LabelsPanel
 from napari_gaussproto.widgets.train.memory import TrainMemory, remember, take_over
 from napari_gaussproto.widgets.train.storage.autosave import Autosave
 from napari_gaussproto.widgets.train.versions.version_panel import VersionPanel

@@ -27,8 +27,7 @@ from napari_gaussproto.widgets.shared.workers import Runner
 from napari_gaussproto.widgets.train.annotation.annotation_layer import label_shape
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.beginning import Beginning
-from napari_gaussproto.widgets.train.fitting.fitted import Fitted, Kind, Phase
-from napari_gaussproto.widgets.train.fitting.sentences import JUDGEMENTS
+from napari_gaussproto.widgets.train.fitting.sentences import JUDGEMENTS, Fitted, Kind, Phase
 
 if TYPE_CHECKING:
     from napari.layers import Image

@@ -1,4 +1,4 @@
-"""The parts of the Train dock: labels of the image, and where a fit begins."""
+"""Which model a fit begins with, as the person chooses it."""
 
 from __future__ import annotations
 
@@ -6,36 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFormLayout,
-    QMenu,
-    QSizePolicy,
-    QSpinBox,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy, QSpinBox, QWidget
 
 from napari_gaussproto.core.base.config import NewModel
 from napari_gaussproto.jobs.requests import Start
-from napari_gaussproto.jobs.storage import Count
 from napari_gaussproto.widgets.shared.choosers import ModelChooser
-from napari_gaussproto.widgets.shared.forms import (
-    across,
-    button,
-    check_box,
-    combo_box,
-    cut_long_entries,
-    down,
-    enable,
-    fill,
-    wrapped_label,
-)
-from napari_gaussproto.widgets.train.fitting.sentences import counted
+from napari_gaussproto.widgets.shared.forms import across, combo_box, cut_long_entries, down, fill
 
 # Backbones of timm that suit a computer without a GPU; any other name can be typed.
 _BACKBONES = ("tf_efficientnet_lite0", "mobilenetv3_large_100", "resnet18", "convnext_tiny")
-_ACCEPT = "Then click regions of the prediction that are right: they are labels"
-_ACCEPT_ALL = "Make the whole prediction labels"
 _DETAILS = {"fine": 1, "normal": 2, "coarse": 4}
 # Of a new model: what they are called, and what they mean.
 _OPTIONS = {
@@ -49,64 +28,13 @@ _OPTIONS = {
 }
 
 
-class LabelsPanel(QWidget):
-    """Begin, take over and accept labels of the chosen image; what its parts do is up to others.
-
-    Attributes
-    ----------
-    menu : QMenu
-        Labels that can be taken over.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.new = button("Draw", "Paint labels on this image, in the class chosen above")
-        self.use = button("Use labels", "Take over labels that exist already")
-        self.accept = button("Accept region", _ACCEPT)
-        self.accept.setCheckable(True)
-        self.accept_all = button("Accept image", _ACCEPT_ALL)
-        corrections = "Mark labels for which the model predicts another class"
-        self.corrections = check_box("Show corrections", corrections)
-        self.note = wrapped_label()
-        closed = (
-            "Labelled images of this project that are not open are read from their files, so that "
-            "a fit does not forget them"
-        )
-        self.closed = check_box("", closed)
-        self.closed.setChecked(True)
-        self.closed.hide()
-        self._n_closed = 0
-        self.menu = QMenu(self)
-        self.use.setMenu(self.menu)
-        upper = across((self.new, 1), (self.use, 1))
-        lower = across((self.accept, 1), (self.accept_all, 1))
-        fill(self, down(upper, lower, self.corrections, self.note, self.closed))
-
-    def allow_accepting(self, predicted: bool) -> None:
-        """Let a prediction be accepted, or say why there is none."""
-        for accept, tip in ((self.accept, _ACCEPT), (self.accept_all, _ACCEPT_ALL)):
-            enable(accept, tip, "" if predicted else "Fit or run a model first")
-
-    def show_count(self, count: Count) -> None:
-        """Say how much is labelled."""
-        self._n_closed = count.closed
-        total, opened = sum(count.pixels), counted(count.open, "image")
-        self.note.setText(f"{total:,} pixels on {opened} are labelled." if total else "")
-        are = "is" if count.closed == 1 else "are"
-        self.closed.setText(f"Learn from {counted(count.closed, 'image')} that {are} closed")
-        self.closed.setVisible(count.closed > 0)
-
-    @property
-    def learns_from_closed(self) -> bool:
-        """Whether there are labelled images that are not open, and they should teach."""
-        return self._n_closed > 0 and self.closed.isChecked()
-
-
 class StartPanel(QWidget):
     """Which model a fit begins with, and what a new one is like.
 
-    Signals
-    -------
+    Notes
+    -----
+    Its signals:
+
     changed()
         Another model was chosen, or a new one should be different.
     """
