@@ -1,65 +1,43 @@
-"""Does it help? Simulated strokes, round by round, and what each method makes of them.
+"""Is the first stroke right? Few strokes on many kinds of pictures, against simple rivals.
 
-    python -m benchmarks.loop --data FOLDER --out runs/loop
-    python -m benchmarks.loop --out runs/loop --report
+    python -m benchmarks.loop --data PEANUT --fields FIELDS
+    python -m benchmarks.loop --mode rounds --data PEANUT --fields FIELDS
 
-FOLDER is the peanut_weed subset; only its val split is used. Of it 5 photographs, each of
-another scene, are annotated and 10 of yet other scenes judge; the seed draws both. In every
-round the annotator paints 6 strokes (10 px wide, at most 150 px long, inside their class)
-along the middle of the largest regions that the quick fit gets wrong. The strokes of all
-rounds are drawn once per task and seed, so that every method learns from the same ones.
+Tasks come in families: photographs of peanut and weeds (val split) seen through many eyes,
+textures and pictures of scikit-image, and synthetic fields. Open ones may be looked at while
+something is designed; `--sealed` runs the others, which are looked at once.
 
-Tasks: "empty" starts from an ImageNet backbone and tells soil, crop and weed apart. "moved"
-starts from the shipped grid model made to tell soil from plant, and splits weed off as a new
-class; its backbone has seen the train split with weed labels, so this is a change of the
-class table and of the scenes, not of the domain.
+Mode "first" is the first impression: one photograph with one stroke of each class, three at
+least, judged on the rest of it and on another one.
 
-Every fine-tune starts from the quick fit to the same strokes and has the same budget. The
-running average of the weights after the last step is judged: the quick fit has seen all
-strokes, so held-out ones would always choose the start. "As the dock does" is `trial_fit_steps`: a
-trial judged by a quarter of the strokes that are set aside, then a training on all of them.
-
-Each finished cell is appended to cells.jsonl at once; a run that was stopped goes on.
+Every method learns from the same strokes. Cells have 8 px, but for the filters of full
+resolution. Each finished row is appended to OUT at once; a run that was stopped goes on.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
-from collections.abc import Iterator
+import shlex
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from benchmarks.loop.methods import FURTHER_ROUNDS, MAIN, METHODS, run_method
-from benchmarks.loop.report import report
-from benchmarks.loop.tasks import STARTS, make_task
+import torch
 
-Cell = tuple[str, int, str, int]
+from benchmarks.loop.first import run_first
+from benchmarks.loop.methods import OURS, STARTS, method
+from benchmarks.loop.report import tables
+from benchmarks.loop.rivals import RIVALS
+from benchmarks.loop.score import Row
+from benchmarks.loop.tasks import Task, tasks
+from benchmarks.measuring import save
 
-
-def order(options: argparse.Namespace) -> Iterator[Cell]:
-    """What matters most first, so that the results are useful at any stop."""
-    main = [m for m in options.methods if m in MAIN]
-    further = [m for m in options.methods if m not in MAIN]
-    rounds = sorted(options.rounds, key=lambda r: (r not in (4, 8), r))
-    for chosen, methods in (
-        ([r for r in rounds if r in FURTHER_ROUNDS], main),
-        ([r for r in rounds if r in FURTHER_ROUNDS], further),
-        ([r for r in rounds if r not in FURTHER_ROUNDS], main),
-    ):
-        for seed, task, number, method in itertools.product(
-            options.seeds, options.tasks, chosen, methods
-        ):
-            yield task, seed, method, number
+METHODS = [*RIVALS, *(OURS + start for start in STARTS)]
 
 
-def key(row: dict[str, Any]) -> Cell:
-    return row["task"], row["seed"], row["method"], row["round"]
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """Finished cells; a line cut short by a kill is dropped."""
+def read(path: Path) -> list[Row]:
+    """Finished rows; a line cut short by a kill is dropped."""
     rows = []
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
@@ -69,41 +47,49 @@ def read(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def run(options: argparse.Namespace) -> None:
-    path = options.out / "cells.jsonl"
-    done = {key(row) for row in read(path)}
-    task = None
-    for cell in order(options):
-        name, seed, method, number = cell
-        if cell in done:
-            continue
-        if task is None or (task.name, task.seed) != (name, seed):
-            task = make_task(name, seed, options.data, options.out)
-        result = run_method(method, task, number, options.steps)
-        row = {"task": name, "seed": seed, "method": method, "round": number, **result}
-        with path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        print(json.dumps(row), flush=True)
+def first(options: argparse.Namespace, chosen: list[Task], tell: Callable[[Row], None]) -> None:
+    """What is not in the file of rows yet."""
+    rows = read(options.rows)
+    done = {(row["task"], row["draw"], row["method"]) for row in rows}
+    for task in chosen:
+        for draw in range(options.draws):
+            left = [m for m in options.methods if (task.name, draw, m) not in done]
+            run_first([task], {name: method(name) for name in left}, [draw], tell=tell)
+
+
+def report_first(rows: list[Row]) -> str:
+    same = tables(rows, "same", "mIoU on the rest of the photograph")
+    return f"{same}\n\n{tables(rows, 'other', 'mIoU on another photograph')}"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--mode", choices=["first"], default="first")
+    parser.add_argument("--data", type=Path, help="the folder of peanut_weed")
+    parser.add_argument("--fields", type=Path, help="a folder of synthetic fields")
+    parser.add_argument("--sealed", action="store_true")
+    parser.add_argument("--tasks", nargs="+", default=[], help="names or families")
+    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("runs/loop"))
-    parser.add_argument("--tasks", nargs="+", choices=list(STARTS), default=list(STARTS))
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--rounds", nargs="+", type=int, default=list(range(1, 9)))
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--report", action="store_true")
     options = parser.parse_args()
+    torch.set_num_threads(1)
+    sealed = "sealed-" if options.sealed else ""
     options.out.mkdir(parents=True, exist_ok=True)
-    if options.report:
-        report(read(options.out / "cells.jsonl"), options.steps)
-    elif options.data is None:
-        parser.error("--data is needed, except for --report")
-    else:
-        run(options)
+    options.rows = options.out / f"{sealed}{options.mode}.jsonl"
+    chosen = tasks(options.data, options.fields, sealed=options.sealed, names=options.tasks)
+
+    def tell(row: Row) -> None:
+        with options.rows.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+
+    first(options, chosen, tell)
+    rows = read(options.rows)
+    command = shlex.join(["python", "-m", "benchmarks.loop", *sys.argv[1:]])
+    save(f"{sealed}{options.mode}", command, {"rows": rows}, report_first(rows))
 
 
 if __name__ == "__main__":

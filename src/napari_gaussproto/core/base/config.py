@@ -64,6 +64,10 @@ class ModelConfig(Settings):
         Any timm model that offers ``features_only``.
     pretrained : bool
         Start from ImageNet weights when the model is built for training.
+    strides : tuple of int, optional
+        Levels of the backbone that are used, by their stride; by default all.
+    local_features : bool
+        Colour, contrast and texture beside the backbone's levels; see `local_features`.
     channels : int
         Image channels.
     downsample : int
@@ -92,6 +96,8 @@ class ModelConfig(Settings):
     partition: Literal["grid", "superpixel"] = "grid"
     backbone: str = "tf_efficientnet_lite0"
     pretrained: bool = True
+    strides: tuple[int, ...] | None = Field(None, min_length=1)
+    local_features: bool = False
     channels: int = Field(3, ge=1)
     downsample: int = Field(1, ge=1, le=16)
     output_stride: Literal[4, 8] = 4
@@ -145,6 +151,8 @@ class NewModel(Settings):
 
     partition: Literal["grid", "superpixel"] = "grid"
     backbone: str = "tf_efficientnet_lite0"
+    strides: tuple[int, ...] | None = None
+    local_features: bool = False
     prototypes_per_class: int = 5
     downsample: int = 2
     region_size: int = 12

@@ -15,7 +15,8 @@ from napari_gaussproto.core.base.errors import ModelFileError
 from napari_gaussproto.core.model.card import ModelCard, ModelSummary, PrototypeEntry, SplitMeasures
 
 FORMAT = "napari-gaussproto"
-FORMAT_VERSION = 1
+# 2: local features, and levels of the backbone that are left out. All fields of 1 are the same.
+FORMAT_VERSION = 2
 SUFFIX = ".safetensors"
 # Packages with compiled or large data are always installed unzipped.
 _FOLDER = Path(str(resources.files("napari_gaussproto"))) / "models"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from functools import cache
 from importlib import util
 from pathlib import Path
@@ -50,6 +51,9 @@ class Backbone(nn.Module):
     pretrained : bool
         Load ImageNet weights: those of ``tf_efficientnet_lite0`` from its package, any
         other from timm's hub.
+    strides : sequence of int, optional
+        Levels to return, by their stride; what follows the last of them is left out. By
+        default all.
 
     Attributes
     ----------
@@ -61,22 +65,35 @@ class Backbone(nn.Module):
     Raises
     ------
     ConfigError
-        For an unknown name, a model without features, or weights that cannot be had.
+        For an unknown name, a model without features or without such strides, or weights that
+        cannot be had.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: str, channels: int = 3, pretrained: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        channels: int = 3,
+        pretrained: bool = True,
+        strides: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         self.name = name
-        self.network = _create(name, channels, pretrained)
+        self._chosen = strides is not None
+        self.network = _create(name, channels, pretrained, strides)
         info: Any = self.network.feature_info
         self.widths: list[int] = list(info.channels())
         self.strides: list[int] = list(info.reduction())
         mean, std = _normalisation(name, self.network, channels)
         self.register_buffer("mean", mean.view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", std.view(1, -1, 1, 1), persistent=False)
+
+    @property
+    def identity(self) -> str:
+        """Name, and the strides if they were chosen: what the weights alone do not say."""
+        return f"{self.name} {self.strides}" if self._chosen else self.name
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Features of images (B, C, H, W) in [0, 1], one (B, width, h, w) per level."""
@@ -88,7 +105,7 @@ class Backbone(nn.Module):
         return levels
 
 
-def _create(name: str, channels: int, pretrained: bool) -> nn.Module:
+def _create(name: str, channels: int, pretrained: bool, strides: Sequence[int] | None) -> nn.Module:
     offline = pretrained and name == OFFLINE_BACKBONE
     # A name such as "hf-hub:someone/model", which a model file may hold, would be fetched.
     if not timm.is_model(name):
@@ -96,9 +113,14 @@ def _create(name: str, channels: int, pretrained: bool) -> nn.Module:
             f"There is no backbone called “{name}”: choose a name from timm.list_models(), "
             f"or the default “{OFFLINE_BACKBONE}”."
         )
+    levels = {} if strides is None else {"out_indices": _levels(name, strides)}
     try:
         network: nn.Module = timm.create_model(
-            name, features_only=True, pretrained=pretrained and not offline, in_chans=channels
+            name,
+            features_only=True,
+            pretrained=pretrained and not offline,
+            in_chans=channels,
+            **levels,
         )
     except Exception as error:  # timm and its hub raise a wide range of types
         if pretrained:
@@ -109,12 +131,33 @@ def _create(name: str, channels: int, pretrained: bool) -> nn.Module:
         raise ConfigError(
             f"The backbone “{name}” cannot return feature maps ({error}): choose another one."
         ) from error
+    if strides is not None:
+        _leave_out_the_rest(network)
     if offline:
         state = dict(offline_weights())
         state["conv_stem.weight"] = adapt_input_conv(channels, state["conv_stem.weight"])
         wanted = network.state_dict()
         network.load_state_dict({key: state[key] for key in wanted if key in state})
     return network
+
+
+def _leave_out_the_rest(network: nn.Module) -> None:
+    """Drop the stages after the last level, where timm would compute them in vain."""
+    stages, blocks = getattr(network, "_stage_out_idx", None), getattr(network, "blocks", None)
+    if stages and isinstance(blocks, nn.Sequential):
+        network.blocks = blocks[: max(stages)]
+
+
+def _levels(name: str, strides: Sequence[int]) -> tuple[int, ...]:
+    """Indices of the levels that have these strides."""
+    info: Any = _create(name, 3, pretrained=False, strides=None).feature_info
+    known: dict[int, int] = dict(zip(info.reduction(), info.out_indices, strict=True))
+    if set(strides) <= set(known):
+        return tuple(sorted(known[stride] for stride in set(strides)))
+    raise ConfigError(
+        f"The backbone “{name}” has no level of stride {min(set(strides) - set(known))}: "
+        f"choose from {', '.join(map(str, known))}."
+    )
 
 
 def _normalisation(name: str, network: nn.Module, channels: int) -> tuple[Tensor, Tensor]:

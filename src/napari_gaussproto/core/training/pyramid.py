@@ -29,7 +29,7 @@ class EncodedImage:
     Attributes
     ----------
     pyramid : tuple of Tensor
-        (1, width, h, w) each, at the backbone's own strides, finest first.
+        (1, width, h, w) each, at the strides of the extractor.
     partition : Partition
     backbone : Backbone
         The one that computed them.
@@ -100,7 +100,7 @@ def encode_pyramid(
 def encode_pyramid_steps(
     image: Any, model: PrototypeSegmenter, *, tile: TileSize = "auto"
 ) -> Generator[Tile, None, EncodedImage]:
-    """Backbone features of an image, one generator step a tile.
+    """Backbone and local features of an image, one generator step a tile.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def encode_pyramid_steps(
     source = as_source(image, model)
     partition = run(model.partitioner.steps(source))
     backbone, shrunk = model.extractor.backbone, model.config.downsample
-    strides = [stride * shrunk for stride in backbone.strides]
+    strides = [stride * shrunk for stride in model.extractor.strides]
     levels = yield from maps_of_image(source, model, model.extractor.pyramid, strides, tile)
     miniature = Miniature.of(source, model.cell_size)
     return EncodedImage(tuple(levels), partition, backbone, miniature)

@@ -102,15 +102,8 @@ def restart(
     model: PrototypeSegmenter, images: Sequence[EncodedImage], cells: LabelledCells
 ) -> None:
     """A new neck, normalised over whole images, and new prototypes."""
-    config, backbone = model.config, model.extractor.backbone
-    neck = Neck(
-        backbone.widths,
-        backbone.strides,
-        config.output_stride,
-        config.neck_channels,
-        config.latent_dim,
-    )
-    model.extractor.neck = neck.to(model.device).eval()
+    config = model.config
+    model.extractor.neck = model.extractor.new_neck(config).to(model.device).eval()
     _set_statistics(model.extractor.neck, images)
     class_index = [c for c in range(len(model.classes)) for _ in range(config.prototypes_per_class)]
     layer = make_layer(config, class_index).to(model.device).eval()
