@@ -18,13 +18,14 @@ from napari_gaussproto.core.base.steps import TrainingStep, WithValue, run, with
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.labels.strokes import hold_out_strokes
+from napari_gaussproto.core.model.labelled import first_planes, labelled_planes
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tune_steps, fine_tuning
 from napari_gaussproto.core.training.full_fit import Pairs
 from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid_steps
 from napari_gaussproto.core.training.quick_fit import quick_fit_steps
 from napari_gaussproto.core.training.semi import SemiSettings
-from napari_gaussproto.core.training.start import begin, first_planes, labelled_planes
+from napari_gaussproto.core.training.start import begin
 from napari_gaussproto.core.training.trainer import Trained
 
 Encode = Callable[[PrototypeSegmenter, int], Generator[Any, None, EncodedImage]]

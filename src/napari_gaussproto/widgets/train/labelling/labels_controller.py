@@ -19,7 +19,7 @@ from napari_gaussproto.widgets.train.annotation.accept_tool import AcceptTool
 from napari_gaussproto.widgets.train.annotation.annotation_layer import label_shape
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.labelling.label_import import LabelImport
-from napari_gaussproto.widgets.train.labelling.panels import LabelsPanel
+from napari_gaussproto.widgets.train.labelling.labels_panel import LabelsPanel
 from napari_gaussproto.widgets.train.storage.autosave import Autosave
 
 if TYPE_CHECKING:
