@@ -9,7 +9,8 @@ from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 _DATA = (
     "Synthetic fields of recipes/field with exact masks, from leaves that the program draws and:\n"
-    "- seedlings rendered from the meshes of CropCraft (github.com/Romea/cropcraft, Apache-2.0);\n"
+    "- seedlings rendered from the meshes of CropCraft (github.com/Romea/cropcraft), Copyright "
+    "2024 INRAE, Apache License 2.0;\n"
     "- plants, leaves and grounds from the art of the game 0 A.D., (c) Wildfire Games, "
     "CC BY-SA 3.0 (https://creativecommons.org/licenses/by-sa/3.0/), Debian package 0ad-data "
     "0.0.26, folders art/textures/skins/gaia and art/textures/terrain/types.\n"
