@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, Field, ValidationError
 
-from napari_gaussproto.core.base.config import ModelConfig, Settings, TrainingConfig
+from napari_gaussproto.core.base.config import ModelConfig, Settings, TrainingConfig, wrong_setting
 from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.model.card import ModelCard
 from napari_gaussproto.io.images import read_image, read_mask
@@ -76,17 +76,7 @@ def read_train_file(path: str | Path) -> TrainFile:
     except UnicodeDecodeError as error:
         raise ConfigError(f"“{path.name}” is no text in UTF-8: save it as such.") from error
     except ValidationError as error:
-        raise ConfigError(_sentence(path.name, error)) from error
-
-
-def _sentence(name: str, error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "missing":
-        return f"“{name}” does not set {where}: add it."
-    if first["type"] == "extra_forbidden":
-        return f"“{name}” sets {where}, which is not known: check its spelling and its section."
-    return f"“{name}” sets {where} wrongly: {first['msg']}."
+        raise ConfigError(wrong_setting(f"“{path.name}”", error)) from error
 
 
 def load_split(settings: DataSettings, folder: str | Path, split: str) -> Split:
