@@ -23,7 +23,7 @@ class ConfigError(GaussProtoError):
     """A setting has no meaning on this machine or in this combination."""
 
 
-class PrototypeError(GaussProtoError, LookupError):
+class PrototypeError(GaussProtoError, IndexError):
     """A model has no prototype of that number or name."""
 
 
