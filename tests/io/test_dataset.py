@@ -159,8 +159,10 @@ def test_values_that_are_no_label_are_a_sentence(data: Path, offset: int, values
 
 
 def test_a_missing_index_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"There is no index “.*index\.csv”: give the data"):
+    with pytest.raises(ConfigError, match=r"holds no “index\.csv”: give the folder that does"):
         load_split(DataSettings(), tmp_path, "train")
+    with pytest.raises(ConfigError, match=r"There is no folder “.*nowhere”: check the name that"):
+        load_split(DataSettings(), tmp_path / "nowhere", "train")
 
 
 def test_an_unknown_split_is_a_sentence(data: Path) -> None:

@@ -109,9 +109,7 @@ def _index(path: Path) -> list[dict[str, str]]:
             missing = {"image", "mask", "split"} - set(table.fieldnames or ())
             rows = list(table)
     except OSError as error:
-        raise ConfigError(
-            f"There is no index “{path}”: give the data folder with --data."
-        ) from error
+        raise ConfigError(_no_index(path)) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"“{path.name}” is no table: save it as CSV in UTF-8.") from error
     if missing:
@@ -120,6 +118,17 @@ def _index(path: Path) -> list[dict[str, str]]:
             "image, mask and split are needed, separated by commas."
         )
     return rows
+
+
+def _no_index(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"There is no folder “{path.parent}”: check the name that --data gives."
+    if not path.exists():
+        return (
+            f"“{path.parent}” holds no “{path.name}”: give the folder that does with --data, or "
+            "write that table, with the columns image, mask and split."
+        )
+    return f"“{path}” could not be read: check whether it is a file that you may read."
 
 
 def _labels(path: Path, settings: DataSettings) -> npt.NDArray[Any]:
