@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
 
+    from napari_gaussproto.widgets.shared.state import ImageResult
+
 
 class TrainWidget(Dock):
     """Draw, correct, fit and fine-tune."""
@@ -58,6 +60,8 @@ class TrainWidget(Dock):
         self.fits = FitController(
             viewer, self.state, self.annotations, self.autosave.identities, self.messages, self
         )
+        # Whether neither classes nor a start were chosen here yet.
+        self._untouched = False
         # Whether a fitted model was left for another start since the last fit.
         self._left = False
         self._build()
@@ -126,6 +130,7 @@ class TrainWidget(Dock):
         self.classes.failed.connect(self.messages.warn)
         autosave.counted.connect(self._on_counted)
         autosave.restored.connect(self._on_restored)
+        self.connections.add(self.state.result_changed, self._adopt)
         self.images.image_changed.connect(self._on_image)
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
             self.connections.add(event, self.labelling.offer_layers)
@@ -146,6 +151,7 @@ class TrainWidget(Dock):
             self.fits.go_on_from(model)
         else:
             self.annotations.set_table(first_table())
+            self._untouched = True
         self._on_image()
         self._on_phase("idle")
 
@@ -266,6 +272,7 @@ class TrainWidget(Dock):
     def _on_start(self) -> None:
         """Another model to begin with."""
         path = self.start.path
+        self._untouched = False
         self._left = self._left or self.fits.model is not None
         self.fits.begin_with(self.start.start())
         if self._left:
@@ -288,7 +295,27 @@ class TrainWidget(Dock):
         if change.after != change.before:
             self.annotations.change_table(change)
 
+    def _adopt(self, result: ImageResult) -> None:
+        """Go on with a model that was run before anything was chosen or drawn here.
+
+        So it makes no difference whether this dock is opened before a run or after it.
+        """
+        annotations, self._untouched = self.annotations, self._untouched and not self._worked()
+        if self._untouched and result.model is not None:
+            annotations.set_table(result.model.classes)
+            self.fits.go_on_from(result.model)
+        self._update_buttons()
+
+    def _worked(self) -> bool:
+        """Whether there is anything that a change of all classes would lose."""
+        annotations = self.annotations
+        changed = annotations.can_undo or annotations.can_redo
+        labelled = any(a.labels.any() for a in annotations.all)
+        fitted = self.fits.busy or bool(self.version_panel.versions)
+        return changed or labelled or fitted or bool(self.autosave.state.kept.images)
+
     def _on_phase(self, phase: str) -> None:
+        self._progress.show_phase(phase)
         tuning = phase in ("running", "paused", "finishing")
         self.budget.set_state(phase if tuning else "idle")  # type: ignore[arg-type]
         self.version_panel.set_busy("A model is being fitted" if phase != "idle" else None)
