@@ -85,6 +85,46 @@ def tables(rows: Sequence[Row], which: str, title: str) -> str:
     return "\n\n".join(parts)
 
 
+def report_first(rows: Sequence[Row]) -> str:
+    """Of `run_first`."""
+    same = tables(rows, "same", "mIoU on the rest of the photograph")
+    return f"{same}\n\n{tables(rows, 'other', 'mIoU on another photograph')}"
+
+
+def report_rounds(rows: Sequence[Row]) -> str:
+    """Of `run_rounds`: tables of each round, and how far a method ever falls back."""
+    rounds = sorted({row["round"] for row in rows})
+    after = {number: [row for row in rows if row["round"] == number] for number in rounds}
+    parts = [
+        tables(after[number], "held_out", f"mIoU on held-out photographs after round {number}")
+        for number in rounds
+    ]
+    curves = [Values.of(after[number], "held_out") for number in rounds]
+    parts.append("**From one round to the next, held-out photographs: the largest fall**")
+    names = [*curves[0].families, MEAN]
+    lines = []
+    for method in curves[0].methods:
+        changes = [np.diff([values.mean(name, method) for values in curves]) for name in names]
+        lines.append([method, *(f"{min(0, *change, 0):+.3f}" for change in changes)])
+    return "\n\n".join([*parts, table(["method", *names], lines)])
+
+
+def report_tuning(rows: Sequence[Row]) -> str:
+    """Of `run_tuning`: each amount of labels, with the difference to the quick fit."""
+    parts = []
+    for amount in dict.fromkeys(row["labels"] for row in rows):
+        values = Values.of([row for row in rows if row["labels"] == amount], "held_out")
+        tuned = [name for name in values.methods if name != "quick fit"]
+        parts += [
+            f"**From {amount}: mIoU on held-out photographs, by family**",
+            by_family(values),
+            "**against the quick fit**",
+            against(values, tuned, ["quick fit"]),
+            by_task(values),
+        ]
+    return "\n\n".join(parts)
+
+
 def by_family(values: Values) -> str:
     names = [*values.families, MEAN]
     lines = [

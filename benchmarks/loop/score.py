@@ -20,10 +20,19 @@ def judge(
     n_classes: int,
     painted: Sequence[Labels] | None = None,
 ) -> Row:
+    """See `score`."""
+    return score([predict(photo.image) for photo in photos], photos, n_classes, painted)
+
+
+def score(
+    predictions: Sequence[Labels],
+    photos: Sequence[Photo],
+    n_classes: int,
+    painted: Sequence[Labels] | None = None,
+) -> Row:
     """IoU by class and its mean, over all pixels that were not painted."""
     confusion = np.zeros((n_classes, n_classes), np.int64)
-    for index, photo in enumerate(photos):
-        predicted = predict(photo.image)
+    for index, (predicted, photo) in enumerate(zip(predictions, photos, strict=True)):
         if not predicted.all():
             raise ValueError("a method must give every pixel a class")
         truth = photo.truth if painted is None else np.where(painted[index], 0, photo.truth)

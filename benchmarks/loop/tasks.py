@@ -45,9 +45,9 @@ class Task:
     classes: tuple[str, ...]
     makers: Sequence[Callable[[], Photo]] = field(repr=False)
 
-    def rng(self, draw: int) -> np.random.Generator:
-        """The same random numbers for every method."""
-        return np.random.default_rng((zlib.crc32(self.name.encode()), draw))
+    def rng(self, draw: int, number: int = 0) -> np.random.Generator:
+        """The same random numbers for every method, others in each round."""
+        return np.random.default_rng((zlib.crc32(self.name.encode()), draw, number))
 
     def pair(self, draw: int) -> tuple[Photo, Photo | None]:
         """A photograph to annotate and one of another place, both with all classes."""
@@ -63,26 +63,21 @@ class Task:
             raise ValueError(f"no photograph of “{self.name}” holds all of its classes")
         return first, None
 
-    def sets(self, draw: int) -> tuple[list[Photo], list[Photo]]:
+    def sets(self, draw: int, most: int = ANNOTATED) -> tuple[list[Photo], list[Photo]]:
         """Photographs to annotate, each of another place, and others that judge.
 
-        Some hold not all classes; of those to annotate three of four do, and of those that
+        Some hold not all classes; of those to annotate all but one do, and of those that
         judge two, where there are so many.
         """
         photos = list(self._shuffled(draw))
         full = [photo for photo in photos if photo.holds(len(self.classes))]
-        count = min(ANNOTATED, len(photos) // 2)
+        count = min(most, len(photos) // 2)
         annotated = _of_new_places(full, max(1, count - 1), [])
         judges = _of_new_places(full, 2, annotated)
         annotated += _of_new_places(photos, count - len(annotated), [*annotated, *judges])
         used = {photo.scene for photo in annotated}
         further = [p for p in photos if p.scene not in used and p not in judges]
         return annotated, [*judges, *further][:HELD_OUT]
-
-    @property
-    def has_rounds(self) -> bool:
-        """Whether there are photographs enough to annotate some and to judge by others."""
-        return len(self.makers) > 1
 
     def _shuffled(self, draw: int) -> Iterator[Photo]:
         for number in self.rng(draw).permutation(len(self.makers)):

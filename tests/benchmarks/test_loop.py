@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.loop.__main__ import main, read
 from benchmarks.loop.annotator import first_strokes, paint_round
 from benchmarks.loop.first import run_first
 from benchmarks.loop.methods import method
 from benchmarks.loop.photos import OPEN_EYES, SEALED_EYES, Photo, bands, scaled
-from benchmarks.loop.report import Values, tables
+from benchmarks.loop.report import Values, report_rounds, report_tuning, tables
 from benchmarks.loop.rivals import RIVALS
+from benchmarks.loop.rounds import run_rounds
 from benchmarks.loop.tasks import Task, tasks
+from benchmarks.loop.tuning import run_tuning
 
 OPEN, SEALED = tasks(), tasks(sealed=True)
 
@@ -171,3 +174,27 @@ def test_fields_are_read_from_a_folder(tmp_path: Path) -> None:
         assert set(np.unique(photo.truth)) == {1, 2, 3}
         assert (photo.truth == 3).sum() == 2 * 256
         assert other is not None
+
+
+def test_rounds_correct_a_method_where_it_is_wrong() -> None:
+    rows = run_rounds([small_task()], {"Lab": method("Lab, ridge")}, [0], rounds=(1, 3))
+    assert [row["round"] for row in rows] == [1, 3]
+    assert rows[-1]["held_out"]["miou"] > 0.8
+    assert "| Lab | " in report_rounds(rows)
+
+
+@pytest.mark.parametrize("terms", [[], ["affinity"]])
+def test_a_fine_tune_is_compared_with_its_quick_fit(terms: list[str]) -> None:
+    rows = run_tuning([small_task()], [0], start="new", steps=1, terms=terms, amounts=[1])
+    assert [row["method"] for row in rows] == ["quick fit", *(terms or ["fine-tune"])]
+    assert all(row["labels"] == "1 dense" for row in rows)
+    assert "**From 1 dense" in report_tuning(rows)
+
+
+def test_a_run_that_was_stopped_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["--quick", "--tasks", "coins", "--draws", "1", "--out", str(tmp_path), "--methods"]
+    main([*command, "Lab, ridge"])
+    main([*command, "Lab, ridge", "strides 2-8 + Lab, nearest"])
+    rows = read(tmp_path / "first.jsonl")
+    assert [row["method"] for row in rows] == ["Lab, ridge", "strides 2-8 + Lab, nearest"]
+    assert "| pictures: coins |" in capsys.readouterr().out

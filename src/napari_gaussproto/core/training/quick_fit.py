@@ -45,6 +45,9 @@ from napari_gaussproto.core.training.pyramid import (
 )
 from napari_gaussproto.core.training.start import begin, restart, with_own_head
 
+# Of a prototype: a version of a fit, of which there may be many, is mostly these.
+_PATCHES = 3
+
 
 class QuickSettings(Settings):
     """How a quick fit is done.
@@ -219,7 +222,7 @@ def quick_fit_steps(
             placement.place_by_kmeans(fitted.layer, latents.values, latents.majority, seed)
             fit_temperature(fitted.layer, latents)
     yield from _fit_layer(fitted, latents, settings, rate)
-    describe(fitted, latents)
+    describe(fitted, latents, images, patches=_PATCHES)
     fitted.card.log(
         "quick fit",
         images=len(images),

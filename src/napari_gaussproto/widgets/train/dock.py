@@ -33,7 +33,7 @@ from napari_gaussproto.widgets.train.fitting.curves import TrainingCurves
 from napari_gaussproto.widgets.train.fitting.fit_controller import FitController
 from napari_gaussproto.widgets.train.fitting.progress import TrainingProgress
 from napari_gaussproto.widgets.train.fitting.semi_terms import TERMS, weights_of
-from napari_gaussproto.widgets.train.fitting.sentences import Fitted, begins_anew, fitted_sentence
+from napari_gaussproto.widgets.train.fitting.sentences import Fitted, begins_with, fitted_sentence
 from napari_gaussproto.widgets.train.fitting.start_panel import StartPanel
 from napari_gaussproto.widgets.train.labelling.class_panel import ClassPanel
 from napari_gaussproto.widgets.train.labelling.labels_controller import LabelsController
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
 
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.widgets.shared.state import ImageResult
 
 
@@ -127,6 +128,8 @@ class TrainWidget(Dock):
         fits.phase_changed.connect(self._on_phase)
         fits.fitted.connect(self._on_fitted)
         fits.used.connect(self._see)
+        fits.beginning_changed.connect(self._show_start)
+        self.connections.add(self.state.model_changed, self._show_start)
         self.classes.failed.connect(self.messages.warn)
         autosave.counted.connect(self._on_counted)
         autosave.restored.connect(self._on_restored)
@@ -271,18 +274,33 @@ class TrainWidget(Dock):
 
     def _on_start(self) -> None:
         """Another model to begin with."""
-        path = self.start.path
+        path, model = self.start.path, self._in_use() if self.start.goes_on else None
         self._untouched = False
         self._left = self._left or self.fits.model is not None
-        self.fits.begin_with(self.start.start())
+        if model is not None:
+            self.fits.go_on_from(model)
+        else:
+            self.fits.begin_with(self.start.start())
+        name = path.stem if path is not None else None if model is None else model.card.name
         if self._left:
-            self.status.setText(begins_anew(path, kept=bool(self.version_panel.versions)))
-        if path is not None:
-            try:
+            self.status.setText(begins_with(name, kept=bool(self.version_panel.versions)))
+        try:
+            if model is not None:
+                self._take_classes(model.classes)
+            elif path is not None:
                 self._take_classes(read_summary(path).config.classes)
-            except GaussProtoError as error:
-                self.messages.warn(str(error))
+        except GaussProtoError as error:
+            self.messages.warn(str(error))
         self._update_buttons()
+
+    def _in_use(self) -> PrototypeSegmenter | None:
+        return self.fits.going_on or self.state.model
+
+    def _show_start(self, event: object = None) -> None:
+        """Say where the next fit begins, also where no choice of the person's led there."""
+        model = self._in_use()
+        name = None if model is None else model.card.name
+        self.start.show_in_use(name, goes_on=self.fits.going_on is not None)
 
     def _take_classes(self, classes: Sequence[SegmentationClass]) -> None:
         """A model's table; what is labelled, on open images or others, keeps its class."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from napari_gaussproto.jobs.closed_images import lost_sentence
@@ -47,9 +46,9 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
-def begins_anew(path: Path | None, *, kept: bool) -> str:
-    """That the next fit does not go on from the model in use, but from a file or a new model."""
-    start = "a new model" if path is None else f"“{path.stem}”"
+def begins_with(name: str | None, *, kept: bool) -> str:
+    """That the next fit begins with a model of that name, or with a new one."""
+    start = "a new model" if name is None else f"“{name}”"
     versions = " What was fitted before is kept in Versions." if kept else ""
     return f"The next fit begins with {start}.{versions}"
 

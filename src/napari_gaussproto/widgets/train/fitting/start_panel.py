@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy, QSpinBox, QWidget
@@ -16,6 +17,11 @@ from napari_gaussproto.widgets.shared.forms import across, combo_box, cut_long_e
 # Backbones of timm that suit a computer without a GPU; any other name can be typed.
 _BACKBONES = ("tf_efficientnet_lite0", "mobilenetv3_large_100", "resnet18", "convnext_tiny")
 _DETAILS = {"fine": 1, "normal": 2, "coarse": 4}
+# How its cells are cut, by what a new model is called.
+_NEW: dict[str, Literal["grid", "superpixel"]] = {
+    "A new model, on a grid": "grid",
+    "A new model, on superpixels": "superpixel",
+}
 # Of a new model: what they are called, and what they mean.
 _OPTIONS = {
     "Backbone": "The network that sees the image: the first comes with the plugin, others of timm "
@@ -43,8 +49,12 @@ class StartPanel(QWidget):
 
     def __init__(self, report: Callable[[str], None]) -> None:
         super().__init__()
-        self.model = ModelChooser(report, ("A new model, on a grid", "A new model, on superpixels"))
-        self.model.combo.setToolTip("The model that learns: one there is, or a new one")
+        self.model = ModelChooser(report, tuple(_NEW))
+        self.model.combo.setToolTip(
+            "Where the next fit begins: with a model there is, or a new one"
+        )
+        # What was chosen last besides the model in use.
+        self._chosen: Path | str = next(iter(_NEW))
         self.backbone = QComboBox(editable=True)
         self.backbone.addItems(_BACKBONES)
         cut_long_entries(self.backbone)
@@ -75,16 +85,21 @@ class StartPanel(QWidget):
 
     @property
     def path(self) -> Path | None:
-        """File of the chosen model, if it is not new."""
+        """File of the chosen model; None for a new one and for the model in use."""
         return self.model.path()
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the model in use is chosen."""
+        return self.model.is_current
+
     def start(self) -> Start:
-        """Where a fit begins."""
+        """Where a fit begins, if not with the model in use."""
         device = self.device.currentText()
-        if self.path is not None:
-            return Start(file=self.path, device=device)
+        if isinstance(self._chosen, Path):
+            return Start(file=self._chosen, device=device)
         new = NewModel(
-            partition="grid" if self.model.place() == 0 else "superpixel",
+            partition=_NEW[self._chosen],
             backbone=self.backbone.currentText().strip(),
             prototypes_per_class=self.prototypes.value(),
             downsample=_DETAILS[self.detail.currentText()],
@@ -102,17 +117,37 @@ class StartPanel(QWidget):
 
     def choose_new(self, *, superpixels: bool = False) -> None:
         """Choose a new model."""
-        self.model.combo.setCurrentIndex(int(superpixels))
+        self.model.choose_other(list(_NEW)[superpixels])
         self._on_model()
+
+    def show_in_use(self, name: str | None, *, goes_on: bool) -> None:
+        """Offer the model in use, and say whether the next fit goes on from it.
+
+        This is no choice of the person: nothing is emitted.
+        """
+        offered = None if name is None else f"{name}, in use"
+        if (offered, goes_on) != (self.model.current, self.goes_on):
+            self.model.offer_current(offered, choose=goes_on)
+        if self.goes_on and not goes_on:
+            if isinstance(self._chosen, Path):
+                self.model.choose_path(self._chosen)
+            else:
+                self.model.choose_other(self._chosen)
+        self._show_options()
 
     def choose_file(self, path: Path) -> None:
         """Choose a file; what is no model is reported."""
         self.model.choose_file(path)
 
     def _on_model(self) -> None:
-        self.options.setVisible(self.path is None)
-        self._form.setRowVisible(self.region, self.model.place() == 1)
+        self._chosen = self.path or self.model.other() or self._chosen
+        self._show_options()
         self.changed.emit()
+
+    def _show_options(self) -> None:
+        new = self.model.other()
+        self.options.setVisible(new is not None)
+        self._form.setRowVisible(self.region, new is not None and _NEW[new] == "superpixel")
 
 
 def _number(least: int, most: int, value: int, suffix: str = "") -> QSpinBox:
