@@ -216,10 +216,10 @@ class Autosave(QObject):
 
     def _on_removed(self, event: Any) -> None:
         """Take an offer back that spoke of a removed image; it is made again with the image."""
-        image: Image = event.value
-        if image is self._offered:
+        gone = self._offered
+        if gone is not None and gone is event.value:
             self._offered = None
-            self._looked.discard(image.unique_id)
+            self._looked.discard(gone.unique_id)
             self.bar.show_offer(None)
 
     def annotate(self, image: Image) -> AnnotationLayer:
