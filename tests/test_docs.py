@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from npe2 import PluginManifest
 from PIL import Image
 
 import napari_gaussproto
@@ -28,6 +29,7 @@ PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "benchmarks").rglob("*.md")),
+    *sorted((ROOT / "recipes").rglob("*.md")),
 ]
 # Pages that a person types from; the others may name commands of the past.
 GUIDES = [page for page in PAGES if page.name != "CHANGELOG.md"]
@@ -58,7 +60,8 @@ def commands(start: str) -> Iterator[tuple[str, str]]:
 
 # A name in a sentence, such as `napari-gaussproto info`, is no line to type.
 OURS = sorted({line for _, line in commands("napari-gaussproto ") if len(line.split()) > 2})
-BENCHMARKS = sorted({line for _, line in commands("python -m benchmarks")})
+MODULES = ("python -m benchmarks", "python -m recipes")
+BENCHMARKS = sorted({line for start in MODULES for _, line in commands(start)})
 
 
 @pytest.fixture
@@ -145,11 +148,27 @@ def test_links_and_paths_exist(page: Path) -> None:
         for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
         if "://" not in link and not (page.parent / link).exists()
     ]
-    folders = "src|tests|docs|scripts|configs|benchmarks|core|widgets|jobs|io|commands"
+    folders = "src|tests|docs|scripts|configs|benchmarks|recipes|core|widgets|jobs|io|commands"
     paths = re.findall(rf"(?<![\w/.-])((?:{folders})/[\w./-]*\w)", text)
     if page in GUIDES:
         missing += [p for p in paths if not any((top / p).exists() for top in (ROOT, PACKAGE))]
     assert not missing
+
+
+def test_menu_paths_are_those_that_napari_makes() -> None:
+    """A plugin with several widgets gets a menu of its own name, and its name after each."""
+    manifest = PluginManifest.from_distribution("napari-gaussproto")
+    plugin, widgets = manifest.display_name, manifest.contributions.widgets
+    paths = {f"Plugins > {plugin} > {widget.display_name} ({plugin})" for widget in widgets}
+    sources = sorted((ROOT / "src").rglob("*.py"))
+    found = [
+        line
+        for page in [*PAGES, *sources]
+        for line in page.read_text("utf-8").splitlines()
+        if "Plugins >" in line
+    ]
+    assert len(found) >= 6
+    assert not [line for line in found if not any(path in line for path in paths)]
 
 
 def test_every_decision_is_in_the_index_and_has_its_three_parts() -> None:

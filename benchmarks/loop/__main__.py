@@ -1,25 +1,23 @@
-"""Does it help? Simulated strokes, round by round, and what each method makes of them.
+"""Are the first strokes right? Few strokes on many kinds of pictures, against simple rivals.
 
-    python -m benchmarks.loop --data FOLDER --out runs/loop
-    python -m benchmarks.loop --out runs/loop --report
+    python -m benchmarks.loop --data PEANUT --fields FIELDS
+    python -m benchmarks.loop --mode rounds --data PEANUT --fields FIELDS
+    python -m benchmarks.loop --mode fine-tune --data PEANUT --fields FIELDS
 
-FOLDER is the peanut_weed subset; only its val split is used. Of it 5 photographs, each of
-another scene, are annotated and 10 of yet other scenes judge; the seed draws both. In every
-round the annotator paints 6 strokes (10 px wide, at most 150 px long, inside their class)
-along the middle of the largest regions that the quick fit gets wrong. The strokes of all
-rounds are drawn once per task and seed, so that every method learns from the same ones.
+Tasks come in families: photographs of peanut and weeds (val split) seen through many eyes,
+textures and pictures of scikit-image, and synthetic fields. Open ones may be looked at while
+something is designed; `--sealed` runs the others, which are looked at once.
 
-Tasks: "empty" starts from an ImageNet backbone and tells soil, crop and weed apart. "moved"
-starts from the shipped grid model made to tell soil from plant, and splits weed off as a new
-class; its backbone has seen the train split with weed labels, so this is a change of the
-class table and of the scenes, not of the domain.
+"first" is the first impression: one photograph with one stroke of each class, three at least,
+judged on the rest of it and on another one. "rounds" are 8 rounds of 6 strokes on 4 photographs,
+each method corrected where it is wrong itself, judged by others. "fine-tune" compares a
+fine-tune with the quick fit that it begins with, from 1, 2 and 5 densely labelled photographs
+and from the strokes of 8 rounds; with `--terms` every semi-supervised term alone.
 
-Every fine-tune starts from the quick fit to the same strokes and has the same budget. The
-running average of the weights after the last step is judged: the quick fit has seen all
-strokes, so held-out ones would always choose the start. "As the dock does" is `trial_fit_steps`: a
-trial judged by a quarter of the strokes that are set aside, then a training on all of them.
-
-Each finished cell is appended to cells.jsonl at once; a run that was stopped goes on.
+Strokes are lines of 30 to 120 px, 4 to 12 px wide, inside their class: at first in a large part
+of it, then in the largest part that is wrong. Cells have 8 px, but for the filters of full
+resolution. With `--out` each finished row is appended to a file at once, and a run that was
+stopped goes on; what stands there is not run again, whatever the code is by then.
 """
 
 from __future__ import annotations
@@ -27,39 +25,121 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-from collections.abc import Iterator
+import shlex
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from benchmarks.loop.methods import FURTHER_ROUNDS, MAIN, METHODS, run_method
-from benchmarks.loop.report import report
-from benchmarks.loop.tasks import STARTS, make_task
+import torch
 
-Cell = tuple[str, int, str, int]
+from benchmarks.loop.figure import draw_rounds
+from benchmarks.loop.first import run_first
+from benchmarks.loop.methods import OURS, STARTS, method
+from benchmarks.loop.report import report_first, report_rounds, report_tuning
+from benchmarks.loop.rivals import RIVALS
+from benchmarks.loop.rounds import ROUNDS, run_rounds
+from benchmarks.loop.score import Row
+from benchmarks.loop.tasks import Task, tasks
+from benchmarks.loop.tuning import STROKES, TERMS, run_tuning
+from benchmarks.measuring import RESULTS, save
 
-
-def order(options: argparse.Namespace) -> Iterator[Cell]:
-    """What matters most first, so that the results are useful at any stop."""
-    main = [m for m in options.methods if m in MAIN]
-    further = [m for m in options.methods if m not in MAIN]
-    rounds = sorted(options.rounds, key=lambda r: (r not in (4, 8), r))
-    for chosen, methods in (
-        ([r for r in rounds if r in FURTHER_ROUNDS], main),
-        ([r for r in rounds if r in FURTHER_ROUNDS], further),
-        ([r for r in rounds if r not in FURTHER_ROUNDS], main),
-    ):
-        for seed, task, number, method in itertools.product(
-            options.seeds, options.tasks, chosen, methods
-        ):
-            yield task, seed, method, number
+METHODS = [*RIVALS, *(OURS + start for start in STARTS)]
+REPORTS = {"first": report_first, "rounds": report_rounds, "fine-tune": report_tuning}
+# The names of the tables, and the draws of a full and of a quick run.
+TABLES = {"first": "first", "rounds": "loop", "fine-tune": "fine-tune"}
+DRAWS = {"first": (5, 2), "rounds": (5, 1), "fine-tune": (3, 1)}
+QUICK_ROUNDS = (1, 2, 4)
+Tell = Callable[[Row], None]
 
 
-def key(row: dict[str, Any]) -> Cell:
-    return row["task"], row["seed"], row["method"], row["round"]
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--mode", choices=list(TABLES), default="first")
+    parser.add_argument("--data", type=Path, help="the folder of peanut_weed")
+    parser.add_argument("--fields", type=Path, help="a folder of synthetic fields")
+    parser.add_argument("--sealed", action="store_true", help="the tasks that are looked at once")
+    parser.add_argument("--tasks", nargs="+", default=[], help="names or families")
+    parser.add_argument("--methods", nargs="+", default=METHODS)
+    parser.add_argument("--draws", type=int)
+    parser.add_argument("--start", default="auto", help="what a fine-tune begins with")
+    parser.add_argument("--steps", type=int, help="of a fine-tune")
+    parser.add_argument("--terms", action="store_true", help="every semi-supervised term alone")
+    parser.add_argument("--out", type=Path, help="a folder that keeps rows of a run")
+    parser.add_argument(
+        "--quick", action="store_true", help="one task a family, few draws; no table is written"
+    )
+    return parser
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    """Finished cells; a line cut short by a kill is dropped."""
+def main(given: Sequence[str] | None = None) -> None:
+    options = arguments().parse_args(given)
+    torch.set_num_threads(1)
+    draws = range(options.draws or DRAWS[options.mode][options.quick])
+    chosen = tasks(options.data, options.fields, sealed=options.sealed, names=options.tasks)
+    if options.quick or (options.mode == "fine-tune" and not options.tasks):
+        chosen = first_of_families(chosen)
+    name = ("sealed-" if options.sealed else "") + TABLES[options.mode]
+    rows = run(options, chosen, draws, name)
+    text = REPORTS[options.mode](rows)
+    if options.quick:
+        print(text)
+        return
+    command = shlex.join(["python", "-m", "benchmarks.loop", *(given or sys.argv[1:])])
+    save(name, command, {"rows": rows}, text)
+    if options.mode == "rounds":
+        draw_rounds(rows, RESULTS / f"{name}.png")
+
+
+def first_of_families(chosen: Sequence[Task]) -> list[Task]:
+    """One task of every family."""
+    return list({task.family: task for task in reversed(chosen)}.values())[::-1]
+
+
+def run(
+    options: argparse.Namespace, chosen: Sequence[Task], draws: Sequence[int], name: str
+) -> list[Row]:
+    """Rows of all tasks, those that stand in the file of a former run included."""
+    file = options.out / f"{name}.jsonl" if options.out else None
+    rows = read(file) if file else []
+
+    def tell(row: Row) -> None:
+        rows.append(row)
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("a") as lines:
+                lines.write(json.dumps(row) + "\n")
+        print(json.dumps(row), flush=True)
+
+    for task, draw in itertools.product(chosen, draws):
+        former = [r for r in rows if (r["task"], r["draw"]) == (task.name, draw)]
+        if options.mode == "fine-tune":
+            if not any(row["labels"] == STROKES for row in former):
+                tune(options, task, draw, tell)
+            continue
+        rounds = QUICK_ROUNDS if options.quick else ROUNDS
+        done = {r["method"] for r in former if r.get("round", max(rounds)) == max(rounds)}
+        methods = {m: method(m) for m in options.methods if m not in done}
+        if options.mode == "first":
+            run_first([task], methods, [draw], tell=tell)
+        else:
+            run_rounds([task], methods, [draw], rounds=rounds, tell=tell)
+    return list({key(row): row for row in rows}.values())
+
+
+def tune(options: argparse.Namespace, task: Task, draw: int, tell: Tell) -> None:
+    start, steps, terms = options.start, options.steps, [*TERMS] if options.terms else ()
+    run_tuning([task], [draw], start=start, steps=steps, terms=terms, tell=tell)
+
+
+def key(row: Row) -> tuple[object, ...]:
+    """What a row is about: a part of a run that was stopped within it is run again."""
+    return tuple(row.get(name) for name in ("task", "draw", "method", "round", "labels"))
+
+
+def read(path: Path) -> list[Row]:
+    """Finished rows; a line cut short by a kill is dropped."""
     rows = []
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
@@ -67,43 +147,6 @@ def read(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
     return rows
-
-
-def run(options: argparse.Namespace) -> None:
-    path = options.out / "cells.jsonl"
-    done = {key(row) for row in read(path)}
-    task = None
-    for cell in order(options):
-        name, seed, method, number = cell
-        if cell in done:
-            continue
-        if task is None or (task.name, task.seed) != (name, seed):
-            task = make_task(name, seed, options.data, options.out)
-        result = run_method(method, task, number, options.steps)
-        row = {"task": name, "seed": seed, "method": method, "round": number, **result}
-        with path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        print(json.dumps(row), flush=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("runs/loop"))
-    parser.add_argument("--tasks", nargs="+", choices=list(STARTS), default=list(STARTS))
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--rounds", nargs="+", type=int, default=list(range(1, 9)))
-    parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--report", action="store_true")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    if options.report:
-        report(read(options.out / "cells.jsonl"), options.steps)
-    elif options.data is None:
-        parser.error("--data is needed, except for --report")
-    else:
-        run(options)
 
 
 if __name__ == "__main__":

@@ -1,223 +1,168 @@
-"""Table and figure of the annotation loop."""
+"""Tables of the loop: families and tasks by methods, and how far ours is from the best rival."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
-import matplotlib
 import numpy as np
 
-from benchmarks.loop.annotator import BRUSH, LONGEST, STROKES
-from benchmarks.loop.methods import DOCK, FURTHER_ROUNDS, METHODS, TERMS, WEIGHTS
-from benchmarks.loop.tasks import ANNOTATED, HELD_OUT, QUICK, STARTS
-from benchmarks.measuring import RESULTS, save
-from napari_gaussproto.core.training.fine_tune import fine_tuning
+from benchmarks.loop.methods import OURS
+from benchmarks.loop.score import Row
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
-Row = dict[str, Any]
-
-# Colour (Okabe & Ito 2008) and line of the methods that are drawn; the table has them all.
-_DRAWN = {
-    "soft_labels": ("#009e73", "-"),
-    DOCK: ("#d55e00", "--"),
-    "quick fit": ("#000000", "-"),
-    "supervised": ("#0072b2", "-"),
-    "random forest": ("#999999", "-"),
-}
-_SETS = {"annotated": "annotated photos", "held_out": "held-out photos"}
+MEAN = "mean of the families"
 
 
-def report(rows: Sequence[Row], steps: int) -> None:
-    """Write benchmarks/results/loop.json, .md and .png from the finished cells."""
-    parts = [_explained(rows, steps)]
-    for task in STARTS:
-        for which, title in _SETS.items():
-            parts.append(f"**{task}, mIoU on {title}**\n\n" + _table(rows, task, which))
-    parts.append("**Against the supervised fine-tune, held-out photos**\n\n" + _gains(rows))
-    parts.append("**On average over the rounds**\n\n" + _averages(rows))
-    for which, title in _SETS.items():
-        parts.append(f"**What was aimed at, {title}**\n\n" + _aims(rows, which))
-    parts.append("![mIoU over rounds](loop.png)")
-    _figure(rows)
-    command = "python -m benchmarks.loop --data FOLDER --out runs/loop"
-    settings = fine_tuning(steps=steps).model_dump()
-    result = {"weights": WEIGHTS, "fine-tuning": settings, "cells": list(rows)}
-    save("loop", command, result, "\n\n".join(parts))
+@dataclass(frozen=True)
+class Values:
+    """Mean IoU by task, method and draw, for one kind of judgement."""
+
+    by_task: dict[tuple[str, str], dict[int, float]]
+    family: dict[str, str]
+    methods: list[str]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], which: str) -> Values:
+        """Of the rows that have this judgement."""
+        by_task: dict[tuple[str, str], dict[int, float]] = {}
+        for row in rows:
+            if which in row:
+                place = by_task.setdefault((row["task"], row["method"]), {})
+                place[row["draw"]] = row[which]["miou"]
+        family = {row["task"]: row["family"] for row in rows if which in row}
+        return cls(by_task, family, list(dict.fromkeys(row["method"] for row in rows)))
+
+    @property
+    def families(self) -> list[str]:
+        return list(dict.fromkeys(self.family.values()))
+
+    def task(self, task: str, method: str) -> float:
+        """Mean over draws; nan when it was not run."""
+        found = list(self.by_task.get((task, method), {}).values())
+        return float(np.mean(found)) if found else float("nan")
+
+    def mean(self, family: str, method: str) -> float:
+        """Mean over the tasks of a family, or over all families."""
+        if family == MEAN:
+            return float(np.mean([self.mean(name, method) for name in self.families]))
+        tasks = [task for task, name in self.family.items() if name == family]
+        return float(np.mean([self.task(task, method) for task in tasks]))
+
+    def difference(self, family: str, ours: str, theirs: str) -> tuple[float, float]:
+        """Mean difference and its standard error over draws, pair by pair; see `_spread`."""
+        if family == MEAN:
+            parts = [self.difference(name, ours, theirs) for name in self.families]
+        else:
+            parts = []
+            for task in [task for task, name in self.family.items() if name == family]:
+                left, right = (self.by_task.get((task, m), {}) for m in (ours, theirs))
+                parts.append(_spread([left[d] - right[d] for d in left.keys() & right.keys()]))
+        errors = np.array([error for _, error in parts])
+        # Tasks and families are given, only draws are by chance: errors add as squares.
+        total = float(np.sqrt((errors**2).sum()) / len(errors))
+        return float(np.mean([mean for mean, _ in parts])), total
 
 
-def _explained(rows: Sequence[Row], steps: int) -> str:
-    seeds = sorted({row["seed"] for row in rows})
-    settings = fine_tuning()
-    weights = ", ".join(f"{name} {value:g}" for name, value in WEIGHTS.items())
-    return (
-        f"What is simulated: the annotator. {STROKES} strokes a round ({BRUSH} px wide, at most "
-        f"{LONGEST} px long, clipped to their class) in the largest regions that the quick fit "
-        f"gets wrong, over {ANNOTATED} photographs; {HELD_OUT} of other scenes judge. The "
-        "photographs and their labels are real (peanut_weed, val split only; test was never "
-        'read). "empty": ImageNet backbone, soil / crop / weed. "moved": peanut-grid made to '
-        "tell soil from plant, then weed split off as a new class; its backbone has seen the "
-        "train split with weed labels. Every fine-tune starts from the quick fit to the same "
-        f"strokes ({QUICK.neck_steps} + {QUICK.layer_steps} steps, {QUICK.cells_per_class} cells "
-        f"of a class and photograph): {steps} steps of {settings.batch_size} crop of "
-        f"{settings.crop_size} px of the halved photograph, the averaged weights after the last "
-        f'step. "{DOCK}": a trial of {steps} steps without a quarter of the strokes, which judge '
-        "it, then as many steps on all strokes as were best, or none where none was better than "
-        "the quick fit. "
-        f"Weights of the terms: {weights}. "
-        "Learning rates, crops and their augmentation, the number of steps, and weight and view "
-        "of the soft labels were chosen on four other draws of the same split (seeds 9 to 12, "
-        "some of whose photographs are the same), but for one step back: ten times the "
-        "learning rates was better there, and given up when a first run of this table failed "
-        "with it. The other weights were set before any result. All terms "
-        "together, and those that are off by default, were run for rounds "
-        f"{', '.join(map(str, FURTHER_ROUNDS))} only. Two "
-        "processes of one thread each, one a task. "
-        f"Mean ± standard deviation over the seeds {', '.join(map(str, seeds))}; the number in "
-        "brackets is how many of them are there, where not all are; – was not run."
-    )
+def _spread(differences: Sequence[float]) -> tuple[float, float]:
+    """Mean, and the standard error of it; nan with less than two."""
+    count = len(differences)
+    error = np.std(differences, ddof=1) / np.sqrt(count) if count > 1 else float("nan")
+    return float(np.mean(differences)) if count else float("nan"), float(error)
 
 
-def _values(
-    rows: Sequence[Row], task: str, method: str, number: int, which: str
-) -> dict[int, float]:
-    """Mean IoU by seed."""
-    return {
-        row["seed"]: row[which]["miou"]
-        for row in rows
-        if (row["task"], row["method"], row["round"]) == (task, method, number)
-    }
+def tables(rows: Sequence[Row], which: str, title: str) -> str:
+    """Families by methods, differences to the best rival, and all tasks, as Markdown."""
+    values = Values.of(rows, which)
+    ours = [name for name in values.methods if name.startswith(OURS)]
+    rivals = [name for name in values.methods if name not in ours]
+    parts = [f"**{title}, by family**", by_family(values)]
+    if ours and rivals:
+        parts += [
+            f"**{title}, against the best rival of each family**",
+            against(values, ours, rivals),
+        ]
+    parts += [f"**{title}, by task**", by_task(values)]
+    return "\n\n".join(parts)
 
 
-def _rounds(rows: Sequence[Row]) -> list[int]:
-    return sorted({row["round"] for row in rows})
+def report_first(rows: Sequence[Row]) -> str:
+    """Of `run_first`."""
+    same = tables(rows, "same", "mIoU on the rest of the photograph")
+    return f"{same}\n\n{tables(rows, 'other', 'mIoU on another photograph')}"
 
 
-def _table(rows: Sequence[Row], task: str, which: str) -> str:
-    rounds, seeds = _rounds(rows), {row["seed"] for row in rows}
-    lines = ["| method | " + " | ".join(f"round {r}" for r in rounds) + " |"]
-    lines.append("| --- |" + " --- |" * len(rounds))
-    for method in METHODS:
-        found = [list(_values(rows, task, method, r, which).values()) for r in rounds]
-        cells = [_cell(values, len(seeds)) for values in found]
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _cell(values: list[float], wanted: int) -> str:
-    if not values:
-        return "–"
-    missing = f" ({len(values)})" if len(values) < wanted else ""
-    spread = f" ± {np.std(values):.3f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.3f}{spread}{missing}"
-
-
-def gains(rows: Sequence[Row], method: str, number: int, task: str) -> list[float]:
-    """Difference to the supervised fine-tune, seed by seed."""
-    ours = _values(rows, task, method, number, "held_out")
-    theirs = _values(rows, task, "supervised", number, "held_out")
-    return [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
-
-
-def _gains(rows: Sequence[Row]) -> str:
-    columns = [(task, number) for task in STARTS for number in _rounds(rows)]
-    lines = ["| term | " + " | ".join(f"{task}, round {r}" for task, r in columns) + " |"]
-    lines.append("| --- |" + " --- |" * len(columns))
-    for method in [*(m for m in TERMS if m != "supervised"), DOCK, "quick fit"]:
-        cells = []
-        for task, number in columns:
-            found = gains(rows, method, number, task)
-            better = sum(value > 0 for value in found)
-            cells.append(f"{np.mean(found):+.3f} ({better} of {len(found)})" if found else "–")
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    lines.append("\nMean difference, and in how many seeds it was positive.")
-    return "\n".join(lines)
-
-
-def _averages(rows: Sequence[Row]) -> str:
-    """What a method gains over another in each round, and over all that both have."""
-    rounds = _rounds(rows)
-    lines = ["| | mean | " + " | ".join(f"round {r}" for r in rounds) + " |"]
-    lines.append("| --- | --- |" + " --- |" * len(rounds))
-    for ours, theirs in ((DOCK, "quick fit"), ("soft_labels", "supervised")):
-        for task, (which, title) in itertools.product(STARTS, _SETS.items()):
-            by_round = {}
-            for number in rounds:
-                left, right = (_values(rows, task, m, number, which) for m in (ours, theirs))
-                if seeds := left.keys() & right.keys():
-                    by_round[number] = np.mean([left[seed] - right[seed] for seed in seeds])
-            cells = [f"{by_round[r]:+.3f}" if r in by_round else "–" for r in rounds]
-            mean = f"{np.mean(list(by_round.values())):+.3f}" if by_round else "–"
-            name = f"{ours} – {theirs}: {task}, {title}"
-            lines.append(f"| {name} | {mean} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _aims(rows: Sequence[Row], which: str) -> str:
-    """The two aims of the annotation loop, as means over the seeds that both sides have."""
+def report_rounds(rows: Sequence[Row]) -> str:
+    """Of `run_rounds`: tables of each round, and how far a method ever falls back."""
+    rounds = sorted({row["round"] for row in rows})
+    after = {number: [row for row in rows if row["round"] == number] for number in rounds}
+    parts = [
+        tables(after[number], "held_out", f"mIoU on held-out photographs after round {number}")
+        for number in rounds
+    ]
+    curves = [Values.of(after[number], "held_out") for number in rounds]
+    parts.append("**From one round to the next, held-out photographs: the largest fall**")
+    names = [*curves[0].families, MEAN]
     lines = []
-    for task in STARTS:
-        for ours, theirs in (
-            (("soft_labels", 4), ("supervised", 8)),
-            ((DOCK, 4), ("supervised", 8)),
-            (("quick fit", 4), ("supervised", 8)),
-            (("soft_labels", 1), ("random forest", 1)),
-            ((DOCK, 1), ("random forest", 1)),
-            (("quick fit", 1), ("random forest", 1)),
-        ):
-            left, right = (_values(rows, task, *side, which) for side in (ours, theirs))
-            seeds = sorted(left.keys() & right.keys())
-            if seeds:
-                a, b = (np.mean([side[seed] for seed in seeds]) for side in (left, right))
-                lines.append(
-                    f"- {task}: {ours[0]} after round {ours[1]} {a:.3f}, {theirs[0]} after round "
-                    f"{theirs[1]} {b:.3f} ({len(seeds)} seeds)"
-                )
-    return "\n".join(lines)
+    for method in curves[0].methods:
+        changes = [np.diff([values.mean(name, method) for values in curves]) for name in names]
+        lines.append([method, *(f"{min(0, *change, 0):+.3f}" for change in changes)])
+    return "\n\n".join([*parts, table(["method", *names], lines)])
 
 
-def _figure(rows: Sequence[Row]) -> None:
-    figure, axes = plt.subplots(
-        len(STARTS), 2, figsize=(10, 7), sharex=True, sharey=True, layout="constrained"
-    )
-    for line, task in zip(axes, STARTS, strict=True):
-        for axis, (which, title) in zip(line, _SETS.items(), strict=True):
-            for position, method in enumerate(_DRAWN):
-                _curve(axis, rows, task, method, which, position)
-            axis.set_title(f"{task}: {title}")
-            axis.set_xticks(_rounds(rows))
-            axis.grid(alpha=0.3)
-            axis.spines[["top", "right"]].set_visible(False)
-    for axis in axes[-1]:
-        axis.set_xlabel(f"rounds of {STROKES} strokes")
-    for axis in axes[:, 0]:
-        axis.set_ylabel("mIoU, mean ± sd over seeds")
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside right center", frameon=False)
-    RESULTS.mkdir(exist_ok=True)
-    figure.savefig(RESULTS / "loop.png", dpi=130)
-    plt.close(figure)
+def report_tuning(rows: Sequence[Row]) -> str:
+    """Of `run_tuning`: each amount of labels, with the difference to the quick fit."""
+    parts = []
+    for amount in dict.fromkeys(row["labels"] for row in rows):
+        values = Values.of([row for row in rows if row["labels"] == amount], "held_out")
+        tuned = [name for name in values.methods if name != "quick fit"]
+        parts += [
+            f"**From {amount}: mIoU on held-out photographs, by family**",
+            by_family(values),
+            "**against the quick fit**",
+            against(values, tuned, ["quick fit"]),
+            by_task(values),
+        ]
+    return "\n\n".join(parts)
 
 
-def _curve(
-    axis: Any, rows: Sequence[Row], task: str, method: str, which: str, position: int
-) -> None:
-    """A line with bars of one standard deviation, shifted a little so that none hides another."""
-    found = {r: list(_values(rows, task, method, r, which).values()) for r in _rounds(rows)}
-    found = {r: values for r, values in found.items() if values}
-    color, line = _DRAWN[method]
-    axis.errorbar(
-        np.array(list(found)) + 0.07 * (position - len(_DRAWN) // 2),
-        [np.mean(values) for values in found.values()],
-        [np.std(values) for values in found.values()],
-        label=method,
-        color=color,
-        ls=line,
-        marker="o",
-        ms=4,
-        elinewidth=1,
-        capsize=2,
-    )
+def by_family(values: Values) -> str:
+    names = [*values.families, MEAN]
+    lines = [
+        [method, *(_number(values.mean(name, method)) for name in names)]
+        for method in values.methods
+    ]
+    return table(["method", *names], lines)
+
+
+def by_task(values: Values) -> str:
+    lines = [
+        [f"{family}: {task}", *(_number(values.task(task, method)) for method in values.methods)]
+        for task, family in values.family.items()
+    ]
+    return table(["task", *values.methods], lines)
+
+
+def against(values: Values, ours: Sequence[str], rivals: Sequence[str]) -> str:
+    """Paired differences with their standard errors; the rival is the best of that column."""
+    lines = []
+    names = [*values.families, MEAN]
+    best = {name: max(rivals, key=lambda rival: values.mean(name, rival)) for name in names}
+    for method in ours:
+        cells = [values.difference(name, method, best[name]) for name in names]
+        lines.append([method, *(f"{mean:+.3f}{_error(error)}" for mean, error in cells)])
+    lines.append(["the rival", *best.values()])
+    return table(["method", *names], lines)
+
+
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Rows and columns as Markdown."""
+    rule = ["---"] * len(head)
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines])
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if np.isfinite(value) else "–"
+
+
+def _error(value: float) -> str:
+    return f" ± {value:.3f}" if np.isfinite(value) else ""

@@ -47,7 +47,7 @@ class RegionMemo:
 
 
 class PyramidCache:
-    """Backbone features of planes: valid for one backbone and one way of cutting cells.
+    """Features of planes: valid for one backbone, the same levels and one way of cutting cells.
 
     Threads fill it while the GUI takes out images that were removed. What was put in first is
     dropped when it grows too large.
@@ -89,7 +89,10 @@ class PyramidCache:
 
     def _expect(self, model: PrototypeSegmenter) -> None:
         config = model.config
-        cut = (config.partition, config.region_size, config.compactness, config.pooling)
+        cut = (
+            *(config.partition, config.region_size, config.compactness, config.pooling),
+            *(config.local_features, config.downsample, config.output_stride),
+        )
         if self._backbone is not model.extractor.backbone or self._cut != cut:
             self._kept.clear()
             self._backbone, self._cut = model.extractor.backbone, cut

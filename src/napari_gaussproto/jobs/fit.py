@@ -16,6 +16,7 @@ import numpy.typing as npt
 from napari_gaussproto.core.base.device import one_thread, release_memory
 from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.base.steps import WithValue, without_pauses
+from napari_gaussproto.core.editing.new_classes import unknown_classes
 from napari_gaussproto.core.labels.strokes import count_strokes
 from napari_gaussproto.core.model.maps import Maps, maps_of, values_of
 from napari_gaussproto.core.model.segmentation import Segmentation
@@ -30,7 +31,7 @@ from napari_gaussproto.core.training.pyramid import (
 )
 from napari_gaussproto.core.training.quick_fit import quick_fit_steps
 from napari_gaussproto.core.training.semi import SemiSettings
-from napari_gaussproto.core.training.start import begin, unknown_classes
+from napari_gaussproto.core.training.start import begin
 from napari_gaussproto.core.training.trainer import Trained
 from napari_gaussproto.core.training.trial_fit import trial_fit_steps
 from napari_gaussproto.jobs.caches import PyramidCache

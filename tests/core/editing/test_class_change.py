@@ -11,15 +11,15 @@ from napari_gaussproto.core.base.config import ModelConfig, SegmentationClass
 from napari_gaussproto.core.base.errors import EditError, LabelError
 from napari_gaussproto.core.editing.class_change import adapt
 from napari_gaussproto.core.editing.edits import turn_off
-from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
-from napari_gaussproto.core.model.predict import segment
-from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training.start import (
+from napari_gaussproto.core.editing.new_classes import (
     place_unfitted,
     unfitted,
     unknown_classes,
     waiting_classes,
 )
+from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
+from napari_gaussproto.core.model.predict import segment
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from tests.core.builders import random_layer, tiny_config, tiny_model, two_tone
 
 

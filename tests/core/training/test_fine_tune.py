@@ -16,6 +16,7 @@ from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import TrainingStep, run
 from napari_gaussproto.core.editing.class_change import adapt
 from napari_gaussproto.core.editing.edits import turn_off
+from napari_gaussproto.core.editing.new_classes import unfitted
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.cells import LabelledCells
@@ -28,7 +29,6 @@ from napari_gaussproto.core.training.fine_tune import (
 )
 from napari_gaussproto.core.training.samples import Crops, prepare
 from napari_gaussproto.core.training.semi import SemiSettings
-from napari_gaussproto.core.training.start import unfitted
 from napari_gaussproto.core.training.trainer import RunSettings, Trainer
 from tests.core.builders import tiny_model, tiny_training, two_tone
 

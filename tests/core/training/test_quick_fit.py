@@ -14,6 +14,7 @@ from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import TrainingStep, run
 from napari_gaussproto.core.editing.class_change import adapt
 from napari_gaussproto.core.editing.edits import turn_off
+from napari_gaussproto.core.editing.new_classes import unfitted
 from napari_gaussproto.core.model.encode import Tile
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmentation import Prototype
@@ -29,7 +30,6 @@ from napari_gaussproto.core.training.quick_fit import (
     QuickSettings,
     quick_fit_steps,
 )
-from napari_gaussproto.core.training.start import unfitted
 from tests.core.builders import tiny_config, tiny_model, two_tone
 
 KINDS: dict[str, dict[str, Any]] = {

@@ -223,8 +223,10 @@ def test_stop_keeps_the_best_and_pause_rests(
     before = len(steps)
     qtbot.wait(700)
     assert len(steps) <= before + 1
+    assert train.status.text().startswith("Paused: press Resume to go on")
     click(train.budget.pause)
     qtbot.waitUntil(lambda: len(steps) > before + 1, timeout=WAIT)
+    assert train.status.text().startswith("A trial on a part of the strokes")
     fitted(train, qtbot, lambda: click(train.budget.stop))
     assert steps[-1].step < 5000
     said = train.status.text()

@@ -33,7 +33,7 @@ def adapt(
 
     Where classes are only renamed, reordered or merged, p(z) and every responsibility stay
     as they were. A new class gets prototypes that are off and unfitted:
-    `new_classes.place_unfitted` switches them on once there are labels.
+    `place_unfitted` switches them on once there are labels.
 
     Parameters
     ----------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Sequence
 from functools import cache
 from importlib import util
 from pathlib import Path
@@ -12,6 +14,7 @@ import timm
 import torch
 from timm.models import PretrainedCfg, adapt_input_conv
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from napari_gaussproto.core.base.errors import ConfigError
 
@@ -50,45 +53,80 @@ class Backbone(nn.Module):
     pretrained : bool
         Load ImageNet weights: those of ``tf_efficientnet_lite0`` from its package, any
         other from timm's hub.
+    strides : sequence of int, optional
+        Levels to return, by their stride; what follows the last of them is left out. By
+        default all.
 
     Attributes
     ----------
     widths, strides : list of int
         Channels and stride of each level, finest first.
+    alignment : int
+        The sides of images are multiples of it. A network that takes images of one size only
+        sees larger ones in squares of that size.
     mean, std : Tensor
         (1, C, 1, 1) of the images that the weights were trained on.
 
     Raises
     ------
     ConfigError
-        For an unknown name, a model without features, or weights that cannot be had.
+        For an unknown name, a model without features or without such strides, or weights that
+        cannot be had.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: str, channels: int = 3, pretrained: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        channels: int = 3,
+        pretrained: bool = True,
+        strides: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
         self.name = name
-        self.network = _create(name, channels, pretrained)
+        self._chosen = strides is not None
+        self.network = _create(name, channels, pretrained, strides)
         info: Any = self.network.feature_info
         self.widths: list[int] = list(info.channels())
         self.strides: list[int] = list(info.reduction())
+        self.alignment = math.lcm(*self.strides)
+        self._square = None if _takes_any_size(self, channels) else _own_side(name)
+        self.alignment = math.lcm(self.alignment, self._square or 1)
         mean, std = _normalisation(name, self.network, channels)
         self.register_buffer("mean", mean.view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", std.view(1, -1, 1, 1), persistent=False)
 
+    @property
+    def identity(self) -> str:
+        """Name, and the strides if they were chosen: what the weights alone do not say."""
+        return f"{self.name} {self.strides}" if self._chosen else self.name
+
     def forward(self, image: Tensor) -> list[Tensor]:
         """Features of images (B, C, H, W) in [0, 1], one (B, width, h, w) per level."""
-        levels: list[Tensor] = list(self.network((image - self.mean) / self.std))
-        for i, (level, width) in enumerate(zip(levels, self.widths, strict=True)):
-            # (B, h, w, C), as transformers such as Swin return it.
-            if level.shape[1] != width and level.shape[-1] == width:
-                levels[i] = level.permute(0, 3, 1, 2)
-        return levels
+        scaled = (image - self.mean) / self.std
+        if self._square is None:
+            return self._levels(scaled)
+        batch, _, height, width = image.shape
+        shape = (height // self._square, width // self._square)
+        squares = scaled.unflatten(2, (shape[0], -1)).unflatten(4, (shape[1], -1))
+        levels = self._levels(squares.permute(0, 2, 4, 1, 3, 5).flatten(0, 2))
+        apart = [level.unflatten(0, (batch, *shape)).permute(0, 3, 1, 4, 2, 5) for level in levels]
+        # A stride that does not divide the square was rounded in each of them.
+        return [
+            F.interpolate(part.flatten(4, 5).flatten(2, 3), (height // stride, width // stride))
+            for part, stride in zip(apart, self.strides, strict=True)
+        ]
+
+    def _levels(self, image: Tensor) -> list[Tensor]:
+        levels: list[Tensor] = list(self.network(image))
+        # (B, h, w, C), as transformers such as Swin return it.
+        last = str(getattr(self.network, "output_fmt", "")) in ("NHWC", "Format.NHWC")
+        return [level.permute(0, 3, 1, 2) for level in levels] if last else levels
 
 
-def _create(name: str, channels: int, pretrained: bool) -> nn.Module:
+def _create(name: str, channels: int, pretrained: bool, strides: Sequence[int] | None) -> nn.Module:
     offline = pretrained and name == OFFLINE_BACKBONE
     # A name such as "hf-hub:someone/model", which a model file may hold, would be fetched.
     if not timm.is_model(name):
@@ -96,10 +134,11 @@ def _create(name: str, channels: int, pretrained: bool) -> nn.Module:
             f"There is no backbone called “{name}”: choose a name from timm.list_models(), "
             f"or the default “{OFFLINE_BACKBONE}”."
         )
+    more: dict[str, Any] = {"in_chans": channels, "pretrained": pretrained and not offline}
+    if strides is not None:
+        more["out_indices"] = _levels(name, strides)
     try:
-        network: nn.Module = timm.create_model(
-            name, features_only=True, pretrained=pretrained and not offline, in_chans=channels
-        )
+        network = _any_size(name, more)
     except Exception as error:  # timm and its hub raise a wide range of types
         if pretrained:
             raise ConfigError(
@@ -109,12 +148,68 @@ def _create(name: str, channels: int, pretrained: bool) -> nn.Module:
         raise ConfigError(
             f"The backbone “{name}” cannot return feature maps ({error}): choose another one."
         ) from error
+    if strides is not None:
+        _leave_out_the_rest(network)
     if offline:
         state = dict(offline_weights())
         state["conv_stem.weight"] = adapt_input_conv(channels, state["conv_stem.weight"])
         wanted = network.state_dict()
         network.load_state_dict({key: state[key] for key in wanted if key in state})
     return network
+
+
+def _any_size(name: str, more: dict[str, Any]) -> nn.Module:
+    """A network of feature maps; of a transformer positions are interpolated, if it can."""
+    if _has_one_size(name):
+        try:
+            return timm.create_model(name, features_only=True, dynamic_img_size=True, **more)
+        except TypeError:
+            logger.info("%s takes images of one size only", name)
+    return timm.create_model(name, features_only=True, **more)
+
+
+def _has_one_size(name: str) -> bool:
+    settings = timm.get_pretrained_cfg(name)
+    return settings is not None and bool(settings.fixed_input_size)
+
+
+def _own_side(name: str) -> int:
+    """Side of the square images that a network was made for."""
+    return int((timm.get_pretrained_cfg(name) or PretrainedCfg()).input_size[-1])
+
+
+@torch.no_grad()
+def _takes_any_size(backbone: Backbone, channels: int) -> bool:
+    """Whether a network takes images of other sizes than its own; seen by trying."""
+    if not _has_one_size(backbone.name):
+        return True
+    side = backbone.alignment
+    try:
+        levels = backbone.eval().network(torch.zeros(1, channels, 2 * side, 3 * side))
+    except (RuntimeError, ValueError, AssertionError):
+        return False
+    finally:
+        backbone.train()
+    return len(levels) == len(backbone.strides)
+
+
+def _leave_out_the_rest(network: nn.Module) -> None:
+    """Drop the stages after the last level, where timm would compute them in vain."""
+    stages, blocks = getattr(network, "_stage_out_idx", None), getattr(network, "blocks", None)
+    if stages and isinstance(blocks, nn.Sequential):
+        network.blocks = blocks[: max(stages)]
+
+
+def _levels(name: str, strides: Sequence[int]) -> tuple[int, ...]:
+    """Indices of the levels that have these strides."""
+    info: Any = _create(name, 3, pretrained=False, strides=None).feature_info
+    known: dict[int, int] = dict(zip(info.reduction(), info.out_indices, strict=True))
+    if set(strides) <= set(known):
+        return tuple(sorted(known[stride] for stride in set(strides)))
+    raise ConfigError(
+        f"The backbone “{name}” has no level of stride {min(set(strides) - set(known))}: "
+        f"choose from {', '.join(map(str, known))}."
+    )
 
 
 def _normalisation(name: str, network: nn.Module, channels: int) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from functools import reduce
 
@@ -12,6 +13,7 @@ from torch.nn import functional as F
 from napari_gaussproto.core.base.config import ModelConfig
 from napari_gaussproto.core.network.backbone import Backbone
 from napari_gaussproto.core.network.folding import folded_copy_of
+from napari_gaussproto.core.network.local import local_features, width_of_local
 
 
 def normalise(latents: Tensor) -> Tensor:
@@ -95,14 +97,21 @@ def to_stride(level: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 class Extractor(nn.Module):
-    """Backbone and neck.
+    """Backbone, local features if the configuration says so, and neck.
 
     Parameters
     ----------
     pretrained : bool
         Start the backbone from ImageNet weights.
     backbone : Backbone, optional
-        One to share, of the name and channels in the configuration; by default a new one.
+        One to share, of the name, channels and strides in the configuration; by default a
+        new one.
+
+    Attributes
+    ----------
+    widths, strides : list of int
+        Channels and stride of each level of the pyramid: those of the backbone, then the local
+        features at the output stride.
     """
 
     def __init__(
@@ -111,25 +120,33 @@ class Extractor(nn.Module):
         super().__init__()
         self.downsample = config.downsample
         if backbone is None:
-            backbone = Backbone(config.backbone, config.channels, pretrained)
+            backbone = Backbone(config.backbone, config.channels, pretrained, config.strides)
         self.backbone = backbone
-        self.neck = Neck(
-            self.backbone.widths,
-            self.backbone.strides,
+        self.widths, self.strides = list(backbone.widths), list(backbone.strides)
+        self.has_local = config.local_features
+        if self.has_local:
+            self.widths.append(width_of_local(config.channels))
+            self.strides.append(config.output_stride)
+        self.neck = self.new_neck(config)
+        self.folded = folded_copy_of(backbone, config.channels, 2 * backbone.alignment)
+
+    def new_neck(self, config: ModelConfig) -> Neck:
+        """A neck for these levels, with random weights."""
+        return Neck(
+            self.widths,
+            self.strides,
             config.output_stride,
             config.neck_channels,
             config.latent_dim,
         )
-        side = 2 * max(self.backbone.strides)
-        self.folded = folded_copy_of(self.backbone, config.channels, side)
 
     @property
     def alignment(self) -> int:
         """Pixels of the original image that an input's sides must be multiples of."""
-        return max(self.backbone.strides) * self.downsample
+        return math.lcm(self.backbone.alignment, self.neck.output_stride) * self.downsample
 
     def pyramid(self, image: Tensor) -> list[Tensor]:
-        """Backbone features of images (B, C, H, W) in [0, 1] at full resolution."""
+        """All levels of images (B, C, H, W) in [0, 1] at full resolution."""
         return self._features(shrink(image, self.downsample))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -138,13 +155,23 @@ class Extractor(nn.Module):
 
     def at_working_resolution(self, image: Tensor) -> Tensor:
         """Latent map (B, D, h, w) of images that are shrunk already."""
-        latents: Tensor = self.neck(self._features(image))
-        return latents
+        stride, (height, width) = self.neck.output_stride, image.shape[-2:]
+        latents: Tensor = self.neck(self._features(self._filled(image)))
+        return latents[..., : height // stride, : width // stride]
+
+    def _filled(self, image: Tensor) -> Tensor:
+        """An image continued to a size that the backbone takes, as a crop may need it."""
+        beyond = [-side % self.backbone.alignment for side in image.shape[-2:]]
+        if not any(beyond):
+            return image
+        return F.pad(image, (0, beyond[1], 0, beyond[0]), mode="replicate")
 
     def _features(self, image: Tensor) -> list[Tensor]:
         """Pyramid of images that are shrunk already; for prediction by the folded backbone."""
         predicts = not (self.training or torch.is_grad_enabled())
         levels: list[Tensor] = (self.folded.get() if predicts else self.backbone)(image)
+        if self.has_local:
+            levels = [*levels, local_features(image, self.neck.output_stride)]
         return levels
 
 

@@ -87,7 +87,7 @@ class ModelParts:
         if versions == weight_versions(backbone) and self._files.has(file):
             return file
         # Equal weights are not enough: networks of some names differ in their padding only.
-        file = self._files.put(_packed(tensors, backbone.name), _TENSORS)
+        file = self._files.put(_packed(tensors, backbone.identity), _TENSORS)
         self._remember(backbone, file)
         return file
 

@@ -32,6 +32,10 @@ def save_checkpoint(
     write_tensors(path, tensors, {"progress": json.dumps(progress)})
 
 
+# Settings of a model that former versions did not know, as it was without them.
+_UNKNOWN_BEFORE = {"strides": None, "local_features": False}
+
+
 def read_progress(path: Path) -> dict[str, Any]:
     """The plain values that `save_checkpoint` stored.
 
@@ -70,6 +74,8 @@ def load_checkpoint(
     """
     progress = read_progress(path)
     stored = progress.get("training", {})
+    if "model" in stored:
+        stored["model"] = _UNKNOWN_BEFORE | stored["model"]
     differ = [what for what, value in training.items() if stored.get(what) != value]
     if differ:
         raise ConfigError(

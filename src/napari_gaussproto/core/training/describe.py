@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,7 +14,8 @@ from torch import Tensor
 from napari_gaussproto.core.base.config import TrainingConfig
 from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.base.steps import run
-from napari_gaussproto.core.imaging.patches import cut_patch
+from napari_gaussproto.core.cells.partition import Partition
+from napari_gaussproto.core.imaging.patches import PATCH_PIXELS, Patches, cut_patch, shrinking
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.mixture import placement, surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
@@ -23,7 +27,48 @@ from napari_gaussproto.core.training.descent import fit_temperature
 from napari_gaussproto.core.training.samples import TrainingImage
 
 _PATCHES = 8
-_PATCHES_PER_IMAGE = 2
+# From one image, where there are several; and the cells that are looked at to find these.
+_PATCHES_PER_IMAGE, _LOOKED_AT = 2, 400
+
+
+class Pictured(Protocol):
+    """An image of which cells can be shown."""
+
+    def center(self, cell: int) -> tuple[int, int]:
+        """Pixel (y, x) in the middle of a cell."""
+
+    def picture(self, y: int, x: int) -> Patches:
+        """The surroundings of a pixel, (S, S, 3) uint8."""
+
+    @property
+    def reach(self) -> int:
+        """Pixels of the image across a picture."""
+
+
+@dataclass(frozen=True)
+class PicturedSource:
+    """An image that pictures are cut from, with the model that cuts it into cells."""
+
+    model: PrototypeSegmenter
+    source: ImageSource
+
+    @cached_property
+    def partition(self) -> Partition:
+        """The cells of the image."""
+        return self.model.partition(self.source)
+
+    def center(self, cell: int) -> tuple[int, int]:
+        """Pixel (y, x) in the middle of a cell."""
+        return self.partition.center(cell)
+
+    def picture(self, y: int, x: int) -> Patches:
+        """The surroundings of a pixel, (S, S, 3) uint8."""
+        return cut_patch(self.source, y, x, self.model.cell_size)
+
+    @property
+    def reach(self) -> int:
+        """Pixels of the image across a picture."""
+        return PATCH_PIXELS * shrinking(self.source, self.model.cell_size)
 
 
 def finish_steps(
@@ -43,7 +88,7 @@ def finish_steps(
         yield len(validation)
     cells = yield from sample_cells_steps(model, data, seed)
     tidy(model, cells, config)
-    describe(model, cells, [image.source for image in data])
+    describe(model, cells, [PicturedSource(model, image.source) for image in data])
     model.receptive_radius = effective_radius(
         model.extract, model.config.channels, model.alignment, model.device
     )
@@ -88,7 +133,11 @@ def _closest_siblings(layer: GaussianPrototypeLayer, limit: float) -> tuple[int,
 
 @torch.no_grad()
 def describe(
-    model: PrototypeSegmenter, cells: LabelledCells, sources: Sequence[ImageSource] = ()
+    model: PrototypeSegmenter,
+    cells: LabelledCells,
+    images: Sequence[Pictured] = (),
+    *,
+    patches: int = _PATCHES,
 ) -> None:
     """Usage, spread, patches and purity of every prototype, and the spread of log p(z).
 
@@ -100,8 +149,10 @@ def describe(
         Changed in place.
     cells : LabelledCells
         Latents.
-    sources : sequence of ImageSource
+    images : sequence of Pictured
         The images of the cells, to cut patches from; without them patches stay.
+    patches : int
+        Of a prototype, at most.
     """
     layer, majority = model.layer, cells.majority
     scores = layer.scores(cells.values)
@@ -118,42 +169,49 @@ def describe(
         own = distance[owner == m, m]
         if len(own) and layer.active[m]:
             prototype.distance_quantiles = quantiles_of(own)
-        if layer.active[m] and bool((majority == prototype.class_index).any()):
+        known = bool((majority == prototype.class_index).any())
+        if layer.active[m] and known:
             prototype.usage = float(used[m])
-        if len(sources):
-            nearest = _nearest_cells(distance[:, m], cells.image)
-            _add_patches(model, prototype, cells, nearest, sources)
+        if len(images) and known:
+            _add_patches(model, prototype, cells, distance[:, m], images, patches)
 
 
 def _add_patches(
     model: PrototypeSegmenter,
     prototype: Prototype,
     cells: LabelledCells,
-    rows: list[int],
-    sources: Sequence[ImageSource],
+    distance: Tensor,
+    images: Sequence[Pictured],
+    count: int,
 ) -> None:
-    """Pictures of some cells, their classes, and how many are of the most frequent one."""
-    patches = []
-    for i in rows:
-        source = sources[int(cells.image[i])]
-        y, x = model.partition(source).center(int(cells.cell[i]))
-        patches.append(cut_patch(source, y, x, model.cell_size))
-    prototype.patches = np.stack(patches)
-    prototype.patch_labels = cells.majority[rows].cpu().numpy()
+    """Pictures of the nearest cells, their classes, and how many are of the most frequent one."""
+    places = _nearest_places(cells, distance, images, count)
+    prototype.patches = np.stack([images[int(cells.image[i])].picture(y, x) for i, y, x in places])
+    prototype.patch_labels = cells.majority[[i for i, _, _ in places]].cpu().numpy()
     counts = np.bincount(prototype.patch_labels, minlength=len(model.classes))
     prototype.purity = float(counts.max() / counts.sum())
 
 
-def _nearest_cells(distance: Tensor, image: Tensor) -> list[int]:
-    """Nearest cells, few from any one image, so that the patches show variety."""
-    taken: dict[int, int] = {}
-    chosen: list[int] = []
-    for i in distance.argsort().tolist():
-        source = int(image[i])
-        if taken.get(source, 0) < _PATCHES_PER_IMAGE:
-            taken[source] = taken.get(source, 0) + 1
-            chosen.append(i)
-        if len(chosen) == _PATCHES:
+def _nearest_places(
+    cells: LabelledCells, distance: Tensor, images: Sequence[Pictured], count: int
+) -> list[tuple[int, int, int]]:
+    """Rows and middles (y, x) of the nearest cells (N,), so chosen that the patches show variety.
+
+    Few are of any one image, and those lie apart from each other.
+    """
+    several = len(cells.image.unique()) * _PATCHES_PER_IMAGE >= count
+    most = _PATCHES_PER_IMAGE if several else count
+    chosen: list[tuple[int, int, int]] = []
+    for i in distance.topk(min(len(distance), _LOOKED_AT), largest=False).indices.tolist():
+        number = int(cells.image[i])
+        there = [(y, x) for j, y, x in chosen if int(cells.image[j]) == number]
+        if len(there) >= most:
+            continue
+        y, x = images[number].center(int(cells.cell[i]))
+        apart = images[number].reach // 3
+        if all(max(abs(y - a), abs(x - b)) >= apart for a, b in there):
+            chosen.append((i, y, x))
+        if len(chosen) == count:
             break
     return chosen
 

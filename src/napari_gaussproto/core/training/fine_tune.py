@@ -22,6 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from napari_gaussproto.core.base.config import Augmentation, TrainingConfig
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import TrainingStep, run
+from napari_gaussproto.core.editing.new_classes import place_unfitted, waiting_classes
 from napari_gaussproto.core.mixture.layer import MixtureScores
 from napari_gaussproto.core.model.encode import as_source
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -36,7 +37,6 @@ from napari_gaussproto.core.training.samples import (
     prepare,
 )
 from napari_gaussproto.core.training.semi import SemiSettings
-from napari_gaussproto.core.training.start import place_unfitted, waiting_classes
 from napari_gaussproto.core.training.trainer import RunSettings, Trained, Trainer
 
 # How far the student's view of an unlabelled crop differs in brightness and contrast, and

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.cells.partition import Partition
+from napari_gaussproto.core.imaging.patches import PATCH_PIXELS, Miniature, Patches
 from napari_gaussproto.core.model.encode import Tile, TileSize, as_source, maps_of_image, pooled
 from napari_gaussproto.core.model.segmentation import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -28,15 +29,18 @@ class EncodedImage:
     Attributes
     ----------
     pyramid : tuple of Tensor
-        (1, width, h, w) each, at the backbone's own strides, finest first.
+        (1, width, h, w) each, at the strides of the extractor.
     partition : Partition
     backbone : Backbone
         The one that computed them.
+    miniature : Miniature
+        The image itself, as small as its patches are.
     """
 
     pyramid: tuple[Tensor, ...]
     partition: Partition
     backbone: Backbone
+    miniature: Miniature
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -46,7 +50,21 @@ class EncodedImage:
     @property
     def n_bytes(self) -> int:
         """Memory that the pyramid takes."""
-        return sum(level.numel() * level.element_size() for level in self.pyramid)
+        levels = sum(level.numel() * level.element_size() for level in self.pyramid)
+        return levels + self.miniature.pixels.nbytes
+
+    def center(self, cell: int) -> tuple[int, int]:
+        """As `Partition.center`."""
+        return self.partition.center(cell)
+
+    def picture(self, y: int, x: int) -> Patches:
+        """As `cut_patch`, without the image."""
+        return self.miniature.cut(y, x)
+
+    @property
+    def reach(self) -> int:
+        """Pixels of the image across a picture."""
+        return PATCH_PIXELS * self.miniature.shrunk
 
     @torch.no_grad()
     def features(self, cells: Tensor, stride: int, *, most: int = _BAND_VALUES) -> Tensor:
@@ -82,7 +100,7 @@ def encode_pyramid(
 def encode_pyramid_steps(
     image: Any, model: PrototypeSegmenter, *, tile: TileSize = "auto"
 ) -> Generator[Tile, None, EncodedImage]:
-    """Backbone features of an image, one generator step a tile.
+    """Backbone and local features of an image, one generator step a tile.
 
     Parameters
     ----------
@@ -101,9 +119,10 @@ def encode_pyramid_steps(
     source = as_source(image, model)
     partition = run(model.partitioner.steps(source))
     backbone, shrunk = model.extractor.backbone, model.config.downsample
-    strides = [stride * shrunk for stride in backbone.strides]
+    strides = [stride * shrunk for stride in model.extractor.strides]
     levels = yield from maps_of_image(source, model, model.extractor.pyramid, strides, tile)
-    return EncodedImage(tuple(levels), partition, backbone)
+    miniature = Miniature.of(source, model.cell_size)
+    return EncodedImage(tuple(levels), partition, backbone, miniature)
 
 
 @torch.no_grad()

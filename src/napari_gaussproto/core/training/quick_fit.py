@@ -28,8 +28,10 @@ from napari_gaussproto.core.base.config import (
 from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import TrainingStep, run
+from napari_gaussproto.core.editing.new_classes import place_unfitted, waiting_classes
 from napari_gaussproto.core.labels.check import check_labels, check_pairs
 from napari_gaussproto.core.mixture import placement
+from napari_gaussproto.core.model.labelled import class_table, labelled_planes
 from napari_gaussproto.core.model.segmentation import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import objective
@@ -41,15 +43,10 @@ from napari_gaussproto.core.training.pyramid import (
     encode_pyramid,
     latents_of_image,
 )
-from napari_gaussproto.core.training.start import (
-    begin,
-    class_table,
-    labelled_planes,
-    place_unfitted,
-    restart,
-    waiting_classes,
-    with_own_head,
-)
+from napari_gaussproto.core.training.start import begin, restart, with_own_head
+
+# Of a prototype: a version of a fit, of which there may be many, is mostly these.
+_PATCHES = 3
 
 
 class QuickSettings(Settings):
@@ -225,7 +222,7 @@ def quick_fit_steps(
             placement.place_by_kmeans(fitted.layer, latents.values, latents.majority, seed)
             fit_temperature(fitted.layer, latents)
     yield from _fit_layer(fitted, latents, settings, rate)
-    describe(fitted, latents)
+    describe(fitted, latents, images, patches=_PATCHES)
     fitted.card.log(
         "quick fit",
         images=len(images),

@@ -34,8 +34,10 @@ _REPLACED = "Another model came into use during the edit: the edit was given up.
 class EditSession(QObject):
     """Applies edits one after the other and shows their results.
 
-    Signals
-    -------
+    Notes
+    -----
+    Its signals:
+
     changed(EditResult, ImageResult or None)
         An edit, undo or redo is in force and shown; with what shows the image that is compared.
     failed()

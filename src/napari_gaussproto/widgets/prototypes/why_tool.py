@@ -29,8 +29,10 @@ _BRIGHT, _DARK = (1.0, 1.0, 1.0, 1.0), (0.125, 0.125, 0.125, 1.0)
 class WhyTool(QObject):
     """Listens to the mouse while it is on; clicking asks, dragging still moves the image.
 
-    Signals
-    -------
+    Notes
+    -----
+    Its signals:
+
     asked(tuple, int, int)
         Position along the leading axes, y and x in pixels of the current image.
     hovered(tuple, int, int)

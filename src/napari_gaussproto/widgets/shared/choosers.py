@@ -88,6 +88,11 @@ class ModelChooser(QWidget):
         Told, in a sentence, why a file cannot be chosen.
     others : sequence of str
         What can be chosen besides and is in no file: it stands first.
+
+    Attributes
+    ----------
+    current : str or None
+        Name of the model in use, if it is offered; before all others.
     """
 
     model_chosen = Signal()
@@ -95,6 +100,7 @@ class ModelChooser(QWidget):
     def __init__(self, report: Callable[[str], None], others: Sequence[str] = ()) -> None:
         super().__init__()
         self._report, self._others = report, tuple(others)
+        self.current: str | None = None
         self._last = 0
         tip = "A model that comes with the plugin, one used before, or a file"
         self.combo = combo_box(tip, 8)
@@ -107,27 +113,30 @@ class ModelChooser(QWidget):
         self._fill()
 
     @property
-    def current(self) -> str | None:
-        """Name of the model in use, if it is offered."""
-        return self._others[0] if self._others else None
-
-    @property
     def is_current(self) -> bool:
-        """Whether the model in use is chosen, which no file holds."""
-        return self.place() == 0
+        """Whether the model in use is chosen."""
+        return self.current is not None and self.combo.currentIndex() == 0
 
-    def offer_current(self, name: str | None) -> None:
-        """Offer, and choose, a model that is in use but in no file; None takes it away."""
-        path = self.path()
-        self._others = () if name is None else (name,)
+    def offer_current(self, name: str | None, *, choose: bool = True) -> None:
+        """Offer the model in use, and choose it; None takes it away."""
+        path, other = self.path(), self.other()
+        self.current = name
         self._fill()
-        if name is None and path is not None:
-            self._choose(path)
+        if name is not None and choose:
+            self.combo.setCurrentIndex(0)
+        elif path is not None:
+            self.choose_path(path)
+        elif other is not None:
+            self.choose_other(other)
 
-    def place(self) -> int | None:
-        """Which of ``others`` is chosen; None for a file."""
-        index = self.combo.currentIndex()
-        return index if 0 <= index < len(self._others) else None
+    def other(self) -> str | None:
+        """Which of ``others`` is chosen; None for the model in use or a file."""
+        index = self.combo.currentIndex() - (self.current is not None)
+        return self._others[index] if 0 <= index < len(self._others) else None
+
+    def choose_other(self, other: str) -> None:
+        """Choose one of ``others``."""
+        self.combo.setCurrentIndex(self._others.index(other) + (self.current is not None))
 
     def path(self) -> Path | None:
         """File of the chosen model; None for what is in no file."""
@@ -142,7 +151,7 @@ class ModelChooser(QWidget):
         ModelFileError
             When there is no such model.
         """
-        self._choose(model_path(name))
+        self.choose_path(model_path(name))
 
     def choose_file(self, path: Path) -> bool:
         """Choose a file; False, with a report to the person, when it is no model."""
@@ -153,16 +162,17 @@ class ModelChooser(QWidget):
             return False
         remember_model(path)
         self._fill()
-        self._choose(path)
+        self.choose_path(path)
         self.model_chosen.emit()
         return True
 
-    def _choose(self, path: Path) -> None:
+    def choose_path(self, path: Path) -> None:
+        """Choose a file that is offered."""
         self.combo.setCurrentIndex(max(0, self.combo.findData(str(path))))
 
     def _fill(self) -> None:
         self.combo.clear()
-        self.combo.addItems(self._others)
+        self.combo.addItems([*filter(None, [self.current]), *self._others])
         for name in list_models():
             self.combo.addItem(name, str(model_path(name)))
         for path in recent_models():

@@ -67,8 +67,10 @@ class Runner(QObject):
     A generator function can be cancelled and paused at each of its steps. When the runner is
     destroyed, its thread ends at the next step.
 
-    Signals
-    -------
+    Notes
+    -----
+    Its signals:
+
     progressed(object)
         What a generator function yielded, at most ten times a second, but for what says ``keep``.
     succeeded(object)

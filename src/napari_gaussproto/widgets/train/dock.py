@@ -31,13 +31,13 @@ from napari_gaussproto.widgets.train.annotation.annotation_set import Annotation
 from napari_gaussproto.widgets.train.fitting.budget import BudgetPanel
 from napari_gaussproto.widgets.train.fitting.curves import TrainingCurves
 from napari_gaussproto.widgets.train.fitting.fit_controller import FitController
-from napari_gaussproto.widgets.train.fitting.fitted import Fitted
 from napari_gaussproto.widgets.train.fitting.progress import TrainingProgress
 from napari_gaussproto.widgets.train.fitting.semi_terms import TERMS, weights_of
-from napari_gaussproto.widgets.train.fitting.sentences import begins_anew, fitted_sentence
+from napari_gaussproto.widgets.train.fitting.sentences import Fitted, begins_with, fitted_sentence
+from napari_gaussproto.widgets.train.fitting.start_panel import StartPanel
 from napari_gaussproto.widgets.train.labelling.class_panel import ClassPanel
 from napari_gaussproto.widgets.train.labelling.labels_controller import LabelsController
-from napari_gaussproto.widgets.train.labelling.panels import LabelsPanel, StartPanel
+from napari_gaussproto.widgets.train.labelling.labels_panel import LabelsPanel
 from napari_gaussproto.widgets.train.memory import TrainMemory, remember, take_over
 from napari_gaussproto.widgets.train.storage.autosave import Autosave
 from napari_gaussproto.widgets.train.versions.version_panel import VersionPanel
@@ -46,6 +46,9 @@ from napari_gaussproto.widgets.train.versions.versions_controller import Version
 if TYPE_CHECKING:
     import napari.viewer
     from napari.layers import Image
+
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+    from napari_gaussproto.widgets.shared.state import ImageResult
 
 
 class TrainWidget(Dock):
@@ -58,6 +61,8 @@ class TrainWidget(Dock):
         self.fits = FitController(
             viewer, self.state, self.annotations, self.autosave.identities, self.messages, self
         )
+        # Whether neither classes nor a start were chosen here yet.
+        self._untouched = False
         # Whether a fitted model was left for another start since the last fit.
         self._left = False
         self._build()
@@ -123,9 +128,12 @@ class TrainWidget(Dock):
         fits.phase_changed.connect(self._on_phase)
         fits.fitted.connect(self._on_fitted)
         fits.used.connect(self._see)
+        fits.beginning_changed.connect(self._show_start)
+        self.connections.add(self.state.model_changed, self._show_start)
         self.classes.failed.connect(self.messages.warn)
         autosave.counted.connect(self._on_counted)
         autosave.restored.connect(self._on_restored)
+        self.connections.add(self.state.result_changed, self._adopt)
         self.images.image_changed.connect(self._on_image)
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
             self.connections.add(event, self.labelling.offer_layers)
@@ -146,6 +154,7 @@ class TrainWidget(Dock):
             self.fits.go_on_from(model)
         else:
             self.annotations.set_table(first_table())
+            self._untouched = True
         self._on_image()
         self._on_phase("idle")
 
@@ -265,17 +274,33 @@ class TrainWidget(Dock):
 
     def _on_start(self) -> None:
         """Another model to begin with."""
-        path = self.start.path
+        path, model = self.start.path, self._in_use() if self.start.goes_on else None
+        self._untouched = False
         self._left = self._left or self.fits.model is not None
-        self.fits.begin_with(self.start.start())
+        if model is not None:
+            self.fits.go_on_from(model)
+        else:
+            self.fits.begin_with(self.start.start())
+        name = path.stem if path is not None else None if model is None else model.card.name
         if self._left:
-            self.status.setText(begins_anew(path, kept=bool(self.version_panel.versions)))
-        if path is not None:
-            try:
+            self.status.setText(begins_with(name, kept=bool(self.version_panel.versions)))
+        try:
+            if model is not None:
+                self._take_classes(model.classes)
+            elif path is not None:
                 self._take_classes(read_summary(path).config.classes)
-            except GaussProtoError as error:
-                self.messages.warn(str(error))
+        except GaussProtoError as error:
+            self.messages.warn(str(error))
         self._update_buttons()
+
+    def _in_use(self) -> PrototypeSegmenter | None:
+        return self.fits.going_on or self.state.model
+
+    def _show_start(self, event: object = None) -> None:
+        """Say where the next fit begins, also where no choice of the person's led there."""
+        model = self._in_use()
+        name = None if model is None else model.card.name
+        self.start.show_in_use(name, goes_on=self.fits.going_on is not None)
 
     def _take_classes(self, classes: Sequence[SegmentationClass]) -> None:
         """A model's table; what is labelled, on open images or others, keeps its class."""
@@ -288,7 +313,27 @@ class TrainWidget(Dock):
         if change.after != change.before:
             self.annotations.change_table(change)
 
+    def _adopt(self, result: ImageResult) -> None:
+        """Go on with a model that was run before anything was chosen or drawn here.
+
+        So it makes no difference whether this dock is opened before a run or after it.
+        """
+        annotations, self._untouched = self.annotations, self._untouched and not self._worked()
+        if self._untouched and result.model is not None:
+            annotations.set_table(result.model.classes)
+            self.fits.go_on_from(result.model)
+        self._update_buttons()
+
+    def _worked(self) -> bool:
+        """Whether there is anything that a change of all classes would lose."""
+        annotations = self.annotations
+        changed = annotations.can_undo or annotations.can_redo
+        labelled = any(a.labels.any() for a in annotations.all)
+        fitted = self.fits.busy or bool(self.version_panel.versions)
+        return changed or labelled or fitted or bool(self.autosave.state.kept.images)
+
     def _on_phase(self, phase: str) -> None:
+        self._progress.show_phase(phase)
         tuning = phase in ("running", "paused", "finishing")
         self.budget.set_state(phase if tuning else "idle")  # type: ignore[arg-type]
         self.version_panel.set_busy("A model is being fitted" if phase != "idle" else None)

@@ -35,6 +35,8 @@ class Beginning:
         The class table that the beginning knows.
     changes : tuple of (TableChange, bool)
         What happened to the table since; False for a change that was taken back.
+    own : bool
+        Whether ``base`` is a model that was there already, and not what the choice gives.
     """
 
     chosen: Start
@@ -42,6 +44,7 @@ class Beginning:
     made: PrototypeSegmenter | None = None
     table: Table = ()
     changes: tuple[tuple[TableChange, bool], ...] = ()
+    own: bool = False
 
     # -- events ------------------------------------------------------------------------------
 
@@ -55,7 +58,11 @@ class Beginning:
 
     def with_model(self, model: PrototypeSegmenter, table: Table) -> Beginning:
         """A model that exists is to go on from, under this class table."""
-        return Beginning(self.chosen, model, model, table)
+        return Beginning(self.chosen, model, model, table, own=True)
+
+    def launched(self, in_use: PrototypeSegmenter | None) -> Beginning:
+        """A fit begins now: where the model was edited since, it goes on from that one."""
+        return replace(self, own=self.going_on(in_use) is not None)
 
     def with_change(self, change: TableChange, done: bool) -> Beginning:
         """The class table changed, or a change of it was taken back."""
@@ -70,7 +77,7 @@ class Beginning:
     ) -> Beginning:
         """A fit ended that was launched with an earlier beginning, under this class table."""
         late = self.changes[len(launched.changes) :]
-        return Beginning(self.chosen, base, made, table, late)
+        return Beginning(self.chosen, base, made, table, late, launched.own or base is made)
 
     # -- what follows from it ----------------------------------------------------------------
 
@@ -90,6 +97,11 @@ class Beginning:
         if model is self.made:
             model = self.base
         return self.chosen if model is None else Start(model=model, device=self.chosen.device)
+
+    def going_on(self, in_use: PrototypeSegmenter | None) -> PrototypeSegmenter | None:
+        """The model that the next fit goes on from; None where it begins as was chosen."""
+        model = self.start(in_use).model
+        return model if self.own or model is not self.base else None
 
     def renamed(self) -> dict[str, int | None]:
         """Place, by former name, of each class that the beginning knows; None where it is gone.

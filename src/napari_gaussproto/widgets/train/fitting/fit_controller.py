@@ -27,8 +27,7 @@ from napari_gaussproto.widgets.shared.workers import Runner
 from napari_gaussproto.widgets.train.annotation.annotation_layer import label_shape
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.beginning import Beginning
-from napari_gaussproto.widgets.train.fitting.fitted import Fitted, Kind, Phase
-from napari_gaussproto.widgets.train.fitting.sentences import JUDGEMENTS
+from napari_gaussproto.widgets.train.fitting.sentences import JUDGEMENTS, Fitted, Kind, Phase
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -60,6 +59,7 @@ class FitController(QObject):
     phase_changed = Signal(str)
     fitted = Signal(object)  # Fitted
     used = Signal()  # a version is in use now
+    beginning_changed = Signal()  # where the next fit begins
 
     def __init__(
         self,
@@ -105,11 +105,12 @@ class FitController(QObject):
         if self.phase == "fitting":
             self.cancel()
         chosen = start or self.beginning.chosen
-        self.beginning = self.beginning.with_choice(chosen, self._annotations.classes)
+        self._begin_at(self.beginning.with_choice(chosen, self._annotations.classes))
 
     def go_on(self, beginning: Beginning) -> None:
         """Go on where a former dock was; what was chosen in this one stays."""
-        self.beginning = replace(beginning, chosen=self.beginning.chosen)
+        own = beginning.own or beginning.base is not None
+        self._begin_at(replace(beginning, chosen=self.beginning.chosen, own=own))
 
     def compute_on(self, device: str) -> None:
         """Choose where the next fit is computed; where it begins stays."""
@@ -117,7 +118,18 @@ class FitController(QObject):
 
     def go_on_from(self, model: PrototypeSegmenter) -> None:
         """Begin the next fit with a model that is in use already."""
-        self.beginning = self.beginning.with_model(model, self._annotations.classes)
+        if self.phase == "fitting":
+            self.cancel()
+        self._begin_at(self.beginning.with_model(model, self._annotations.classes))
+
+    @property
+    def going_on(self) -> PrototypeSegmenter | None:
+        """The model that the next fit goes on from; None where it begins as was chosen."""
+        return self.beginning.going_on(self._state.model)
+
+    def _begin_at(self, beginning: Beginning) -> None:
+        self.beginning = beginning
+        self.beginning_changed.emit()
 
     def _on_table(self, change: TableChange, done: bool) -> None:
         self.beginning = self.beginning.with_change(change, done)
@@ -235,7 +247,12 @@ class FitController(QObject):
 
     def _launch(self, kind: Kind, image: Image, live: bool, job: str, *arguments: Any) -> None:
         self._work = _Work(
-            kind, image, label_shape(image), live, self.beginning, self._annotations.classes
+            kind,
+            image,
+            label_shape(image),
+            live,
+            self.beginning.launched(self._state.model),
+            self._annotations.classes,
         )
         self.runner.start(partial(run_job, "fit", job, *arguments))
         self._enter("running" if kind == "fine-tune" else "fitting")
@@ -274,17 +291,16 @@ class FitController(QObject):
         if work is None:
             return
         if work.kind != "prediction":
-            self.beginning = self.beginning.with_fit(
-                result.base, result.model, work.beginning, work.table
-            )
+            fitted = self.beginning.with_fit(result.base, result.model, work.beginning, work.table)
+            self._begin_at(fitted)
             self._publish_model(result.model)
         there = work.image in self._viewer.layers and label_shape(work.image) == work.shape
-        fitted = Fitted(work.kind, result, work.live)
+        done = Fitted(work.kind, result, work.live)
         if there:
-            self._show(fitted.made, work.image, result)
+            self._show(done.made, work.image, result)
         if result.judgement:
             self._messages.warn(JUDGEMENTS[result.judgement])
-        self.fitted.emit(fitted)
+        self.fitted.emit(done)
         if not there:
             self._messages.tell("The image was removed or changed meanwhile; the model is fitted.")
 

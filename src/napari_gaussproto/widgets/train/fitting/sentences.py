@@ -1,16 +1,18 @@
-"""What the Train dock says of a fit and its images, in words."""
+"""What a fit is, and what the Train dock says of it and its images, in words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from napari_gaussproto.jobs.closed_images import lost_sentence
 
 if TYPE_CHECKING:
-    from napari_gaussproto.jobs.fit import Judgement
-    from napari_gaussproto.widgets.train.fitting.fitted import Fitted
+    from napari_gaussproto.jobs.fit import FitResult, Judgement
+
+Kind = Literal["quick fit", "fine-tune", "prediction"]
+Phase = Literal["idle", "fitting", "running", "paused", "finishing"]
 
 # What the strokes that were set aside say, and what a person may do about it.
 JUDGEMENTS: dict[Judgement, str] = {
@@ -24,14 +26,29 @@ JUDGEMENTS: dict[Judgement, str] = {
 _DONE = {"quick fit": "Fitted", "fine-tune": "Fine-tuned", "prediction": "Segmented"}
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """A fit that is shown now; a live one came by itself, after a stroke."""
+
+    kind: Kind
+    result: FitResult
+    live: bool
+
+    @property
+    def made(self) -> Kind:
+        """What the model is: a fine-tune that was no better leaves a quick fit."""
+        left = self.kind == "fine-tune" and not self.result.trained
+        return "quick fit" if left else self.kind
+
+
 def counted(count: int, noun: str) -> str:
     """A number of things: "1 image" or "3 images"."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
 
-def begins_anew(path: Path | None, *, kept: bool) -> str:
-    """That the next fit does not go on from the model in use, but from a file or a new model."""
-    start = "a new model" if path is None else f"“{path.stem}”"
+def begins_with(name: str | None, *, kept: bool) -> str:
+    """That the next fit begins with a model of that name, or with a new one."""
+    start = "a new model" if name is None else f"“{name}”"
     versions = " What was fitted before is kept in Versions." if kept else ""
     return f"The next fit begins with {start}.{versions}"
 

@@ -22,7 +22,7 @@ from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
 from napari_gaussproto.widgets.shared.workers import single_shot
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.fit_controller import FitController
-from napari_gaussproto.widgets.train.fitting.fitted import Fitted
+from napari_gaussproto.widgets.train.fitting.sentences import Fitted
 from napari_gaussproto.widgets.train.storage.autosave import Autosave
 from napari_gaussproto.widgets.train.versions.version_panel import VersionPanel
 

@@ -1,42 +1,27 @@
-"""The parts of the Train dock: labels of the image, and where a fit begins."""
+"""Which model a fit begins with, as the person chooses it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFormLayout,
-    QMenu,
-    QSizePolicy,
-    QSpinBox,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy, QSpinBox, QWidget
 
 from napari_gaussproto.core.base.config import NewModel
 from napari_gaussproto.jobs.requests import Start
-from napari_gaussproto.jobs.storage import Count
 from napari_gaussproto.widgets.shared.choosers import ModelChooser
-from napari_gaussproto.widgets.shared.forms import (
-    across,
-    button,
-    check_box,
-    combo_box,
-    cut_long_entries,
-    down,
-    enable,
-    fill,
-    wrapped_label,
-)
-from napari_gaussproto.widgets.train.fitting.sentences import counted
+from napari_gaussproto.widgets.shared.forms import across, combo_box, cut_long_entries, down, fill
 
 # Backbones of timm that suit a computer without a GPU; any other name can be typed.
 _BACKBONES = ("tf_efficientnet_lite0", "mobilenetv3_large_100", "resnet18", "convnext_tiny")
-_ACCEPT = "Then click regions of the prediction that are right: they are labels"
-_ACCEPT_ALL = "Make the whole prediction labels"
 _DETAILS = {"fine": 1, "normal": 2, "coarse": 4}
+# How its cells are cut, by what a new model is called.
+_NEW: dict[str, Literal["grid", "superpixel"]] = {
+    "A new model, on a grid": "grid",
+    "A new model, on superpixels": "superpixel",
+}
 # Of a new model: what they are called, and what they mean.
 _OPTIONS = {
     "Backbone": "The network that sees the image: the first comes with the plugin, others of timm "
@@ -49,64 +34,13 @@ _OPTIONS = {
 }
 
 
-class LabelsPanel(QWidget):
-    """Begin, take over and accept labels of the chosen image; what its parts do is up to others.
-
-    Attributes
-    ----------
-    menu : QMenu
-        Labels that can be taken over.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.new = button("Draw", "Paint labels on this image, in the class chosen above")
-        self.use = button("Use labels", "Take over labels that exist already")
-        self.accept = button("Accept region", _ACCEPT)
-        self.accept.setCheckable(True)
-        self.accept_all = button("Accept image", _ACCEPT_ALL)
-        corrections = "Mark labels for which the model predicts another class"
-        self.corrections = check_box("Show corrections", corrections)
-        self.note = wrapped_label()
-        closed = (
-            "Labelled images of this project that are not open are read from their files, so that "
-            "a fit does not forget them"
-        )
-        self.closed = check_box("", closed)
-        self.closed.setChecked(True)
-        self.closed.hide()
-        self._n_closed = 0
-        self.menu = QMenu(self)
-        self.use.setMenu(self.menu)
-        upper = across((self.new, 1), (self.use, 1))
-        lower = across((self.accept, 1), (self.accept_all, 1))
-        fill(self, down(upper, lower, self.corrections, self.note, self.closed))
-
-    def allow_accepting(self, predicted: bool) -> None:
-        """Let a prediction be accepted, or say why there is none."""
-        for accept, tip in ((self.accept, _ACCEPT), (self.accept_all, _ACCEPT_ALL)):
-            enable(accept, tip, "" if predicted else "Fit or run a model first")
-
-    def show_count(self, count: Count) -> None:
-        """Say how much is labelled."""
-        self._n_closed = count.closed
-        total, opened = sum(count.pixels), counted(count.open, "image")
-        self.note.setText(f"{total:,} pixels on {opened} are labelled." if total else "")
-        are = "is" if count.closed == 1 else "are"
-        self.closed.setText(f"Learn from {counted(count.closed, 'image')} that {are} closed")
-        self.closed.setVisible(count.closed > 0)
-
-    @property
-    def learns_from_closed(self) -> bool:
-        """Whether there are labelled images that are not open, and they should teach."""
-        return self._n_closed > 0 and self.closed.isChecked()
-
-
 class StartPanel(QWidget):
     """Which model a fit begins with, and what a new one is like.
 
-    Signals
-    -------
+    Notes
+    -----
+    Its signals:
+
     changed()
         Another model was chosen, or a new one should be different.
     """
@@ -115,8 +49,12 @@ class StartPanel(QWidget):
 
     def __init__(self, report: Callable[[str], None]) -> None:
         super().__init__()
-        self.model = ModelChooser(report, ("A new model, on a grid", "A new model, on superpixels"))
-        self.model.combo.setToolTip("The model that learns: one there is, or a new one")
+        self.model = ModelChooser(report, tuple(_NEW))
+        self.model.combo.setToolTip(
+            "Where the next fit begins: with a model there is, or a new one"
+        )
+        # What was chosen last besides the model in use.
+        self._chosen: Path | str = next(iter(_NEW))
         self.backbone = QComboBox(editable=True)
         self.backbone.addItems(_BACKBONES)
         cut_long_entries(self.backbone)
@@ -147,16 +85,21 @@ class StartPanel(QWidget):
 
     @property
     def path(self) -> Path | None:
-        """File of the chosen model, if it is not new."""
+        """File of the chosen model; None for a new one and for the model in use."""
         return self.model.path()
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the model in use is chosen."""
+        return self.model.is_current
+
     def start(self) -> Start:
-        """Where a fit begins."""
+        """Where a fit begins, if not with the model in use."""
         device = self.device.currentText()
-        if self.path is not None:
-            return Start(file=self.path, device=device)
+        if isinstance(self._chosen, Path):
+            return Start(file=self._chosen, device=device)
         new = NewModel(
-            partition="grid" if self.model.place() == 0 else "superpixel",
+            partition=_NEW[self._chosen],
             backbone=self.backbone.currentText().strip(),
             prototypes_per_class=self.prototypes.value(),
             downsample=_DETAILS[self.detail.currentText()],
@@ -174,17 +117,37 @@ class StartPanel(QWidget):
 
     def choose_new(self, *, superpixels: bool = False) -> None:
         """Choose a new model."""
-        self.model.combo.setCurrentIndex(int(superpixels))
+        self.model.choose_other(list(_NEW)[superpixels])
         self._on_model()
+
+    def show_in_use(self, name: str | None, *, goes_on: bool) -> None:
+        """Offer the model in use, and say whether the next fit goes on from it.
+
+        This is no choice of the person: nothing is emitted.
+        """
+        offered = None if name is None else f"{name}, in use"
+        if (offered, goes_on) != (self.model.current, self.goes_on):
+            self.model.offer_current(offered, choose=goes_on)
+        if self.goes_on and not goes_on:
+            if isinstance(self._chosen, Path):
+                self.model.choose_path(self._chosen)
+            else:
+                self.model.choose_other(self._chosen)
+        self._show_options()
 
     def choose_file(self, path: Path) -> None:
         """Choose a file; what is no model is reported."""
         self.model.choose_file(path)
 
     def _on_model(self) -> None:
-        self.options.setVisible(self.path is None)
-        self._form.setRowVisible(self.region, self.model.place() == 1)
+        self._chosen = self.path or self.model.other() or self._chosen
+        self._show_options()
         self.changed.emit()
+
+    def _show_options(self) -> None:
+        new = self.model.other()
+        self.options.setVisible(new is not None)
+        self._form.setRowVisible(self.region, new is not None and _NEW[new] == "superpixel")
 
 
 def _number(least: int, most: int, value: int, suffix: str = "") -> QSpinBox:

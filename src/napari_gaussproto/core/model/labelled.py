@@ -1,0 +1,118 @@
+"""Arrays with labels, one or several, as the planes and the class table that fits take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import TypeAdapter, ValidationError
+
+from napari_gaussproto.core.base.config import Classes, SegmentationClass, wrong_setting
+from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError, ImageError, LabelError
+from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.labels.check import check_labels, check_pairs
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.model.stack import leading_of, plane_sources
+
+
+def class_table(
+    classes: Sequence[SegmentationClass | str] | None, labels: Any, *, new: bool
+) -> list[SegmentationClass] | None:
+    """Classes as a table; None for those of the model that a fit begins with.
+
+    Parameters
+    ----------
+    classes : sequence of SegmentationClass or str, optional
+        Names get the default colours.
+    labels : array or sequence of array
+        (..., H, W); the classes of a new model are as many as the largest label, if they are
+        not given.
+    new : bool
+        Whether the model is new.
+
+    Raises
+    ------
+    ConfigError
+        When it is one name instead of several, or a class has no name or colour.
+    """
+    if isinstance(classes, str):
+        raise ConfigError(f"“{classes}” is one name: give a list of classes, as [“{classes}”, …].")
+    if classes is None and not new:
+        return None
+    if classes is None:
+        masks = [np.asarray(mask) for mask in _masks(labels)]
+        largest = max((int(mask.max()) for mask in masks if mask.size), default=0)
+        classes = [f"class {number}" for number in range(1, max(2, largest) + 1)]
+    try:
+        return TypeAdapter(Classes).validate_python(list(classes))
+    except ValidationError as error:
+        raise ConfigError(wrong_setting("The list of classes", error)) from error
+
+
+def labelled_planes(
+    images: Any, labels: Any, model: PrototypeSegmenter
+) -> list[tuple[ImageSource, npt.NDArray[np.uint8]]]:
+    """All planes that have labels (H, W), as the Train dock takes them from layers.
+
+    Parameters
+    ----------
+    images : array or sequence of array
+        (..., H, W) or (..., H, W, C), one or several.
+    labels : array or sequence of array
+        (..., H, W) integers, one for each image.
+    model : PrototypeSegmenter
+        That reads them.
+
+    Raises
+    ------
+    LabelError
+        For labels that are none of their image.
+    ImageError
+        For images that do not suit the model.
+    """
+    images, labels = _images(images), _masks(labels)
+    check_pairs(images, labels)
+    planes = []
+    for number, (image, mask) in enumerate(zip(images, labels, strict=True), start=1):
+        mask = np.asarray(mask)
+        rgb = image.shape[:-1] == mask.shape
+        leading = leading_of(image, model, rgb)
+        size = tuple(image.shape[-3:-1] if rgb else image.shape[-2:])
+        what = f"The labels of image {number}"
+        checked = check_labels(mask, (*leading, *size), len(model.classes), what)
+        source_of = plane_sources(image, model, rgb=rgb)
+        for place, plane in enumerate(checked.reshape(-1, *size)):
+            if plane.any():
+                planes.append((source_of(place), plane))
+    return planes
+
+
+def first_planes(images: Any, model: PrototypeSegmenter) -> list[ImageSource]:
+    """The first plane of every image, as the Train dock takes those without labels.
+
+    One image or several, (..., H, W) or (..., H, W, C) with 3 or 4 colours.
+    """
+    return [
+        plane_sources(image, model, rgb=image.ndim > 2 and image.shape[-1] in (3, 4))(0)
+        for image in _images(images)
+    ]
+
+
+def _images(images: Any) -> Sequence[Any]:
+    return _several(images, ImageError, "read_image")
+
+
+def _masks(labels: Any) -> Sequence[Any]:
+    return _several(labels, LabelError, "read_mask")
+
+
+def _several(arrays: Any, fault: type[GaussProtoError], reader: str) -> Sequence[Any]:
+    """Arrays as a list of them; paths are refused, whose reader is named."""
+    several = arrays if isinstance(arrays, list | tuple) else [arrays]
+    for array in several:
+        if isinstance(array, str | PathLike):
+            raise fault(f"“{array}” is a path: read it with {reader} first.")
+    return several

@@ -1,0 +1,90 @@
+"""What a few pixels show without any training: colour at a few blurs, contrast and texture."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from scipy.special import ive
+from torch import Tensor
+from torch.nn import functional as F
+
+# Standard deviations of the Gaussian blurs, in pixels that the backbone sees. Averaging over a
+# position of the output counts as a part of them.
+BLURS = (3.0, 6.0)
+# Added to a variance before its root is taken, which has no finite slope at 0.
+_LEAST_VARIANCE = 1e-6
+# From linear sRGB to XYZ over that of the white point D65 (IEC 61966-2-1).
+_TO_XYZ = (
+    (0.4124564 / 0.95047, 0.3575761 / 0.95047, 0.1804375 / 0.95047),
+    (0.2126729, 0.7151522, 0.0721750),
+    (0.0193339 / 1.08883, 0.1191920 / 1.08883, 0.9503041 / 1.08883),
+)
+# CIE 15: L*, a* and b* of the roots of XYZ, without the offset of L*.
+_TO_LAB = ((0.0, 116.0, 0.0), (500.0, -500.0, 0.0), (0.0, 200.0, -200.0))
+_CUBIC = (6 / 29) ** 3
+
+
+def width_of_local(channels: int) -> int:
+    """Number of local features of an image with so many channels."""
+    return channels * (1 + len(BLURS)) + 3
+
+
+def local_features(image: Tensor, stride: int) -> Tensor:
+    """Local features (B, F, H / stride, W / stride) of images (B, C, H, W) in [0, 1].
+
+    Of three channels CIE Lab over 100, of others the channels themselves: averaged over a
+    position, and at the `BLURS`. Then the standard deviation of the lightness (the mean, where
+    there is no Lab) at the first blur, that of all channels together at the last one, and
+    the fine texture, the root of the mean squared difference of neighbouring pixels, at the
+    last one.
+    """
+    image, count = image.float(), image.shape[1]
+    # Two pixels are fine enough for colour, and Lab takes a quarter of the time.
+    values = F.avg_pool2d(image, 2)
+    values = lab(values) / 100 if count == 3 else values
+    light = values[:, :1] if count == 3 else values.mean(1, keepdim=True)
+    parts = [values, light, light.square(), values.square().sum(1, keepdim=True)]
+    means = F.avg_pool2d(torch.cat(parts, 1), stride // 2)
+    means = torch.cat([means, F.avg_pool2d(_steps(image.mean(1, keepdim=True)), stride)], 1)
+    blurred = [_blurred(means, sigma, stride) for sigma in BLURS]
+    near, far = blurred[0], blurred[-1]
+    light_variance = near[:, count + 1] - near[:, count].square()
+    variance = far[:, count + 2] - far[:, :count].square().sum(1)
+    spreads = torch.stack([light_variance, variance, far[:, count + 3]], 1)
+    spreads = (spreads.clamp_min(0) + _LEAST_VARIANCE).sqrt()
+    return torch.cat([means[:, :count], *(part[:, :count] for part in blurred), spreads], 1)
+
+
+def _steps(grey: Tensor) -> Tensor:
+    """Squared differences (B, 1, H, W) to the pixels above and to the left of it."""
+    down = (grey[..., 1:, :] - grey[..., :-1, :]).square()
+    across = (grey[..., 1:] - grey[..., :-1]).square()
+    return F.pad(down, (0, 0, 1, 0)) + F.pad(across, (1, 0))
+
+
+def lab(image: Tensor) -> Tensor:
+    """CIE Lab (B, 3, H, W) of sRGB images (B, 3, H, W) in [0, 1], white point D65."""
+    image = image.clamp(0, 1)
+    linear = torch.where(image > 0.04045, ((image + 0.055) / 1.055) ** 2.4, image / 12.92)
+    xyz = F.conv2d(linear, image.new_tensor(_TO_XYZ)[:, :, None, None])
+    roots = torch.where(xyz > _CUBIC, xyz.clamp_min(_CUBIC) ** (1 / 3), xyz * (841 / 108) + 4 / 29)
+    weight, offset = image.new_tensor(_TO_LAB), image.new_tensor((-16.0, 0.0, 0.0))
+    return F.conv2d(roots, weight[:, :, None, None], offset)
+
+
+def _blurred(means: Tensor, sigma: float, stride: int) -> Tensor:
+    """Gaussian blur of averages over positions; what lies outside continues the border.
+
+    By the discrete analogue of the Gaussian, whose variance is right for narrow ones, too:
+    Lindeberg (1990), "Scale-space for discrete signals".
+    """
+    variance = (sigma**2 - (stride**2 - 1) / 12) / stride**2
+    reach = math.ceil(3.5 * variance**0.5)
+    weights = ive(np.abs(np.arange(-reach, reach + 1)), variance)
+    kernel = means.new_tensor(weights / weights.sum())
+    count = means.shape[1]
+    padded = F.pad(means, (reach, reach, reach, reach), mode="replicate")
+    rows = F.conv2d(padded, kernel.view(1, 1, -1, 1).expand(count, 1, -1, 1), groups=count)
+    return F.conv2d(rows, kernel.view(1, 1, 1, -1).expand(count, 1, 1, -1), groups=count)

@@ -1,0 +1,59 @@
+"""What a fit says of its prototypes: pictures of the cells that they stand for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.training.pyramid import encode_pyramid
+from napari_gaussproto.core.training.quick_fit import QuickFit, quick_fit_steps
+from tests.core.builders import tiny_model, two_tone
+from tests.core.training.test_quick_fit import KINDS, SETTINGS, blank, strokes
+
+
+def fitted(image: Any, truth: Any, start: Any, **options: Any) -> QuickFit:
+    encoded = encode_pyramid(image, start)
+    return run(quick_fit_steps([encoded], [strokes(truth)], start, settings=SETTINGS, **options))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_prototype_of_a_new_model_shows_stroke_cells(kind: str) -> None:
+    image, truth = two_tone(seed=3)
+    model = fitted(image, truth, blank(**KINDS[kind]), scratch=True).model
+    for prototype in model.prototypes:
+        assert 1 <= len(prototype.patches) <= 3
+        assert len(prototype.patch_labels) == len(prototype.patches)
+        assert 0 < prototype.purity <= 1
+
+
+def test_a_fit_on_another_photograph_shows_that_one() -> None:
+    image, truth = two_tone(seed=3)
+    first = fitted(image, truth, tiny_model()).model
+    dark = image // 4
+    second = fitted(dark, truth, first).model
+    for before, after in zip(first.prototypes, second.prototypes, strict=True):
+        assert before.patches.max() > dark.max() >= after.patches.max()
+
+
+def test_a_class_without_strokes_keeps_its_pictures() -> None:
+    image, truth = two_tone(seed=3)
+    start = tiny_model(classes=["soil", "crop", "weed"])
+    kept = np.full((1, 48, 48, 3), 7, np.uint8)
+    for prototype in start.prototypes:
+        prototype.patches, prototype.patch_labels = kept, np.array([prototype.class_index])
+    model = fitted(image, truth, start).model
+    for prototype in model.prototypes:
+        assert (prototype.patches.shape == kept.shape) == (prototype.class_index == 2)
+
+
+def test_pictures_of_one_photograph_lie_apart() -> None:
+    image, truth = two_tone(seed=3)
+    labels = np.where(truth == 1, 1, 2).astype(np.uint8)
+    encoded = encode_pyramid(image, start := blank())
+    model = run(quick_fit_steps([encoded], [labels], start, settings=SETTINGS, scratch=True)).model
+    for prototype in model.prototypes:
+        flat = prototype.patches.reshape(len(prototype.patches), -1)
+        assert len(np.unique(flat, axis=0)) == len(flat)
