@@ -30,6 +30,8 @@ class Camera:
         Whether its white is that of the ground.
     white : (3,) array
         Gains of the bands.
+    slope : tuple of float
+        How much brighter the light gets from top to bottom and from left to right.
     """
 
     turn: float = 0.0
@@ -40,6 +42,7 @@ class Camera:
     bands: tuple[int, ...] = (0, 1, 2)
     neutral: bool = False
     white: npt.NDArray[np.float64] = field(default_factory=lambda: np.ones(3))
+    slope: tuple[float, float] = (0.0, 0.0)
     blur: float = 0.0
     grain: float = 0.0
     quality: int = 100
@@ -55,7 +58,8 @@ class Camera:
         if self.neutral and ground.any():
             mean = values[ground].mean(0).clip(0.02)
             values = values * (mean.mean() / mean)
-        values = (values * self.white.astype(np.float32)).clip(0, 1) ** self.gamma
+        light = values * self.white.astype(np.float32) * self._light(values.shape[:2])
+        values = light.clip(0, 1) ** self.gamma
         middle = values.mean()
         values = (values - middle) * self.contrast + middle + self.brightness
         if self.blur:
@@ -65,6 +69,12 @@ class Camera:
         values = values.clip(0, 1)
         values = values.astype(np.float32)
         return values if self.quality == 100 else _compressed(values, self.quality)
+
+    def _light(self, shape: tuple[int, ...]) -> Values:
+        """(H, W, 1): 1 in the middle."""
+        rows, columns = (np.linspace(-1, 1, n, dtype=np.float32) for n in shape)
+        across = self.slope[0] * rows[:, None] + self.slope[1] * columns
+        return (1 + across)[..., None].astype(np.float32)
 
     def again(self, rng: np.random.Generator) -> Camera:
         """The same camera for another photograph, in slightly other light."""
@@ -97,7 +107,8 @@ def draw_camera(rng: np.random.Generator) -> Camera:
         brightness=float(rng.normal(0, 0.05)),
         bands=bands,
         neutral=neutral,
-        white=np.exp(rng.normal(0, 0.12, 3)),
+        white=np.exp(rng.normal(0, 0.12, 3) + rng.normal(-0.1, 0.3)),
+        slope=(sometimes(0.4, rng.normal(0, 0.2), 0.0), sometimes(0.4, rng.normal(0, 0.2), 0.0)),
         blur=sometimes(0.35, rng.uniform(0.4, 2.2), 0.0),
         grain=sometimes(0.5, rng.uniform(0.003, 0.04), 0.0),
         quality=int(sometimes(0.15, rng.uniform(20, 80), 100)),

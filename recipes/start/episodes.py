@@ -19,7 +19,7 @@ from recipes.start.strokes import paint
 Labels = npt.NDArray[np.uint8]
 SIDE = 256
 # Scales that a picture is seen at; the second of an episode differs a little from the first.
-SCALES, _SCALE_SPREAD = (0.35, 1.6), 0.15
+SCALES, _SCALE_SPREAD = (0.3, 1.8), 0.15
 # Shares of the episodes whose classes are textures and colours, and of real photographs.
 _BLOBS, _COLOURS, _PHOTOS = 0.15, 0.12, 0.3
 

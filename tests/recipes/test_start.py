@@ -105,6 +105,8 @@ def test_a_camera_changes_what_it_says() -> None:
     filtered = Camera(bands=(0, 1, 0), neutral=True).see(image, species == 0, rng)
     np.testing.assert_allclose(filtered[..., 0], filtered[..., 2], atol=1e-6)
     assert np.ptp(filtered[species == 0].mean(0)) < 0.01  # the ground is grey
+    lit = Camera(slope=(0.0, 0.3)).see(image, species == 0, rng)
+    np.testing.assert_allclose(lit[:, :2].mean() / values[:, :2].mean(), 0.7, atol=0.02)
     turned = Camera(turn=2.0).see(image, species == 0, rng)
     weights = np.array([0.299, 0.587, 0.114])
     np.testing.assert_allclose((turned @ weights).mean(), (values @ weights).mean(), atol=0.02)

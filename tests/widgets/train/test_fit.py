@@ -149,11 +149,11 @@ def test_what_was_kept_instead_of_a_fine_tune_is_called_so(
 def test_another_start_after_a_fit_is_said(
     train: Any, image: Any, qtbot: Any, model_file: Path
 ) -> None:
-    train.start.prototypes.setValue(3)
+    train.start.detail.setCurrentText("coarse")
     assert "Versions" not in train.status.text()
     draw(train)
     quick(train, qtbot)
-    train.start.prototypes.setValue(4)
+    train.start.detail.setCurrentText("normal")
     said = train.status.text()
     assert "begins with a new model" in said and "kept in Versions" not in said
     settled(train, qtbot)
@@ -223,8 +223,10 @@ def test_stop_keeps_the_best_and_pause_rests(
     before = len(steps)
     qtbot.wait(700)
     assert len(steps) <= before + 1
+    assert train.status.text().startswith("Paused: press Resume to go on")
     click(train.budget.pause)
     qtbot.waitUntil(lambda: len(steps) > before + 1, timeout=WAIT)
+    assert train.status.text().startswith("A trial on a part of the strokes")
     fitted(train, qtbot, lambda: click(train.budget.stop))
     assert steps[-1].step < 5000
     said = train.status.text()

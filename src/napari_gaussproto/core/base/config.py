@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import re
+from reprlib import repr as short_repr
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
@@ -23,9 +25,40 @@ DEFAULT_COLORS = (
 
 
 class Settings(BaseModel):
-    """Base of all settings: unknown keys are refused, so a typo cannot pass silently."""
+    """Base of all settings: unknown keys are refused, so a typo cannot pass silently.
+
+    Raises
+    ------
+    ConfigError
+        For a value that has no meaning. Who reads settings from a file calls `model_validate`
+        instead, and gets pydantic's own error.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    if not TYPE_CHECKING:  # the keywords are better known to type checkers without it
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise ConfigError(wrong_setting(type(self).__name__, error)) from error
+
+        # So `model_validate` does not come here, nor do settings inside others.
+        __init__.__pydantic_base_init__ = True
+
+
+def wrong_setting(owner: str, error: ValidationError) -> str:
+    """The first fault of settings as a sentence; the owner is their class or file."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return f"{owner} does not set {where}: add it."
+    if first["type"] == "extra_forbidden":
+        return f"{owner} sets {where}, which is not known: check its spelling and its place."
+    allowed = re.sub(r"^Value error, |^\w+ (?=should )| after validation, .*", "", first["msg"])
+    allowed = f"it {allowed}" if allowed.startswith("should ") else allowed
+    return f"{owner} sets {where} to {short_repr(first['input'])}: {allowed}."
 
 
 class SegmentationClass(Settings):
@@ -74,8 +107,11 @@ class ModelConfig(Settings):
         The image is averaged over squares of this side, in pixels, before the backbone.
     output_stride : {4, 8}
         Pixels of the downsampled image per latent position.
+    neck : {"fused", "none"}
+        "fused" projects and adds the levels; with "none" latents are the levels side by side.
     neck_channels, latent_dim : int
-        Width of the fused features, and D of the latent space.
+        Width of the fused features, and D of the latent space, which without a neck is the
+        number of features.
     prototypes_per_class : int
         At the start of training; pruning and merging may leave fewer.
     region_size : int
@@ -101,6 +137,7 @@ class ModelConfig(Settings):
     channels: int = Field(3, ge=1)
     downsample: int = Field(1, ge=1, le=16)
     output_stride: Literal[4, 8] = 4
+    neck: Literal["fused", "none"] = "fused"
     neck_channels: int = Field(64, ge=4)
     latent_dim: int = Field(32, ge=2, le=512)
     prototypes_per_class: int = Field(5, ge=1, le=64)
@@ -142,19 +179,28 @@ class ModelConfig(Settings):
         return self.downsample * self.output_stride
 
 
-class NewModel(Settings):
-    """A model to begin with nothing but a backbone, but for its classes.
+FIELD = "field"
 
-    The attributes are those of `ModelConfig`. Like strokes, it suits photographs: the network
-    sees them at half their size.
+
+class NewModel(Settings):
+    """A model to begin with that knows no classes.
+
+    Attributes
+    ----------
+    backbone : str
+        "field" for the shipped start, whose backbone and neck were trained so that few strokes
+        suffice on photographs of fields, or the name of a timm model for its features alone.
+    pretrained : bool
+        Take ImageNet weights for a timm model.
+    downsample : int
+        Like strokes, it suits photographs: the network sees them at half their size.
+    partition, region_size
+        See `ModelConfig`.
     """
 
     partition: Literal["grid", "superpixel"] = "grid"
-    backbone: str = "tf_efficientnet_lite0"
-    strides: tuple[int, ...] | None = None
-    local_features: bool = False
-    prototypes_per_class: int = 5
-    downsample: int = 2
+    backbone: str = FIELD
+    downsample: int = Field(2, ge=1, le=16)
     region_size: int = 12
     pretrained: bool = True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,17 @@ from napari_gaussproto.core.model.encode import (
     TileSize,
     as_source,
     encode_steps,
-    latent_map,
+    pooled,
     tiles_of_image,
 )
-from napari_gaussproto.core.model.segmentation import Encoding, Segmentation
+from napari_gaussproto.core.model.model_file import AnyModel, as_model
+from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 
 def segment(
     image: Any,
-    model: PrototypeSegmenter,
+    model: AnyModel,
     *,
     tile: TileSize = "auto",
     progress: Callable[[Tile], None] | None = None,
@@ -38,7 +39,8 @@ def segment(
     ----------
     image : array or ImageSource
         See `ImageSource.from_array`.
-    model : PrototypeSegmenter
+    model : PrototypeSegmenter, str or path
+        A model, the name of a shipped one, or the file of one, which is loaded for this call.
     tile : "auto", None or int
         Side of a tile in pixels; None for the whole image at once; "auto" for the largest
         that memory and a quick response allow.
@@ -49,10 +51,12 @@ def segment(
     ------
     ImageError
         When the image does not suit the model.
+    ModelFileError
+        When there is no such model.
     ConfigError
         When not even the smallest tile fits into memory.
     """
-    return run(segment_steps(image, model, tile=tile), progress)
+    return run(segment_steps(image, as_model(model), tile=tile), progress)
 
 
 def segment_steps(
@@ -71,7 +75,7 @@ def segment_steps(
 
 def segment_to_zarr(
     image: Any,
-    model: PrototypeSegmenter,
+    model: AnyModel,
     path: str | Path,
     *,
     tile: TileSize = "auto",
@@ -95,18 +99,21 @@ def segment_to_zarr(
     ------
     ImageError
         When the image does not suit the model.
+    ModelFileError
+        When there is no such model.
     ConfigError
         When ``path`` holds something else, the image for example, or cannot be written, and
         when not even the smallest tile fits into memory.
     """
+    model = as_model(model)
     source = as_source(image, model)
     path = Path(path)
     check_apart(path, source.array)
     about = {"model": model.card.name, "classes": [c.model_dump() for c in model.classes]}
     with new_label_store(path, (source.height, source.width), about) as labels:
-        for done, window, (latents,) in tiles_of_image(source, model, latent_map(model), tile):
+        for done, window, maps in tiles_of_image(source, model, model.extractor.maps, tile):
             labels[done.y0 : done.y1, done.x0 : done.x1] = _core_labels(
-                source, model, window, done, latents[0]
+                source, model, window, done, [of_tile[0] for of_tile in maps]
             )
             if progress is not None:
                 progress(done)
@@ -115,11 +122,15 @@ def segment_to_zarr(
 
 @torch.no_grad()
 def _core_labels(
-    source: ImageSource, model: PrototypeSegmenter, window: Window, done: Tile, latents: Tensor
+    source: ImageSource,
+    model: PrototypeSegmenter,
+    window: Window,
+    done: Tile,
+    maps: Sequence[Tensor],
 ) -> Any:
     """Labels of a tile's core; its surroundings make them agree with the neighbours'."""
     cut = model.partitioner.steps(source, (window.y0, window.x0, window.y1, window.x1))
     partition = run(cut)
-    segmentation = model.decode(Encoding(partition.latents(latents), partition))
+    segmentation = model.decode(pooled(maps, partition, model))
     top, left = window.core_y0 - window.y0, window.core_x0 - window.x0
     return segmentation.labels[top : top + done.y1 - done.y0, left : left + done.x1 - done.x0]

@@ -23,6 +23,7 @@ JUDGEMENTS: dict[Judgement, str] = {
     "right already": "Strokes that were set aside were right without it, so the quick fit is "
     "kept. Paint where it is wrong, then fine-tune.",
 }
+_NOT_JUDGED = " How right it is can be said once each class has two strokes."
 _DONE = {"quick fit": "Fitted", "fine-tune": "Fine-tuned", "prediction": "Segmented"}
 
 
@@ -61,6 +62,7 @@ def fitted_sentence(fitted: Fitted) -> str:
         f"{_DONE[fitted.kind]} in {result.seconds:.1f} s"
         + _learned_from(result.strokes, result.images)
         + (f": {measures}." if measures else ".")
+        + ("" if measures or fitted.made != "quick fit" else _NOT_JUDGED)
         + _stopped_sentence(result.stopped, kept=fitted.made == "fine-tune")
         + (f" {JUDGEMENTS[result.judgement]}" if result.judgement else "")
         # Labels that came after a fit do not make a prediction know their class.
