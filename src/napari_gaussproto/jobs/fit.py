@@ -18,6 +18,7 @@ from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.base.steps import WithValue, without_pauses
 from napari_gaussproto.core.editing.new_classes import unknown_classes
 from napari_gaussproto.core.labels.strokes import count_strokes
+from napari_gaussproto.core.model.labelled import most_pixels
 from napari_gaussproto.core.model.maps import Maps, maps_of, values_of
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -237,7 +238,8 @@ def _begin(request: FitRequest) -> tuple[PrototypeSegmenter, bool]:
     start = request.start
     source = start.new or start.file or start.model
     assert source is not None  # as `Start` says
-    return begin(source, request.classes, start.device, request.renamed)
+    masks = [image.codes for image in request.images if image.codes is not None]
+    return begin(source, request.classes, start.device, request.renamed, most_pixels(masks))
 
 
 def _places(request: FitRequest) -> list[tuple[TrainImage, int, Any]]:

@@ -39,7 +39,7 @@ from napari_gaussproto.core.mixture.refinement import (
     refine_means,
     with_unexplained,
 )
-from napari_gaussproto.core.model.labelled import class_table, labelled_planes
+from napari_gaussproto.core.model.labelled import class_table, labelled_planes, most_pixels
 from napari_gaussproto.core.model.segmentation import Encoding, Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_layer, name_prototypes
 from napari_gaussproto.core.training.cells import LabelledCells, draw_latents
@@ -151,7 +151,7 @@ def quick_fit(
     if start == "auto":
         start = NewModel(partition=partition)
     table = class_table(classes, labels, new=isinstance(start, NewModel))
-    base, scratch = begin(start, table, device)
+    base, scratch = begin(start, table, device, pixels=most_pixels(labels))
     planes = labelled_planes(images, labels, base)
     encoded = [encode_pyramid(source, base) for source, _ in planes]
     masks = [mask for _, mask in planes]
