@@ -65,6 +65,10 @@ class RunSettings:
         Where to keep the state of the joint stage, to go on after a kill.
     stop : callable
         Asked after every joint step; True ends the stage with the best weights so far.
+    at_once : bool
+        A stop ends the stage without judging the last weights, also while any are judged.
+    finish : bool
+        Whether the model is calibrated and described at last, which reads all images.
     clock : callable
         Gives the clock of the joint stage, from steps and minutes.
     judge : callable
@@ -81,6 +85,8 @@ class RunSettings:
     seed: int = 0
     checkpoint: Path | None = None
     stop: Callable[[], bool] = lambda: False
+    at_once: bool = False
+    finish: bool = True
     clock: Callable[[int, float | None], Clock] = Clock
     judge: Callable[[PrototypeSegmenter, Any], Generator[int, None, float]] = validation_steps
 
@@ -168,7 +174,9 @@ class Trainer:
         if not self._goes_on:
             yield from self.start()
         yield from self.joint()
-        yield from self.finish()
+        if self.settings.finish:
+            yield from self.finish()
+        self.model.eval()
         return Trained(self.model, self.steps_done, self.best_step, self.best_miou)
 
     @property
@@ -269,7 +277,7 @@ class Trainer:
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         step = first = self._resume() if self._goes_on else 0
         clock.begin(first, self.seconds_before)
-        while not clock.over(step):
+        while not clock.over(step) and not self._quits():
             self.progress = clock.progress(step)
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * one_cycle(self.progress)
@@ -282,7 +290,7 @@ class Trainer:
             move_average(self.average, self.model, decay)
             last = clock.over(step) or self.settings.stop()
             miou = None
-            if last or step % self.config.validate_every == 0:
+            if not self._quits() and (last or step % self.config.validate_every == 0):
                 miou = yield from self._validate(step)
                 last = last or self.settings.stop()
                 self._save(step, clock.spent())
@@ -300,6 +308,9 @@ class Trainer:
                 break
         self.steps_done = step
         self.model.load_state_dict(self.best or self.average.state_dict())
+
+    def _quits(self) -> bool:
+        return self.settings.at_once and self.settings.stop()
 
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters in three groups: backbone; weights; and those that must not decay."""
@@ -368,6 +379,8 @@ class Trainer:
         for number in (work := WithValue(self.settings.judge(self.average, pairs))):
             # Large images take long: in between, a person may pause or cancel.
             yield TrainingStep("validation", number, len(self.validation))
+            if self._quits():
+                return None
         miou = work.value
         if math.isnan(miou):
             return None
