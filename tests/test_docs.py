@@ -28,6 +28,7 @@ PAGES = [
     *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "benchmarks").rglob("*.md")),
+    *sorted((ROOT / "recipes").rglob("*.md")),
 ]
 # Pages that a person types from; the others may name commands of the past.
 GUIDES = [page for page in PAGES if page.name != "CHANGELOG.md"]
@@ -58,7 +59,8 @@ def commands(start: str) -> Iterator[tuple[str, str]]:
 
 # A name in a sentence, such as `napari-gaussproto info`, is no line to type.
 OURS = sorted({line for _, line in commands("napari-gaussproto ") if len(line.split()) > 2})
-BENCHMARKS = sorted({line for _, line in commands("python -m benchmarks")})
+MODULES = ("python -m benchmarks", "python -m recipes")
+BENCHMARKS = sorted({line for start in MODULES for _, line in commands(start)})
 
 
 @pytest.fixture
@@ -145,7 +147,7 @@ def test_links_and_paths_exist(page: Path) -> None:
         for link in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
         if "://" not in link and not (page.parent / link).exists()
     ]
-    folders = "src|tests|docs|scripts|configs|benchmarks|core|widgets|jobs|io|commands"
+    folders = "src|tests|docs|scripts|configs|benchmarks|recipes|core|widgets|jobs|io|commands"
     paths = re.findall(rf"(?<![\w/.-])((?:{folders})/[\w./-]*\w)", text)
     if page in GUIDES:
         missing += [p for p in paths if not any((top / p).exists() for top in (ROOT, PACKAGE))]

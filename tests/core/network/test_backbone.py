@@ -61,6 +61,50 @@ def test_any_feature_backbone_gives_a_normalised_map(name: str, output_stride: i
     )
 
 
+# Positions are interpolated; 14 divides no stride; one size only, which is seen in squares.
+TRANSFORMERS = {
+    "vit_tiny_patch16_224": 16,
+    "vit_small_patch14_dinov2": 14,
+    "swin_tiny_patch4_window7_224": 32,
+    "levit_128s": 448,
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMERS)
+def test_transformers_take_images_of_other_sizes(name: str) -> None:
+    config = ModelConfig(classes=["a", "b"], backbone=name, latent_dim=8, local_features=True)
+    extractor = Extractor(config, pretrained=False).eval()
+    assert extractor.backbone.alignment == TRANSFORMERS[name]
+    step = extractor.alignment
+    assert step % 4 == 0
+    with torch.no_grad():
+        image = torch.rand(1, 3, 2 * step, 3 * step)
+        latents = extractor(image)
+        assert latents.shape == (1, 8, 2 * step // 4, 3 * step // 4)
+        # A training crop of another size is continued, and what is beyond is cut off.
+        crop = extractor.at_working_resolution(image[..., : step + 8, : 2 * step - 4])
+        assert crop.shape == (1, 8, (step + 8) // 4, (2 * step - 4) // 4)
+        levels = extractor.pyramid(image)
+    for level, width, stride in zip(levels, extractor.widths, extractor.strides, strict=True):
+        assert level.shape == (1, width, 2 * step // stride, 3 * step // stride)
+
+
+def test_a_network_of_one_size_sees_squares() -> None:
+    backbone = Backbone("levit_128s", pretrained=False).eval()
+    with torch.no_grad():
+        image = torch.rand(1, 3, 448, 896)
+        both, right = backbone(image), backbone(image[..., 448:])
+    for whole, part in zip(both, right, strict=True):
+        torch.testing.assert_close(whole[..., part.shape[-1] :], part, atol=1e-4, rtol=1e-4)
+
+
+def test_a_map_as_high_as_it_is_wide_in_channels_is_not_taken_for_turned() -> None:
+    backbone = Backbone("swin_tiny_patch4_window7_224", pretrained=False).eval()
+    with torch.no_grad():
+        finest = backbone(torch.rand(1, 3, 384, 64))[0]
+    assert finest.shape == (1, 96, 96, 16)
+
+
 def test_downsampling_averages_and_coarsens() -> None:
     config = ModelConfig(classes=["a", "b"], downsample=2, latent_dim=8)
     extractor = Extractor(config, pretrained=False).eval()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from functools import cache
 from importlib import util
@@ -13,6 +14,7 @@ import timm
 import torch
 from timm.models import PretrainedCfg, adapt_input_conv
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from napari_gaussproto.core.base.errors import ConfigError
 
@@ -59,6 +61,9 @@ class Backbone(nn.Module):
     ----------
     widths, strides : list of int
         Channels and stride of each level, finest first.
+    alignment : int
+        The sides of images are multiples of it. A network that takes images of one size only
+        sees larger ones in squares of that size.
     mean, std : Tensor
         (1, C, 1, 1) of the images that the weights were trained on.
 
@@ -86,6 +91,9 @@ class Backbone(nn.Module):
         info: Any = self.network.feature_info
         self.widths: list[int] = list(info.channels())
         self.strides: list[int] = list(info.reduction())
+        self.alignment = math.lcm(*self.strides)
+        self._square = None if _takes_any_size(self, channels) else _own_side(name)
+        self.alignment = math.lcm(self.alignment, self._square or 1)
         mean, std = _normalisation(name, self.network, channels)
         self.register_buffer("mean", mean.view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", std.view(1, -1, 1, 1), persistent=False)
@@ -97,12 +105,25 @@ class Backbone(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Features of images (B, C, H, W) in [0, 1], one (B, width, h, w) per level."""
-        levels: list[Tensor] = list(self.network((image - self.mean) / self.std))
-        for i, (level, width) in enumerate(zip(levels, self.widths, strict=True)):
-            # (B, h, w, C), as transformers such as Swin return it.
-            if level.shape[1] != width and level.shape[-1] == width:
-                levels[i] = level.permute(0, 3, 1, 2)
-        return levels
+        scaled = (image - self.mean) / self.std
+        if self._square is None:
+            return self._levels(scaled)
+        batch, _, height, width = image.shape
+        shape = (height // self._square, width // self._square)
+        squares = scaled.unflatten(2, (shape[0], -1)).unflatten(4, (shape[1], -1))
+        levels = self._levels(squares.permute(0, 2, 4, 1, 3, 5).flatten(0, 2))
+        apart = [level.unflatten(0, (batch, *shape)).permute(0, 3, 1, 4, 2, 5) for level in levels]
+        # A stride that does not divide the square was rounded in each of them.
+        return [
+            F.interpolate(part.flatten(4, 5).flatten(2, 3), (height // stride, width // stride))
+            for part, stride in zip(apart, self.strides, strict=True)
+        ]
+
+    def _levels(self, image: Tensor) -> list[Tensor]:
+        levels: list[Tensor] = list(self.network(image))
+        # (B, h, w, C), as transformers such as Swin return it.
+        last = str(getattr(self.network, "output_fmt", "")) in ("NHWC", "Format.NHWC")
+        return [level.permute(0, 3, 1, 2) for level in levels] if last else levels
 
 
 def _create(name: str, channels: int, pretrained: bool, strides: Sequence[int] | None) -> nn.Module:
@@ -113,15 +134,11 @@ def _create(name: str, channels: int, pretrained: bool, strides: Sequence[int] |
             f"There is no backbone called “{name}”: choose a name from timm.list_models(), "
             f"or the default “{OFFLINE_BACKBONE}”."
         )
-    levels = {} if strides is None else {"out_indices": _levels(name, strides)}
+    more: dict[str, Any] = {"in_chans": channels, "pretrained": pretrained and not offline}
+    if strides is not None:
+        more["out_indices"] = _levels(name, strides)
     try:
-        network: nn.Module = timm.create_model(
-            name,
-            features_only=True,
-            pretrained=pretrained and not offline,
-            in_chans=channels,
-            **levels,
-        )
+        network = _any_size(name, more)
     except Exception as error:  # timm and its hub raise a wide range of types
         if pretrained:
             raise ConfigError(
@@ -139,6 +156,41 @@ def _create(name: str, channels: int, pretrained: bool, strides: Sequence[int] |
         wanted = network.state_dict()
         network.load_state_dict({key: state[key] for key in wanted if key in state})
     return network
+
+
+def _any_size(name: str, more: dict[str, Any]) -> nn.Module:
+    """A network of feature maps; of a transformer positions are interpolated, if it can."""
+    if _has_one_size(name):
+        try:
+            return timm.create_model(name, features_only=True, dynamic_img_size=True, **more)
+        except TypeError:
+            logger.info("%s takes images of one size only", name)
+    return timm.create_model(name, features_only=True, **more)
+
+
+def _has_one_size(name: str) -> bool:
+    settings = timm.get_pretrained_cfg(name)
+    return settings is not None and bool(settings.fixed_input_size)
+
+
+def _own_side(name: str) -> int:
+    """Side of the square images that a network was made for."""
+    return int((timm.get_pretrained_cfg(name) or PretrainedCfg()).input_size[-1])
+
+
+@torch.no_grad()
+def _takes_any_size(backbone: Backbone, channels: int) -> bool:
+    """Whether a network takes images of other sizes than its own; seen by trying."""
+    if not _has_one_size(backbone.name):
+        return True
+    side = backbone.alignment
+    try:
+        levels = backbone.eval().network(torch.zeros(1, channels, 2 * side, 3 * side))
+    except (RuntimeError, ValueError, AssertionError):
+        return False
+    finally:
+        backbone.train()
+    return len(levels) == len(backbone.strides)
 
 
 def _leave_out_the_rest(network: nn.Module) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from functools import reduce
 
@@ -127,8 +128,7 @@ class Extractor(nn.Module):
             self.widths.append(width_of_local(config.channels))
             self.strides.append(config.output_stride)
         self.neck = self.new_neck(config)
-        side = 2 * max(self.backbone.strides)
-        self.folded = folded_copy_of(self.backbone, config.channels, side)
+        self.folded = folded_copy_of(backbone, config.channels, 2 * backbone.alignment)
 
     def new_neck(self, config: ModelConfig) -> Neck:
         """A neck for these levels, with random weights."""
@@ -143,7 +143,7 @@ class Extractor(nn.Module):
     @property
     def alignment(self) -> int:
         """Pixels of the original image that an input's sides must be multiples of."""
-        return max(*self.strides, self.neck.output_stride) * self.downsample
+        return math.lcm(self.backbone.alignment, self.neck.output_stride) * self.downsample
 
     def pyramid(self, image: Tensor) -> list[Tensor]:
         """All levels of images (B, C, H, W) in [0, 1] at full resolution."""
@@ -155,8 +155,16 @@ class Extractor(nn.Module):
 
     def at_working_resolution(self, image: Tensor) -> Tensor:
         """Latent map (B, D, h, w) of images that are shrunk already."""
-        latents: Tensor = self.neck(self._features(image))
-        return latents
+        stride, (height, width) = self.neck.output_stride, image.shape[-2:]
+        latents: Tensor = self.neck(self._features(self._filled(image)))
+        return latents[..., : height // stride, : width // stride]
+
+    def _filled(self, image: Tensor) -> Tensor:
+        """An image continued to a size that the backbone takes, as a crop may need it."""
+        beyond = [-side % self.backbone.alignment for side in image.shape[-2:]]
+        if not any(beyond):
+            return image
+        return F.pad(image, (0, beyond[1], 0, beyond[0]), mode="replicate")
 
     def _features(self, image: Tensor) -> list[Tensor]:
         """Pyramid of images that are shrunk already; for prediction by the folded backbone."""
