@@ -174,9 +174,10 @@ class Trainer:
         if not self._goes_on:
             yield from self.start()
         yield from self.joint()
+        self.model.eval()
         if self.settings.finish:
             yield from self.finish()
-        self.model.eval()
+        self.model.card.log(self.name, **self.log_details())
         return Trained(self.model, self.steps_done, self.best_step, self.best_miou)
 
     @property
@@ -445,7 +446,6 @@ class Trainer:
         total = max(len(self.data), len(self.validation))
         for done in finish_steps(self.model, self.data, self.validation, self.config, self.seed):
             yield TrainingStep("finish", done, total, best_miou=self.best_miou)
-        self.model.card.log(self.name, **self.log_details())
 
     def log_details(self) -> dict[str, Any]:
         """What the model's card says of this training."""

@@ -226,6 +226,7 @@ class FitController(QObject):
             self._stop.set()
             self.runner.resume()
             self._enter("finishing")
+            self._messages.tell("Stopping…")
 
     def pause(self) -> None:
         """Let a fine-tune rest."""
