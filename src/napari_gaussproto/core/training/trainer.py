@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -22,7 +21,7 @@ from napari_gaussproto.core.mixture import placement
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import objective
 from napari_gaussproto.core.training.cells import LabelledCells, cells_of_crops, draw_cells
-from napari_gaussproto.core.training.checkpoint import load_checkpoint, save_checkpoint
+from napari_gaussproto.core.training.checkpoint import identity, load_checkpoint, save_checkpoint
 from napari_gaussproto.core.training.descent import (
     Clock,
     check_budget,
@@ -413,16 +412,7 @@ class Trainer:
 
     def _identity(self) -> dict[str, Any]:
         """What must be as it was for a training to go on: all but its length."""
-        labels = hashlib.sha256()
-        for image in self.data:
-            labels.update(image.full_labels.numpy().tobytes())
-        return {
-            "model": self.model.config.model_dump(mode="json"),
-            "settings": self.config.model_dump(mode="json", exclude={"steps"}),
-            "seed": self.seed,
-            "images": [[image.source.height, image.source.width] for image in self.data],
-            "labels": labels.hexdigest(),
-        }
+        return identity(self.model.config, self.config, self.seed, self.data)
 
     def _resume(self) -> int:
         """Go on from the checkpoint; returns the steps that were taken."""
