@@ -1,4 +1,4 @@
-"""Counts what runs in each of the three walks of docs/architecture.md, in a real viewer.
+"""Counts what runs in each of the first three walks of docs/architecture.md, in a real viewer.
 
 ``python scripts/count_walks.py image|stroke|edit`` prints files in the order in which they are
 entered, and the hops: calls that come from Qt, napari or a thread, or by a signal. A walk ends

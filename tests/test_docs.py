@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
+from npe2 import PluginManifest
 from PIL import Image
 
 import napari_gaussproto
@@ -152,6 +153,22 @@ def test_links_and_paths_exist(page: Path) -> None:
     if page in GUIDES:
         missing += [p for p in paths if not any((top / p).exists() for top in (ROOT, PACKAGE))]
     assert not missing
+
+
+def test_menu_paths_are_those_that_napari_makes() -> None:
+    """A plugin with several widgets gets a menu of its own name, and its name after each."""
+    manifest = PluginManifest.from_distribution("napari-gaussproto")
+    plugin, widgets = manifest.display_name, manifest.contributions.widgets
+    paths = {f"Plugins > {plugin} > {widget.display_name} ({plugin})" for widget in widgets}
+    sources = sorted((ROOT / "src").rglob("*.py"))
+    found = [
+        line
+        for page in [*PAGES, *sources]
+        for line in page.read_text("utf-8").splitlines()
+        if "Plugins >" in line
+    ]
+    assert len(found) >= 6
+    assert not [line for line in found if not any(path in line for path in paths)]
 
 
 def test_every_decision_is_in_the_index_and_has_its_three_parts() -> None:

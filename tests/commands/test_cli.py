@@ -67,9 +67,15 @@ def test_a_place_that_cannot_be_written_is_a_sentence(
     cli: Cli, model_file: Path, photos: list[Path], tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("mine")
-    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+    faults = {
+        "file": "Error: “{}” is a file: choose a folder with --out.",
+        "file/below": "Error: The folder “{}” cannot be created (Not a directory): choose another "
+        "with --out.",
+    }
+    for name, expected in faults.items():
+        out = tmp_path / name
         sentence = cli("predict", photos[0], "--model", model_file, "--out", out).one_sentence()
-        assert f"“{out}” cannot be created" in sentence and "choose another with --out" in sentence
+        assert sentence == expected.format(out)
     assert (tmp_path / "file").read_text() == "mine"
 
 
@@ -84,3 +90,9 @@ def test_a_disk_that_fails_is_a_sentence(
     assert result.code == 1 and "Traceback" not in result.err
     [line] = result.err.splitlines()
     assert line.startswith("Error: A file could not be read or written ([Errno 28] No space left")
+
+
+def test_the_package_itself_is_the_command_line() -> None:
+    command = [sys.executable, "-m", "napari_gaussproto", "info", "no model"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1 and ended.stderr.startswith("Error: There is no model “no model”")

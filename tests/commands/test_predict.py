@@ -93,9 +93,16 @@ def test_a_broken_file_is_named_and_the_others_are_segmented(
 def test_nothing_but_broken_files_leaves_an_empty_table(
     cli: Cli, model_file: Path, tmp_path: Path
 ) -> None:
-    result = cli("predict", "none.jpg", "--model", model_file, "--out", tmp_path / "o")
-    assert result.code == 1 and "0 of 1 images segmented" in result.out
+    broken = tmp_path / "broken.jpg"
+    broken.write_text("no photograph")
+    result = cli("predict", broken, "--model", model_file, "--out", tmp_path / "o")
+    assert result.code == 1 and "0 of 1 image segmented" in result.out
     assert table(tmp_path / "o" / "cover.csv") == [["image", "soil", "plant"]]
+
+
+def test_a_name_of_no_file_is_said_at_once(cli: Cli, tmp_path: Path) -> None:
+    sentence = cli("predict", "none.jpg", "--model", "no model", "--out", tmp_path).one_sentence()
+    assert sentence == "Error: There is no file “none.jpg”: check the name and the folder."
 
 
 def test_a_second_run_keeps_the_rows_of_the_first(

@@ -88,17 +88,17 @@ GOOD = '[model]\nclasses = ["soil", "weed"]\n'
         ('[model]\nclasses = ["Käfer"]'.encode("latin-1"), "“train.toml” is no text in UTF-8: "),
         ("", "“train.toml” does not set model: add it."),
         ("[model]\n", "“train.toml” does not set model.classes: add it."),
-        ('[model]\nclasses = ["soil"]\n', "“train.toml” sets model.classes wrongly: "),
+        ('[model]\nclasses = ["soil"]\n', "“train.toml” sets model.classes to "),
         ('[model]\nclasses = ["soil", "soil"]\n', "class names must differ from each other"),
         (GOOD + "latent_dimension = 8\n", "sets model.latent_dimension, which is not known: "),
-        (GOOD + "latent_dim = 1\n", "sets model.latent_dim wrongly: "),
-        (GOOD + 'covariance = "round"\n', "sets model.covariance wrongly: "),
-        (GOOD + "[training]\ncrop_size = 8\n", "sets training.crop_size wrongly: "),
-        (GOOD + "[training.loss]\ndensity = -1\n", "sets training.loss.density wrongly: "),
+        (GOOD + "latent_dim = 1\n", "sets model.latent_dim to "),
+        (GOOD + 'covariance = "round"\n', "sets model.covariance to "),
+        (GOOD + "[training]\ncrop_size = 8\n", "sets training.crop_size to "),
+        (GOOD + "[training.loss]\ndensity = -1\n", "sets training.loss.density to "),
         (GOOD + "[data]\nmask = 1\n", "sets data.mask, which is not known: check its spelling"),
-        (GOOD + '[data]\nignore = ["a"]\n', "sets data.ignore.0 wrongly: "),
+        (GOOD + '[data]\nignore = ["a"]\n', "sets data.ignore.0 to "),
         (GOOD + '[card]\nlicense = "CC0"\n', "sets card.license, which is not known: "),
-        (GOOD + "[training.augmentation]\nzoom = [0, 1]\n", "sets training.augmentation.zoom wro"),
+        (GOOD + "[training.augmentation]\nzoom = [0, 1]\n", "sets training.augmentation.zoom to "),
         (GOOD + "[extra]\n", "sets extra, which is not known: "),
     ],
 )
@@ -159,8 +159,10 @@ def test_values_that_are_no_label_are_a_sentence(data: Path, offset: int, values
 
 
 def test_a_missing_index_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"There is no index “.*index\.csv”: give the data"):
+    with pytest.raises(ConfigError, match=r"holds no “index\.csv”: give the folder that does"):
         load_split(DataSettings(), tmp_path, "train")
+    with pytest.raises(ConfigError, match=r"There is no folder “.*nowhere”: check the name that"):
+        load_split(DataSettings(), tmp_path / "nowhere", "train")
 
 
 def test_an_unknown_split_is_a_sentence(data: Path) -> None:

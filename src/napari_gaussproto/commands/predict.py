@@ -11,6 +11,7 @@ from rich.markup import escape
 from napari_gaussproto.commands.results import (
     console,
     cover_table,
+    images,
     make_folder,
     progress_bar,
     say,
@@ -62,16 +63,19 @@ def run_predict(
     Raises
     ------
     GaussProtoError
-        When the model, the device, the tile size or the folder cannot be used.
+        When the model, the device, the tile size or the folder cannot be used, or none of the
+        files is there.
     """
     side = parse_tile(tile)
+    if not any(path.exists() for path in files):
+        raise ConfigError(f"There is no file “{files[0]}”: check the name and the folder.")
     model = load_model(model_name, device)
     make_folder(out)
     rows: list[tuple[str, dict[str, float]]] = []
     failures: list[tuple[Path, str]] = []
     names = unique_names(files)
     with progress_bar() as bar:
-        overall = bar.add_task(f"{len(files)} images on {model.device}", total=len(files))
+        overall = bar.add_task(f"{images(len(files))} on {model.device}", total=len(files))
         for path, name in zip(files, names, strict=True):
             task = bar.add_task(escape(name), total=None)
 
@@ -89,7 +93,7 @@ def run_predict(
     write_cover(out / "cover.csv", rows, model.classes)
     if rows:
         console.print(cover_table(rows, model.classes))
-    say(f"{len(files) - len(failures)} of {len(files)} images segmented, into {out}/")
+    say(f"{len(files) - len(failures)} of {images(len(files))} segmented, into {out}/")
     for path, reason in failures:
         say(f"left out {path}: {reason}")
     return len(failures)

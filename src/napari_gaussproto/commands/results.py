@@ -46,12 +46,19 @@ def make_folder(path: Path) -> None:
     ConfigError
         When it cannot be.
     """
+    if path.is_file():
+        raise ConfigError(f"“{path}” is a file: choose a folder with --out.")
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(
             f"The folder “{path}” cannot be created ({error.strerror}): choose another with --out."
         ) from error
+
+
+def images(count: int) -> str:
+    """A number of images: "1 image" or "3 images"."""
+    return f"{count} image" if count == 1 else f"{count} images"
 
 
 def set_aside(path: Path) -> Path:

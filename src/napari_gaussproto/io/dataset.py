@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, Field, ValidationError
 
-from napari_gaussproto.core.base.config import ModelConfig, Settings, TrainingConfig
+from napari_gaussproto.core.base.config import ModelConfig, Settings, TrainingConfig, wrong_setting
 from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.model.card import ModelCard
 from napari_gaussproto.io.images import read_image, read_mask
@@ -76,17 +76,7 @@ def read_train_file(path: str | Path) -> TrainFile:
     except UnicodeDecodeError as error:
         raise ConfigError(f"“{path.name}” is no text in UTF-8: save it as such.") from error
     except ValidationError as error:
-        raise ConfigError(_sentence(path.name, error)) from error
-
-
-def _sentence(name: str, error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "missing":
-        return f"“{name}” does not set {where}: add it."
-    if first["type"] == "extra_forbidden":
-        return f"“{name}” sets {where}, which is not known: check its spelling and its section."
-    return f"“{name}” sets {where} wrongly: {first['msg']}."
+        raise ConfigError(wrong_setting(f"“{path.name}”", error)) from error
 
 
 def load_split(settings: DataSettings, folder: str | Path, split: str) -> Split:
@@ -119,9 +109,7 @@ def _index(path: Path) -> list[dict[str, str]]:
             missing = {"image", "mask", "split"} - set(table.fieldnames or ())
             rows = list(table)
     except OSError as error:
-        raise ConfigError(
-            f"There is no index “{path}”: give the data folder with --data."
-        ) from error
+        raise ConfigError(_no_index(path)) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"“{path.name}” is no table: save it as CSV in UTF-8.") from error
     if missing:
@@ -130,6 +118,17 @@ def _index(path: Path) -> list[dict[str, str]]:
             "image, mask and split are needed, separated by commas."
         )
     return rows
+
+
+def _no_index(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"There is no folder “{path.parent}”: check the name that --data gives."
+    if not path.exists():
+        return (
+            f"“{path.parent}” holds no “{path.name}”: give the folder that does with --data, or "
+            "write that table, with the columns image, mask and split."
+        )
+    return f"“{path}” could not be read: check whether it is a file that you may read."
 
 
 def _labels(path: Path, settings: DataSettings) -> npt.NDArray[Any]:

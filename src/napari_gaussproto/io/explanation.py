@@ -13,7 +13,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 
-from napari_gaussproto.core.base.atomic import replacing
+from napari_gaussproto.core.base.atomic import refuse_folder, replacing
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.explain.explain import Explanation, Responsible
 from napari_gaussproto.core.imaging.source import ImageSource
@@ -79,9 +79,10 @@ def save_explanation(
     Raises
     ------
     ConfigError
-        When the suffix is none of ``.png``, ``.svg``, ``.pdf``.
+        When the suffix is none of ``.png``, ``.svg``, ``.pdf``, or ``path`` is a folder.
     """
     path = Path(path)
+    refuse_folder(path, ConfigError)
     if not path.suffix:
         path = path.with_suffix(".png")
     if path.suffix.lower() not in SUFFIXES:

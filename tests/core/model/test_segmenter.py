@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from napari_gaussproto.core.base.errors import PrototypeError
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmentation import QUANTILES, Segmentation, quantiles_of, rank
 from tests.core.builders import tiny_model, two_tone
@@ -99,9 +102,17 @@ def test_a_segmentation_keeps_what_it_saw_when_the_model_changes() -> None:
     np.testing.assert_array_equal(segmentation.likelihood(0), before)
 
 
-def test_unknown_prototype_is_an_index_error(segmentation: Segmentation) -> None:
-    with pytest.raises(IndexError, match="has 4"):
-        segmentation.likelihood(4)
+def test_maps_of_a_prototype_by_its_name(segmentation: Segmentation) -> None:
+    name = segmentation.prototypes[2].name
+    for of in (segmentation.likelihood, segmentation.responsibility, segmentation.log_likelihood):
+        np.testing.assert_array_equal(of(name), of(2))
+
+
+@pytest.mark.parametrize("which", [4, -1, "weed 9", 1.5])
+def test_an_unknown_prototype_is_a_sentence(segmentation: Segmentation, which: Any) -> None:
+    first = segmentation.prototypes[0].name
+    with pytest.raises(PrototypeError, match=f"from 0 to 3, or a name such as “{first}”."):
+        segmentation.likelihood(which)
 
 
 def test_rank_runs_from_zero_to_one() -> None:

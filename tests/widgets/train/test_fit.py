@@ -101,7 +101,7 @@ def test_a_fit_waits_for_two_classes_and_says_so(train: Any, image: Any, qtbot: 
     click(train.labels.new)
     assert not train.quick.isEnabled() and "of two classes" in train.quick.toolTip()
     stroke(train, 1)
-    only = "Only “soil” is painted: paint a stroke of another class"
+    only = "Only “soil” is painted: paint another class, too"
     assert not train.quick.isEnabled() and train.quick.toolTip() == only
     assert only in train.live.toolTip() and train.status.text() == f"{only}."
     assert train.fits.phase == "idle"
@@ -271,8 +271,10 @@ def test_stop_keeps_the_best_and_pause_rests(
     before = len(steps)
     qtbot.wait(700)
     assert len(steps) <= before + 1
+    assert train.status.text().startswith("Paused: press Resume to go on")
     click(train.budget.pause)
     qtbot.waitUntil(lambda: len(steps) > before + 1, timeout=WAIT)
+    assert train.status.text().startswith("A trial on a part of the strokes")
     qtbot.waitUntil(lambda: any(s.validation_miou for s in steps), timeout=WAIT)
     fitted(train, qtbot, lambda: click(train.budget.stop))
     assert steps[-1].step < 5000

@@ -31,8 +31,12 @@ def test_after_a_kill_everything_drawn_is_offered_again(
     other = make_napari_viewer()
     again = TrainWidget(other)
     other.window.add_dock_widget(again, name="Train", area="right")
-    other.add_image(two_tone()[0], name="renamed")
-    qtbot.waitUntil(lambda: not again.autosave.bar.offer.isHidden(), timeout=WAIT)
+    for name in ("removed", "renamed"):
+        found = other.add_image(two_tone()[0], name=name)
+        qtbot.waitUntil(lambda: not again.autosave.bar.offer.isHidden(), timeout=WAIT)
+        if name == "removed":  # the offer spoke of it, and is made anew for the next one
+            other.layers.remove(found)
+            assert again.autosave.bar.offer.isHidden()
     assert "was labelled before" in again.autosave.bar.found.text()
     click(again.autosave.bar.restore)
     qtbot.waitUntil(lambda: bool(again.annotations.open), timeout=WAIT)

@@ -8,6 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from napari_gaussproto.core.base.errors import GaussProtoError
+
+
+def refuse_folder(path: Path, error: type[GaussProtoError]) -> None:
+    """Make sure that a file that will be written has a name, and is no folder.
+
+    Raises
+    ------
+    GaussProtoError
+        Of the given kind.
+    """
+    if path.is_dir():
+        raise error(f"“{path}” is a folder: give the name of a file in it, as “{path / 'name'}”.")
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import re
+from reprlib import repr as short_repr
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
@@ -23,9 +25,40 @@ DEFAULT_COLORS = (
 
 
 class Settings(BaseModel):
-    """Base of all settings: unknown keys are refused, so a typo cannot pass silently."""
+    """Base of all settings: unknown keys are refused, so a typo cannot pass silently.
+
+    Raises
+    ------
+    ConfigError
+        For a value that has no meaning. Who reads settings from a file calls `model_validate`
+        instead, and gets pydantic's own error.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    if not TYPE_CHECKING:  # the keywords are better known to type checkers without it
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise ConfigError(wrong_setting(type(self).__name__, error)) from error
+
+        # So `model_validate` does not come here, nor do settings inside others.
+        __init__.__pydantic_base_init__ = True
+
+
+def wrong_setting(owner: str, error: ValidationError) -> str:
+    """The first fault of settings as a sentence; the owner is their class or file."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return f"{owner} does not set {where}: add it."
+    if first["type"] == "extra_forbidden":
+        return f"{owner} sets {where}, which is not known: check its spelling and its place."
+    allowed = re.sub(r"^Value error, |^\w+ (?=should )| after validation, .*", "", first["msg"])
+    allowed = f"it {allowed}" if allowed.startswith("should ") else allowed
+    return f"{owner} sets {where} to {short_repr(first['input'])}: {allowed}."
 
 
 class SegmentationClass(Settings):

@@ -23,5 +23,9 @@ class ConfigError(GaussProtoError):
     """A setting has no meaning on this machine or in this combination."""
 
 
+class PrototypeError(GaussProtoError, IndexError):
+    """A model has no prototype of that number or name."""
+
+
 class EditError(GaussProtoError):
     """An edit of the prototypes would make no sense."""

@@ -3,6 +3,8 @@
 Each returns a new model that shares the extractor, so nothing large is copied, and leaves the
 old one as it was: keeping the old one is an exact undo (see `EditHistory`). What was done is
 appended to the history in the model's card and travels with the file.
+
+A prototype ``m`` is given by its index or its name; one that is not there is a `PrototypeError`.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from napari_gaussproto.core.base.errors import EditError
 from napari_gaussproto.core.imaging.patches import Patches, no_patches
 from napari_gaussproto.core.mixture import surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
-from napari_gaussproto.core.model.segmentation import Prototype, quantiles_of
+from napari_gaussproto.core.model.segmentation import Prototype, prototype_index, quantiles_of
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 # Gives the patches of cells, by their row in the cells that an edit was given.
@@ -51,7 +53,7 @@ def index_of(model: PrototypeSegmenter, prototype: Prototype) -> int:
     )
 
 
-def turn_off(model: PrototypeSegmenter, m: int) -> PrototypeSegmenter:
+def turn_off(model: PrototypeSegmenter, m: int | str) -> PrototypeSegmenter:
     """Mask a prototype: it explains nothing until it is turned on again.
 
     Its class may lose its last active prototype that way; then no pixel gets that class.
@@ -61,19 +63,19 @@ def turn_off(model: PrototypeSegmenter, m: int) -> PrototypeSegmenter:
     EditError
         When it is the last active one of all.
     """
-    prototype = _refuse_last(model, m)
+    m, prototype = _refuse_last(model, m)
     layer = surgery.with_active(model.layer, m, False)
     return _changed(model, layer, list(model.prototypes), "turn off", [prototype.name])
 
 
-def turn_on(model: PrototypeSegmenter, m: int) -> PrototypeSegmenter:
+def turn_on(model: PrototypeSegmenter, m: int | str) -> PrototypeSegmenter:
     """Take a prototype into use again, exactly as it was."""
-    prototype = _prototype(model, m)
+    m, prototype = _found(model, m)
     layer = surgery.with_active(model.layer, m, True)
     return _changed(model, layer, list(model.prototypes), "turn on", [prototype.name])
 
 
-def rename(model: PrototypeSegmenter, m: int, name: str) -> PrototypeSegmenter:
+def rename(model: PrototypeSegmenter, m: int | str, name: str) -> PrototypeSegmenter:
     """Give a prototype another name.
 
     Raises
@@ -82,7 +84,7 @@ def rename(model: PrototypeSegmenter, m: int, name: str) -> PrototypeSegmenter:
         When the name is empty or taken.
     """
     name = name.strip()
-    former = _prototype(model, m)
+    m, former = _found(model, m)
     if not name:
         raise EditError("A prototype needs a name: type at least one letter.")
     prototypes = list(model.prototypes)
@@ -92,7 +94,7 @@ def rename(model: PrototypeSegmenter, m: int, name: str) -> PrototypeSegmenter:
     return _changed(model, layer, prototypes, "rename", [former.name], predicts_alike=True, to=name)
 
 
-def reassign(model: PrototypeSegmenter, m: int, class_index: int) -> PrototypeSegmenter:
+def reassign(model: PrototypeSegmenter, m: int | str, class_index: int | str) -> PrototypeSegmenter:
     """Give a prototype to another class.
 
     Which cells it is responsible for stays exactly as it is, see `surgery.with_class`; only
@@ -104,8 +106,8 @@ def reassign(model: PrototypeSegmenter, m: int, class_index: int) -> PrototypeSe
     EditError
         When there is no such class.
     """
-    prototype = _prototype(model, m)
-    to = _class_name(model, class_index)
+    m, prototype = _found(model, m)
+    class_index, to = _class(model, class_index)
     prototypes = list(model.prototypes)
     name = prototype.name
     if is_automatic(model, prototype):
@@ -116,14 +118,14 @@ def reassign(model: PrototypeSegmenter, m: int, class_index: int) -> PrototypeSe
 
 
 def merge(
-    model: PrototypeSegmenter, a: int, b: int, cells: Tensor | None = None
+    model: PrototypeSegmenter, a: int | str, b: int | str, cells: Tensor | None = None
 ) -> PrototypeSegmenter:
     """Merge prototype ``b`` into ``a`` by moment matching; the later ones move up by one.
 
     Parameters
     ----------
     model : PrototypeSegmenter
-    a, b : int
+    a, b : int or str
         Two active prototypes of one class.
     cells : (N, D) Tensor, optional
         Latents to measure the typicality of the result by; without them it follows from the
@@ -134,7 +136,7 @@ def merge(
     EditError
         When the two cannot be merged.
     """
-    first, second = _prototype(model, a), _prototype(model, b)
+    (a, first), (b, second) = _found(model, a), _found(model, b)
     if a == b:
         raise EditError("Merging needs two prototypes: choose another one.")
     if first.class_index != second.class_index:
@@ -161,14 +163,14 @@ def merge(
 
 
 def split(
-    model: PrototypeSegmenter, m: int, cells: Tensor | None = None, cut: Cutter | None = None
+    model: PrototypeSegmenter, m: int | str, cells: Tensor | None = None, cut: Cutter | None = None
 ) -> PrototypeSegmenter:
     """Divide a prototype in two, which take the places ``m`` and ``m + 1``.
 
     Parameters
     ----------
     model : PrototypeSegmenter
-    m : int
+    m : int or str
     cells : (N, D) Tensor, optional
         Latents of an image. With them the parts are the 2-means clusters of the cells that the
         prototype is most responsible for, and mean and scale are those of the clusters: what it
@@ -177,7 +179,7 @@ def split(
     cut : callable, optional
         Gives the patches of some of these cells; otherwise both parts keep all patches.
     """
-    prototype = _prototype(model, m)
+    m, prototype = _found(model, m)
     cells = model.layer.mean[:0] if cells is None else cells
     layer, rows = _halves(model.layer, m, cells)
     sizes = [len(part) or 1 for part in rows]
@@ -203,7 +205,7 @@ def split(
 
 
 def delete(
-    model: PrototypeSegmenter, m: int, what: str = "delete", **details: Any
+    model: PrototypeSegmenter, m: int | str, what: str = "delete", **details: Any
 ) -> PrototypeSegmenter:
     """Remove a prototype; the later ones move up by one.
 
@@ -214,7 +216,7 @@ def delete(
     EditError
         When it is the last active one of all.
     """
-    prototype = _refuse_last(model, m)
+    m, prototype = _refuse_last(model, m)
     keep = [i for i in range(len(model.prototypes)) if i != m]
     layer = surgery.select(model.layer, keep)
     kept = [model.prototypes[i] for i in keep]
@@ -223,7 +225,7 @@ def delete(
 
 def add(
     model: PrototypeSegmenter,
-    class_index: int,
+    class_index: int | str,
     cells: Tensor,
     name: str | None = None,
     patches: Patches | None = None,
@@ -233,7 +235,8 @@ def add(
     Parameters
     ----------
     model : PrototypeSegmenter
-    class_index : int
+    class_index : int or str
+        The class, by its index or name.
     cells : (N, D) Tensor
         Latents, at least one.
     name : str, optional
@@ -246,7 +249,7 @@ def add(
     EditError
         When there are no cells or no such class, or when the name is taken.
     """
-    _class_name(model, class_index)
+    class_index, _ = _class(model, class_index)
     if not len(cells):
         raise EditError("The region holds no cell: paint a larger one.")
     name = name.strip() if name else _next_name(model, class_index)
@@ -294,31 +297,33 @@ def _changed(
     return model.with_layer(layer, prototypes, card)
 
 
-def _prototype(model: PrototypeSegmenter, m: int) -> Prototype:
-    if not 0 <= m < len(model.prototypes):
-        raise EditError(
-            f"There is no prototype number {m}: the model has {len(model.prototypes)} of them."
-        )
-    return model.prototypes[m]
+def _found(model: PrototypeSegmenter, which: int | str) -> tuple[int, Prototype]:
+    """A prototype by its index or name, with its index."""
+    m = prototype_index(model.prototypes, which)
+    return m, model.prototypes[m]
 
 
-def _class_name(model: PrototypeSegmenter, class_index: int) -> str:
-    if not 0 <= class_index < len(model.classes):
-        raise EditError(
-            f"There is no class number {class_index}: the model has {len(model.classes)} classes."
-        )
-    return model.classes[class_index].name
+def _class(model: PrototypeSegmenter, which: int | str) -> tuple[int, str]:
+    """Index and name of a class by either of them."""
+    names = [entry.name for entry in model.classes]
+    if isinstance(which, str) and which in names:
+        return names.index(which), which
+    if isinstance(which, int | np.integer) and 0 <= which < len(names):
+        return int(which), names[which]
+    raise EditError(
+        f"There is no class {which!r}: give one of {', '.join(names)}, or a number from 0."
+    )
 
 
-def _refuse_last(model: PrototypeSegmenter, m: int) -> Prototype:
-    """The prototype, unless nothing would be left without it."""
-    prototype = _prototype(model, m)
+def _refuse_last(model: PrototypeSegmenter, which: int | str) -> tuple[int, Prototype]:
+    """The prototype and its index, unless nothing would be left without it."""
+    m, prototype = _found(model, which)
     if bool(model.layer.active[m]) and int(model.layer.active.sum()) == 1:
         raise EditError(
             f"“{prototype.name}” is the last prototype that is on, and a model needs one: "
             "turn another one on first."
         )
-    return prototype
+    return m, prototype
 
 
 def _refuse_taken(name: str, others: Sequence[Prototype]) -> None:
@@ -340,7 +345,7 @@ def free_name(stem: str, taken: Container[str], first: int = 1) -> str:
 def _next_name(model: PrototypeSegmenter, class_index: int) -> str:
     siblings = sum(p.class_index == class_index for p in model.prototypes)
     taken = {p.name for p in model.prototypes}
-    return free_name(_class_name(model, class_index), taken, 1 + siblings)
+    return free_name(model.classes[class_index].name, taken, 1 + siblings)
 
 
 def _interleaved(first: Prototype, second: Prototype) -> tuple[Patches, npt.NDArray[np.int64]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from napari_gaussproto.core.base.errors import EditError
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.network.extractor import Extractor
 
@@ -79,11 +80,11 @@ class EditHistory:
 
         Raises
         ------
-        IndexError
+        EditError
             When there is none.
         """
         if not self.can_undo:
-            raise IndexError("there is no edit to undo")
+            raise EditError("There is no edit to undo: this is the model before the first one.")
         self._position -= 1
         return self.model
 
@@ -92,10 +93,10 @@ class EditHistory:
 
         Raises
         ------
-        IndexError
+        EditError
             When nothing was.
         """
         if not self.can_redo:
-            raise IndexError("there is no edit to redo")
+            raise EditError("There is no edit to redo: undo one first.")
         self._position += 1
         return self.model

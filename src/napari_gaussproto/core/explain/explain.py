@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +73,14 @@ class Explanation:
     mask: Mask
     n_cells: int
 
+    def __repr__(self) -> str:
+        """The explanation in one line: without the mask and those that hardly count."""
+        most = ", ".join(f"{p.name} {p.responsibility:.0%}" for p in self.responsible[:3])
+        what = f"{self.n_cells} cells around" if self.is_mask else "the cell at"
+        return (
+            f"<Explanation of {what} (y {self.y}, x {self.x}): {most}; novelty {self.novelty:.2f}>"
+        )
+
     @cached_property
     def outlines(self) -> list[Polygon]:
         """Closed outlines of what is explained, (K, 2) each, in pixels (y, x)."""
@@ -111,9 +120,13 @@ def explain(segmentation: Segmentation, y: int, x: int) -> Explanation:
     Raises
     ------
     ImageError
-        When the pixel lies outside the image.
+        When the pixel lies outside the image, or its place is no whole number.
     """
     height, width = segmentation.shape
+    if not (isinstance(y, Integral) and isinstance(x, Integral)):
+        raise ImageError(
+            f"({y}, {x}) is no pixel: give y and x as whole numbers, for example int(round(y))."
+        )
     if not (0 <= y < height and 0 <= x < width):
         raise ImageError(
             f"Pixel ({y}, {x}) lies outside the image of {height} x {width} pixels: "

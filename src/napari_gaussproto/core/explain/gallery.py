@@ -13,8 +13,8 @@ from PIL import Image as PillowImage
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.explain.health import Mark, health
 from napari_gaussproto.core.imaging.patches import Patches
+from napari_gaussproto.core.model.model_file import AnyModel, as_model
 from napari_gaussproto.core.model.segmentation import Prototype
-from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 _SHOWN, _GAP = 6, 2
 
@@ -52,13 +52,27 @@ class Gallery:
 
     groups: list[GalleryGroup]
 
+    def __repr__(self) -> str:
+        """The gallery in one line, without pictures."""
+        names = ", ".join(f"{len(g.prototypes)} of {g.entry.name}" for g in self.groups)
+        return f"<Gallery of prototypes: {names}>"
+
     def _repr_html_(self) -> str:
         """Table with patches, for notebooks."""
         return "".join(_group_html(group) for group in self.groups)
 
 
-def gallery(model: PrototypeSegmenter) -> Gallery:
-    """The gallery of a model; every class has a group, in the order of the classes."""
+def gallery(model: AnyModel) -> Gallery:
+    """The gallery of a model, or of that of a name or file.
+
+    Every class has a group, in the order of the classes.
+
+    Raises
+    ------
+    ModelFileError
+        When there is no such model.
+    """
+    model = as_model(model)
     weight = model.layer.log_weight.detach().exp().tolist()
     active = model.layer.active.tolist()
     entries = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,8 @@ class ImageSource:
         ImageError
             For anything that is no such image.
         """
+        if isinstance(array, str | PathLike):
+            raise ImageError(f"“{array}” is a path: read it with read_image first.")
         if not hasattr(array, "shape") or not hasattr(array, "dtype"):
             array = np.asarray(array)
         _check_kind(array)

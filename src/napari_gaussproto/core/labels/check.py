@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sized
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,8 @@ def check_labels(
     LabelError
         For another type or shape, and for a number that is no class.
     """
+    if isinstance(labels, str | PathLike):
+        raise LabelError(f"“{labels}” is a path: read it with read_mask first.")
     labels = np.asarray(labels)
     if not np.issubdtype(labels.dtype, np.integer) or labels.ndim < 2:
         raise LabelError(
@@ -67,6 +70,9 @@ def check_pairs(images: Sized, labels: Sized) -> None:
     ------
     LabelError
     """
+    for given, reader in ((images, "read_image"), (labels, "read_mask")):
+        if isinstance(given, str):
+            raise LabelError(f"“{given}” is a path: read it with {reader}, and give a list.")
     if len(images) != len(labels):
         raise LabelError(
             f"There are {len(images)} images and {len(labels)} label images: "

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from napari_gaussproto.core.base.config import DEFAULT_COLORS, SegmentationClass
-from napari_gaussproto.core.base.errors import EditError, LabelError
+from napari_gaussproto.core.base.errors import ConfigError, EditError, LabelError
 from napari_gaussproto.core.labels.check import Labels, check_labels
 
 Table = tuple[SegmentationClass, ...]
@@ -280,7 +279,7 @@ def _without_loss(
 def _colored(name: str, color: str) -> SegmentationClass:
     try:
         return SegmentationClass(name=name, color=color)
-    except ValidationError as error:
+    except ConfigError as error:
         raise EditError(f"“{color}” is no colour: give it as #rrggbb.") from error
 
 

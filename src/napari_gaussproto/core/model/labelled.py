@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from napari_gaussproto.core.base.config import Classes, SegmentationClass
+from napari_gaussproto.core.base.config import Classes, SegmentationClass, wrong_setting
+from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError, ImageError, LabelError
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.check import check_labels, check_pairs
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -30,14 +32,24 @@ def class_table(
         not given.
     new : bool
         Whether the model is new.
+
+    Raises
+    ------
+    ConfigError
+        When it is one name instead of several, or a class has no name or colour.
     """
+    if isinstance(classes, str):
+        raise ConfigError(f"“{classes}” is one name: give a list of classes, as [“{classes}”, …].")
     if classes is None and not new:
         return None
     if classes is None:
-        masks = [np.asarray(mask) for mask in _several(labels)]
+        masks = [np.asarray(mask) for mask in _masks(labels)]
         largest = max((int(mask.max()) for mask in masks if mask.size), default=0)
         classes = [f"class {number}" for number in range(1, max(2, largest) + 1)]
-    return TypeAdapter(Classes).validate_python(list(classes))
+    try:
+        return TypeAdapter(Classes).validate_python(list(classes))
+    except ValidationError as error:
+        raise ConfigError(wrong_setting("The list of classes", error)) from error
 
 
 def labelled_planes(
@@ -61,7 +73,7 @@ def labelled_planes(
     ImageError
         For images that do not suit the model.
     """
-    images, labels = _several(images), _several(labels)
+    images, labels = _images(images), _masks(labels)
     check_pairs(images, labels)
     planes = []
     for number, (image, mask) in enumerate(zip(images, labels, strict=True), start=1):
@@ -85,9 +97,22 @@ def first_planes(images: Any, model: PrototypeSegmenter) -> list[ImageSource]:
     """
     return [
         plane_sources(image, model, rgb=image.ndim > 2 and image.shape[-1] in (3, 4))(0)
-        for image in _several(images)
+        for image in _images(images)
     ]
 
 
-def _several(arrays: Any) -> Sequence[Any]:
-    return arrays if isinstance(arrays, list | tuple) else [arrays]
+def _images(images: Any) -> Sequence[Any]:
+    return _several(images, ImageError, "read_image")
+
+
+def _masks(labels: Any) -> Sequence[Any]:
+    return _several(labels, LabelError, "read_mask")
+
+
+def _several(arrays: Any, fault: type[GaussProtoError], reader: str) -> Sequence[Any]:
+    """Arrays as a list of them; paths are refused, whose reader is named."""
+    several = arrays if isinstance(arrays, list | tuple) else [arrays]
+    for array in several:
+        if isinstance(array, str | PathLike):
+            raise fault(f"“{array}” is a path: read it with {reader} first.")
+    return several

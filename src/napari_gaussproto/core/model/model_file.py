@@ -12,6 +12,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from napari_gaussproto.core.base.atomic import refuse_folder
 from napari_gaussproto.core.base.device import resolve_device
 from napari_gaussproto.core.base.errors import GaussProtoError, ModelFileError
 from napari_gaussproto.core.base.tensor_file import write_tensors
@@ -28,17 +29,32 @@ from napari_gaussproto.core.model.summary import (
 )
 from napari_gaussproto.core.network.backbone import Backbone
 
+# Where a function takes a model: itself, the name of a shipped one, or the path of a file.
+AnyModel = PrototypeSegmenter | str | Path
+
 # How the names of a model's weights begin, in the file and in its state.
 WEIGHTS = "model/"
 BACKBONE = "extractor.backbone."
 
 
-def save_model(model: PrototypeSegmenter, path: str | Path, half: bool = True) -> Path:
+def as_model(model: AnyModel, device: str = "auto") -> PrototypeSegmenter:
+    """The model itself, or that of a name or file, loaded on a device.
+
+    Raises
+    ------
+    ModelFileError, ConfigError
+        As `load_model`, and when it is no model.
+    """
+    return model if isinstance(model, PrototypeSegmenter) else load_model(model, device)
+
+
+def save_model(model: AnyModel, path: str | Path, half: bool = True) -> Path:
     """Write a model to one file.
 
     Parameters
     ----------
-    model : PrototypeSegmenter
+    model : PrototypeSegmenter, str or path
+        A model, the name of a shipped one, or the file of one.
     path : path
         ``.safetensors`` is appended where it is missing.
     half : bool
@@ -53,8 +69,10 @@ def save_model(model: PrototypeSegmenter, path: str | Path, half: bool = True) -
     Raises
     ------
     ModelFileError
-        When the file cannot be written there.
+        When the file cannot be written there, or ``path`` is a folder.
     """
+    model = as_model(model)
+    refuse_folder(Path(path), ModelFileError)
     path = with_suffix(path)
     tensors = {k: _stored(k, v, half) for k, v in tensors_of(model).items()}
     description = {"format_version": FORMAT_VERSION} | description_of(model)

@@ -21,13 +21,14 @@ from napari_gaussproto.core.model.encode import (
     latent_map,
     tiles_of_image,
 )
+from napari_gaussproto.core.model.model_file import AnyModel, as_model
 from napari_gaussproto.core.model.segmentation import Encoding, Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 
 def segment(
     image: Any,
-    model: PrototypeSegmenter,
+    model: AnyModel,
     *,
     tile: TileSize = "auto",
     progress: Callable[[Tile], None] | None = None,
@@ -38,7 +39,8 @@ def segment(
     ----------
     image : array or ImageSource
         See `ImageSource.from_array`.
-    model : PrototypeSegmenter
+    model : PrototypeSegmenter, str or path
+        A model, the name of a shipped one, or the file of one, which is loaded for this call.
     tile : "auto", None or int
         Side of a tile in pixels; None for the whole image at once; "auto" for the largest
         that memory and a quick response allow.
@@ -49,10 +51,12 @@ def segment(
     ------
     ImageError
         When the image does not suit the model.
+    ModelFileError
+        When there is no such model.
     ConfigError
         When not even the smallest tile fits into memory.
     """
-    return run(segment_steps(image, model, tile=tile), progress)
+    return run(segment_steps(image, as_model(model), tile=tile), progress)
 
 
 def segment_steps(
@@ -71,7 +75,7 @@ def segment_steps(
 
 def segment_to_zarr(
     image: Any,
-    model: PrototypeSegmenter,
+    model: AnyModel,
     path: str | Path,
     *,
     tile: TileSize = "auto",
@@ -95,10 +99,13 @@ def segment_to_zarr(
     ------
     ImageError
         When the image does not suit the model.
+    ModelFileError
+        When there is no such model.
     ConfigError
         When ``path`` holds something else, the image for example, or cannot be written, and
         when not even the smallest tile fits into memory.
     """
+    model = as_model(model)
     source = as_source(image, model)
     path = Path(path)
     check_apart(path, source.array)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.errors import PrototypeError
 from napari_gaussproto.core.cells.partition import Partition
 from napari_gaussproto.core.imaging.patches import Patches, no_patches
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
@@ -47,14 +48,34 @@ class Prototype:
 
     name: str
     class_index: int
-    patches: Patches = field(default_factory=no_patches)
-    patch_labels: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    patches: Patches = field(default_factory=no_patches, repr=False)
+    patch_labels: npt.NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros(0, np.int64), repr=False
+    )
     usage: float = float("nan")
     purity: float = float("nan")
     distance_quantiles: npt.NDArray[np.float32] = field(
-        default_factory=lambda: np.zeros(0, np.float32)
+        default_factory=lambda: np.zeros(0, np.float32), repr=False
     )
     identity: object = field(default_factory=object, repr=False, compare=False)
+
+
+def prototype_index(prototypes: Sequence[Prototype], which: int | str) -> int:
+    """Index of a prototype that is given by its name, or by its index, which is checked.
+
+    Raises
+    ------
+    PrototypeError
+    """
+    names = [prototype.name for prototype in prototypes]
+    if isinstance(which, str) and which in names:
+        return names.index(which)
+    if isinstance(which, int | np.integer) and 0 <= which < len(names):
+        return int(which)
+    raise PrototypeError(
+        f"There is no prototype {which!r}: give a number from 0 to {len(names) - 1}, or a name "
+        f"such as “{names[0]}”."
+    )
 
 
 @dataclass
@@ -88,7 +109,8 @@ class Segmentation:
     """What a model says about one image; maps are computed when asked for.
 
     Every map is (H, W) at the image's resolution, or with ``cells=True`` at the partition's
-    own, where an element covers ``map_pixel_size`` pixels in each direction.
+    own, where an element covers ``map_pixel_size`` pixels in each direction. A prototype ``m``
+    is given by its index or its name; one that is not there is a `PrototypeError`.
 
     Parameters
     ----------
@@ -163,9 +185,10 @@ class Segmentation:
         paint = self.encoding.partition.to_map if cells else self.encoding.partition.to_pixels
         return paint(self._log_posterior).softmax(0).float().cpu().numpy()
 
-    def log_likelihood(self, m: int, cells: bool = False) -> Map:
+    def log_likelihood(self, m: int | str, cells: bool = False) -> Map:
         """Gaussian log-density under prototype ``m``, (H, W)."""
-        return self._paint(self._log_likelihood[:, self._check(m)], cells)
+        m = prototype_index(self.prototypes, m)
+        return self._paint(self._log_likelihood[:, m], cells)
 
     def log_likelihood_limits(self) -> tuple[float, float]:
         """Range that shows the log-likelihoods of all active prototypes on one scale.
@@ -178,7 +201,7 @@ class Segmentation:
         low, high = np.quantile(values, (0.5, 0.999))
         return float(low), max(float(high), float(low) + 1e-3)
 
-    def likelihood(self, m: int, cells: bool = False) -> Map:
+    def likelihood(self, m: int | str, cells: bool = False) -> Map:
         """Typicality for prototype ``m``, (H, W) in [0, 1].
 
         The share of the prototype's own cells that lie farther from it: of its training cells,
@@ -187,10 +210,11 @@ class Segmentation:
         of the squared Mahalanobis distance, which is that share for cells drawn from the
         Gaussian itself.
         """
+        m = prototype_index(self.prototypes, m)
         return self._paint(self._typicality(m, slice(None)), cells)
 
     def _typicality(self, m: int, cells: Any) -> Tensor:
-        distance = self._mahalanobis[cells, self._check(m)]
+        distance = self._mahalanobis[cells, m]
         quantiles = self.prototypes[m].distance_quantiles
         if not self.active[m]:
             return torch.zeros_like(distance)
@@ -199,9 +223,10 @@ class Segmentation:
         half_dim = torch.full_like(distance, self._dim / 2)
         return torch.special.gammaincc(half_dim, distance / 2)
 
-    def responsibility(self, m: int, cells: bool = False) -> Map:
+    def responsibility(self, m: int | str, cells: bool = False) -> Map:
         """Share of prototype ``m`` in explaining each cell, (H, W); all prototypes sum to 1."""
-        return self._paint(self._log_responsibility[:, self._check(m)].exp(), cells)
+        m = prototype_index(self.prototypes, m)
+        return self._paint(self._log_responsibility[:, m].exp(), cells)
 
     def novelty(self, cells: bool = False) -> Map:
         """Share of the training cells that the model finds more familiar, (H, W) in [0, 1].
@@ -267,11 +292,6 @@ class Segmentation:
         areas = self.encoding.partition.areas
         weight = (areas / areas.sum()).to(self._log_responsibility)
         return (weight @ self._log_responsibility.exp()).float().cpu().numpy()
-
-    def _check(self, m: int) -> int:
-        if not 0 <= m < len(self.prototypes):
-            raise IndexError(f"there is no prototype {m}: the model has {len(self.prototypes)}")
-        return m
 
     def _paint(self, values: Tensor, cells: bool) -> Map:
         partition = self.encoding.partition

@@ -68,15 +68,15 @@ class StackSegmentation:
         labels.flags.writeable = False
         return labels
 
-    def likelihood(self, m: int) -> Map:
+    def likelihood(self, m: int | str) -> Map:
         """Typicality for prototype ``m`` at cell resolution, (..., h, w)."""
         return self._stacked(lambda plane: plane.likelihood(m, cells=True))
 
-    def responsibility(self, m: int) -> Map:
+    def responsibility(self, m: int | str) -> Map:
         """Share of prototype ``m`` in explaining each cell, (..., h, w)."""
         return self._stacked(lambda plane: plane.responsibility(m, cells=True))
 
-    def log_likelihood(self, m: int) -> Map:
+    def log_likelihood(self, m: int | str) -> Map:
         """Gaussian log-density under prototype ``m`` at cell resolution, (..., h, w)."""
         return self._stacked(lambda plane: plane.log_likelihood(m, cells=True))
 

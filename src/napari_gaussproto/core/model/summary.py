@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from importlib import resources
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,11 @@ def model_path(name_or_path: str | Path) -> Path:
     ModelFileError
         When it is neither.
     """
+    if not isinstance(name_or_path, str | PathLike):
+        raise ModelFileError(
+            f"A model cannot be of type {type(name_or_path).__name__}: give the name of a shipped "
+            "model, the path of a model file, or a model that was loaded."
+        )
     if str(name_or_path) in list_models():
         return _FOLDER / f"{name_or_path}{SUFFIX}"
     path = Path(name_or_path).expanduser()

@@ -13,7 +13,7 @@ from typing import Any
 
 from napari_gaussproto.core.base.config import ModelConfig, TrainingConfig
 from napari_gaussproto.core.base.device import resolve_device
-from napari_gaussproto.core.base.errors import LabelError
+from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.base.seeds import seeded
 from napari_gaussproto.core.base.steps import TrainingStep, run
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -56,7 +56,8 @@ def fit(
     steps : int, optional
         Joint steps; overrides the configuration.
     minutes : float, optional
-        Budget of the joint stage, instead of a number of steps.
+        Budget of the joint stage, instead of a number of steps. The stages before and after it,
+        features, warm-up and description, take their time besides.
     device : str
     checkpoint : path, optional
         Where to keep the state of the joint stage. If the file exists, training resumes,
@@ -82,6 +83,11 @@ def fit(
     ModelFileError
         When ``checkpoint`` is a file of another kind.
     """
+    if not isinstance(config, ModelConfig):
+        raise ConfigError(
+            "The third argument of fit is the settings of a model: give ModelConfig(classes=[…])."
+        )
+    refuse_two_budgets(steps, minutes)
     training = training or TrainingConfig()
     if steps is not None:
         training = training.model_copy(update={"steps": steps})
@@ -93,6 +99,17 @@ def fit(
         model = PrototypeSegmenter(config, pretrained=config.pretrained)
     model.to(resolve_device(device))
     return run(Trainer(model, data, held_out, settings).run(), progress).model
+
+
+def refuse_two_budgets(steps: int | None, minutes: float | None) -> None:
+    """Make sure that at most one budget is given.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if steps is not None and minutes is not None:
+        raise ConfigError("The budget is either steps or minutes: give one of them.")
 
 
 def prepare_validation(validation: Pairs | None, config: ModelConfig) -> list[TrainingImage]:

@@ -52,11 +52,12 @@ class Rejection:
 
 def reject_steps(
     model: PrototypeSegmenter,
-    m: int,
+    m: int | str,
     cells: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
     *,
+    loss: LossWeights | None = None,
     steps: int = 100,
     learning_rate: float = 4e-3,
     seed: int = 0,
@@ -69,13 +70,15 @@ def reject_steps(
     Parameters
     ----------
     model : PrototypeSegmenter
-    m : int
-        The prototype to reject.
+    m : int or str
+        The prototype to reject, by its index or name.
     cells, target : Tensor
         (N, D) latents and (N, C) soft labels, for example from `Partition.targets` of an
         annotation, or from `present_targets`.
     weight : (N,) Tensor, optional
         Cells with 0 do not count. By default 1.
+    loss : LossWeights, optional
+        Of the training objective; by default those of a fit.
     steps : int
     learning_rate : float
     seed : int
@@ -96,6 +99,7 @@ def reject_steps(
         raise EditError("No cell is labelled: choose a label layer with strokes on this image.")
     cells, target = cells[known].detach(), target[known]
     before = class_accuracy(model.layer, cells, target)
+    loss = loss or LossWeights()
     layer = surgery.duplicate(rejected.layer).requires_grad_(True)
     layer.log_temperature.requires_grad_(False)
     masked = class_accuracy(layer, cells, target)
@@ -106,7 +110,7 @@ def reject_steps(
 
     def of_batch() -> dict[str, Tensor]:
         rows = torch.randint(len(cells), (len(even),), generator=generator).to(cells.device)
-        return objective.terms(layer, cells[rows], target[rows], even, class_weight, LossWeights())
+        return objective.terms(layer, cells[rows], target[rows], even, class_weight, loss)
 
     optimizer = torch.optim.Adam(trainable(layer), lr=learning_rate)
     for taken in descend("train away", of_batch, optimizer, steps, falling=False, alone=True):

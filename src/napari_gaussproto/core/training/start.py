@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 
 from napari_gaussproto.core.base.config import ModelConfig, NewModel, SegmentationClass
 from napari_gaussproto.core.base.device import resolve_device, same_device
@@ -70,12 +69,11 @@ def _new_model(
     new: NewModel, classes: Sequence[SegmentationClass], device: str
 ) -> PrototypeSegmenter:
     """A model that knows nothing but its backbone."""
-    try:
-        config = ModelConfig(classes=list(classes), **new.model_dump())
-    except ValidationError as error:
+    if len({entry.name for entry in classes}) < max(2, len(classes)):
         raise ConfigError(
             "A new model needs two classes or more, each with a name of its own: change them."
-        ) from error
+        )
+    config = ModelConfig(classes=list(classes), **new.model_dump())
     with seeded(0):
         model = PrototypeSegmenter(config, pretrained=new.pretrained)
     model.card.name = f"{new.partition} model"

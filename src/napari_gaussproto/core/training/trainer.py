@@ -411,7 +411,6 @@ class Trainer:
         save_checkpoint(self.settings.checkpoint, states, self.optimizer, progress)
 
     def _identity(self) -> dict[str, Any]:
-        """What must be as it was for a training to go on: all but its length."""
         return identity(self.model.config, self.config, self.seed, self.data)
 
     def _resume(self) -> int:

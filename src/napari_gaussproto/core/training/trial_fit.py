@@ -21,7 +21,7 @@ from napari_gaussproto.core.labels.strokes import hold_out_strokes
 from napari_gaussproto.core.model.labelled import first_planes, labelled_planes
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tune_steps, fine_tuning
-from napari_gaussproto.core.training.full_fit import Pairs
+from napari_gaussproto.core.training.full_fit import Pairs, refuse_two_budgets
 from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid_steps
 from napari_gaussproto.core.training.quick_fit import quick_fit_steps
 from napari_gaussproto.core.training.semi import SemiSettings
@@ -59,7 +59,9 @@ def fine_tune(
         is not changed.
     minutes : float, optional
     steps : int, optional
-        The budget is one of them; by default the steps of `fine_tuning`.
+        The budget is one of them, of which giving both is refused; by default the steps of
+        `fine_tuning`. Minutes are those of the trainings; features, and at last the description of
+        the prototypes, take some seconds more.
     unlabelled : array or sequence of array
         Further images (H, W) or (H, W, C) that may teach; of stacks the first plane.
     semi : SemiSettings, optional
@@ -80,6 +82,7 @@ def fine_tune(
     LabelError, ImageError, ConfigError, ModelFileError
         When it cannot be trained; the sentence says what to do.
     """
+    refuse_two_budgets(steps, minutes)
     base, scratch = begin(model, device=device)
     planes = labelled_planes(images, labels, base)
     training = fine_tuning() if steps is None else fine_tuning(steps=steps)

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.explain.gallery import Gallery
 
 _EMPTY = (
-    "Segment an image first:<br>Plugins > Segment (Gaussian Prototypes).<br><br>"
+    "Segment an image first:<br>"
+    "Plugins > Gaussian Prototypes > Segment (Gaussian Prototypes).<br><br>"
     "Its prototypes then appear here."
 )
 _QUANTITY_TIPS = {

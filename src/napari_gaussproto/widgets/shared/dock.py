@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QEvent, QObject, QSize, Qt
-from qtpy.QtWidgets import QApplication, QFrame, QScrollArea, QSizePolicy
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
+from qtpy.QtWidgets import (
+    QApplication,
+    QDockWidget,
+    QFrame,
+    QMainWindow,
+    QScrollArea,
+    QSizePolicy,
+)
 
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.shared.forms import wrapped_label
@@ -57,6 +64,9 @@ class Dock(QScrollArea):
     comes, and `hideEvent` also comes when another tab is raised. So the loss of the parent
     is what counts. The dock is destroyed then; opening it again makes a new one.
 
+    A dock that is opened becomes a tab beside another one of ours in the same area: napari puts
+    docks below each other, where none would have the height that it needs.
+
     Parameters
     ----------
     viewer : Viewer
@@ -76,7 +86,7 @@ class Dock(QScrollArea):
     def __init__(self, viewer: Viewer, least_width: int) -> None:
         super().__init__()
         self.viewer, self._least_width = viewer, least_width
-        self.abandoned = False
+        self.abandoned = self._was_framed = False
         self.state = state_of(viewer)
         self.connections = Connections(self)
         self.messages = Messages(self)
@@ -125,12 +135,38 @@ class Dock(QScrollArea):
         return QSize(max(self._least_width, inside + bar), size.height())
 
     def event(self, event: QEvent) -> bool:
-        """Notice that the dock lost its parent."""
+        """Notice that the dock got its frame, and that it lost it."""
+        if event.type() == QEvent.Type.ParentChange and not self._was_framed:
+            self._was_framed = isinstance(self.parentWidget(), QDockWidget)
+            if self._was_framed:  # napari places it after this
+                QTimer.singleShot(0, self._join_sibling)
         lost = event.type() == QEvent.Type.ParentChange and self.parentWidget() is None
         if lost and not self.abandoned:
             self.close_work()
             self.deleteLater()
         return bool(super().event(event))
+
+    def _join_sibling(self) -> None:
+        """Become a tab beside another dock of ours; what is open stays where it is."""
+        frame = self.parentWidget()
+        window = None if frame is None else frame.parentWidget()
+        if not isinstance(window, QMainWindow) or frame.isFloating():
+            return
+        area = window.dockWidgetArea(frame)
+        siblings = [
+            other
+            for other in window.findChildren(QDockWidget)
+            if isinstance(other.widget(), Dock)
+            and other is not frame
+            and not other.isFloating()
+            and not other.isHidden()
+            and window.dockWidgetArea(other) == area
+        ]
+        beside = window.tabifiedDockWidgets(frame)
+        if siblings and not any(sibling in beside for sibling in siblings):
+            window.tabifyDockWidget(siblings[-1], frame)
+            frame.show()
+            frame.raise_()
 
     def _on_quit(self) -> None:
         self.close_work()

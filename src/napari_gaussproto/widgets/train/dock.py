@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+    from napari_gaussproto.widgets.shared.state import ImageResult
 
 
 _LIVE = "Fit again after every stroke"
@@ -63,6 +64,8 @@ class TrainWidget(Dock):
         self.fits = FitController(
             viewer, self.state, self.annotations, self.autosave.identities, self.messages, self
         )
+        # Whether neither classes nor a start were chosen here yet.
+        self._untouched = False
         # Whether a fitted model was left for another start since the last fit.
         self._left = False
         # What was said to be missing last.
@@ -136,6 +139,7 @@ class TrainWidget(Dock):
         self.classes.failed.connect(self.messages.warn)
         autosave.counted.connect(self._on_counted)
         autosave.restored.connect(self._on_restored)
+        self.connections.add(self.state.result_changed, self._adopt)
         self.images.image_changed.connect(self._on_image)
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
             self.connections.add(event, self.labelling.offer_layers)
@@ -156,6 +160,7 @@ class TrainWidget(Dock):
             self.fits.go_on_from(model)
         else:
             self.annotations.set_table(first_table())
+            self._untouched = True
         self._on_image()
         self._on_phase("idle")
 
@@ -285,6 +290,7 @@ class TrainWidget(Dock):
     def _on_start(self) -> None:
         """Another model to begin with."""
         path, model = self.start.path, self._in_use() if self.start.goes_on else None
+        self._untouched = False
         self._left = self._left or self.fits.model is not None
         if model is not None:
             self.fits.go_on_from(model)
@@ -322,7 +328,27 @@ class TrainWidget(Dock):
         if change.after != change.before:
             self.annotations.change_table(change)
 
+    def _adopt(self, result: ImageResult) -> None:
+        """Go on with a model that was run before anything was chosen or drawn here.
+
+        So it makes no difference whether this dock is opened before a run or after it.
+        """
+        annotations, self._untouched = self.annotations, self._untouched and not self._worked()
+        if self._untouched and result.model is not None:
+            annotations.set_table(result.model.classes)
+            self.fits.go_on_from(result.model)
+        self._update_buttons()
+
+    def _worked(self) -> bool:
+        """Whether there is anything that a change of all classes would lose."""
+        annotations = self.annotations
+        changed = annotations.can_undo or annotations.can_redo
+        labelled = any(a.labels.any() for a in annotations.all)
+        fitted = self.fits.busy or bool(self.version_panel.versions)
+        return changed or labelled or fitted or bool(self.autosave.state.kept.images)
+
     def _on_phase(self, phase: str) -> None:
+        self._progress.show_phase(phase)
         tuning = phase in ("running", "paused", "finishing")
         self.budget.set_state(phase if tuning else "idle")  # type: ignore[arg-type]
         self.version_panel.set_busy("A model is being fitted" if phase != "idle" else None)
@@ -373,7 +399,7 @@ class TrainWidget(Dock):
         if len(painted) > 1 or self.labels.learns_from_closed:
             return None
         if painted:
-            return f"Only “{classes[painted[0]].name}” is painted: paint a stroke of another class"
+            return f"Only “{classes[painted[0]].name}” is painted: paint another class, too"
         if self.annotations.open:
             return "Paint a stroke of each of two classes first"
         return "Press Draw and paint a stroke of each class first"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QObject
 
 from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.core.labels.corrections import CodeEdit
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer
+from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -22,9 +24,11 @@ _STILL = 3
 class AcceptTool(QObject):
     """While it is on, a click accepts the component below it; dragging still moves the image."""
 
-    def __init__(self, viewer: Viewer, messages: Messages, parent: QObject) -> None:
+    def __init__(
+        self, viewer: Viewer, annotations: AnnotationSet, messages: Messages, parent: QObject
+    ) -> None:
         super().__init__(parent)
-        self._viewer, self._messages = viewer, messages
+        self._viewer, self._annotations, self._messages = viewer, annotations, messages
         self._annotation: AnnotationLayer | None = None
         self._mode = ""
 
@@ -66,11 +70,27 @@ class AcceptTool(QObject):
         try:
             edit = annotation.record.accept_component(*pixel)
         except GaussProtoError as error:
-            self._messages.tell(str(error))
+            unknown = self._annotations.unknown_classes(annotation.image, *pixel)
+            self._messages.tell(left_out(unknown) or str(error))
             return
         annotation.apply(edit)
-        self._messages.tell(
-            f"{len(edit):,} pixels are labels now; Ctrl+Z takes them back."
-            if len(edit)
-            else "This region is labelled already."
-        )
+        self._messages.tell(accepted(edit) or "This region is labelled already.")
+
+
+def accepted(edit: CodeEdit) -> str:
+    """How much became labels; empty for nothing."""
+    return f"{len(edit):,} pixels are labels now; Ctrl+Z takes them back." if len(edit) else ""
+
+
+def left_out(names: Sequence[str]) -> str:
+    """That predicted classes have no counterpart among those of the labels; empty for none."""
+    if not names:
+        return ""
+    listed = " and ".join(f"“{name}”" for name in names)
+    one = len(names) == 1
+    what, them = (
+        ("is predicted but is no class", "it")
+        if one
+        else ("are predicted but are no classes", "them")
+    )
+    return f"{listed} {what} here and cannot be accepted: add {them} under Classes by name."

@@ -149,6 +149,7 @@ class AnnotationSet(QObject):
         self._undone.clear()
         for annotation in self._all:
             annotation.set_classes(self.classes)
+            self._predict(annotation)
         self.classes_changed.emit()
 
     def replace_all(self, classes: Sequence[SegmentationClass]) -> None:
@@ -232,6 +233,19 @@ class AnnotationSet(QObject):
         if result is not None:
             table = _name_table(result, annotation.classes)
             annotation.set_prediction(table[result.segmentation.labels])
+
+    def unknown_classes(self, image: Image, *place: int) -> list[str]:
+        """Predicted classes that the table does not have, of an image, a plane or a pixel of it."""
+        result = self._state.results.get(image)
+        if result is None:
+            return []
+        labels = result.segmentation.labels
+        if not all(0 <= at < n for at, n in zip(place, labels.shape, strict=False)):
+            return []
+        there = np.bincount(np.ravel(labels[place]), minlength=256)
+        known = {entry.name for entry in self.classes}
+        classes = enumerate(result.segmentation.classes, start=1)
+        return [entry.name for value, entry in classes if there[value] and entry.name not in known]
 
     def _on_image_result(self, result: ImageResult) -> None:
         if (annotation := self.find(result.source)) is not None:

@@ -15,6 +15,7 @@ _DOING = {
     "trial": "A trial on a part of the strokes, judged by the others…",
     "final": "Fine-tuning on all strokes, for as long as was best in the trial…",
 }
+_PAUSED = "Paused: press Resume to go on, or Stop to keep what it has learned."
 _PARTS: dict[str, Part] = {"trial": (1, 2), "final": (2, 2)}
 
 
@@ -23,15 +24,16 @@ class TrainingProgress:
 
     def __init__(self, status: QLabel, curves: TrainingCurves, budget: BudgetPanel) -> None:
         self._status, self._curves, self._budget = status, curves, budget
+        self._doing, self._paused = "", False
 
     def show(self, step: Any) -> None:
         """Show a `Stage` or a `TrainingStep`."""
         if isinstance(step, Stage):
-            self._status.setText(f"{step.text}… {step.done}/{step.total}")
+            self._say(f"{step.text}… {step.done}/{step.total}")
             return
         stage = getattr(step, "stage", "")
         if stage in _DOING:
-            self._status.setText(_DOING[stage])
+            self._say(_DOING[stage])
             self._curves.add(step)
             if step.labelled_miou is not None:
                 self._curves.add_labelled(step.step, step.labelled_miou)
@@ -40,6 +42,20 @@ class TrainingProgress:
         elif stage == "start":
             self._curves.add(step)
         elif stage == "finish":
-            self._status.setText(f"Describing the prototypes… {step.step}/{step.total}")
+            self._say(f"Describing the prototypes… {step.step}/{step.total}")
         elif stage == "validation":
-            self._status.setText(f"Judging by the strokes set aside… {step.step}/{step.total}")
+            self._say(f"Judging by the strokes set aside… {step.step}/{step.total}")
+
+    def show_phase(self, phase: str) -> None:
+        """Say that a fit is paused, and when it goes on what it does."""
+        was_paused, self._paused = self._paused, phase == "paused"
+        if self._paused:
+            self._status.setText(_PAUSED)
+        elif was_paused and phase == "running":
+            self._status.setText(self._doing)
+
+    def _say(self, doing: str) -> None:
+        # A step that was on its way when it was paused must not hide that.
+        self._doing = doing
+        if not self._paused:
+            self._status.setText(doing)

@@ -15,7 +15,7 @@ from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import SharedState
 from napari_gaussproto.widgets.shared.tags import is_ours
-from napari_gaussproto.widgets.train.annotation.accept_tool import AcceptTool
+from napari_gaussproto.widgets.train.annotation.accept_tool import AcceptTool, accepted, left_out
 from napari_gaussproto.widgets.train.annotation.annotation_layer import label_shape
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.labelling.label_import import LabelImport
@@ -46,7 +46,7 @@ class LabelsController(QObject):
         self._annotations, self._autosave, self._messages = annotations, autosave, messages
         self._images, self._panel = images, panel
         self.imports = LabelImport(annotations, autosave, messages, window)
-        self.accept_tool = AcceptTool(viewer, messages, self)
+        self.accept_tool = AcceptTool(viewer, annotations, messages, self)
         self.overlay = CorrectionOverlay(viewer)
         panel.new.clicked.connect(self.draw)
         panel.accept.toggled.connect(self._on_accept)
@@ -112,10 +112,19 @@ class LabelsController(QObject):
         if image is None:
             return
         annotation = self._autosave.annotate(image)
+        plane = self._plane(image)
+        missing = left_out(self._annotations.unknown_classes(image, *plane))
         try:
-            annotation.apply(annotation.record.accept_plane(self._plane(image)))
+            edit = annotation.record.accept_plane(plane)
         except GaussProtoError as error:
-            self._messages.warn(str(error))
+            self._messages.warn(missing or str(error))
+            return
+        annotation.apply(edit)
+        said = accepted(edit) or "This image is labelled already."
+        if missing:
+            self._messages.warn(f"{said} {missing}")
+        else:
+            self._messages.tell(said)
 
     def _plane(self, image: Image) -> tuple[int, ...]:
         """Indices of the plane that the sliders show."""

@@ -23,6 +23,7 @@ from napari_gaussproto.jobs.storage import (
 )
 from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.layers.placement import train_image
+from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.tags import is_ours
@@ -70,10 +71,12 @@ class Autosave(QObject):
         self.queue = JobQueue(self)
         self.queue.failed.connect(self._on_failure)
         self._found: Path | None = None
+        self._offered: Image | None = None  # the image that was labelled there
         self._looked: set[Any] = set()
         self._stored: dict[Any, Any] = {}
         self._timer = single_shot(self, _REST, self.save_now)
         annotations.table_changed.connect(self._on_table)
+        Connections(self).add(viewer.layers.events.removed, self._on_removed)
         self.bar = ProjectBar()
         self.bar.open_asked.connect(self.open)
         self.bar.copy_asked.connect(self.copy_to)
@@ -202,7 +205,7 @@ class Autosave(QObject):
         self.restored.emit(image)
 
     def _offer(self, image: Image, project: FoundProject) -> None:
-        self._found = project.folder
+        self._found, self._offered = project.folder, image
         when = project.saved.astimezone()
         drawn = any(a.labels.any() for a in self._annotations.all)
         stays = " What is drawn now stays in its own project." if drawn else ""
@@ -210,6 +213,14 @@ class Autosave(QObject):
             f"“{image.name}” was labelled before, in the project “{project.name}”, "
             f"last on {when:%d %b %Y at %H:%M}.{stays}"
         )
+
+    def _on_removed(self, event: Any) -> None:
+        """Take an offer back that spoke of a removed image; it is made again with the image."""
+        gone = self._offered
+        if gone is not None and gone is event.value:
+            self._offered = None
+            self._looked.discard(gone.unique_id)
+            self.bar.show_offer(None)
 
     def annotate(self, image: Image) -> AnnotationLayer:
         """Get an image ready to be painted on, with what was drawn on it before."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QFrame, QLabel, QMenu, QSizePolicy, QWidget
+from qtpy.QtWidgets import QFileDialog, QFrame, QMenu, QSizePolicy, QWidget
+from superqt import QElidingLabel
 
 from napari_gaussproto.widgets.shared.forms import (
     across,
@@ -28,7 +29,7 @@ class ProjectBar(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.name = QLabel("Saved as you draw")
+        self.name = QElidingLabel("Saved as you draw", wordWrap=True)
         self.name.setToolTip("Labels and models are saved by themselves, in a project folder")
         # A long name must not widen the dock.
         self.name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -37,6 +38,7 @@ class ProjectBar(QWidget):
         menu.addAction("Open project…").triggered.connect(self._ask_open)
         menu.addAction("Save a copy as…").triggered.connect(self._ask_copy)
         self.more = menu_button("Project ▾", menu)
+        self.more.setToolTip("Begin or open another project, or save a copy of this one")
         self.found = wrapped_label()
         self.offer = QFrame(frameShape=QFrame.Shape.StyledPanel)
         self.restore = button("Bring it back", "Open that project", self.restore_asked)
@@ -47,7 +49,7 @@ class ProjectBar(QWidget):
 
     def show_saved(self, name: str, folder: Path, when: str) -> None:
         """Say where and when everything was saved."""
-        self.name.setText(f"Saved {when}, {name}")
+        self.name.setText(f"{name}, saved {when}")
         self.name.setToolTip(f"Everything drawn and fitted is kept in {folder}")
 
     def show_offer(self, sentence: str | None) -> None:
