@@ -23,7 +23,7 @@ from napari_gaussproto.core.model.maps import Maps, maps_of, values_of
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import StackSegmentation, leading_of, plane_sources
-from napari_gaussproto.core.project.version import HELD_OUT, LABELLED
+from napari_gaussproto.core.project.version import ACCURACY, HELD_OUT
 from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tuning
 from napari_gaussproto.core.training.pyramid import (
     EncodedImage,
@@ -131,7 +131,7 @@ def timed(job: Callable[..., Steps]) -> Callable[..., Steps]:
 
 @timed
 def quick_job(request: FitRequest, *, clock: Clock) -> Steps:
-    """Fit neck and prototypes to all strokes, and segment the shown image."""
+    """Fit prototypes to all strokes, and segment the shown image."""
     encoded = []
     with _reading(request.closed):
         request, lost = yield from _with_closed(request)
@@ -149,7 +149,7 @@ def quick_job(request: FitRequest, *, clock: Clock) -> Steps:
         base,
         view,
         clock(),
-        measures={LABELLED: fitted.accuracy},
+        measures={} if fitted.held_out is None else {ACCURACY: fitted.held_out},
         settings={"from": "a new model" if scratch else base.card.name},
         strokes=sum(map(count_strokes, labels)),
         images=len({image.key for image, _, _ in places}),

@@ -169,7 +169,7 @@ def test_a_pause_does_not_make_the_rest_longer(monkeypatch: pytest.MonkeyPatch) 
 
     def pause(step: Any) -> None:
         seen.append(step)
-        if getattr(step, "stage", "") == "neck" and step.step == 1:
+        if getattr(step, "stage", "") == "layer":
             now[0] += 600
 
     training = fine_tuning(steps=6, batch_size=2, crop_size=64, validate_every=1)

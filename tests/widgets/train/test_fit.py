@@ -197,11 +197,11 @@ def test_stop_before_anything_was_better_keeps_the_quick_fit(
 def test_another_start_after_a_fit_is_said(
     train: Any, image: Any, qtbot: Any, model_file: Path
 ) -> None:
-    train.start.prototypes.setValue(3)
+    train.start.detail.setCurrentText("coarse")
     assert "Versions" not in train.status.text()
     draw(train)
     quick(train, qtbot)
-    train.start.prototypes.setValue(4)
+    train.start.detail.setCurrentText("normal")
     said = train.status.text()
     assert "begins with a new model" in said and "kept in Versions" not in said
     settled(train, qtbot)

@@ -12,6 +12,7 @@ from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.core.project.project import Project
 from napari_gaussproto.jobs.storage import ProjectSession
 from napari_gaussproto.widgets.train.dock import TrainWidget
+from napari_gaussproto.widgets.train.storage.project_bar import ProjectBar
 from tests.core.builders import tiny_model, two_tone
 from tests.widgets.docks import by_role
 from tests.widgets.train_dock import WAIT, click, draw, fitted, quick, settled, stroke
@@ -276,3 +277,14 @@ def test_a_project_is_not_left_when_its_labels_cannot_be_saved(
     settled(train, qtbot)
     assert train.autosave.state.folder == other
     assert np.array_equal(train.autosave.state.kept.images[0].labels, drawn)
+
+
+def test_the_bar_begins_with_the_name_and_takes_two_lines_for_it(qtbot: Any) -> None:
+    bar = ProjectBar()
+    qtbot.addWidget(bar)
+    bar.show_saved("labels 2026-11-28 06.13.45", Path("/somewhere"), "06:13:45")
+    assert bar.name.text() == "labels 2026-11-28 06.13.45, saved 06:13:45"
+    assert "/somewhere" in bar.name.toolTip() and bar.more.toolTip()
+    line = bar.name.fontMetrics().height()
+    narrow = bar.name.fontMetrics().horizontalAdvance(bar.name.text()) * 2 // 3
+    assert bar.name.heightForWidth(narrow) >= 1.5 * line

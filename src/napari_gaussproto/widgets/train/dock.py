@@ -248,7 +248,7 @@ class TrainWidget(Dock):
     # -- fitting ----------------------------------------------------------------------------
 
     def quick_fit(self) -> None:
-        """Fit neck and prototypes to all strokes."""
+        """Fit prototypes to all strokes."""
         image = self.images.image()
         if image is not None:
             self.fits.quick_fit(image, closed=self._closed())
@@ -407,7 +407,7 @@ class TrainWidget(Dock):
     def _update_buttons(self) -> None:
         missing, phase = self._missing(), self.fits.phase
         tuning = phase not in ("idle", "fitting")
-        enable(self.quick, "Fit neck and prototypes to the strokes: seconds", missing or "")
+        enable(self.quick, "Fit the prototypes to the strokes: a second or less", missing or "")
         self.quick.setEnabled(missing is None and not tuning)
         waits = "" if missing is None else f".\nIt waits. {missing}"
         self.live.setToolTip(f"{_LIVE}{waits}")

@@ -155,7 +155,7 @@ class FitController(QObject):
     def quick_fit(
         self, image: Image, *, live: bool = False, closed: ClosedRequest | None = None
     ) -> None:
-        """Fit neck and prototypes to all strokes; a running quick fit is given up for it."""
+        """Fit prototypes to all strokes; a running quick fit is given up for it."""
         if self.phase not in ("idle", "fitting"):
             return
         request = replace(self._request(image), closed=closed)

@@ -26,6 +26,7 @@ JUDGEMENTS: dict[Judgement, str] = {
     "kept. Paint where it is wrong, then fine-tune.",
 }
 _STOPPED = " It was stopped; what it had learned is kept."
+_NOT_JUDGED = " How right it is can be said once each class has two strokes."
 _DONE = {"quick fit": "Fitted", "fine-tune": "Fine-tuned", "prediction": "Segmented"}
 
 
@@ -62,6 +63,7 @@ def fitted_sentence(fitted: Fitted) -> str:
     measures = ", ".join(f"{name} {value:.3f}" for name, value in result.measures.items())
     told = f"{result.seconds:.1f} s" + _learned_from(result.strokes, result.images)
     told += f": {measures}." if measures else "."
+    told += "" if measures or fitted.made != "quick fit" else _NOT_JUDGED
     done = f"{_DONE[fitted.kind]} in {told}"
     judged = f" {JUDGEMENTS[result.judgement]}" if result.judgement else ""
     if fitted.made != fitted.kind:

@@ -10,7 +10,7 @@ from html import escape
 from math import isnan, nan
 from typing import Any
 
-from napari_gaussproto.core.project.version import HELD_OUT, LIVE, Version
+from napari_gaussproto.core.project.version import ACCURACY, HELD_OUT, LIVE, Version
 from napari_gaussproto.widgets.train.fitting.sentences import counted
 
 # For a version of which nothing is known; how well it tells its own strokes apart says nothing.
@@ -19,9 +19,10 @@ _UNKNOWN = "How good it is elsewhere is not known: no strokes were set aside to 
 
 
 def main_measure(measures: Mapping[str, float]) -> str:
-    """The one measure that versions are compared by, as "held-out mIoU .71"; or a dash."""
-    value = measures.get(HELD_OUT, nan)
-    return NO_MEASURE if isnan(value) else f"{HELD_OUT} {short(value)}"
+    """What a version is compared by, as "held-out mIoU .71"; or a dash."""
+    known = (name for name in (HELD_OUT, ACCURACY) if not isnan(measures.get(name, nan)))
+    name = next(known, None)
+    return NO_MEASURE if name is None else f"{name} {short(measures[name])}"
 
 
 @dataclass(frozen=True)
