@@ -107,6 +107,9 @@ class ModelConfig(Settings):
         The image is averaged over squares of this side, in pixels, before the backbone.
     output_stride : {4, 8}
         Pixels of the downsampled image per latent position.
+    follow_edges : bool
+        On a grid with local features, borders between classes follow the edges of the photograph
+        within a cell.
     neck : {"fused", "none"}
         "fused" projects and adds the levels; with "none" latents are the levels side by side.
     neck_channels, latent_dim : int
@@ -137,6 +140,7 @@ class ModelConfig(Settings):
     channels: int = Field(3, ge=1)
     downsample: int = Field(1, ge=1, le=16)
     output_stride: Literal[4, 8] = 4
+    follow_edges: bool = True
     neck: Literal["fused", "none"] = "fused"
     neck_channels: int = Field(64, ge=4)
     latent_dim: int = Field(32, ge=2, le=512)

@@ -56,7 +56,16 @@ def hold_out_strokes(
 def strokes_of(mask: npt.NDArray[Any]) -> list[npt.NDArray[np.intp]]:
     """Flat places (K,) of each stroke of a label image (H, W), of which few pixels are labelled."""
     places = np.flatnonzero(mask)
-    numbers = measure.label(mask, background=0, connectivity=2).ravel()[places]
+    if not len(places):
+        return []
+    columns = places % mask.shape[1]
+    box = (
+        slice(places[0] // mask.shape[1], places[-1] // mask.shape[1] + 1),
+        slice(columns.min(), columns.max() + 1),
+    )
+    numbers = np.zeros(mask.shape, np.int32)
+    numbers[box] = measure.label(mask[box], background=0, connectivity=2)
+    numbers = numbers.ravel()[places]
     order = np.argsort(numbers, kind="stable")
     ends = np.flatnonzero(np.diff(numbers[order])) + 1
-    return [stroke for stroke in np.split(places[order], ends) if len(stroke)]
+    return np.split(places[order], ends)

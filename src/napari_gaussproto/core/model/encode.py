@@ -18,6 +18,7 @@ from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.imaging.tiles import Window, plan, round_up
 from napari_gaussproto.core.model.segmentation import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.network.local import pixel_colours
 
 logger = logging.getLogger(__name__)
 
@@ -82,18 +83,33 @@ def encode_steps(
         yield Tile(block.index, 2 * blocks, 0, 0, 0, 0)
     strides = [model.cell_size] * (1 + model.extractor.has_local)
     maps = yield from maps_of_image(source, model, model.extractor.maps, strides, tile, blocks)
-    return pooled([of_image[0] for of_image in maps], work.value, model)
+    return pooled([of_image[0] for of_image in maps], work.value, model, source)
 
 
-def pooled(maps: Sequence[Tensor], partition: Partition, model: PrototypeSegmenter) -> Encoding:
-    """Cells of an image from the maps (K, h, w) of `Extractor.maps`.
+def pooled(
+    maps: Sequence[Tensor],
+    partition: Partition,
+    model: PrototypeSegmenter,
+    source: ImageSource,
+    y0: int = 0,
+    x0: int = 0,
+) -> Encoding:
+    """Cells of an image, or of a window of it, from the maps (K, h, w) of `Extractor.maps`.
 
-    These may overhang the image at the bottom and right.
+    These may overhang the image at the bottom and right. The first pixel of the window is given.
     """
     (height, width), k = partition.shape, model.cell_size
     cut = [values[:, : -(-height // k), : -(-width // k)] for values in maps]
-    colours = partition.features(cut[1]) if len(cut) > 1 else None
-    return Encoding(model.cells_of(cut[0], partition), partition, colours)
+    cells = model.cells_of(cut[0], partition)
+    config = model.config
+    if len(cut) == 1 or not config.follow_edges or config.partition != "grid":
+        return Encoding(cells, partition)
+
+    def rows(first: int, last: int) -> Tensor:
+        pixels = source.read_padded(y0 + first, x0, last - first, width)
+        return pixel_colours(pixels[None])[0].to(cells.device)
+
+    return Encoding(cells, partition, partition.features(cut[1]), rows)
 
 
 @torch.no_grad()

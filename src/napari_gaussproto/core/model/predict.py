@@ -131,6 +131,6 @@ def _core_labels(
     """Labels of a tile's core; its surroundings make them agree with the neighbours'."""
     cut = model.partitioner.steps(source, (window.y0, window.x0, window.y1, window.x1))
     partition = run(cut)
-    segmentation = model.decode(pooled(maps, partition, model))
+    segmentation = model.decode(pooled(maps, partition, model, source, window.y0, window.x0))
     top, left = window.core_y0 - window.y0, window.core_x0 - window.x0
     return segmentation.labels[top : top + done.y1 - done.y0, left : left + done.x1 - done.x0]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import PrototypeError
+from napari_gaussproto.core.cells.outlines import Rows, refine_outlines
 from napari_gaussproto.core.cells.partition import Partition
 from napari_gaussproto.core.imaging.patches import Patches, no_patches
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
@@ -86,12 +87,15 @@ class Encoding:
     ----------
     latents : (N, D) Tensor
     colours : (N, C) Tensor or None
-        Of a model with local features.
+        Of cells whose outlines follow the edges of the photograph.
+    rows : callable or None
+        Colours of the pixels of some rows, for these.
     """
 
     latents: Tensor
     partition: Partition
     colours: Tensor | None = None
+    rows: Rows | None = None
 
 
 @dataclass(frozen=True)
@@ -182,7 +186,12 @@ class Segmentation:
     @cached_property
     def labels(self) -> npt.NDArray[np.uint8]:
         """Class index + 1 of every pixel, (H, W)."""
-        best = self.encoding.partition.largest(self._log_posterior)
+        encoding = self.encoding
+        best = encoding.partition.largest(self._log_posterior)
+        if encoding.rows is not None and encoding.colours is not None:
+            to_map, k = encoding.partition.to_map, self.map_pixel_size
+            maps = to_map(self._log_posterior.exp())
+            refine_outlines(best, maps, to_map(encoding.colours), encoding.rows, k)
         labels: npt.NDArray[np.uint8] = (best + 1).cpu().numpy()
         # This is what the model said; a caller that wants to paint takes a copy.
         labels.flags.writeable = False

@@ -58,6 +58,11 @@ def local_features(image: Tensor, stride: int) -> Tensor:
     return torch.cat([means[:, :count], *(part[:, :count] for part in blurred), spreads], 1)
 
 
+def pixel_colours(image: Tensor) -> Tensor:
+    """Colours (B, C, H, W) of images (B, C, H, W) in [0, 1], as `colours_in` has them."""
+    return lab(image) / 100 if image.shape[1] == 3 else image
+
+
 def colours_in(pyramid: Sequence[Tensor], channels: int) -> Tensor:
     """Colours (B, C, h, w) of positions, in Lab over 100 where there are three channels.
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.cells.partition import Partition
 from napari_gaussproto.core.imaging.patches import PATCH_PIXELS, Miniature, Patches
+from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.model.encode import Tile, TileSize, as_source, maps_of_image, pooled
 from napari_gaussproto.core.model.segmentation import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -37,6 +38,8 @@ class EncodedImage:
         The one that computed them.
     miniature : Miniature
         The image itself, as small as its patches are.
+    source : ImageSource
+        The image itself, to which outlines are drawn.
     encodings : mapping
         Cells as necks see them that still exist; see `latents_of_image`.
     """
@@ -45,6 +48,7 @@ class EncodedImage:
     partition: Partition
     backbone: Backbone
     miniature: Miniature
+    source: ImageSource
     encodings: WeakKeyDictionary[nn.Module, Encoding] = field(
         default_factory=WeakKeyDictionary, repr=False, compare=False
     )
@@ -130,7 +134,7 @@ def encode_pyramid_steps(
     strides = [stride * shrunk for stride in model.extractor.strides]
     levels = yield from maps_of_image(source, model, model.extractor.pyramid, strides, tile)
     miniature = Miniature.of(source, model.cell_size)
-    return EncodedImage(tuple(levels), partition, backbone, miniature)
+    return EncodedImage(tuple(levels), partition, backbone, miniature, source)
 
 
 @torch.no_grad()
@@ -143,6 +147,6 @@ def latents_of_image(model: PrototypeSegmenter, encoded: EncodedImage) -> Encodi
     maps = [extractor.neck(pyramid)[0]]
     if extractor.has_local:
         maps.append(colours_in(pyramid, model.config.channels)[0])
-    encoding = pooled(maps, encoded.partition, model)
+    encoding = pooled(maps, encoded.partition, model, encoded.source)
     encoded.encodings[extractor.neck] = encoding
     return encoding
