@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -55,6 +55,16 @@ def read_progress(path: Path) -> dict[str, Any]:
         raise ModelFileError(
             f"“{path}” is not a training checkpoint that can be resumed: delete it to start anew."
         ) from error
+
+
+def classes_of_prototypes(path: Path) -> list[int] | None:
+    """Class of each prototype of the model in a checkpoint; None where there is no such file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            index: list[int] = file.get_tensor("model/layer.class_index").tolist()
+            return index
+    except (SafetensorError, OSError):
+        return None
 
 
 def load_checkpoint(

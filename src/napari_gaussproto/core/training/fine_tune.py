@@ -12,6 +12,7 @@ import copy
 import hashlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,10 @@ from napari_gaussproto.core.base.steps import TrainingStep, run
 from napari_gaussproto.core.editing.new_classes import place_unfitted, waiting_classes
 from napari_gaussproto.core.mixture.layer import MixtureScores
 from napari_gaussproto.core.model.encode import as_source
-from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_layer, name_prototypes
 from napari_gaussproto.core.training import semi
 from napari_gaussproto.core.training.cells import LabelledCells, areas_of_crops, sample_cells_steps
+from napari_gaussproto.core.training.checkpoint import classes_of_prototypes
 from napari_gaussproto.core.training.full_fit import Pairs, prepare_validation
 from napari_gaussproto.core.training.samples import (
     Crops,
@@ -132,6 +134,8 @@ def fine_tune_steps(
     held_out = prepare_validation(validation, model.config)
     labelled = counts.nonzero().flatten().tolist()
     own = _with_every_labelled_class(model, data, labelled, settings.seed)
+    if settings.checkpoint is not None:
+        _take_prototypes(own, settings.checkpoint)
     return (yield from FineTuner(own, data, held_out, settings, further).run())
 
 
@@ -145,6 +149,14 @@ def _with_every_labelled_class(
         cells = run(sample_cells_steps(own.eval(), data, seed))
         place_unfitted(own, waiting, cells.values, cells.target, seed)
     return own
+
+
+def _take_prototypes(model: PrototypeSegmenter, checkpoint: Path) -> None:
+    """As many prototypes as the training that goes on has: a quick fit may have added some."""
+    index = classes_of_prototypes(checkpoint)
+    if index is not None and index != model.layer.class_index.tolist():
+        model.layer = make_layer(model.config, index).to(model.device)
+        model.prototypes = name_prototypes(model.classes, index)
 
 
 class FineTuner(Trainer):
