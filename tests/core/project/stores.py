@@ -17,7 +17,7 @@ from napari_gaussproto.core.training.pyramid import encode_pyramid
 from napari_gaussproto.core.training.quick_fit import QuickSettings, quick_fit_steps
 from tests.core.builders import tiny_model, two_tone
 
-SETTINGS = QuickSettings(neck_steps=3, layer_steps=2)
+SETTINGS = QuickSettings(cells_per_class=100)
 
 
 def puts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -49,7 +49,7 @@ def _pair(seed: int) -> tuple[PrototypeSegmenter, PrototypeSegmenter]:
     model.card.name, model.card.data = "tiny", "Löwenzahn"
     image, labels = two_tone(seed=seed)
     encoded = encode_pyramid(image, model)
-    return model, run(quick_fit_steps([encoded], [labels], model, settings=SETTINGS)).model
+    return model, run(quick_fit_steps([encoded], [labels], model)).model
 
 
 def make_pair(seed: int = 0) -> tuple[PrototypeSegmenter, PrototypeSegmenter]:

@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from napari_gaussproto.core.base.config import NewModel
+from napari_gaussproto.core.base.config import FIELD, NewModel
 from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.quick_fit import quick_fit
 from napari_gaussproto.core.training.trial_fit import fine_tune
+from napari_gaussproto.io.samples import sample_mask, sample_photo
 from tests.core.builders import TINY_BACKBONE, two_tone
 
-NEW = NewModel(backbone=TINY_BACKBONE, pretrained=False, downsample=1, prototypes_per_class=2)
+NEW = NewModel(backbone=TINY_BACKBONE, pretrained=False, downsample=1)
 PAIRS = [two_tone(seed=seed) for seed in range(2)]
 IMAGES = [image for image, _ in PAIRS]
 
@@ -76,7 +77,7 @@ def test_a_model_and_its_file_are_the_same_start_and_stay_as_they_were(
     assert same(from_model, quick_fit(IMAGES, LABELS, path, device="cpu"))
     assert same(from_model, quick_fit(IMAGES, LABELS, str(path), device="cpu"))
     assert all(torch.equal(value, before[key]) for key, value in fitted.state_dict().items())
-    assert [step.stage for step in steps][:2] == ["features", "features"]
+    assert [step.stage for step in steps] == ["decode", "decode", "layer"]
 
 
 def test_classes_that_the_start_does_not_know_are_added(fitted: PrototypeSegmenter) -> None:
@@ -99,7 +100,7 @@ def test_fine_tuning_keeps_what_was_best(fitted: PrototypeSegmenter) -> None:
         progress=steps.append,
     )
     stages = {getattr(step, "stage", "") for step in steps}
-    assert {"trial", "neck"} <= stages
+    assert {"trial", "decode"} <= stages
     assert model.card.history[-1]["what"] in ("quick fit", "fine-tune")
     assert (segment(IMAGES[0], model).labels == PAIRS[0][1]).mean() > 0.8
 
@@ -109,10 +110,34 @@ def test_what_cannot_be_fitted_is_one_sentence(fitted: PrototypeSegmenter) -> No
         ("one label image for every image", IMAGES, LABELS[:1]),
         ("of image 2 have shape", IMAGES, [LABELS[0], LABELS[1][:50]]),
         ("use 0 to 2", IMAGES, [LABELS[0], LABELS[1] * 2]),
-        ("Only “plant” is labelled", IMAGES[0], np.where(LABELS[0] == 2, 2, 0)),
         ("Nothing is labelled", IMAGES[0], np.zeros_like(LABELS[0])),
     ]
     for message, images, labels in cases:
         with pytest.raises(LabelError, match=message) as caught:
             quick_fit(images, labels, fitted, device="cpu")
         assert str(caught.value).count(". ") == 0
+    with pytest.raises(LabelError, match="Only “plant” is labelled"):
+        only = np.where(LABELS[0] == 2, 2, 0)
+        quick_fit(IMAGES[0], only, NEW, classes=["soil", "plant"], device="cpu")
+
+
+def test_three_strokes_are_enough_for_the_shipped_start() -> None:
+    photo, mask = sample_photo("peanut_0286")[:360, :480], sample_mask("peanut_0286")[:360, :480]
+    labels = np.zeros_like(mask)
+    for value in np.unique(mask[mask > 0]):
+        row = int((mask == value).sum(1).argmax())
+        columns = np.flatnonzero(mask[row] == value)[:50]
+        for y in range(max(row - 3, 0), row + 4):
+            labels[y, columns] = np.where(mask[y, columns] == value, value, 0)
+    right = {}
+    for backbone in (FIELD, "tf_efficientnet_lite0"):
+        model = quick_fit(photo, labels, NewModel(backbone=backbone), device="cpu")
+        plants = segment(photo, model).labels > 1
+        right[backbone] = ((plants & (mask > 1)).sum()) / (plants | (mask > 1)).sum()
+    assert right[FIELD] > 0.8 and right[FIELD] > right["tf_efficientnet_lite0"]
+
+
+def test_a_model_that_knows_none_of_the_classes_gives_its_network() -> None:
+    model = quick_fit(IMAGES[0], LABELS[0], "peanut-grid", classes=["sand", "leaf"], device="cpu")
+    assert [p.name for p in model.prototypes] == ["sand 1", "leaf 1"]
+    assert (segment(IMAGES[0], model).labels == PAIRS[0][1]).mean() > 0.7

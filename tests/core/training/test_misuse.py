@@ -118,7 +118,7 @@ FAULTS: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "settings of a new model": (
         lambda model: quick_fit(PHOTO, MASK, NewModel(downsample=0)),
-        "ModelConfig sets downsample to 0: it should be greater than or equal to 1.",
+        "NewModel sets downsample to 0: it should be greater than or equal to 1.",
     ),
     "no steps": (lambda model: fine_tune(PHOTO, MASK, model, steps=0), "sets steps to 0: it"),
     "two budgets": (

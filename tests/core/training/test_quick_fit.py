@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from napari_gaussproto.core.base.config import ModelConfig, SegmentationClass
 from napari_gaussproto.core.base.errors import LabelError
@@ -25,11 +26,7 @@ from napari_gaussproto.core.training.pyramid import (
     encode_pyramid_steps,
     latents_of_image,
 )
-from napari_gaussproto.core.training.quick_fit import (
-    QuickFit,
-    QuickSettings,
-    quick_fit_steps,
-)
+from napari_gaussproto.core.training.quick_fit import QuickFit, QuickSettings, quick_fit_steps
 from tests.core.builders import tiny_config, tiny_model, two_tone
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -37,7 +34,6 @@ KINDS: dict[str, dict[str, Any]] = {
     "superpixel": {"partition": "superpixel", "region_size": 8},
     "shrunk": {"downsample": 2, "output_stride": 4},
 }
-SETTINGS = QuickSettings(neck_steps=40, layer_steps=20)
 
 
 def strokes(truth: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -65,7 +61,7 @@ def fitted_to(
 def blank(**changes: object) -> PrototypeSegmenter:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return PrototypeSegmenter(tiny_config(**changes)).eval()
+        return PrototypeSegmenter(tiny_config(neck="none", local_features=True, **changes)).eval()
 
 
 def weights(model: PrototypeSegmenter) -> dict[str, torch.Tensor]:
@@ -85,12 +81,14 @@ def start() -> tuple[PrototypeSegmenter, EncodedImage]:
 @pytest.fixture(scope="module")
 def fitted(start: tuple[PrototypeSegmenter, EncodedImage]) -> QuickFit:
     model, image = start
-    return fitted_to([image], [STROKES], model, scratch=True, settings=SETTINGS)
+    return fitted_to([image], [STROKES], model, scratch=True)
 
 
 def accuracy(fit: QuickFit, truth: npt.NDArray[np.uint8], index: int = 0) -> float:
+    """Over both classes evenly, of pixels that are not next to the other class."""
     labels = fit.model.decode(fit.encodings[index]).labels
-    return float(np.mean([(labels == truth)[truth == c].mean() for c in (1, 2)]))
+    inside = minimum_filter(truth, 5) == maximum_filter(truth, 5)
+    return float(np.mean([(labels == truth)[inside & (truth == c)].mean() for c in (1, 2)]))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -155,7 +153,7 @@ def test_strokes_make_a_model(kind: str) -> None:
     model = blank(**KINDS[kind])
     before = weights(model)
     image = encode_pyramid(IMAGE, model)
-    fit = fitted_to([image], [STROKES], model, scratch=True, settings=SETTINGS)
+    fit = fitted_to([image], [STROKES], model, scratch=True)
     assert fit.accuracy > 0.9
     assert accuracy(fit, TRUTH) > 0.8
     assert same(weights(model), before)
@@ -172,24 +170,19 @@ def test_steps_come_in_order(start: tuple[PrototypeSegmenter, EncodedImage]) -> 
     model, image = start
     steps: list[TrainingStep] = []
     run(
-        quick_fit_steps([image], [STROKES], model, scratch=True, settings=SETTINGS),
+        quick_fit_steps([image], [STROKES], model, scratch=True),
         steps.append,
     )
-    assert list(dict.fromkeys(s.stage for s in steps)) == ["features", "neck", "decode", "layer"]
-    neck = [s.losses["classification"] for s in steps if s.stage == "neck"]
-    assert len(neck) == 40
-    assert neck[-1] < 0.5 * neck[0]
-    layer = [s for s in steps if s.stage == "layer"]
-    assert set(layer[0].losses) == {"classification", "density", "diversity"}
-    assert sum(layer[-1].losses.values()) < sum(layer[0].losses.values())
+    assert [step.stage for step in steps] == ["decode", "layer"]
 
 
 def test_a_fit_is_deterministic(start: tuple[PrototypeSegmenter, EncodedImage]) -> None:
     model, image = start
 
     def fit(seed: int) -> dict[str, torch.Tensor]:
-        options = {"scratch": True, "settings": SETTINGS, "seed": seed}
-        return weights(fitted_to([image], [STROKES], model, **options).model)
+        few = QuickSettings(cells_per_class=20)
+        fit = fitted_to([image], [STROKES], model, scratch=True, settings=few, seed=seed)
+        return weights(fit.model)
 
     torch.manual_seed(1)
     first = fit(1)
@@ -198,36 +191,56 @@ def test_a_fit_is_deterministic(start: tuple[PrototypeSegmenter, EncodedImage]) 
     assert not same(first, fit(2))
 
 
+def autumn() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Leaves that the model has never seen, and takes for soil."""
+    other, truth = two_tone(seed=11)
+    other[truth == 2] = (other[truth == 2] + np.array([100, -70, 10])).clip(0, 255)
+    return other, truth
+
+
+@pytest.fixture(scope="module")
+def corrected(start: tuple[PrototypeSegmenter, EncodedImage], fitted: QuickFit) -> QuickFit:
+    other, truth = autumn()
+    images = [start[1], encode_pyramid(other, fitted.model)]
+    # The same network and the same images: the statistics are those that it was fitted with.
+    return fitted_to(images, [STROKES, strokes(truth)], fitted.model)
+
+
 def test_going_on_learns_a_correction_and_keeps_the_rest(
+    fitted: QuickFit, corrected: QuickFit
+) -> None:
+    other, truth = autumn()
+    was = float((segment(other, fitted.model).labels == truth)[truth == 2].mean())
+    now = (corrected.model.decode(corrected.encodings[1]).labels == truth)[truth == 2].mean()
+    assert was < 0.5
+    assert now > 0.9
+    assert accuracy(corrected, TRUTH) > 0.9
+    # What the others do not explain has a prototype of its own.
+    assert [p.name for p in corrected.model.prototypes] == ["soil 1", "plant 1", "plant 2"]
+    assert [entry["what"] for entry in corrected.model.card.history] == ["quick fit"] * 2
+    assert len(fitted.model.card.history) == 1
+
+
+def test_a_model_that_is_right_stays_as_it_is(
     start: tuple[PrototypeSegmenter, EncodedImage], fitted: QuickFit
 ) -> None:
-    other, truth = two_tone(seed=11)
-    # Leaves in autumn: the model has never seen such, and takes them for soil.
-    other[truth == 2] = (other[truth == 2] + np.array([100, -70, 10])).clip(0, 255)
-    images = [start[1], encode_pyramid(other, fitted.model)]
-    before = segment(other, fitted.model)
-    was = float((before.labels == truth)[truth == 2].mean())
-    labels = [STROKES, strokes(truth)]
-    again = fitted_to(images, labels, fitted.model, settings=SETTINGS)
-    now = (again.model.decode(again.encodings[1]).labels == truth)[truth == 2].mean()
-    assert was < 0.5
-    assert now > 0.8
-    assert accuracy(again, TRUTH) > 0.75
-    assert again.model.layer.n_prototypes == fitted.model.layer.n_prototypes
-    assert [entry["what"] for entry in again.model.card.history] == ["quick fit"] * 2
-    assert len(fitted.model.card.history) == 1
+    again = fitted_to([start[1]], [STROKES], fitted.model).model
+    assert torch.equal(again.layer.mean, fitted.model.layer.mean)
+    alone = np.where(STROKES == 2, 2, 0)
+    one = fitted_to([start[1]], [alone], fitted.model)
+    assert len(one.model.prototypes) == 2 and accuracy(one, TRUTH) > 0.9
 
 
 def test_a_class_without_strokes_is_never_predicted() -> None:
     model = blank(classes=["soil", "plant", "stone"])
     image = encode_pyramid(IMAGE, model)
-    fit = fitted_to([image], [STROKES], model, scratch=True, settings=SETTINGS)
+    fit = fitted_to([image], [STROKES], model, scratch=True)
     layer = fit.model.layer
     assert torch.equal(layer.active, layer.class_index < 2)
     assert set(np.unique(fit.model.decode(fit.encodings[0]).labels)) == {1, 2}
     labels = STROKES.copy()
     labels[:6, :20] = 3
-    more = fitted_to([image], [labels], model, scratch=True, settings=SETTINGS)
+    more = fitted_to([image], [labels], model, scratch=True)
     assert more.model.layer.active.all()
 
 
@@ -252,8 +265,7 @@ def stony_image() -> npt.NDArray[np.uint8]:
 def test_a_new_class_is_learned_and_the_old_prototypes_stay(fitted: QuickFit) -> None:
     model = with_stone(fitted.model)
     image = encode_pyramid(stony_image(), model)
-    still = QuickSettings(neck_steps=0, layer_steps=0)
-    placed = fitted_to([image], [stone_strokes()], model, settings=still).model
+    placed = fitted_to([image], [stone_strokes()], model).model
     own = placed.layer.class_index == 1
     assert placed.layer.active.all()
     for name in ("mean", "raw_scale", "raw_weight"):
@@ -261,7 +273,7 @@ def test_a_new_class_is_learned_and_the_old_prototypes_stay(fitted: QuickFit) ->
         assert torch.equal(before[~own], after[~own])
         assert not torch.equal(before[own], after[own])
     assert not model.layer.active[own].any()
-    fit = fitted_to([image], [stone_strokes()], model, settings=SETTINGS)
+    fit = fitted_to([image], [stone_strokes()], model)
     labels = fit.model.decode(fit.encodings[0]).labels
     assert (labels[40:52, 100:124] == 2).mean() > 0.8
     assert [p.name for p in fit.model.prototypes] == [p.name for p in model.prototypes]
@@ -271,23 +283,23 @@ def test_a_new_class_is_learned_and_the_old_prototypes_stay(fitted: QuickFit) ->
 def test_a_new_class_without_strokes_stays_unfitted(fitted: QuickFit) -> None:
     model = with_stone(fitted.model)
     labels = np.where(STROKES == 2, 3, STROKES).astype(np.uint8)
-    fit = fitted_to([encode_pyramid(IMAGE, model)], [labels], model, settings=SETTINGS)
+    fit = fitted_to([encode_pyramid(IMAGE, model)], [labels], model)
     assert unfitted(fit.model) == unfitted(model) != []
     assert 2 not in fit.model.decode(fit.encodings[0]).labels
 
 
-def test_a_fit_never_switches_a_rejected_prototype_on(fitted: QuickFit) -> None:
-    image = encode_pyramid(IMAGE, fitted.model)
-    one_off = turn_off(fitted.model, 2)
+def test_a_fit_never_switches_a_rejected_prototype_on(corrected: QuickFit) -> None:
+    image = encode_pyramid(IMAGE, corrected.model)
+    one_off = turn_off(corrected.model, 2)
     # Nothing is known about its cells: it looks like a new one, but for where it is.
-    one_off.prototypes[2] = Prototype("plant 1", 1)
-    again = fitted_to([image], [STROKES], one_off, settings=SETTINGS).model
-    assert again.layer.active.tolist() == [True, True, False, True]
-    assert torch.equal(again.layer.mean[2], fitted.model.layer.mean[2])
-    both_off = turn_off(one_off, 3)
+    one_off.prototypes[2] = Prototype("plant 2", 1)
+    again = fitted_to([image], [STROKES], one_off).model
+    assert again.layer.active.tolist()[:3] == [True, True, False]
+    assert torch.equal(again.layer.mean[2], corrected.model.layer.mean[2])
+    both_off = turn_off(one_off, 1)
     with pytest.raises(LabelError, match="“plant” is labelled, but all its prototypes"):
-        fitted_to([image], [STROKES], both_off, settings=SETTINGS)
-    fresh = fitted_to([image], [STROKES], both_off, scratch=True, settings=SETTINGS)
+        fitted_to([image], [STROKES], both_off)
+    fresh = fitted_to([image], [STROKES], both_off, scratch=True)
     assert fresh.model.layer.active.all()
 
 
@@ -296,8 +308,8 @@ def test_novelty_is_not_measured_without_the_cells_of_a_known_class(fitted: Quic
     image = encode_pyramid(stony_image(), three)
     labels = STROKES.copy()
     labels[40:52, 100:124] = 3
-    model = fitted_to([image], [labels], three, scratch=True, settings=SETTINGS).model
-    again = fitted_to([image], [STROKES], model, settings=SETTINGS).model
+    model = fitted_to([image], [labels], three, scratch=True).model
+    again = fitted_to([image], [STROKES], model).model
     assert np.array_equal(again.density_quantiles, model.density_quantiles)
     stones = [m for m, p in enumerate(model.prototypes) if p.class_index == 2]
     for m in stones:
@@ -333,7 +345,7 @@ def test_what_cannot_be_fitted_is_one_sentence(
     ]
     for message, labels, options in cases:
         with pytest.raises(LabelError, match=message) as caught:
-            fitted_to([image], [labels], model, **options)
+            fitted_to([image], [labels], model, scratch=True, **options)
         assert str(caught.value).count(". ") == 0
     with pytest.raises(LabelError, match="encode it again"):
         fitted_to([image], [STROKES], tiny_model())

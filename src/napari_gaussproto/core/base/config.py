@@ -107,8 +107,11 @@ class ModelConfig(Settings):
         The image is averaged over squares of this side, in pixels, before the backbone.
     output_stride : {4, 8}
         Pixels of the downsampled image per latent position.
+    neck : {"fused", "none"}
+        "fused" projects and adds the levels; with "none" latents are the levels side by side.
     neck_channels, latent_dim : int
-        Width of the fused features, and D of the latent space.
+        Width of the fused features, and D of the latent space, which without a neck is the
+        number of features.
     prototypes_per_class : int
         At the start of training; pruning and merging may leave fewer.
     region_size : int
@@ -134,6 +137,7 @@ class ModelConfig(Settings):
     channels: int = Field(3, ge=1)
     downsample: int = Field(1, ge=1, le=16)
     output_stride: Literal[4, 8] = 4
+    neck: Literal["fused", "none"] = "fused"
     neck_channels: int = Field(64, ge=4)
     latent_dim: int = Field(32, ge=2, le=512)
     prototypes_per_class: int = Field(5, ge=1, le=64)
@@ -175,19 +179,29 @@ class ModelConfig(Settings):
         return self.downsample * self.output_stride
 
 
-class NewModel(Settings):
-    """A model to begin with nothing but a backbone, but for its classes.
+FIELD = "field"
 
-    The attributes are those of `ModelConfig`. Like strokes, it suits photographs: the network
-    sees them at half their size.
+
+class NewModel(Settings):
+    """A model to begin with that knows no classes.
+
+    Attributes
+    ----------
+    backbone : str
+        "field" for the shipped start, whose backbone and neck were trained so that few strokes
+        suffice on photographs of fields, or the name of a timm model for its features alone.
+    pretrained : bool
+        Take ImageNet weights for a timm model.
+    downsample : int, optional
+        By default as the size of the photographs wants it: the network sees 2 megapixels at most,
+        or a little more.
+    partition, region_size
+        See `ModelConfig`.
     """
 
     partition: Literal["grid", "superpixel"] = "grid"
-    backbone: str = "tf_efficientnet_lite0"
-    strides: tuple[int, ...] | None = None
-    local_features: bool = False
-    prototypes_per_class: int = 5
-    downsample: int = 2
+    backbone: str = FIELD
+    downsample: int | None = Field(None, ge=1, le=16)
     region_size: int = 12
     pretrained: bool = True
 

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+Places = npt.NDArray[np.int64]
+
 # Pixels painted at a time: bounds the memory of a full-resolution, many-channel map.
 PAINT_PIXELS = 1 << 21
 # Squares between cells interpolated at a time: bounds the memory.
@@ -95,8 +97,12 @@ class Partition(ABC):
         """
 
     @abstractmethod
+    def cells_at(self, y: Places, x: Places) -> Places:
+        """Indices (K,) of the cells that hold some pixels, given by rows (K,) and columns (K,)."""
+
     def cell_at(self, y: int, x: int) -> int:
         """Index of the cell that holds a pixel."""
+        return int(self.cells_at(np.array([y]), np.array([x]))[0])
 
     @abstractmethod
     def center(self, cell: int) -> tuple[int, int]:
@@ -184,8 +190,8 @@ class Grid(Partition):
         """See `Partition.largest`."""
         return largest_between(self.to_map(values), self.cell_size, *self.shape)
 
-    def cell_at(self, y: int, x: int) -> int:
-        """Index of the cell that holds a pixel."""
+    def cells_at(self, y: Places, x: Places) -> Places:
+        """See `Partition.cells_at`."""
         return (y // self.cell_size) * self.grid_shape[1] + x // self.cell_size
 
     def center(self, cell: int) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from napari_gaussproto.core.base.config import Pooling
-from napari_gaussproto.core.cells.partition import PAINT_PIXELS, Partition
+from napari_gaussproto.core.cells.partition import PAINT_PIXELS, Partition, Places
 from napari_gaussproto.core.cells.slic import RegionMap
 from napari_gaussproto.core.network.extractor import normalise
 
@@ -145,9 +145,9 @@ class Superpixels(Partition):
 
     # -- single cells -----------------------------------------------------------------------
 
-    def cell_at(self, y: int, x: int) -> int:
-        """Index of the region that holds a pixel."""
-        return int(self.regions[y // self._shrink, x // self._shrink])
+    def cells_at(self, y: Places, x: Places) -> Places:
+        """See `Partition.cells_at`."""
+        return self.regions[y // self._shrink, x // self._shrink].astype(np.int64)
 
     def center(self, cell: int) -> tuple[int, int]:
         """Pixel (y, x) of a region that is nearest to its centroid."""

@@ -111,7 +111,7 @@ def reassign(model: PrototypeSegmenter, m: int | str, class_index: int | str) ->
     prototypes = list(model.prototypes)
     name = prototype.name
     if is_automatic(model, prototype):
-        name = _next_name(model, class_index)
+        name = next_name(model, class_index)
     prototypes[m] = replace(prototype, name=name, class_index=class_index, usage=float("nan"))
     layer = surgery.with_class(model.layer, m, class_index)
     return _changed(model, layer, prototypes, "reassign", [prototype.name], to=to)
@@ -252,7 +252,7 @@ def add(
     class_index, _ = _class(model, class_index)
     if not len(cells):
         raise EditError("The region holds no cell: paint a larger one.")
-    name = name.strip() if name else _next_name(model, class_index)
+    name = name.strip() if name else next_name(model, class_index)
     _refuse_taken(name, model.prototypes)
     mean, scale = surgery.moments_of(model.layer, cells)
     layer = surgery.append(model.layer, class_index, mean, scale)
@@ -342,7 +342,8 @@ def free_name(stem: str, taken: Container[str], first: int = 1) -> str:
     return next(name for n in count(first) if (name := f"{stem} {n}") not in taken)
 
 
-def _next_name(model: PrototypeSegmenter, class_index: int) -> str:
+def next_name(model: PrototypeSegmenter, class_index: int) -> str:
+    """Name of one more prototype of a class."""
     siblings = sum(p.class_index == class_index for p in model.prototypes)
     taken = {p.name for p in model.prototypes}
     return free_name(model.classes[class_index].name, taken, 1 + siblings)

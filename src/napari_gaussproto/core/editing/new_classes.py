@@ -87,8 +87,10 @@ def place_unfitted(
             continue
         part = surgery.select(layer, rows)
         placement.place_by_kmeans(part, own, torch.full((len(own),), c), seed)
-        for name in ("mean", "raw_scale", "off_diagonal", "raw_weight"):
-            getattr(layer, name)[rows] = getattr(part, name)
+        layer.mean[rows], layer.raw_weight[rows] = part.mean, part.raw_weight
+        # Few cells say where a class is and not how wide: it is as wide as the others.
+        for values in (layer.raw_scale, layer.off_diagonal):
+            values[rows] = values[layer.active].mean(0)
         others = layer.class_index[layer.active].unique()
         prior = layer.log_prior[others].logsumexp(0) - math.log(len(others))
         layer.raw_prior.copy_(layer.log_prior)

@@ -40,7 +40,7 @@ def hold_out_strokes(
     rng = np.random.default_rng(seed)
     by_class: dict[int, list[tuple[int, npt.NDArray[np.intp]]]] = {}
     for image, mask in enumerate(labels):
-        for places in _strokes(mask):
+        for places in strokes_of(mask):
             by_class.setdefault(int(mask.flat[places[0]]), []).append((image, places))
     kept = [mask.copy() for mask in labels]
     held_out = [np.zeros_like(mask) for mask in labels]
@@ -53,8 +53,8 @@ def hold_out_strokes(
     return kept, held_out if any(mask.any() for mask in held_out) else None
 
 
-def _strokes(mask: npt.NDArray[Any]) -> list[npt.NDArray[np.intp]]:
-    """Flat places of each stroke; a large image has few labelled pixels."""
+def strokes_of(mask: npt.NDArray[Any]) -> list[npt.NDArray[np.intp]]:
+    """Flat places (K,) of each stroke of a label image (H, W), of which few pixels are labelled."""
     places = np.flatnonzero(mask)
     numbers = measure.label(mask, background=0, connectivity=2).ravel()[places]
     order = np.argsort(numbers, kind="stable")

@@ -221,13 +221,13 @@ class GaussianPrototypeLayer(nn.Module):
         return distance.addmm_(z, linear.T, alpha=-2)
 
     def _mahalanobis_full(self, z: Tensor) -> Tensor:
-        # One prototype at a time: memory stays at (N, D).
-        factors = self.scale_tril.to(z.dtype)
-        means = self.mean.to(z.dtype)
-        distances = [
-            torch.linalg.solve_triangular(factor, (z - mean).T, upper=False).square().sum(0)
-            for factor, mean in zip(factors, means, strict=True)
-        ]
+        # One prototype at a time: memory stays at (N, D). Cells are whitened anew only where the
+        # covariance is another one; prototypes that few strokes make share one.
+        distances, former, whitened = [], None, z.T
+        for factor, mean in zip(self.scale_tril.to(z.dtype), self.mean.to(z.dtype), strict=True):
+            if former is None or not torch.equal(factor, former):
+                former, whitened = factor, _solved(factor, z.T)
+            distances.append((whitened - _solved(factor, mean[:, None])).square().sum(0))
         return torch.stack(distances, dim=1)
 
     # -- relations between prototypes -------------------------------------------------------
@@ -272,6 +272,10 @@ class GaussianPrototypeLayer(nn.Module):
             ((self.class_index == c) & self.active).nonzero().flatten()
             for c in range(self.n_classes)
         ]
+
+
+def _solved(factor: Tensor, columns: Tensor) -> Tensor:
+    return torch.linalg.solve_triangular(factor, columns, upper=False)
 
 
 class MixtureScores:

@@ -80,27 +80,23 @@ def encode_steps(
         blocks = block.total
         # How many tiles follow is known when they are planned; as many as blocks, about.
         yield Tile(block.index, 2 * blocks, 0, 0, 0, 0)
-    k = model.cell_size
-    (latents,) = yield from maps_of_image(source, model, latent_map(model), [k], tile, blocks)
-    return pooled(latents[0], work.value, k)
+    strides = [model.cell_size] * (1 + model.extractor.has_local)
+    maps = yield from maps_of_image(source, model, model.extractor.maps, strides, tile, blocks)
+    return pooled([of_image[0] for of_image in maps], work.value, model)
 
 
-def latent_map(model: PrototypeSegmenter) -> Forward:
-    """The whole network of a model as one map, for `tiles_of_image`."""
-    return lambda pixels: [model.extract(pixels)]
+def pooled(maps: Sequence[Tensor], partition: Partition, model: PrototypeSegmenter) -> Encoding:
+    """Cells of an image from the maps (K, h, w) of `Extractor.maps`.
+
+    These may overhang the image at the bottom and right.
+    """
+    (height, width), k = partition.shape, model.cell_size
+    cut = [values[:, : -(-height // k), : -(-width // k)] for values in maps]
+    colours = partition.features(cut[1]) if len(cut) > 1 else None
+    return Encoding(model.cells_of(cut[0], partition), partition, colours)
 
 
 @torch.no_grad()
-def pooled(latents: Tensor, partition: Partition, cell_size: int) -> Encoding:
-    """Cells of a latent map (D, h, w), with the pixels of the image per position of the map.
-
-    It may overhang the image at the bottom and right.
-    """
-    height, width = partition.shape
-    cut = latents[:, : -(-height // cell_size), : -(-width // cell_size)]
-    return Encoding(partition.latents(cut), partition)
-
-
 def maps_of_image(
     source: ImageSource,
     model: PrototypeSegmenter,

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_gaussproto.core.base.atomic import refuse_folder
 from napari_gaussproto.core.base.device import resolve_device
@@ -193,7 +193,7 @@ def build_model(
     entries = summary.prototypes
     class_index = [entry.class_index for entry in entries]
     model = PrototypeSegmenter(summary.config, class_index=class_index, backbone=backbone)
-    modules = {"extractor.neck.": model.extractor.neck, "layer.": model.layer}
+    modules: dict[str, nn.Module] = {"extractor.neck.": model.extractor.neck, "layer.": model.layer}
     if backbone is None:
         modules[BACKBONE] = model.extractor.backbone
     # One by one: loading into a module writes to all of it, also to what the state leaves out.

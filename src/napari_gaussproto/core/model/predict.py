@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,11 @@ from napari_gaussproto.core.model.encode import (
     TileSize,
     as_source,
     encode_steps,
-    latent_map,
+    pooled,
     tiles_of_image,
 )
 from napari_gaussproto.core.model.model_file import AnyModel, as_model
-from napari_gaussproto.core.model.segmentation import Encoding, Segmentation
+from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 
@@ -111,9 +111,9 @@ def segment_to_zarr(
     check_apart(path, source.array)
     about = {"model": model.card.name, "classes": [c.model_dump() for c in model.classes]}
     with new_label_store(path, (source.height, source.width), about) as labels:
-        for done, window, (latents,) in tiles_of_image(source, model, latent_map(model), tile):
+        for done, window, maps in tiles_of_image(source, model, model.extractor.maps, tile):
             labels[done.y0 : done.y1, done.x0 : done.x1] = _core_labels(
-                source, model, window, done, latents[0]
+                source, model, window, done, [of_tile[0] for of_tile in maps]
             )
             if progress is not None:
                 progress(done)
@@ -122,11 +122,15 @@ def segment_to_zarr(
 
 @torch.no_grad()
 def _core_labels(
-    source: ImageSource, model: PrototypeSegmenter, window: Window, done: Tile, latents: Tensor
+    source: ImageSource,
+    model: PrototypeSegmenter,
+    window: Window,
+    done: Tile,
+    maps: Sequence[Tensor],
 ) -> Any:
     """Labels of a tile's core; its surroundings make them agree with the neighbours'."""
     cut = model.partitioner.steps(source, (window.y0, window.x0, window.y1, window.x1))
     partition = run(cut)
-    segmentation = model.decode(Encoding(partition.latents(latents), partition))
+    segmentation = model.decode(pooled(maps, partition, model))
     top, left = window.core_y0 - window.y0, window.core_x0 - window.x0
     return segmentation.labels[top : top + done.y1 - done.y0, left : left + done.x1 - done.x0]

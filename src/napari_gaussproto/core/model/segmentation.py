@@ -80,10 +80,18 @@ def prototype_index(prototypes: Sequence[Prototype], which: int | str) -> int:
 
 @dataclass
 class Encoding:
-    """An image as cells, with their latents (N, D): the slow part of a segmentation, kept."""
+    """An image as cells: the slow part of a segmentation, kept.
+
+    Attributes
+    ----------
+    latents : (N, D) Tensor
+    colours : (N, C) Tensor or None
+        Of a model with local features.
+    """
 
     latents: Tensor
     partition: Partition
+    colours: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,11 @@ class PrototypeSegmenter(nn.Module):
         backbone: Backbone | None = None,
     ) -> None:
         super().__init__()
+        self.extractor = Extractor(config, pretrained, backbone)
+        if config.neck == "none":
+            config = config.model_copy(update={"latent_dim": sum(self.extractor.widths)})
         self.config = config
         self.partitioner = Partitioner(config)
-        self.extractor = Extractor(config, pretrained, backbone)
         if class_index is None:
             class_index = [
                 c for c in range(len(config.classes)) for _ in range(config.prototypes_per_class)
@@ -94,6 +96,14 @@ class PrototypeSegmenter(nn.Module):
         """
         latents: Tensor = self.extractor(image)
         return latents
+
+    def cells_of(self, latents: Tensor, partition: Partition) -> Tensor:
+        """Latents (N, D) of the cells of a latent map (D, h, w), pooled as they were trained.
+
+        The map may overhang the image at the bottom and right.
+        """
+        normalised = self.config.neck != "none"
+        return partition.latents(latents) if normalised else partition.features(latents)
 
     def partition(self, source: ImageSource) -> Partition:
         """Cut an image into this model's cells."""

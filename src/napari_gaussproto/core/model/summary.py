@@ -53,6 +53,11 @@ def model_path(name_or_path: str | Path) -> Path:
     )
 
 
+def start_path(name: str) -> Path:
+    """File of a shipped start: a model whose classes mean nothing, for its features."""
+    return _FOLDER / "starts" / f"{name}{SUFFIX}"
+
+
 def with_suffix(path: str | Path, suffix: str = SUFFIX) -> Path:
     """Where something is saved to under a name; another dot in the name is no suffix."""
     path = Path(path)

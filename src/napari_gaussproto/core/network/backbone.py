@@ -200,6 +200,17 @@ def _leave_out_the_rest(network: nn.Module) -> None:
         network.blocks = blocks[: max(stages)]
 
 
+def fine_strides(name: str, coarsest: int = 8) -> tuple[int, ...]:
+    """Strides of the levels of a timm model that tell where a thing ends; at least its finest."""
+    known = _strides(name)
+    return tuple(stride for stride in known if stride <= max(coarsest, known[0]))
+
+
+def _strides(name: str) -> list[int]:
+    info: Any = _create(name, 3, pretrained=False, strides=None).feature_info
+    return list(info.reduction())
+
+
 def _levels(name: str, strides: Sequence[int]) -> tuple[int, ...]:
     """Indices of the levels that have these strides."""
     info: Any = _create(name, 3, pretrained=False, strides=None).feature_info

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from napari_gaussproto.core.base.config import ModelConfig
 from napari_gaussproto.core.network.backbone import Backbone
 from napari_gaussproto.core.network.folding import folded_copy_of
-from napari_gaussproto.core.network.local import local_features, width_of_local
+from napari_gaussproto.core.network.local import colours_in, local_features, width_of_local
 
 
 def normalise(latents: Tensor) -> Tensor:
@@ -87,6 +87,38 @@ class Neck(nn.Module):
         return latents[0, :, :, 0].T
 
 
+class SideBySide(nn.Module):
+    """All levels at one stride side by side, each channel standardised: for want of a neck.
+
+    Parameters
+    ----------
+    widths, strides : list of int
+        Channels and stride of each level.
+    output_stride : int
+    """
+
+    def __init__(self, widths: list[int], strides: list[int], output_stride: int) -> None:
+        super().__init__()
+        self.widths = widths
+        self.strides = strides
+        self.output_stride = output_stride
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width, affine=False) for width in widths)
+
+    def forward(self, pyramid: list[Tensor]) -> Tensor:
+        """Latent map (B, D, h, w) of a pyramid."""
+        first = pyramid[0]
+        height = first.shape[-2] * self.strides[0] // self.output_stride
+        width = first.shape[-1] * self.strides[0] // self.output_stride
+        pairs = zip(pyramid, self.norms, strict=True)
+        return torch.cat([to_stride(norm(level), (height, width)) for level, norm in pairs], 1)
+
+    def points(self, features: Tensor) -> Tensor:
+        """Latents (N, D) of single positions; see `Neck.points`."""
+        levels = features.T[None, :, :, None].split(self.widths, dim=1)
+        parts = [norm(level) for level, norm in zip(levels, self.norms, strict=True)]
+        return torch.cat(parts, 1)[0, :, :, 0].T
+
+
 def to_stride(level: Tensor, size: tuple[int, int]) -> Tensor:
     """A level (B, F, h, w) at another size (H, W): averaged when finer, bilinear when coarser."""
     if level.shape[-2:] == size:
@@ -130,8 +162,10 @@ class Extractor(nn.Module):
         self.neck = self.new_neck(config)
         self.folded = folded_copy_of(backbone, config.channels, 2 * backbone.alignment)
 
-    def new_neck(self, config: ModelConfig) -> Neck:
+    def new_neck(self, config: ModelConfig) -> Neck | SideBySide:
         """A neck for these levels, with random weights."""
+        if config.neck == "none":
+            return SideBySide(self.widths, self.strides, config.output_stride)
         return Neck(
             self.widths,
             self.strides,
@@ -152,6 +186,15 @@ class Extractor(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Latent map (B, D, H / cell_size, W / cell_size) of images (B, C, H, W) in [0, 1]."""
         return self.at_working_resolution(shrink(image, self.downsample))
+
+    def maps(self, image: Tensor) -> list[Tensor]:
+        """Latent map (B, D, h, w) of images (B, C, H, W) in [0, 1], and colours (B, C, h, w).
+
+        Without local features there are no colours.
+        """
+        pyramid = self.pyramid(image)
+        latents: Tensor = self.neck(pyramid)
+        return [latents, colours_in(pyramid, image.shape[1])] if self.has_local else [latents]
 
     def at_working_resolution(self, image: Tensor) -> Tensor:
         """Latent map (B, D, h, w) of images that are shrunk already."""

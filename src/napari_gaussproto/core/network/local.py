@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -55,6 +56,14 @@ def local_features(image: Tensor, stride: int) -> Tensor:
     spreads = torch.stack([light_variance, variance, far[:, count + 3]], 1)
     spreads = (spreads.clamp_min(0) + _LEAST_VARIANCE).sqrt()
     return torch.cat([means[:, :count], *(part[:, :count] for part in blurred), spreads], 1)
+
+
+def colours_in(pyramid: Sequence[Tensor], channels: int) -> Tensor:
+    """Colours (B, C, h, w) of positions, in Lab over 100 where there are three channels.
+
+    Of a pyramid whose last level are the local features, for images of so many channels.
+    """
+    return pyramid[-1][:, :channels]
 
 
 def _steps(grey: Tensor) -> Tensor:

@@ -11,7 +11,12 @@ from napari_gaussproto.core.project.content_store import FILE_PATTERN
 
 What = Literal["start", "quick fit", "fine-tune", "edit"]
 # Names of measures; the first says most about other pixels than the painted ones.
-MEASURES = HELD_OUT, LABELLED = "held-out mIoU", "labelled accuracy"
+HELD_OUT, ACCURACY = "held-out mIoU", "held-out accuracy"
+# As quick fits of earlier versions were measured: on the strokes that they learned from.
+LABELLED = "labelled accuracy"
+MEASURES = HELD_OUT, ACCURACY, LABELLED
+# Among the settings of a fit: it came by itself, after a stroke.
+LIVE = "live"
 Parts = dict[str, Annotated[str, Field(pattern=FILE_PATTERN)]]
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.base.steps import WithValue
+from napari_gaussproto.core.cells.partition import Partition
 from napari_gaussproto.core.model.encode import encode_steps
+from napari_gaussproto.core.model.segmentation import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.pyramid import EncodedImage
 from napari_gaussproto.core.training.samples import Crops, TrainingImage
@@ -79,8 +81,6 @@ def draw_cells(
     per_class: int,
     generator: torch.Generator,
     index: int,
-    *,
-    ascending: bool = False,
 ) -> LabelledCells:
     """Draw labelled cells of an image with their features, as many of each class if there are.
 
@@ -95,20 +95,54 @@ def draw_cells(
     generator : torch.Generator
     index : int
         Number of the image.
-    ascending : bool
-        In the order of the image instead of class by class.
     """
-    target, weight = image.partition.targets(labels, len(model.classes))
-    majority = torch.where(weight > 0, target.argmax(1), -1)
-    chosen = []
-    for c in range(target.shape[1]):
-        own = (majority == c).nonzero().flatten()
-        chosen.append(own[torch.randperm(len(own), generator=generator)[:per_class]])
-    drawn = torch.cat(chosen)
-    if ascending:
-        drawn = drawn.sort().values
+    target, drawn = _chosen(image.partition, labels, len(model.classes), per_class, generator)
     features = image.features(drawn, model.config.output_stride)
     return _drawn(features, target, drawn, index)
+
+
+def draw_latents(
+    encoding: Encoding,
+    labels: Tensor,
+    n_classes: int,
+    per_class: int,
+    generator: torch.Generator,
+    index: int,
+) -> LabelledCells:
+    """Draw labelled cells of an image with their latents, as many of each class if there are.
+
+    Parameters
+    ----------
+    encoding : Encoding
+    labels : (H, W) Tensor of uint8
+        0 not labelled, else class index + 1.
+    n_classes : int
+    per_class : int
+        At most; a cell counts for the class with the largest share.
+    generator : torch.Generator
+    index : int
+        Number of the image.
+    """
+    target, drawn = _chosen(encoding.partition, labels, n_classes, per_class, generator)
+    drawn, latents = drawn.sort().values, encoding.latents
+    return _drawn(latents[drawn.to(latents.device)], target, drawn, index)
+
+
+def _chosen(
+    partition: Partition,
+    labels: Tensor,
+    n_classes: int,
+    per_class: int,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Soft labels of all cells, and the cells that are drawn, class by class."""
+    target, weight = partition.targets(labels, n_classes)
+    majority = torch.where(weight > 0, target.argmax(1), -1)
+    chosen = []
+    for c in range(n_classes):
+        own = (majority == c).nonzero().flatten()
+        chosen.append(own[torch.randperm(len(own), generator=generator)[:per_class]])
+    return target, torch.cat(chosen)
 
 
 def _drawn(values: Tensor, target: Tensor, drawn: Tensor, index: int) -> LabelledCells:
@@ -121,12 +155,14 @@ def sample_cells_steps(
 ) -> Generator[int, None, LabelledCells]:
     """Latents of labelled cells of every image, drawn at random over its labelled area.
 
-    Yields the number of images done.
+    Yields the number of images done, after every tile.
     """
     generator = torch.Generator().manual_seed(seed)
     parts = []
     for index, image in enumerate(images):
-        encoding = run(encode_steps(image.source, model))
+        for _ in (work := WithValue(encode_steps(image.source, model))):
+            yield index
+        encoding = work.value
         target, weight = encoding.partition.targets(image.full_labels, len(model.classes))
         labelled = weight.nonzero().flatten()
         drawn = labelled[torch.randperm(len(labelled), generator=generator)[:_CELLS_PER_IMAGE]]
@@ -147,7 +183,7 @@ def cells_of_crops(crops: Crops, model: PrototypeSegmenter) -> LabelledCells:
     for index, (latent, label, guide) in enumerate(marked):
         partition = model.partitioner.crop((label.shape[0], label.shape[1]), guide)
         target, weight = partition.targets(label, len(model.classes))
-        z = partition.latents(latent)
+        z = model.cells_of(latent, partition)
         every = torch.arange(len(z))
         parts.append(LabelledCells(z, target, weight, torch.full_like(every, index), every))
     return LabelledCells.joined(parts)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.cells.partition import Partition
@@ -17,6 +18,7 @@ from napari_gaussproto.core.model.segmentation import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.network.backbone import Backbone
 from napari_gaussproto.core.network.extractor import to_stride
+from napari_gaussproto.core.network.local import colours_in
 
 # Values of one level, brought to the output stride, that are held at a time.
 _BAND_VALUES = 1 << 25
@@ -35,12 +37,17 @@ class EncodedImage:
         The one that computed them.
     miniature : Miniature
         The image itself, as small as its patches are.
+    encodings : mapping
+        Cells as necks see them that still exist; see `latents_of_image`.
     """
 
     pyramid: tuple[Tensor, ...]
     partition: Partition
     backbone: Backbone
     miniature: Miniature
+    encodings: WeakKeyDictionary[nn.Module, Encoding] = field(
+        default_factory=WeakKeyDictionary, repr=False, compare=False
+    )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -49,9 +56,10 @@ class EncodedImage:
 
     @property
     def n_bytes(self) -> int:
-        """Memory that the pyramid takes."""
-        levels = sum(level.numel() * level.element_size() for level in self.pyramid)
-        return levels + self.miniature.pixels.nbytes
+        """Memory that the pyramid and the cells take."""
+        cells = [encoding.latents for encoding in self.encodings.values()]
+        values = sum(v.numel() * v.element_size() for v in (*self.pyramid, *cells))
+        return values + self.miniature.pixels.nbytes
 
     def center(self, cell: int) -> tuple[int, int]:
         """As `Partition.center`."""
@@ -128,5 +136,13 @@ def encode_pyramid_steps(
 @torch.no_grad()
 def latents_of_image(model: PrototypeSegmenter, encoded: EncodedImage) -> Encoding:
     """Cells of an encoded image: the same as `encode_steps`, without the backbone."""
-    latents = model.extractor.neck(list(encoded.pyramid))[0]
-    return pooled(latents, encoded.partition, model.cell_size)
+    extractor, pyramid = model.extractor, list(encoded.pyramid)
+    known = encoded.encodings.get(extractor.neck)
+    if known is not None:
+        return known
+    maps = [extractor.neck(pyramid)[0]]
+    if extractor.has_local:
+        maps.append(colours_in(pyramid, model.config.channels)[0])
+    encoding = pooled(maps, encoded.partition, model)
+    encoded.encodings[extractor.neck] = encoding
+    return encoding

@@ -1,13 +1,13 @@
-"""Quick fit: neck and prototypes follow a person's strokes within a second.
+"""Quick fit: prototypes follow a person's strokes within a second.
 
-The backbone stays as it is, so an image is encoded once. Only labelled cells are evaluated
-while fitting: the neck acts on each position alone. From scratch, the neck warms up under a
-throw-away linear head and k-means++ places the prototypes; from a current model both go on
-from where they are. Then the prototypes alone are fitted to the cells' final latents.
+The network stays as it is, so an image is encoded once. A new model gets one Gaussian a class,
+all of one covariance, in closed form. The prototypes of a fitted model move, as far as
+the strokes demand. How stiff either is, strokes say that are held out.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from napari_gaussproto.core.base.config import (
-    LossWeights,
     NewModel,
     SegmentationClass,
     Settings,
@@ -28,22 +27,38 @@ from napari_gaussproto.core.base.config import (
 from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import TrainingStep, run
+from napari_gaussproto.core.editing.edits import next_name
 from napari_gaussproto.core.editing.new_classes import place_unfitted, waiting_classes
 from napari_gaussproto.core.labels.check import check_labels, check_pairs
-from napari_gaussproto.core.mixture import placement
-from napari_gaussproto.core.model.labelled import class_table, labelled_planes
-from napari_gaussproto.core.model.segmentation import Encoding
-from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training import objective
-from napari_gaussproto.core.training.cells import LabelledCells, draw_cells
-from napari_gaussproto.core.training.descent import descend, fit_temperature, trainable
+from napari_gaussproto.core.labels.strokes import strokes_of
+from napari_gaussproto.core.mixture.discriminant import SHRINKAGES, StrokeCells, fit_discriminant
+from napari_gaussproto.core.mixture.layer import LOG_ZERO, GaussianPrototypeLayer
+from napari_gaussproto.core.mixture.refinement import (
+    balanced_mass,
+    hold_out,
+    refine_means,
+    with_unexplained,
+)
+from napari_gaussproto.core.model.labelled import class_table, labelled_planes, most_pixels
+from napari_gaussproto.core.model.segmentation import Encoding, Prototype
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_layer, name_prototypes
+from napari_gaussproto.core.training.cells import LabelledCells, draw_latents
 from napari_gaussproto.core.training.describe import class_accuracy, describe
 from napari_gaussproto.core.training.pyramid import (
     EncodedImage,
     encode_pyramid,
     latents_of_image,
 )
-from napari_gaussproto.core.training.start import begin, restart, with_own_head
+from napari_gaussproto.core.training.start import begin, standardise, with_own_head
+
+# How strongly the means of a fitted model are held where they are, from the stiffest on; see
+# `refine_means`.
+_STIFFNESSES = (math.inf, 1.0, 0.1)
+# Of the covariance, see `fit_discriminant`: for latents of a neck that was trained for few strokes,
+# and for features as they are (python -m benchmarks.loop).
+_SHRINKAGES = {"fused": SHRINKAGES, "none": (0.5, 0.3)}
+# Cells of the photographs that are looked at, whether or not they are labelled.
+_SAMPLE = 4000
 
 # Of a prototype: a version of a fit, of which there may be many, is mostly these.
 _PATCHES = 3
@@ -54,26 +69,14 @@ class QuickSettings(Settings):
 
     Attributes
     ----------
-    neck_steps, layer_steps : int
-        Steps on neck and head together, and on the prototypes alone.
-    learning_rate : float
-        Peak from scratch; from a current model a quarter of it.
-    weight_decay : float
-        Of the neck's weights.
     cells_per_class : int
         Labelled cells of a class that are drawn from each image, at most.
     cells_in_all : int
         Of a class from all images together, so that many images take no more time.
-    loss : LossWeights
     """
 
-    neck_steps: int = Field(30, ge=0)
-    layer_steps: int = Field(15, ge=0)
-    learning_rate: float = Field(1e-2, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
-    cells_per_class: int = Field(150, ge=1)
-    cells_in_all: int = Field(750, ge=1)
-    loss: LossWeights = LossWeights()
+    cells_per_class: int = Field(300, ge=1)
+    cells_in_all: int = Field(900, ge=1)
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,14 @@ class QuickFit:
         One per image: ``model.decode(encodings[i])`` is its segmentation.
     accuracy : float
         Share of the labelled cells that got their class, over classes evenly.
+    held_out : float or None
+        The same of strokes that each fit was made without; None where no class has two.
     """
 
     model: PrototypeSegmenter
     encodings: list[Encoding]
     accuracy: float
+    held_out: float | None
 
 
 def quick_fit(
@@ -145,7 +151,7 @@ def quick_fit(
     if start == "auto":
         start = NewModel(partition=partition)
     table = class_table(classes, labels, new=isinstance(start, NewModel))
-    base, scratch = begin(start, table, device)
+    base, scratch = begin(start, table, device, pixels=most_pixels(labels))
     planes = labelled_planes(images, labels, base)
     encoded = [encode_pyramid(source, base) for source, _ in planes]
     masks = [mask for _, mask in planes]
@@ -163,7 +169,7 @@ def quick_fit_steps(
     settings: QuickSettings | None = None,
     seed: int = 0,
 ) -> Generator[TrainingStep, None, QuickFit]:
-    """Fit neck and prototypes to strokes, one optimiser step at a time.
+    """Fit prototypes to strokes, step by step.
 
     Parameters
     ----------
@@ -176,10 +182,10 @@ def quick_fit_steps(
     classes : sequence of SegmentationClass, optional
         The class table that the labels were drawn with, to be checked.
     scratch : bool
-        Forget the model's neck and prototypes; only its backbone and settings are used.
-        Classes without labels then get prototypes that are switched off. Otherwise what the
-        model knows stays, and labelled classes whose prototypes are all unfitted get them
-        placed; see `adapt`.
+        Forget the model's prototypes; only its network and settings are used. Classes without
+        labels then get prototypes that are switched off. Otherwise what the model knows
+        stays, and labelled classes whose prototypes are all unfitted get them placed; see
+        `adapt`.
     settings : QuickSettings, optional
     seed : int
         The same seed gives the same model on the same CPU and number of threads.
@@ -187,52 +193,42 @@ def quick_fit_steps(
     Yields
     ------
     TrainingStep
-        Of the stages "features", "neck", "decode" and "layer".
+        Of the stages "decode" and "layer".
 
     Raises
     ------
     LabelError
-        Without labels, with labels of one class only, of other classes than the model's, of
-        a class whose prototypes a person switched off, or of another shape than their image.
+        Without labels, from scratch with labels of one class only, with labels of other classes
+        than the model's, of a class whose prototypes a person switched off, or of another
+        shape than their image.
     """
     settings = settings or QuickSettings()
-    cells = yield from _drawn(
-        images, _checked(images, labels, model, classes), model, settings, seed
-    )
-    waiting = [] if scratch else waiting_classes(model, cells.labelled)
+    masks = _checked(images, labels, model, classes, alone=not scratch)
     fitted = with_own_head(model)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        if scratch:
-            restart(fitted, images, cells)
-        head = nn.Linear(model.config.latent_dim, len(model.classes)).to(model.device)
-    if waiting:
-        with torch.no_grad():
-            points = fitted.extractor.neck.points(cells.values)
-        place_unfitted(fitted, waiting, points, cells.target, seed)
-    rate = settings.learning_rate * (1 if scratch else 0.25)
-    yield from _fit_neck(fitted, cells, head if scratch else None, settings, rate)
+    if scratch and model.config.neck == "none":
+        standardise(fitted, images)
     encodings = []
     for done, image in enumerate(images, start=1):
         encodings.append(latents_of_image(fitted, image))
         yield TrainingStep("decode", done, len(images))
-    latents = cells.with_values(_latents_at(encodings, cells))
-    if scratch:
-        with one_thread():
-            placement.place_by_kmeans(fitted.layer, latents.values, latents.majority, seed)
-            fit_temperature(fitted.layer, latents)
-    yield from _fit_layer(fitted, latents, settings, rate)
-    describe(fitted, latents, images, patches=_PATCHES)
+    cells, strokes = _drawn(encodings, masks, len(model.classes), settings, seed)
+    with one_thread():
+        if scratch:
+            held_out = _place(fitted, cells, strokes, encodings)
+        else:
+            held_out = _move(fitted, cells, strokes, seed)
+    yield TrainingStep("layer", 1, 1)
+    describe(fitted, cells, images, patches=_PATCHES)
     fitted.card.log(
         "quick fit",
         images=len(images),
-        cells=len(latents),
+        cells=len(cells),
         scratch=scratch,
         seed=seed,
         settings=settings.model_dump(),
     )
-    accuracy = class_accuracy(fitted.layer, latents.values, latents.target)
-    return QuickFit(fitted, encodings, accuracy)
+    accuracy = class_accuracy(fitted.layer, cells.values, cells.target)
+    return QuickFit(fitted, encodings, accuracy, held_out)
 
 
 # -- what it learns from -------------------------------------------------------------------------
@@ -243,6 +239,8 @@ def _checked(
     labels: Sequence[npt.NDArray[Any]],
     model: PrototypeSegmenter,
     classes: Sequence[SegmentationClass] | None,
+    *,
+    alone: bool,
 ) -> list[npt.NDArray[np.uint8]]:
     """Labels as bytes; what cannot be fitted is refused with a sentence that says what to do."""
     names = [c.name for c in model.classes]
@@ -264,7 +262,7 @@ def _checked(
     present = np.flatnonzero(counts).tolist()
     if not present:
         raise LabelError("Nothing is labelled yet: draw a stroke of each of two classes.")
-    if len(present) == 1:
+    if len(present) == 1 and not alone:
         raise LabelError(
             f"Only “{names[present[0]]}” is labelled: draw a stroke of another class, too."
         )
@@ -276,72 +274,81 @@ def _listed(names: list[str]) -> str:
 
 
 def _drawn(
-    images: Sequence[EncodedImage],
+    encodings: Sequence[Encoding],
     labels: Sequence[npt.NDArray[np.uint8]],
-    model: PrototypeSegmenter,
+    n_classes: int,
     settings: QuickSettings,
     seed: int,
-) -> Generator[TrainingStep, None, LabelledCells]:
-    """Labelled cells of all images."""
-    share = max(1, settings.cells_in_all // len(images))
+) -> tuple[LabelledCells, Tensor]:
+    """Labelled cells of all images, and the stroke (N,) that each belongs to."""
+    share = max(1, settings.cells_in_all // len(encodings))
     count = min(settings.cells_per_class, share)
     generator = torch.Generator().manual_seed(seed)
-    parts = []
-    for index, (image, mask) in enumerate(zip(images, labels, strict=True)):
-        if mask.any():
-            pixels = torch.tensor(mask)  # a copy, for masks from files may be read-only
-            parts.append(draw_cells(image, pixels, model, count, generator, index, ascending=True))
-        yield TrainingStep("features", index + 1, len(images))
-    return LabelledCells.joined(parts)
+    parts, strokes, first = [], [], 0
+    for index, (encoding, mask) in enumerate(zip(encodings, labels, strict=True)):
+        pixels = torch.tensor(mask)  # a copy, for masks from files may be read-only
+        part = draw_latents(encoding, pixels, n_classes, count, generator, index)
+        of_cells = np.zeros(encoding.partition.n_cells, np.int64)
+        for places in strokes_of(mask):
+            of_cells[encoding.partition.cells_at(*np.divmod(places, mask.shape[1]))] = first
+            first += 1
+        parts.append(part)
+        strokes.append(torch.from_numpy(of_cells)[part.cell])
+    return LabelledCells.joined(parts), torch.cat(strokes)
 
 
-def _latents_at(encodings: Sequence[Encoding], cells: LabelledCells) -> Tensor:
-    """Latents (N, D) of the labelled cells, as the model itself will see them."""
-    parts = [
-        encoding.latents[cells.cell[cells.image == index].to(encoding.latents.device)]
-        for index, encoding in enumerate(encodings)
-    ]
-    return torch.cat(parts)
+# -- what it makes of them -----------------------------------------------------------------------
 
 
-# -- fitting: all cells in every step, for there are few -----------------------------------------
-
-
-def _fit_neck(
+def _place(
     model: PrototypeSegmenter,
     cells: LabelledCells,
-    head: nn.Linear | None,
-    settings: QuickSettings,
-    rate: float,
-) -> Generator[TrainingStep, None, None]:
-    """Neck and a linear head, or without a head neck and prototypes."""
-    neck, layer, class_weight = model.extractor.neck, model.layer, cells.class_weight
+    strokes: Tensor,
+    encodings: Sequence[Encoding],
+) -> float | None:
+    """One Gaussian for each labelled class, all of one covariance; accuracy on strokes held out."""
+    every = torch.cat([encoding.latents for encoding in encodings])
+    sample = every[:: max(1, len(every) // _SAMPLE)]
+    found = fit_discriminant(
+        StrokeCells(cells.values, cells.target, cells.weight, strokes.to(sample.device)),
+        sample,
+        _SHRINKAGES[model.config.neck],
+    )
+    factor = torch.linalg.inv(found.whitening)
+    layer = make_layer(model.config, list(range(len(model.classes)))).to(sample.device).eval()
+    # At the origin a prototype is known as one that waits for labels; see `unfitted`.
+    mean = (found.centre + found.mean @ factor.T) * found.known[:, None]
+    scale = factor if layer.covariance == "full" else (factor @ factor.T).diagonal().sqrt()
+    # Gaussians that are as wide as the temperature makes them need none: so density and
+    # responsibilities weigh classes as the posterior does.
+    scale = scale * math.sqrt(found.temperature)
+    with torch.no_grad():
+        layer.set_parameters(mean, scale.expand(len(mean), *scale.shape))
+        layer.active.copy_(found.known)
+        layer.raw_prior.copy_((found.log_prior / found.temperature).clamp_min(LOG_ZERO))
+    model.layer = layer
+    model.prototypes = name_prototypes(model.classes, list(range(len(model.classes))))
+    return found.accuracy
 
-    def terms() -> dict[str, Tensor]:
-        z, target, weight = neck.points(cells.values), cells.target, cells.weight
-        if head is None:
-            return objective.terms(layer, z, target, weight, class_weight, settings.loss)
-        log_posterior = head(z).log_softmax(1)
-        value = objective.classification(log_posterior, target, weight, class_weight)
-        return {"classification": value}
 
-    top = trainable(layer if head is None else head)
-    groups = [
-        {"params": list(neck.parameters()), "weight_decay": settings.weight_decay},
-        {"params": top, "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=rate)
-    yield from descend("neck", terms, optimizer, settings.neck_steps, alone=True)
+def _move(
+    model: PrototypeSegmenter, cells: LabelledCells, strokes: Tensor, seed: int
+) -> float | None:
+    """Prototypes that are there go as far as the strokes demand; new ones take the rest."""
+    z, target = cells.values, cells.target
+    place_unfitted(model, waiting_classes(model, cells.labelled), z, target, seed)
+    begun = model.layer
 
+    def moved(chosen: Tensor, stiffness: float) -> GaussianPrototypeLayer:
+        own, by = target[chosen], strokes[chosen]
+        layer = with_unexplained(begun, z[chosen], own, by)
+        if stiffness == math.inf:
+            return layer
+        return refine_means(layer, z[chosen], balanced_mass(own, by), stiffness)
 
-def _fit_layer(
-    model: PrototypeSegmenter, latents: LabelledCells, settings: QuickSettings, rate: float
-) -> Generator[TrainingStep, None, None]:
-    layer, class_weight = model.layer, latents.class_weight
-
-    def terms() -> dict[str, Tensor]:
-        z, target, weight = latents.values, latents.target, latents.weight
-        return objective.terms(layer, z, target, weight, class_weight, settings.loss)
-
-    optimizer = torch.optim.AdamW(trainable(layer), lr=rate, weight_decay=0.0)
-    yield from descend("layer", terms, optimizer, settings.layer_steps, alone=True)
+    held_out = hold_out(moved, z, target, strokes, _STIFFNESSES)
+    every_cell = torch.ones_like(strokes, dtype=torch.bool)
+    model.layer = moved(every_cell, held_out.option if held_out else _STIFFNESSES[0])
+    for c in model.layer.class_index.tolist()[len(model.prototypes) :]:
+        model.prototypes.append(Prototype(next_name(model, c), c))
+    return held_out.accuracy if held_out else None

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from napari_gaussproto.core.base.config import ModelConfig, NewModel, SegmentationClass
+from napari_gaussproto.core.base.config import FIELD, ModelConfig, NewModel, SegmentationClass
 from napari_gaussproto.core.base.device import resolve_device, same_device
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.seeds import seeded
 from napari_gaussproto.core.editing.class_change import adapt
 from napari_gaussproto.core.model.model_file import load_model
-from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_layer, name_prototypes
-from napari_gaussproto.core.network.extractor import Neck
-from napari_gaussproto.core.training.cells import LabelledCells
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.model.summary import start_path
+from napari_gaussproto.core.network.backbone import fine_strides
 from napari_gaussproto.core.training.pyramid import EncodedImage
+
+# Of a model whose prototypes few strokes make; see `shared_gaussians`.
+_FEW: dict[str, Any] = {"prototypes_per_class": 1, "covariance": "full", "scale_floor": 0.01}
+# That a network sees of a photograph: small leaves want many, and a person does not wait for more.
+_PIXELS = 1.5e6
 
 
 def begin(
@@ -26,6 +32,7 @@ def begin(
     classes: Sequence[SegmentationClass] | None = None,
     device: str = "auto",
     renamed: Mapping[str, int | None] | None = None,
+    pixels: int = 0,
 ) -> tuple[PrototypeSegmenter, bool]:
     """The model to begin with.
 
@@ -34,12 +41,15 @@ def begin(
     start : PrototypeSegmenter, path, str or NewModel
         A model, the file of one, the name of a shipped one, or the settings of a new one.
     classes : sequence of SegmentationClass, optional
-        The class table that it should have; by default its own.
+        The class table that it should have; by default its own. Of a model that knows none of
+        them only the network counts.
     device : str
         See `resolve_device`.
     renamed : mapping of str to int or None, optional
         From the name of a class of the start to its index now; None if it was removed. See
         `adapt`.
+    pixels : int
+        Of the largest photograph, by which a new model's downsampling is chosen.
 
     Returns
     -------
@@ -53,67 +63,86 @@ def begin(
         When there is no such model or device, or the class table cannot be one.
     """
     if isinstance(start, NewModel):
-        return _new_model(start, classes or (), device), True
+        return _new_model(_sized(start, pixels), classes or (), device), True
     model = start if isinstance(start, PrototypeSegmenter) else load_model(start, device)
     if classes is not None and list(model.classes) != list(classes):
         moved = renamed or {}
         mapping = {i: moved[c.name] for i, c in enumerate(model.classes) if c.name in moved}
-        model = adapt(model, classes, mapping)
+        known = {c.name for c in model.classes} & {c.name for c in classes}
+        if known or any(place is not None for place in mapping.values()):
+            model = adapt(model, classes, mapping)
+        else:
+            name = model.card.name
+            model = _with_network_of(model, {"classes": list(classes)})
+            model.card.name = f"{name}'s network"
+            model.card.log("new model", features=name)
     there = resolve_device(device)
     if not same_device(model.device, there):
         model = model.on_device(there)
     return model, not len(model.density_quantiles)
 
 
+def _sized(new: NewModel, pixels: int) -> NewModel:
+    """With a downsampling that suits photographs of so many pixels, unless one was chosen."""
+    if new.downsample is not None:
+        return new
+    factor = min(16, max(1, round(math.sqrt(pixels / _PIXELS))))
+    return new.model_copy(update={"downsample": factor})
+
+
 def _new_model(
     new: NewModel, classes: Sequence[SegmentationClass], device: str
 ) -> PrototypeSegmenter:
-    """A model that knows nothing but its backbone."""
+    """A model that knows its features, and no class."""
+    chosen = new.model_dump() | {"classes": list(classes)}
+    if new.backbone == FIELD:
+        del chosen["backbone"], chosen["pretrained"]
+        model = _with_network_of(load_model(start_path(FIELD), device), chosen)
+    else:
+        alone = {"neck": "none", "local_features": True, "strides": fine_strides(new.backbone)}
+        config = _config(_FEW | alone | chosen)
+        with seeded(0):
+            model = PrototypeSegmenter(config, pretrained=new.pretrained)
+    model.card.name = f"{new.partition} model"
+    model.card.log("new model", features=new.backbone)
+    return model.to(resolve_device(device)).eval()
+
+
+def _with_network_of(start: PrototypeSegmenter, chosen: dict[str, Any]) -> PrototypeSegmenter:
+    """A model that sees as another one does, and knows none of its classes."""
+    config = _config(start.config.model_dump() | _FEW | chosen)
+    model = PrototypeSegmenter(config, backbone=start.extractor.backbone)
+    model.extractor.neck = start.extractor.neck
+    shrunk = config.downsample / start.config.downsample
+    model.receptive_radius = math.ceil(start.receptive_radius * shrunk)
+    return model.to(start.device).eval()
+
+
+def _config(settings: dict[str, Any]) -> ModelConfig:
+    classes = settings["classes"]
     if len({entry.name for entry in classes}) < max(2, len(classes)):
         raise ConfigError(
             "A new model needs two classes or more, each with a name of its own: change them."
         )
-    config = ModelConfig(classes=list(classes), **new.model_dump())
-    with seeded(0):
-        model = PrototypeSegmenter(config, pretrained=new.pretrained)
-    model.card.name = f"{new.partition} model"
-    model.card.log("new model")
-    return model.to(resolve_device(device)).eval()
+    return ModelConfig.model_validate(settings)
 
 
 def with_own_head(model: PrototypeSegmenter) -> PrototypeSegmenter:
-    """A copy whose neck and prototypes may change; the backbone is shared."""
-    other = model.with_layer(
+    """A copy whose prototypes may change; the extractor is shared."""
+    return model.with_layer(
         copy.deepcopy(model.layer),
         [copy.copy(prototype) for prototype in model.prototypes],
         model.card.model_copy(deep=True),
-    )
-    extractor = copy.copy(model.extractor)
-    extractor._modules = dict(extractor._modules)
-    extractor.neck = copy.deepcopy(model.extractor.neck)
-    other.extractor = extractor
-    # Its statistics are fixed: those of a few strokes are not those of an image.
-    return other.eval()
-
-
-def restart(
-    model: PrototypeSegmenter, images: Sequence[EncodedImage], cells: LabelledCells
-) -> None:
-    """A new neck, normalised over whole images, and new prototypes."""
-    config = model.config
-    model.extractor.neck = model.extractor.new_neck(config).to(model.device).eval()
-    _set_statistics(model.extractor.neck, images)
-    class_index = [c for c in range(len(model.classes)) for _ in range(config.prototypes_per_class)]
-    layer = make_layer(config, class_index).to(model.device).eval()
-    layer.active.copy_((cells.target.sum(0) > 0)[layer.class_index])
-    model.layer = layer
-    model.prototypes = name_prototypes(model.classes, class_index)
+    ).eval()
 
 
 @torch.no_grad()
-def _set_statistics(neck: Neck, images: Sequence[EncodedImage]) -> None:
-    """Mean and variance of every channel of the pyramid, over all images."""
-    for position, norm in enumerate(neck.norms):
+def standardise(model: PrototypeSegmenter, images: Sequence[EncodedImage]) -> None:
+    """Give a model without a neck the mean and variance of every channel over all images."""
+    extractor = copy.copy(model.extractor)
+    extractor._modules = dict(extractor._modules)
+    extractor.neck = copy.deepcopy(model.extractor.neck)
+    for position, norm in enumerate(extractor.neck.norms):
         levels = [image.pyramid[position] for image in images]
         count = sum(level.shape[-1] * level.shape[-2] for level in levels)
         mean = torch.stack([level.sum((0, 2, 3)) for level in levels]).sum(0) / count
@@ -121,3 +150,4 @@ def _set_statistics(neck: Neck, images: Sequence[EncodedImage]) -> None:
         statistics: Any = norm
         statistics.running_mean.copy_(mean)
         statistics.running_var.copy_((square - mean.square()).clamp_min(1e-6))
+    model.extractor = extractor

@@ -70,7 +70,7 @@ def test_a_new_model_that_is_chosen_instead_begins_anew(
     train = opened(viewer, qtbot)
     choose(train, NEW)
     train.start.backbone.setCurrentText(TINY_BACKBONE)
-    train.start.prototypes.setValue(1)
+    train.start.detail.setCurrentText("fine")
     draw(train)
     quick(train, qtbot)
     assert train.state.model.card.name == "grid model" and len(train.state.model.prototypes) == 2
@@ -110,7 +110,7 @@ def test_after_going_back_to_a_version_that_is_the_start(
 ) -> None:
     draw(train)
     quick(train, qtbot)
-    train.start.prototypes.setValue(3)
+    train.start.detail.setCurrentText("coarse")
     quick(train, qtbot)
     settled(train, qtbot)
     assert shown(train) == NEW

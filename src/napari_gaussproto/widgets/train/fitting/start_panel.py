@@ -9,14 +9,21 @@ from typing import Literal
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy, QSpinBox, QWidget
 
-from napari_gaussproto.core.base.config import NewModel
+from napari_gaussproto.core.base.config import FIELD, NewModel
 from napari_gaussproto.jobs.requests import Start
 from napari_gaussproto.widgets.shared.choosers import ModelChooser
 from napari_gaussproto.widgets.shared.forms import across, combo_box, cut_long_entries, down, fill
 
-# Backbones of timm that suit a computer without a GPU; any other name can be typed.
-_BACKBONES = ("tf_efficientnet_lite0", "mobilenetv3_large_100", "resnet18", "convnext_tiny")
-_DETAILS = {"fine": 1, "normal": 2, "coarse": 4}
+# The shipped start, and backbones of timm that suit a computer without a GPU; any other name can
+# be typed.
+_BACKBONES = (
+    FIELD,
+    "tf_efficientnet_lite0",
+    "mobilenetv3_large_100",
+    "resnet18",
+    "convnext_tiny",
+)
+_DETAILS = {"auto": None, "fine": 1, "normal": 2, "coarse": 4}
 # How its cells are cut, by what a new model is called.
 _NEW: dict[str, Literal["grid", "superpixel"]] = {
     "A new model, on a grid": "grid",
@@ -24,11 +31,11 @@ _NEW: dict[str, Literal["grid", "superpixel"]] = {
 }
 # Of a new model: what they are called, and what they mean.
 _OPTIONS = {
-    "Backbone": "The network that sees the image: the first comes with the plugin, others of timm "
-    "are downloaded. Type any name",
-    "Prototypes": "Prototypes for each class",
-    "Detail": "How closely the network sees: fine takes every pixel and is slow, coarse suits "
-    "large photographs",
+    "Features": "What the model sees in the image: “field” was trained so that few strokes suffice "
+    "on photographs of fields; tf_efficientnet_lite0 has seen all kinds of pictures and comes with "
+    "the plugin, too; others of timm are downloaded. Type any name",
+    "Detail": "How closely the network sees: auto goes by the size of the photographs, fine takes "
+    "every pixel, normal every second one",
     "Region size": "Side of a superpixel: smaller than the thinnest thing that matters; the "
     "Segment dock can preview it",
 }
@@ -59,11 +66,9 @@ class StartPanel(QWidget):
         self.backbone.addItems(_BACKBONES)
         cut_long_entries(self.backbone)
         self.backbone.lineEdit().setCursorPosition(0)
-        self.prototypes = _number(1, 32, 5)
         self.detail = QComboBox()
         self.detail.addItems(list(_DETAILS))
-        self.detail.setCurrentText("normal")
-        self.region = _number(4, 200, 12, " px")
+        self.region = QSpinBox(minimum=4, maximum=200, value=12, suffix=" px")
         self.device = combo_box("Where to compute; auto takes the fastest there is", 4)
         self.pretrained = True
         self.options = QWidget()
@@ -72,9 +77,8 @@ class StartPanel(QWidget):
         self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
         for field in (self.backbone, self.detail):
             field.currentTextChanged.connect(lambda _: self.changed.emit())
-        for field in (self.prototypes, self.region):
-            field.valueChanged.connect(lambda _: self.changed.emit())
-        fields = (self.backbone, self.prototypes, self.detail, self.region)
+        self.region.valueChanged.connect(lambda _: self.changed.emit())
+        fields = (self.backbone, self.detail, self.region)
         for field, (label, tip) in zip(fields, _OPTIONS.items(), strict=True):
             field.setToolTip(tip)
             field.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -101,7 +105,6 @@ class StartPanel(QWidget):
         new = NewModel(
             partition=_NEW[self._chosen],
             backbone=self.backbone.currentText().strip(),
-            prototypes_per_class=self.prototypes.value(),
             downsample=_DETAILS[self.detail.currentText()],
             region_size=self.region.value(),
             pretrained=self.pretrained,
@@ -148,7 +151,3 @@ class StartPanel(QWidget):
         new = self.model.other()
         self.options.setVisible(new is not None)
         self._form.setRowVisible(self.region, new is not None and _NEW[new] == "superpixel")
-
-
-def _number(least: int, most: int, value: int, suffix: str = "") -> QSpinBox:
-    return QSpinBox(minimum=least, maximum=most, value=value, suffix=suffix)
