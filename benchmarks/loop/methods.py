@@ -17,6 +17,8 @@ STARTS = ("auto", "new", "peanut-grid")
 def method(name: str) -> Method:
     """A rival, or "quick fit, START" with "auto", "new", a shipped model or a model file.
 
+    "auto" and "new" may be followed by " superpixel"; other starts have their own cells.
+
     Raises
     ------
     ValueError
@@ -49,8 +51,12 @@ def fitted(
     """A model that a quick fit has made of strokes."""
     n_classes = max(int(labels.max()) for labels in strokes)
     classes = ["soil", *(f"region {number}" for number in range(2, n_classes + 1))]
-    begin = NewModel() if start == "new" else start
-    return quick_fit(list(images), list(strokes), begin, classes=classes, **options)
+    kind, superpixels = start.removesuffix(" superpixel"), start.endswith(" superpixel")
+    cells: Any = "superpixel" if superpixels else "grid"
+    begin = NewModel(partition=cells) if kind == "new" else kind
+    return quick_fit(
+        list(images), list(strokes), begin, classes=classes, partition=cells, **options
+    )
 
 
 def predictor(model: PrototypeSegmenter) -> Predict:

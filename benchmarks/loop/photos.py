@@ -39,6 +39,11 @@ def as_bytes(image: npt.NDArray[Any]) -> Image:
     return np.clip(np.rint(image * 255), 0, 255).astype(np.uint8)
 
 
+def unchanged(photo: Photo) -> Photo:
+    """The same as another image, so that what is kept of it goes with it; see `kept`."""
+    return replace(photo, image=photo.image.copy())
+
+
 def scaled(photo: Photo, factor: float) -> Photo:
     """Smaller or larger. What is enlarged is a part, so that the picture keeps its size."""
     if factor > 1:
@@ -99,7 +104,7 @@ def lit(photo: Photo, gain: float, gamma: float, slope: float) -> Photo:
 
 # For each change its family and its name; those of the sealed tasks are other ones.
 OPEN_EYES: dict[tuple[str, str], Change] = {
-    ("photo", "as it is"): lambda photo: photo,
+    ("photo", "as it is"): unchanged,
     ("scale", "scale 0.4"): partial(scaled, factor=0.4),
     ("scale", "scale 2"): partial(scaled, factor=2.0),
     ("colour", "hue turned"): partial(hue_turned, turn=1 / 3),
@@ -110,7 +115,7 @@ OPEN_EYES: dict[tuple[str, str], Change] = {
     ("quality", "dark"): partial(lit, gain=0.5, gamma=1.3, slope=0.3),
 }
 SEALED_EYES: dict[tuple[str, str], Change] = {
-    ("photo", "as it is, other scenes"): lambda photo: photo,
+    ("photo", "as it is, other scenes"): unchanged,
     ("scale", "scale 0.6"): partial(scaled, factor=0.6),
     ("scale", "scale 1.5"): partial(scaled, factor=1.5),
     ("colour", "hue turned back"): partial(hue_turned, turn=-0.2),

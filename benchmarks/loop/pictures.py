@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 from skimage import data
-from skimage.color import gray2rgb, rgb2hed
+from skimage.color import gray2rgb, rgb2hed, rgb2hsv
 from skimage.filters import sobel, threshold_otsu
 from skimage.morphology import remove_small_objects
 from skimage.segmentation import watershed
@@ -133,17 +133,18 @@ def phantom(seed: int, number: int) -> Photo:
 
 
 def logos(ground: str, seed: int, number: int) -> Photo:
-    """The logo of scikit-image on a texture."""
+    """The two snakes of scikit-image's logo, orange and green, on a texture."""
     rng = np.random.default_rng((seed, number))
-    logo = resize(data.logo(), (400, 400))
+    logo = resize(data.logo()[..., :3], (400, 400))
+    hue, saturation, _ = np.moveaxis(rgb2hsv(logo), -1, 0)
+    snakes = np.where(saturation > 0.25, np.where(hue < 0.15, 2, 3), 1)
     truth = np.ones(SIZE, np.uint8)
     top, left = int(rng.integers(80)), int(rng.integers(240))
     part = np.s_[top : top + 400, left : left + 400]
-    truth[part][logo[..., 3] > 0.5] = 2
-    photo = textures((ground, ground), seed, number, coloured=True, regions=truth)
-    cover = logo[..., 3:]
+    truth[part] = snakes
+    photo = textures((ground,) * 3, seed, number, coloured=False, regions=truth)
     image = photo.image / 255.0
-    image[part] = image[part] * (1 - cover) + logo[..., :3] * cover
+    image[part][snakes > 1] = logo[snakes > 1]
     return Photo(as_bytes(image), truth, str(number))
 
 

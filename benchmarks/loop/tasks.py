@@ -176,7 +176,6 @@ def field_tasks(folder: Path, sealed: bool, most: int = 6) -> list[Task]:
     return found
 
 
-@cache
 def _field_photo(path: Path) -> Photo:
     species = read_mask(path.with_name(f"{path.stem}_species.png"))
     truth = np.minimum(species, 2).astype(np.uint8) + np.uint8(1)
@@ -213,7 +212,7 @@ def _picture_tasks(sealed: bool) -> list[Task]:
                 "logo on gravel",
                 "pictures",
                 True,
-                ("gravel", "logo"),
+                ("gravel", "orange", "green"),
                 partial(pictures.logos, "gravel", _SEED),
             ),
         ]

@@ -131,7 +131,7 @@ def test_a_method_must_answer_everywhere() -> None:
         run_first([small_task()], methods, [0])
 
 
-@pytest.mark.parametrize("name", [*RIVALS, "quick fit, new"])
+@pytest.mark.parametrize("name", [*RIVALS, "quick fit, new", "quick fit, auto superpixel"])
 def test_every_method_tells_two_colours_apart(name: str) -> None:
     rows = run_first([small_task()], {name: method(name)}, [0])
     assert rows[0]["same"]["miou"] > 0.6
@@ -198,3 +198,24 @@ def test_a_run_that_was_stopped_goes_on(tmp_path: Path, capsys: pytest.CaptureFi
     rows = read(tmp_path / "first.jsonl")
     assert [row["method"] for row in rows] == ["Lab, ridge", "strides 2-8 + Lab, nearest"]
     assert "| pictures: coins |" in capsys.readouterr().out
+
+
+def test_scenes_of_a_field_are_open_or_sealed(tmp_path: Path) -> None:
+    lines = ["image,mask,split,group"]
+    for name, split, scene in (("a", "val", "8"), ("b", "val", "7"), ("c", "train", "9")):
+        mask = np.zeros((60, 80), np.uint8)
+        mask[:20], mask[20:40, :40] = 1, 2
+        for folder, suffix, values in (
+            ("images", "jpg", np.stack([mask] * 3, -1) * 99),
+            ("masks", "png", mask),
+        ):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(values).save(tmp_path / folder / f"{name}.{suffix}")
+        lines.append(f"{name}.jpg,{name}.png,{split},{scene}")
+    (tmp_path / "index.csv").write_text("\n".join(lines))
+    for sealed, scene in ((False, "8"), (True, "7")):
+        for task in tasks(tmp_path, sealed=sealed, names=["photo", "scale", "colour", "quality"]):
+            photo, _ = task.pair(0)
+            assert photo.scene == scene
+            assert set(np.unique(photo.truth)) == {1, 2, 3}
+            assert [maker().scene for maker in task.makers] == [scene]

@@ -12,12 +12,14 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from napari_gaussproto.core.base.device import one_thread, release_memory
 from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.base.steps import WithValue, without_pauses
 from napari_gaussproto.core.editing.new_classes import unknown_classes
 from napari_gaussproto.core.labels.strokes import count_strokes
+from napari_gaussproto.core.model.labelled import most_pixels
 from napari_gaussproto.core.model.maps import Maps, maps_of, values_of
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -42,7 +44,7 @@ from napari_gaussproto.jobs.train_image import Stage, TrainImage
 # Held-out mean IoU above which no training can do better.
 _PERFECT = 0.999
 
-Judgement = Literal["too few strokes", "no gain", "right already"]
+Judgement = Literal["too few strokes", "no gain", "right already", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,10 @@ class FitResult:
         End to end; False where a quick fit was kept instead.
     judgement : str or None
         What the strokes that were set aside say about a fine-tune, if not that it gained:
-        "too few strokes" to set any aside; "no gain" or "right already", where a quick fit is
-        kept instead.
+        "too few strokes" to set any aside; "no gain", "right already" or "stopped", where a quick
+        fit is kept instead.
+    kept : bool
+        The model is the one that was in use before.
     lost : list of str
         Names of closed images that nothing could be learned from.
     """
@@ -101,6 +105,7 @@ class FitResult:
     stopped: bool = False
     trained: bool = False
     judgement: Judgement | None = None
+    kept: bool = False
     lost: Sequence[str] = ()
 
     @property
@@ -168,15 +173,19 @@ def tune_job(request: FitRequest, tune: TuneRequest, *, clock: Clock) -> Steps:
             raise
         finally:
             release_memory(base.device)
-    view = yield from _view(request, learned.model)
+    # A quick fit to the same strokes as the last one is no other model.
+    kept = tune.in_use is not None and not learned.steps and _equal(tune.in_use, learned.model)
+    model = tune.in_use if kept and tune.in_use is not None else learned.model
+    view = yield from _view(request, model)
     miou, places = learned.validation_miou, _places(request)
     said = {"steps": learned.steps, "minutes": tune.minutes, **tune.semi}
     return FitResult(
-        learned.model,
+        model,
         base,
         view,
         clock(),
-        judgement=_judgement(learned),
+        judgement=_judgement(learned, tune.stop()),
+        kept=kept,
         measures={} if miou is None else {HELD_OUT: miou},
         settings={name: value for name, value in said.items() if value and learned.steps},
         stopped=tune.stop(),
@@ -187,7 +196,20 @@ def tune_job(request: FitRequest, tune: TuneRequest, *, clock: Clock) -> Steps:
     )
 
 
-def _judgement(learned: Trained) -> Judgement | None:
+def _equal(a: PrototypeSegmenter, b: PrototypeSegmenter) -> bool:
+    """Whether two models on one backbone have the same weights and the same classes."""
+    if a.extractor.backbone is not b.extractor.backbone or a.classes != b.classes:
+        return False
+    pairs = [(m.extractor.neck.state_dict() | m.layer.state_dict()) for m in (a, b)]
+    known, other = pairs
+    return known.keys() == other.keys() and all(
+        torch.equal(value, other[key]) for key, value in known.items()
+    )
+
+
+def _judgement(learned: Trained, stopped: bool) -> Judgement | None:
+    if stopped and not learned.steps:
+        return "stopped"
     if learned.validation_miou is None:
         return "too few strokes"
     if learned.steps:
@@ -237,7 +259,8 @@ def _begin(request: FitRequest) -> tuple[PrototypeSegmenter, bool]:
     start = request.start
     source = start.new or start.file or start.model
     assert source is not None  # as `Start` says
-    return begin(source, request.classes, start.device, request.renamed)
+    masks = [image.codes for image in request.images if image.codes is not None]
+    return begin(source, request.classes, start.device, request.renamed, most_pixels(masks))
 
 
 def _places(request: FitRequest) -> list[tuple[TrainImage, int, Any]]:

@@ -192,6 +192,8 @@ class TuneRequest:
         Open images without annotations that may teach too.
     checkpoint : Path or None
         Where the state of the training is kept, to go on after a kill.
+    in_use : PrototypeSegmenter or None
+        The model that was fitted last; it is kept where the training comes to the same.
     stop : callable
         Asked after every step; True ends with the best model so far.
     given_up : callable
@@ -203,6 +205,7 @@ class TuneRequest:
     semi: dict[str, float]
     unlabelled: Sequence[TrainImage]
     checkpoint: Path | None
+    in_use: PrototypeSegmenter | None
     stop: Callable[[], bool]
     given_up: Callable[[], bool]
     seed: int = 0

@@ -15,6 +15,7 @@ from napari_gaussproto.core.labels.class_table import (
     WantedClass,
     add_class,
     extend_table,
+    first_table,
     import_mask,
     mask_values,
     merge_classes,
@@ -108,6 +109,14 @@ def test_a_new_class_gets_a_colour_that_is_free() -> None:
     table = add_class(TABLE, "straw").after
     assert table[-1].color == DEFAULT_COLORS[4]
     assert add_class(TABLE, "straw", "#123456").after[-1].color == "#123456"
+
+
+def test_the_first_classes_look_like_what_they_are() -> None:
+    soil, plant = first_table()
+    assert (soil.name, soil.color) == ("soil", "#e69f00")  # ochre
+    assert (plant.name, plant.color) == ("plant", "#009e73")
+    # Weeds are what most people add: vermilion, as in the models that come along.
+    assert add_class((soil, plant), "weed").after[2].color == "#d55e00"
 
 
 def test_a_colour_changes_nothing_else() -> None:

@@ -16,6 +16,7 @@ from napari_gaussproto.core.labels.corrections import (
     Corrections,
     label_value_of,
     labels_of,
+    painted_classes,
 )
 
 SHAPE = (9, 11)
@@ -183,6 +184,16 @@ def test_labels_can_be_loaded_again() -> None:
 
 def test_codes_and_labels() -> None:
     assert [label_value_of(value) for value in (0, 2, PREDICTED + 2)] == [0, 2, 2]
+
+
+def test_painted_classes_are_found_and_predicted_ones_are_not() -> None:
+    codes = np.zeros((3, 40, 50), np.uint16)
+    assert painted_classes(codes) == ()
+    codes[1] = PREDICTED + 5
+    codes[2, 3, 4] = 3
+    assert painted_classes(codes) == (2,)
+    codes[0, 0, 0] = 254
+    assert painted_classes(codes) == (2, 253)
 
 
 def test_without_a_prediction_codes_are_plain_labels() -> None:

@@ -212,9 +212,18 @@ def test_stopping_early_still_learns_from_all_strokes(quick_fits: list[Any]) -> 
     labels = strokes((10, 30, 50, 70))
     training = fine_tuning(steps=50, batch_size=2, crop_size=64)
     figures = itertools.count()
-    judge = judge_by(lambda *_: next(figures) / 10)
-    learned = run(trial(labels, training=training, judge=judge, stop=lambda: True))
-    assert learned.steps == 1 and np.array_equal(quick_fits[-1], labels)
+    asked: list[int] = []
+
+    def judged(*_: Any) -> float:
+        asked.append(1)
+        return next(figures) / 10
+
+    training = fine_tuning(steps=50, batch_size=2, crop_size=64, validate_every=1)
+    # The start, then the first step, have been judged.
+    stopped = trial(labels, training=training, judge=judge_by(judged), stop=lambda: len(asked) > 1)
+    learned = run(stopped)
+    assert learned.steps == learned.best_step == 1 and len(asked) == 2
+    assert np.array_equal(quick_fits[-1], labels)
 
 
 def test_one_stroke_a_class_gives_no_figure() -> None:

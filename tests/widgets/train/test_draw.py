@@ -7,9 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.layers import Image
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 from napari_gaussproto.core.labels.class_table import add_class, remove_class, rename_class
 from napari_gaussproto.core.labels.corrections import PREDICTED
+from napari_gaussproto.widgets.train.annotation.annotation_layer import brush_for
+from napari_gaussproto.widgets.train.labelling.class_list import KEY
 from tests.core.builders import two_tone
 from tests.widgets.docks import by_role
 from tests.widgets.train_dock import WAIT, click, draw, quick
@@ -35,6 +40,39 @@ def test_a_stroke_on_the_prediction_is_a_label_also_where_it_confirms(
     layer.paint((y, x), 0)
     annotation.settle()
     assert annotation.labels[y, x] == 0 and layer.data[y, x] == PREDICTED + 1
+
+
+def test_the_brush_suits_the_photograph_and_stays_as_it_was_set(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    sizes = {(966, 1296, 3): 10, (2448, 3264, 3): 25, (96, 128, 3): 4, (9000, 12000, 3): 40}
+    for shape, size in sizes.items():
+        assert brush_for(Image(np.broadcast_to(np.uint8(9), shape), rgb=True)) == size
+    assert brush_for(Image(np.zeros((2000, 20, 1296), np.uint8))) == 10
+    click(train.labels.new)
+    annotation = train.annotations.find(image)
+    assert annotation.layer.brush_size == brush_for(image)
+    annotation.layer.brush_size = 17
+    annotation.hide()
+    click(train.labels.new)
+    assert annotation.layer.brush_size == 17
+
+
+def test_keys_choose_classes_over_the_image_and_tools_keep_theirs(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    click(train.labels.new)
+    layer = train.annotations.open[0].layer
+    canvas = viewer.window._qt_viewer.canvas.native
+    viewer.window.show()
+    ctrl = Qt.KeyboardModifier.ControlModifier
+    for key, chosen in ((Qt.Key.Key_2, 1), (Qt.Key.Key_1, 0), (Qt.Key.Key_9, 0)):
+        QTest.keyClick(canvas, key, ctrl)
+        assert layer.selected_label == chosen + 1 and train.classes.selected == chosen
+        assert str(layer.mode) == "paint"
+    QTest.keyClick(canvas, Qt.Key.Key_1)
+    assert str(layer.mode) == "erase" and layer.selected_label == 1
+    assert "Ctrl+2" in train.classes.list.item(1, KEY).toolTip()
 
 
 def test_regions_and_images_can_be_accepted(train: Any, image: Any, qtbot: Any) -> None:

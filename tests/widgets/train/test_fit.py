@@ -95,12 +95,22 @@ def test_live_mode_fits_after_a_stroke(train: Any, image: Any, qtbot: Any) -> No
     assert len(train.version_panel.versions) == 1
 
 
-def test_one_class_alone_is_refused_with_a_sentence(train: Any, image: Any, qtbot: Any) -> None:
+def test_a_fit_waits_for_two_classes_and_says_so(train: Any, image: Any, qtbot: Any) -> None:
+    train.live.setChecked(True)
+    assert train.status.text() == "Press Draw and paint a stroke of each class first."
     click(train.labels.new)
+    assert not train.quick.isEnabled() and "of two classes" in train.quick.toolTip()
     stroke(train, 1)
-    with qtbot.waitSignal(train.messages.warned, timeout=WAIT) as said:
-        click(train.quick)
-    assert "Only “soil” is labelled" in said.args[0]
+    only = "Only “soil” is painted: paint another class, too"
+    assert not train.quick.isEnabled() and train.quick.toolTip() == only
+    assert only in train.live.toolTip() and train.status.text() == f"{only}."
+    assert train.fits.phase == "idle"
+    fitted(train, qtbot, lambda: stroke(train, 2))
+    assert train.quick.isEnabled() and only not in train.live.toolTip()
+    annotation = train.annotations.open[0]
+    annotation.layer.undo()
+    annotation.settle()
+    assert not train.quick.isEnabled() and train.status.text() == f"{only}."
 
 
 def judge_by(monkeypatch: Any, figures: Iterator[float]) -> None:
@@ -144,6 +154,44 @@ def test_what_was_kept_instead_of_a_fine_tune_is_called_so(
     assert by_role(viewer, "labels")[0].metadata["napari-gaussproto"]["fit"] == "quick fit"
     beginning = train.fits.beginning
     assert beginning.base is not beginning.made  # the next fit begins where this one did
+
+
+def test_a_fine_tune_that_did_no_good_leaves_everything_as_it_was(
+    train: Any, viewer: Any, image: Any, qtbot: Any, monkeypatch: Any
+) -> None:
+    draw(train, 3)
+    quick(train, qtbot)
+    settled(train, qtbot)
+    model, versions = train.state.model, train.version_panel.versions
+    judge_by(monkeypatch, (1 / n for n in count(2)))
+    tune(train, qtbot)
+    settled(train, qtbot)
+    assert train.status.text().startswith("Fine-tuning made strokes that were set aside no better")
+    assert "It took" in train.status.text() and "Fine-tuned in" not in train.status.text()
+    assert train.state.model is model and train.fits.model is model
+    assert train.version_panel.versions == versions
+    # With strokes that the quick fit did not know, it is another one.
+    stroke(train, 2, seed=9)
+    tune(train, qtbot)
+    settled(train, qtbot)
+    assert train.state.model is not model
+    assert [v.what for v in train.version_panel.versions] == ["quick fit", "quick fit"]
+
+
+def test_stop_before_anything_was_better_keeps_the_quick_fit(
+    train: Any, image: Any, qtbot: Any, monkeypatch: Any
+) -> None:
+    draw(train, 3)
+    judge_by(monkeypatch, (n / 1000 for n in count(1)))
+    train.budget.unit.setCurrentText("steps")
+    train.budget.amount.setValue(5000)
+    with qtbot.waitSignal(train.fits.progressed, timeout=WAIT):
+        click(train.budget.start)
+    qtbot.waitUntil(lambda: bool(train.curves.log.losses), timeout=WAIT)
+    fitted(train, qtbot, lambda: click(train.budget.stop))
+    assert "stopped before strokes that were set aside were any better" in train.status.text()
+    settled(train, qtbot)
+    assert [v.what for v in train.version_panel.versions] == ["quick fit"]
 
 
 def test_another_start_after_a_fit_is_said(
@@ -227,6 +275,7 @@ def test_stop_keeps_the_best_and_pause_rests(
     click(train.budget.pause)
     qtbot.waitUntil(lambda: len(steps) > before + 1, timeout=WAIT)
     assert train.status.text().startswith("A trial on a part of the strokes")
+    qtbot.waitUntil(lambda: any(s.validation_miou for s in steps), timeout=WAIT)
     fitted(train, qtbot, lambda: click(train.budget.stop))
     assert steps[-1].step < 5000
     said = train.status.text()

@@ -192,15 +192,16 @@ class NewModel(Settings):
         suffice on photographs of fields, or the name of a timm model for its features alone.
     pretrained : bool
         Take ImageNet weights for a timm model.
-    downsample : int
-        Like strokes, it suits photographs: the network sees them at half their size.
+    downsample : int, optional
+        By default as the size of the photographs wants it: the network sees 2 megapixels at most,
+        or a little more.
     partition, region_size
         See `ModelConfig`.
     """
 
     partition: Literal["grid", "superpixel"] = "grid"
     backbone: str = FIELD
-    downsample: int = Field(2, ge=1, le=16)
+    downsample: int | None = Field(None, ge=1, le=16)
     region_size: int = 12
     pretrained: bool = True
 

@@ -17,7 +17,8 @@ Table = tuple[SegmentationClass, ...]
 
 # As many as a model can have; a label is 8 bits, and 0 means not labelled.
 MOST_CLASSES = 254
-_FIRST_CLASSES = ("soil", "plant")
+# Ochre and green; vermilion, which means weeds in the shipped models, is the next one's.
+_FIRST_CLASSES = {"soil": DEFAULT_COLORS[3], "plant": DEFAULT_COLORS[0]}
 # A label value that no class has must be seen, so that nobody paints invisibly.
 UNKNOWN_COLOR = "magenta"
 
@@ -97,9 +98,8 @@ class TableChange:
 
 
 def first_table() -> Table:
-    """Classes to begin with where nothing is known yet; the plants are green."""
-    colors = reversed(DEFAULT_COLORS[: len(_FIRST_CLASSES)])
-    return tuple(map(_colored, _FIRST_CLASSES, colors))
+    """Classes to begin with where nothing is known yet, in colours that mean what they show."""
+    return tuple(_colored(name, color) for name, color in _FIRST_CLASSES.items())
 
 
 def add_class(table: Sequence[SegmentationClass], name: str, color: str = "") -> TableChange:

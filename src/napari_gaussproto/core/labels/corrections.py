@@ -61,6 +61,17 @@ def labels_of(codes: npt.NDArray[Any]) -> Labels:
     return np.where(codes < PREDICTED, codes, 0).astype(np.uint8)
 
 
+def painted_classes(codes: npt.NDArray[Any]) -> tuple[int, ...]:
+    """Indices of the classes that a person labelled, of codes (..., H, W), in order."""
+    codes = np.asarray(codes, np.uint16)
+    # Less one, 0 is the largest value there is: one comparison finds what is labelled.
+    rest, found = codes[(codes - np.uint16(1)) < PREDICTED - 1], []
+    while len(rest):
+        found.append(int(rest[0]) - 1)
+        rest = rest[rest != rest[0]]
+    return tuple(sorted(found))
+
+
 def code_colors(classes: Sequence[SegmentationClass]) -> dict[int | None, str]:
     """Colour of each code: labels in class colours, and predictions transparent.
 

@@ -52,6 +52,12 @@ def class_table(
         raise ConfigError(wrong_setting("The list of classes", error)) from error
 
 
+def most_pixels(labels: Any) -> int:
+    """Pixels of the largest plane of labels (..., H, W), one or several."""
+    several = labels if isinstance(labels, list | tuple) else [labels]
+    return max((int(np.prod(np.shape(mask)[-2:])) for mask in several), default=0)
+
+
 def labelled_planes(
     images: Any, labels: Any, model: PrototypeSegmenter
 ) -> list[tuple[ImageSource, npt.NDArray[np.uint8]]]:

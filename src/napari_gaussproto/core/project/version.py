@@ -15,6 +15,8 @@ HELD_OUT, ACCURACY = "held-out mIoU", "held-out accuracy"
 # As quick fits of earlier versions were measured: on the strokes that they learned from.
 LABELLED = "labelled accuracy"
 MEASURES = HELD_OUT, ACCURACY, LABELLED
+# Among the settings of a fit: it came by itself, after a stroke.
+LIVE = "live"
 Parts = dict[str, Annotated[str, Field(pattern=FILE_PATTERN)]]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.cells.partition import Partition
 from napari_gaussproto.core.model.encode import encode_steps
 from napari_gaussproto.core.model.segmentation import Encoding
@@ -155,12 +155,14 @@ def sample_cells_steps(
 ) -> Generator[int, None, LabelledCells]:
     """Latents of labelled cells of every image, drawn at random over its labelled area.
 
-    Yields the number of images done.
+    Yields the number of images done, after every tile.
     """
     generator = torch.Generator().manual_seed(seed)
     parts = []
     for index, image in enumerate(images):
-        encoding = run(encode_steps(image.source, model))
+        for _ in (work := WithValue(encode_steps(image.source, model))):
+            yield index
+        encoding = work.value
         target, weight = encoding.partition.targets(image.full_labels, len(model.classes))
         labelled = weight.nonzero().flatten()
         drawn = labelled[torch.randperm(len(labelled), generator=generator)[:_CELLS_PER_IMAGE]]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from napari_gaussproto.core.base.config import ModelConfig, TrainingConfig
 from napari_gaussproto.core.base.errors import ConfigError, ModelFileError
 from napari_gaussproto.core.base.tensor_file import write_tensors
+from napari_gaussproto.core.training.samples import TrainingImage
 
 
 def save_checkpoint(
@@ -94,3 +98,19 @@ def load_checkpoint(
     settings = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": moments, "param_groups": settings})
     return states, progress
+
+
+def identity(
+    model: ModelConfig, training: TrainingConfig, seed: int, data: Sequence[TrainingImage]
+) -> dict[str, Any]:
+    """What tells one training from another, JSON-able: all but how many steps it takes."""
+    labels = hashlib.sha256()
+    for image in data:
+        labels.update(image.full_labels.numpy().tobytes())
+    return {
+        "model": model.model_dump(mode="json"),
+        "settings": training.model_dump(mode="json", exclude={"steps"}),
+        "seed": seed,
+        "images": [[image.source.height, image.source.width] for image in data],
+        "labels": labels.hexdigest(),
+    }

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from napari_gaussproto.core.base.config import TrainingConfig
 from napari_gaussproto.core.base.device import one_thread
-from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.cells.partition import Partition
 from napari_gaussproto.core.imaging.patches import PATCH_PIXELS, Patches, cut_patch, shrinking
 from napari_gaussproto.core.imaging.source import ImageSource
@@ -83,9 +82,8 @@ def finish_steps(
     Changes the model in place; yields the number of images done, per set.
     """
     if validation:
-        held_out = run(sample_cells_steps(model, validation, seed))
+        held_out = yield from sample_cells_steps(model, validation, seed)
         fit_temperature(model.layer, held_out, exactly=True)
-        yield len(validation)
     cells = yield from sample_cells_steps(model, data, seed)
     tidy(model, cells, config)
     describe(model, cells, [PicturedSource(model, image.source) for image in data])

@@ -31,16 +31,15 @@ from napari_gaussproto.core.editing.edits import next_name
 from napari_gaussproto.core.editing.new_classes import place_unfitted, waiting_classes
 from napari_gaussproto.core.labels.check import check_labels, check_pairs
 from napari_gaussproto.core.labels.strokes import strokes_of
-from napari_gaussproto.core.mixture import surgery
 from napari_gaussproto.core.mixture.discriminant import SHRINKAGES, StrokeCells, fit_discriminant
-from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
+from napari_gaussproto.core.mixture.layer import LOG_ZERO, GaussianPrototypeLayer
 from napari_gaussproto.core.mixture.refinement import (
     balanced_mass,
     hold_out,
     refine_means,
     with_unexplained,
 )
-from napari_gaussproto.core.model.labelled import class_table, labelled_planes
+from napari_gaussproto.core.model.labelled import class_table, labelled_planes, most_pixels
 from napari_gaussproto.core.model.segmentation import Encoding, Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_layer, name_prototypes
 from napari_gaussproto.core.training.cells import LabelledCells, draw_latents
@@ -52,13 +51,12 @@ from napari_gaussproto.core.training.pyramid import (
 )
 from napari_gaussproto.core.training.start import begin, standardise, with_own_head
 
-# How a fitted model goes on: how strongly its means are held where they are (`refine_means`), and
-# whether strokes that it gets wrong have prototypes of their own.
-Going = tuple[float, bool]
-_GOING: tuple[Going, ...] = ((math.inf, False), (1.0, True), (0.1, True))
+# How strongly the means of a fitted model are held where they are, from the stiffest on; see
+# `refine_means`.
+_STIFFNESSES = (math.inf, 1.0, 0.1)
 # Of the covariance, see `fit_discriminant`: for latents of a neck that was trained for few strokes,
 # and for features as they are (python -m benchmarks.loop).
-_SHRINKAGES = {"fused": SHRINKAGES, "none": (0.7, 0.5, 0.3)}
+_SHRINKAGES = {"fused": SHRINKAGES, "none": (0.5, 0.3)}
 # Cells of the photographs that are looked at, whether or not they are labelled.
 _SAMPLE = 4000
 
@@ -153,7 +151,7 @@ def quick_fit(
     if start == "auto":
         start = NewModel(partition=partition)
     table = class_table(classes, labels, new=isinstance(start, NewModel))
-    base, scratch = begin(start, table, device)
+    base, scratch = begin(start, table, device, pixels=most_pixels(labels))
     planes = labelled_planes(images, labels, base)
     encoded = [encode_pyramid(source, base) for source, _ in planes]
     masks = [mask for _, mask in planes]
@@ -321,11 +319,13 @@ def _place(
     # At the origin a prototype is known as one that waits for labels; see `unfitted`.
     mean = (found.centre + found.mean @ factor.T) * found.known[:, None]
     scale = factor if layer.covariance == "full" else (factor @ factor.T).diagonal().sqrt()
+    # Gaussians that are as wide as the temperature makes them need none: so density and
+    # responsibilities weigh classes as the posterior does.
+    scale = scale * math.sqrt(found.temperature)
     with torch.no_grad():
         layer.set_parameters(mean, scale.expand(len(mean), *scale.shape))
         layer.active.copy_(found.known)
-        layer.raw_prior.copy_(found.log_prior)
-        layer.log_temperature.fill_(math.log(found.temperature))
+        layer.raw_prior.copy_((found.log_prior / found.temperature).clamp_min(LOG_ZERO))
     model.layer = layer
     model.prototypes = name_prototypes(model.classes, list(range(len(model.classes))))
     return found.accuracy
@@ -339,18 +339,16 @@ def _move(
     place_unfitted(model, waiting_classes(model, cells.labelled), z, target, seed)
     begun = model.layer
 
-    def moved(chosen: Tensor, going: Going) -> GaussianPrototypeLayer:
-        stiffness, more = going
+    def moved(chosen: Tensor, stiffness: float) -> GaussianPrototypeLayer:
         own, by = target[chosen], strokes[chosen]
-        layer = surgery.duplicate(begun)
-        if more:
-            layer = with_unexplained(begun, z[chosen], own, by)
-        mass = balanced_mass(own, by)
-        return layer if stiffness == math.inf else refine_means(layer, z[chosen], mass, stiffness)
+        layer = with_unexplained(begun, z[chosen], own, by)
+        if stiffness == math.inf:
+            return layer
+        return refine_means(layer, z[chosen], balanced_mass(own, by), stiffness)
 
-    held_out = hold_out(moved, z, target, strokes, _GOING)
+    held_out = hold_out(moved, z, target, strokes, _STIFFNESSES)
     every_cell = torch.ones_like(strokes, dtype=torch.bool)
-    model.layer = moved(every_cell, held_out.option if held_out else _GOING[1])
+    model.layer = moved(every_cell, held_out.option if held_out else _STIFFNESSES[0])
     for c in model.layer.class_index.tolist()[len(model.prototypes) :]:
         model.prototypes.append(Prototype(next_name(model, c), c))
     return held_out.accuracy if held_out else None

@@ -23,6 +23,8 @@ from napari_gaussproto.core.training.pyramid import EncodedImage
 
 # Of a model whose prototypes few strokes make; see `shared_gaussians`.
 _FEW: dict[str, Any] = {"prototypes_per_class": 1, "covariance": "full", "scale_floor": 0.01}
+# That a network sees of a photograph: small leaves want many, and a person does not wait for more.
+_PIXELS = 1.5e6
 
 
 def begin(
@@ -30,6 +32,7 @@ def begin(
     classes: Sequence[SegmentationClass] | None = None,
     device: str = "auto",
     renamed: Mapping[str, int | None] | None = None,
+    pixels: int = 0,
 ) -> tuple[PrototypeSegmenter, bool]:
     """The model to begin with.
 
@@ -45,6 +48,8 @@ def begin(
     renamed : mapping of str to int or None, optional
         From the name of a class of the start to its index now; None if it was removed. See
         `adapt`.
+    pixels : int
+        Of the largest photograph, by which a new model's downsampling is chosen.
 
     Returns
     -------
@@ -58,7 +63,7 @@ def begin(
         When there is no such model or device, or the class table cannot be one.
     """
     if isinstance(start, NewModel):
-        return _new_model(start, classes or (), device), True
+        return _new_model(_sized(start, pixels), classes or (), device), True
     model = start if isinstance(start, PrototypeSegmenter) else load_model(start, device)
     if classes is not None and list(model.classes) != list(classes):
         moved = renamed or {}
@@ -75,6 +80,14 @@ def begin(
     if not same_device(model.device, there):
         model = model.on_device(there)
     return model, not len(model.density_quantiles)
+
+
+def _sized(new: NewModel, pixels: int) -> NewModel:
+    """With a downsampling that suits photographs of so many pixels, unless one was chosen."""
+    if new.downsample is not None:
+        return new
+    factor = min(16, max(1, round(math.sqrt(pixels / _PIXELS))))
+    return new.model_copy(update={"downsample": factor})
 
 
 def _new_model(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -22,7 +21,7 @@ from napari_gaussproto.core.mixture import placement
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import objective
 from napari_gaussproto.core.training.cells import LabelledCells, cells_of_crops, draw_cells
-from napari_gaussproto.core.training.checkpoint import load_checkpoint, save_checkpoint
+from napari_gaussproto.core.training.checkpoint import identity, load_checkpoint, save_checkpoint
 from napari_gaussproto.core.training.descent import (
     Clock,
     check_budget,
@@ -65,6 +64,10 @@ class RunSettings:
         Where to keep the state of the joint stage, to go on after a kill.
     stop : callable
         Asked after every joint step; True ends the stage with the best weights so far.
+    at_once : bool
+        A stop ends the stage without judging the last weights, also while any are judged.
+    finish : bool
+        Whether the model is calibrated and described at last, which reads all images.
     clock : callable
         Gives the clock of the joint stage, from steps and minutes.
     judge : callable
@@ -81,6 +84,8 @@ class RunSettings:
     seed: int = 0
     checkpoint: Path | None = None
     stop: Callable[[], bool] = lambda: False
+    at_once: bool = False
+    finish: bool = True
     clock: Callable[[int, float | None], Clock] = Clock
     judge: Callable[[PrototypeSegmenter, Any], Generator[int, None, float]] = validation_steps
 
@@ -168,7 +173,10 @@ class Trainer:
         if not self._goes_on:
             yield from self.start()
         yield from self.joint()
-        yield from self.finish()
+        self.model.eval()
+        if self.settings.finish:
+            yield from self.finish()
+        self.model.card.log(self.name, **self.log_details())
         return Trained(self.model, self.steps_done, self.best_step, self.best_miou)
 
     @property
@@ -269,7 +277,7 @@ class Trainer:
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         step = first = self._resume() if self._goes_on else 0
         clock.begin(first, self.seconds_before)
-        while not clock.over(step):
+        while not clock.over(step) and not self._quits():
             self.progress = clock.progress(step)
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * one_cycle(self.progress)
@@ -282,7 +290,7 @@ class Trainer:
             move_average(self.average, self.model, decay)
             last = clock.over(step) or self.settings.stop()
             miou = None
-            if last or step % self.config.validate_every == 0:
+            if not self._quits() and (last or step % self.config.validate_every == 0):
                 miou = yield from self._validate(step)
                 last = last or self.settings.stop()
                 self._save(step, clock.spent())
@@ -300,6 +308,9 @@ class Trainer:
                 break
         self.steps_done = step
         self.model.load_state_dict(self.best or self.average.state_dict())
+
+    def _quits(self) -> bool:
+        return self.settings.at_once and self.settings.stop()
 
     def _groups(self) -> list[dict[str, Any]]:
         """Parameters in three groups: backbone; weights; and those that must not decay."""
@@ -368,6 +379,8 @@ class Trainer:
         for number in (work := WithValue(self.settings.judge(self.average, pairs))):
             # Large images take long: in between, a person may pause or cancel.
             yield TrainingStep("validation", number, len(self.validation))
+            if self._quits():
+                return None
         miou = work.value
         if math.isnan(miou):
             return None
@@ -398,17 +411,7 @@ class Trainer:
         save_checkpoint(self.settings.checkpoint, states, self.optimizer, progress)
 
     def _identity(self) -> dict[str, Any]:
-        """What must be as it was for a training to go on: all but its length."""
-        labels = hashlib.sha256()
-        for image in self.data:
-            labels.update(image.full_labels.numpy().tobytes())
-        return {
-            "model": self.model.config.model_dump(mode="json"),
-            "settings": self.config.model_dump(mode="json", exclude={"steps"}),
-            "seed": self.seed,
-            "images": [[image.source.height, image.source.width] for image in self.data],
-            "labels": labels.hexdigest(),
-        }
+        return identity(self.model.config, self.config, self.seed, self.data)
 
     def _resume(self) -> int:
         """Go on from the checkpoint; returns the steps that were taken."""
@@ -432,7 +435,6 @@ class Trainer:
         total = max(len(self.data), len(self.validation))
         for done in finish_steps(self.model, self.data, self.validation, self.config, self.seed):
             yield TrainingStep("finish", done, total, best_miou=self.best_miou)
-        self.model.card.log(self.name, **self.log_details())
 
     def log_details(self) -> dict[str, Any]:
         """What the model's card says of this training."""

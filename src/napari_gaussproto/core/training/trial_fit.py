@@ -177,7 +177,8 @@ class _Work:
         start = yield from self._quick(encoded, kept)
         pairs = [(s, h) for s, h in zip(self.sources, held_out, strict=True) if h.any()]
         minutes = None if settings.minutes is None else settings.minutes / 2
-        judged = replace(_limited(settings, half), minutes=minutes)
+        # What is kept comes of another fit, which describes it.
+        judged = replace(_limited(settings, half), minutes=minutes, at_once=True, finish=False)
         trial = self._tune(start, kept, judged, ([s for s, _ in pairs], [h for _, h in pairs]))
         tried = yield from _named("trial", trial, replace(rest, steps=other))
         if settings.stop() and tried.best_step:

@@ -51,6 +51,9 @@ if TYPE_CHECKING:
     from napari_gaussproto.widgets.shared.state import ImageResult
 
 
+_LIVE = "Fit again after every stroke"
+
+
 class TrainWidget(Dock):
     """Draw, correct, fit and fine-tune."""
 
@@ -65,6 +68,8 @@ class TrainWidget(Dock):
         self._untouched = False
         # Whether a fitted model was left for another start since the last fit.
         self._left = False
+        # What was said to be missing last.
+        self._said = ""
         self._build()
         self._connect()
         self._begin(take_over(self.state, self.close_work))
@@ -83,7 +88,7 @@ class TrainWidget(Dock):
         self.start = StartPanel(self.messages.warn)
         self._fill_devices(["cpu"])
         self.quick = button("Quick fit", "", self.quick_fit)
-        self.live = check_box("live", "Fit again after every stroke")
+        self.live = check_box("live", _LIVE)
         stop = "Stop at once; the model stays as it was"
         self.cancel = button("Cancel", stop, self.fits.cancel)
         self.budget = BudgetPanel(TERMS)
@@ -118,6 +123,7 @@ class TrainWidget(Dock):
         self.classes.undo_asked.connect(annotations.undo)
         self.classes.redo_asked.connect(annotations.redo)
         self.start.changed.connect(self._on_start)
+        self.live.toggled.connect(self._tell_missing)
         self.start.device.currentTextChanged.connect(fits.compute_on)
         self.budget.start_asked.connect(self.fine_tune)
         self.labels.closed.toggled.connect(self._update_buttons)
@@ -208,10 +214,19 @@ class TrainWidget(Dock):
         self.autosave.save_soon()
         self._update_buttons()
         self.labelling.refresh_corrections()
+        self._tell_missing()
         image = self.images.image()
         if self.live.isChecked() and image is not None and self._missing() is None:
             # Of open images only: it has to be there before the next stroke.
             self.fits.quick_fit(image, live=True)
+
+    def _tell_missing(self) -> None:
+        """Say what has to be painted yet, where a person paints or waits for a live fit."""
+        missing = self._missing() if self.annotations.painted or self.live.isChecked() else None
+        said = "" if missing is None else f"{missing}."
+        if said or self.status.text() == self._said:
+            self.status.setText(said)
+        self._said = said
 
     def _on_layers(self) -> None:
         self.classes.select(self.annotations.selected)
@@ -342,7 +357,8 @@ class TrainWidget(Dock):
     def _on_fitted(self, fitted: Fitted) -> None:
         if fitted.kind != "prediction":
             self._left = False
-            self.versions.add(fitted)
+            if not fitted.result.kept:
+                self.versions.add(fitted)
         self.status.setText(fitted_sentence(fitted))
         self.labelling.refresh_corrections()
         # Another image may have been chosen while this one was fitted.
@@ -379,15 +395,22 @@ class TrainWidget(Dock):
             return "Open an image first: File > Open, or File > Open Sample"
         if len(self.annotations.classes) < 2:
             return "Add at least two classes first"
-        if not (self.annotations.open or self.labels.learns_from_closed):
-            return "Press Draw and paint a stroke of each class first"
-        return None
+        painted, classes = self.annotations.painted, self.annotations.classes
+        if len(painted) > 1 or self.labels.learns_from_closed:
+            return None
+        if painted:
+            return f"Only “{classes[painted[0]].name}” is painted: paint another class, too"
+        if self.annotations.open:
+            return "Paint a stroke of each of two classes first"
+        return "Press Draw and paint a stroke of each class first"
 
     def _update_buttons(self) -> None:
         missing, phase = self._missing(), self.fits.phase
         tuning = phase not in ("idle", "fitting")
         enable(self.quick, "Fit the prototypes to the strokes: a second or less", missing or "")
         self.quick.setEnabled(missing is None and not tuning)
+        waits = "" if missing is None else f".\nIt waits. {missing}"
+        self.live.setToolTip(f"{_LIVE}{waits}")
         self.cancel.setEnabled(phase != "idle")
         self.budget.set_reason(missing)
         self.start.setEnabled(not tuning)

@@ -90,6 +90,23 @@ def test_terms_get_a_curve_and_the_gate_goes_beside_the_iou() -> None:
     assert len({entry.color for entry in log.losses.values()}) == 2
 
 
+def test_steps_whose_crops_show_few_strokes_do_not_lift_a_loss() -> None:
+    log = CurveLog()
+    for step in range(1, 31):
+        log.add(joint(step, classification=400.0 if step % 7 == 0 else 0.5))
+    series = log.losses["classification"]
+    assert max(series.y) == 400 and max(series.drawn) < 0.51
+
+
+def test_a_line_begins_anew_with_a_stage() -> None:
+    log = CurveLog()
+    for step in range(1, 9):
+        log.add(joint(step, classification=9.0))
+    log.add(TrainingStep("final", 1, 8, {"classification": 1.0}))
+    log.add(TrainingStep("final", 2, 8, {"classification": 1.0}))
+    assert log.losses["classification"].drawn[-3:] == [9.0, 1.0, 1.0]
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_values_that_are_not_finite_are_skipped(
     curves: TrainingCurves, qtbot: Any, bad: float
@@ -112,7 +129,7 @@ def test_newest_value_and_best(curves: TrainingCurves, qtbot: Any) -> None:
     settle(curves, qtbot)
     assert curves.quality.entries[HELD_OUT].text() == "held-out 0.70 (best 0.75)"
     # As the line that is drawn, which smooths what single crops do.
-    assert curves.losses.entries["classification"].text() == "classification 0.33"
+    assert curves.losses.entries["classification"].text() == "classification 0.46"
     assert curves.log.quality[HELD_OUT].top() == (40.0, 0.75)
 
 

@@ -76,6 +76,35 @@ def test_a_sentence_as_long_as_there_is_nothing(panel: VersionPanel) -> None:
     assert not panel.buttons["compare"].isVisible()
 
 
+def live(id: str, parent: str | None = "a", **changes: Any) -> Version:
+    return version(id, parent, **({"name": f"v{ord(id)}", "settings": {"live": True}} | changes))
+
+
+def test_live_fits_in_a_row_are_one_row(panel: VersionPanel) -> None:
+    made = [version("a"), live("b"), live("c"), live("d", strokes=15), version("e", "a"), live("f")]
+    panel.set_versions(made, "f")
+    assert list(panel.tree.ids()) == ["a", "d", "e", "f"]
+    assert panel.tree.item_of("d").made == "last of 3 live fits · 15 strokes"
+    assert panel.tree.item_of("f").made == "current · quick fit · 12 strokes"
+    assert [v.id for v in panel.versions] == ["f", "e", "d", "c", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    ("made", "current"),
+    [
+        ([live("b"), live("c")], "b"),
+        ([live("b"), live("c"), version("d", "b")], "d"),
+        ([live("b", name="the good one"), live("c")], "c"),
+        ([live("b"), live("c", None)], "c"),
+    ],
+)
+def test_a_live_fit_that_counts_keeps_its_row(
+    panel: VersionPanel, made: list[Version], current: str
+) -> None:
+    panel.set_versions([version("a"), *made], current)
+    assert {"b", "c"} <= set(panel.tree.ids())
+
+
 def test_newest_first(panel: VersionPanel) -> None:
     assert [v.id for v in panel.versions] == ["c", "b", "a"]
 
@@ -207,10 +236,12 @@ def test_a_row_says_everything_in_its_tooltip(panel: VersionPanel) -> None:
 def test_the_measure_that_says_most() -> None:
     both = {"labelled accuracy": 0.97, "held-out mIoU": 0.712}
     assert main_measure(both) == "held-out mIoU .71"
-    assert main_measure({"labelled accuracy": 0.97}) == "labelled accuracy .97"
-    assert main_measure({"labelled accuracy": 1.0}) == "labelled accuracy 1.00"
-    assert main_measure({"held-out mIoU": float("nan"), "labelled": 0.5}) == "labelled .50"
-    assert main_measure({}) == "no measure"
+    assert main_measure({"held-out mIoU": 1.0}) == "held-out mIoU 1.00"
+    # How well strokes are told apart is no measure of the same kind.
+    for other in ({"labelled accuracy": 0.97}, {"held-out mIoU": float("nan")}, {}):
+        assert main_measure(other) == "–"
+        assert "not known" in version_html(version("a", measures=other), {})
+    assert "not known" not in version_html(version("a", measures=both), {})
 
 
 @pytest.mark.parametrize(
@@ -305,7 +336,7 @@ def test_a_lost_parent_ends_its_line(panel: VersionPanel) -> None:
 def test_the_current_version_is_marked(panel: VersionPanel) -> None:
     assert panel.tree.item_of("c").current and not panel.tree.item_of("b").current
     spoken = panel.tree.item_of("c").data(0, Qt.ItemDataRole.AccessibleTextRole)
-    assert spoken == "version c, current · quick fit · 12 strokes, no measure"
+    assert spoken == "version c, current · quick fit · 12 strokes, –"
 
 
 def test_hundreds_of_versions_and_branches_are_drawn(panel: VersionPanel) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from napari_gaussproto.core.labels.corrections import (
     code_colors,
     code_names,
     label_value_of,
+    painted_classes,
 )
 from napari_gaussproto.widgets.layers.placement import pixels_of, placement
 from napari_gaussproto.widgets.shared.dock import Connections
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 ROLE = "annotations"
 _OPACITY = 0.8
+# Pixels of the brush on a photograph 1296 pixels long, and the range that napari's slider has.
+_BRUSH, _BRUSH_PER, _BRUSHES = 10, 1296, (4, 40)
+# Keys that choose a class while the layer is active: digits alone are tools of napari.
+CLASS_KEY, CLASS_KEYS = "Control", range(1, 10)
 # Milliseconds of rest after which a change that was no stroke (an undo) is noticed.
 _REST = 60
 
@@ -38,6 +43,13 @@ def label_shape(image: Image) -> tuple[int, ...]:
     """Shape that labels of an image layer have: its own, without colours."""
     shape = tuple(int(n) for n in pixels_of(image).shape)
     return shape[:-1] if image.rgb else shape
+
+
+def brush_for(image: Image) -> int:
+    """Diameter of a brush in pixels that looks the same on images of any size."""
+    least, most = _BRUSHES
+    longest = max(label_shape(image)[-2:])
+    return min(max(round(_BRUSH * longest / _BRUSH_PER), least), most)
 
 
 class AnnotationLayer(QObject):
@@ -65,6 +77,7 @@ class AnnotationLayer(QObject):
         self.record = Corrections(np.zeros(label_shape(image), np.uint8), labels)
         self.layer: Labels | None = None
         self._last = self.record.codes.copy()
+        self._painted: tuple[npt.NDArray[np.uint16], tuple[int, ...]] | None = None
         self._connections = Connections(self)
         self._timer = single_shot(self, 0, self.settle)
 
@@ -117,7 +130,8 @@ class AnnotationLayer(QObject):
             metadata={PLUGIN: {"role": ROLE, "image": str(self.image.unique_id)}},
             **placement(self.image),
         )
-        layer.brush_size = 10
+        # Brought back, it has the brush that the person left it with.
+        layer.brush_size = brush_for(self.image) if self.layer is None else self.layer.brush_size
         self._use_layer(layer)
         return layer
 
@@ -128,6 +142,15 @@ class AnnotationLayer(QObject):
         self._connections.add(layer.events.set_data, self._on_set_data)
         self._connections.add(layer.events.selected_label, self._on_selected_label)
         self._connections.add(layer.events.colormap, self._on_colormap)
+        for number in CLASS_KEYS:
+            layer.bind_key(f"{CLASS_KEY}-{number}", self._chooses(number), overwrite=True)
+
+    def _chooses(self, number: int) -> Callable[[Labels], None]:
+        def choose_class(layer: Labels) -> None:  # napari asks for its name
+            if number <= len(self.classes):
+                layer.selected_label = number
+
+        return choose_class
 
     def _style(self, layer: Labels) -> None:
         layer.colormap = code_colors(self.classes)
@@ -237,6 +260,13 @@ class AnnotationLayer(QObject):
         return self._last
 
     @property
+    def painted(self) -> tuple[int, ...]:
+        """Indices of the classes that are labelled here, as of the last `settle`."""
+        if self._painted is None or self._painted[0] is not self._last:
+            self._painted = self._last, painted_classes(self._last)
+        return self._painted[1]
+
+    @property
     def labels(self) -> npt.NDArray[np.uint8]:
         """A copy of the labels, (..., H, W)."""
         return self.record.labels
@@ -245,6 +275,9 @@ class AnnotationLayer(QObject):
         """Stop following the layer."""
         self._timer.stop()
         self._connections.close()
+        if self.layer is not None:
+            for number in CLASS_KEYS:
+                self.layer.bind_key(f"{CLASS_KEY}-{number}", None)
 
 
 def layers_of(viewer: Viewer, image: Image) -> list[Labels]:

@@ -67,6 +67,11 @@ class AnnotationSet(QObject):
         """Annotations of open images and of those that were removed from the viewer."""
         return list(self._all)
 
+    @property
+    def painted(self) -> list[int]:
+        """Indices of the classes that are labelled on open images."""
+        return sorted({c for annotation in self.open for c in annotation.painted})
+
     def find(self, image: Image | None) -> AnnotationLayer | None:
         """The annotations of an image."""
         return next((a for a in self._all if a.image is image), None)

@@ -22,8 +22,14 @@ HELD_OUT, LABELLED, GATE = "held-out", "labelled", "passes the gate"
 # What a stage is called next to its line.
 _NAMES = {"final": "on all strokes"}
 _GATE_KEY = "gate"  # among a step's losses
-# Pull of a new value on the line drawn; a step's loss depends on its crops as much as on the model.
-_PULL = 0.3
+# A step's loss depends on its crops as much as on the model: where a crop shows a few labelled
+# cells at its border, a model that is sure of itself is a hundred times worse for one step. So
+# the line follows the middle one of the last values, and each pulls on it a little.
+_MIDDLE_OF, _PULL = 7, 0.3
+SMOOTHED = (
+    f"The middle of the last {_MIDDLE_OF} steps, smoothed: a crop that shows few strokes can make "
+    "a single step a hundred times worse"
+)
 # A logarithmic axis once typical values of the terms are this far apart.
 _LOG_FROM = 15.0
 # Points of a line at most: more cannot be told apart on the screen.
@@ -37,13 +43,14 @@ class Series:
 
     name: str
     color: str
-    smooth: bool = False  # draw a running mean instead of every value
+    smooth: bool = False  # draw what single crops do not change instead of every value
     marks: bool = False  # draw each value as a dot too; for values that are rare
     best: bool = False  # mark the largest value
     dashed: bool = False
     x: list[float] = field(default_factory=list)
     y: list[float] = field(default_factory=list)
     drawn: list[float] = field(default_factory=list)
+    begun: float = -math.inf  # where the present stage begins: a line begins anew with it
 
     def add(self, x: float, y: float) -> None:
         """Append a value; one that is not finite is skipped."""
@@ -53,10 +60,15 @@ class Series:
             self.y[-1] = y
             self.drawn[-1] = y if not self.smooth else self.drawn[-1]
             return
-        former = self.drawn[-1] if self.drawn and self.smooth else y
         self.x.append(x)
         self.y.append(y)
-        self.drawn.append(former + _PULL * (y - former) if self.smooth else y)
+        self.drawn.append(self._smoothed() if self.smooth else y)
+
+    def _smoothed(self) -> float:
+        """What is drawn for the newest value."""
+        own = len(self.x) - bisect_right(self.x, self.begun)
+        middle = float(np.median(self.y[-min(own, _MIDDLE_OF) :]))
+        return middle if own == 1 else self.drawn[-1] + _PULL * (middle - self.drawn[-1])
 
     def at(self, x: float) -> tuple[float, float] | None:
         """Last step at or before ``x``, with the value that is drawn."""
@@ -98,11 +110,13 @@ class CurveLog:
         for key, value in step.losses.items():
             if key == _GATE_KEY:
                 gate = Series(GATE, "#999999", smooth=True, dashed=True)
-                self.quality.setdefault(GATE, gate).add(x, value)
+                series = self.quality.setdefault(GATE, gate)
             else:
                 color = DEFAULT_COLORS[len(self.losses) % len(DEFAULT_COLORS)]
                 name = name_of_loss(key)
-                self.losses.setdefault(name, Series(name, color, smooth=True)).add(x, value)
+                series = self.losses.setdefault(name, Series(name, color, smooth=True))
+            series.begun = self._stages[-1][1]
+            series.add(x, value)
         if step.validation_miou is not None:
             series = Series(HELD_OUT, DEFAULT_COLORS[0], marks=True, best=True)
             self.quality.setdefault(HELD_OUT, series).add(x, step.validation_miou)

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QLabel, QToolTip, QWidget
 
 from napari_gaussproto.widgets.shared.forms import down, fill
 from napari_gaussproto.widgets.shared.workers import single_shot
-from napari_gaussproto.widgets.train.fitting.curve_log import CurveLog
+from napari_gaussproto.widgets.train.fitting.curve_log import SMOOTHED, CurveLog
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.steps import TrainingStep
@@ -128,6 +128,7 @@ class TrainingCurves(QWidget):
         from napari_gaussproto.widgets.train.fitting.curve_plot import CurvePlot
 
         self.losses = CurvePlot("Loss by term", "no loss yet")
+        self.losses.title.setToolTip(SMOOTHED)
         self.quality = CurvePlot(
             "Mean IoU by step", "not measured yet", limits=(0.0, 1.0), numbered=True
         )

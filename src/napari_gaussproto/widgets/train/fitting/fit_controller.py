@@ -183,6 +183,7 @@ class FitController(QObject):
             semi=semi,
             unlabelled=[self._train_image(other) for other in unlabelled],
             checkpoint=checkpoint,
+            in_use=self.model,
             stop=self._stop.is_set,
             given_up=self._given_up.is_set,
         )
@@ -225,6 +226,7 @@ class FitController(QObject):
             self._stop.set()
             self.runner.resume()
             self._enter("finishing")
+            self._messages.tell("Stopping…")
 
     def pause(self) -> None:
         """Let a fine-tune rest."""
@@ -290,7 +292,7 @@ class FitController(QObject):
         work = self._work
         if work is None:
             return
-        if work.kind != "prediction":
+        if work.kind != "prediction" and not result.kept:
             fitted = self.beginning.with_fit(result.base, result.model, work.beginning, work.table)
             self._begin_at(fitted)
             self._publish_model(result.model)
@@ -298,7 +300,7 @@ class FitController(QObject):
         done = Fitted(work.kind, result, work.live)
         if there:
             self._show(done.made, work.image, result)
-        if result.judgement:
+        if result.judgement and result.judgement != "stopped":
             self._messages.warn(JUDGEMENTS[result.judgement])
         self.fitted.emit(done)
         if not there:

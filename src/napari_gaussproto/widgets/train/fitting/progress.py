@@ -41,6 +41,8 @@ class TrainingProgress:
             self._budget.set_progress(step.step, step.total, step.seconds_left, part)
         elif stage == "start":
             self._curves.add(step)
+        elif stage == "finish":
+            self._say(f"Describing the prototypes… {step.step}/{step.total}")
         elif stage == "validation":
             self._say(f"Judging by the strokes set aside… {step.step}/{step.total}")
 

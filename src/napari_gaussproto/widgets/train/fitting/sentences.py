@@ -20,9 +20,12 @@ JUDGEMENTS: dict[Judgement, str] = {
     "last weights are kept. Draw at least two strokes of a class.",
     "no gain": "Fine-tuning made strokes that were set aside no better, so the quick fit is kept. "
     "More strokes, on more images, help.",
+    "stopped": "It was stopped before strokes that were set aside were any better, so the quick "
+    "fit is kept.",
     "right already": "Strokes that were set aside were right without it, so the quick fit is "
     "kept. Paint where it is wrong, then fine-tune.",
 }
+_STOPPED = " It was stopped; what it had learned is kept."
 _NOT_JUDGED = " How right it is can be said once each class has two strokes."
 _DONE = {"quick fit": "Fitted", "fine-tune": "Fine-tuned", "prediction": "Segmented"}
 
@@ -58,13 +61,18 @@ def fitted_sentence(fitted: Fitted) -> str:
     """What was done, what came of it, and what a person may do about it."""
     result = fitted.result
     measures = ", ".join(f"{name} {value:.3f}" for name, value in result.measures.items())
+    told = f"{result.seconds:.1f} s" + _learned_from(result.strokes, result.images)
+    told += f": {measures}." if measures else "."
+    told += "" if measures or fitted.made != "quick fit" else _NOT_JUDGED
+    done = f"{_DONE[fitted.kind]} in {told}"
+    judged = f" {JUDGEMENTS[result.judgement]}" if result.judgement else ""
+    if fitted.made != fitted.kind:
+        # It led to nothing: what a person must know comes first.
+        done, judged = judged.strip(), f" It took {told}"
     return (
-        f"{_DONE[fitted.kind]} in {result.seconds:.1f} s"
-        + _learned_from(result.strokes, result.images)
-        + (f": {measures}." if measures else ".")
-        + ("" if measures or fitted.made != "quick fit" else _NOT_JUDGED)
-        + _stopped_sentence(result.stopped, kept=fitted.made == "fine-tune")
-        + (f" {JUDGEMENTS[result.judgement]}" if result.judgement else "")
+        done
+        + (_STOPPED if result.stopped and fitted.made == "fine-tune" else "")
+        + judged
         # Labels that came after a fit do not make a prediction know their class.
         + ("" if fitted.kind == "prediction" else _unknown_sentence(result.view.unknown))
         + lost_sentence(result.lost)
@@ -77,13 +85,6 @@ def _learned_from(strokes: int, images: int) -> str:
         return ""
     what = "1 stroke" if strokes == 1 else f"{strokes:,} strokes"
     return f" on {what} of {counted(images, 'image')}"
-
-
-def _stopped_sentence(stopped: bool, *, kept: bool) -> str:
-    """That a person stopped a fine-tune, and whether anything of it is kept."""
-    if not stopped:
-        return ""
-    return " It was stopped; what it had learned is kept." if kept else " It was stopped."
 
 
 def _unknown_sentence(names: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ _BACKBONES = (
     "resnet18",
     "convnext_tiny",
 )
-_DETAILS = {"fine": 1, "normal": 2, "coarse": 4}
+_DETAILS = {"auto": None, "fine": 1, "normal": 2, "coarse": 4}
 # How its cells are cut, by what a new model is called.
 _NEW: dict[str, Literal["grid", "superpixel"]] = {
     "A new model, on a grid": "grid",
@@ -34,8 +34,8 @@ _OPTIONS = {
     "Features": "What the model sees in the image: “field” was trained so that few strokes suffice "
     "on photographs of fields; tf_efficientnet_lite0 has seen all kinds of pictures and comes with "
     "the plugin, too; others of timm are downloaded. Type any name",
-    "Detail": "How closely the network sees: fine takes every pixel and is slow, coarse suits "
-    "large photographs",
+    "Detail": "How closely the network sees: auto goes by the size of the photographs, fine takes "
+    "every pixel, normal every second one",
     "Region size": "Side of a superpixel: smaller than the thinnest thing that matters; the "
     "Segment dock can preview it",
 }
@@ -68,7 +68,6 @@ class StartPanel(QWidget):
         self.backbone.lineEdit().setCursorPosition(0)
         self.detail = QComboBox()
         self.detail.addItems(list(_DETAILS))
-        self.detail.setCurrentText("normal")
         self.region = QSpinBox(minimum=4, maximum=200, value=12, suffix=" px")
         self.device = combo_box("Where to compute; auto takes the fastest there is", 4)
         self.pretrained = True

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import repeat
 
 from qtpy.QtCore import QSize, Qt, QTimer, Signal
-from qtpy.QtGui import QColor, QIcon, QKeyEvent, QPainter, QPaintEvent
+from qtpy.QtGui import QColor, QIcon, QKeyEvent, QKeySequence, QPainter, QPaintEvent
 from qtpy.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_gaussproto.core.base.config import SegmentationClass
@@ -114,7 +114,9 @@ class ClassList(QTableWidget):
             key.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
             if row < 9:
                 key.setText(str(row + 1))
-                key.setToolTip(f"Key {row + 1} chooses this class")
+                keys = QKeySequence(f"Ctrl+{row + 1}")
+                shown = keys.toString(QKeySequence.SequenceFormat.NativeText)
+                key.setToolTip(f"{shown} over the image, or {row + 1} here, chooses this class")
             amount.setForeground(_FAINT)
             amount.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self._fit()

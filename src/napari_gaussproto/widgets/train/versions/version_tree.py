@@ -21,7 +21,13 @@ from qtpy.QtWidgets import (
 from napari_gaussproto.core.base.config import DEFAULT_COLORS
 from napari_gaussproto.core.project.version import Version
 from napari_gaussproto.widgets.train.fitting.sentences import counted
-from napari_gaussproto.widgets.train.versions.version_words import ago, main_measure, version_html
+from napari_gaussproto.widgets.train.versions.version_words import (
+    Row,
+    ago,
+    folded,
+    main_measure,
+    version_html,
+)
 
 _REFRESH_MS = 20_000
 _DOT, _HEIGHT, _INDENTATION = 4, 42, 14
@@ -30,11 +36,12 @@ _MOST, _FEWEST = 5, 2
 
 
 class VersionItem(QTreeWidgetItem):
-    """A version in the tree."""
+    """A version in the tree, which may stand for several live fits."""
 
-    def __init__(self, version: Version, names: dict[str, str], current: bool) -> None:
+    def __init__(self, row: Row, names: dict[str, str], current: bool) -> None:
+        version = row.version
         super().__init__([version.name])
-        self.version, self.current = version, current
+        self.version, self.live, self.current = version, row.live, current
         self.setToolTip(0, version_html(version, names))
         self.setFlags(self.flags() | Qt.ItemFlag.ItemIsEditable)
         spoken = f"{version.name}, {self.made}, {main_measure(version.measures)}"
@@ -43,7 +50,8 @@ class VersionItem(QTreeWidgetItem):
     @property
     def made(self) -> str:
         """How it came about."""
-        made = f"{self.version.what} · {counted(self.version.strokes, 'stroke')}"
+        what = f"last of {self.live} live fits" if self.live > 1 else self.version.what
+        made = f"{what} · {counted(self.version.strokes, 'stroke')}"
         return f"current · {made}" if self.current else made
 
     def goes_on(self, up: bool) -> bool:
@@ -98,9 +106,13 @@ class VersionTree(QTreeWidget):
             return
         chosen, place = self.selected(), self.verticalScrollBar().value()
         names = {version.id: version.name for version in versions}
+        rows = folded(versions, current)
+        versions = [row.version for row in rows]
         self.blockSignals(True)  # until the choice is what it was
         self.clear()
-        self._items = {v.id: VersionItem(v, names, v.id == current) for v in versions}
+        self._items = {
+            row.version.id: VersionItem(row, names, row.version.id == current) for row in rows
+        }
         self._plant(versions)
         self.expandAll()
         self.clearSelection()
@@ -135,6 +147,10 @@ class VersionTree(QTreeWidget):
         """Id of the chosen version."""
         chosen = self.selectedItems()
         return chosen[0].version.id if chosen else None
+
+    def ids(self) -> list[str]:
+        """Ids of the versions that have a row, as they were made."""
+        return list(self._items)
 
     def item_of(self, version: str) -> VersionItem:
         """Row of a version."""

@@ -2,20 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
+from math import isnan, nan
 from typing import Any
 
-from napari_gaussproto.core.project.version import MEASURES, Version
+from napari_gaussproto.core.project.version import ACCURACY, HELD_OUT, LIVE, Version
 from napari_gaussproto.widgets.train.fitting.sentences import counted
+
+# For a version of which nothing is known; how well it tells its own strokes apart says nothing.
+NO_MEASURE = "–"
+_UNKNOWN = "How good it is elsewhere is not known: no strokes were set aside to judge it by"
 
 
 def main_measure(measures: Mapping[str, float]) -> str:
-    """The measure that says most, as "held-out mIoU .71"."""
-    measured = [name for name, value in measures.items() if value == value]
-    name = next((name for name in (*MEASURES, *measured) if name in measured), None)
-    return "no measure" if name is None else f"{name.replace('_', ' ')} {short(measures[name])}"
+    """What a version is compared by, as "held-out mIoU .71"; or a dash."""
+    known = (name for name in (HELD_OUT, ACCURACY) if not isnan(measures.get(name, nan)))
+    name = next(known, None)
+    return NO_MEASURE if name is None else f"{name} {short(measures[name])}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A version in the list, and how many live fits it stands for."""
+
+    version: Version
+    live: int = 0
+
+
+def folded(versions: Sequence[Version], current: str | None) -> list[Row]:
+    """Rows for versions, given as they were made: live fits in a row are one, the last of them.
+
+    The current version, one that others came of and one that a person named have rows of their
+    own.
+    """
+    needed = {version.parent for version in versions} | {current}
+    rows: list[Row] = []
+    for version in versions:
+        live = bool(version.settings.get(LIVE))
+        last = rows[-1] if rows else None
+        if last is not None and last.live and live and _is_like(last.version, version, needed):
+            rows[-1] = Row(version, last.live + 1)
+        else:
+            rows.append(Row(version, int(live)))
+    return rows
+
+
+def _is_like(former: Version, version: Version, needed: set[str | None]) -> bool:
+    own_name = re.fullmatch(r"v\d+", former.name) is None
+    return former.parent == version.parent and former.id not in needed and not own_name
 
 
 def short(value: float) -> str:
@@ -52,6 +90,8 @@ def version_html(version: Version, names: Mapping[str, str]) -> str:
     lines.append(f"{counted(version.strokes, 'stroke')} on {counted(version.images, 'image')}")
     lines.append(f"Took {_took(version.seconds)}, {_local(version.created)}")
     lines += [f"{escape(name)}: <b>{value:.3f}</b>" for name, value in version.measures.items()]
+    if main_measure(version.measures) == NO_MEASURE:
+        lines.append(_UNKNOWN)
     settings = ", ".join(f"{key} {value}" for key, value in _flat(version.settings))
     if settings:
         lines.append(f"<span style='font-size: small'>{escape(settings)}</span>")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog
 
 from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.project.version import LIVE
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.jobs.storage import ProjectSession
 from napari_gaussproto.widgets.layers.overlays import hide_changed, show_changed
@@ -90,7 +92,10 @@ class VersionsController(QObject):
         if fitted is None:
             return
         classes, drawn = self._annotations.classes, self._autosave.drawn()
-        self._ask("add_version", fitted.result, fitted.made, classes, drawn, done=self._show)
+        result = fitted.result
+        if fitted.live:
+            result = replace(result, settings=result.settings | {LIVE: True})
+        self._ask("add_version", result, fitted.made, classes, drawn, done=self._show)
 
     def checkpoint(self) -> Path | None:
         """Where a fine-tune keeps its state, to go on after a kill."""
