@@ -6,6 +6,7 @@ One picture, three strokes, the rest of the same picture: mean IoU of a ridge lo
 on cells. Pictures are synthetic fields of families that no training saw and, with ``--photos``,
 photographs of a data set's "val", each seen through a camera. Beside the models stand local
 features alone and, of ImageNet's network, the levels of strides 4 and 8 with local features.
+With ``--write`` the figures become a part of the models' cards.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from napari_gaussproto.core.model.model_file import load_model
+from napari_gaussproto.core.model.model_file import load_model, save_model
 from napari_gaussproto.core.network.extractor import to_stride
 from napari_gaussproto.core.network.local import local_features
 from recipes.start.cameras import Camera, draw_camera
@@ -123,9 +124,22 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--fields", type=Path, required=True, help="held-out ones")
     parser.add_argument("--photos", type=Path, help="images, masks, index.csv; of it “val”")
     parser.add_argument("--count", type=int, default=20, help="pictures of each kind")
+    parser.add_argument("--write", action="store_true", help="put the figures into the cards")
+    options = parser.parse_args(arguments)
     warnings.filterwarnings("ignore", module="sklearn")
-    for name, means in evaluate(parser.parse_args(arguments)).items():
+    found = evaluate(options)
+    for name, means in found.items():
         print(json.dumps({"features": name, **means}))
+    for path in options.models if options.write else ():
+        _write(path, found)
+
+
+def _write(path: Path, found: dict[str, dict[str, float]]) -> None:
+    """Add the figures of a model and of its rivals to its card."""
+    model = load_model(path, "cpu")
+    named = {"this start" if name == path.stem else name: means for name, means in found.items()}
+    model.card.log("evaluation: mean IoU after three strokes on one picture", **named)
+    save_model(model, path)
 
 
 if __name__ == "__main__":

@@ -14,13 +14,14 @@ from PIL import Image
 from scipy.ndimage import label as connected
 from skimage.draw import disk
 
-from napari_gaussproto.core.model.model_file import load_model
+from napari_gaussproto.core.model.model_file import load_model, save_model
 from recipes.start import evaluate, train
 from recipes.start.cameras import Camera, draw_camera
 from recipes.start.crops import cut
 from recipes.start.episodes import Episode, draw_episode
 from recipes.start.head import Heads, standardised
 from recipes.start.mosaics import blobs, colours
+from recipes.start.network import new_model
 from recipes.start.objective import hard_iou, shares
 from recipes.start.pictures import Pictures, open_pictures
 from recipes.start.regroup import regroup
@@ -210,8 +211,13 @@ def test_a_training_learns_is_saved_and_goes_on(
     assert theirs == pytest.approx(ours, rel=1e-3)
 
 
-def test_the_evaluation_compares_features(fields: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    evaluate.main(["--fields", str(fields), "--count", "2"])
+def test_the_evaluation_compares_features(
+    fields: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = save_model(new_model(), tmp_path / "new")
+    evaluate.main(["--fields", str(fields), "--count", "2", "--write", str(path)])
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["features"] for row in rows] == ["local", "strides 4, 8, local"]
-    assert all(row["fields"] > 0.8 for row in rows)
+    assert [row["features"] for row in rows] == ["local", "strides 4, 8, local", "new"]
+    assert all(row["fields"] > 0.8 for row in rows[:2])
+    entry = load_model(path, "cpu").card.history[-1]
+    assert entry["local"]["fields"] == rows[0]["fields"] and "mean" in entry["this start"]
