@@ -12,7 +12,7 @@ from torch.nn import functional as F
 Rows = Callable[[int, int], Tensor]
 
 # Variance of colour, over that of the photograph, below which nothing is an edge.
-_FLAT = 0.02
+_FLAT = 0.005
 # Cells refined at a time, and rows of cells whose pixels are read at a time: bound the memory.
 _CELLS, _BAND = 1 << 11, 64
 

@@ -178,7 +178,8 @@ def with_unexplained(
 def folds_of(majority: Tensor, stroke: Tensor) -> Tensor:
     """Part (N,) in which each cell is held out, whole strokes together; -1 for never.
 
-    A class with one stroke keeps it: without it nothing would be known of the class.
+    Of cells with their classes (N,) and strokes (N,). A class with one stroke keeps it: without it
+    nothing would be known of the class.
     """
     fold = torch.full_like(stroke, -1)
     for c in majority.unique().tolist():
