@@ -96,11 +96,14 @@ class HeldOut(Generic[Option]):
         That makes the probabilities fit them.
     accuracy : float
         Share of their cells that got their class, over classes evenly.
+    strokes : int
+        How many they are.
     """
 
     option: Option
     temperature: float
     accuracy: float
+    strokes: int
 
 
 def hold_out(
@@ -142,7 +145,7 @@ def hold_out(
         if best is None or loss < best[0] * (1 - _GAIN):
             right = joint[judged].argmax(1) == target[judged].argmax(1)
             accuracy = float((mass.sum(1) * right).sum() / mass.sum())
-            best = loss, HeldOut(option, temperature, accuracy)
+            best = loss, HeldOut(option, temperature, accuracy, len(stroke[judged].unique()))
     return None if best is None else best[1]
 
 

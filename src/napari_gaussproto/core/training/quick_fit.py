@@ -57,6 +57,9 @@ _STIFFNESSES = (math.inf, 1.0, 0.1)
 # Of the covariance, see `fit_discriminant`: for latents of a neck that was trained for few strokes,
 # and for features as they are (python -m benchmarks.loop).
 _SHRINKAGES = {"fused": SHRINKAGES, "none": (0.5, 0.3)}
+# Strokes held out from which on their accuracy says something: the first few are corrections, which
+# lie where any fit without them is wrong.
+_ENOUGH = 8
 # Cells of the photographs that are looked at, whether or not they are labelled.
 _SAMPLE = 4000
 
@@ -90,7 +93,7 @@ class QuickFit:
     accuracy : float
         Share of the labelled cells that got their class, over classes evenly.
     held_out : float or None
-        The same of strokes that each fit was made without; None where no class has two.
+        The same of strokes that each fit was made without; None where they are few.
     """
 
     model: PrototypeSegmenter
@@ -328,7 +331,7 @@ def _place(
         layer.raw_prior.copy_((found.log_prior / found.temperature).clamp_min(LOG_ZERO))
     model.layer = layer
     model.prototypes = name_prototypes(model.classes, list(range(len(model.classes))))
-    return found.accuracy
+    return found.accuracy if found.held_out >= _ENOUGH else None
 
 
 def _move(
@@ -351,4 +354,4 @@ def _move(
     model.layer = moved(every_cell, held_out.option if held_out else _STIFFNESSES[0])
     for c in model.layer.class_index.tolist()[len(model.prototypes) :]:
         model.prototypes.append(Prototype(next_name(model, c), c))
-    return held_out.accuracy if held_out else None
+    return held_out.accuracy if held_out and held_out.strokes >= _ENOUGH else None

@@ -26,7 +26,9 @@ JUDGEMENTS: dict[Judgement, str] = {
     "kept. Paint where it is wrong, then fine-tune.",
 }
 _STOPPED = " It was stopped; what it had learned is kept."
-_NOT_JUDGED = " How right it is can be said once each class has two strokes."
+_NOT_JUDGED = (
+    " How right it is elsewhere can be said with eight strokes or more, two of each class."
+)
 _DONE = {"quick fit": "Fitted", "fine-tune": "Fine-tuned", "prediction": "Segmented"}
 
 
