@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.loop.photos import Image, Labels
 from benchmarks.loop.rivals import RIVALS, Method, Predict
 from napari_gaussproto import NewModel, PrototypeSegmenter, quick_fit, segment
+from napari_gaussproto.core.network.backbone import OFFLINE_BACKBONE
 
 OURS = "quick fit, "
 # What a quick fit begins with when no other start is named.
@@ -16,6 +17,8 @@ STARTS = ("auto", "new", "peanut-grid")
 
 def method(name: str) -> Method:
     """A rival, or "quick fit, START" with "auto", "new", a shipped model or a model file.
+
+    "auto" begins with the shipped start, "new" with ImageNet's features.
 
     "auto" and "new" may be followed by " superpixel"; other starts have their own cells.
 
@@ -53,7 +56,7 @@ def fitted(
     classes = ["soil", *(f"region {number}" for number in range(2, n_classes + 1))]
     kind, superpixels = start.removesuffix(" superpixel"), start.endswith(" superpixel")
     cells: Any = "superpixel" if superpixels else "grid"
-    begin = NewModel(partition=cells) if kind == "new" else kind
+    begin = NewModel(backbone=OFFLINE_BACKBONE, partition=cells) if kind == "new" else kind
     return quick_fit(
         list(images), list(strokes), begin, classes=classes, partition=cells, **options
     )

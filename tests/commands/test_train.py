@@ -120,7 +120,7 @@ def test_broken_configurations_and_folders_are_sentences(
         return result.one_sentence()
 
     assert "could not be read: check the name" in train_with(tmp_path / "none.toml")
-    assert "There is no index" in train_with(config, tmp_path)
+    assert "holds no “index.csv”: give the folder that does" in train_with(config, tmp_path)
     bad = tmp_path / "bad.toml"
     bad.write_text(CONFIG.replace("latent_dim", "latent_dims"))
     assert "“bad.toml” sets model.latent_dims, which is not known" in train_with(bad)
@@ -141,9 +141,10 @@ def test_that_the_file_cannot_be_written_is_said_before_the_training(
         raise AssertionError("trained for nothing")
 
     monkeypatch.setattr(train, "fit", never)
-    for out in (tmp_path, config / "model.safetensors"):
+    advice = {tmp_path: "choose another", config / "model.safetensors": "choose a folder"}
+    for out, what in advice.items():
         result = cli("train", "--config", config, "--data", data, "--out", out)
-        assert "choose another" in result.one_sentence()
+        assert what in result.one_sentence()
 
 
 def test_the_first_interrupt_asks_and_the_second_one_interrupts() -> None:

@@ -38,7 +38,11 @@ CLASSES = ["soil", "weed"]
         (TrainingConfig, {"steps": 0}, "sets steps to 0: it should be greater than or equal to 1."),
         (Augmentation, {"zoom": (2, 1)}, "sets zoom to (2, 1): zoom needs two factors above 0"),
         (NewModel, {"backbones": "x"}, "NewModel sets backbones, which is not known"),
-        (QuickSettings, {"neck_steps": "few"}, "QuickSettings sets neck_steps to 'few': it should"),
+        (
+            QuickSettings,
+            {"cells_per_class": "few"},
+            "QuickSettings sets cells_per_class to 'few': it should",
+        ),
         (SemiSettings, {"tau": 2}, "SemiSettings sets tau to 2: it should be less than"),
         (SegmentationClass, {"name": "a", "color": "red"}, "sets color to 'red': it should match"),
     ],

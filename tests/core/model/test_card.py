@@ -9,16 +9,26 @@ from typer.testing import CliRunner
 
 from napari_gaussproto import list_models
 from napari_gaussproto.cli import app
+from napari_gaussproto.core.base.config import FIELD
 from napari_gaussproto.core.model.card import ModelCard, card_markdown
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.core.model.summary import model_path, read_summary
 from tests.core.builders import tiny_model
 
 
-@pytest.mark.parametrize("name", list_models())
+@pytest.mark.parametrize("name", [*list_models(), FIELD])
 def test_the_text_beside_a_shipped_model_is_what_its_file_says(name: str) -> None:
     beside = model_path(name).with_suffix(".md").read_text(encoding="utf-8")
     assert beside == card_markdown(read_summary(model_path(name)))
+
+
+def test_the_shipped_start_says_what_it_was_made_of() -> None:
+    assert model_path(FIELD).stat().st_size < 10e6
+    card = read_summary(model_path(FIELD)).card
+    for owner in ("Thi Hoang Yen Tran", "Wildfire Games", "INRAE"):
+        assert owner in card.attribution + card.data
+    assert card.command and card.not_for and FIELD not in list_models()
+    assert "small patches" not in card_markdown(read_summary(model_path(FIELD)))
 
 
 @pytest.mark.parametrize("name", list_models())

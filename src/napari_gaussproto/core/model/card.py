@@ -245,7 +245,7 @@ def _data(summary: ModelSummary) -> str:
     facts = [card.data]
     if card.licence:
         facts.append(f"Licence of the data: {card.licence}. {card.attribution}".strip())
-        if summary.prototypes:
+        if any(entry.purity is not None for entry in summary.prototypes):
             facts.append(
                 "The file contains small patches of the training images, which stay under that "
                 "licence."

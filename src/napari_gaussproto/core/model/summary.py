@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
-from napari_gaussproto.core.base.config import ModelConfig
+from napari_gaussproto.core.base.config import FIELD, ModelConfig
 from napari_gaussproto.core.base.errors import ModelFileError
 from napari_gaussproto.core.model.card import ModelCard, ModelSummary, PrototypeEntry, SplitMeasures
 
@@ -29,7 +29,7 @@ def list_models() -> list[str]:
 
 
 def model_path(name_or_path: str | Path) -> Path:
-    """File of a shipped model by its name, or of a model by its path.
+    """File of a shipped model or start by its name, or of a model by its path.
 
     Raises
     ------
@@ -43,6 +43,8 @@ def model_path(name_or_path: str | Path) -> Path:
         )
     if str(name_or_path) in list_models():
         return _FOLDER / f"{name_or_path}{SUFFIX}"
+    if str(name_or_path) == FIELD:
+        return start_path(FIELD)
     path = Path(name_or_path).expanduser()
     if path.is_file():
         return path

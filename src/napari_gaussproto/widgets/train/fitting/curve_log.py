@@ -66,7 +66,7 @@ class Series:
 
     def _smoothed(self) -> float:
         """What is drawn for the newest value."""
-        own = len(self.x) - bisect_right(self.x, self.begun)
+        own = max(1, len(self.x) - bisect_right(self.x, self.begun))
         middle = float(np.median(self.y[-min(own, _MIDDLE_OF) :]))
         return middle if own == 1 else self.drawn[-1] + _PULL * (middle - self.drawn[-1])
 
