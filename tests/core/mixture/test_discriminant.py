@@ -48,7 +48,7 @@ def distances(head: Discriminant, values: torch.Tensor) -> torch.Tensor:
 
 def test_without_shrinkage_it_is_the_discriminant_analysis_of_scikit_learn() -> None:
     cells, label, photos = drawn((80, 80, 80))
-    head = fit_discriminant(cells, photos, shrinkages=[0.0])
+    head = fit_discriminant(cells, photos, shrinkages=[0.0], doubt=0)
     reference = LinearDiscriminantAnalysis(solver="lsqr", priors=[1 / 3] * 3)
     reference.fit(cells.values.numpy(), label.numpy())
     difference = distances(head, photos) / -2
@@ -79,6 +79,21 @@ def test_a_cell_twice_with_half_of_the_weight_changes_nothing() -> None:
     one, two = fit_discriminant(cells, photos), fit_discriminant(twice, photos)
     assert one.shrinkage == two.shrinkage
     torch.testing.assert_close(one.log_posterior(photos), two.log_posterior(photos))
+
+
+def test_a_few_hard_places_do_not_drag_the_mean_of_their_class() -> None:
+    cells, label, photos = drawn((60, 60, 60))
+    values = cells.values.clone()
+    means = torch.stack([values[label == c].mean(0) for c in range(CLASSES)])
+    wrong = (label == 0).nonzero().flatten()[:12]
+    values[wrong] += means[1] - means[0]
+    hard = replace(cells, values=values)
+    off = {
+        doubt: float((head.mean[0] - head.whiten(means)[0]).norm())
+        for doubt in (0.0, 0.5)
+        for head in [fit_discriminant(hard, photos, doubt=doubt)]
+    }
+    assert off[0.5] < 0.8 * off[0.0]
 
 
 def test_features_in_other_units_give_the_same_posterior() -> None:
@@ -116,8 +131,8 @@ def test_many_strokes_loosen_a_covariance_that_is_not_that_of_the_photographs() 
     target = torch.nn.functional.one_hot(label, 2).double()
     stroke = torch.arange(600) // 20 * 2 + label
     cells = StrokeCells(values, target, torch.ones(600).double(), stroke)
-    head = fit_discriminant(cells, values)
-    stiff = fit_discriminant(cells, values, shrinkages=[1.0])
+    head = fit_discriminant(cells, values, doubt=0)
+    stiff = fit_discriminant(cells, values, shrinkages=[1.0], doubt=0)
     assert head.shrinkage == min(SHRINKAGES)
     assert head.accuracy is not None and stiff.accuracy is not None
     assert head.accuracy > stiff.accuracy + 0.03
@@ -125,7 +140,7 @@ def test_many_strokes_loosen_a_covariance_that_is_not_that_of_the_photographs() 
 
 def test_the_cells_of_a_class_are_one_deviation_from_its_mean() -> None:
     cells, label, photos = drawn((50, 50, 50))
-    head = fit_discriminant(cells, photos)
+    head = fit_discriminant(cells, photos, doubt=0)
     own = distances(head, cells.values).gather(1, label[:, None]).mean()
     assert float(own) == pytest.approx(DIM, rel=1e-6)
 

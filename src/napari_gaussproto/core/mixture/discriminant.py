@@ -9,7 +9,7 @@ the posterior may be, from strokes that are held out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,6 +28,9 @@ _TEMPERATURE, _TRUST = 2.0, 24.0
 _TEMPERATURES = tuple(0.01 * 1.25**k for k in range(24))
 # How much the shares of the classes count: with 1, a class that is found rarely vanishes.
 _PRIOR, _LEAST_SHARE, _ROUNDS = 0.5, 0.01, 20
+# How much less a cell counts that does not look like its class, down to what, and how often that
+# is asked.
+DOUBT, _LEAST_TRUST, _PASSES = 0.5, 0.05, 2
 # How much of the distance between class means is believed, for few strokes are farther apart
 # than what they stand for (James & Stein 1961).
 _BELIEVED = 0.5
@@ -107,7 +110,10 @@ class Discriminant:
 
 @torch.no_grad()
 def fit_discriminant(
-    cells: StrokeCells, photos: Tensor, shrinkages: Sequence[float] = SHRINKAGES
+    cells: StrokeCells,
+    photos: Tensor,
+    shrinkages: Sequence[float] = SHRINKAGES,
+    doubt: float = DOUBT,
 ) -> Discriminant:
     """Fit in closed form; what has to be chosen is chosen by held-out strokes.
 
@@ -125,6 +131,9 @@ def fit_discriminant(
         deviation is measured with, and how common the classes are.
     shrinkages : sequence of float
         Values of a in [0, 1] to choose from; the one nearest to `SHRINKAGE` is the default.
+    doubt : float
+        A cell counts by p(its class|z) to this power. Corrections are the hardest places of
+        all, and few of them would drag the mean of a class away from where most of it is.
 
     Notes
     -----
@@ -135,32 +144,52 @@ def fit_discriminant(
     """
     centre = photos.double().mean(0)
     spread = photos.double().std(0, correction=0).clamp_min(1e-6)
-    points = (cells.values.double() - centre) / spread
-    mass = cells.target.double() * cells.weight.double()[:, None]
-    total = _Moments.of(points, mass)
+    points, everywhere = ((values.double() - centre) / spread for values in (cells.values, photos))
+    target = cells.target.double()
+    painted = target * cells.weight.double()[:, None]
     default = min(shrinkages, key=lambda a: abs(a - SHRINKAGE))
     usual = _TEMPERATURE / len(cells.stroke.unique())
-    trial = _trial(points, mass, cells.stroke, total, shrinkages)
+    mass = painted
+    for _ in range(_PASSES if doubt else 0):
+        head = _gaussians(_Moments.of(points, mass), everywhere, default, usual)
+        own = (head.log_posterior(points).exp() * target).sum(1, keepdim=True)
+        mass = painted * own.clamp_min(_LEAST_TRUST) ** doubt
+    total = _Moments.of(points, mass)
+    trial = _trial(points, mass, painted, cells.stroke, total, shrinkages)
     chosen = default if trial is None else trial.best(default)
+    head = _gaussians(total, everywhere, chosen, usual)
+    dtype = cells.values.dtype
+    temperature = usual if trial is None else trial.temperature(chosen, usual)
+    return replace(
+        head,
+        centre=centre.to(dtype),
+        whitening=(head.whitening / spread).to(dtype),
+        mean=head.mean.to(dtype),
+        log_prior=head.log_prior.to(dtype),
+        temperature=temperature * len(centre),
+        accuracy=None if trial is None else trial.accuracy(chosen),
+        held_out=0 if trial is None else trial.strokes,
+    )
+
+
+def _gaussians(total: _Moments, photos: Tensor, shrinkage: float, usual: float) -> Discriminant:
+    """The discriminant of points that are centred already, at the usual temperature."""
     within = total.within()
-    whitening = _whitening(_shrunk(within, chosen))
+    whitening = _whitening(_shrunk(within, shrinkage))
     # The mean squared distance within a class becomes one per dimension.
     scale = ((whitening @ within @ whitening.T).trace() / len(within)).clamp_min(1e-6)
     whitening = whitening / scale.sqrt()
-    temperature = usual if trial is None else trial.temperature(chosen, usual)
-    mean, known = total.mean() @ whitening.T, total.mass > 0
-    everywhere = ((photos.double() - centre) / spread) @ whitening.T
-    dtype = cells.values.dtype
+    mean, known, temperature = total.mean() @ whitening.T, total.mass > 0, usual * len(within)
     return Discriminant(
-        centre=centre.to(dtype),
-        whitening=(whitening / spread).to(dtype),
-        mean=mean.to(dtype),
+        centre=torch.zeros_like(within[0]),
+        whitening=whitening,
+        mean=mean,
         known=known,
-        log_prior=_log_prior(everywhere, mean, known, usual * len(within)).to(dtype),
-        temperature=temperature * len(within),
-        shrinkage=chosen,
-        accuracy=None if trial is None else trial.accuracy(chosen),
-        held_out=0 if trial is None else trial.strokes,
+        log_prior=_log_prior(photos @ whitening.T, mean, known, temperature),
+        temperature=temperature,
+        shrinkage=shrinkage,
+        accuracy=None,
+        held_out=0,
     )
 
 
@@ -290,13 +319,21 @@ class _Trial:
 
 
 def _trial(
-    points: Tensor, mass: Tensor, stroke: Tensor, total: _Moments, shrinkages: Sequence[float]
+    points: Tensor,
+    mass: Tensor,
+    painted: Tensor,
+    stroke: Tensor,
+    total: _Moments,
+    shrinkages: Sequence[float],
 ) -> _Trial | None:
-    """Hold every stroke out that can be; None unless two classes are judged."""
+    """Hold every stroke out that can be; None unless two classes are judged.
+
+    Cells count by their mass (N, C) where they are fitted, by what is painted where they judge.
+    """
     fold = stroke % _FOLDS
     numbers = [int(number) for number in fold.unique() if _spares(mass[fold == number], total)]
     parts = [fold == number for number in numbers]
-    judged = sum((mass[part].sum(0) for part in parts), torch.zeros_like(total.mass))
+    judged = sum((painted[part].sum(0) for part in parts), torch.zeros_like(total.mass))
     if (judged > 0).sum() < 2:
         return None
     rest = total.without([_Moments.of(points[part], mass[part]) for part in parts])
@@ -311,7 +348,7 @@ def _trial(
         ]
         far = torch.cat(rows) / points.shape[1]
         distance[share] = far.masked_fill(total.mass == 0, torch.inf)
-    own = torch.cat([mass[part] for part in parts])
+    own = torch.cat([painted[part] for part in parts])
     own = own / (judged.clamp_min(1e-12) * (judged > 0).sum())
     held_out = torch.cat([stroke[part] for part in parts]).unique()
     return _Trial(distance, own, len(held_out))
