@@ -161,6 +161,7 @@ def stroke_walk(walk: Walk) -> None:
 
     for value in (1, 2, 3):
         paint(value, truth == value)
+    until(dock.quick.isEnabled)  # what is painted is counted in a thread
     dock.quick.click()
     until(lambda: dock.fits.phase != "idle")
     until(lambda: dock.fits.phase == "idle")
