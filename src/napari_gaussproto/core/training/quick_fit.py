@@ -297,7 +297,8 @@ def _drawn(
             first += 1
         parts.append(part)
         strokes.append(torch.from_numpy(of_cells)[part.cell])
-    return LabelledCells.joined(parts), torch.cat(strokes)
+    cells = LabelledCells.joined(parts)
+    return cells, torch.cat(strokes).to(cells.values.device)
 
 
 # -- what it makes of them -----------------------------------------------------------------------
@@ -311,14 +312,15 @@ def _place(
 ) -> float | None:
     """One Gaussian for each labelled class, all of one covariance; accuracy on strokes held out."""
     every = torch.cat([encoding.latents for encoding in encodings])
-    sample = every[:: max(1, len(every) // _SAMPLE)]
+    # On the CPU: it is done in double precision, which some devices lack.
+    sample = every[:: max(1, len(every) // _SAMPLE)].cpu()
     found = fit_discriminant(
-        StrokeCells(cells.values, cells.target, cells.weight, strokes.to(sample.device)),
+        StrokeCells(cells.values.cpu(), cells.target.cpu(), cells.weight.cpu(), strokes.cpu()),
         sample,
         _SHRINKAGES[model.config.neck],
     )
     factor = torch.linalg.inv(found.whitening)
-    layer = make_layer(model.config, list(range(len(model.classes)))).to(sample.device).eval()
+    layer = make_layer(model.config, list(range(len(model.classes)))).eval()
     # At the origin a prototype is known as one that waits for labels; see `unfitted`.
     mean = (found.centre + found.mean @ factor.T) * found.known[:, None]
     scale = factor if layer.covariance == "full" else (factor @ factor.T).diagonal().sqrt()
@@ -329,7 +331,7 @@ def _place(
         layer.set_parameters(mean, scale.expand(len(mean), *scale.shape))
         layer.active.copy_(found.known)
         layer.raw_prior.copy_((found.log_prior / found.temperature).clamp_min(LOG_ZERO))
-    model.layer = layer
+    model.layer = layer.to(model.device)
     model.prototypes = name_prototypes(model.classes, list(range(len(model.classes))))
     return found.accuracy if found.held_out >= _ENOUGH else None
 
