@@ -28,7 +28,7 @@ _ROUNDS = 8
 # class to be called dark or bright; and the share of its cells beside another class, in all and
 # beyond that of its class, for an edge.
 _APART, _EDGE, _EDGE_MORE = 0.75, 0.6, 0.25
-# Pixels that are beside a cell, in cells; and cells of a held-out picture.
+# Pixels that are beside a cell, in cells; and cells of a picture.
 _BESIDE, _EVEN = 2, 500
 
 
@@ -41,7 +41,9 @@ class Shown:
     cells : LabelledCells
         Latents (N, D).
     even : LabelledCells
-        Of held-out pictures, of every class as many as it has.
+        Of every class as many as it has.
+    held_out : (K,) Tensor of bool
+        Whether each of these is of a picture that taught nothing.
     images : list of PicturedSource
     lightness : (N,) Tensor
         Mean of the bands around the middle of each cell, in [0, 1].
@@ -51,6 +53,7 @@ class Shown:
 
     cells: LabelledCells
     even: LabelledCells
+    held_out: Tensor
     images: list[PicturedSource]
     lightness: Tensor
     beside: Tensor
@@ -73,27 +76,27 @@ def look(
         Cells of a class that are drawn from each picture, at most.
     seed : int
     held_out : callable
-        Whether the neck has not learned from the photograph of a number.
+        Whether the photograph of a number teaches nothing.
     """
     generator = torch.Generator().manual_seed(seed)
-    parts, even, images, around = [], [], [], []
+    parts, even, held, images, around = [], [], [], [], []
     for number, view in enumerate(views):
         source = as_source(view.image, model)
         encoding, labels = run(encode_steps(source, model)), torch.from_numpy(view.labels)
         drawn = draw_latents(encoding, labels, len(model.classes), per_class, generator, number)
         parts.append(drawn)
-        if held_out(view.number):
-            rows = torch.randperm(len(encoding.latents), generator=generator)[:_EVEN]
-            target, weight = encoding.partition.targets(labels, len(model.classes))
-            place = torch.full_like(rows, number)
-            columns = encoding.latents[rows], target[rows], weight[rows].sign(), place, rows
-            even.append(LabelledCells(*columns))
+        rows = torch.randperm(len(encoding.latents), generator=generator)[:_EVEN]
+        target, weight = encoding.partition.targets(labels, len(model.classes))
+        place = torch.full_like(rows, number)
+        columns = encoding.latents[rows], target[rows], weight[rows].sign(), place, rows
+        even.append(LabelledCells(*columns))
+        held.append(torch.full((len(rows),), held_out(view.number)))
         images.append(PicturedSource(model, source))
         middles = np.array([encoding.partition.center(int(cell)) for cell in drawn.cell])
         around.append(_around(view, model.cell_size)[:, *middles.T])
     lightness, beside = torch.from_numpy(np.concatenate(around, 1)).float()
     cells = LabelledCells.joined(parts)
-    return Shown(cells, LabelledCells.joined(even), images, lightness, beside)
+    return Shown(cells, LabelledCells.joined(even), torch.cat(held), images, lightness, beside)
 
 
 def _around(view: View, cell: int) -> npt.NDArray[np.float64]:

@@ -34,12 +34,17 @@ from recipes.shipped.sharpen import sharpen
 from recipes.shipped.views import View, photo_views, plant_views, whole
 from recipes.start.pictures import Pictures, open_pictures, photos_of
 
-# Every so many photographs and fields calibrate, and teach nothing.
+# Of so many photographs and fields one.
 _HELD_OUT = 6
 # How much prototypes are held on their cells at last.
-_HELD = 0.5
+HELD = 0.5
 # Cells of a class in each picture that prototypes are placed on.
-_LOOKED_AT = 150
+LOOKED_AT = 150
+
+
+def is_held_out(number: int) -> bool:
+    """Whether the photograph or field of a number calibrates, and teaches nothing."""
+    return number % _HELD_OUT == 0
 
 
 def new_model(recipe: Recipe, seed: int) -> PrototypeSegmenter:
@@ -93,11 +98,11 @@ def train(recipe: Recipe, options: argparse.Namespace) -> PrototypeSegmenter:
     taught = chosen(cells, cells.image % _HELD_OUT > 0)
     learn(model, taught, options.steps, options.seed)
     views = shown_views(recipe, pictures, options.seed)
-    shown = look(model, views, _LOOKED_AT, options.seed, lambda number: number % _HELD_OUT == 0)
+    shown = look(model, views, LOOKED_AT, options.seed, is_held_out)
     select(model, shown)
-    sharpen(model.layer, latents(model, taught), options.steps // 2, _HELD, options.seed)
+    sharpen(model.layer, latents(model, taught), options.steps // 2, HELD, options.seed)
     tell(model, shown)
-    calibrate(model.layer, shown.even)
+    calibrate(model.layer, chosen(shown.even, shown.held_out))
     return model
 
 
@@ -116,7 +121,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--fields", type=Path, help="from recipes.field.make, for “plants”")
     parser.add_argument("--out", type=Path, required=True, help="the model file")
     parser.add_argument("--features", type=Path, help="keep them here")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     recipe = RECIPES[options.model]
