@@ -12,8 +12,8 @@ something is designed; `--sealed` runs the others, which are looked at once.
 judged on the rest of it and on another one. "rounds" are 8 rounds of 6 strokes on 4 photographs,
 each method corrected where it is wrong itself, judged by others. "fine-tune" compares a
 fine-tune with the quick fit that it begins with, from 1, 2 and 5 densely labelled photographs
-and from the strokes of 8 rounds; with `--terms` every semi-supervised term alone. `--labels` chooses
-among these by name, "5 dense" for example, and "three strokes", which are those of "first".
+and from the strokes of 8 rounds; with `--terms` every semi-supervised term alone. `--labels` takes
+some of these by name, "5 dense" for example, and "three strokes", which are those of "first".
 
 Strokes are lines of 30 to 120 px, 4 to 12 px wide, inside their class: at first in a large part
 of it, then in the largest part that is wrong. Cells have 8 px, but for the filters of full

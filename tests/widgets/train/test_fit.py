@@ -41,9 +41,7 @@ def test_buttons_say_what_is_missing(train: Any, viewer: Any) -> None:
     assert not train.budget.start.isEnabled()
 
 
-def test_before_a_fine_tune_the_dock_says_what_it_needs(
-    train: Any, image: Any, qtbot: Any
-) -> None:
+def test_before_a_fine_tune_the_dock_says_what_it_needs(train: Any, image: Any, qtbot: Any) -> None:
     assert not train.budget.advice.isVisible()
     layer = draw(train)
     settled(train, qtbot)

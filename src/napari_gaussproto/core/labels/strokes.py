@@ -43,8 +43,9 @@ def hold_out(
 
     Returns
     -------
-    kept, held_out
-        As of `hold_out_strokes`.
+    kept : list of (H, W) ndarray
+    held_out : list of (H, W) ndarray or None
+        See `hold_out_strokes`.
     """
     dense = [number for number, mask in enumerate(labels) if is_dense(mask)]
     holding = {number: set(np.unique(mask)) - {0} for number, mask in enumerate(labels)}
