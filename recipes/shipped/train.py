@@ -128,6 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
     model = train(recipe, options)
     model.card = recipe.card(_command(options))
     model.card.log("training on features", steps=options.steps, seed=options.seed)
+    save_model(model, options.out)  # what follows takes long
     model.card.measures = {"val": measure(model, val_pairs(recipe, options.photos))}
     save_model(model, options.out)
 
