@@ -112,15 +112,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="peanut_weed; of it val")
     parser.add_argument("--fields", type=Path, required=True, help="held-out synthetic fields")
     parser.add_argument("--models", nargs="+", default=["plants", "peanut-grid"])
-    parser.add_argument("--fewer", type=int, default=2, help="every so many changed photographs")
+    parser.add_argument("--every", type=int, default=1, help="every so many photographs")
+    parser.add_argument("--fewer", type=int, default=2, help="of these, where they are changed")
     options = parser.parse_args(arguments)
     methods = {Path(name).stem: by_model(name) for name in options.models}
     methods["2G - R - B, Otsu"] = excess_green
     methods["the same, chromatic"] = partial(excess_green, chromatic=True)
     kinds = {"peanut": all_peanut(options.data), "fields": all_fields(options.fields)}
+    kinds = {name: photos[:: options.every] for name, photos in kinds.items()}
     found = measure(kinds, methods, options.fewer)
     command = "python -m benchmarks.quality.plants --data FOLDER --fields FIELDS"
-    save("plants", command, {"iou": found, "every": options.fewer}, markdown(found))
+    command += f" --every {options.every} --fewer {options.fewer}"
+    save("plants", command, {"iou": found}, markdown(found))
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.mixture import surgery
+from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.encode import as_source, encode_steps
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, name_prototypes
 from napari_gaussproto.core.training.cells import LabelledCells, draw_latents
 from napari_gaussproto.core.training.describe import PicturedSource, describe
-from recipes.shipped.balanced import settle
 from recipes.shipped.views import View
 
 # Nearest patches, how many of them must be of the class, and the least share of its cells.
@@ -107,13 +107,15 @@ def _around(view: View, cell: int) -> npt.NDArray[np.float64]:
     return np.stack([light, least != most])
 
 
-def select(model: PrototypeSegmenter, shown: Shown) -> None:
-    """Settle the prototypes, and take out what is not worth showing.
+def select(
+    model: PrototypeSegmenter, shown: Shown, fit: Callable[[GaussianPrototypeLayer], None]
+) -> None:
+    """Fit the prototypes, and take out what is not worth showing, until all are.
 
     Changes the model in place. The last prototype of a class stays, whatever it is like.
     """
     for _ in range(_ROUNDS):
-        settle(model.layer, shown.cells.values, shown.cells.target)
+        fit(model.layer)
         tell(model, shown)
         worst = _worst(model)
         if worst is None:

@@ -13,16 +13,13 @@ import argparse
 import copy
 from pathlib import Path
 
-import torch
-
 from napari_gaussproto.core.measure.evaluation import measure
 from napari_gaussproto.core.model.model_file import load_model, save_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_layer
 from recipes.shipped.balanced import place
-from recipes.shipped.finish import look, select, tell
+from recipes.shipped.finish import look
 from recipes.shipped.learn import calibrate, chosen
-from recipes.shipped.sharpen import sharpen
-from recipes.shipped.train import HELD, LOOKED_AT, is_held_out
+from recipes.shipped.train import LOOKED_AT, best_of, is_held_out
 from recipes.shipped.views import whole
 from recipes.start.pictures import Pair, photos_of
 
@@ -48,14 +45,10 @@ def anew(
     views = (whole(pair, number) for number, pair in enumerate(photos))
     shown = look(other, views, LOOKED_AT, seed, is_held_out)
     place(other.layer, shown.cells.values, shown.cells.target, seed)
-    select(other, shown)
     teaching, held_out = (chosen(shown.even, m) for m in (~shown.held_out, shown.held_out))
-    with torch.no_grad():
-        other.layer.raw_prior.copy_(teaching.target.mean(0).log())
     calibrate(other.layer, teaching)
-    sharpen(other.layer, teaching, steps, HELD, seed)
+    best_of(other, shown, teaching, steps, seed)
     calibrate(other.layer, held_out)
-    tell(other, shown)
     return other
 
 
@@ -66,7 +59,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--photos", type=Path, required=True, help="images, masks, index.csv")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--counts", type=int, nargs="+", default=[5, 4, 4])
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     photos = photos_of(options.photos, "train")

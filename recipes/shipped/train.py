@@ -27,8 +27,9 @@ from napari_gaussproto.core.measure.evaluation import measure
 from napari_gaussproto.core.model.model_file import load_model, save_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.cells import LabelledCells
+from recipes.shipped.balanced import settle
 from recipes.shipped.card import RECIPES, Recipe
-from recipes.shipped.finish import look, select, tell
+from recipes.shipped.finish import Shown, look, select
 from recipes.shipped.learn import calibrate, chosen, features, latents, learn
 from recipes.shipped.sharpen import sharpen
 from recipes.shipped.views import View, photo_views, plant_views, whole
@@ -99,11 +100,17 @@ def train(recipe: Recipe, options: argparse.Namespace) -> PrototypeSegmenter:
     learn(model, taught, options.steps, options.seed)
     views = shown_views(recipe, pictures, options.seed)
     shown = look(model, views, LOOKED_AT, options.seed, is_held_out)
-    select(model, shown)
-    sharpen(model.layer, latents(model, taught), options.steps // 2, HELD, options.seed)
-    tell(model, shown)
+    best_of(model, shown, latents(model, taught), options.steps, options.seed)
     calibrate(model.layer, chosen(shown.even, shown.held_out))
     return model
+
+
+def best_of(
+    model: PrototypeSegmenter, shown: Shown, taught: LabelledCells, steps: int, seed: int
+) -> None:
+    """Keep the prototypes that are worth showing, and part the classes better by them."""
+    select(model, shown, lambda layer: settle(layer, shown.cells.values, shown.cells.target))
+    select(model, shown, lambda layer: sharpen(layer, taught, steps // 2, HELD, seed))
 
 
 def val_pairs(recipe: Recipe, photos: Path) -> Iterator[tuple[Any, Any]]:

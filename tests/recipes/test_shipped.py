@@ -15,7 +15,7 @@ from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.mixture.placement import usage
 from napari_gaussproto.core.training.cells import LabelledCells
 from recipes.shipped import train
-from recipes.shipped.balanced import even_shares, place
+from recipes.shipped.balanced import even_shares, place, settle
 from recipes.shipped.card import RECIPES
 from recipes.shipped.finish import hints, look, select
 from recipes.shipped.learn import calibrate, features, latents, learn
@@ -94,7 +94,7 @@ def test_a_model_learns_shows_its_prototypes_and_is_calibrated(pictures: Picture
     z = latents(model, cells)
     assert not torch.equal(before.values, z.values)
     shown = look(model, plant_views(pictures, 9, 1, plain=True), 60, 0, lambda number: number < 9)
-    select(model, shown)
+    select(model, shown, lambda layer: settle(layer, shown.cells.values, shown.cells.target))
     assert {p.class_index for p in model.prototypes} == {0, 1}
     for prototype in model.prototypes:
         assert prototype.patches.shape[0] == 10 and prototype.name.startswith(("soil", "plant"))
