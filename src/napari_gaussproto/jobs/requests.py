@@ -57,6 +57,8 @@ class SegmentRequest:
         Roles of the maps of the ``former_model``, the last run's; they are brought up to date.
     known_models : mapping
         Models that were read before, with a person's edits, by their keys.
+    follow_edges : bool or None
+        As `FitRequest` says.
     """
 
     pixels: Any
@@ -72,6 +74,7 @@ class SegmentRequest:
     known_key: ModelKey | None
     known_models: Mapping[ModelKey, PrototypeSegmenter]
     memo: RegionMemo
+    follow_edges: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,8 @@ class FitRequest:
         The one whose classes are shown afterwards.
     maps : list of MapRole
         Roles of the maps that the shown image has; they are computed anew.
+    follow_edges : bool or None
+        Whether borders of classes follow the photograph's edges; None as the model says.
     closed : ClosedRequest or None
         To learn from labelled images that are not open, too.
     """
@@ -155,6 +160,7 @@ class FitRequest:
     prototype: int
     quantity: Quantity
     cache: PyramidCache
+    follow_edges: bool | None = None
     closed: ClosedRequest | None = None
 
 

@@ -102,14 +102,14 @@ def pooled(
     cut = [values[:, : -(-height // k), : -(-width // k)] for values in maps]
     cells = model.cells_of(cut[0], partition)
     config = model.config
-    if len(cut) == 1 or not config.follow_edges or config.partition != "grid":
+    if len(cut) == 1 or config.partition != "grid":
         return Encoding(cells, partition)
 
     def rows(first: int, last: int) -> Tensor:
         pixels = source.read_padded(y0 + first, x0, last - first, width)
         return pixel_colours(pixels[None])[0].to(cells.device)
 
-    return Encoding(cells, partition, partition.features(cut[1]), rows)
+    return Encoding(cells, partition, partition.features(cut[1]), rows, config.follow_edges)
 
 
 @torch.no_grad()

@@ -14,6 +14,7 @@ from napari_gaussproto.core.labels.class_table import WantedClass, extend_table,
 from napari_gaussproto.core.model.summary import read_summary
 from napari_gaussproto.jobs.requests import ClosedRequest
 from napari_gaussproto.jobs.storage import Count
+from napari_gaussproto.widgets.layers.outlines_switch import OutlinesSwitch
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.forms import (
@@ -81,7 +82,8 @@ class TrainWidget(Dock):
         self.images = ImageChooser(self.viewer)
         self.images.setToolTip("The image to label; all images with labels train the model")
         self.classes = ClassPanel()
-        self.labels = LabelsPanel()
+        self.outlines = OutlinesSwitch(self.viewer, self.state, self.messages)
+        self.labels = LabelsPanel(self.outlines)
         shared = (self.viewer, self.state, self.annotations, self.autosave)
         said = (self.messages, self)
         self.labelling = LabelsController(*shared, self.images, self.labels, *said)

@@ -279,6 +279,7 @@ class FitController(QObject):
             maps=[] if result is None else list(result.maps),
             prototype=self._state.prototype,
             quantity=self._state.quantity,
+            follow_edges=self._state.follow_edges,
             cache=self.cache,
         )
 
