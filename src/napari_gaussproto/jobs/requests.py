@@ -165,6 +165,25 @@ class FitRequest:
 
 
 @dataclass(frozen=True)
+class CompareRequest:
+    """Which of two starts suits the strokes better.
+
+    Attributes
+    ----------
+    fit : FitRequest
+        As the last fit's, with the start that is in use.
+    rival : Start
+        The other one.
+    cache : PyramidCache
+        For the rival, whose backbone is another one.
+    """
+
+    fit: FitRequest
+    rival: Start
+    cache: PyramidCache
+
+
+@dataclass(frozen=True)
 class ClosedRequest:
     """Where labelled images are that are not open.
 

@@ -62,6 +62,7 @@ def test_cells_that_cannot_say_why(
     viewer.add_image(two_tone()[0], name="field")
     run(dock)
     assert not dock.outlines.isEnabled() and "colours" in dock.outlines.toolTip()
+    assert not dock.outlines.isChecked()
     assert "follow_edges" not in by_role(viewer, "labels")[0].metadata[TAG]
     regions = tiny_model(partition="superpixel", local_features=True)
     assert dock.models.choose_file(save_model(regions, tmp_path / "regions"))

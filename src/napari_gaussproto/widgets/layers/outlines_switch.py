@@ -48,14 +48,15 @@ class OutlinesSwitch(QCheckBox):
         """Show what holds for the current image, and whether it can be otherwise."""
         result, chosen = self._state.current, self._state.follow_edges
         follows = None if result is None else result.segmentation.follows_edges
-        obstacle = ""
+        obstacle, checked = "", chosen is not False
+        if chosen is None and follows is not None:
+            checked = follows
         if result is not None and result.model is not None and follows is None:
-            obstacle = _REGIONS if result.model.config.has_regions else _BLIND
+            checked = result.model.config.has_regions
+            obstacle = _REGIONS if checked else _BLIND
         enable(self, _TIP, obstacle)
         with QSignalBlocker(self):
-            self.setChecked(
-                chosen is not False if chosen is not None or follows is None else follows
-            )
+            self.setChecked(checked)
 
     def _on_result(self, result: ImageResult) -> None:
         self._follow()
