@@ -43,8 +43,9 @@ def test_the_demo_finds_the_plants_of_a_bundled_photograph(
 
     with (out / "cover.csv").open(newline="") as file:
         header, row = csv.reader(file)
-    assert header == ["image", "soil", "crop", "weed"] and row[0] == NAME
-    shares = [float(value) for value in row[1:]]
+    assert header == ["image", "soil", "crop", "weed", "data"] and row[0] == NAME
+    *shares, over = [float(value) for value in row[1:]]
+    assert over == 1
     assert shares == pytest.approx([(labels == v).mean() for v in (1, 2, 3)], abs=1e-6)
 
     [line] = [line for line in result.out.splitlines() if line.startswith(f"│ {NAME}")]

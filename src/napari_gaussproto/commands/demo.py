@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari_gaussproto.commands.results import (
+    Row,
     console,
     cover_table,
     make_folder,
@@ -39,7 +40,7 @@ def run_demo(out: Path, device: str, gui: bool) -> None:
             photo = sample_photo(name)
             segmentation = segment(photo, model)
             write_results(out, name, photo, segmentation, model)
-            rows.append((name, segmentation.cover()))
+            rows.append(Row.of(name, segmentation))
             truth = sample_mask(name)
             miou = mean_iou(confusion_matrix(segmentation.labels, truth, len(model.classes)))
             ious.append(f"{miou:.2f}")

@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 
 from napari_gaussproto.commands.results import (
+    Row,
     console,
     cover_table,
     images,
@@ -71,7 +72,7 @@ def run_predict(
         raise ConfigError(f"There is no file “{files[0]}”: check the name and the folder.")
     model = load_model(model_name, device)
     make_folder(out)
-    rows: list[tuple[str, dict[str, float]]] = []
+    rows: list[Row] = []
     failures: list[tuple[Path, str]] = []
     names = unique_names(files)
     with progress_bar() as bar:
@@ -83,9 +84,9 @@ def run_predict(
                 bar.update(task, completed=done.index, total=done.total)
 
             try:
-                cover = _one(path, name, model, out, side, show, maps=maps, overview=overview)
-                if cover is not None:
-                    rows.append((name, cover))
+                row = _one(path, name, model, out, side, show, maps=maps, overview=overview)
+                if row is not None:
+                    rows.append(row)
             except GaussProtoError as error:
                 failures.append((path, str(error)))
             bar.remove_task(task)
@@ -109,7 +110,7 @@ def _one(
     *,
     maps: bool,
     overview: bool,
-) -> dict[str, float] | None:
+) -> Row | None:
     image = read_image(path)
     source = as_source(image, model)
     if source.height * source.width > LARGE:
@@ -121,7 +122,7 @@ def _one(
         return None
     segmentation = segment(source, model, tile=side, progress=show)
     write_results(out, name, image, segmentation, model, maps=maps, overview=overview)
-    return segmentation.cover()
+    return Row.of(name, segmentation)
 
 
 def unique_names(files: Sequence[Path]) -> list[str]:

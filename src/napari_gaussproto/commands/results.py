@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,15 +120,38 @@ def write_results(
             figure.savefig(partial, dpi=110, format="png")
 
 
-def write_cover(
-    path: Path, rows: Sequence[tuple[str, dict[str, float]]], classes: Sequence[SegmentationClass]
-) -> None:
+@dataclass(frozen=True)
+class Row:
+    """What the table of cover says of an image.
+
+    Attributes
+    ----------
+    image : str
+        Name of its results.
+    cover : dict of str to float
+        See `Segmentation.cover`.
+    data_share : float
+        Share of the pixels that hold data; the cover is over these.
+    """
+
+    image: str
+    cover: dict[str, float]
+    data_share: float
+
+    @classmethod
+    def of(cls, image: str, segmentation: Segmentation) -> Row:
+        """Of a segmentation."""
+        return cls(image, segmentation.cover(), segmentation.data_share)
+
+
+def write_cover(path: Path, rows: Sequence[Row], classes: Sequence[SegmentationClass]) -> None:
     """Write a table of cover per class, a row per image, shares from 0 to 1.
 
-    Rows of other images that an earlier run wrote there stay, as their labels do. A table of
-    other classes is kept under another name.
+    The column "data" is the share of the pixels that the cover is over. Rows of other images
+    that an earlier run wrote there stay, as their labels do. A table of other columns is kept
+    under another name.
     """
-    header = ["image", *(c.name for c in classes)]
+    header = ["image", *(c.name for c in classes), "data"]
     former = _table(path)
     if former and former[0] != header:
         if not rows:
@@ -135,8 +159,9 @@ def write_cover(
         former = []
         set_aside(path)
     lines = {line[0]: line for line in former[1:] if line}
-    for name, cover in rows:
-        lines[name] = [name, *(f"{cover[c.name]:.6f}" for c in classes)]
+    for row in rows:
+        shares = [*(row.cover[c.name] for c in classes), row.data_share]
+        lines[row.image] = [row.image, *(f"{share:.6f}" for share in shares)]
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *lines.values()])
 
@@ -153,18 +178,24 @@ def _table(path: Path) -> list[list[str]]:
 
 
 def cover_table(
-    rows: Sequence[tuple[str, dict[str, float]]],
+    rows: Sequence[Row],
     classes: Sequence[SegmentationClass],
     extra: dict[str, Sequence[str]] | None = None,
 ) -> Table:
-    """A table for the terminal: cover per class in the class' colour, and more columns."""
+    """A table for the terminal: cover per class in the class' colour, and more columns.
+
+    Where an image has gaps, a column says over which share of the pixels its cover is.
+    """
+    if any(row.data_share < 1 for row in rows):
+        extra = {"over": [f"{row.data_share:.1%}" for row in rows], **(extra or {})}
     table = Table(title="Cover", title_justify="left")
     table.add_column("image")
     for entry in classes:
         table.add_column(escape(entry.name), justify="right", header_style=entry.color)
     for header in extra or {}:
         table.add_column(header, justify="right")
-    for index, (name, cover) in enumerate(rows):
+    for index, row in enumerate(rows):
         further = [values[index] for values in (extra or {}).values()]
-        table.add_row(escape(name), *(f"{cover[c.name]:.1%}" for c in classes), *further)
+        shares = (f"{row.cover[c.name]:.1%}" for c in classes)
+        table.add_row(escape(row.image), *shares, *further)
     return table

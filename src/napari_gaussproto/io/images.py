@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from napari_gaussproto.core.base.errors import ImageError
 
 TIFF_SUFFIXES = (".tif", ".tiff")
+_GDAL_NODATA = 42113
 # Field mosaics are large on purpose; Pillow's guard against huge pictures is for web servers.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -21,7 +22,8 @@ def read_image(path: str | Path) -> Any:
     """Read an image (H, W) or (H, W, C): a photograph, TIFF, OME-TIFF, ``.npy`` or ``.zarr``.
 
     Photographs and plain TIFFs are turned upright as their orientation tag says. A ``.zarr`` is
-    a lazy array with the axes as stored, less empty ones.
+    a lazy array with the axes as stored, less empty ones. Of a GeoTIFF that says which value
+    stands for "no data", pixels of that value in all channels are masked, if there are any.
 
     Raises
     ------
@@ -91,6 +93,30 @@ def read_by_suffix(path: Path, read_photo: Callable[[Path], Any], *, upright: bo
         ) from error
 
 
+def nodata_of(path: str | Path) -> float | None:
+    """The value that stands for "no data" in a GeoTIFF; None for other files and without one."""
+    path = Path(path)
+    if path.suffix.lower() not in TIFF_SUFFIXES or not path.is_file():
+        return None
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            tag = file.series[0].keyframe.tags.get(_GDAL_NODATA)
+        return None if tag is None else _number(tag.value)
+    except (OSError, tifffile.TiffFileError):  # whoever reads the image will say so
+        return None
+
+
+def _number(text: Any) -> float | None:
+    """What the tag says; GDAL writes text, "nan" among others, which needs no comparison."""
+    try:
+        value = float(str(text).strip().strip("\x00"))
+    except ValueError:
+        return None
+    return value if np.isfinite(value) else None
+
+
 def _read_photo(path: Path) -> npt.NDArray[Any]:
     with Image.open(path) as file:
         upright = ImageOps.exif_transpose(file)
@@ -113,6 +139,7 @@ def _read_tiff(path: Path, upright: bool) -> npt.NDArray[Any]:
         array, axes = series.asarray(), series.axes
         tag = series.keyframe.tags.get("Orientation") if upright else None
         orientation = 1 if tag is None else int(tag.value)
+        nodata = series.keyframe.tags.get(_GDAL_NODATA) if upright else None
     sizes = [(a, n) for a, n in zip(axes, array.shape, strict=True) if n > 1 or a in "YX"]
     array = array.reshape([n for _, n in sizes])
     # Channels that are stored first, as in OME-TIFF, go last.
@@ -121,7 +148,17 @@ def _read_tiff(path: Path, upright: bool) -> npt.NDArray[Any]:
         array = np.moveaxis(array, channels[0], -1)
     spatial = "".join(axis for axis, _ in sizes if axis not in "SC")
     is_image = spatial == "YX" and len(channels) <= 1
-    return _upright(array, orientation) if is_image else array
+    array = _upright(array, orientation) if is_image else array
+    value = None if nodata is None else _number(nodata.value)
+    return array if value is None or not is_image else _masked(array, value, len(channels))
+
+
+def _masked(array: npt.NDArray[Any], nodata: float, channels: int) -> npt.NDArray[Any]:
+    """An image whose pixels are masked where all channels have a value; as it is without any."""
+    missing = array == nodata
+    if channels:
+        missing = np.broadcast_to(missing.all(-1, keepdims=True), array.shape)
+    return np.ma.MaskedArray(array, missing) if missing.any() else array
 
 
 def _upright(array: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:

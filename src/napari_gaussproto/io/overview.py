@@ -68,7 +68,9 @@ def _draw_photo_and_labels(
     small = thumbnail(photo)
     _picture(figure.add_subplot(left), small, "Photograph")
     axes = figure.add_subplot(right)
-    _picture(axes, overlay(small, segmentation), "Classes")
+    over = segmentation.data_share
+    title = "Classes" if over == 1 else f"Classes, shares of the {over:.1%} with data"
+    _picture(axes, overlay(small, segmentation), title)
     cover = segmentation.cover()
     for entry in segmentation.classes:
         axes.plot([], [], "s", markersize=9, color=entry.color, label=entry.color)

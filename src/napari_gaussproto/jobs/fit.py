@@ -18,6 +18,7 @@ from napari_gaussproto.core.base.device import one_thread, release_memory
 from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.base.steps import WithValue, without_pauses
 from napari_gaussproto.core.editing.new_classes import unknown_classes
+from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.strokes import count_strokes
 from napari_gaussproto.core.model.labelled import most_pixels
 from napari_gaussproto.core.model.maps import Maps, maps_of, values_of
@@ -272,15 +273,18 @@ def labelled_places(request: FitRequest) -> list[tuple[TrainImage, int, Any]]:
     ]
 
 
+def _source(image: TrainImage, model: PrototypeSegmenter, plane: int) -> ImageSource:
+    """A plane of an image as a model reads it."""
+    return plane_sources(image.pixels, model, rgb=image.rgb, nodata=image.nodata)(plane)
+
+
 def encoded_plane(
     cache: PyramidCache, model: PrototypeSegmenter, image: TrainImage, plane: int
 ) -> Generator[Any, None, EncodedImage]:
     """Features of a plane of an image, from the cache if they are there."""
     kept = cache.get(model, image, plane)
     if kept is None:
-        steps = encode_pyramid_steps(
-            plane_sources(image.pixels, model, rgb=image.rgb)(plane), model
-        )
+        steps = encode_pyramid_steps(_source(image, model, plane), model)
         for tile in (work := WithValue(steps)):
             yield Stage("Computing features of the image", tile.index, tile.total)
         kept = work.value
@@ -320,10 +324,7 @@ def _learn(
     def learn() -> Generator[Any, None, Trained]:
         return trial_fit_steps(
             base,
-            [
-                plane_sources(image.pixels, base, rgb=image.rgb)(number)
-                for image, number, _ in places
-            ],
+            [_source(image, base, number) for image, number, _ in places],
             [mask for _, _, mask in places],
             TuneSettings(
                 training=fine_tuning(**({} if tune.steps is None else {"steps": tune.steps})),
@@ -334,9 +335,7 @@ def _learn(
                 stop=tune.stop,
             ),
             unlabelled=[
-                plane_sources(image.pixels, base, rgb=image.rgb)(0)
-                for image in tune.unlabelled
-                if image.key not in labelled
+                _source(image, base, 0) for image in tune.unlabelled if image.key not in labelled
             ],
             scratch=scratch,
             encode=encode,

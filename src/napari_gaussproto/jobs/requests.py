@@ -47,6 +47,8 @@ class SegmentRequest:
 
     Attributes
     ----------
+    file : str or None
+        That the image was read from.
     model_file : Path or None
         None runs the known model of ``known_key``, which is in no file.
     extras : frozenset of str
@@ -63,6 +65,7 @@ class SegmentRequest:
 
     pixels: Any
     rgb: bool
+    file: str | None
     model_file: Path | None
     device: str
     tile: TileSize

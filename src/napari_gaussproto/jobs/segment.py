@@ -28,6 +28,7 @@ from napari_gaussproto.core.model.model_file import load_model_file
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import StackSegmentation, StackTile, segment_stack_steps
 from napari_gaussproto.jobs.requests import ModelKey, SegmentRequest
+from napari_gaussproto.jobs.train_image import nodata_of_file
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,12 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile, None, SegmentRe
     cutting = model.with_regions(request.region_size)
     memos = request.memo.planes(request.pixels, cutting.config)
     steps = segment_stack_steps(
-        request.pixels, cutting, rgb=request.rgb, tile=request.tile, memos=memos
+        request.pixels,
+        cutting,
+        rgb=request.rgb,
+        tile=request.tile,
+        memos=memos,
+        nodata=nodata_of_file(request.file),
     )
     for done in (work := WithValue(steps)):
         tiles = done.total

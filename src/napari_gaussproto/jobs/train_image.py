@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.labels.corrections import labels_of
+from napari_gaussproto.io.images import nodata_of
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,25 @@ class TrainImage:
     file: str | None = None
     is_open: bool = True
 
+    @property
+    def nodata(self) -> float | None:
+        """The value of pixels without data, if the file says one."""
+        return nodata_of_file(self.file)
+
     def labelled_planes(self) -> list[tuple[int, Labels]]:
         """Number, in C order of the leading axes, and labels (H, W) of every labelled plane."""
         if self.codes is None:
             return []
         planes = labels_of(self.codes).reshape(-1, *self.codes.shape[-2:])
         return [(number, plane) for number, plane in enumerate(planes) if plane.any()]
+
+
+def nodata_of_file(file: str | None) -> float | None:
+    """The value of pixels without data, if the file of a layer says one.
+
+    napari's readers give the pixels alone.
+    """
+    return None if file is None else nodata_of(file)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from weakref import ref
 
 import numpy as np
 import pytest
+import tifffile
 from napari.qt.threading import WorkerBase
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QTimer
@@ -47,6 +48,21 @@ def test_what_one_image_gave_is_not_shown_beside_another(viewer: Any, dock: Any,
     assert not dock.cover.isHidden() and dock.likelihood.isEnabled()
     viewer.layers.remove(first)
     assert dock.cover.isHidden() and not dock.likelihood.isEnabled()
+
+
+def test_a_mosaic_has_no_classes_where_it_has_no_data(
+    viewer: Any, dock: Any, run: Any, tmp_path: Path
+) -> None:
+    pixels = two_tone(64, 96)[0].clip(1)
+    pixels[:, :24] = 0
+    path = tmp_path / "mosaic.tif"
+    tifffile.imwrite(path, pixels, photometric="rgb", extratags=[(42113, "s", 0, "0", True)])
+    viewer.open(path)
+    run(dock)
+    (labels,) = by_role(viewer, "labels")
+    assert not labels.data[:, :24].any() and labels.data[:, 24:].all()
+    assert "over the 75.0% with data" in dock.cover.heading.text()
+    assert sum(dock.cover.shares) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(3.4, "3 s"), (99, "99 s"), (696, "12 min")])

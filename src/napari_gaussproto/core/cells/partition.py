@@ -235,6 +235,11 @@ def cells_inside(partition: Partition, mask: npt.NDArray[np.bool_]) -> npt.NDArr
     return chosen
 
 
+def share_inside(partition: Partition, mask: npt.NDArray[np.bool_]) -> Tensor:
+    """Share of each cell that lies inside a mask (H, W), (N,) float32."""
+    return torch.from_numpy(_inside_and_area(partition, mask)[0]).float()
+
+
 def _inside_and_area(
     partition: Partition, mask: npt.NDArray[np.bool_]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

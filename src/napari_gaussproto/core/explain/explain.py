@@ -15,6 +15,8 @@ from napari_gaussproto.core.cells.partition import cell_weights
 from napari_gaussproto.core.imaging.masks import Mask, Polygon, bounding_box, outline
 from napari_gaussproto.core.model.segmentation import Segmentation
 
+NO_DATA = "The image holds no data here: choose a place where something was recorded."
+
 
 @dataclass(frozen=True)
 class Responsible:
@@ -120,7 +122,7 @@ def explain(segmentation: Segmentation, y: int, x: int) -> Explanation:
     Raises
     ------
     ImageError
-        When the pixel lies outside the image, or its place is no whole number.
+        When the pixel lies outside the image or holds no data, or its place is no whole number.
     """
     height, width = segmentation.shape
     if not (isinstance(y, Integral) and isinstance(x, Integral)):
@@ -132,6 +134,8 @@ def explain(segmentation: Segmentation, y: int, x: int) -> Explanation:
             f"Pixel ({y}, {x}) lies outside the image of {height} x {width} pixels: "
             "click inside it."
         )
+    if not segmentation.labels[y, x]:
+        raise ImageError(NO_DATA)
     partition = segmentation.encoding.partition
     cell = partition.cell_at(y, x)
     top, left, mask = partition.cell_mask(cell)
@@ -146,7 +150,7 @@ def explain_mask(segmentation: Segmentation, mask: Mask) -> Explanation:
     Raises
     ------
     ImageError
-        When the mask is empty or of another shape.
+        When the mask is empty, of another shape, or holds no data.
     """
     if mask.shape != segmentation.shape:
         raise ImageError(
@@ -155,6 +159,9 @@ def explain_mask(segmentation: Segmentation, mask: Mask) -> Explanation:
         )
     if not mask.any():
         raise ImageError("The region is empty: choose one with at least one pixel.")
+    mask = mask & (segmentation.labels > 0)
+    if not mask.any():
+        raise ImageError(NO_DATA)
     weight = cell_weights(segmentation.encoding.partition, mask)
     cells = np.flatnonzero(weight)
     box = bounding_box(mask)

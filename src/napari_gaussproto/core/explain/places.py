@@ -65,12 +65,15 @@ def _peaks(
     size = segmentation.map_pixel_size
     apart = max(1, distance // size)
     smooth = gaussian_filter(score.astype(np.float64), apart * _WINDOW, mode="nearest")
-    found = peak_local_max(smooth, min_distance=apart, num_peaks=n, exclude_border=False)
+    found = peak_local_max(smooth, min_distance=apart, exclude_border=False)
+    shown = segmentation.encoding.data_map
+    if shown is not None:
+        found = found[shown[tuple(found.T)]]
     return [
         (
             min(row * size + size // 2, height - 1),
             min(column * size + size // 2, width - 1),
             float(smooth[row, column]),
         )
-        for row, column in found.tolist()
+        for row, column in found[:n].tolist()
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import cached_property
 from os import PathLike
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.imaging.gaps import Gaps, filled
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ class ImageSource:
         Value that becomes 0, and the distance to the value that becomes 1.
     channel_axis : int or None
         Position of the channels in ``array``.
+    nodata : float, optional
+        Value that stands for "nothing was recorded here".
 
     Attributes
     ----------
@@ -53,13 +57,22 @@ class ImageSource:
     """
 
     def __init__(
-        self, array: Any, channels: int, offset: float, span: float, channel_axis: int | None
+        self,
+        array: Any,
+        channels: int,
+        offset: float,
+        span: float,
+        channel_axis: int | None,
+        nodata: float | None = None,
     ) -> None:
         self._axis = channel_axis
         self._offset = offset
         self._span = span
         self.channels = channels
         self.array = array
+        stored = 1 if channel_axis is None else int(array.shape[channel_axis])
+        has_alpha = stored in (2, 4) and stored != channels
+        self._gaps = Gaps(channel_axis, has_alpha, nodata)
         spatial = [n for axis, n in enumerate(array.shape) if axis != channel_axis]
         self.height, self.width = int(spatial[0]), int(spatial[1])
         self.memo: dict[Any, Any] = {}
@@ -71,6 +84,7 @@ class ImageSource:
         channels: int | None = None,
         channel_axis: int | None = None,
         value_range: ValueRange | None = None,
+        nodata: float | None = None,
     ) -> ImageSource:
         """Understand an array.
 
@@ -81,8 +95,8 @@ class ImageSource:
             the smallest usual full scale (8 to 16 bits) that holds them; floats in [0, 1]
             are taken as they are, in [0, 255] divided by 255, others stretched from their
             least to their greatest value. Up to a hundredth of the floats may lie outside
-            such a range, as after sharpening, and are clipped. Values that are not finite
-            become 0.
+            such a range, as after sharpening, and are clipped. Of a masked array, masked
+            pixels are without data; see `data_mask`.
         channels : int, optional
             What the model expects; by default what the array has. Grey is repeated, alpha
             dropped, and RGB turned into grey where that makes them fit.
@@ -91,6 +105,8 @@ class ImageSource:
         value_range : tuple of float, optional
             Offset and span, for planes that must be scaled alike; see `range_of_planes`. By
             default that of this array.
+        nodata : float, optional
+            Pixels with this value in every channel are without data.
 
         Raises
         ------
@@ -110,8 +126,37 @@ class ImageSource:
                 f"The image has {count} channels, the model was made for {wanted}: "
                 "choose a model for such images, or give the matching channels only."
             )
-        offset, span = value_range or range_of_planes([array], axis)
-        return cls(array, wanted, offset, span, axis)
+        offset, span = value_range or range_of_planes([array], axis, nodata)
+        return cls(array, wanted, offset, span, axis, nodata)
+
+    @cached_property
+    def data_mask(self) -> npt.NDArray[np.bool_] | None:
+        """Which pixels (H, W) hold data; None if all do, or if it is not known without looking.
+
+        Without data are pixels whose alpha is 0, values that are not finite, masked ones, those
+        with the value that stands for it, and all of an image that is one value throughout.
+        """
+        return self.data_in(0, 0, self.height, self.width)
+
+    def data_in(self, y0: int, x0: int, y1: int, x1: int) -> npt.NDArray[np.bool_] | None:
+        """As `data_mask`, of a window (y1 - y0, x1 - x0)."""
+        y1, x1 = min(y1, self.height), min(x1, self.width)
+        if self._is_constant:
+            return np.zeros((y1 - y0, x1 - x0), np.bool_)
+        if not self._gaps.possible(self.array):
+            return None
+        missing = self._gaps.find(self._stored(y0, x0, y1, x1))
+        return None if missing is None else ~missing
+
+    @cached_property
+    def _is_constant(self) -> bool:
+        """Whether all pixels are the same; a photograph tells by its first rows."""
+        first = self._stored(0, 0, 1, 1)
+        rows = max(1, _SAMPLE // self.width)
+        return self.height * self.width > 1 and all(
+            bool((self._stored(top, 0, min(top + step, self.height), self.width) == first).all())
+            for top, step in [(0, 1), *((top, rows) for top in range(0, self.height, rows))]
+        )
 
     def read(self, y0: int, x0: int, y1: int, x1: int) -> Tensor:
         """Pixels of a window as float32 (C, y1 - y0, x1 - x0) in [0, 1].
@@ -121,7 +166,7 @@ class ImageSource:
         ImageError
             When the array's storage fails.
         """
-        return _to_channels(self._scaled(self._stored(y0, x0, y1, x1)), self.channels)
+        return _to_channels(self._scaled(self._whole(y0, x0, y1, x1)), self.channels)
 
     def read_padded(self, y0: int, x0: int, height: int, width: int) -> Tensor:
         """As `read`, (C, height, width), for a window that may reach beyond bottom and right.
@@ -129,7 +174,7 @@ class ImageSource:
         What lies beyond is mirrored, which continues texture; a border repeated or black
         would be an edge that is not in the photograph.
         """
-        values = self._stored(y0, x0, min(y0 + height, self.height), min(x0 + width, self.width))
+        values = self._whole(y0, x0, min(y0 + height, self.height), min(x0 + width, self.width))
         beyond = [(0, max(0, y0 + height - self.height)), (0, max(0, x0 + width - self.width))]
         if self._axis is not None:
             beyond.insert(self._axis, (0, 0))
@@ -137,12 +182,20 @@ class ImageSource:
         values = np.pad(values, beyond, mode="reflect")
         return _to_channels(self._scaled(values), self.channels)
 
+    def _whole(self, y0: int, x0: int, y1: int, x1: int) -> npt.NDArray[Any]:
+        """Stored values of a window; pixels without data take over those of the nearest with."""
+        values = self._stored(y0, x0, y1, x1)
+        missing = self._gaps.find(values)
+        return values if missing is None else filled(values, missing, self._axis)
+
     def _stored(self, y0: int, x0: int, y1: int, x1: int) -> npt.NDArray[Any]:
         window: list[Any] = [slice(y0, y1), slice(x0, x1)]
         if self._axis is not None:
             window.insert(self._axis, slice(None))
         try:
-            return np.asarray(self.array[tuple(window)])
+            values = self.array[tuple(window)]
+            # Only a masked array's own type keeps its mask.
+            return values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
         except MemoryError:  # a smaller window may do
             raise
         except Exception as error:  # lazy arrays fail in the way their storage fails
@@ -219,7 +272,9 @@ def _to_channels(pixels: Tensor, wanted: int) -> Tensor:
     return pixels.expand(wanted, -1, -1).contiguous()
 
 
-def range_of_planes(planes: Sequence[Any], channel_axis: int | None) -> ValueRange:
+def range_of_planes(
+    planes: Sequence[Any], channel_axis: int | None, nodata: float | None = None
+) -> ValueRange:
     """Offset and span that scale all planes of a stack alike, and all tiles of an image.
 
     Of more than `_MOST_PLANES` planes, some that are spread evenly are looked at.
@@ -230,6 +285,8 @@ def range_of_planes(planes: Sequence[Any], channel_axis: int | None) -> ValueRan
         Of one type; see `ImageSource.from_array`, also for how they are scaled.
     channel_axis : int or None
         Within a plane.
+    nodata : float, optional
+        Value that does not count.
     """
     dtype = np.dtype(planes[0].dtype)
     if dtype.kind == "b":
@@ -238,11 +295,12 @@ def range_of_planes(planes: Sequence[Any], channel_axis: int | None) -> ValueRan
         return 0.0, 255.0
     chosen = np.unique(np.linspace(0, len(planes) - 1, _MOST_PLANES).round().astype(int))
     budget = _SAMPLE // len(chosen)
-    samples = [_sample(planes[index], channel_axis, budget) for index in chosen]
+    sample = np.concatenate(
+        [_sample(planes[index], channel_axis, budget, nodata) for index in chosen]
+    )
     if dtype.kind == "f":
-        return _float_range(np.concatenate(samples))
-    low = min(float(sample.min()) for sample in samples)
-    high = max(float(sample.max()) for sample in samples)
+        return _float_range(sample)
+    low, high = (float(sample.min()), float(sample.max())) if sample.size else (0.0, 0.0)
     if low < 0 or high > _FULL_SCALES[-1]:
         return low, max(high - low, 1.0)
     return 0.0, float(next(scale for scale in _FULL_SCALES if high <= scale))
@@ -261,14 +319,15 @@ def _float_range(sample: npt.NDArray[np.floating[Any]]) -> ValueRange:
     return least, max(greatest - least, 1e-12)
 
 
-def _sample(array: Any, axis: int | None, budget: int) -> npt.NDArray[Any]:
-    """Pixels to judge the value range by: about ``budget``, of a small integer array all."""
+def _sample(array: Any, axis: int | None, budget: int, nodata: float | None) -> npt.NDArray[Any]:
+    """Values to judge the range by: of about ``budget`` pixels, of a small integer array all."""
     # What reads a file into memory when asked must be judged as the same array would be.
     array = getattr(array, "in_memory", array)
     height, width = (n for i, n in enumerate(array.shape) if i != axis)
     in_memory = isinstance(array, np.ndarray) and not isinstance(array, np.memmap)
     if in_memory and array.dtype.kind in "ui" and array.size <= _SCANNED:
-        return np.array([array.min(), array.max()])
+        known = _known(array, nodata)
+        return np.array([known.min(), known.max()]) if known.size else known
     if isinstance(array, np.ndarray) or height * width <= budget:
         step = max(1, round((height * width / budget) ** 0.5))
         rows, columns = [slice(None, None, step)], [slice(None, None, step)]
@@ -280,7 +339,13 @@ def _sample(array: Any, axis: int | None, budget: int) -> npt.NDArray[Any]:
     if axis is not None:
         for window in windows:
             window.insert(axis, slice(None))
-    return np.concatenate([np.asarray(array[tuple(window)]).ravel() for window in windows])
+    return np.concatenate([_known(array[tuple(window)], nodata).ravel() for window in windows])
+
+
+def _known(values: Any, nodata: float | None) -> npt.NDArray[Any]:
+    """Values that are not masked and not ``nodata``."""
+    values = values.compressed() if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+    return values if nodata is None else values[values != nodata]
 
 
 def _patches(length: int, side: int) -> list[slice]:

@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import PrototypeError
 from napari_gaussproto.core.cells.outlines import Rows, refine_outlines
-from napari_gaussproto.core.cells.partition import Partition
+from napari_gaussproto.core.cells.partition import Partition, share_inside
 from napari_gaussproto.core.imaging.patches import Patches, no_patches
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 
@@ -91,6 +91,8 @@ class Encoding:
         Of cells whose outlines can follow the edges of the photograph.
     rows : callable or None
         Colours of the pixels of some rows, for these.
+    data_mask : (H, W) ndarray of bool or None
+        See `ImageSource.data_mask`.
     follow_edges : bool
         Whether their outlines do.
     """
@@ -99,7 +101,34 @@ class Encoding:
     partition: Partition
     colours: Tensor | None = None
     rows: Rows | None = None
+    data_mask: npt.NDArray[np.bool_] | None = None
     follow_edges: bool = True
+
+    @cached_property
+    def data_share(self) -> Tensor | None:
+        """Share of each cell that holds data, (N,); None where all do."""
+        if self.data_mask is None:
+            return None
+        return share_inside(self.partition, self.data_mask).to(self.latents.device)
+
+    @cached_property
+    def data_map(self) -> npt.NDArray[np.bool_] | None:
+        """Which elements of a map at cell resolution show data, (h, w); None where all do."""
+        if self.data_mask is None:
+            return None
+        k = self.partition.map_pixel_size
+        overhang = [(0, -length % k) for length in self.data_mask.shape]
+        tiles = np.pad(self.data_mask, overhang)
+        squares = tiles.reshape(tiles.shape[0] // k, k, tiles.shape[1] // k, k)
+        return np.asarray(squares.any((1, 3)))
+
+    @cached_property
+    def has_data(self) -> Tensor:
+        """Which cells hold data, (N,) bool; all, where none do, so that there are some."""
+        share = self.data_share
+        if share is None or not share.any():
+            return torch.ones(len(self.latents), dtype=torch.bool, device=self.latents.device)
+        return share > 0
 
 
 @dataclass(frozen=True)
@@ -127,6 +156,9 @@ class Segmentation:
     Every map is (H, W) at the image's resolution, or with ``cells=True`` at the partition's
     own, where an element covers ``map_pixel_size`` pixels in each direction. A prototype ``m``
     is given by its index or its name; one that is not there is a `PrototypeError`.
+
+    Pixels without data (see `ImageSource.data_mask`) have label 0, and 0 in every map that lies
+    in [0, 1]; so has what shows no others in maps of cells. They count nowhere.
 
     Parameters
     ----------
@@ -203,7 +235,7 @@ class Segmentation:
 
     @cached_property
     def labels(self) -> npt.NDArray[np.uint8]:
-        """Class index + 1 of every pixel, (H, W)."""
+        """Class index + 1 of every pixel, (H, W); 0 where there is no data."""
         encoding = self.encoding
         best = encoding.partition.largest(self._log_posterior)
         if encoding.rows is not None and encoding.colours is not None and encoding.follow_edges:
@@ -211,6 +243,8 @@ class Segmentation:
             maps = to_map(self._log_posterior.exp())
             refine_outlines(best, maps, to_map(encoding.colours), encoding.rows, k)
         labels: npt.NDArray[np.uint8] = (best + 1).cpu().numpy()
+        if encoding.data_mask is not None:
+            labels = labels * encoding.data_mask
         # This is what the model said; a caller that wants to paint takes a copy.
         labels.flags.writeable = False
         return labels
@@ -218,7 +252,7 @@ class Segmentation:
     def class_probabilities(self, cells: bool = False) -> Map:
         """p(c|z), (C, H, W): the log-posteriors are interpolated, then normalised."""
         paint = self.encoding.partition.to_map if cells else self.encoding.partition.to_pixels
-        return paint(self._log_posterior).softmax(0).float().cpu().numpy()
+        return self._where_data(paint(self._log_posterior).softmax(0).float().cpu().numpy(), cells)
 
     def log_likelihood(self, m: int | str, cells: bool = False) -> Map:
         """Gaussian log-density under prototype ``m``, (H, W)."""
@@ -232,7 +266,7 @@ class Segmentation:
         matters, to the 99.9th percentile.
         """
         active = torch.as_tensor(self.active, device=self._log_likelihood.device)
-        values = self._log_likelihood[:, active].float().cpu().numpy()
+        values = self._log_likelihood[self.encoding.has_data][:, active].float().cpu().numpy()
         low, high = np.quantile(values, (0.5, 0.999))
         return float(low), max(float(high), float(low) + 1e-3)
 
@@ -246,7 +280,7 @@ class Segmentation:
         Gaussian itself.
         """
         m = prototype_index(self.prototypes, m)
-        return self._paint(self._typicality(m, slice(None)), cells)
+        return self._share_map(self._typicality(m, slice(None)), cells)
 
     def _typicality(self, m: int, cells: Any) -> Tensor:
         distance = self._mahalanobis[cells, m]
@@ -261,19 +295,19 @@ class Segmentation:
     def responsibility(self, m: int | str, cells: bool = False) -> Map:
         """Share of prototype ``m`` in explaining each cell, (H, W); all prototypes sum to 1."""
         m = prototype_index(self.prototypes, m)
-        return self._paint(self._log_responsibility[:, m].exp(), cells)
+        return self._share_map(self._log_responsibility[:, m].exp(), cells)
 
     def novelty(self, cells: bool = False) -> Map:
         """Share of the training cells that the model finds more familiar, (H, W) in [0, 1].
 
         Before training there are none to compare with; then the cells of this image are.
         """
-        return self._paint(self._novelty(self._log_density), cells)
+        return self._share_map(self._novelty(self._log_density), cells)
 
     def _novelty(self, log_density: Tensor) -> Tensor:
         quantiles = self._density_quantiles
         if not self.knows_training_cells:
-            quantiles = quantiles_of(self._log_density)
+            quantiles = quantiles_of(self._log_density[self.encoding.has_data])
         return 1 - rank(log_density, quantiles)
 
     def novelty_at(self, log_density: Map) -> Map:
@@ -293,7 +327,7 @@ class Segmentation:
         """Entropy of p(c|z) over its largest possible value, (H, W) in [0, 1]."""
         probability = self._log_posterior.exp()
         entropy = -(probability * self._log_posterior).sum(1)
-        return self._paint(entropy / float(np.log(len(self.classes))), cells)
+        return self._share_map(entropy / float(np.log(len(self.classes))), cells)
 
     def at(self, cells: Sequence[int] | Tensor) -> CellValues:
         """Values of some cells, by their indices (K,) in the partition."""
@@ -312,21 +346,40 @@ class Segmentation:
         return self._log_responsibility.argmax(1).cpu().numpy()
 
     def cover(self) -> dict[str, float]:
-        """Share of the pixels of each class, by name; they sum to 1."""
+        """Share of each class in the pixels with data, by name; they sum to 1.
+
+        Where there are none, all are 0; see `data_share`.
+        """
         counts = np.bincount(self.labels.ravel(), minlength=len(self.classes) + 1)[1:]
-        return {
-            c.name: float(n) / self.labels.size for c, n in zip(self.classes, counts, strict=True)
-        }
+        total = max(1, int(counts.sum()))
+        return {c.name: float(n) / total for c, n in zip(self.classes, counts, strict=True)}
+
+    @property
+    def data_share(self) -> float:
+        """Share of the pixels that hold data; `cover` is over these."""
+        mask = self.encoding.data_mask
+        return 1.0 if mask is None else float(mask.mean())
 
     def prototype_share(self) -> Map:
-        """Mean responsibility of each prototype over the image's area, (M,); sums to 1."""
+        """Mean responsibility of each prototype over the area with data, (M,); sums to 1."""
         return self._prototype_share.copy()
 
     @cached_property
     def _prototype_share(self) -> Map:
-        areas = self.encoding.partition.areas
-        weight = (areas / areas.sum()).to(self._log_responsibility)
+        areas = self.encoding.partition.areas.to(self._log_responsibility)
+        if self.encoding.data_share is not None:
+            # Without any data all cells count, so that there is a share.
+            areas = areas * self.encoding.data_share if self.data_share else areas
+        weight = areas / areas.sum()
         return (weight @ self._log_responsibility.exp()).float().cpu().numpy()
+
+    def _where_data(self, values: Map, cells: bool) -> Map:
+        """A map (..., H, W) with 0 where there is no data."""
+        mask = self.encoding.data_map if cells else self.encoding.data_mask
+        return values if mask is None else values * mask
+
+    def _share_map(self, values: Tensor, cells: bool) -> Map:
+        return self._where_data(self._paint(values, cells), cells)
 
     def _paint(self, values: Tensor, cells: bool) -> Map:
         partition = self.encoding.partition

@@ -75,7 +75,7 @@ class StackSegmentation:
 
     @cached_property
     def labels(self) -> npt.NDArray[np.uint8]:
-        """Class index + 1, (..., H, W); read-only, as those of the planes are."""
+        """Class index + 1, or 0 without data, (..., H, W); read-only, as those of the planes."""
         labels = self._stacked(lambda plane: plane.labels)
         labels.flags.writeable = False
         return labels
@@ -130,9 +130,16 @@ class StackSegmentation:
 
     @cached_property
     def cover(self) -> dict[str, float]:
-        """Share of all pixels of each class, by name."""
+        """Share of each class in all pixels with data, by name; see `Segmentation.cover`."""
         covers = [plane.cover() for plane in self.planes]
-        return {c.name: float(np.mean([cover[c.name] for cover in covers])) for c in self.classes}
+        weight = np.array([plane.data_share for plane in self.planes])
+        weight = weight / (weight.sum() or 1)
+        return {c.name: float(weight @ [cover[c.name] for cover in covers]) for c in self.classes}
+
+    @property
+    def data_share(self) -> float:
+        """Share of all pixels that hold data."""
+        return float(np.mean([plane.data_share for plane in self.planes]))
 
     def _stacked(self, of: Callable[[Segmentation], npt.NDArray[Any]]) -> npt.NDArray[Any]:
         if not self.leading:
@@ -148,6 +155,7 @@ def segment_stack_steps(
     rgb: bool,
     tile: TileSize = "auto",
     memos: dict[int, dict[Any, Any]] | None = None,
+    nodata: float | None = None,
 ) -> Generator[StackTile, None, StackSegmentation]:
     """Segment every plane of an array, one generator step a tile.
 
@@ -164,13 +172,15 @@ def segment_stack_steps(
     memos : dict, optional
         `ImageSource.memo` of each plane by its number: what an earlier run left there is used,
         and what this one computes is added. For the same array and channels only.
+    nodata : float, optional
+        See `ImageSource.from_array`.
 
     Raises
     ------
     ImageError
         When the planes do not suit the model.
     """
-    source_of = plane_sources(array, model, rgb=rgb)
+    source_of = plane_sources(array, model, rgb=rgb, nodata=nodata)
     leading = leading_of(array, model, rgb)
     count = int(np.prod(leading))
     planes = []
@@ -186,7 +196,7 @@ def segment_stack_steps(
 
 
 def plane_sources(
-    array: Any, model: PrototypeSegmenter, *, rgb: bool
+    array: Any, model: PrototypeSegmenter, *, rgb: bool, nodata: float | None = None
 ) -> Callable[[int], ImageSource]:
     """A function that gives the image of a plane by its number; see `segment_stack_steps`.
 
@@ -202,9 +212,11 @@ def plane_sources(
 
     @cache
     def common() -> ValueRange | None:
-        return range_of_planes(planes, channel_axis) if len(planes) > 1 else None
+        return range_of_planes(planes, channel_axis, nodata) if len(planes) > 1 else None
 
-    return lambda number: ImageSource.from_array(planes[number], channels, channel_axis, common())
+    return lambda number: ImageSource.from_array(
+        planes[number], channels, channel_axis, common(), nodata
+    )
 
 
 class _Planes(Sequence[Any]):

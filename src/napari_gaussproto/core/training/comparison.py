@@ -177,7 +177,10 @@ def _share(fit: QuickFit, stroke: _Stroke) -> float:
 
 def _doubt(fit: QuickFit) -> float:
     """Mean probability over all cells that the class is another one."""
-    most = [_log_posterior(fit, image).amax(1).exp() for image in range(len(fit.encodings))]
+    most = [
+        _log_posterior(fit, image).amax(1).exp()[encoding.has_data]
+        for image, encoding in enumerate(fit.encodings)
+    ]
     return 1 - float(torch.cat(most).mean())
 
 

@@ -49,6 +49,7 @@ from napari_gaussproto.core.training.pyramid import (
     encode_pyramid,
     latents_of_image,
 )
+from napari_gaussproto.core.training.samples import with_data
 from napari_gaussproto.core.training.start import begin, standardise, with_own_head
 
 # How strongly the means of a fitted model are held where they are, from the stiffest on; see
@@ -258,7 +259,7 @@ def _checked(
             "The image was encoded by another backbone than the model's: encode it again."
         )
     checked = [
-        check_labels(mask, image.shape, len(names))
+        with_data(check_labels(mask, image.shape, len(names)), image.source)
         for image, mask in zip(images, labels, strict=True)
     ]
     counts = sum(np.bincount(mask.ravel(), minlength=len(names) + 1)[1:] for mask in checked)
@@ -311,7 +312,7 @@ def _place(
     encodings: Sequence[Encoding],
 ) -> float | None:
     """One Gaussian for each labelled class, all of one covariance; accuracy on strokes held out."""
-    every = torch.cat([encoding.latents for encoding in encodings])
+    every = torch.cat([encoding.latents[encoding.has_data] for encoding in encodings])
     # On the CPU: it is done in double precision, which some devices lack.
     sample = every[:: max(1, len(every) // _SAMPLE)].cpu()
     found = fit_discriminant(

@@ -18,7 +18,7 @@ from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.cells.partitioner import Partitioner
 from napari_gaussproto.core.imaging.source import ImageSource
-from napari_gaussproto.core.labels.check import check_labels, check_pairs
+from napari_gaussproto.core.labels.check import Labels, check_labels, check_pairs
 from napari_gaussproto.core.network.extractor import shrink
 
 # How often a crop is centred on a labelled pixel of a class drawn evenly; else of any pixel.
@@ -87,7 +87,8 @@ def prepare(
             else ImageSource.from_array(image, channels=config.channels)
         )
         shape, what = (source.height, source.width), f"The labels of image {number}"
-        checked = torch.from_numpy(check_labels(mask, shape, len(config.classes), what))
+        known = with_data(check_labels(mask, shape, len(config.classes), what), source)
+        checked = torch.from_numpy(known)
         pixels = shrink(_whole(source, config.downsample)[None], config.downsample)[0]
         guide = run(partitioner.steps(source)).guide
         prepared.append(
@@ -113,6 +114,11 @@ def _whole(source: ImageSource, factor: int) -> Tensor:
     image = source.read(0, 0, source.height, source.width)
     padding = (0, -source.width % factor, 0, -source.height % factor)
     return F.pad(image[None], padding, mode="replicate")[0]
+
+
+def with_data(labels: Labels, source: ImageSource) -> Labels:
+    """Labels (H, W) that are 0 where an image has no data; see `ImageSource.data_mask`."""
+    return labels if source.data_mask is None else labels * source.data_mask
 
 
 def shrink_labels(labels: Tensor, factor: int, n_classes: int) -> Tensor:

@@ -59,14 +59,17 @@ class WhyController(QObject):
         result = self._state.current
         if result is None:
             return
-        self._asked = (result, leading, y, x, component)
+        from napari_gaussproto.core.explain.explain import NO_DATA, explain  # loads torch
+
         plane = result.segmentation.plane_at(leading)
+        if not plane.labels[y, x]:
+            self._on_missed(NO_DATA)
+            return
+        self._asked = (result, leading, y, x, component)
         if component:
             self.runner.start(partial(run_job, "insight", "component_job", plane, y, x))
         else:
             # A cell takes a few milliseconds: less than starting a thread.
-            from napari_gaussproto.core.explain.explain import explain  # loads torch
-
             self.runner.cancel()
             self._show(explain(plane, y, x))
 

@@ -21,6 +21,7 @@ from napari_gaussproto.widgets.layers.placement import (
     show_labels,
     show_map,
     show_outlines,
+    train_image,
     undisturbed,
 )
 from napari_gaussproto.widgets.layers.results import present_maps, take_over
@@ -143,6 +144,7 @@ class SegmentWidget(Dock):
         request = SegmentRequest(
             pixels=pixels,
             rgb=bool(image.rgb),
+            file=train_image(image).file,
             model_file=path,
             device=self.device.currentText(),
             tile=int(preference("tile")) or "auto",
@@ -246,7 +248,8 @@ class SegmentWidget(Dock):
 
     def _on_image_result(self, result: ImageResult) -> None:
         segmentation = result.segmentation
-        self.cover.show_cover(result.source.name, segmentation.cover, segmentation.classes)
+        about = (segmentation.cover, segmentation.classes, segmentation.data_share)
+        self.cover.show_cover(result.source.name, *about)
 
     def _on_model(self, index: int = 0) -> None:
         if self.models.is_current and self.state.model is not None:

@@ -86,13 +86,18 @@ class CoverTable(QWidget):
         self.hide()
 
     def show_cover(
-        self, image: str, cover: dict[str, float], classes: Sequence[SegmentationClass]
+        self,
+        image: str,
+        cover: dict[str, float],
+        classes: Sequence[SegmentationClass],
+        data_share: float = 1.0,
     ) -> None:
-        """Fill the table."""
+        """Fill the table with the cover of the share of an image that holds data."""
         while (item := self._grid.takeAt(0)) is not None:
             item.widget().deleteLater()
         self._image = image
-        self.heading.setText(f"<b>Cover</b> of {escape(image)}")
+        over = "" if data_share == 1 else f", over the {data_share:.1%} with data"
+        self.heading.setText(f"<b>Cover</b> of {escape(image)}{over}")
         self._names = [entry.name for entry in classes]
         self.shares = [cover[name] for name in self._names]
         for row, (entry, share) in enumerate(zip(classes, self.shares, strict=True)):
