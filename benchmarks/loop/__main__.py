@@ -12,7 +12,8 @@ something is designed; `--sealed` runs the others, which are looked at once.
 judged on the rest of it and on another one. "rounds" are 8 rounds of 6 strokes on 4 photographs,
 each method corrected where it is wrong itself, judged by others. "fine-tune" compares a
 fine-tune with the quick fit that it begins with, from 1, 2 and 5 densely labelled photographs
-and from the strokes of 8 rounds; with `--terms` every semi-supervised term alone.
+and from the strokes of 8 rounds; with `--terms` every semi-supervised term alone. `--labels` takes
+some of these by name, "5 dense" for example, and "three strokes", which are those of "first".
 
 Strokes are lines of 30 to 120 px, 4 to 12 px wide, inside their class: at first in a large part
 of it, then in the largest part that is wrong. Cells have 8 px, but for the filters of full
@@ -40,7 +41,7 @@ from benchmarks.loop.rivals import RIVALS
 from benchmarks.loop.rounds import ROUNDS, run_rounds
 from benchmarks.loop.score import Row
 from benchmarks.loop.tasks import Task, tasks
-from benchmarks.loop.tuning import STROKES, TERMS, run_tuning
+from benchmarks.loop.tuning import AMOUNTS, AMOUNTS_OF_TERMS, TERMS, run_tuning
 from benchmarks.measuring import RESULTS, save
 
 METHODS = [*RIVALS, *(OURS + start for start in STARTS)]
@@ -65,6 +66,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--draws", type=int)
     parser.add_argument("--start", default="auto", help="what a fine-tune begins with")
     parser.add_argument("--steps", type=int, help="of a fine-tune")
+    parser.add_argument("--labels", nargs="+", help="amounts of labels of a fine-tune, by name")
     parser.add_argument("--terms", action="store_true", help="every semi-supervised term alone")
     parser.add_argument("--out", type=Path, help="a folder that keeps rows of a run")
     parser.add_argument(
@@ -81,6 +83,7 @@ def main(given: Sequence[str] | None = None) -> None:
     if options.quick or (options.mode == "fine-tune" and not options.tasks):
         chosen = first_of_families(chosen)
     name = ("sealed-" if options.sealed else "") + TABLES[options.mode]
+    name += "-terms" if options.terms else ""
     rows = run(options, chosen, draws, name)
     text = REPORTS[options.mode](rows)
     if options.quick:
@@ -115,8 +118,7 @@ def run(
     for task, draw in itertools.product(chosen, draws):
         former = [r for r in rows if (r["task"], r["draw"]) == (task.name, draw)]
         if options.mode == "fine-tune":
-            if not any(row["labels"] == STROKES for row in former):
-                tune(options, task, draw, tell)
+            tune(options, task, draw, former, tell)
             continue
         rounds = QUICK_ROUNDS if options.quick else ROUNDS
         done = {r["method"] for r in former if r.get("round", max(rounds)) == max(rounds)}
@@ -128,9 +130,16 @@ def run(
     return list({key(row): row for row in rows}.values())
 
 
-def tune(options: argparse.Namespace, task: Task, draw: int, tell: Tell) -> None:
+def tune(
+    options: argparse.Namespace, task: Task, draw: int, former: Sequence[Row], tell: Tell
+) -> None:
+    """Fine-tune from every amount of labels that is not done yet."""
     start, steps, terms = options.start, options.steps, [*TERMS] if options.terms else ()
-    run_tuning([task], [draw], start=start, steps=steps, terms=terms, tell=tell)
+    last = terms[-1] if terms else "fine-tune"
+    done = {row["labels"] for row in former if row["method"] == last}
+    amounts = options.labels or (AMOUNTS_OF_TERMS if terms else AMOUNTS)
+    left = [amount for amount in amounts if amount not in done]
+    run_tuning([task], [draw], start=start, steps=steps, terms=terms, amounts=left, tell=tell)
 
 
 def key(row: Row) -> tuple[object, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from benchmarks.loop.annotator import first_strokes
 from benchmarks.loop.methods import fitted, predictor, quick
 from benchmarks.loop.photos import Image, Labels
 from benchmarks.loop.rounds import ROUNDS, corrections
@@ -13,10 +14,15 @@ from benchmarks.loop.tasks import Task
 from napari_gaussproto import PrototypeSegmenter, SemiSettings, fine_tune
 from napari_gaussproto.core.base.config import TERM_WEIGHTS
 from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.labels.amount import Amount
 from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tune_steps, fine_tuning
+from napari_gaussproto.core.training.pyramid import encode_pyramid
+from napari_gaussproto.core.training.quick_fit import quick_fit_steps
 
-DENSE = (1, 2, 5)
-STROKES = f"{len(ROUNDS)} rounds of strokes"
+MOST = 5
+FIRST, STROKES = "three strokes", f"{len(ROUNDS)} rounds of strokes"
+AMOUNTS = ["1 dense", "2 dense", f"{MOST} dense", STROKES]
+AMOUNTS_OF_TERMS = [FIRST, "2 dense", STROKES]
 TERMS = {
     "supervised": SemiSettings.only(),
     **{name: SemiSettings.only(**{name: weight}) for name, weight in TERM_WEIGHTS.items()},
@@ -32,7 +38,7 @@ def run_tuning(
     start: str = "auto",
     steps: int | None = None,
     terms: Sequence[str] = (),
-    amounts: Sequence[int | str] = (*DENSE, STROKES),
+    amounts: Sequence[str] = AMOUNTS,
     tell: Callable[[Row], None] = lambda row: None,
 ) -> list[Row]:
     """Judge quick fits and fine-tunes on photographs that nobody labelled.
@@ -48,8 +54,9 @@ def run_tuning(
     terms : sequence of str
         Train with each of these `TERMS` alone, without a trial, instead of `fine_tune` as a
         person calls it.
-    amounts : sequence of int or str
-        Photographs that are labelled densely, or `STROKES`: those that correct the quick fit.
+    amounts : sequence of str
+        "2 dense" for so many photographs that are labelled densely; `FIRST`, a stroke of each
+        class on one photograph; or `STROKES`: those that correct the quick fit, on 4 photographs.
     tell : callable, optional
         Called with every row.
 
@@ -62,7 +69,7 @@ def run_tuning(
     chosen = list(draws)
     for task in tasks:
         for draw in chosen:
-            _, judges = task.sets(draw, max(DENSE))
+            _, judges = task.sets(draw, MOST)
             for amount, (images, labels) in _labelled(task, draw, start, amounts):
                 model = fitted(start, images, labels, seed=draw)
                 for name, make in _contenders(model, images, labels, draw, steps, terms):
@@ -78,19 +85,21 @@ def run_tuning(
 
 
 def _labelled(
-    task: Task, draw: int, start: str, amounts: Sequence[int | str]
+    task: Task, draw: int, start: str, amounts: Sequence[str]
 ) -> Iterator[tuple[str, Labelled]]:
     """What is labelled, and how it is called."""
-    annotated, _ = task.sets(draw, max(DENSE))
+    annotated, _ = task.sets(draw, MOST)
     for amount in amounts:
-        if isinstance(amount, int):
-            if amount <= len(annotated):
-                photos = annotated[:amount]
-                yield f"{amount} dense", ([p.image for p in photos], [p.truth for p in photos])
-        else:
+        if amount == FIRST:
+            strokes = first_strokes(annotated[0].truth, task.rng(draw, 1))
+            yield FIRST, ([annotated[0].image], [strokes])
+        elif amount == STROKES:
             photos = annotated[:4]
             *_, (labels, *_) = corrections(task, draw, photos, quick(start), len(ROUNDS))
             yield amount, ([photo.image for photo in photos], labels)
+        elif (count := int(amount.split()[0])) <= len(annotated):
+            photos = annotated[:count]
+            yield amount, ([p.image for p in photos], [p.truth for p in photos])
 
 
 def _contenders(
@@ -105,7 +114,24 @@ def _contenders(
     if not terms:
         yield "fine-tune", lambda: fine_tune(images, labels, model, steps=steps, seed=seed)
         return
-    training = fine_tuning() if steps is None else fine_tuning(steps=steps)
+    amount = Amount.of(labels)
+    training = fine_tuning(amount, **({} if steps is None else {"steps": steps}))
     for name in terms:
         how = TuneSettings(training, seed=seed, semi=TERMS[name])
-        yield name, lambda how=how: run(fine_tune_steps(model, images, labels, how)).model
+        yield name, lambda how=how: _alone(model, images, labels, how, refits=not amount.dense)
+
+
+def _alone(
+    model: PrototypeSegmenter,
+    images: list[Image],
+    labels: list[Labels],
+    how: TuneSettings,
+    *,
+    refits: bool,
+) -> PrototypeSegmenter:
+    """A fine-tune without a trial; from strokes with the head in closed form, as `fine_tune`."""
+    tuned = run(fine_tune_steps(model, images, labels, how)).model
+    if not refits:
+        return tuned
+    encoded = [encode_pyramid(image, tuned) for image in images]
+    return run(quick_fit_steps(encoded, labels, tuned, scratch=True)).model

@@ -17,7 +17,7 @@ from benchmarks.loop.report import Values, report_rounds, report_tuning, tables
 from benchmarks.loop.rivals import RIVALS
 from benchmarks.loop.rounds import run_rounds
 from benchmarks.loop.tasks import Task, tasks
-from benchmarks.loop.tuning import run_tuning
+from benchmarks.loop.tuning import FIRST, run_tuning
 
 OPEN, SEALED = tasks(), tasks(sealed=True)
 
@@ -185,10 +185,16 @@ def test_rounds_correct_a_method_where_it_is_wrong() -> None:
 
 @pytest.mark.parametrize("terms", [[], ["affinity"]])
 def test_a_fine_tune_is_compared_with_its_quick_fit(terms: list[str]) -> None:
-    rows = run_tuning([small_task()], [0], start="new", steps=1, terms=terms, amounts=[1])
+    rows = run_tuning([small_task()], [0], start="new", steps=1, terms=terms, amounts=["1 dense"])
     assert [row["method"] for row in rows] == ["quick fit", *(terms or ["fine-tune"])]
     assert all(row["labels"] == "1 dense" for row in rows)
     assert "**From 1 dense" in report_tuning(rows)
+
+
+def test_terms_are_judged_from_the_first_strokes() -> None:
+    rows = run_tuning([small_task()], [0], steps=1, terms=["supervised"], amounts=[FIRST])
+    assert [row["method"] for row in rows] == ["quick fit", "supervised"]
+    assert all(row["labels"] == FIRST for row in rows)
 
 
 def test_a_run_that_was_stopped_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

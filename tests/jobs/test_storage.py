@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.core.labels.amount import Amount
 from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
 from napari_gaussproto.core.labels.class_table import remove_class
+from napari_gaussproto.core.labels.strokes import count_strokes
 from napari_gaussproto.core.project.formats import AnnotationError
 from napari_gaussproto.core.project.project import Project
 from napari_gaussproto.jobs.storage import Identities, ProjectSession
@@ -58,6 +60,7 @@ def test_what_is_drawn_is_in_the_project_and_in_the_state(tmp_path: Path) -> Non
     count = session.save(CLASSES, [drawn(0), drawn(1, 2)], 0)
     assert count is not None and count.open == 2 and count.closed == 0
     assert count.pixels == [int((drawn(0).codes == 1).sum())] * 2
+    assert count.amount == Amount(dense=0, strokes=2)
     state = session.state
     assert state.name == "a" and len(state.kept.images) == 2
     session.close()
@@ -77,6 +80,26 @@ def test_labels_of_a_project_that_was_left_are_not_saved_in_the_next(tmp_path: P
     assert session.state.name == "b" and not session.state.kept.images
     Project.open(tmp_path / "a.gaussproto").close()  # nobody holds it any more
     session.close()
+
+
+def test_what_is_drawn_since_is_counted_and_the_rest_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session, seen = ProjectSession(Identities()), []
+
+    def counting(labels: np.ndarray) -> int:
+        seen.append(labels)
+        return count_strokes(labels)
+
+    monkeypatch.setattr("napari_gaussproto.core.labels.amount.count_strokes", counting)
+    first, second = drawn(0), drawn(1)
+    assert session.drawn(CLASSES, [first, second])[1].amount == Amount(0, 2)
+    session.kept, _ = session.drawn(CLASSES, [first, second])
+    assert len(seen) == 2
+    assert second.codes is not None
+    dense = replace(second, codes=np.ones_like(second.codes), is_open=False)
+    assert session.drawn(CLASSES, [first, dense])[1].amount == Amount(1, 1)
+    assert len(seen) == 2
 
 
 def test_a_project_that_cannot_be_opened_changes_nothing(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.base.steps import WithValue, without_pauses
 from napari_gaussproto.core.editing.new_classes import unknown_classes
 from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.labels.amount import Amount
 from napari_gaussproto.core.labels.strokes import count_strokes
 from napari_gaussproto.core.model.labelled import most_pixels
 from napari_gaussproto.core.model.maps import Maps, maps_of, values_of
@@ -327,7 +328,10 @@ def _learn(
             [_source(image, base, number) for image, number, _ in places],
             [mask for _, _, mask in places],
             TuneSettings(
-                training=fine_tuning(**({} if tune.steps is None else {"steps": tune.steps})),
+                training=fine_tuning(
+                    Amount.of(mask for _, _, mask in places),
+                    **({} if tune.steps is None else {"steps": tune.steps}),
+                ),
                 semi=SemiSettings.only(**tune.semi),
                 minutes=tune.minutes,
                 seed=tune.seed,

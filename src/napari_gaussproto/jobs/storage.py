@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,12 +14,14 @@ import numpy as np
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.core.labels.amount import Amount
 from napari_gaussproto.core.labels.annotations import (
     Annotation,
     Annotations,
     ImageIdentity,
     identify,
 )
+from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
 from napari_gaussproto.core.labels.corrections import labels_of
 from napari_gaussproto.jobs.running import load_libraries
@@ -40,11 +42,14 @@ class Count:
         Of each class, on open images.
     open, closed : int
         Images with labels.
+    amount : Amount
+        On all of them.
     """
 
     pixels: list[int]
     open: int
     closed: int
+    amount: Amount = field(default_factory=Amount)
 
 
 class Identities:
@@ -144,6 +149,8 @@ class ProjectSession:
         # What is meant for a project that was left since is not saved in the next one.
         self._generation = 0
         self._saved: dict[Any, tuple[Any, Annotation]] = {}
+        # Of everything in `kept`, so that it is counted once as long as nothing is drawn.
+        self._amounts: list[tuple[Labels, Amount]] = []
         self._forgotten: dict[int, dict[_Place, Forgotten]] = {}
 
     @property
@@ -251,7 +258,16 @@ class ProjectSession:
                 if labelled
                 else kept.without(annotation.image, annotation.labels.shape)
             )
-        return kept, Count([int(n) for n in pixels[1:]], n_open, len(kept.images) - n_open)
+        amount = self._amount(kept.images)
+        counts = [int(n) for n in pixels[1:]]
+        return kept, Count(counts, n_open, len(kept.images) - n_open, amount)
+
+    def _amount(self, annotations: Sequence[Annotation]) -> Amount:
+        """How much is labelled; what did not change is not counted again."""
+        known = {id(labels): amount for labels, amount in self._amounts}
+        every = [annotation.labels for annotation in annotations]
+        self._amounts = [(labels, known.get(id(labels)) or _amount_of(labels)) for labels in every]
+        return sum((amount for _, amount in self._amounts), Amount())
 
     def save(
         self, classes: tuple[SegmentationClass, ...], images: list[TrainImage], generation: int
@@ -293,6 +309,10 @@ class ProjectSession:
             else:
                 merged.append((annotation, image.is_open))
         return merged
+
+
+def _amount_of(labels: Labels) -> Amount:
+    return Amount.of(labels.reshape(-1, *labels.shape[-2:]))
 
 
 def _new_project() -> Project:

@@ -238,5 +238,5 @@ def test_settings_know_what_is_on() -> None:
 def test_what_helps_is_on_by_default_and_nothing_else() -> None:
     weights = semi.SemiSettings().model_dump()
     on = {name for name in TERM_WEIGHTS if weights[name]}
-    assert on == USED_BY_DEFAULT == {"soft_labels"}
+    assert on == USED_BY_DEFAULT == set()
     assert all(weights[name] == TERM_WEIGHTS[name] for name in on)

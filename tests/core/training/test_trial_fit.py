@@ -16,9 +16,11 @@ from napari_gaussproto.core.base import steps as steps_module
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import trial_fit
 from napari_gaussproto.core.training.descent import Clock
 from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tuning
+from napari_gaussproto.core.training.pyramid import encode_pyramid
 from napari_gaussproto.core.training.quick_fit import quick_fit_steps
 from napari_gaussproto.core.training.semi import SemiSettings
 from napari_gaussproto.core.training.trainer import Trained
@@ -287,3 +289,63 @@ def test_another_network_does_not_go_on_with_the_checkpoint(tmp_path: Path) -> N
     other = SemiSettings.only(affinity=0.3)
     with pytest.raises(ConfigError, match="another terms"):
         run(trial(labels, semi=other, **options))
+
+
+def in_closed_form(labels: Any) -> PrototypeSegmenter:
+    """A model whose head a quick fit has made anew."""
+    model = tiny_model()
+    encoded = [encode_pyramid(source(), model)]
+    return run(quick_fit_steps(encoded, [labels], model, scratch=True)).model
+
+
+def test_from_strokes_the_head_is_in_closed_form_and_judged_so() -> None:
+    labels = strokes((10, 30, 50, 70))
+    model = in_closed_form(labels)
+    seen: list[PrototypeSegmenter] = []
+
+    def figure(judged: PrototypeSegmenter, pairs: Any) -> float:
+        seen.append(judged)
+        return float(len(seen))
+
+    training = fine_tuning(steps=4, batch_size=2, crop_size=64, validate_every=1)
+    settings = TuneSettings(training, judge=judge_by(figure))
+    learned = run(trial_fit_steps(model, [source()], [labels], settings))
+    assert learned.steps == 2 and len(seen) == 3
+    for fitted in (*seen, learned.model):
+        assert fitted.card.last_entry.what == "quick fit" and fitted.card.history[-1]["scratch"]
+        assert fitted.layer.n_prototypes == len(model.classes)
+        assert torch.equal(*fitted.layer.scale_tril[:2])
+    # The network is the one that was trained.
+    assert not torch.equal(
+        next(learned.model.extractor.neck.parameters()), next(model.extractor.neck.parameters())
+    )
+    assert [entry["what"] for entry in learned.model.card.history].count("fine-tune") == 1
+
+
+def test_from_dense_photographs_the_head_is_trained_and_a_photograph_judges() -> None:
+    labels = np.ones((96, 128), np.uint8)
+    labels[:, 64:] = 2
+    judges: list[Any] = []
+
+    def figure(judged: Any, pairs: Any) -> float:
+        judges.append([mask for _, mask in pairs])
+        return float(len(judges))
+
+    training = fine_tuning(steps=2, batch_size=2, crop_size=64, validate_every=1)
+    settings = TuneSettings(training, judge=judge_by(figure))
+    model = in_closed_form(labels)
+    learned = run(trial_fit_steps(model, [source(), source()], [labels, labels], settings))
+    assert learned.model.card.last_entry.what == "fine-tune"
+    assert all(len(masks) == 1 and np.array_equal(masks[0], labels) for masks in judges)
+
+
+def test_an_edited_head_is_not_fitted_anew() -> None:
+    labels = strokes((10, 30, 50, 70))
+    model = in_closed_form(labels)
+    model.card.log("rename", prototypes=[model.prototypes[0].name])
+    model.prototypes[0].name = "bare soil"
+    training = fine_tuning(steps=2, batch_size=2, crop_size=64, validate_every=1)
+    figures = itertools.count()
+    settings = TuneSettings(training, judge=judge_by(lambda *_: float(next(figures))))
+    learned = run(trial_fit_steps(model, [source()], [labels], settings))
+    assert learned.steps and learned.model.prototypes[0].name == "bare soil"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_gaussproto.core.labels.amount import Amount
 from napari_gaussproto.core.labels.class_table import add_class, reorder_classes
 from napari_gaussproto.core.labels.corrections import PREDICTED
 from napari_gaussproto.core.model.maps import MapRole
@@ -38,6 +39,19 @@ def test_buttons_say_what_is_missing(train: Any, viewer: Any) -> None:
     viewer.add_image(two_tone()[0])
     assert "Draw" in train.quick.toolTip()
     assert not train.budget.start.isEnabled()
+
+
+def test_before_a_fine_tune_the_dock_says_what_it_needs(train: Any, image: Any, qtbot: Any) -> None:
+    assert not train.budget.advice.isVisible()
+    layer = draw(train)
+    settled(train, qtbot)
+    few = train.budget.advice.text()
+    assert few.startswith("With ") and "quick fit is as good" in few
+    assert train.budget.start.isEnabled() and not train.budget.advice.isHidden()
+    layer.data = two_tone()[1]  # one dense photograph
+    train.annotations.open[0].settle()
+    settled(train, qtbot)
+    assert train.budget.advice.text() == Amount(dense=1).advice()
 
 
 def test_draw_makes_a_layer_like_the_image_with_the_brush_in_hand(

@@ -292,4 +292,4 @@ TERM_WEIGHTS = {
     "anchoring": 0.01,
 }
 # Those that were measured to help (python -m benchmarks.loop).
-USED_BY_DEFAULT: frozenset[str] = frozenset({"soft_labels"})
+USED_BY_DEFAULT: frozenset[str] = frozenset()

@@ -1,4 +1,4 @@
-"""Strokes: the connected pieces of what a person drew."""
+"""Strokes: the connected pieces of what a person drew; and what is set aside of all labels."""
 
 from __future__ import annotations
 
@@ -10,11 +10,56 @@ import numpy as np
 import numpy.typing as npt
 from skimage import measure
 
+# Share of a photograph that is labelled from which on it counts as dense.
+_DENSE = 0.5
+
 
 def count_strokes(labels: npt.NDArray[Any]) -> int:
     """Number of connected pieces of one class each, in an image (H, W) of labels."""
     _, count = measure.label(labels, background=0, connectivity=2, return_num=True)
     return int(count)
+
+
+def is_dense(labels: npt.NDArray[Any]) -> bool:
+    """Whether at least half of a photograph, of labels (H, W), is labelled."""
+    return bool(np.count_nonzero(labels) >= _DENSE * labels.size)
+
+
+def hold_out(
+    labels: Sequence[npt.NDArray[Any]], share: float = 0.25, seed: int = 0
+) -> tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]] | None]:
+    """Set labels aside: whole photographs where two or more are dense, strokes otherwise.
+
+    A piece of a dense photograph says little of others, for the model has seen all around it.
+
+    Parameters
+    ----------
+    labels : sequence of (H, W) ndarray of integers
+        0 not labelled.
+    share : float
+        Of the dense photographs, rounded down, but at least one; each class stays labelled. Of
+        strokes as in `hold_out_strokes`.
+    seed : int
+
+    Returns
+    -------
+    kept : list of (H, W) ndarray
+    held_out : list of (H, W) ndarray or None
+        See `hold_out_strokes`.
+    """
+    dense = [number for number, mask in enumerate(labels) if is_dense(mask)]
+    holding = {number: set(np.unique(mask)) - {0} for number, mask in enumerate(labels)}
+    aside: list[int] = []
+    for number in np.random.default_rng(seed).permutation(dense).tolist():
+        others = (own for other, own in holding.items() if other not in (number, *aside))
+        if len(aside) < max(1, int(share * len(dense))) and holding[number] <= set().union(*others):
+            aside.append(number)
+    if len(dense) < 2 or not aside:
+        return hold_out_strokes(labels, share, seed)
+    nothing = [np.zeros_like(mask) for mask in labels]
+    pairs = list(zip(labels, nothing, strict=True))
+    kept = [empty if n in aside else mask.copy() for n, (mask, empty) in enumerate(pairs)]
+    return kept, [mask.copy() if n in aside else empty for n, (mask, empty) in enumerate(pairs)]
 
 
 def hold_out_strokes(

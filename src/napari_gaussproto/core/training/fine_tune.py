@@ -24,6 +24,7 @@ from napari_gaussproto.core.base.config import Augmentation, TrainingConfig
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import TrainingStep, run
 from napari_gaussproto.core.editing.new_classes import place_unfitted, waiting_classes
+from napari_gaussproto.core.labels.amount import Amount
 from napari_gaussproto.core.mixture.layer import MixtureScores
 from napari_gaussproto.core.model.encode import as_source
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_layer, name_prototypes
@@ -44,38 +45,47 @@ from napari_gaussproto.core.training.trainer import RunSettings, Trained, Traine
 # How far the student's view of an unlabelled crop differs in brightness and contrast, and
 # between channels.
 _VIEW, _VIEW_CHANNELS = 0.2, 0.05
+_STILL = Augmentation(
+    zoom=(1, 1), rotation_degrees=0, brightness=0, contrast=0, saturation=0, hue=0
+)
+_FROM_STROKES: dict[str, Any] = {
+    "steps": 200,
+    "learning_rate": 2e-4,
+    "backbone_learning_rate": 2e-4,
+    "class_balance": 1.0,
+    "augmentation": _STILL,
+    "validate_every": 25,
+}
+_FROM_DENSE: dict[str, Any] = {
+    "steps": 600,
+    "learning_rate": 1e-3,
+    "backbone_learning_rate": 1e-3,
+    "validate_every": 50,
+}
 # Unlabelled crops are drawn from a stream of their own.
 _STREAM = 1 << 20
 
 
-def fine_tuning(**changes: Any) -> TrainingConfig:
-    """Settings to start from: a fortieth of the learning rates of a fit, and fewer steps.
-
-    Few strokes on a backbone that learns faster ruin what the start could do: at ten times the
-    rate some draws of photographs gained more, and others lost more (python -m benchmarks.loop).
+def fine_tuning(amount: Amount | None = None, **changes: Any) -> TrainingConfig:
+    """Settings to start from, by how much is labelled.
 
     One large crop a step instead of many small ones of the same area: a network sees beyond
     the border of a small crop nothing but padding, in nearly all of its cells, so that a start
-    that fits its strokes has to learn that first. For the same reason crops are mirrored,
-    but neither turned, zoomed nor lit otherwise: a start from a few strokes has not learned
-    to see through that, and in few steps it learns it at the cost of what it is asked for.
+    that fits its labels has to learn that first.
 
-    Nothing is pruned, merged or moved by force: a prototype that the strokes do not use is
+    Strokes move the network a little, all of it alike; classes count evenly, for strokes don't
+    say how common they are. Crops are mirrored, but neither turned, zoomed nor lit otherwise: in
+    few steps a start learns to see through that at the cost of what it is asked for. With a dense
+    photograph training is longer, faster and under all changes. Ten times the rates on strokes,
+    and changes with them, were far worse than no training (python -m benchmarks.loop).
+
+    Nothing is pruned, merged or moved by force: a prototype that the labels do not use is
     what the model knew before.
     """
-    settings: dict[str, Any] = {
-        "steps": 100,
-        "batch_size": 1,
-        "crop_size": 384,
-        "learning_rate": 1e-4,
-        "backbone_learning_rate": 1e-5,
-        "augmentation": Augmentation(
-            zoom=(1, 1), rotation_degrees=0, brightness=0, contrast=0, saturation=0, hue=0
-        ),
-        "validate_every": 20,
-        "min_usage": 0.0,
-        "min_hellinger": 0.0,
-    }
+    settings: dict[str, Any] = {"batch_size": 1, "crop_size": 384}
+    settings |= {"min_usage": 0.0, "min_hellinger": 0.0}
+    dense = amount is not None and amount.dense > 0
+    settings |= _FROM_DENSE if dense else _FROM_STROKES
     return TrainingConfig(**(settings | changes))
 
 

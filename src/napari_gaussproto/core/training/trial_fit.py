@@ -3,7 +3,11 @@
 Some strokes are set aside before anything is fitted, and the weights of a trial are judged by
 them: how good they are, and after how many steps they are best. Then the final training of that
 many steps learns from all strokes, and is what is kept: strokes are few, and a model without
-a quarter of them is clearly worse (python -m benchmarks.loop).
+a quarter of them is clearly worse (python -m benchmarks.loop). Of photographs that are labelled
+densely, whole ones are set aside.
+
+From strokes alone only the network of a new model is taken from a training. Its head is fitted in
+closed form as before, which knows better how common the classes are (python -m benchmarks.loop).
 """
 
 from __future__ import annotations
@@ -16,8 +20,9 @@ from typing import Any
 
 from napari_gaussproto.core.base.steps import TrainingStep, WithValue, run, without_pauses
 from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.labels.amount import Amount
 from napari_gaussproto.core.labels.check import Labels
-from napari_gaussproto.core.labels.strokes import hold_out_strokes
+from napari_gaussproto.core.labels.strokes import hold_out, is_dense
 from napari_gaussproto.core.model.labelled import first_planes, labelled_planes
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tune_steps, fine_tuning
@@ -85,9 +90,9 @@ def fine_tune(
     refuse_two_budgets(steps, minutes)
     base, scratch = begin(model, device=device)
     planes = labelled_planes(images, labels, base)
-    training = fine_tuning() if steps is None else fine_tuning(steps=steps)
-    settings = TuneSettings(training, minutes, seed, semi=semi or SemiSettings())
     sources, masks = [source for source, _ in planes], [mask for _, mask in planes]
+    training = fine_tuning(Amount.of(masks), **({} if steps is None else {"steps": steps}))
+    settings = TuneSettings(training, minutes, seed, semi=semi or SemiSettings())
     further = first_planes(unlabelled, base)
     trial = trial_fit_steps(base, sources, masks, settings, unlabelled=further, scratch=scratch)
     return run(trial, progress).model
@@ -120,7 +125,7 @@ def trial_fit_steps(
     unlabelled : sequence of ImageSource
         Further images that may teach.
     scratch : bool
-        See `quick_fit_steps`.
+        See `quick_fit_steps`; a model that such a fit made is fitted so again.
     encode : callable, optional
         Gives the features of an image by its number, where some are kept already.
 
@@ -146,6 +151,7 @@ def trial_fit_steps(
         return encode_pyramid_steps(sources[number], by)
 
     settings = settings or TuneSettings()
+    scratch = scratch or _in_closed_form(model)
     work = _Work(model, sources, labels, settings, unlabelled, scratch, encode or anew)
     return (yield from without_pauses(work.steps(), work.pauses.append))
 
@@ -163,15 +169,20 @@ class _Work:
     encode: Encode
     pauses: list[float] = field(default_factory=list)
 
+    @property
+    def refits(self) -> bool:
+        """Whether the head is fitted in closed form after a training, too."""
+        return self.scratch and not any(map(is_dense, self.labels))
+
     def steps(self) -> Generator[Any, None, Trained]:
         settings, labels, model = self.settings, self.labels, self.model
-        kept, held_out = hold_out_strokes(labels, seed=settings.seed)
+        kept, held_out = hold_out(labels, seed=settings.seed)
         encoded = yield from self._encoded(model)
         self.pauses.clear()
         rest = _Rest(settings.minutes, monotonic(), self.pauses)
         if held_out is None:
             start = yield from self._quick(encoded, labels)
-            return (yield from self._tune(start, labels, settings))
+            return (yield from self._with_head(self._tune(start, labels, settings)))
         longest = settings.training.steps
         half, other = (longest + 1) // 2, max(1, longest // 2)
         start = yield from self._quick(encoded, kept)
@@ -179,19 +190,20 @@ class _Work:
         minutes = None if settings.minutes is None else settings.minutes / 2
         # What is kept comes of another fit, which describes it.
         judged = replace(_limited(settings, half), minutes=minutes, at_once=True, finish=False)
+        if self.refits:
+            judged = replace(judged, judge=self._judge_of(kept))
         trial = self._tune(start, kept, judged, ([s for s, _ in pairs], [h for _, h in pairs]))
         tried = yield from _named("trial", trial, replace(rest, steps=other))
         if settings.stop() and tried.best_step:
-            encoded = yield from self._encoded(tried.model)
-            final = yield from quick_fit_steps(encoded, labels, tried.model, seed=settings.seed)
-            return replace(tried, model=final.model)
+            return replace(tried, model=(yield from self._fitted(tried.model, labels)))
         start = yield from self._quick(encoded, labels)
         if not tried.best_step:
             return replace(tried, model=start, steps=0)
         best = tried.best_step if minutes is not None else min(tried.best_step, other)
         # The checkpoint belongs to the trial, and time is no budget any more.
         last = replace(_limited(settings, best), minutes=None, checkpoint=None)
-        tuned = yield from _named("final", self._tune(start, labels, last))
+        last = replace(last, finish=not self.refits)
+        tuned = yield from self._with_head(_named("final", self._tune(start, labels, last)))
         return replace(tuned, validation_miou=tried.validation_miou)
 
     def _encoded(self, by: PrototypeSegmenter) -> Generator[Any, None, list[EncodedImage]]:
@@ -199,6 +211,33 @@ class _Work:
         for number in range(len(self.sources)):
             encoded += [(yield from self.encode(by, number))]
         return encoded
+
+    def _fitted(
+        self, model: PrototypeSegmenter, labels: Sequence[Labels]
+    ) -> Generator[Any, None, PrototypeSegmenter]:
+        """The network of a model that was trained, with a quick fit."""
+        encoded = []
+        for source in self.sources:
+            encoded += [(yield from encode_pyramid_steps(source, model))]
+        seed = self.settings.seed
+        steps = quick_fit_steps(encoded, labels, model, scratch=self.refits, seed=seed)
+        return (yield from steps).model
+
+    def _with_head(self, training: Generator[Any, None, Trained]) -> Generator[Any, None, Trained]:
+        trained = yield from training
+        if not self.refits:
+            return trained
+        return replace(trained, model=(yield from self._fitted(trained.model, self.labels)))
+
+    def _judge_of(self, labels: Sequence[Labels]) -> Any:
+        """As the judge of the settings, of the model that a quick fit to labels would make."""
+
+        def steps(model: PrototypeSegmenter, pairs: Any) -> Generator[int, None, float]:
+            for _ in (work := WithValue(self._fitted(model, labels))):
+                yield 1
+            return (yield from self.settings.judge(work.value, pairs))
+
+        return steps
 
     def _quick(
         self, encoded: list[EncodedImage], labels: Sequence[Labels]
@@ -219,6 +258,12 @@ class _Work:
         return fine_tune_steps(
             start, self.sources, labels, settings, unlabelled=further, validation=validation
         )
+
+
+def _in_closed_form(model: PrototypeSegmenter) -> bool:
+    """Whether a quick fit from scratch made the prototypes, and nobody changed them since."""
+    last = model.card.history[-1] if model.card.history else {}
+    return last.get("what") == "quick fit" and bool(last.get("scratch"))
 
 
 def _limited(settings: TuneSettings, steps: int) -> TuneSettings:

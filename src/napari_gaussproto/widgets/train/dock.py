@@ -248,6 +248,7 @@ class TrainWidget(Dock):
             self.classes.set_counts(count.pixels)
         self._remember()
         self.labels.show_count(count)
+        self.budget.advise(count.amount.advice())
         self._update_buttons()
 
     # -- fitting ----------------------------------------------------------------------------

@@ -57,7 +57,8 @@ class BudgetPanel(QWidget):
         self.start = button("Fine-tune", "", self.start_asked)
         self.pause = button("Pause", _PAUSE, self._on_pause)
         self.stop = button("Stop", _STOP, self.stop_asked)
-        self.note = wrapped_label()
+        self.note, self.advice = wrapped_label(), wrapped_label()
+        self.advice.hide()
         self.progress = QProgressBar(textVisible=False)
         self.boxes: dict[str, QCheckBox] = {}
         self.unlabelled = QCollapsible(expandedIcon=QIcon(), collapsedIcon=QIcon())
@@ -65,7 +66,7 @@ class BudgetPanel(QWidget):
         self.running = QWidget()
         fill(self.running, across((self.progress, 1), self.pause, self.stop, spacing=4))
         start = across((self.start, 1), self.amount, self.unit, spacing=4)
-        fill(self, down(start, self.unlabelled, self.running, self.note, spacing=4))
+        fill(self, down(start, self.advice, self.unlabelled, self.running, self.note, spacing=4))
         self._show_unit("minutes")
         self.unit.currentTextChanged.connect(self._show_unit)
         self.set_state("idle")
@@ -138,6 +139,11 @@ class BudgetPanel(QWidget):
         if self.state == "idle":
             self._say(reason or "")
         self._update_start()
+
+    def advise(self, text: str) -> None:
+        """Say beforehand what a fine-tune needs to pay; nothing where it does."""
+        self.advice.setText(text)
+        self.advice.setVisible(bool(text))
 
     def set_progress(
         self, step: int, total: int, seconds_left: float | None, part: Part = (1, 1)

@@ -1,0 +1,72 @@
+"""How much is labelled, and whether that is enough for a fine-tune to pay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_gaussproto.core.labels.strokes import count_strokes, is_dense
+
+# From which on a fine-tune was better than the quick fit on photographs that nobody labelled
+# (python -m benchmarks.loop --mode fine-tune).
+DENSE_PAYS, STROKES_PAY = 2, 60
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much is labelled.
+
+    Attributes
+    ----------
+    dense : int
+        Photographs (planes) of which at least half is labelled.
+    strokes : int
+        Connected strokes on the others.
+    """
+
+    dense: int = 0
+    strokes: int = 0
+
+    @classmethod
+    def of(cls, masks: Iterable[npt.NDArray[Any]]) -> Amount:
+        """What labels (H, W) hold, of each photograph or plane; 0 is not labelled."""
+        dense = strokes = 0
+        for mask in masks:
+            if is_dense(mask):
+                dense += 1
+            elif mask.any():
+                strokes += count_strokes(_box(mask))
+        return cls(dense, strokes)
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(self.dense + other.dense, self.strokes + other.strokes)
+
+    @property
+    def pays(self) -> bool:
+        """Whether a fine-tune can be expected to be better than a quick fit."""
+        return self.dense >= DENSE_PAYS or self.strokes >= STROKES_PAY
+
+    def advice(self) -> str:
+        """What to do before a fine-tune pays, as a sentence; nothing where it does."""
+        if self.pays or not (self.dense or self.strokes):
+            return ""
+        known = (_counted(self.dense, "dense photograph"), _counted(self.strokes, "stroke"))
+        here = " and ".join(filter(None, known))
+        return (
+            f"With {here} a quick fit is as good: "
+            f"label {DENSE_PAYS} photographs densely or draw {STROKES_PAY} strokes."
+        )
+
+
+def _box(mask: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The part of labels (H, W) that holds all that is labelled."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}{'s' if number != 1 else ''}" if number else ""
