@@ -104,14 +104,15 @@ def pooled(
     config = model.config
     whole = partition.shape == (source.height, source.width)
     has_data = source.data_mask if whole else source.data_in(y0, x0, y0 + height, x0 + width)
-    if len(cut) == 1 or not config.follow_edges or config.partition != "grid":
+    if len(cut) == 1 or config.partition != "grid":
         return Encoding(cells, partition, data_mask=has_data)
 
     def rows(first: int, last: int) -> Tensor:
         pixels = source.read_padded(y0 + first, x0, last - first, width)
         return pixel_colours(pixels[None])[0].to(cells.device)
 
-    return Encoding(cells, partition, partition.features(cut[1]), rows, has_data)
+    colours = partition.features(cut[1])
+    return Encoding(cells, partition, colours, rows, has_data, config.follow_edges)
 
 
 @torch.no_grad()

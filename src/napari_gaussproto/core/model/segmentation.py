@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -87,11 +88,13 @@ class Encoding:
     ----------
     latents : (N, D) Tensor
     colours : (N, C) Tensor or None
-        Of cells whose outlines follow the edges of the photograph.
+        Of cells whose outlines can follow the edges of the photograph.
     rows : callable or None
         Colours of the pixels of some rows, for these.
     data_mask : (H, W) ndarray of bool or None
         See `ImageSource.data_mask`.
+    follow_edges : bool
+        Whether their outlines do.
     """
 
     latents: Tensor
@@ -99,6 +102,7 @@ class Encoding:
     colours: Tensor | None = None
     rows: Rows | None = None
     data_mask: npt.NDArray[np.bool_] | None = None
+    follow_edges: bool = True
 
     @cached_property
     def data_share(self) -> Tensor | None:
@@ -215,12 +219,26 @@ class Segmentation:
         """Side of an element of a map at cell resolution, in pixels."""
         return self.encoding.partition.map_pixel_size
 
+    @property
+    def follows_edges(self) -> bool | None:
+        """Whether borders of classes follow the photograph's edges; None where they cannot."""
+        return None if self.encoding.rows is None else self.encoding.follow_edges
+
+    def with_outlines(self, follow: bool) -> Segmentation:
+        """The same, with borders of classes that follow the photograph's edges or do not."""
+        if self.follows_edges in (None, follow):
+            return self
+        other = copy.copy(self)
+        other.encoding = replace(self.encoding, follow_edges=follow)
+        other.__dict__.pop("labels", None)
+        return other
+
     @cached_property
     def labels(self) -> npt.NDArray[np.uint8]:
         """Class index + 1 of every pixel, (H, W); 0 where there is no data."""
         encoding = self.encoding
         best = encoding.partition.largest(self._log_posterior)
-        if encoding.rows is not None and encoding.colours is not None:
+        if encoding.rows is not None and encoding.colours is not None and encoding.follow_edges:
             to_map, k = encoding.partition.to_map, self.map_pixel_size
             maps = to_map(self._log_posterior.exp())
             refine_outlines(best, maps, to_map(encoding.colours), encoding.rows, k)

@@ -18,10 +18,9 @@ from napari_gaussproto.core.base.config import LossWeights, TrainingConfig
 from napari_gaussproto.core.base.errors import EditError
 from napari_gaussproto.core.base.steps import TrainingStep
 from napari_gaussproto.core.editing import edits
-from napari_gaussproto.core.mixture import surgery
+from napari_gaussproto.core.mixture import objective, surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training import objective
 from napari_gaussproto.core.training.descent import descend, trainable
 from napari_gaussproto.core.training.describe import class_accuracy
 

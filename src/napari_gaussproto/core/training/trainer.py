@@ -17,9 +17,8 @@ from napari_gaussproto.core.base.config import TrainingConfig
 from napari_gaussproto.core.base.seeds import seeded
 from napari_gaussproto.core.base.steps import TrainingStep, WithValue, without_pauses
 from napari_gaussproto.core.measure.evaluation import RunningOverlap, validation_steps
-from napari_gaussproto.core.mixture import placement
+from napari_gaussproto.core.mixture import objective, placement
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training import objective
 from napari_gaussproto.core.training.cells import LabelledCells, cells_of_crops, draw_cells
 from napari_gaussproto.core.training.checkpoint import identity, load_checkpoint, save_checkpoint
 from napari_gaussproto.core.training.descent import (
