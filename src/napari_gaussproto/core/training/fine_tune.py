@@ -48,7 +48,7 @@ _VIEW, _VIEW_CHANNELS = 0.2, 0.05
 _STILL = Augmentation(
     zoom=(1, 1), rotation_degrees=0, brightness=0, contrast=0, saturation=0, hue=0
 )
-_FROM_STROKES: dict[str, Any] = {
+_FROM_LITTLE: dict[str, Any] = {
     "steps": 200,
     "learning_rate": 2e-4,
     "backbone_learning_rate": 2e-4,
@@ -56,7 +56,7 @@ _FROM_STROKES: dict[str, Any] = {
     "augmentation": _STILL,
     "validate_every": 25,
 }
-_FROM_DENSE: dict[str, Any] = {
+_FROM_MUCH: dict[str, Any] = {
     "steps": 600,
     "learning_rate": 1e-3,
     "backbone_learning_rate": 1e-3,
@@ -73,19 +73,19 @@ def fine_tuning(amount: Amount | None = None, **changes: Any) -> TrainingConfig:
     the border of a small crop nothing but padding, in nearly all of its cells, so that a start
     that fits its labels has to learn that first.
 
-    Strokes move the network a little, all of it alike; classes count evenly, for strokes don't
+    Little moves the network a little, all of it alike; classes count evenly, for strokes don't
     say how common they are. Crops are mirrored, but neither turned, zoomed nor lit otherwise: in
-    few steps a start learns to see through that at the cost of what it is asked for. With a dense
-    photograph training is longer, faster and under all changes. Ten times the rates on strokes,
-    and changes with them, were far worse than no training (python -m benchmarks.loop).
+    few steps a start learns to see through that at the cost of what it is asked for. From as many
+    dense photographs as pay training is longer, faster and under all changes; from strokes or from
+    two photographs that was far worse than none (python -m benchmarks.loop).
 
     Nothing is pruned, merged or moved by force: a prototype that the labels do not use is
     what the model knew before.
     """
     settings: dict[str, Any] = {"batch_size": 1, "crop_size": 384}
     settings |= {"min_usage": 0.0, "min_hellinger": 0.0}
-    dense = amount is not None and amount.dense > 0
-    settings |= _FROM_DENSE if dense else _FROM_STROKES
+    much = amount is not None and amount.pays
+    settings |= _FROM_MUCH if much else _FROM_LITTLE
     return TrainingConfig(**(settings | changes))
 
 
