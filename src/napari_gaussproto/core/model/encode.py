@@ -18,7 +18,6 @@ from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.imaging.tiles import Window, plan, round_up
 from napari_gaussproto.core.model.segmentation import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.network.local import pixel_colours
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +118,7 @@ def pooled(
 
     def rows(first: int, last: int) -> Tensor:
         pixels = source.read_padded(y0 + first, x0, last - first, width)
-        return pixel_colours(pixels[None])[0].to(cells.device)
+        return pixels.to(cells.device)
 
     colours = partition.features(cut[1])
     return Encoding(cells, partition, colours, rows, has_data, config.follow_edges)

@@ -89,7 +89,7 @@ class Encoding:
     colours : (N, C) Tensor or None
         Of cells whose outlines can follow the edges of the photograph.
     rows : callable or None
-        Colours of the pixels of some rows, for these.
+        Pixels of some rows, for these.
     data_mask : (H, W) ndarray of bool or None
         See `ImageSource.data_mask`.
     follow_edges : bool
