@@ -293,9 +293,7 @@ class FineTuner(Trainer):
         scores = layer.scores(z)
         taught = self._teach(weak)
         if settings.soft_labels:
-            value = semi.soft_labels(
-                scores.log_responsibility, taught.log_responsibility.exp(), area
-            )
+            value = semi.soft_labels(scores.log_assignment, taught.log_assignment.exp(), area)
             terms["soft labels"] = rise * settings.soft_labels * value
         if settings.pseudo_labels:
             gate = self._gate(taught, labelled)

@@ -133,7 +133,7 @@ def present_targets(model: PrototypeSegmenter, m: int, cells: Tensor) -> tuple[T
     scores = layer.scores(cells)
     predicted = scores.class_log_posterior.argmax(1)
     target = torch.nn.functional.one_hot(predicted, layer.n_classes).to(cells.dtype)
-    weight = (scores.log_responsibility.argmax(1) != m).to(cells.dtype)
+    weight = (scores.log_assignment.argmax(1) != m).to(cells.dtype)
     return target, weight
 
 
@@ -148,7 +148,7 @@ def _with_trained_layer(
     """
     old = model.layer
     before, after = old.scores(cells), layer.scores(cells)
-    owner = before.log_responsibility.argmax(1)
+    owner = before.log_assignment.argmax(1)
     prototypes = []
     for m, prototype in enumerate(model.prototypes):
         own = owner == m
