@@ -91,10 +91,18 @@ def fine_tuning(amount: Amount | None = None, **changes: Any) -> TrainingConfig:
 
 @dataclass(frozen=True)
 class TuneSettings(RunSettings):
-    """How a model is trained end to end, as `RunSettings`, and by which terms."""
+    """How a model is trained end to end, as `RunSettings`, and by which terms.
+
+    Attributes
+    ----------
+    semi : SemiSettings
+    lead : float
+        By how much weights have to be better than those of the start in mean IoU.
+    """
 
     training: TrainingConfig = field(default_factory=fine_tuning)
     semi: SemiSettings = field(default_factory=SemiSettings)
+    lead: float = 0.0
 
 
 def fine_tune_steps(
@@ -191,7 +199,7 @@ class FineTuner(Trainer):
         unlabelled: Sequence[TrainingImage] = (),
     ) -> None:
         super().__init__(model, data, validation, settings)
-        self.semi = settings.semi
+        self.semi, self.lead = settings.semi, settings.lead
         self.gate_share: float | None = None
         self._former = semi.remember(model)
         self._backbone = _digest(model.extractor.backbone)

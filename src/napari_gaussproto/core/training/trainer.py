@@ -129,7 +129,7 @@ class Trainer:
         See `check_crop`.
     """
 
-    name = "fit"
+    name, lead = "fit", 0.0  # and how much better than the start the first best has to be
 
     def __init__(
         self,
@@ -383,7 +383,8 @@ class Trainer:
         miou = work.value
         if math.isnan(miou):
             return None
-        if self.best_miou is None or miou > self.best_miou:
+        lead = 0.0 if self.best_step else self.lead
+        if self.best_miou is None or miou > self.best_miou + lead:
             self.best_miou, self.best_step = miou, step
             self.best = {key: value.clone() for key, value in self.average.state_dict().items()}
         return miou

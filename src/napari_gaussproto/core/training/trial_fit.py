@@ -33,6 +33,9 @@ from napari_gaussproto.core.training.semi import SemiSettings
 from napari_gaussproto.core.training.start import begin
 from napari_gaussproto.core.training.trainer import Trained
 
+# Where little is labelled, the few labels that judge must see a clear gain in mean IoU.
+_LEAD = 0.05
+
 Encode = Callable[[PrototypeSegmenter, int], Generator[Any, None, EncodedImage]]
 
 
@@ -191,7 +194,7 @@ class _Work:
         # What is kept comes of another fit, which describes it.
         judged = replace(_limited(settings, half), minutes=minutes, at_once=True, finish=False)
         if self.refits:
-            judged = replace(judged, judge=self._judge_of(kept))
+            judged = replace(judged, judge=self._judge_of(kept), lead=_LEAD)
         trial = self._tune(start, kept, judged, ([s for s, _ in pairs], [h for _, h in pairs]))
         tried = yield from _named("trial", trial, replace(rest, steps=other))
         if settings.stop() and tried.best_step:
