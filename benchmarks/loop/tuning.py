@@ -118,7 +118,7 @@ def _contenders(
     training = fine_tuning(amount, **({} if steps is None else {"steps": steps}))
     for name in terms:
         how = TuneSettings(training, seed=seed, semi=TERMS[name])
-        yield name, lambda how=how: _alone(model, images, labels, how, refits=not amount.dense)
+        yield name, lambda how=how: _alone(model, images, labels, how, refits=not amount.pays)
 
 
 def _alone(

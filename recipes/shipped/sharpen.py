@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from napari_gaussproto.core.mixture import objective
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
-from napari_gaussproto.core.training import objective
 from napari_gaussproto.core.training.cells import LabelledCells
 
 _BATCH, _RATE = 4096, 1e-2

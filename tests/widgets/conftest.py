@@ -71,6 +71,8 @@ def prototypes(viewer: Any, photo: Any, dock: Any, run: Any, qtbot: Any) -> Any:
     viewer.window.add_dock_widget(widget, name="Prototypes", area="right", tabify=True)
     widget.parent().raise_()
     run(dock)
+    # An explanation of a cell is there at once.
+    widget.why_panel.cell.setChecked(True)
     yield widget
     if not widget.abandoned:  # by a test that closes it
         widget.close_work()

@@ -23,9 +23,7 @@ from napari_gaussproto.io.figures import INK, as_rgb, bare, new_figure
 SUFFIXES = (".png", ".svg", ".pdf")
 _FAINT = "#e4e4e4"
 _OUTLINE = "#ffffff"
-_MOST, _FEWEST = 4, 2
-# What is less is shown as 0 %.
-_LEAST_SHARE = 0.005
+_MOST = 4
 _PATCHES = 4
 # The crop shows a cell with so many times its size around it, a mask with a margin.
 _AROUND_CELL, _AROUND_MASK = 24, 1.3
@@ -60,7 +58,8 @@ def explanation_figure(
         title or heading(segmentation, explanation), x=0.02, ha="left", color=INK, fontsize=13,
         parse_math=False,
     )  # fmt: skip
-    figure.text(0.98, 0.015, explanation.familiarity, ha="right", color=INK, fontsize=9)
+    words = f"{explanation.familiarity} {explanation.remark}".strip()
+    figure.text(0.98, 0.015, words, ha="right", color=INK, fontsize=9)
     return figure
 
 
@@ -98,6 +97,8 @@ def save_explanation(
 def heading(segmentation: Segmentation, explanation: Explanation) -> str:
     """What was explained, in words."""
     name = segmentation.classes[explanation.label].name
+    if explanation.rival is not None:
+        name = f"{name}, mixed with {segmentation.classes[explanation.rival].name}"
     place = f"(y {explanation.y}, x {explanation.x})"
     return f"Why is this region {name}?" if explanation.is_mask else f"Why {name} at {place}?"
 
@@ -132,10 +133,10 @@ def _crop(shape: tuple[int, int], explanation: Explanation) -> tuple[int, int, i
 
 
 def _worth_a_row(explanation: Explanation) -> list[Responsible]:
-    """The most responsible prototypes; those that round to 0 % only to have two to compare."""
-    ranked = explanation.responsible[:_MOST]
-    seen = [part for part in ranked if part.responsibility >= _LEAST_SHARE]
-    return seen if len(seen) >= _FEWEST else ranked[:_FEWEST]
+    """Prototypes of its class, then those of others, of which half the rows are kept free."""
+    others = explanation.objections
+    reasons = explanation.reasons[: _MOST - min(len(others), _MOST // 2)]
+    return [*reasons, *others][:_MOST]
 
 
 def _draw_responsible(axes: Axes, segmentation: Segmentation, shown: list[Responsible]) -> None:
@@ -152,8 +153,7 @@ def _draw_responsible(axes: Axes, segmentation: Segmentation, shown: list[Respon
         axes.barh([row + 0.06], [0.6], height=0.18, color=_FAINT)
         axes.barh([row + 0.06], [0.6 * part.responsibility], height=0.18, color=color)
         axes.text(
-            0, row + 0.19, f"typicality {part.typicality:.2f}", color="#777777", fontsize=8,
-            va="top",
+            0, row + 0.19, part.closeness, color="#777777", fontsize=8, va="top",
         )  # fmt: skip
         _draw_patches(axes, segmentation.prototypes[part.index].patches, row)
 

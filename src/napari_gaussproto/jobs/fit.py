@@ -138,10 +138,10 @@ def quick_job(request: FitRequest, *, clock: Clock) -> Steps:
     encoded = []
     with _reading(request.closed):
         request, lost = yield from _with_closed(request)
-        base, scratch = _begin(request)
-        places = _places(request)
+        base, scratch = base_of(request)
+        places = labelled_places(request)
         for image, number, _ in places:
-            encoded.append((yield from _pyramid(request.cache, base, image, number)))
+            encoded.append((yield from encoded_plane(request.cache, base, image, number)))
     labels = [mask for _, _, mask in places]
     fitted = yield from quick_fit_steps(
         encoded, labels, base, classes=request.classes, scratch=scratch
@@ -165,7 +165,7 @@ def tune_job(request: FitRequest, tune: TuneRequest, *, clock: Clock) -> Steps:
     """Train end to end, and segment the shown image."""
     with _reading(request.closed):
         request, lost = yield from _with_closed(request)
-        base, scratch = _begin(request)
+        base, scratch = base_of(request)
         try:
             learned = yield from _learn(request, tune, base, scratch)
         except GeneratorExit:
@@ -179,7 +179,7 @@ def tune_job(request: FitRequest, tune: TuneRequest, *, clock: Clock) -> Steps:
     kept = tune.in_use is not None and not learned.steps and _equal(tune.in_use, learned.model)
     model = tune.in_use if kept and tune.in_use is not None else learned.model
     view = yield from _view(request, model)
-    miou, places = learned.validation_miou, _places(request)
+    miou, places = learned.validation_miou, labelled_places(request)
     said = {"steps": learned.steps, "minutes": tune.minutes, **tune.semi}
     return FitResult(
         model,
@@ -222,7 +222,7 @@ def _judgement(learned: Trained, stopped: bool) -> Judgement | None:
 @timed
 def predict_job(request: FitRequest, *, clock: Clock) -> Steps:
     """Segment the shown image by the model as it is."""
-    base, _ = _begin(request)
+    base, _ = base_of(request)
     return FitResult(base, base, (yield from _view(request, base)), clock())
 
 
@@ -256,7 +256,7 @@ def _with_closed(request: FitRequest) -> Generator[Any, None, tuple[FitRequest, 
     return replace(request, images=asked.reader.order(images)), closed.lost
 
 
-def _begin(request: FitRequest) -> tuple[PrototypeSegmenter, bool]:
+def base_of(request: FitRequest) -> tuple[PrototypeSegmenter, bool]:
     """The model to begin with, of the classes asked for, and whether it is a new one."""
     start = request.start
     source = start.new or start.file or start.model
@@ -265,7 +265,7 @@ def _begin(request: FitRequest) -> tuple[PrototypeSegmenter, bool]:
     return begin(source, request.classes, start.device, request.renamed, most_pixels(masks))
 
 
-def _places(request: FitRequest) -> list[tuple[TrainImage, int, Any]]:
+def labelled_places(request: FitRequest) -> list[tuple[TrainImage, int, Any]]:
     """All labelled planes: the image, the number of the plane, and its labels."""
     return [
         (image, number, mask)
@@ -279,9 +279,10 @@ def _source(image: TrainImage, model: PrototypeSegmenter, plane: int) -> ImageSo
     return plane_sources(image.pixels, model, rgb=image.rgb, nodata=image.nodata)(plane)
 
 
-def _pyramid(
+def encoded_plane(
     cache: PyramidCache, model: PrototypeSegmenter, image: TrainImage, plane: int
 ) -> Generator[Any, None, EncodedImage]:
+    """Features of a plane of an image, from the cache if they are there."""
     kept = cache.get(model, image, plane)
     if kept is None:
         steps = encode_pyramid_steps(_source(image, model, plane), model)
@@ -298,10 +299,10 @@ def _view(request: FitRequest, model: PrototypeSegmenter) -> Generator[Any, None
     leading = leading_of(image.pixels, model, image.rgb)
     planes: list[Segmentation] = []
     for plane in range(int(np.prod(leading))):
-        encoded = yield from _pyramid(request.cache, model, image, plane)
+        encoded = yield from encoded_plane(request.cache, model, image, plane)
         planes.append(model.decode(latents_of_image(model, encoded)))
         yield Stage("Segmenting", plane + 1, int(np.prod(leading)))
-    segmentation = StackSegmentation(planes, leading)
+    segmentation = StackSegmentation(planes, leading).with_outlines(request.follow_edges)
     prototype = min(request.prototype, len(model.prototypes) - 1)
     with one_thread():
         values = values_of(segmentation, prototype, request.quantity)
@@ -314,12 +315,12 @@ def _view(request: FitRequest, model: PrototypeSegmenter) -> Generator[Any, None
 def _learn(
     request: FitRequest, tune: TuneRequest, base: PrototypeSegmenter, scratch: bool
 ) -> Generator[Any, None, Trained]:
-    places = _places(request)
+    places = labelled_places(request)
     labelled = {image.key for image, _, _ in places}
 
     def encode(model: PrototypeSegmenter, place: int) -> Generator[Any, None, EncodedImage]:
         image, number, _ = places[place]
-        return _pyramid(request.cache, model, image, number)
+        return encoded_plane(request.cache, model, image, number)
 
     def learn() -> Generator[Any, None, Trained]:
         return trial_fit_steps(

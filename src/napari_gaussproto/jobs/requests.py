@@ -59,6 +59,8 @@ class SegmentRequest:
         Roles of the maps of the ``former_model``, the last run's; they are brought up to date.
     known_models : mapping
         Models that were read before, with a person's edits, by their keys.
+    follow_edges : bool or None
+        As `FitRequest` says.
     """
 
     pixels: Any
@@ -75,6 +77,7 @@ class SegmentRequest:
     known_key: ModelKey | None
     known_models: Mapping[ModelKey, PrototypeSegmenter]
     memo: RegionMemo
+    follow_edges: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,8 @@ class FitRequest:
         The one whose classes are shown afterwards.
     maps : list of MapRole
         Roles of the maps that the shown image has; they are computed anew.
+    follow_edges : bool or None
+        Whether borders of classes follow the photograph's edges; None as the model says.
     closed : ClosedRequest or None
         To learn from labelled images that are not open, too.
     """
@@ -158,7 +163,27 @@ class FitRequest:
     prototype: int
     quantity: Quantity
     cache: PyramidCache
+    follow_edges: bool | None = None
     closed: ClosedRequest | None = None
+
+
+@dataclass(frozen=True)
+class CompareRequest:
+    """Which of two starts suits the strokes better.
+
+    Attributes
+    ----------
+    fit : FitRequest
+        As the last fit's, with the start that is in use.
+    rival : Start
+        The other one.
+    cache : PyramidCache
+        For the rival, whose backbone is another one.
+    """
+
+    fit: FitRequest
+    rival: Start
+    cache: PyramidCache
 
 
 @dataclass(frozen=True)

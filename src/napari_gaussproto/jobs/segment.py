@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,6 +105,7 @@ def _result(
     begun: float,
 ) -> SegmentResult:
     """A result with every array that the GUI will show."""
+    segmentation = segmentation.with_outlines(request.follow_edges)
     _ = segmentation.labels, segmentation.cover  # computed here, kept for the GUI
     prototype = min(request.prototype, len(segmentation.prototypes) - 1)
     roles = _roles(request, len(segmentation.classes))
@@ -124,6 +125,18 @@ def _roles(request: SegmentRequest, n_classes: int) -> list[MapRole]:
     if "probability" in request.extras:
         wanted += [MapRole.probability(c) for c in range(n_classes)]
     return list(dict.fromkeys([*wanted, *request.present]))
+
+
+def outlines_job(
+    segmentations: Sequence[StackSegmentation], follow: bool
+) -> Generator[None, None, list[StackSegmentation]]:
+    """Draw the borders of classes anew: along the photograph's edges, or not."""
+    drawn = []
+    for segmentation in segmentations:
+        yield None
+        drawn.append(segmentation.with_outlines(follow))
+        _ = drawn[-1].labels, drawn[-1].cover
+    return drawn
 
 
 def preview_job(

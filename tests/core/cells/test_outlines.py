@@ -9,12 +9,13 @@ from torch.nn import functional as F
 
 from napari_gaussproto.core.cells.outlines import refine_outlines
 from napari_gaussproto.core.cells.partition import Grid
+from napari_gaussproto.core.network.local import pixel_colours
 
 K = 8
 
 
 def scene(height: int, width: int, channels: int = 3) -> tuple[Tensor, Tensor]:
-    """Colours (C, H, W) of a disc on a ground, and where the disc is (H, W)."""
+    """Pixels (C, H, W) of a disc on a ground, and where the disc is (H, W)."""
     y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     disc = (y - 0.45 * height) ** 2 + (x - 0.55 * width) ** 2 < (0.3 * height) ** 2
     ground = torch.linspace(0.2, 0.8, channels)[:, None, None]
@@ -35,7 +36,8 @@ def refined(image: Tensor, disc: Tensor) -> tuple[Tensor, Tensor]:
     partition = Grid(*disc.shape, K)
     before = partition.largest(maps.flatten(1).T)
     after = before.clone()
-    refine_outlines(after, maps, cells(image), lambda a, b: image[:, a:b], K)
+    guide = cells(pixel_colours(image[None])[0])
+    refine_outlines(after, maps, guide, lambda a, b: image[:, a:b], K)
     return before, after
 
 

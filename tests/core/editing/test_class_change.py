@@ -51,7 +51,7 @@ def cells(count: int = 50) -> Tensor:
 def mixture(layer: GaussianPrototypeLayer) -> tuple[Tensor, Tensor]:
     """Log p(z) and responsibilities of some cells."""
     scores = layer.scores(cells())
-    return scores.log_density, scores.log_responsibility.exp()
+    return scores.log_density, scores.log_assignment.exp()
 
 
 @pytest.mark.parametrize("covariance", ["diagonal", "spherical", "full"])

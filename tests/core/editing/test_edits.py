@@ -161,7 +161,7 @@ def test_merging_combines_statistics(model: PrototypeSegmenter, encoding: Encodi
     assert len(result.distance_quantiles) == 0
     measured = edits.merge(model, 3, 2, encoding.latents).prototypes[2].distance_quantiles
     layer = merged.layer
-    owner = layer.scores(encoding.latents).log_responsibility.argmax(1)
+    owner = layer.scores(encoding.latents).log_assignment.argmax(1)
     own = layer.scores(encoding.latents).mahalanobis[owner == 2, 2].detach()
     assert measured[0] == pytest.approx(float(own.min()), rel=1e-4)
     assert measured[-1] == pytest.approx(float(own.max()), rel=1e-4)
@@ -180,7 +180,7 @@ def test_splitting_divides_the_cells_of_the_prototype(
     model: PrototypeSegmenter, encoding: Encoding
 ) -> None:
     layer = model.layer
-    own = layer.scores(encoding.latents).log_responsibility.argmax(1) == 0
+    own = layer.scores(encoding.latents).log_assignment.argmax(1) == 0
     seen: list[int] = []
 
     def cut(rows: list[int]) -> np.ndarray:

@@ -13,7 +13,8 @@ from napari_gaussproto.core.explain.explain import explain, explain_mask
 from napari_gaussproto.core.explain.places import most_novel_places, most_uncertain_places
 from napari_gaussproto.core.imaging.masks import component_at, outline
 from napari_gaussproto.core.model.predict import segment
-from napari_gaussproto.core.model.segmentation import Encoding, Segmentation, quantiles_of
+from napari_gaussproto.core.model.quantiles import quantiles_of
+from napari_gaussproto.core.model.segmentation import Encoding, Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from tests.core.builders import tiny_model, two_tone
 
@@ -55,6 +56,36 @@ def test_an_explanation_agrees_with_the_maps(segmentation: Segmentation) -> None
     np.testing.assert_allclose(found.class_probability, expected, atol=1e-5)
     assert found.novelty == pytest.approx(segmentation.novelty(cells=True)[row, column], abs=1e-5)
     assert found.label == segmentation.labels[33, 47] - 1
+
+
+@pytest.mark.parametrize("temperature", [1.0, 6.0])
+def test_shares_of_a_class_sum_to_its_probability(encoding: Encoding, temperature: float) -> None:
+    model = tiny_model()
+    with torch.no_grad():
+        model.layer.log_temperature.fill_(np.log(temperature))
+    segmentation = model.decode(encoding)
+    mask = np.zeros((70, 101), dtype=bool)
+    mask[10:30, 22:61] = True
+    for found in (explain(segmentation, 33, 47), explain_mask(segmentation, mask)):
+        for c in range(2):
+            own = [r.responsibility for r in found.responsible if r.class_index == c]
+            assert sum(own) == pytest.approx(found.class_probability[c], abs=1e-5)
+        assert {r.class_index for r in found.reasons} == {found.label}
+        assert found.label not in {r.class_index for r in found.objections}
+        mixed = found.class_probability[found.label] <= 0.75
+        assert found.is_mixture == mixed == (found.rival is not None)
+
+
+def test_the_best_of_a_bad_lot_is_told(model: PrototypeSegmenter, encoding: Encoding) -> None:
+    segmentation = with_odd_cells(model, encoding)
+    odd = explain(segmentation, 14, 86)
+    assert odd.reasons[0].closeness.startswith("unlike it: only 0%")
+    assert odd.reasons[0].name in odd.remark and "the best of a bad lot" in odd.remark
+    fine = max(
+        (explain(segmentation, y, x) for y in range(2, 70, 16) for x in range(2, 70, 16)),
+        key=lambda found: found.reasons[0].typicality,
+    )
+    assert "bad lot" not in fine.remark and "% of its own cells" in fine.reasons[0].closeness
 
 
 def test_the_cell_is_outlined(segmentation: Segmentation) -> None:

@@ -135,6 +135,36 @@ def test_temperature_flattens_and_keeps_the_order() -> None:
 
 
 @given(
+    seed=st.integers(0, 10_000),
+    classes=st.lists(st.integers(0, 3), min_size=1, max_size=9),
+    temperature=st.floats(0.3, 30),
+    distance=st.floats(0.1, 1e4),
+    covariance=st.sampled_from(COVARIANCES),
+)
+def test_the_shares_of_a_class_sum_to_its_posterior(
+    seed: int, classes: list[int], temperature: float, distance: float, covariance: str
+) -> None:
+    layer = random_layer(class_index=tuple(classes), covariance=covariance, seed=seed)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        layer.log_temperature.fill_(math.log(temperature))
+        layer.active.copy_(torch.rand(len(classes), generator=generator) < 0.8)
+        layer.active[seed % len(classes)] = True
+        scores = layer.scores(distance * torch.randn(17, 6, generator=generator))
+        share = scores.log_responsibility.exp()
+        posterior = scores.class_log_posterior.exp()
+    summed = torch.zeros_like(posterior).index_add_(1, layer.class_index, share)
+    assert torch.allclose(summed, posterior, atol=1e-5)
+    assert torch.allclose(share.sum(1), torch.ones(17), atol=1e-5)
+    assert not share[:, ~layer.active].any()
+
+
+def test_without_temperature_shares_are_those_of_bayes_rule() -> None:
+    scores = random_layer().scores(torch.randn(50, 6, generator=torch.Generator().manual_seed(1)))
+    assert torch.allclose(scores.log_responsibility, scores.log_assignment, atol=1e-4)
+
+
+@given(
     st.integers(1, 12),
     st.lists(st.integers(0, 3), min_size=1, max_size=9),
     st.sampled_from(COVARIANCES),

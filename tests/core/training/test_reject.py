@@ -9,7 +9,7 @@ from napari_gaussproto.core.base.errors import EditError
 from napari_gaussproto.core.base.steps import TrainingStep
 from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.model.predict import run
-from napari_gaussproto.core.model.segmentation import quantiles_of
+from napari_gaussproto.core.model.quantiles import quantiles_of
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.reject import (
     class_accuracy,
@@ -83,7 +83,7 @@ def test_present_targets_leave_out_the_prototypes_own_places(
 ) -> None:
     model, cells, _ = scene
     target, weight = present_targets(model, 0, cells)
-    responsible = model.layer.scores(cells).log_responsibility.argmax(1)
+    responsible = model.layer.scores(cells).log_assignment.argmax(1)
     assert torch.equal(weight == 0, responsible == 0)
     assert 0 < int((weight == 0).sum()) <= 200
     assert torch.equal(target.argmax(1), model.layer(cells).argmax(1))

@@ -16,6 +16,7 @@ from napari_gaussproto.core.base import steps as steps_module
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.labels.amount import DENSE_PAYS
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import trial_fit
 from napari_gaussproto.core.training.descent import Clock
@@ -291,16 +292,17 @@ def test_another_network_does_not_go_on_with_the_checkpoint(tmp_path: Path) -> N
         run(trial(labels, semi=other, **options))
 
 
-def in_closed_form(labels: Any) -> PrototypeSegmenter:
+def in_closed_form(labels: Any, **changes: Any) -> PrototypeSegmenter:
     """A model whose head a quick fit has made anew."""
-    model = tiny_model()
+    model = tiny_model(**changes)
     encoded = [encode_pyramid(source(), model)]
     return run(quick_fit_steps(encoded, [labels], model, scratch=True)).model
 
 
-def test_from_strokes_the_head_is_in_closed_form_and_judged_so() -> None:
+@pytest.mark.parametrize("partition", ["grid", "superpixel"])
+def test_from_strokes_the_head_is_in_closed_form_and_judged_so(partition: str) -> None:
     labels = strokes((10, 30, 50, 70))
-    model = in_closed_form(labels)
+    model = in_closed_form(labels, partition=partition)
     seen: list[PrototypeSegmenter] = []
 
     def figure(judged: PrototypeSegmenter, pairs: Any) -> float:
@@ -334,7 +336,8 @@ def test_from_dense_photographs_the_head_is_trained_and_a_photograph_judges() ->
     training = fine_tuning(steps=2, batch_size=2, crop_size=64, validate_every=1)
     settings = TuneSettings(training, judge=judge_by(figure))
     model = in_closed_form(labels)
-    learned = run(trial_fit_steps(model, [source(), source()], [labels, labels], settings))
+    sources = [source() for _ in range(DENSE_PAYS)]
+    learned = run(trial_fit_steps(model, sources, [labels] * DENSE_PAYS, settings))
     assert learned.model.card.last_entry.what == "fine-tune"
     assert all(len(masks) == 1 and np.array_equal(masks[0], labels) for masks in judges)
 
@@ -349,3 +352,14 @@ def test_an_edited_head_is_not_fitted_anew() -> None:
     settings = TuneSettings(training, judge=judge_by(lambda *_: float(next(figures))))
     learned = run(trial_fit_steps(model, [source()], [labels], settings))
     assert learned.steps and learned.model.prototypes[0].name == "bare soil"
+
+
+@pytest.mark.parametrize(("gain", "kept"), [(0.01, False), (0.2, True)])
+def test_a_little_better_is_not_enough_where_little_is_labelled(gain: float, kept: bool) -> None:
+    labels = strokes((10, 30, 50, 70))
+    figures = iter([0.5, 0.5 + gain])
+    training = fine_tuning(steps=2, batch_size=2, crop_size=64, validate_every=1)
+    settings = TuneSettings(training, judge=judge_by(lambda *_: next(figures)))
+    learned = run(trial_fit_steps(in_closed_form(labels), [source()], [labels], settings))
+    assert bool(learned.steps) == kept
+    assert learned.validation_miou == pytest.approx(0.5 + gain * kept)

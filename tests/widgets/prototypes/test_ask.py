@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from qtpy.QtCore import QPoint
 from skimage.segmentation import flood
 
 from napari_gaussproto.core.explain.explain import explain
+from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
 from napari_gaussproto.widgets.prototypes.why_tool import pixel_at
 from tests.core.builders import two_tone
 from tests.widgets.docks import LEFT, by_role, canvas_point, click, labels_of
@@ -27,7 +29,7 @@ def test_clicking_the_canvas_explains_the_cell(
     assert found is not None
     assert abs(found.y - 41) <= 1 and abs(found.x - 66) <= 1
     first = prototypes.why_panel.rows[0]
-    assert first.name.text() == found.responsible[0].name
+    assert first.name.text() == found.reasons[0].name
     assert found.familiarity == prototypes.why_panel.novelty.text()
     (outline,) = by_role(viewer, "why")
     bright = outline.data[outline.edge_color[:, 0] == 1]
@@ -190,6 +192,41 @@ def test_a_region_is_explained_as_a_whole(viewer: Any, prototypes: Any, qtbot: A
     sides = len(outline.data)
     prototypes.why.ask((), int(y), int(x))
     assert 0 < len(outline.data) < sides and len(outline.edge_color) == len(outline.data)
+
+
+def test_a_new_dock_explains_regions_first() -> None:
+    panel = WhyPanel()
+    assert panel.component.isChecked() and not panel.cell.isChecked()
+
+
+@pytest.mark.parametrize("pure", [True, False])
+def test_the_reasons_are_of_the_class_that_they_explain(prototypes: Any, pure: bool) -> None:
+    segmentation = prototypes.state.current.segmentation
+    panel, classes = prototypes.why_panel, segmentation.classes
+    found = explain(segmentation.planes[0], 41, 66)
+    own = [part for part in found.responsible if part.class_index == found.label]
+    others = [part for part in found.responsible if part.class_index != found.label]
+    shares = (0.8, 0.1, 0.1, 0.001) if pure else (0.4, 0.003, 0.5, 0.097)
+    parts = [
+        replace(part, responsibility=share, typicality=0.3)
+        for part, share in zip([*own, *others], shares, strict=True)
+    ]
+    probability = np.zeros(2)
+    for part in parts:
+        probability[part.class_index] += part.responsibility
+    found = replace(found, responsible=parts, class_probability=probability)
+    panel.show_explanation(found, segmentation.prototypes, classes)
+    rows = [row for row in panel.rows if row.isVisibleTo(panel)]
+    # What has 0 % has no row; what speaks against the class stands below words that say so.
+    assert [row.percent.text() for row in rows] == (
+        ["80%", "10%", "10%"] if pure else ["40%", "50%", "10%"]
+    )
+    assert "30% of its own cells lie farther from it" in rows[0].closeness.text()
+    leads = [row.lead.text() for row in rows if row.lead.isVisibleTo(panel)]
+    assert leads == ["a little like" if pure else "and on the other side like"]
+    heading = panel.heading.text()
+    assert f"<b>{classes[found.label].name}</b>" in heading
+    assert (f"<b>{classes[1 - found.label].name}</b>" in heading) == (not pure)
 
 
 def test_an_explanation_follows_an_edit(prototypes: Any, wait: Any) -> None:

@@ -46,7 +46,7 @@ def test_before_a_fine_tune_the_dock_says_what_it_needs(train: Any, image: Any, 
     layer = draw(train)
     settled(train, qtbot)
     few = train.budget.advice.text()
-    assert few.startswith("With ") and "quick fit is as good" in few
+    assert few.startswith("With ") and "quick fit is mostly as good" in few
     assert train.budget.start.isEnabled() and not train.budget.advice.isHidden()
     layer.data = two_tone()[1]  # one dense photograph
     train.annotations.open[0].settle()

@@ -213,7 +213,7 @@ class NewModel(Settings):
 
 
 class LossWeights(Settings):
-    """Weight of each term of the training objective; see ``core/training/objective.py``."""
+    """Weight of each term of the training objective; see ``core/mixture/objective.py``."""
 
     classification: float = Field(1.0, ge=0)
     density: float = Field(0.1, ge=0)

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-# Colours (C, rows, W) of some rows of an image, from one row up to another.
+from napari_gaussproto.core.network.local import pixel_colours
+
+# Pixels (C, rows, W) of some rows of an image in [0, 1], from one row up to another.
 Rows = Callable[[int, int], Tensor]
 
 # Variance of colour, over that of the photograph, below which nothing is an edge.
@@ -33,7 +35,7 @@ def refine_outlines(labels: Tensor, maps: Tensor, guide: Tensor, rows: Rows, k: 
     guide : (C, h, w) Tensor
         Colours of the cells.
     rows : callable
-        Gives the colours of the pixels.
+        Gives pixels, whose colours are those of `pixel_colours`.
     k : int
         Pixels along the side of a cell.
     """
@@ -67,7 +69,7 @@ def _refine_band(
             [coefficients[:, row + a, column + b] for a in range(3) for b in range(3)], -1
         ).unflatten(-1, (3, 3))
         fine = torch.einsum("ia,jb,nmab->nmij", share, share, near)
-        colours = squares[:, row, :, column, :].transpose(0, 1)
+        colours = pixel_colours(squares[:, row, :, column, :]).transpose(0, 1)
         slopes = fine.unflatten(0, (-1, len(pixels) + 1))
         values = (slopes[:, :-1] * colours).sum(1) + slopes[:, -1]
         refined[row, :, column, :] = _largest(values)

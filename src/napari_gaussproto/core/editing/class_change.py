@@ -31,7 +31,7 @@ def adapt(
 ) -> PrototypeSegmenter:
     """Carry a model over to another class table.
 
-    Where classes are only renamed, reordered or merged, p(z) and every responsibility stay
+    Where classes are only renamed, reordered or merged, p(z) and every assignment stay
     as they were. A new class gets prototypes that are off and unfitted:
     `place_unfitted` switches them on once there are labels.
 
@@ -74,6 +74,9 @@ def adapt(
     card.log("adapt", **{"from": before}, to=after, mapping=target)
     other = model.with_layer(layer, prototypes, card)
     other.config = config
+    if target != list(range(len(config.classes))):
+        # What photographs look like is known by the old numbers of the classes.
+        other.familiarity = None
     return other
 
 

@@ -25,7 +25,8 @@ from napari_gaussproto.core.base.errors import EditError
 from napari_gaussproto.core.imaging.patches import Patches, no_patches
 from napari_gaussproto.core.mixture import surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
-from napari_gaussproto.core.model.segmentation import Prototype, prototype_index, quantiles_of
+from napari_gaussproto.core.model.quantiles import quantiles_of
+from napari_gaussproto.core.model.segmentation import Prototype, prototype_index
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 # Gives the patches of cells, by their row in the cells that an edit was given.
@@ -97,7 +98,7 @@ def rename(model: PrototypeSegmenter, m: int | str, name: str) -> PrototypeSegme
 def reassign(model: PrototypeSegmenter, m: int | str, class_index: int | str) -> PrototypeSegmenter:
     """Give a prototype to another class.
 
-    Which cells it is responsible for stays exactly as it is, see `surgery.with_class`; only
+    Which cells it makes up stays exactly as it is, see `surgery.with_class`; only
     the class that they count for changes. A name made of the old class' name becomes one of
     the new class.
 
@@ -369,7 +370,7 @@ def purity_of(labels: npt.NDArray[np.int64]) -> float:
 @torch.no_grad()
 def _owned(layer: GaussianPrototypeLayer, m: int, cells: Tensor) -> Tensor:
     """Rows of the cells that a prototype is most responsible for."""
-    responsible = layer.scores(cells).log_responsibility.argmax(1)
+    responsible = layer.scores(cells).log_assignment.argmax(1)
     return (responsible == m).nonzero().flatten()
 
 

@@ -15,6 +15,13 @@ from napari_gaussproto.core.cells.partition import cell_weights
 from napari_gaussproto.core.imaging.masks import Mask, Polygon, bounding_box, outline
 from napari_gaussproto.core.model.segmentation import Segmentation
 
+# What has less of an explanation is not worth a line: it would be shown as 0 %.
+LEAST_SHARE = 0.005
+# A place is a mixture when classes other than its own have this share of it.
+_MIXED = 0.25
+# A place is unlike a prototype when less of the prototype's own cells lie farther from it.
+_UNLIKE = 0.05
+
 NO_DATA = "The image holds no data here: choose a place where something was recorded."
 
 
@@ -27,9 +34,10 @@ class Responsible:
     index : int
         Among all prototypes of the model.
     responsibility : float
-        Its share; those of an explanation sum to 1.
+        Its share; those of a class sum to the class probability of the explanation.
     typicality : float
-        Share of its own cells that lie farther from it; see `Segmentation.likelihood`.
+        Share of its own cells that lie farther from it; see `Segmentation.likelihood`. Of a mask
+        the mean over its cells, weighted by the share that the prototype has in each.
     """
 
     index: int
@@ -37,6 +45,13 @@ class Responsible:
     class_index: int
     responsibility: float
     typicality: float
+
+    @property
+    def closeness(self) -> str:
+        """Typicality in words."""
+        if self.typicality < _UNLIKE:
+            return f"unlike it: only {self.typicality:.0%} of its own cells lie farther from it"
+        return f"{self.typicality:.0%} of its own cells lie farther from it"
 
 
 @dataclass(frozen=True)
@@ -83,6 +98,35 @@ class Explanation:
             f"<Explanation of {what} (y {self.y}, x {self.x}): {most}; novelty {self.novelty:.2f}>"
         )
 
+    @property
+    def reasons(self) -> list[Responsible]:
+        """Prototypes worth naming of the place's own class, the most responsible first."""
+        own = [part for part in self.responsible if part.class_index == self.label]
+        return [part for part in own if part.responsibility >= LEAST_SHARE] or own[:1]
+
+    @property
+    def objections(self) -> list[Responsible]:
+        """Prototypes worth naming of other classes, the most responsible first."""
+        return [
+            part
+            for part in self.responsible
+            if part.class_index != self.label and part.responsibility >= LEAST_SHARE
+        ]
+
+    @property
+    def is_mixture(self) -> bool:
+        """Whether other classes have so much of the place that it lies between classes."""
+        return 1 - float(self.class_probability[self.label]) >= _MIXED
+
+    @property
+    def rival(self) -> int | None:
+        """The class beside its own that a mixture is most like."""
+        if not self.is_mixture:
+            return None
+        others = self.class_probability.copy()
+        others[self.label] = -1
+        return int(others.argmax())
+
     @cached_property
     def outlines(self) -> list[Polygon]:
         """Closed outlines of what is explained, (K, 2) each, in pixels (y, x)."""
@@ -107,13 +151,19 @@ class Explanation:
     @property
     def remark(self) -> str:
         """What else one should know; often empty."""
+        sentences = []
         best = int(self.class_probability.argmax())
         if not self.is_mask and best != self.label:
-            return (
+            sentences.append(
                 "This pixel lies at the border of its cell: its class comes from the cell "
                 "beside it as well."
             )
-        return ""
+        if self.reasons and max(part.typicality for part in self.reasons) < _UNLIKE:
+            sentences.append(
+                f"It is unlike {self.reasons[0].name}, too, and only less unlike than the other "
+                "prototypes are: the best of a bad lot."
+            )
+        return " ".join(sentences)
 
 
 def explain(segmentation: Segmentation, y: int, x: int) -> Explanation:
@@ -145,6 +195,8 @@ def explain(segmentation: Segmentation, y: int, x: int) -> Explanation:
 def explain_mask(segmentation: Segmentation, mask: Mask) -> Explanation:
     """Explain a mask: the shares of the prototypes are their mean responsibilities.
 
+    Its class is the most frequent one of its pixels.
+
     The mask, (H, W) of bool, comes from `component_at` for example.
 
     Raises
@@ -165,7 +217,10 @@ def explain_mask(segmentation: Segmentation, mask: Mask) -> Explanation:
     weight = cell_weights(segmentation.encoding.partition, mask)
     cells = np.flatnonzero(weight)
     box = bounding_box(mask)
-    y, x = np.argwhere(mask)[mask.sum() // 2]
+    # A pixel that has the most frequent class.
+    label = np.bincount(segmentation.labels[mask]).argmax()
+    places = np.argwhere(mask & (segmentation.labels == label))
+    y, x = places[len(places) // 2]
     top, left = box[0].start, box[1].start
     return _explanation(segmentation, y, x, cells, weight[cells], top, left, mask[box])
 
@@ -182,10 +237,11 @@ def _explanation(
 ) -> Explanation:
     values = segmentation.at(torch.from_numpy(cells))
     share = weight @ values.responsibility
-    typicality = weight @ values.typicality
-    # Masked prototypes have no share; what is left is renormalised against rounding.
+    part = weight[:, None] * values.responsibility
+    # Where a prototype has no share at all, all cells count alike.
+    part = np.where(share > 0, part, weight[:, None])
+    typicality = (part * values.typicality).sum(0) / part.sum(0)
     active = [m for m, on in enumerate(segmentation.active) if on]
-    share = share / share[active].sum()
     known = [(m, segmentation.prototypes[m]) for m in sorted(active, key=lambda m: -share[m])]
     return Explanation(
         y=int(y),

@@ -59,10 +59,11 @@ class Gaps:
 
 
 def filled(values: npt.NDArray[Any], missing: Missing, axis: int | None) -> npt.NDArray[Any]:
-    """Values in which every missing pixel (h, w) has taken over the nearest one that is there.
+    """Values in which every missing pixel has taken over the nearest one that is there.
 
-    What lies beside a gap is then seen as if the gap were not there; a border of black would be
-    an edge that is not in the photograph. Without any pixel to take over nothing is changed.
+    Values are (h, w), or have channels along an axis besides; missing is (h, w). What lies
+    beside a gap is then seen as if the gap were not there; a border of black would be an edge
+    that is not in the photograph. Without any pixel to take over nothing is changed.
     """
     values = np.ma.getdata(values)
     if missing.all():

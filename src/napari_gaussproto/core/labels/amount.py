@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.labels.strokes import count_strokes, is_dense
 
-# From which on a fine-tune was better than the quick fit on photographs that nobody labelled
-# (python -m benchmarks.loop --mode fine-tune).
-DENSE_PAYS, STROKES_PAY = 2, 60
+# Dense photographs from which on a long training was better than the quick fit on photographs
+# that nobody labelled, for all kinds (python -m benchmarks.loop --mode fine-tune).
+DENSE_PAYS = 5
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Amount:
     @property
     def pays(self) -> bool:
         """Whether a fine-tune can be expected to be better than a quick fit."""
-        return self.dense >= DENSE_PAYS or self.strokes >= STROKES_PAY
+        return self.dense >= DENSE_PAYS
 
     def advice(self) -> str:
         """What to do before a fine-tune pays, as a sentence; nothing where it does."""
@@ -57,8 +57,8 @@ class Amount:
         known = (_counted(self.dense, "dense photograph"), _counted(self.strokes, "stroke"))
         here = " and ".join(filter(None, known))
         return (
-            f"With {here} a quick fit is as good: "
-            f"label {DENSE_PAYS} photographs densely or draw {STROKES_PAY} strokes."
+            f"With {here} a quick fit is mostly as good. Minutes pay with {DENSE_PAYS} photographs "
+            "that are labelled densely: by fill or Accept image, corrected."
         )
 
 

@@ -27,13 +27,13 @@ SHRINKAGE, _MARGIN = 0.7, 0.3
 _TEMPERATURE, _TRUST = 2.0, 24.0
 _TEMPERATURES = tuple(0.01 * 1.25**k for k in range(24))
 # How much the shares of the classes count: with 1, a class that is found rarely vanishes.
-_PRIOR, _LEAST_SHARE, _ROUNDS = 0.5, 0.01, 20
+_PRIOR, _LEAST_SHARE, _ROUNDS = 0.25, 0.01, 20
 # How much less a cell counts that does not look like its class, down to what, and how often that
 # is asked.
 DOUBT, _LEAST_TRUST, _PASSES = 0.5, 0.05, 2
 # How much of the distance between class means is believed, for few strokes are farther apart
 # than what they stand for (James & Stein 1961).
-_BELIEVED = 0.5
+_BELIEVED = 0.75
 # More strokes are held out in groups, so that the time has a bound.
 _FOLDS = 24
 

@@ -345,9 +345,31 @@ class MixtureScores:
 
     @cached_property
     def log_responsibility(self) -> Tensor:
-        """Log of each active prototype's share in explaining a cell, (N, M).
+        """Log of each active prototype's share in the answer for a cell, (N, M).
 
-        Over the prototypes of all classes: prior, weight and density together.
+        ``r_m = p(c|z) * softmax over m in c of (log pi_m + l_m) / T``, with the class c of m and
+        the temperature T of the posterior: the shares of a class sum to its posterior. Without T
+        inside the classes, too, they would be as good as one-hot where the posterior is not. At
+        T = 1 this is Bayes' rule over all prototypes (`log_assignment`).
+        """
+        layer = self._layer
+        weighted = self.log_likelihood + layer.log_weight.to(self.log_likelihood.dtype)
+        share = torch.full_like(weighted, LOG_ZERO)
+        for members in layer._members():
+            own = weighted[:, members]
+            if len(members):
+                # As in the posterior: what is far from everything keeps its differences.
+                own = own - own.max(1, keepdim=True).values.detach()
+                share[:, members] = (own / layer.temperature).log_softmax(1)
+        share = share + self.class_log_posterior[:, layer.class_index]
+        return share.masked_fill(~layer.active, LOG_ZERO).clamp_min(LOG_ZERO)
+
+    @cached_property
+    def log_assignment(self) -> Tensor:
+        """Log-probability that each active prototype made a cell, (N, M), without temperature.
+
+        Over the prototypes of all classes: prior, weight and density together, as in the
+        expectation step of EM.
         """
         layer, log_likelihood = self._layer, self.log_likelihood
         prior = layer.log_prior.to(log_likelihood.dtype)[layer.class_index]

@@ -63,7 +63,7 @@ def with_class(layer: GaussianPrototypeLayer, m: int, class_index: int) -> Gauss
     """Give a prototype to another class.
 
     The mixture over the latent space stays as it is: prior times weight of every active
-    prototype is kept, so p(z) and all responsibilities are unchanged, and only the class that
+    prototype is kept, so p(z) and all assignments are unchanged, and only the class that
     the prototype counts for is another. If that class had no active prototype before, p(z) is
     unchanged but for one factor, the same everywhere: the prior of that class counts again.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -18,7 +18,6 @@ from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.imaging.tiles import Window, plan, round_up
 from napari_gaussproto.core.model.segmentation import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.network.local import pixel_colours
 
 logger = logging.getLogger(__name__)
 
@@ -81,9 +80,19 @@ def encode_steps(
         blocks = block.total
         # How many tiles follow is known when they are planned; as many as blocks, about.
         yield Tile(block.index, 2 * blocks, 0, 0, 0, 0)
-    strides = [model.cell_size] * (1 + model.extractor.has_local)
-    maps = yield from maps_of_image(source, model, model.extractor.maps, strides, tile, blocks)
-    return pooled([of_image[0] for of_image in maps], work.value, model, source)
+    extractor = model.extractor
+    strides = [model.cell_size] * (1 + extractor.has_local) + [extractor.context_stride]
+    forward = extractor.maps_and_context
+    whole = yield from maps_of_image(source, model, forward, strides, tile, blocks)
+    *maps, level = [of_image[0] for of_image in whole]
+    return with_context(pooled(maps, work.value, model, source), level, model)
+
+
+def with_context(encoding: Encoding, level: Tensor, model: PrototypeSegmenter) -> Encoding:
+    """An encoding with a map (F, h, w) of the level of the context, which may overhang."""
+    stride = model.extractor.context_stride
+    height, width = (-(-side // stride) for side in encoding.partition.shape)
+    return replace(encoding, context=level[:, :height, :width], context_stride=stride)
 
 
 def pooled(
@@ -104,14 +113,15 @@ def pooled(
     config = model.config
     whole = partition.shape == (source.height, source.width)
     has_data = source.data_mask if whole else source.data_in(y0, x0, y0 + height, x0 + width)
-    if len(cut) == 1 or not config.follow_edges or config.partition != "grid":
+    if len(cut) == 1 or config.partition != "grid":
         return Encoding(cells, partition, data_mask=has_data)
 
     def rows(first: int, last: int) -> Tensor:
         pixels = source.read_padded(y0 + first, x0, last - first, width)
-        return pixel_colours(pixels[None])[0].to(cells.device)
+        return pixels.to(cells.device)
 
-    return Encoding(cells, partition, partition.features(cut[1]), rows, has_data)
+    colours = partition.features(cut[1])
+    return Encoding(cells, partition, colours, rows, has_data, config.follow_edges)
 
 
 @torch.no_grad()

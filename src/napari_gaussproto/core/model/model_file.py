@@ -17,6 +17,7 @@ from napari_gaussproto.core.base.device import resolve_device
 from napari_gaussproto.core.base.errors import GaussProtoError, ModelFileError
 from napari_gaussproto.core.base.tensor_file import write_tensors
 from napari_gaussproto.core.model.card import ModelSummary
+from napari_gaussproto.core.model.familiarity import Familiarity
 from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.summary import (
@@ -88,6 +89,8 @@ def tensors_of(model: PrototypeSegmenter) -> dict[str, Tensor]:
         tensors[f"prototype/{m}/patch_labels"] = torch.from_numpy(prototype.patch_labels)
         tensors[f"prototype/{m}/quantiles"] = torch.from_numpy(prototype.distance_quantiles)
     tensors["density_quantiles"] = torch.from_numpy(model.density_quantiles)
+    if model.familiarity is not None:
+        tensors |= model.familiarity.tensors
     return tensors
 
 
@@ -205,6 +208,7 @@ def build_model(
     model.card = summary.card
     model.receptive_radius = int(description["receptive_radius"])
     model.density_quantiles = tensors["density_quantiles"].numpy()
+    model.familiarity = Familiarity.of_tensors(tensors)
     model.prototypes = [
         Prototype(
             name=entry.name,

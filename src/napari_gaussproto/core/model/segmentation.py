@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,11 +19,10 @@ from napari_gaussproto.core.cells.outlines import Rows, refine_outlines
 from napari_gaussproto.core.cells.partition import Partition, share_inside
 from napari_gaussproto.core.imaging.patches import Patches, no_patches
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
+from napari_gaussproto.core.model.familiarity import Familiarity, Look
+from napari_gaussproto.core.model.quantiles import quantiles_of, rank
 
 Map = npt.NDArray[np.float32]
-
-# Levels at which the spread of training cells is remembered, for typicality and novelty.
-QUANTILES = 101
 
 
 @dataclass
@@ -87,11 +87,18 @@ class Encoding:
     ----------
     latents : (N, D) Tensor
     colours : (N, C) Tensor or None
-        Of cells whose outlines follow the edges of the photograph.
+        Of cells whose outlines can follow the edges of the photograph.
     rows : callable or None
-        Colours of the pixels of some rows, for these.
+        Pixels of some rows, for these.
     data_mask : (H, W) ndarray of bool or None
         See `ImageSource.data_mask`.
+    follow_edges : bool
+        Whether their outlines do.
+    context : (F, h, w) Tensor or None
+        Features of the backbone's middle level, by which a photograph is known. None of a part
+        of an image.
+    context_stride : int
+        Pixels of the image per position of these.
     """
 
     latents: Tensor
@@ -99,6 +106,9 @@ class Encoding:
     colours: Tensor | None = None
     rows: Rows | None = None
     data_mask: npt.NDArray[np.bool_] | None = None
+    follow_edges: bool = True
+    context: Tensor | None = field(default=None, repr=False)
+    context_stride: int = 1
 
     @cached_property
     def data_share(self) -> Tensor | None:
@@ -166,6 +176,8 @@ class Segmentation:
     prototypes : sequence of Prototype
     density_quantiles : (QUANTILES,) ndarray
         Of log p(z) over training cells, ascending; empty before training.
+    familiarity : Familiarity, optional
+        What the training photographs look like, if there were enough of them.
 
     Attributes
     ----------
@@ -180,8 +192,10 @@ class Segmentation:
         classes: Sequence[SegmentationClass],
         prototypes: Sequence[Prototype],
         density_quantiles: Map,
+        familiarity: Familiarity | None = None,
     ) -> None:
         self.encoding = encoding
+        self._familiarity = familiarity
         self.classes = list(classes)
         self.prototypes = list(prototypes)
         self._density_quantiles = density_quantiles
@@ -215,12 +229,26 @@ class Segmentation:
         """Side of an element of a map at cell resolution, in pixels."""
         return self.encoding.partition.map_pixel_size
 
+    @property
+    def follows_edges(self) -> bool | None:
+        """Whether borders of classes follow the photograph's edges; None where they cannot."""
+        return None if self.encoding.rows is None else self.encoding.follow_edges
+
+    def with_outlines(self, follow: bool) -> Segmentation:
+        """The same, with borders of classes that follow the photograph's edges or do not."""
+        if self.follows_edges in (None, follow):
+            return self
+        other = copy.copy(self)
+        other.encoding = replace(self.encoding, follow_edges=follow)
+        other.__dict__.pop("labels", None)
+        return other
+
     @cached_property
     def labels(self) -> npt.NDArray[np.uint8]:
         """Class index + 1 of every pixel, (H, W); 0 where there is no data."""
         encoding = self.encoding
         best = encoding.partition.largest(self._log_posterior)
-        if encoding.rows is not None and encoding.colours is not None:
+        if encoding.rows is not None and encoding.colours is not None and encoding.follow_edges:
             to_map, k = encoding.partition.to_map, self.map_pixel_size
             maps = to_map(self._log_posterior.exp())
             refine_outlines(best, maps, to_map(encoding.colours), encoding.rows, k)
@@ -275,9 +303,41 @@ class Segmentation:
         return torch.special.gammaincc(half_dim, distance / 2)
 
     def responsibility(self, m: int | str, cells: bool = False) -> Map:
-        """Share of prototype ``m`` in explaining each cell, (H, W); all prototypes sum to 1."""
+        """Share of prototype ``m`` in the answer for each cell, (H, W).
+
+        Those of a class sum to its posterior; see `MixtureScores.log_responsibility`.
+        """
         m = prototype_index(self.prototypes, m)
         return self._share_map(self._log_responsibility[:, m].exp(), cells)
+
+    @cached_property
+    def look(self) -> Look | None:
+        """What the image looks like within each class; None of a part of an image."""
+        context = self.encoding.context
+        if context is None or not self.data_share:
+            return None
+        partition, k = self.encoding.partition, self.map_pixel_size
+        chosen = torch.nn.functional.one_hot(self._log_posterior.argmax(1), len(self.classes))
+        area = partition.to_map(chosen.float())
+        if (shown := self.encoding.data_map) is not None:
+            area = area * torch.from_numpy(shown).to(area)
+        # Both must cover the same pixels, also beyond the image.
+        extent = [-(-n * self.encoding.context_stride // k) for n in context.shape[-2:]]
+        beyond = [max(0, extent[axis] - area.shape[axis + 1]) for axis in (0, 1)]
+        return Look.of(context, torch.nn.functional.pad(area, (0, beyond[1], 0, beyond[0])))
+
+    def photo_novelty(self) -> float | None:
+        """How unlike the training photographs the image is as a whole, in [0, 1].
+
+        Compared class by class, leaves with leaves and ground with ground: the share of the
+        training photographs, each held out in turn, that are less unlike them. From
+        ``1 - FALSE_ALARMS`` on it is called unlike; see `Familiarity.novelty`. None where the
+        model was not made from enough photographs to know, or the image has no data.
+        """
+        if self._familiarity is None or self.look is None:
+            return None
+        novelty = self._familiarity.novelty(self.look)
+        return None if np.isnan(novelty) else novelty
 
     def novelty(self, cells: bool = False) -> Map:
         """Share of the training cells that the model finds more familiar, (H, W) in [0, 1].
@@ -367,21 +427,3 @@ class Segmentation:
         partition = self.encoding.partition
         paint = partition.to_map if cells else partition.to_pixels
         return paint(values[:, None])[0].float().cpu().numpy()
-
-
-def quantiles_of(values: Tensor) -> npt.NDArray[np.float32]:
-    """Quantiles (QUANTILES,) of values (N,) at even levels, ascending."""
-    levels = np.linspace(0, 1, QUANTILES)
-    return np.quantile(values.detach().float().cpu().numpy(), levels).astype(np.float32)
-
-
-def rank(values: Tensor, quantiles: npt.NDArray[np.float32]) -> Tensor:
-    """Share in [0, 1], (N,), of a distribution that lies below each value, (N,).
-
-    The distribution is known by its quantiles at even levels, (Q,) ascending.
-    """
-    known = torch.as_tensor(quantiles, dtype=values.dtype, device=values.device)
-    above = torch.searchsorted(known, values.contiguous(), right=True).clamp(1, len(known) - 1)
-    low, high = known[above - 1], known[above]
-    within = ((values - low) / (high - low).clamp_min(1e-12)).clamp(0, 1)
-    return (above - 1 + within) / (len(known) - 1)

@@ -16,6 +16,7 @@ from napari_gaussproto.core.cells.partitioner import Partitioner
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.card import ModelCard
+from napari_gaussproto.core.model.familiarity import Familiarity
 from napari_gaussproto.core.model.segmentation import Encoding, Prototype, Segmentation
 from napari_gaussproto.core.network.backbone import Backbone
 from napari_gaussproto.core.network.extractor import Extractor
@@ -44,6 +45,8 @@ class PrototypeSegmenter(nn.Module):
         Pixels of the original image beyond which the input hardly moves a latent vector.
     density_quantiles : (QUANTILES,) ndarray of float32
         Of log p(z) over training cells, ascending; empty before training.
+    familiarity : Familiarity or None
+        What the training photographs look like, if there were enough of them.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class PrototypeSegmenter(nn.Module):
         self.card = ModelCard()
         self.receptive_radius = 4 * self.extractor.alignment
         self.density_quantiles: npt.NDArray[np.float32] = np.zeros(0, np.float32)
+        self.familiarity: Familiarity | None = None
 
     @property
     def classes(self) -> list[SegmentationClass]:
@@ -112,7 +116,12 @@ class PrototypeSegmenter(nn.Module):
     def decode(self, encoding: Encoding) -> Segmentation:
         """Classes and explanations of an encoded image; a few matrix products."""
         return Segmentation(
-            encoding, self.layer, self.classes, self.prototypes, self.density_quantiles
+            encoding,
+            self.layer,
+            self.classes,
+            self.prototypes,
+            self.density_quantiles,
+            self.familiarity,
         )
 
     def with_layer(

@@ -61,6 +61,18 @@ class StackSegmentation:
         """Cells of all planes."""
         return sum(plane.encoding.partition.n_cells for plane in self.planes)
 
+    @property
+    def follows_edges(self) -> bool | None:
+        """See `Segmentation.follows_edges`."""
+        return self.planes[0].follows_edges
+
+    def with_outlines(self, follow: bool | None) -> StackSegmentation:
+        """See `Segmentation.with_outlines`; None leaves it to the model."""
+        if follow is None or self.follows_edges in (None, follow):
+            return self
+        planes = [plane.with_outlines(follow) for plane in self.planes]
+        return StackSegmentation(planes, self.leading)
+
     @cached_property
     def labels(self) -> npt.NDArray[np.uint8]:
         """Class index + 1, or 0 without data, (..., H, W); read-only, as those of the planes."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
+from functools import cache
 from importlib import resources
 from os import PathLike
 from pathlib import Path
@@ -54,6 +56,22 @@ def model_path(name_or_path: str | Path) -> Path:
         f"There is no model “{name_or_path}”: "
         f"give the path of a model file or the name of a shipped model ({names})."
     )
+
+
+def knowing(names: Collection[str], partition: str) -> str | None:
+    """Name of the shipped model, with these cells, that knows most of some classes: two or more."""
+    known = {
+        name: len({entry.name for entry in summary.config.classes} & set(names))
+        for name, summary in _shipped().items()
+        if summary.config.partition == partition
+    }
+    best = max(known, key=lambda name: known[name], default=None)
+    return best if best is not None and known[best] > 1 else None
+
+
+@cache
+def _shipped() -> dict[str, ModelSummary]:
+    return {name: read_summary(model_path(name)) for name in list_models()}
 
 
 def start_path(name: str) -> Path:

@@ -144,6 +144,9 @@ class Extractor(nn.Module):
     widths, strides : list of int
         Channels and stride of each level of the pyramid: those of the backbone, then the local
         features at the output stride.
+    context_level : int
+        The backbone's level by which photographs are told apart as wholes: the one whose stride
+        is nearest to 8. Finer ones see hardly more than colour, coarser ones hardly any of it.
     """
 
     def __init__(
@@ -155,6 +158,9 @@ class Extractor(nn.Module):
             backbone = Backbone(config.backbone, config.channels, pretrained, config.strides)
         self.backbone = backbone
         self.widths, self.strides = list(backbone.widths), list(backbone.strides)
+        self.context_level = int(
+            min(range(len(self.strides)), key=lambda i: abs(math.log2(self.strides[i] / 8)))
+        )
         self.has_local = config.local_features
         if self.has_local:
             self.widths.append(width_of_local(config.channels))
@@ -192,9 +198,19 @@ class Extractor(nn.Module):
 
         Without local features there are no colours.
         """
+        return self.maps_and_context(image)[:-1]
+
+    def maps_and_context(self, image: Tensor) -> list[Tensor]:
+        """As `maps`, and last the level of the context (B, F, h', w')."""
         pyramid = self.pyramid(image)
         latents: Tensor = self.neck(pyramid)
-        return [latents, colours_in(pyramid, image.shape[1])] if self.has_local else [latents]
+        colours = [colours_in(pyramid, image.shape[1])] if self.has_local else []
+        return [latents, *colours, pyramid[self.context_level]]
+
+    @property
+    def context_stride(self) -> int:
+        """Pixels of the original image per position of the context."""
+        return self.strides[self.context_level] * self.downsample
 
     def at_working_resolution(self, image: Tensor) -> Tensor:
         """Latent map (B, D, h, w) of images that are shrunk already."""

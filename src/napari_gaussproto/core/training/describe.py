@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,12 +13,16 @@ from torch import Tensor
 
 from napari_gaussproto.core.base.config import TrainingConfig
 from napari_gaussproto.core.base.device import one_thread
+from napari_gaussproto.core.base.steps import WithValue, run
 from napari_gaussproto.core.cells.partition import Partition
 from napari_gaussproto.core.imaging.patches import PATCH_PIXELS, Patches, cut_patch, shrinking
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.mixture import placement, surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
-from napari_gaussproto.core.model.segmentation import Prototype, quantiles_of
+from napari_gaussproto.core.model.encode import encode_steps
+from napari_gaussproto.core.model.familiarity import FALSE_ALARMS, LEAST_PHOTOS, learn_familiarity
+from napari_gaussproto.core.model.quantiles import quantiles_of
+from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, name_prototypes
 from napari_gaussproto.core.network.receptive import effective_radius
 from napari_gaussproto.core.training.cells import LabelledCells, sample_cells_steps
@@ -26,6 +30,8 @@ from napari_gaussproto.core.training.descent import fit_temperature
 from napari_gaussproto.core.training.samples import TrainingImage
 
 _PATCHES = 8
+# What the card calls it when a model learns what its photographs look like.
+PHOTO_NOVELTY = "photo novelty"
 # From one image, where there are several; and the cells that are looked at to find these.
 _PATCHES_PER_IMAGE, _LOOKED_AT = 2, 400
 
@@ -87,9 +93,45 @@ def finish_steps(
     cells = yield from sample_cells_steps(model, data, seed)
     tidy(model, cells, config)
     describe(model, cells, [PicturedSource(model, image.source) for image in data])
+    yield from learn_look_steps(model, [image.source for image in data])
     model.receptive_radius = effective_radius(
         model.extract, model.config.channels, model.alignment, model.device
     )
+
+
+def learn_look(model: PrototypeSegmenter, images: Sequence[Any]) -> None:
+    """Teach a finished model what its training photographs look like; see `photo_novelty`.
+
+    Any model that has learned can be taught so afterwards, and saved again. With fewer than
+    `LEAST_PHOTOS` it knows nothing about photographs from then on.
+
+    Parameters
+    ----------
+    model : PrototypeSegmenter
+        Changed in place, and its card says so.
+    images : sequence of array or ImageSource
+        Its training photographs, those of one place one after another; labels are not needed.
+
+    Raises
+    ------
+    ImageError, ConfigError
+        As `segment`.
+    """
+    run(learn_look_steps(model, images))
+
+
+def learn_look_steps(
+    model: PrototypeSegmenter, images: Sequence[Any]
+) -> Generator[int, None, None]:
+    """As `learn_look`; yields the number of images done, after every tile."""
+    looks = []
+    for done, image in enumerate(images if len(images) >= LEAST_PHOTOS else ()):
+        for _ in (work := WithValue(encode_steps(image, model))):
+            yield done
+        looks.append(model.decode(work.value).look)
+    model.familiarity = learn_familiarity([look for look in looks if look is not None])
+    if model.familiarity is not None:
+        model.card.log(PHOTO_NOVELTY, photos=len(looks), false_alarm_share=FALSE_ALARMS)
 
 
 @torch.no_grad()

@@ -48,7 +48,7 @@ _VIEW, _VIEW_CHANNELS = 0.2, 0.05
 _STILL = Augmentation(
     zoom=(1, 1), rotation_degrees=0, brightness=0, contrast=0, saturation=0, hue=0
 )
-_FROM_STROKES: dict[str, Any] = {
+_FROM_LITTLE: dict[str, Any] = {
     "steps": 200,
     "learning_rate": 2e-4,
     "backbone_learning_rate": 2e-4,
@@ -56,7 +56,7 @@ _FROM_STROKES: dict[str, Any] = {
     "augmentation": _STILL,
     "validate_every": 25,
 }
-_FROM_DENSE: dict[str, Any] = {
+_FROM_MUCH: dict[str, Any] = {
     "steps": 600,
     "learning_rate": 1e-3,
     "backbone_learning_rate": 1e-3,
@@ -73,28 +73,36 @@ def fine_tuning(amount: Amount | None = None, **changes: Any) -> TrainingConfig:
     the border of a small crop nothing but padding, in nearly all of its cells, so that a start
     that fits its labels has to learn that first.
 
-    Strokes move the network a little, all of it alike; classes count evenly, for strokes don't
+    Little moves the network a little, all of it alike; classes count evenly, for strokes don't
     say how common they are. Crops are mirrored, but neither turned, zoomed nor lit otherwise: in
-    few steps a start learns to see through that at the cost of what it is asked for. With a dense
-    photograph training is longer, faster and under all changes. Ten times the rates on strokes,
-    and changes with them, were far worse than no training (python -m benchmarks.loop).
+    few steps a start learns to see through that at the cost of what it is asked for. From as many
+    dense photographs as pay training is longer, faster and under all changes; from strokes or from
+    two photographs that was far worse than none (python -m benchmarks.loop).
 
     Nothing is pruned, merged or moved by force: a prototype that the labels do not use is
     what the model knew before.
     """
     settings: dict[str, Any] = {"batch_size": 1, "crop_size": 384}
     settings |= {"min_usage": 0.0, "min_hellinger": 0.0}
-    dense = amount is not None and amount.dense > 0
-    settings |= _FROM_DENSE if dense else _FROM_STROKES
+    much = amount is not None and amount.pays
+    settings |= _FROM_MUCH if much else _FROM_LITTLE
     return TrainingConfig(**(settings | changes))
 
 
 @dataclass(frozen=True)
 class TuneSettings(RunSettings):
-    """How a model is trained end to end, as `RunSettings`, and by which terms."""
+    """How a model is trained end to end, as `RunSettings`, and by which terms.
+
+    Attributes
+    ----------
+    semi : SemiSettings
+    lead : float
+        By how much weights have to be better than those of the start in mean IoU.
+    """
 
     training: TrainingConfig = field(default_factory=fine_tuning)
     semi: SemiSettings = field(default_factory=SemiSettings)
+    lead: float = 0.0
 
 
 def fine_tune_steps(
@@ -191,7 +199,7 @@ class FineTuner(Trainer):
         unlabelled: Sequence[TrainingImage] = (),
     ) -> None:
         super().__init__(model, data, validation, settings)
-        self.semi = settings.semi
+        self.semi, self.lead = settings.semi, settings.lead
         self.gate_share: float | None = None
         self._former = semi.remember(model)
         self._backbone = _digest(model.extractor.backbone)
@@ -285,9 +293,7 @@ class FineTuner(Trainer):
         scores = layer.scores(z)
         taught = self._teach(weak)
         if settings.soft_labels:
-            value = semi.soft_labels(
-                scores.log_responsibility, taught.log_responsibility.exp(), area
-            )
+            value = semi.soft_labels(scores.log_assignment, taught.log_assignment.exp(), area)
             terms["soft labels"] = rise * settings.soft_labels * value
         if settings.pseudo_labels:
             gate = self._gate(taught, labelled)

@@ -14,7 +14,14 @@ from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.cells.partition import Partition
 from napari_gaussproto.core.imaging.patches import PATCH_PIXELS, Miniature, Patches
 from napari_gaussproto.core.imaging.source import ImageSource
-from napari_gaussproto.core.model.encode import Tile, TileSize, as_source, maps_of_image, pooled
+from napari_gaussproto.core.model.encode import (
+    Tile,
+    TileSize,
+    as_source,
+    maps_of_image,
+    pooled,
+    with_context,
+)
 from napari_gaussproto.core.model.segmentation import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.network.backbone import Backbone
@@ -147,6 +154,7 @@ def latents_of_image(model: PrototypeSegmenter, encoded: EncodedImage) -> Encodi
     maps = [extractor.neck(pyramid)[0]]
     if extractor.has_local:
         maps.append(colours_in(pyramid, model.config.channels)[0])
-    encoding = pooled(maps, encoded.partition, model, encoded.source)
+    plain = pooled(maps, encoded.partition, model, encoded.source)
+    encoding = with_context(plain, pyramid[extractor.context_level][0], model)
     encoded.encodings[extractor.neck] = encoding
     return encoding

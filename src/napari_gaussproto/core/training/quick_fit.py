@@ -223,6 +223,8 @@ def quick_fit_steps(
             held_out = _move(fitted, cells, strokes, seed)
     yield TrainingStep("layer", 1, 1)
     describe(fitted, cells, images, patches=_PATCHES)
+    # A photograph like those of the strokes is new to the start, and not to this model.
+    fitted.familiarity = None
     fitted.card.log(
         "quick fit",
         images=len(images),

@@ -18,10 +18,9 @@ from napari_gaussproto.core.base.config import LossWeights, TrainingConfig
 from napari_gaussproto.core.base.errors import EditError
 from napari_gaussproto.core.base.steps import TrainingStep
 from napari_gaussproto.core.editing import edits
-from napari_gaussproto.core.mixture import surgery
+from napari_gaussproto.core.mixture import objective, surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training import objective
 from napari_gaussproto.core.training.descent import descend, trainable
 from napari_gaussproto.core.training.describe import class_accuracy
 
@@ -134,7 +133,7 @@ def present_targets(model: PrototypeSegmenter, m: int, cells: Tensor) -> tuple[T
     scores = layer.scores(cells)
     predicted = scores.class_log_posterior.argmax(1)
     target = torch.nn.functional.one_hot(predicted, layer.n_classes).to(cells.dtype)
-    weight = (scores.log_responsibility.argmax(1) != m).to(cells.dtype)
+    weight = (scores.log_assignment.argmax(1) != m).to(cells.dtype)
     return target, weight
 
 
@@ -149,7 +148,7 @@ def _with_trained_layer(
     """
     old = model.layer
     before, after = old.scores(cells), layer.scores(cells)
-    owner = before.log_responsibility.argmax(1)
+    owner = before.log_assignment.argmax(1)
     prototypes = []
     for m, prototype in enumerate(model.prototypes):
         own = owner == m

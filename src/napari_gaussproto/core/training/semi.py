@@ -87,16 +87,14 @@ def density(layer: GaussianPrototypeLayer, z: Tensor, weight: Tensor) -> Tensor:
     return _mean(-layer.scores(z.detach()).log_density, weight) / layer.dim
 
 
-def soft_labels(
-    log_responsibility: Tensor, teacher_responsibility: Tensor, weight: Tensor
-) -> Tensor:
-    """Cross-entropy of a student's responsibilities (N, M) with a teacher's, a scalar.
+def soft_labels(log_assignment: Tensor, teacher_assignment: Tensor, weight: Tensor) -> Tensor:
+    """Cross-entropy of a student's assignments (N, M) with a teacher's, a scalar.
 
     The expectation step of EM is the teacher's, on a weakly changed view; the student takes
     it over on a strongly changed one. Both know the same prototypes, one by one. Weights are
-    (N,); no gradient flows into the teacher's responsibilities.
+    (N,); no gradient flows into the teacher's assignments.
     """
-    return _mean(-(teacher_responsibility.detach() * log_responsibility).sum(1), weight)
+    return _mean(-(teacher_assignment.detach() * log_assignment).sum(1), weight)
 
 
 def class_density_quantiles(

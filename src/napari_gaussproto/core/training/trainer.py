@@ -17,9 +17,8 @@ from napari_gaussproto.core.base.config import TrainingConfig
 from napari_gaussproto.core.base.seeds import seeded
 from napari_gaussproto.core.base.steps import TrainingStep, WithValue, without_pauses
 from napari_gaussproto.core.measure.evaluation import RunningOverlap, validation_steps
-from napari_gaussproto.core.mixture import placement
+from napari_gaussproto.core.mixture import objective, placement
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training import objective
 from napari_gaussproto.core.training.cells import LabelledCells, cells_of_crops, draw_cells
 from napari_gaussproto.core.training.checkpoint import identity, load_checkpoint, save_checkpoint
 from napari_gaussproto.core.training.descent import (
@@ -130,7 +129,7 @@ class Trainer:
         See `check_crop`.
     """
 
-    name = "fit"
+    name, lead = "fit", 0.0  # and how much better than the start the first best has to be
 
     def __init__(
         self,
@@ -384,7 +383,8 @@ class Trainer:
         miou = work.value
         if math.isnan(miou):
             return None
-        if self.best_miou is None or miou > self.best_miou:
+        lead = 0.0 if self.best_step else self.lead
+        if self.best_miou is None or miou > self.best_miou + lead:
             self.best_miou, self.best_step = miou, step
             self.best = {key: value.clone() for key, value in self.average.state_dict().items()}
         return miou

@@ -190,7 +190,10 @@ def _style_labels(layer: Labels, result: ImageResult) -> None:
     if layer.metadata.get("classes") != classes:
         layer.colormap = label_colors(result.segmentation.classes)
         layer.features = label_names(result.segmentation.classes)
-    layer.metadata = _tagged(layer, result, LABELS) | {"classes": classes}
+    follows = result.segmentation.follows_edges
+    outlines = {} if follows is None else {"follow_edges": follows}
+    about = tag(LABELS, **result.provenance.metadata, **outlines)
+    layer.metadata = {**layer.metadata, **about, "classes": classes}
 
 
 def _keep_colors(layer: Labels) -> None:

@@ -51,7 +51,10 @@ _QUANTITY_TIPS = {
         "Share of the prototype's own cells that lie farther from it: of its training cells, or of "
         "those of the image that it was merged, split or added on"
     ),
-    "responsibility": "Share of the prototype in explaining each place; all of them sum to 1",
+    "responsibility": (
+        "Share of the prototype in the answer for each place; those of a class sum to its "
+        "probability"
+    ),
     "log-likelihood": "Logarithm of the Gaussian density, on one scale for all prototypes",
 }
 _CLOSE_UP = 3.0

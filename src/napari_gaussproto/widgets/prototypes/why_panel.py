@@ -39,22 +39,34 @@ class ResponsibleRow(QFrame):
         self.index = -1
         self.patches = PatchStrip(_PATCHES, _SIDE)
         self.name, self.percent, self.bar = QLabel(), percent_label(), ShareBar()
-        words = down(across((self.name, 1), self.percent), self.bar, spacing=3)
+        # Says what a row is that is no reason for the class.
+        self.lead = wrapped_label()
+        self.closeness = wrapped_label()
+        words = down(
+            self.lead, across((self.name, 1), self.percent), self.bar, self.closeness, spacing=3
+        )
         fill(self, across((words, 1), self.patches, spacing=8), 0, 2, 0, 2)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def show_part(
-        self, part: Responsible, prototype: Prototype, classes: list[SegmentationClass]
+        self,
+        part: Responsible,
+        prototype: Prototype,
+        classes: list[SegmentationClass],
+        lead: str = "",
     ) -> None:
-        """Show a prototype's part in an explanation."""
+        """Show a prototype's part in an explanation, below words that lead over to it."""
         self.index = part.index
         self.name.setText(part.name)
+        self.lead.setText(lead)
+        self.lead.setVisible(bool(lead))
+        self.closeness.setText(f"<small>{escape(part.closeness)}</small>")
         self.percent.setText(f"{part.responsibility:.0%}")
         self.bar.show_parts((part.responsibility, classes[part.class_index].color))
         self.patches.show_prototype(prototype, classes)
         self.setToolTip(
             f"{part.name}: responsible for {part.responsibility:.1%}; typicality "
-            f"{part.typicality:.2f}, the share of its own cells that lie farther from it"
+            f"{part.typicality:.2f}. Click to see it"
         )
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
@@ -71,16 +83,15 @@ class WhyPanel(QWidget):
         super().__init__()
         self.button = button("Why?", "Then click a place in the image. Press again to stop asking")
         self.button.setCheckable(True)
-        self.cell = radio_button("cell", "Explain the cell that holds the pixel", checked=True)
         tip = "Explain the whole connected region of one class around the pixel"
-        self.component = radio_button("region", tip)
+        self.component = radio_button("region", tip, checked=True)
+        self.cell = radio_button("cell", "Explain the one cell that holds the pixel")
         self.heading, self.novelty = wrapped_label(_HINT), wrapped_label()
         self.remark = wrapped_label()
         self.rows = [ResponsibleRow(self) for _ in range(_ROWS)]
         self.posterior, self.legend = ShareBar(height=12), QLabel()
         self.legend.setToolTip(
-            "Calibrated probability of each class. It is more cautious than the shares of the "
-            "prototypes above, which say who explains the place and not how sure the class is"
+            "Calibrated probability of each class; the shares of its prototypes sum to it"
         )
         tip = "Save this explanation as one figure: PNG, SVG or PDF"
         self.export = button("Export figure…", tip)
@@ -89,7 +100,7 @@ class WhyPanel(QWidget):
         words = (self.posterior, self.legend, self.novelty, self.remark)
         buttons = across(self.export, self.add, None)
         self._result = fill(QWidget(), down(*self.rows, 4, *words, buttons, spacing=4))
-        top = across((self.button, 1), self.cell, self.component)
+        top = across((self.button, 1), self.component, self.cell)
         self.setLayout(down(top, self.heading, self._result, None))
         self.clear()
 
@@ -109,14 +120,16 @@ class WhyPanel(QWidget):
         classes: list[SegmentationClass],
     ) -> None:
         """Show an explanation in place of the last one."""
-        entry = classes[explanation.label]
-        what = "This region is" if explanation.is_mask else "This place is"
-        name = f"{square_html(entry.color)} <b>{escape(entry.name)}</b>"
-        self.heading.setText(f"{what} {name} because it is like")
-        for row, part in zip_longest(self.rows, explanation.responsible[:_ROWS]):
+        self.heading.setText(_heading(explanation, classes))
+        reasons, objections = explanation.reasons, explanation.objections
+        # Of both sides of a mixture something is seen.
+        reasons = reasons[: _ROWS - min(len(objections), _ROWS // 2)]
+        shown = [*reasons, *objections][:_ROWS]
+        for place, (row, part) in enumerate(zip_longest(self.rows, shown)):
             row.setVisible(part is not None)
             if part is not None:
-                row.show_part(part, prototypes[part.index], classes)
+                lead = _lead(explanation) if place == len(reasons) else ""
+                row.show_part(part, prototypes[part.index], classes, lead)
         found = list(zip(explanation.class_probability.tolist(), classes, strict=True))
         self.posterior.show_parts(*((value, c.color) for value, c in found))
         legend = (f"{square_html(c.color)} {escape(c.name)} {value:.0%}" for value, c in found)
@@ -125,3 +138,21 @@ class WhyPanel(QWidget):
         self.remark.setText(explanation.remark)
         self.remark.setVisible(bool(explanation.remark))
         self._result.show()
+
+
+def _heading(explanation: Explanation, classes: list[SegmentationClass]) -> str:
+    """What the place is, up to the reasons that follow."""
+    what = "This region is" if explanation.is_mask else "This place is"
+    name = _named(classes[explanation.label])
+    if explanation.rival is None:
+        return f"{what} {name} because it is like"
+    rival = _named(classes[explanation.rival])
+    return f"{what} a mixture of {name} and {rival}: on the side of {name} it is like"
+
+
+def _lead(explanation: Explanation) -> str:
+    return "a little like" if explanation.rival is None else "and on the other side like"
+
+
+def _named(entry: SegmentationClass) -> str:
+    return f"{square_html(entry.color)} <b>{escape(entry.name)}</b>"

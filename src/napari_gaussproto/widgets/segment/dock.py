@@ -14,6 +14,7 @@ from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
 from napari_gaussproto.core.model.maps import NOVELTY, OUTLINES, UNCERTAINTY, MapRole
 from napari_gaussproto.jobs.requests import SegmentRequest
 from napari_gaussproto.jobs.running import run_job
+from napari_gaussproto.widgets.layers.outlines_switch import OutlinesSwitch
 from napari_gaussproto.widgets.layers.placement import (
     check_unchanged,
     pixels_of,
@@ -85,6 +86,7 @@ class SegmentWidget(Dock):
         self.cancel_button = button("Cancel", stop, self.runner.cancel)
         self.progress = slim_progress_bar()
         self.likelihood = LikelihoodPanel(self.viewer, self.state)
+        self.outlines = OutlinesSwitch(self.viewer, self.state, self.messages)
         self.cover = CoverTable()
         self.setWidget(self._arrange())
 
@@ -97,7 +99,7 @@ class SegmentWidget(Dock):
         form.addRow("Cells", self.cells)
         form.addRow("Also add", down(*self.extras.values(), spacing=2))
         buttons = across((self.run_button, 2), (self.cancel_button, 1))
-        show = (heading("Show"), self.likelihood, self.cover)
+        show = (heading("Show"), self.likelihood, self.outlines, self.cover)
         content = QWidget()
         content.setLayout(down(form, buttons, self.progress, self.status, *show, None))
         return content
@@ -154,6 +156,7 @@ class SegmentWidget(Dock):
             former_model=None if former is None else former.model,
             known_models=self.state.known_models(),
             memo=self.state.memo_of(image),
+            follow_edges=self.state.follow_edges,
         )
         self._started = (image, request, time.monotonic())
         self.progress.setRange(0, 0)

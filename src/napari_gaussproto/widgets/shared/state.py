@@ -78,6 +78,7 @@ class SharedState:
     result_changed = Signal(object)
     prototype_changed = Signal(int)
     shown_changed = Signal()
+    outlines_changed = Signal()
 
     def __init__(self) -> None:
         self.model: PrototypeSegmenter | None = None
@@ -91,6 +92,8 @@ class SharedState:
         self.prototype = 0
         self.quantity: Quantity = "typicality"
         self.shows_likelihood = False
+        # Whether borders of classes follow the photograph's edges; None as each model says.
+        self.follow_edges: bool | None = None
 
     def set_model(self, model: PrototypeSegmenter, key: ModelKey) -> None:
         """Make a loaded model the current one; ``key`` is file, change time and device.
@@ -178,6 +181,12 @@ class SharedState:
         if wanted != before:
             self.quantity, self.shows_likelihood = wanted
             self.shown_changed.emit()
+
+    def choose_outlines(self, follow: bool) -> None:
+        """Choose whether borders of classes follow the photograph's edges, in all images."""
+        if follow != self.follow_edges:
+            self.follow_edges = follow
+            self.outlines_changed.emit()
 
     def select_prototype(self, m: int) -> None:
         """Choose the prototype whose likelihood is shown."""

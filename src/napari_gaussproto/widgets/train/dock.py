@@ -14,6 +14,7 @@ from napari_gaussproto.core.labels.class_table import WantedClass, extend_table,
 from napari_gaussproto.core.model.summary import read_summary
 from napari_gaussproto.jobs.requests import ClosedRequest
 from napari_gaussproto.jobs.storage import Count
+from napari_gaussproto.widgets.layers.outlines_switch import OutlinesSwitch
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.forms import (
@@ -32,6 +33,7 @@ from napari_gaussproto.widgets.train.fitting.budget import BudgetPanel
 from napari_gaussproto.widgets.train.fitting.curves import TrainingCurves
 from napari_gaussproto.widgets.train.fitting.fit_controller import FitController
 from napari_gaussproto.widgets.train.fitting.progress import TrainingProgress
+from napari_gaussproto.widgets.train.fitting.proposal import StartProposal
 from napari_gaussproto.widgets.train.fitting.semi_terms import TERMS, weights_of
 from napari_gaussproto.widgets.train.fitting.sentences import Fitted, begins_with, fitted_sentence
 from napari_gaussproto.widgets.train.fitting.start_panel import StartPanel
@@ -81,11 +83,13 @@ class TrainWidget(Dock):
         self.images = ImageChooser(self.viewer)
         self.images.setToolTip("The image to label; all images with labels train the model")
         self.classes = ClassPanel()
-        self.labels = LabelsPanel()
+        self.outlines = OutlinesSwitch(self.viewer, self.state, self.messages)
+        self.labels = LabelsPanel(self.outlines)
         shared = (self.viewer, self.state, self.annotations, self.autosave)
         said = (self.messages, self)
         self.labelling = LabelsController(*shared, self.images, self.labels, *said)
         self.start = StartPanel(self.messages.warn)
+        self.proposal = StartProposal(self.viewer, self.start, self.fits, self.annotations)
         self._fill_devices(["cpu"])
         self.quick = button("Quick fit", "", self.quick_fit)
         self.live = check_box("live", _LIVE)
@@ -107,7 +111,7 @@ class TrainWidget(Dock):
         self.tabs.setTabToolTip(1, "Every fit is kept: compare, go back, save")
         annotate = (heading("Classes"), self.classes, heading("Labels"), self.labels)
         fit = across((self.quick, 2), self.live, (self.cancel, 1))
-        model = (heading("Model"), self.start, fit, self.status)
+        model = (heading("Model"), self.start, self.proposal, fit, self.status)
         parts = (self.autosave.bar, self.images, *annotate, *model, (self.tabs, 1))
         return fill(QWidget(), down(*parts), 9, 9, 9, 9)
 
@@ -123,6 +127,7 @@ class TrainWidget(Dock):
         self.classes.undo_asked.connect(annotations.undo)
         self.classes.redo_asked.connect(annotations.redo)
         self.start.changed.connect(self._on_start)
+        self.proposal.fit_asked.connect(self.quick_fit)
         self.live.toggled.connect(self._tell_missing)
         self.start.device.currentTextChanged.connect(fits.compute_on)
         self.budget.start_asked.connect(self.fine_tune)

@@ -75,6 +75,8 @@ class FitController(QObject):
         self._viewer, self._state, self._messages = viewer, state, messages
         self._annotations = annotations
         self.cache = PyramidCache()
+        # What the last quick fit was asked with.
+        self.asked: FitRequest | None = None
         self.beginning = Beginning(Start(), table=annotations.classes)
         self._asked: Any = None
         self._count = 0
@@ -158,7 +160,8 @@ class FitController(QObject):
         """Fit prototypes to all strokes; a running quick fit is given up for it."""
         if self.phase not in ("idle", "fitting"):
             return
-        request = replace(self._request(image), closed=closed)
+        self.asked = self._request(image)
+        request = replace(self.asked, closed=closed)
         self._launch("quick fit", image, live, "quick_job", request)
 
     def fine_tune(
@@ -279,6 +282,7 @@ class FitController(QObject):
             maps=[] if result is None else list(result.maps),
             prototype=self._state.prototype,
             quantity=self._state.quantity,
+            follow_edges=self._state.follow_edges,
             cache=self.cache,
         )
 

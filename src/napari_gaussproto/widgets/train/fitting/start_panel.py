@@ -102,14 +102,23 @@ class StartPanel(QWidget):
         device = self.device.currentText()
         if isinstance(self._chosen, Path):
             return Start(file=self._chosen, device=device)
-        new = NewModel(
-            partition=_NEW[self._chosen],
+        return Start(new=self.new_model(_NEW[self._chosen]), device=device)
+
+    def new_model(self, partition: Literal["grid", "superpixel"]) -> NewModel:
+        """A new model of these cells, as the options say."""
+        return NewModel(
+            partition=partition,
             backbone=self.backbone.currentText().strip(),
             downsample=_DETAILS[self.detail.currentText()],
             region_size=self.region.value(),
             pretrained=self.pretrained,
         )
-        return Start(new=new, device=device)
+
+    @property
+    def partition(self) -> Literal["grid", "superpixel"] | None:
+        """Of a new model, if one is chosen."""
+        new = self.model.other()
+        return None if new is None else _NEW[new]
 
     def offer_devices(self, names: list[str], preferred: str) -> None:
         """Fill the list of devices; the chosen one stays."""
@@ -137,6 +146,11 @@ class StartPanel(QWidget):
             else:
                 self.model.choose_other(self._chosen)
         self._show_options()
+
+    def choose_path(self, path: Path) -> None:
+        """Choose a file that is offered."""
+        self.model.choose_path(path)
+        self._on_model()
 
     def choose_file(self, path: Path) -> None:
         """Choose a file; what is no model is reported."""

@@ -27,9 +27,14 @@ class LabelsPanel(QWidget):
     ----------
     menu : QMenu
         Labels that can be taken over.
+
+    Parameters
+    ----------
+    outlines : QWidget
+        What is said about the prediction besides.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, outlines: QWidget) -> None:
         super().__init__()
         self.new = button("Draw", "Paint labels on this image, in the class chosen above")
         self.use = button("Use labels", "Take over labels that exist already")
@@ -51,7 +56,8 @@ class LabelsPanel(QWidget):
         self.use.setMenu(self.menu)
         upper = across((self.new, 1), (self.use, 1))
         lower = across((self.accept, 1), (self.accept_all, 1))
-        fill(self, down(upper, lower, self.corrections, self.note, self.closed))
+        shown = across((self.corrections, 1), (outlines, 1))
+        fill(self, down(upper, lower, shown, self.note, self.closed))
 
     def allow_accepting(self, predicted: bool) -> None:
         """Let a prediction be accepted, or say why there is none."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_gaussproto.core.base.config import LossWeights
-from napari_gaussproto.core.training import objective
+from napari_gaussproto.core.mixture import objective
 from tests.core.builders import random_layer
 
 
