@@ -44,7 +44,7 @@ from napari_gaussproto import PrototypeSegmenter, Segmentation, load_model, segm
 from napari_gaussproto.core.editing.edits import turn_off
 from napari_gaussproto.core.mixture import placement
 from napari_gaussproto.core.model.card import ModelCard
-from napari_gaussproto.core.model.segmentation import Encoding
+from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.segmenter import make_layer, name_prototypes
 from napari_gaussproto.core.training.cells import LabelledCells, draw_latents
 from napari_gaussproto.core.training.descent import fit_temperature

@@ -16,8 +16,9 @@ from napari_gaussproto.core.cells.partitioner import Partitioner
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.card import ModelCard
+from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.familiarity import Familiarity
-from napari_gaussproto.core.model.segmentation import Encoding, Prototype, Segmentation
+from napari_gaussproto.core.model.segmentation import Prototype, Segmentation
 from napari_gaussproto.core.network.backbone import Backbone
 from napari_gaussproto.core.network.extractor import Extractor
 
