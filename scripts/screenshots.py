@@ -112,14 +112,14 @@ def prototypes_dock() -> npt.NDArray[np.uint8]:
 
 
 def prototypes_edit() -> npt.NDArray[np.uint8]:
-    """A prototype whose patches carry another label, its map, and what one can do about it."""
+    """A prototype, marked if any is, its map, and what one can do about it."""
     stage = Stage()
     stage.run()
     _, dock = stage.viewer.window.add_plugin_dock_widget(PLUGIN, "Prototypes", tabify=True)
     dock.parent().raise_()
     dock.tabs.setCurrentWidget(dock.edit_panel)
     marks = {row.index: row.mark for row in dock.gallery.rows if not row.mark.isHidden()}
-    dock.choose(max(marks))
+    dock.choose(max(marks, default=0))
     return stage.picture()
 
 

@@ -28,8 +28,8 @@ _ROUNDS = 8
 # class to be called dark or bright; and the share of its cells beside another class, in all and
 # beyond that of its class, for an edge.
 _APART, _EDGE, _EDGE_MORE = 0.75, 0.6, 0.25
-# Pixels that are beside a cell, in cells; and cells of a picture.
-_BESIDE, _EVEN = 2, 500
+# Pixels that are beside a cell, in cells.
+_BESIDE = 2
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ def look(
     per_class: int,
     seed: int,
     held_out: Callable[[int], bool],
+    even: int = 500,
 ) -> Shown:
     """Draw cells of pictures.
 
@@ -77,26 +78,28 @@ def look(
     seed : int
     held_out : callable
         Whether the photograph of a number teaches nothing.
+    even : int
+        Cells of each picture whatever their class, at most.
     """
     generator = torch.Generator().manual_seed(seed)
-    parts, even, held, images, around = [], [], [], [], []
+    parts, rest, held, images, around = [], [], [], [], []
     for number, view in enumerate(views):
         source = as_source(view.image, model)
         encoding, labels = run(encode_steps(source, model)), torch.from_numpy(view.labels)
         drawn = draw_latents(encoding, labels, len(model.classes), per_class, generator, number)
         parts.append(drawn)
-        rows = torch.randperm(len(encoding.latents), generator=generator)[:_EVEN]
+        rows = torch.randperm(len(encoding.latents), generator=generator)[:even]
         target, weight = encoding.partition.targets(labels, len(model.classes))
         place = torch.full_like(rows, number)
         columns = encoding.latents[rows], target[rows], weight[rows].sign(), place, rows
-        even.append(LabelledCells(*columns))
+        rest.append(LabelledCells(*columns))
         held.append(torch.full((len(rows),), held_out(view.number)))
         images.append(PicturedSource(model, source))
         middles = np.array([encoding.partition.center(int(cell)) for cell in drawn.cell])
         around.append(_around(view, model.cell_size)[:, *middles.T])
     lightness, beside = torch.from_numpy(np.concatenate(around, 1)).float()
     cells = LabelledCells.joined(parts)
-    return Shown(cells, LabelledCells.joined(even), torch.cat(held), images, lightness, beside)
+    return Shown(cells, LabelledCells.joined(rest), torch.cat(held), images, lightness, beside)
 
 
 def _around(view: View, cell: int) -> npt.NDArray[np.float64]:

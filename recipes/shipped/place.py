@@ -16,12 +16,18 @@ from pathlib import Path
 from napari_gaussproto.core.measure.evaluation import measure
 from napari_gaussproto.core.model.model_file import load_model, save_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_layer
+from napari_gaussproto.core.training.describe import learn_look
 from recipes.shipped.balanced import place
 from recipes.shipped.finish import look
 from recipes.shipped.learn import calibrate, chosen
 from recipes.shipped.train import LOOKED_AT, best_of, is_held_out
 from recipes.shipped.views import whole
 from recipes.start.pictures import Pair, photos_of
+
+# How much prototypes are held on their cells at last: least, for classes that are hard to part.
+_HELD = 0.1
+# Cells of each photograph that teach or calibrate.
+_EVEN = 2000
 
 
 def anew(
@@ -43,12 +49,13 @@ def anew(
     index = [c for c, count in enumerate(counts) for _ in range(count)]
     other = model.with_layer(make_layer(model.config, index), [], copy.deepcopy(model.card)).eval()
     views = (whole(pair, number) for number, pair in enumerate(photos))
-    shown = look(other, views, LOOKED_AT, seed, is_held_out)
+    shown = look(other, views, LOOKED_AT, seed, is_held_out, _EVEN)
     place(other.layer, shown.cells.values, shown.cells.target, seed)
     teaching, held_out = (chosen(shown.even, m) for m in (~shown.held_out, shown.held_out))
     calibrate(other.layer, teaching)
-    best_of(other, shown, teaching, steps, seed)
+    best_of(other, shown, teaching, steps, _HELD, seed)
     calibrate(other.layer, held_out)
+    learn_look(other, [one.source for one in shown.images])
     return other
 
 
@@ -59,7 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--photos", type=Path, required=True, help="images, masks, index.csv")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--counts", type=int, nargs="+", default=[5, 4, 4])
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     photos = photos_of(options.photos, "train")

@@ -27,18 +27,21 @@ from napari_gaussproto.core.measure.evaluation import measure
 from napari_gaussproto.core.model.model_file import load_model, save_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.cells import LabelledCells
+from napari_gaussproto.core.training.describe import learn_look
 from recipes.shipped.balanced import settle
 from recipes.shipped.card import RECIPES, Recipe
 from recipes.shipped.finish import Shown, look, select
 from recipes.shipped.learn import calibrate, chosen, features, latents, learn
 from recipes.shipped.sharpen import sharpen
 from recipes.shipped.views import View, photo_views, plant_views, whole
-from recipes.start.pictures import Pictures, open_pictures, photos_of
+from recipes.start.pictures import Pair, Pictures, open_pictures, photos_of
 
 # Of so many photographs and fields one.
 _HELD_OUT = 6
 # How much prototypes are held on their cells at last.
-HELD = 0.5
+_HELD = 0.5
+# Photographs, and fields, by which a model knows what is familiar.
+_LOOKS = 40
 # Cells of a class in each picture that prototypes are placed on.
 LOOKED_AT = 150
 
@@ -100,17 +103,38 @@ def train(recipe: Recipe, options: argparse.Namespace) -> PrototypeSegmenter:
     learn(model, taught, options.steps, options.seed)
     views = shown_views(recipe, pictures, options.seed)
     shown = look(model, views, LOOKED_AT, options.seed, is_held_out)
-    best_of(model, shown, latents(model, taught), options.steps, options.seed)
+    best_of(model, shown, latents(model, taught), options.steps // 2, _HELD, options.seed)
     calibrate(model.layer, chosen(shown.even, shown.held_out))
+    learn_look(model, looks(pictures))
     return model
 
 
+def looks(pictures: Pictures) -> list[Any]:
+    """Whole pictures (H, W, 3) that a model calls familiar: photographs, then fields."""
+    pairs = pictures.photos[:: _step(pictures.photos)]
+    views = [first for first, _ in pictures.fields]
+    pairs += views[:: _step(views)]
+    return [whole(pair, 0).image for pair in pairs]
+
+
+def _step(pictures: list[Pair]) -> int:
+    return max(1, len(pictures) // _LOOKS)
+
+
 def best_of(
-    model: PrototypeSegmenter, shown: Shown, taught: LabelledCells, steps: int, seed: int
+    model: PrototypeSegmenter,
+    shown: Shown,
+    taught: LabelledCells,
+    steps: int,
+    held: float,
+    seed: int,
 ) -> None:
-    """Keep the prototypes that are worth showing, and part the classes better by them."""
+    """Keep the prototypes that are worth showing, and part the classes better by them.
+
+    For the last three see `sharpen`.
+    """
     select(model, shown, lambda layer: settle(layer, shown.cells.values, shown.cells.target))
-    select(model, shown, lambda layer: sharpen(layer, taught, steps // 2, HELD, seed))
+    select(model, shown, lambda layer: sharpen(layer, taught, steps, held, seed))
 
 
 def val_pairs(recipe: Recipe, photos: Path) -> Iterator[tuple[Any, Any]]:

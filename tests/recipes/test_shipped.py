@@ -10,10 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from napari_gaussproto import load_model, segment
+from napari_gaussproto import load_model, save_model, segment
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.mixture.placement import usage
 from napari_gaussproto.core.training.cells import LabelledCells
+from recipes.shipped import place as place_anew
 from recipes.shipped import train
 from recipes.shipped.balanced import even_shares, place, settle
 from recipes.shipped.card import RECIPES
@@ -21,6 +22,7 @@ from recipes.shipped.finish import hints, look, select
 from recipes.shipped.learn import calibrate, features, latents, learn
 from recipes.shipped.views import photo_views, plant_views
 from recipes.start.pictures import Pictures, open_pictures
+from tests.core.builders import tiny_model
 from tests.recipes.test_start import view
 
 
@@ -140,3 +142,23 @@ def test_the_command_writes_a_model(
     written = kept.stat().st_mtime_ns
     train.main([*words, "--features", str(kept), "--out", str(out)])
     assert kept.stat().st_mtime_ns == written
+
+
+def test_prototypes_are_placed_anew_in_a_trained_network(folder: Path, tmp_path: Path) -> None:
+    former = tiny_model()
+    path = save_model(former, tmp_path / "former")
+    joined = folder / "joined"
+    (joined / "masks").mkdir(parents=True)
+    (joined / "images").symlink_to(folder / "images")
+    (joined / "index.csv").write_text((folder / "index.csv").read_text())
+    for mask in (folder / "masks").glob("*.png"):
+        species = np.asarray(Image.open(mask)).clip(0, 1)
+        Image.fromarray(species).save(joined / "masks" / mask.name)
+    out = tmp_path / "placed.safetensors"
+    words = ["--photos", str(joined), "--counts", "3", "2", "--steps", "10", "--out", str(out)]
+    place_anew.main([str(path), *words])
+    model = load_model(out, "cpu")
+    assert not torch.equal(model.layer.mean[:2], former.layer.mean[:2])
+    assert all(len(prototype.patches) == 10 for prototype in model.prototypes)
+    assert "prototypes placed anew" in [entry["what"] for entry in model.card.history]
+    assert set(model.card.measures) == {"val"} and model.card.measures["val"]["images"] == 1
