@@ -121,6 +121,8 @@ class Segmentation:
         Of log p(z) over training cells, ascending; empty before training.
     familiarity : Familiarity, optional
         What the training photographs look like, if there were enough of them.
+    class_quantiles : (C, QUANTILES) ndarray, optional
+        Of log p(z|c) over the training cells of each class, ascending; nan where there are none.
 
     Attributes
     ----------
@@ -136,9 +138,11 @@ class Segmentation:
         prototypes: Sequence[Prototype],
         density_quantiles: Map,
         familiarity: Familiarity | None = None,
+        class_quantiles: Map | None = None,
     ) -> None:
         self.encoding = encoding
         self._familiarity = familiarity
+        self._class_quantiles = class_quantiles
         self.classes = list(classes)
         self.prototypes = list(prototypes)
         self._density_quantiles = density_quantiles
@@ -152,6 +156,7 @@ class Segmentation:
             self._log_responsibility = scores.log_responsibility
             self._log_posterior = scores.class_log_posterior
             self._log_density = scores.log_density
+            self._class_log_likelihood = scores.class_log_likelihood
 
     def __repr__(self) -> str:
         height, width = self.shape
@@ -305,21 +310,36 @@ class Segmentation:
         return remarks_of(*facts, lacks_colour=grey)
 
     def novelty(self, cells: bool = False) -> Map:
-        """Share of the training cells that the model finds more familiar, (H, W) in [0, 1].
+        """Share of the training cells of its class that are more familiar, (H, W) in [0, 1].
 
-        Before training there are none to compare with; then the cells of this image are.
+        The class is the one that a cell is given, so that leaves are compared with leaves; by a
+        file of before, which does not know classes apart, with all training cells. Before
+        training there are none to compare with; then the cells of this image are.
         """
-        return self._share_map(self._novelty(self._log_density), cells)
+        return self._share_map(self._novelty, cells)
 
-    def _novelty(self, log_density: Tensor) -> Tensor:
+    @cached_property
+    def _novelty(self) -> Tensor:
+        """Of every cell, (N,)."""
         quantiles = self._density_quantiles
         if not self.knows_training_cells:
             quantiles = quantiles_of(self._log_density[self.encoding.has_data])
-        return 1 - rank(log_density, quantiles)
+        novelty = 1 - rank(self._log_density, quantiles)
+        if self._class_quantiles is None:
+            return novelty
+        given = self._log_posterior.argmax(1)
+        for c, known in enumerate(self._class_quantiles):
+            if not np.isnan(known).any():
+                own = given == c
+                novelty[own] = 1 - rank(self._class_log_likelihood[own, c], known)
+        return novelty
 
-    def novelty_at(self, log_density: Map) -> Map:
-        """Novelty (K,) of places of a log-density (K,), such as averages of `log_density`."""
-        return self._novelty(torch.from_numpy(log_density)).numpy()
+    @property
+    def compared_with(self) -> str:
+        """What novelty compares with, in words."""
+        if not self.knows_training_cells:
+            return "cells of this image"
+        return "training cells" if self._class_quantiles is None else "training cells of its class"
 
     @property
     def knows_training_cells(self) -> bool:
@@ -344,7 +364,7 @@ class Segmentation:
             self._log_posterior[rows].exp(),
             self._log_responsibility[rows].exp(),
             torch.stack(typicality, dim=1),
-            self._novelty(self._log_density[rows]),
+            self._novelty[rows],
         )
         return CellValues(*(value.float().cpu().numpy() for value in values))
 
