@@ -74,6 +74,8 @@ def main(arguments: list[str] | None = None) -> None:
     model = anew(former, photos, options.counts, options.steps, options.seed)
     views = (whole(pair, n) for n, pair in enumerate(photos_of(options.photos, "val")))
     model.card.measures = {"val": measure(model, ((v.image, v.labels) for v in views))}
+    again = f"python -m recipes.shipped.place {former.card.name} --photos FOLDER"
+    model.card.command = f"{former.card.command} && {again} --out {options.out.name}"
     details = {"photographs": len(photos), "steps": options.steps, "seed": options.seed}
     model.card.log("prototypes placed anew", **details)
     save_model(model, options.out)
