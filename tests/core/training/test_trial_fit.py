@@ -203,12 +203,58 @@ def test_training_that_only_does_harm_is_not_kept() -> None:
 
 
 def test_stopping_before_it_was_better_leaves_the_quick_fit(quick_fits: list[Any]) -> None:
-    figures = itertools.count()
-    judge = judge_by(lambda *_: -next(figures) / 10)
+    asked: list[int] = []
+
+    def judged(*_: Any) -> float:
+        asked.append(1)
+        return -len(asked) / 10
+
     labels = strokes((10, 30, 50, 70))
     training = fine_tuning(steps=50, batch_size=2, crop_size=64)
-    learned = run(trial(labels, training=training, judge=judge, stop=lambda: True))
-    assert learned.steps == 0 and np.array_equal(quick_fits[-1], labels)
+    stopped = trial(labels, training=training, judge=judge_by(judged), stop=lambda: bool(asked))
+    assert run(stopped).steps == 0 and np.array_equal(quick_fits[-1], labels)
+
+
+@pytest.mark.parametrize("scratch", [False, True])
+def test_a_stop_between_two_tiles_keeps_what_there_was(
+    quick_fits: list[Any], scratch: bool
+) -> None:
+    """Of a new model that is what is in use, else the model that it began with."""
+    labels, base = strokes((10, 30, 50, 70)), tiny_model()
+    in_use = tiny_model(seed=1) if scratch else None
+    tiles: list[int] = []
+
+    def encode(by: PrototypeSegmenter, number: int) -> Generator[Any, None, Any]:
+        for _ in range(3):
+            tiles.append(number)
+            yield number
+        return encode_pyramid(source(), by)
+
+    settings = TuneSettings(fine_tuning(steps=2), stop=lambda: len(tiles) > 3)
+    options: dict[str, Any] = {"encode": encode, "scratch": scratch, "in_use": in_use}
+    learned = run(trial_fit_steps(base, [source()] * 3, [labels] * 3, settings, **options))
+    assert learned.model is (in_use or base) and learned.steps == 0
+    assert tiles == [0, 0, 0, 1] and not quick_fits
+
+
+@pytest.mark.parametrize("rows", [(10,), (10, 30, 50, 70)])
+def test_a_stop_without_a_fitted_model_leaves_one_quick_fit(
+    quick_fits: list[Any], rows: tuple[int, ...]
+) -> None:
+    labels = strokes(rows)
+    settings = TuneSettings(fine_tuning(steps=2), stop=lambda: True)
+    learned = run(trial_fit_steps(tiny_model(), [source()], [labels], settings, scratch=True))
+    assert learned.steps == 0 and learned.model.card.last_entry.what == "quick fit"
+    assert len(quick_fits) == 1 and np.array_equal(quick_fits[0], labels)
+
+
+def test_a_stop_in_the_first_quick_fit_begins_no_trial(quick_fits: list[Any]) -> None:
+    base, labels = tiny_model(), strokes((10, 30, 50, 70))
+    settings = TuneSettings(fine_tuning(steps=2), stop=lambda: bool(quick_fits))
+    steps: list[Any] = []
+    learned = run(trial_fit_steps(base, [source()], [labels], settings), steps.append)
+    assert learned.model is base and len(quick_fits) == 1
+    assert not {"validation", "trial"} & {getattr(step, "stage", "") for step in steps}
 
 
 def test_stopping_early_still_learns_from_all_strokes(quick_fits: list[Any]) -> None:

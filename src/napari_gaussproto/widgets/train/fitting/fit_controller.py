@@ -304,7 +304,7 @@ class FitController(QObject):
         done = Fitted(work.kind, result, work.live)
         if there:
             self._show(done.made, work.image, result)
-        if result.judgement and result.judgement != "stopped":
+        if result.judgement and not result.judgement.startswith("stopped"):
             self._messages.warn(JUDGEMENTS[result.judgement])
         self.fitted.emit(done)
         if not there:
