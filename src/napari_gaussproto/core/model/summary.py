@@ -97,6 +97,14 @@ def read_summary(path: str | Path) -> ModelSummary:
     return parse_summary(path, read_description(path))
 
 
+def classes_of(path: Path) -> list[str]:
+    """Names of the classes of a model file; none of one that cannot be read."""
+    try:
+        return [entry.name for entry in read_summary(path).config.classes]
+    except GaussProtoError:
+        return []
+
+
 def read_description(path: Path) -> dict[str, Any]:
     """The JSON inside a model file, of a version that this package knows.
 
