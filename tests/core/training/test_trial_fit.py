@@ -17,6 +17,8 @@ from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.amount import DENSE_PAYS
+from napari_gaussproto.core.measure.evaluation import validation_steps
+from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import trial_fit
 from napari_gaussproto.core.training.descent import Clock
@@ -368,6 +370,23 @@ def test_from_strokes_the_head_is_in_closed_form_and_judged_so(partition: str) -
         next(learned.model.extractor.neck.parameters()), next(model.extractor.neck.parameters())
     )
     assert [entry["what"] for entry in learned.model.card.history].count("fine-tune") == 1
+
+
+def test_the_cells_of_the_fit_are_judged_and_not_computed_again() -> None:
+    """The figure is that of the images themselves."""
+    labels, photographs = strokes((10, 30, 50, 70)), [source(), source()]
+    figures: list[tuple[float, float]] = []
+
+    def judge(model: Any, pairs: Any) -> Generator[int, None, float]:
+        assert all(isinstance(cells, Encoding) for cells, _ in pairs)
+        whole = run(validation_steps(model, [(photographs[0], mask) for _, mask in pairs]))
+        figures.append(((yield from validation_steps(model, pairs)), whole))
+        return figures[-1][0]
+
+    training = fine_tuning(steps=2, batch_size=2, crop_size=64, validate_every=1)
+    settings = TuneSettings(training, judge=judge)
+    run(trial_fit_steps(in_closed_form(labels), photographs, [labels] * 2, settings))
+    assert len(figures) == 2 and all(ours == theirs for ours, theirs in figures)
 
 
 def test_from_dense_photographs_the_head_is_trained_and_a_photograph_judges() -> None:

@@ -28,7 +28,7 @@ from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tune_steps, fine_tuning
 from napari_gaussproto.core.training.full_fit import Pairs, refuse_two_budgets
 from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid_steps
-from napari_gaussproto.core.training.quick_fit import quick_fit_steps
+from napari_gaussproto.core.training.quick_fit import QuickFit, quick_fit_steps
 from napari_gaussproto.core.training.samples import known_labels
 from napari_gaussproto.core.training.semi import SemiSettings
 from napari_gaussproto.core.training.start import begin
@@ -211,16 +211,17 @@ class _Work:
         start = yield from self._quick(encoded, kept)
         if settings.stop():
             return (yield from self._untrained(encoded))
-        pairs = [(s, h) for s, h in zip(self.sources, held_out, strict=True) if h.any()]
+        numbers = [number for number, mask in enumerate(held_out) if mask.any()]
+        pairs = [self.sources[n] for n in numbers], [held_out[n] for n in numbers]
         minutes = None if settings.minutes is None else settings.minutes / 2
         # What is kept comes of another fit, which describes it.
         judged = replace(_limited(settings, half), minutes=minutes, at_once=True, finish=False)
         if self.refits:
-            judged = replace(judged, judge=self._judge_of(kept), lead=_LEAD)
-        trial = self._tune(start, kept, judged, ([s for s, _ in pairs], [h for _, h in pairs]))
+            judged = replace(judged, judge=self._judge_of(kept, numbers), lead=_LEAD)
+        trial = self._tune(start, kept, judged, pairs)
         tried = yield from _named("trial", trial, replace(rest, steps=other))
         if settings.stop() and tried.best_step:
-            return replace(tried, model=(yield from self._fitted(tried.model, labels)))
+            return replace(tried, model=(yield from self._fitted(tried.model, labels)).model)
         start = yield from self._quick(encoded, labels)
         if not tried.best_step:
             return replace(tried, model=start, steps=0)
@@ -254,28 +255,33 @@ class _Work:
 
     def _fitted(
         self, model: PrototypeSegmenter, labels: Sequence[Labels]
-    ) -> Generator[Any, None, PrototypeSegmenter]:
-        """The network of a model that was trained, with a quick fit."""
+    ) -> Generator[Any, None, QuickFit]:
+        """A quick fit on the network of a model that was trained."""
         encoded = []
         for source in self.sources:
             encoded += [(yield from encode_pyramid_steps(source, model))]
         seed = self.settings.seed
         steps = quick_fit_steps(encoded, labels, model, scratch=self.refits, seed=seed)
-        return (yield from steps).model
+        return (yield from steps)
 
     def _with_head(self, training: Generator[Any, None, Trained]) -> Generator[Any, None, Trained]:
         trained = yield from training
         if not self.refits:
             return trained
-        return replace(trained, model=(yield from self._fitted(trained.model, self.labels)))
+        return replace(trained, model=(yield from self._fitted(trained.model, self.labels)).model)
 
-    def _judge_of(self, labels: Sequence[Labels]) -> Any:
-        """As the judge of the settings, of the model that a quick fit to labels would make."""
+    def _judge_of(self, labels: Sequence[Labels], numbers: Sequence[int]) -> Any:
+        """As the judge of the settings, of the model that a quick fit to labels would make.
+
+        It judges by the images of these numbers, whose cells the fit knows already.
+        """
 
         def steps(model: PrototypeSegmenter, pairs: Any) -> Generator[int, None, float]:
             for _ in (work := WithValue(self._fitted(model, labels))):
                 yield 1
-            return (yield from self.settings.judge(work.value, pairs))
+            cells = [work.value.encodings[number] for number in numbers]
+            known = [(own, mask) for own, (_, mask) in zip(cells, pairs, strict=True)]
+            return (yield from self.settings.judge(work.value.model, known))
 
         return steps
 
