@@ -61,6 +61,12 @@ def test_what_is_drawn_is_in_the_project_and_in_the_state(tmp_path: Path) -> Non
     assert count is not None and count.open == 2 and count.closed == 0
     assert count.pixels == [int((drawn(0).codes == 1).sum())] * 2
     assert count.amount == Amount(dense=0, strokes=2)
+    state = session.state
+    assert state.name == "a" and len(state.kept.images) == 2
+    session.close()
+    assert session.state.folder is None and state.folder == tmp_path / "a.gaussproto"
+    with Project.open(state.folder) as project:
+        assert len(project.annotations.load().images) == 2
 
 
 @pytest.mark.parametrize("stack", [False, True])
@@ -81,12 +87,6 @@ def test_a_transparent_photograph_is_dense_by_what_is_there() -> None:
     codes = (pixels[..., 3] > 0).astype(np.uint16)
     count = ProjectSession(Identities()).drawn(CLASSES, [TrainImage("a", pixels, True, codes)])[1]
     assert count.amount == Amount(dense=1)
-    state = session.state
-    assert state.name == "a" and len(state.kept.images) == 2
-    session.close()
-    assert session.state.folder is None and state.folder == tmp_path / "a.gaussproto"
-    with Project.open(state.folder) as project:
-        assert len(project.annotations.load().images) == 2
 
 
 def test_labels_of_a_project_that_was_left_are_not_saved_in_the_next(tmp_path: Path) -> None:

@@ -202,8 +202,10 @@ def test_of_a_model_that_knows_no_class_the_network_is_left(names: tuple[str, st
     image, truth = two_tone()
     assert segment(image, other).labels.shape == truth.shape
     labels = np.where(np.arange(len(truth))[:, None] % 12 > 1, 0, truth)
-    fitted = run(quick_fit_steps([encode_pyramid(image, other)], [labels], other)).model
-    assert (segment(image, fitted).labels == truth).mean() > 0.8
+    encoded = [encode_pyramid(image, other)]
+    for scratch in (True, False):
+        fitted = run(quick_fit_steps(encoded, [labels], other, scratch=scratch)).model
+        assert (segment(image, fitted).labels == truth).mean() > 0.8
 
 
 def test_an_adapted_model_still_segments_its_image() -> None:

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
 from napari_gaussproto.core.base.config import FIELD, FIRST_LOOK, ModelConfig
-from napari_gaussproto.core.base.errors import ModelFileError
+from napari_gaussproto.core.base.errors import GaussProtoError, ModelFileError
 from napari_gaussproto.core.model.card import ModelCard, ModelSummary, PrototypeEntry, SplitMeasures
 
 FORMAT = "napari-gaussproto"

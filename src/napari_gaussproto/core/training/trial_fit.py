@@ -74,7 +74,7 @@ def fine_tune(
     unlabelled : array or sequence of array
         Further images (H, W) or (H, W, C) that may teach; of stacks the first plane.
     semi : SemiSettings, optional
-        By default the terms that were measured to help.
+        Terms for what is not labelled; by default none.
     seed : int
         The same seed gives the same model on the same CPU and number of threads.
     device : str
