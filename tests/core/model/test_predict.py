@@ -148,7 +148,7 @@ def test_out_of_memory_halves_the_tile_and_goes_on(
     model.receptive_radius = 32
     image = two_tone(256, 320)[0]
     expected = segment(image, model, tile=64).labels
-    maps = model.extractor.maps
+    maps = model.extractor.maps_and_context
     sizes = []
 
     def limited(pixels: torch.Tensor) -> list[torch.Tensor]:
@@ -157,7 +157,7 @@ def test_out_of_memory_halves_the_tile_and_goes_on(
             raise error
         return maps(pixels)
 
-    monkeypatch.setattr(model.extractor, "maps", limited)
+    monkeypatch.setattr(model.extractor, "maps_and_context", limited)
     np.testing.assert_array_equal(segment(image, model, tile=None).labels, expected)
     assert max(sizes) > 128 and sizes[-1] <= 128
 
@@ -168,7 +168,7 @@ def test_memory_that_is_never_enough_is_a_sentence(monkeypatch: pytest.MonkeyPat
     def never(pixels: torch.Tensor) -> torch.Tensor:
         raise torch.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(model.extractor, "maps", never)
+    monkeypatch.setattr(model.extractor, "maps_and_context", never)
     with pytest.raises(ConfigError, match="Memory is too short"):
         segment(two_tone()[0], model)
 
@@ -179,7 +179,7 @@ def test_other_errors_are_not_taken_for_memory(monkeypatch: pytest.MonkeyPatch) 
     def broken(pixels: torch.Tensor) -> torch.Tensor:
         raise RuntimeError("shapes do not match")
 
-    monkeypatch.setattr(model.extractor, "maps", broken)
+    monkeypatch.setattr(model.extractor, "maps_and_context", broken)
     with pytest.raises(RuntimeError, match="shapes do not match"):
         segment(two_tone()[0], model)
 
