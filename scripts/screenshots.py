@@ -28,6 +28,7 @@ from scipy.ndimage import distance_transform_edt
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images"
 PLUGIN = "napari-gaussproto"
 SAMPLE = "peanut_0286"
+MODEL = "peanut-grid"
 WINDOW = (1400, 860)
 # Photographs make large PNGs; a JPEG of this quality shows no fault and stays below 400 KB.
 QUALITY = 85
@@ -43,6 +44,7 @@ class Stage:
         self.viewer.open_sample(PLUGIN, sample)
         _, self.dock = self.viewer.window.add_plugin_dock_widget(PLUGIN, "Segment")
         self.until(lambda: not self.dock.busy)
+        self.dock.models.choose_shipped(MODEL)
 
     def run(self) -> None:
         """Press Segment and wait for the result."""
@@ -131,7 +133,7 @@ def explanation() -> npt.NDArray[np.uint8]:
     from napari_gaussproto.io.samples import sample_photo
 
     photo = sample_photo(SAMPLE)
-    segmentation = segment(photo, load_model("peanut-grid"))
+    segmentation = segment(photo, load_model(MODEL))
     depth = distance_transform_edt(segmentation.labels == 3)
     y, x = divmod(int(depth.argmax()), photo.shape[1])
     region = explain_mask(segmentation, component_at(segmentation.labels, y, x))
@@ -158,7 +160,7 @@ def demo_overview() -> npt.NDArray[np.uint8]:
     from napari_gaussproto.io.overview import overview_figure
     from napari_gaussproto.io.samples import sample_photo
 
-    model = load_model("peanut-grid")
+    model = load_model(MODEL)
     photo = sample_photo(SAMPLE)
     figure = overview_figure(photo, segment(photo, model), title=f"{SAMPLE} · {model.card.name}")
     with tempfile.TemporaryDirectory() as folder:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import napari_gaussproto
+from napari_gaussproto.cli import DEFAULT_MODEL
 
 CORE = Path(napari_gaussproto.__file__).parent / "core"
 ROOT = CORE.parents[1]
@@ -35,6 +36,11 @@ def test_listing_models_needs_no_torch() -> None:
         "names = g.list_models(); assert 'torch' not in sys.modules; print(*names)"
     )
     assert run_python(code).split() == napari_gaussproto.list_models()
+
+
+def test_the_model_for_a_first_look_comes_first() -> None:
+    first, *others = napari_gaussproto.list_models()
+    assert first == DEFAULT_MODEL == "plants" and others == sorted(others)
 
 
 def test_every_core_module_imports_without_napari_and_qt() -> None:

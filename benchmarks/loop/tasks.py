@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.loop import pictures
-from benchmarks.loop.photos import OPEN_EYES, SEALED_EYES, Change, Photo
+from benchmarks.loop.photos import OPEN_EYES, SEALED_EYES, Change, Photo, unchanged
 from napari_gaussproto.io.images import read_image, read_mask
 
 ANNOTATED, HELD_OUT = 4, 6
@@ -123,8 +123,7 @@ def tasks(
 
 def peanut_tasks(folder: Path, sealed: bool) -> list[Task]:
     """The val split of peanut_weed, seen through many eyes."""
-    with (folder / "index.csv").open(newline="", encoding="utf-8-sig") as file:
-        rows = [row for row in csv.DictReader(file) if row["split"] == "val"]
+    rows = _val_rows(folder)
     rows = [row for row in rows if (row["group"] in SEALED_SCENES) == sealed]
     return [
         Task(
@@ -132,13 +131,24 @@ def peanut_tasks(folder: Path, sealed: bool) -> list[Task]:
             family,
             sealed,
             ("soil", "crop", "weed"),
-            [
-                partial(_peanut, folder, row["image"], row["mask"], row["group"], eye)
-                for row in rows
-            ],
+            [_maker(folder, row, eye) for row in rows],
         )
         for (family, name), eye in (SEALED_EYES if sealed else OPEN_EYES).items()
     ]
+
+
+def all_peanut(folder: Path) -> list[Callable[[], Photo]]:
+    """What makes each photograph of the val split of peanut_weed, as it is."""
+    return [_maker(folder, row, unchanged) for row in _val_rows(folder)]
+
+
+def _val_rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "index.csv").open(newline="", encoding="utf-8-sig") as file:
+        return [row for row in csv.DictReader(file) if row["split"] == "val"]
+
+
+def _maker(folder: Path, row: dict[str, str], eye: Change) -> Callable[[], Photo]:
+    return partial(_peanut, folder, row["image"], row["mask"], row["group"], eye)
 
 
 def _peanut(folder: Path, image: str, mask: str, scene: str, eye: Change) -> Photo:
@@ -174,6 +184,12 @@ def field_tasks(folder: Path, sealed: bool, most: int = 6) -> list[Task]:
                 classes = ("soil", "crop", "weed")
                 found.append(Task(f"field {number}", "fields", sealed, classes, makers))
     return found
+
+
+def all_fields(folder: Path) -> list[Callable[[], Photo]]:
+    """What makes the first photograph of each open field; see `field_tasks`."""
+    paths = sorted(folder.glob("*_a.png"))
+    return [partial(_field_photo, path) for path in paths if int(path.name.split("_")[0]) % 2 == 0]
 
 
 def _field_photo(path: Path) -> Photo:

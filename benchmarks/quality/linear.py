@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from napari_gaussproto.core.base.config import ModelConfig
 from napari_gaussproto.core.base.steps import TrainingStep, run
 from napari_gaussproto.core.mixture import objective
-from napari_gaussproto.core.model.segmentation import Encoding, Segmentation
+from napari_gaussproto.core.model.encoding import Encoding
+from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.cells import sample_cells_steps
 from napari_gaussproto.core.training.descent import fit_temperature

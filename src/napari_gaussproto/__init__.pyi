@@ -16,15 +16,16 @@ from .core.explain.places import most_novel_places as most_novel_places
 from .core.explain.places import most_uncertain_places as most_uncertain_places
 from .core.measure.compare import compare as compare
 from .core.mixture.layer import GaussianPrototypeLayer as GaussianPrototypeLayer
+from .core.model.encoding import Encoding as Encoding
 from .core.model.model_file import load_model as load_model
 from .core.model.model_file import save_model as save_model
 from .core.model.predict import segment as segment
 from .core.model.predict import segment_to_zarr as segment_to_zarr
-from .core.model.segmentation import Encoding as Encoding
 from .core.model.segmentation import Segmentation as Segmentation
 from .core.model.segmenter import PrototypeSegmenter as PrototypeSegmenter
 from .core.model.summary import list_models as list_models
 from .core.project.project import Project as Project
+from .core.training.describe import learn_look as learn_look
 from .core.training.full_fit import fit as fit
 from .core.training.quick_fit import QuickSettings as QuickSettings
 from .core.training.quick_fit import quick_fit as quick_fit

@@ -20,7 +20,7 @@ app = typer.Typer(
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Model = Annotated[str, typer.Option(help="Name of a shipped model, or a model file.")]
-DEFAULT_MODEL = "peanut-grid"
+DEFAULT_MODEL = "plants"
 
 
 @app.callback()

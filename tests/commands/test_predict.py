@@ -46,14 +46,15 @@ def test_all_results_of_all_photographs_are_written(
     }  # fmt: skip
     model = load_model_file(model_file)
     header, *rows = table(out / "cover.csv")
-    assert header == ["image", "soil", "plant", "data"]
+    assert header == ["image", "soil", "plant", "data", "novelty", "remarks"]
     for name, photo, row in zip(names, photos, rows, strict=True):
         labels, classes = read_labels(out / f"{name}.labels.ome.tif")
         assert np.array_equal(labels, expected_labels(photo, model_file))
         assert classes == model.classes
         assert row[0] == name
         shares = [(labels == value).mean() for value in (1, 2)]
-        assert [float(share) for share in row[1:]] == pytest.approx([*shares, 1], abs=1e-6)
+        assert row[-2:] == ["", ""]  # a model that knows no photographs, and nothing to remark
+        assert [float(share) for share in row[1:-2]] == pytest.approx([*shares, 1], abs=1e-6)
         maps = tifffile.imread(out / f"{name}.likelihood.ome.tif")
         assert maps.shape == (len(model.prototypes), 64 // 4, 96 // 4)
         assert 0 <= maps.min() < maps.max() <= 1
@@ -97,7 +98,9 @@ def test_nothing_but_broken_files_leaves_an_empty_table(
     broken.write_text("no photograph")
     result = cli("predict", broken, "--model", model_file, "--out", tmp_path / "o")
     assert result.code == 1 and "0 of 1 image segmented" in result.out
-    assert table(tmp_path / "o" / "cover.csv") == [["image", "soil", "plant", "data"]]
+    assert table(tmp_path / "o" / "cover.csv") == [
+        ["image", "soil", "plant", "data", "novelty", "remarks"]
+    ]
 
 
 def test_a_name_of_no_file_is_said_at_once(cli: Cli, tmp_path: Path) -> None:
@@ -133,7 +136,7 @@ def test_a_table_of_other_classes_is_kept_under_another_name(
     result = cli("predict", photos[0], "--model", other, *options)
     assert "kept as cover.former-1.csv" in result.out
     assert table(out / "cover.former-1.csv") == first
-    assert table(out / "cover.csv")[0] == ["image", "ground", "crop", "data"]
+    assert table(out / "cover.csv")[0] == ["image", "ground", "crop", "data", "novelty", "remarks"]
 
 
 def test_names_that_look_like_markup_or_formulas_are_printed_and_drawn(

@@ -95,6 +95,9 @@ def run_predict(
     if rows:
         console.print(cover_table(rows, model.classes))
     say(f"{len(files) - len(failures)} of {images(len(files))} segmented, into {out}/")
+    for row in rows:
+        for remark in row.remarks:
+            say(f"{row.image}: {remark}")
     for path, reason in failures:
         say(f"left out {path}: {reason}")
     return len(failures)

@@ -132,26 +132,34 @@ class Row:
         See `Segmentation.cover`.
     data_share : float
         Share of the pixels that hold data; the cover is over these.
+    novelty : float or None
+        See `Segmentation.photo_novelty`.
+    remarks : tuple of str
+        See `Segmentation.remarks`.
     """
 
     image: str
     cover: dict[str, float]
     data_share: float
+    novelty: float | None
+    remarks: tuple[str, ...]
 
     @classmethod
     def of(cls, image: str, segmentation: Segmentation) -> Row:
         """Of a segmentation."""
-        return cls(image, segmentation.cover(), segmentation.data_share)
+        novelty, remarks = segmentation.photo_novelty(), segmentation.remarks()
+        return cls(image, segmentation.cover(), segmentation.data_share, novelty, tuple(remarks))
 
 
 def write_cover(path: Path, rows: Sequence[Row], classes: Sequence[SegmentationClass]) -> None:
     """Write a table of cover per class, a row per image, shares from 0 to 1.
 
-    The column "data" is the share of the pixels that the cover is over. Rows of other images
+    The column "data" is the share of the pixels that the cover is over, "novelty" how unlike the
+    training photographs the image is, where that is known. Rows of other images
     that an earlier run wrote there stay, as their labels do. A table of other columns is kept
     under another name.
     """
-    header = ["image", *(c.name for c in classes), "data"]
+    header = ["image", *(c.name for c in classes), "data", "novelty", "remarks"]
     former = _table(path)
     if former and former[0] != header:
         if not rows:
@@ -161,7 +169,9 @@ def write_cover(path: Path, rows: Sequence[Row], classes: Sequence[SegmentationC
     lines = {line[0]: line for line in former[1:] if line}
     for row in rows:
         shares = [*(row.cover[c.name] for c in classes), row.data_share]
-        lines[row.image] = [row.image, *(f"{share:.6f}" for share in shares)]
+        novelty = "" if row.novelty is None else f"{row.novelty:.4f}"
+        words = [novelty, " ".join(row.remarks)]
+        lines[row.image] = [row.image, *(f"{share:.6f}" for share in shares), *words]
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *lines.values()])
 
@@ -186,6 +196,9 @@ def cover_table(
 
     Where an image has gaps, a column says over which share of the pixels its cover is.
     """
+    if any(row.novelty is not None for row in rows):
+        values = ["" if row.novelty is None else f"{row.novelty:.2f}" for row in rows]
+        extra = {"novelty": values, **(extra or {})}
     if any(row.data_share < 1 for row in rows):
         extra = {"over": [f"{row.data_share:.1%}" for row in rows], **(extra or {})}
     table = Table(title="Cover", title_justify="left")

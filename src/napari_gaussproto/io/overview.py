@@ -44,6 +44,10 @@ def overview_figure(
     )  # fmt: skip
     _draw_photo_and_labels(figure, rows[0], photo, segmentation)
     _draw_prototypes(figure, rows[1], segmentation, chosen)
+    remarks = "\n".join(segmentation.remarks())
+    if remarks:
+        figure.text(0.98, 0.985, remarks, ha="right", va="top", color=INK, fontsize=9,
+                    parse_math=False)  # fmt: skip
     if title:
         figure.suptitle(title, x=0.02, y=0.975, ha="left", color=INK, fontsize=15,
                         parse_math=False)  # fmt: skip

@@ -78,6 +78,7 @@ def edit_job(
             segmentation = entry.segmentation.decoded_by(edited)
             drawn = Redrawn(entry.key, segmentation, maps_of(segmentation, entry.roles))
             _ = segmentation.labels, segmentation.cover, segmentation.prototype_share()
+            _ = segmentation.remarks, segmentation.is_unlike
             if entry.key == shown.key:
                 key, values = shown.key, values_of(segmentation, chosen, shown.quantity)
                 if request.kind != "again":

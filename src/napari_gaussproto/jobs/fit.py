@@ -307,6 +307,7 @@ def _view(request: FitRequest, model: PrototypeSegmenter) -> Generator[Any, None
     with one_thread():
         values = values_of(segmentation, prototype, request.quantity)
         _ = segmentation.labels, segmentation.cover, segmentation.prototype_share()
+        _ = segmentation.remarks, segmentation.is_unlike
         maps = maps_of(segmentation, request.maps)
     unknown = [model.classes[c].name for c in unknown_classes(model)]
     return View(segmentation, prototype, values, maps, unknown)

@@ -106,7 +106,8 @@ def _result(
 ) -> SegmentResult:
     """A result with every array that the GUI will show."""
     segmentation = segmentation.with_outlines(request.follow_edges)
-    _ = segmentation.labels, segmentation.cover  # computed here, kept for the GUI
+    # Computed here, kept for the GUI.
+    _ = segmentation.labels, segmentation.cover, segmentation.remarks, segmentation.is_unlike
     prototype = min(request.prototype, len(segmentation.prototypes) - 1)
     roles = _roles(request, len(segmentation.classes))
     # By the same model, prototypes that were pinned are the same ones.

@@ -13,9 +13,9 @@ import torch
 from napari_gaussproto.core.base.errors import EditError, PrototypeError
 from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.editing.undo import EditHistory
+from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.model_file import load_model_file, save_model
 from napari_gaussproto.core.model.predict import segment
-from napari_gaussproto.core.model.segmentation import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from tests.core.builders import tiny_model, two_tone
 

@@ -12,9 +12,10 @@ from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.explain.explain import explain, explain_mask
 from napari_gaussproto.core.explain.places import most_novel_places, most_uncertain_places
 from napari_gaussproto.core.imaging.masks import component_at, outline
+from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.quantiles import quantiles_of
-from napari_gaussproto.core.model.segmentation import Encoding, Segmentation
+from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from tests.core.builders import tiny_model, two_tone
 
@@ -121,6 +122,31 @@ def test_novelty_is_told_as_a_percentile(encoding: Encoding) -> None:
     model.density_quantiles = quantiles_of(levels + 500)
     found = explain(model.decode(encoding), 33, 47)
     assert "than any of the training cells" in found.familiarity
+
+
+def test_leaves_are_compared_with_leaves(encoding: Encoding) -> None:
+    model = tiny_model()
+    plain = model.decode(encoding)
+    given = plain.class_probabilities(cells=True).argmax(0)
+    with torch.no_grad():
+        likelihood = model.layer.scores(encoding.latents).class_log_likelihood
+    # One class was like these cells, the other was nearer to its prototypes, always.
+    levels = torch.linspace(0, 1, 101)
+    own = likelihood[given.ravel() == 0, 0]
+    model.density_quantiles = quantiles_of(likelihood[:, 0])
+    model.class_quantiles = np.stack(
+        [quantiles_of(own), (levels + likelihood[:, 1].max() + 1).numpy()]
+    )
+    segmentation = model.decode(encoding)
+    novelty = segmentation.novelty(cells=True)
+    assert novelty[given == 0].mean() == pytest.approx(0.5, abs=0.03)
+    assert (novelty[given == 1] == 1).all()
+    assert explain(segmentation, 33, 47).familiarity.endswith("training cells of its class.")
+    # Of a class of which nothing is known, all training cells are asked.
+    model.class_quantiles[1] = np.nan
+    mixed = model.decode(encoding).novelty(cells=True)
+    model.class_quantiles = None
+    assert np.array_equal(mixed[given == 1], model.decode(encoding).novelty(cells=True)[given == 1])
 
 
 def test_a_pixel_outside_is_refused_with_a_sentence(segmentation: Segmentation) -> None:

@@ -16,8 +16,10 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QTimer
 
 from napari_gaussproto.core.editing.edits import turn_off
+from napari_gaussproto.core.model.familiarity import LEAST_PHOTOS
 from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.core.model.model_file import save_model
+from napari_gaussproto.core.training.describe import learn_look
 from napari_gaussproto.widgets.layers.placement import placement
 from napari_gaussproto.widgets.segment import dock as segment_module
 from napari_gaussproto.widgets.segment.dock import SegmentWidget
@@ -63,6 +65,36 @@ def test_a_mosaic_has_no_classes_where_it_has_no_data(
     assert not labels.data[:, :24].any() and labels.data[:, 24:].all()
     assert "over the 75.0% with data" in dock.cover.heading.text()
     assert sum(dock.cover.shares) == pytest.approx(1)
+
+
+def test_a_constant_picture_is_told_and_has_no_classes(viewer: Any, dock: Any, run: Any) -> None:
+    viewer.add_image(np.zeros((64, 96, 3), np.uint8), name="black")
+    run(dock)
+    assert "constant" in dock.remarks.text() and dock.remarks.isVisibleTo(dock)
+    assert not dock.train_button.isVisibleTo(dock)
+    viewer.add_image(two_tone()[0], name="field")
+    dock.images.choose(viewer.layers["field"])
+    assert not dock.remarks.isVisibleTo(dock)
+    run(dock)
+    assert not dock.remarks.isVisibleTo(dock)
+
+
+def test_a_photograph_unlike_the_training_ones_leads_to_the_train_dock(
+    viewer: Any, dock: Any, run: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    model = tiny_model()
+    learn_look(model, [two_tone(64, 96, seed)[0] for seed in range(LEAST_PHOTOS)])
+    assert dock.models.choose_file(save_model(model, tmp_path / "known"))
+    noise = np.random.default_rng(0).integers(0, 255, (64, 96, 3)).astype(np.uint8)
+    viewer.add_image(noise, name="noise")
+    run(dock)
+    assert "Unlike the photographs" in dock.remarks.text()
+    assert dock.train_button.isVisibleTo(dock)
+    dock.train_button.click()
+    [train] = [w for name, w in viewer.window.dock_widgets.items() if name.startswith("Train")]
+    qtbot.waitUntil(lambda: not train.busy, timeout=30_000)
+    assert train.state.model is dock.state.model
+    train.close_work()
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(3.4, "3 s"), (99, "99 s"), (696, "12 min")])

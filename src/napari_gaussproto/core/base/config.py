@@ -183,7 +183,9 @@ class ModelConfig(Settings):
         return self.downsample * self.output_stride
 
 
+# The shipped start, and the shipped model for photographs of which nothing is known.
 FIELD = "field"
+FIRST_LOOK = "plants"
 
 
 class NewModel(Settings):

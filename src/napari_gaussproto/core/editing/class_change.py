@@ -74,6 +74,13 @@ def adapt(
     card.log("adapt", **{"from": before}, to=after, mapping=target)
     other = model.with_layer(layer, prototypes, card)
     other.config = config
+    if model.class_quantiles is not None:
+        # Of a class that became one alone; the cells of merged ones are not known apart.
+        shape = len(config.classes), model.class_quantiles.shape[1]
+        other.class_quantiles = np.full(shape, np.nan, np.float32)
+        for old, new in enumerate(target):
+            if new is not None and target.count(new) == 1:
+                other.class_quantiles[new] = model.class_quantiles[old]
     if target != list(range(len(config.classes))):
         # What photographs look like is known by the old numbers of the classes.
         other.familiarity = None

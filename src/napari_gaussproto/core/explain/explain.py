@@ -69,9 +69,9 @@ class Explanation:
     class_probability : (C,) ndarray
         p(c|z) of the cell, or its mean over the mask.
     novelty : float
-        Share of the training cells that the model finds more familiar, in [0, 1].
+        Share of the training cells of its class that are more familiar, in [0, 1].
     compared_with : str
-        What novelty compares with: “training cells”, or “cells of this image”.
+        What novelty compares with; see `Segmentation.compared_with`.
     mask : ndarray
         (H, W) bool, pixels explained: a cell or a mask; its first one lies at (top, left).
     n_cells : int
@@ -253,9 +253,7 @@ def _explanation(
         ],
         class_probability=weight @ values.posterior,
         novelty=float(weight @ values.novelty),
-        compared_with=(
-            "training cells" if segmentation.knows_training_cells else "cells of this image"
-        ),
+        compared_with=(segmentation.compared_with),
         top=top,
         left=left,
         mask=mask,

@@ -14,6 +14,8 @@ from napari_gaussproto.core.model.segmentation import Map, Segmentation
 _APART = 1 / 12
 # A place is more than one odd cell: values are averaged over this share of that distance.
 _WINDOW = 1 / 6
+# Share by which places of equal novelty are told apart.
+_TIES = 0.01
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,10 @@ def most_novel_places(
     """
     # Novelty is 1 wherever a cell is farther than every training cell; the density itself
     # still orders those.
-    peaks = _peaks(segmentation, -segmentation.log_density(cells=True), n, distance)
-    density = np.array([-score for *_, score in peaks], np.float32)
-    novelty = segmentation.novelty_at(density).tolist()
-    return [Place(y, x, value) for (y, x, _), value in zip(peaks, novelty, strict=True)]
+    density = segmentation.log_density(cells=True).astype(np.float64)
+    order = (density.max() - density) / max(float(np.ptp(density)), 1e-12)
+    score = (1 - _TIES) * segmentation.novelty(cells=True) + _TIES * order
+    return [Place(y, x, value) for y, x, value in _peaks(segmentation, score, n, distance)]
 
 
 def most_uncertain_places(

@@ -30,6 +30,9 @@ _SCANNED = 1 << 27
 _MOST_OUTSIDE = 0.01
 # Full scales of usual sensors: 8, 10, 12, 14 and 16 bits. A 12-bit camera stores uint16.
 _FULL_SCALES = (255, 1023, 4095, 16383, 65535)
+# Side of a patch in pixels that tells whether an image is grey, and what its channels may differ
+# by for that, in [0, 1]: rounding.
+_PATCH, _COLOURLESS = 96, 2.5 / 255
 # ITU-R BT.601 luma.
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -147,6 +150,19 @@ class ImageSource:
             return None
         missing = self._gaps.find(self._stored(y0, x0, y1, x1))
         return None if missing is None else ~missing
+
+    @cached_property
+    def is_grey(self) -> bool:
+        """Whether what is read with three channels has no colour; judged on nine patches."""
+        if self.channels != 3:
+            return False
+        side = min(self.height, self.width, _PATCH)
+        windows = (
+            self.read(y.start, x.start, min(y.stop, self.height), min(x.stop, self.width))
+            for y in _patches(self.height, side)
+            for x in _patches(self.width, side)
+        )
+        return all(bool((w.amax(0) - w.amin(0) <= _COLOURLESS).all()) for w in windows)
 
     @cached_property
     def _is_constant(self) -> bool:

@@ -16,7 +16,7 @@ from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.cells.partition import Partition
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.imaging.tiles import Window, plan, round_up
-from napari_gaussproto.core.model.segmentation import Encoding
+from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 logger = logging.getLogger(__name__)
@@ -85,14 +85,21 @@ def encode_steps(
     forward = extractor.maps_and_context
     whole = yield from maps_of_image(source, model, forward, strides, tile, blocks)
     *maps, level = [of_image[0] for of_image in whole]
-    return with_context(pooled(maps, work.value, model, source), level, model)
+    return with_context(pooled(maps, work.value, model, source), level, model, source)
 
 
-def with_context(encoding: Encoding, level: Tensor, model: PrototypeSegmenter) -> Encoding:
-    """An encoding with a map (F, h, w) of the level of the context, which may overhang."""
+def with_context(
+    encoding: Encoding, level: Tensor, model: PrototypeSegmenter, source: ImageSource
+) -> Encoding:
+    """An encoding with what is known of the whole image.
+
+    That is whether it is grey, and a map (F, h, w) of the level of the context, which may
+    overhang.
+    """
     stride = model.extractor.context_stride
     height, width = (-(-side // stride) for side in encoding.partition.shape)
-    return replace(encoding, context=level[:, :height, :width], context_stride=stride)
+    context = level[:, :height, :width]
+    return replace(encoding, is_grey=source.is_grey, context=context, context_stride=stride)
 
 
 def pooled(

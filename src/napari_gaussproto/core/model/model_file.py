@@ -89,6 +89,8 @@ def tensors_of(model: PrototypeSegmenter) -> dict[str, Tensor]:
         tensors[f"prototype/{m}/patch_labels"] = torch.from_numpy(prototype.patch_labels)
         tensors[f"prototype/{m}/quantiles"] = torch.from_numpy(prototype.distance_quantiles)
     tensors["density_quantiles"] = torch.from_numpy(model.density_quantiles)
+    if model.class_quantiles is not None:
+        tensors["class_quantiles"] = torch.from_numpy(model.class_quantiles)
     if model.familiarity is not None:
         tensors |= model.familiarity.tensors
     return tensors
@@ -208,6 +210,8 @@ def build_model(
     model.card = summary.card
     model.receptive_radius = int(description["receptive_radius"])
     model.density_quantiles = tensors["density_quantiles"].numpy()
+    if "class_quantiles" in tensors:  # not in files of before
+        model.class_quantiles = tensors["class_quantiles"].numpy()
     model.familiarity = Familiarity.of_tensors(tensors)
     model.prototypes = [
         Prototype(

@@ -15,12 +15,13 @@ from torch import Tensor
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import PrototypeError
-from napari_gaussproto.core.cells.outlines import Rows, refine_outlines
-from napari_gaussproto.core.cells.partition import Partition, share_inside
+from napari_gaussproto.core.cells.outlines import refine_outlines
 from napari_gaussproto.core.imaging.patches import Patches, no_patches
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
+from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.familiarity import Familiarity, Look
 from napari_gaussproto.core.model.quantiles import quantiles_of, rank
+from napari_gaussproto.core.model.remarks import are_coloured, remarks_of
 
 Map = npt.NDArray[np.float32]
 
@@ -79,64 +80,6 @@ def prototype_index(prototypes: Sequence[Prototype], which: int | str) -> int:
     )
 
 
-@dataclass
-class Encoding:
-    """An image as cells: the slow part of a segmentation, kept.
-
-    Attributes
-    ----------
-    latents : (N, D) Tensor
-    colours : (N, C) Tensor or None
-        Of cells whose outlines can follow the edges of the photograph.
-    rows : callable or None
-        Pixels of some rows, for these.
-    data_mask : (H, W) ndarray of bool or None
-        See `ImageSource.data_mask`.
-    follow_edges : bool
-        Whether their outlines do.
-    context : (F, h, w) Tensor or None
-        Features of the backbone's middle level, by which a photograph is known. None of a part
-        of an image.
-    context_stride : int
-        Pixels of the image per position of these.
-    """
-
-    latents: Tensor
-    partition: Partition
-    colours: Tensor | None = None
-    rows: Rows | None = None
-    data_mask: npt.NDArray[np.bool_] | None = None
-    follow_edges: bool = True
-    context: Tensor | None = field(default=None, repr=False)
-    context_stride: int = 1
-
-    @cached_property
-    def data_share(self) -> Tensor | None:
-        """Share of each cell that holds data, (N,); None where all do."""
-        if self.data_mask is None:
-            return None
-        return share_inside(self.partition, self.data_mask).to(self.latents.device)
-
-    @cached_property
-    def data_map(self) -> npt.NDArray[np.bool_] | None:
-        """Which elements of a map at cell resolution show data, (h, w); None where all do."""
-        if self.data_mask is None:
-            return None
-        k = self.partition.map_pixel_size
-        overhang = [(0, -length % k) for length in self.data_mask.shape]
-        tiles = np.pad(self.data_mask, overhang)
-        squares = tiles.reshape(tiles.shape[0] // k, k, tiles.shape[1] // k, k)
-        return np.asarray(squares.any((1, 3)))
-
-    @cached_property
-    def has_data(self) -> Tensor:
-        """Which cells hold data, (N,) bool; all, where none do, so that there are some."""
-        share = self.data_share
-        if share is None or not share.any():
-            return torch.ones(len(self.latents), dtype=torch.bool, device=self.latents.device)
-        return share > 0
-
-
 @dataclass(frozen=True)
 class CellValues:
     """What a model says about K cells.
@@ -178,6 +121,8 @@ class Segmentation:
         Of log p(z) over training cells, ascending; empty before training.
     familiarity : Familiarity, optional
         What the training photographs look like, if there were enough of them.
+    class_quantiles : (C, QUANTILES) ndarray, optional
+        Of log p(z|c) over the training cells of each class, ascending; nan where there are none.
 
     Attributes
     ----------
@@ -193,9 +138,11 @@ class Segmentation:
         prototypes: Sequence[Prototype],
         density_quantiles: Map,
         familiarity: Familiarity | None = None,
+        class_quantiles: Map | None = None,
     ) -> None:
         self.encoding = encoding
         self._familiarity = familiarity
+        self._class_quantiles = class_quantiles
         self.classes = list(classes)
         self.prototypes = list(prototypes)
         self._density_quantiles = density_quantiles
@@ -209,6 +156,7 @@ class Segmentation:
             self._log_responsibility = scores.log_responsibility
             self._log_posterior = scores.class_log_posterior
             self._log_density = scores.log_density
+            self._class_log_likelihood = scores.class_log_likelihood
 
     def __repr__(self) -> str:
         height, width = self.shape
@@ -339,22 +287,59 @@ class Segmentation:
         novelty = self._familiarity.novelty(self.look)
         return None if np.isnan(novelty) else novelty
 
-    def novelty(self, cells: bool = False) -> Map:
-        """Share of the training cells that the model finds more familiar, (H, W) in [0, 1].
+    def class_novelty(self) -> dict[str, float]:
+        """How far each class of the image is from that of the training photographs, by name.
 
-        Before training there are none to compare with; then the cells of this image are.
+        The log of the distance; 0 is usual for a photograph like them. Without classes that are
+        not there, or of which nothing is known.
         """
-        return self._share_map(self._novelty(self._log_density), cells)
+        if self._familiarity is None or self.look is None:
+            return {}
+        distances = self._familiarity.distances(self.look).tolist()
+        pairs = zip(self.classes, distances, strict=True)
+        return {entry.name: value for entry, value in pairs if not np.isnan(value)}
 
-    def _novelty(self, log_density: Tensor) -> Tensor:
+    def remarks(self) -> list[str]:
+        """What one should know before one believes the labels, in sentences; often nothing.
+
+        That the image is unlike the training photographs, mostly without data, constant, or grey
+        where the model expects colour.
+        """
+        grey = self.encoding.is_grey and are_coloured([p.patches for p in self.prototypes])
+        facts = (self.data_share, self.photo_novelty(), self.class_novelty())
+        return remarks_of(*facts, lacks_colour=grey)
+
+    def novelty(self, cells: bool = False) -> Map:
+        """Share of the training cells of its class that are more familiar, (H, W) in [0, 1].
+
+        The class is the one that a cell is given, so that leaves are compared with leaves; by a
+        file of before, which does not know classes apart, with all training cells. Before
+        training there are none to compare with; then the cells of this image are.
+        """
+        return self._share_map(self._novelty, cells)
+
+    @cached_property
+    def _novelty(self) -> Tensor:
+        """Of every cell, (N,)."""
         quantiles = self._density_quantiles
         if not self.knows_training_cells:
             quantiles = quantiles_of(self._log_density[self.encoding.has_data])
-        return 1 - rank(log_density, quantiles)
+        novelty = 1 - rank(self._log_density, quantiles)
+        if self._class_quantiles is None:
+            return novelty
+        given = self._log_posterior.argmax(1)
+        for c, known in enumerate(self._class_quantiles):
+            if not np.isnan(known).any():
+                own = given == c
+                novelty[own] = 1 - rank(self._class_log_likelihood[own, c], known)
+        return novelty
 
-    def novelty_at(self, log_density: Map) -> Map:
-        """Novelty (K,) of places of a log-density (K,), such as averages of `log_density`."""
-        return self._novelty(torch.from_numpy(log_density)).numpy()
+    @property
+    def compared_with(self) -> str:
+        """What novelty compares with, in words."""
+        if not self.knows_training_cells:
+            return "cells of this image"
+        return "training cells" if self._class_quantiles is None else "training cells of its class"
 
     @property
     def knows_training_cells(self) -> bool:
@@ -379,7 +364,7 @@ class Segmentation:
             self._log_posterior[rows].exp(),
             self._log_responsibility[rows].exp(),
             torch.stack(typicality, dim=1),
-            self._novelty(self._log_density[rows]),
+            self._novelty[rows],
         )
         return CellValues(*(value.float().cpu().numpy() for value in values))
 

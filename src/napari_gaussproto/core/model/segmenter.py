@@ -16,8 +16,9 @@ from napari_gaussproto.core.cells.partitioner import Partitioner
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.card import ModelCard
+from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.familiarity import Familiarity
-from napari_gaussproto.core.model.segmentation import Encoding, Prototype, Segmentation
+from napari_gaussproto.core.model.segmentation import Prototype, Segmentation
 from napari_gaussproto.core.network.backbone import Backbone
 from napari_gaussproto.core.network.extractor import Extractor
 
@@ -45,6 +46,8 @@ class PrototypeSegmenter(nn.Module):
         Pixels of the original image beyond which the input hardly moves a latent vector.
     density_quantiles : (QUANTILES,) ndarray of float32
         Of log p(z) over training cells, ascending; empty before training.
+    class_quantiles : (C, QUANTILES) ndarray of float32 or None
+        Of log p(z|c) over the training cells of each class, ascending; nan where there are none.
     familiarity : Familiarity or None
         What the training photographs look like, if there were enough of them.
     """
@@ -71,6 +74,7 @@ class PrototypeSegmenter(nn.Module):
         self.card = ModelCard()
         self.receptive_radius = 4 * self.extractor.alignment
         self.density_quantiles: npt.NDArray[np.float32] = np.zeros(0, np.float32)
+        self.class_quantiles: npt.NDArray[np.float32] | None = None
         self.familiarity: Familiarity | None = None
 
     @property
@@ -122,6 +126,7 @@ class PrototypeSegmenter(nn.Module):
             self.prototypes,
             self.density_quantiles,
             self.familiarity,
+            self.class_quantiles,
         )
 
     def with_layer(

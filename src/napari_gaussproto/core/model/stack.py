@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -15,6 +16,7 @@ from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.imaging.source import ImageSource, ValueRange, range_of_planes
 from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.predict import segment_steps
+from napari_gaussproto.core.model.remarks import is_unlike
 from napari_gaussproto.core.model.segmentation import Map, Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
@@ -135,6 +137,21 @@ class StackSegmentation:
         weight = np.array([plane.data_share for plane in self.planes])
         weight = weight / (weight.sum() or 1)
         return {c.name: float(weight @ [cover[c.name] for cover in covers]) for c in self.classes}
+
+    @cached_property
+    def remarks(self) -> list[str]:
+        """Remarks of the planes, each once; see `Segmentation.remarks`."""
+        found = Counter(remark for plane in self.planes for remark in plane.remarks())
+        total = len(self.planes)
+        return [
+            remark if count == total else f"{count} of {total} planes: {remark}"
+            for remark, count in found.items()
+        ]
+
+    @cached_property
+    def is_unlike(self) -> bool:
+        """Whether a plane is called unlike the training photographs."""
+        return any(is_unlike(plane.photo_novelty()) for plane in self.planes)
 
     @property
     def data_share(self) -> float:

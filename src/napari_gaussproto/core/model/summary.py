@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
-from napari_gaussproto.core.base.config import FIELD, ModelConfig
+from napari_gaussproto.core.base.config import FIELD, FIRST_LOOK, ModelConfig
 from napari_gaussproto.core.base.errors import ModelFileError
 from napari_gaussproto.core.model.card import ModelCard, ModelSummary, PrototypeEntry, SplitMeasures
 
@@ -26,8 +26,9 @@ _FOLDER = Path(str(resources.files("napari_gaussproto"))) / "models"
 
 
 def list_models() -> list[str]:
-    """Names of the shipped models, in alphabetical order."""
-    return sorted(path.stem for path in _FOLDER.glob(f"*{SUFFIX}"))
+    """Names of the shipped models: the one for a first look, then by the alphabet."""
+    names = (path.stem for path in _FOLDER.glob(f"*{SUFFIX}"))
+    return sorted(names, key=lambda name: (name != FIRST_LOOK, name))
 
 
 def model_path(name_or_path: str | Path) -> Path:

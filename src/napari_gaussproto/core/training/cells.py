@@ -11,7 +11,7 @@ from torch import Tensor
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.cells.partition import Partition
 from napari_gaussproto.core.model.encode import encode_steps
-from napari_gaussproto.core.model.segmentation import Encoding
+from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.pyramid import EncodedImage
 from napari_gaussproto.core.training.samples import Crops, TrainingImage

@@ -21,7 +21,7 @@ from napari_gaussproto.core.mixture import placement, surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.encode import encode_steps
 from napari_gaussproto.core.model.familiarity import FALSE_ALARMS, LEAST_PHOTOS, learn_familiarity
-from napari_gaussproto.core.model.quantiles import quantiles_of
+from napari_gaussproto.core.model.quantiles import QUANTILES, quantiles_of
 from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, name_prototypes
 from napari_gaussproto.core.network.receptive import effective_radius
@@ -201,6 +201,12 @@ def describe(
     if alive <= set(cells.labelled) or not len(model.density_quantiles):
         # Without the cells of some class, that class would look novel everywhere.
         model.density_quantiles = quantiles_of(scores.log_density)
+    levels = np.full((len(model.classes), QUANTILES), np.nan, np.float32)
+    if model.class_quantiles is not None and model.class_quantiles.shape == levels.shape:
+        levels = model.class_quantiles.copy()
+    for c in alive & set(majority.tolist()):
+        levels[c] = quantiles_of(scores.class_log_likelihood[majority == c, c])
+    model.class_quantiles = levels
     used = placement.usage(layer, cells.values, cells.target, cells.weight)
     # For every cell, the prototype of its own class that explains it best.
     joint = scores.log_likelihood + layer.log_weight

@@ -22,7 +22,7 @@ from napari_gaussproto.core.model.encode import (
     pooled,
     with_context,
 )
-from napari_gaussproto.core.model.segmentation import Encoding
+from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.network.backbone import Backbone
 from napari_gaussproto.core.network.extractor import to_stride
@@ -155,6 +155,7 @@ def latents_of_image(model: PrototypeSegmenter, encoded: EncodedImage) -> Encodi
     if extractor.has_local:
         maps.append(colours_in(pyramid, model.config.channels)[0])
     plain = pooled(maps, encoded.partition, model, encoded.source)
-    encoding = with_context(plain, pyramid[extractor.context_level][0], model)
+    level = pyramid[extractor.context_level][0]
+    encoding = with_context(plain, level, model, encoded.source)
     encoded.encodings[extractor.neck] = encoding
     return encoding

@@ -39,8 +39,9 @@ from napari_gaussproto.core.mixture.refinement import (
     refine_means,
     with_unexplained,
 )
+from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.labelled import class_table, labelled_planes, most_pixels
-from napari_gaussproto.core.model.segmentation import Encoding, Prototype
+from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_layer, name_prototypes
 from napari_gaussproto.core.training.cells import LabelledCells, draw_latents
 from napari_gaussproto.core.training.describe import class_accuracy, describe

@@ -160,4 +160,8 @@ def _with_trained_layer(
     trained = model.with_layer(layer, prototypes, model.card)
     shift = (after.log_density - before.log_density).median()
     trained.density_quantiles = (model.density_quantiles + float(shift)).astype(np.float32)
+    if model.class_quantiles is not None:
+        apart = (after.class_log_likelihood - before.class_log_likelihood).median(0).values
+        shifts = apart.cpu().numpy()[:, None]
+        trained.class_quantiles = (model.class_quantiles + shifts).astype(np.float32)
     return trained

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ from napari_gaussproto.widgets.shared.forms import (
     down,
     heading,
     slim_progress_bar,
+    wrapped_label,
 )
 from napari_gaussproto.widgets.shared.preferences import preference
 from napari_gaussproto.widgets.shared.share_table import CoverTable
@@ -88,6 +90,11 @@ class SegmentWidget(Dock):
         self.likelihood = LikelihoodPanel(self.viewer, self.state)
         self.outlines = OutlinesSwitch(self.viewer, self.state, self.messages)
         self.cover = CoverTable()
+        self.remarks = wrapped_label()
+        tip = "Open the Train dock; a new one begins with this model"
+        self.train_button = button("Train with a few strokes…", tip, self._open_train_dock)
+        self.remarks.hide()
+        self.train_button.hide()
         self.setWidget(self._arrange())
 
     def _arrange(self) -> QWidget:
@@ -100,8 +107,9 @@ class SegmentWidget(Dock):
         form.addRow("Also add", down(*self.extras.values(), spacing=2))
         buttons = across((self.run_button, 2), (self.cancel_button, 1))
         show = (heading("Show"), self.likelihood, self.outlines, self.cover)
+        top = (form, buttons, self.progress, self.status, self.remarks, self.train_button)
         content = QWidget()
-        content.setLayout(down(form, buttons, self.progress, self.status, *show, None))
+        content.setLayout(down(*top, *show, None))
         return content
 
     def _connect(self) -> None:
@@ -163,6 +171,12 @@ class SegmentWidget(Dock):
         self.status.setText("Loading the model…" if self.state.model is None else "Segmenting…")
         self.runner.start(partial(run_job, "segment", "segment_job", request))
         self._update_buttons()
+
+    def _open_train_dock(self) -> None:
+        # A new one begins with the model that was run last; one that is there comes to the front.
+        add = self.viewer.window.add_plugin_dock_widget
+        area, _ = add("napari-gaussproto", "Train", tabify=True)
+        area.raise_()
 
     def reset_choices(self, event: Any = None) -> None:
         """Follow the layer list; napari calls this for docks it adds."""
@@ -236,7 +250,8 @@ class SegmentWidget(Dock):
         if result is None:
             # What another image gave must not be taken for this one's.
             self.likelihood.setEnabled(False)
-            self.cover.hide()
+            for part in (self.cover, self.remarks, self.train_button):
+                part.hide()
         elif result is self.state.current:
             self.likelihood.setEnabled(True)
             self._on_image_result(result)
@@ -250,6 +265,9 @@ class SegmentWidget(Dock):
         segmentation = result.segmentation
         about = (segmentation.cover, segmentation.classes, segmentation.data_share)
         self.cover.show_cover(result.source.name, *about)
+        self.remarks.setText("<br>".join(escape(remark) for remark in segmentation.remarks))
+        self.remarks.setVisible(bool(segmentation.remarks))
+        self.train_button.setVisible(segmentation.is_unlike)
 
     def _on_model(self, index: int = 0) -> None:
         if self.models.is_current and self.state.model is not None:

@@ -51,6 +51,8 @@ def compared(train: Any, qtbot: Any) -> None:
 
 
 def test_names_of_classes_are_a_reason_before_anything_is_drawn(train: Any, image: Any) -> None:
+    assert "“plants” knows soil and plant" in said(train) and offers(train)
+    train.annotations.set_table([SegmentationClass(name=name, color="#999999") for name in "ab"])
     assert "no shipped one knows" in said(train) and not offers(train)
     train.annotations.set_table(FIELD)
     assert "“peanut-grid” knows soil, crop and weed" in said(train) and offers(train)

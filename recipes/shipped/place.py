@@ -1,0 +1,76 @@
+"""Give a model that is trained prototypes that are worth showing; its network stays.
+
+    python -m recipes.shipped.place peanut-grid --photos FOLDER --out peanut-grid.safetensors
+
+Training by gradients alone may leave a prototype with most of its class, another with patches of
+several. Here they are placed anew on the photographs of train, see `balanced`, `finish` and
+`sharpen`, and calibrated on some that were held out. Names, patches and figures are new.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from pathlib import Path
+
+from napari_gaussproto.core.measure.evaluation import measure
+from napari_gaussproto.core.model.model_file import load_model, save_model
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_layer
+from recipes.shipped.balanced import place
+from recipes.shipped.finish import look
+from recipes.shipped.learn import calibrate, chosen
+from recipes.shipped.train import LOOKED_AT, best_of, is_held_out
+from recipes.shipped.views import whole
+from recipes.start.pictures import Pair, photos_of
+
+
+def anew(
+    model: PrototypeSegmenter, photos: list[Pair], counts: list[int], steps: int, seed: int
+) -> PrototypeSegmenter:
+    """The model with other prototypes.
+
+    Parameters
+    ----------
+    model : PrototypeSegmenter
+    photos : list of tuple of Path
+        And masks, which count classes from 0.
+    counts : list of int
+        Prototypes of each class to begin with.
+    steps : int
+        By gradient, at last.
+    seed : int
+    """
+    index = [c for c, count in enumerate(counts) for _ in range(count)]
+    other = model.with_layer(make_layer(model.config, index), [], copy.deepcopy(model.card)).eval()
+    views = (whole(pair, number) for number, pair in enumerate(photos))
+    shown = look(other, views, LOOKED_AT, seed, is_held_out)
+    place(other.layer, shown.cells.values, shown.cells.target, seed)
+    teaching, held_out = (chosen(shown.even, m) for m in (~shown.held_out, shown.held_out))
+    calibrate(other.layer, teaching)
+    best_of(other, shown, teaching, steps, seed)
+    calibrate(other.layer, held_out)
+    return other
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Read the options, place, measure on val, and save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", help="name or file of a model")
+    parser.add_argument("--photos", type=Path, required=True, help="images, masks, index.csv")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--counts", type=int, nargs="+", default=[5, 4, 4])
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    photos = photos_of(options.photos, "train")
+    former = load_model(options.model, "cpu")
+    model = anew(former, photos, options.counts, options.steps, options.seed)
+    views = (whole(pair, n) for n, pair in enumerate(photos_of(options.photos, "val")))
+    model.card.measures = {"val": measure(model, ((v.image, v.labels) for v in views))}
+    details = {"photographs": len(photos), "steps": options.steps, "seed": options.seed}
+    model.card.log("prototypes placed anew", **details)
+    save_model(model, options.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""Train a shipped model on the features of the start's backbone.
+
+    python -m recipes.shipped.train plants --fields FOLDER --photos FOLDER --out plants.safetensors
+    python -m recipes.shipped.train peanut-grid --photos FOLDER --out peanut-grid.safetensors
+
+The backbone stays as the start “field” has it, so that every picture is encoded once. Neck and
+prototypes learn from that, minutes on one core; see `balanced` for how prototypes are placed and
+`finish` for what is asked of them. With ``--features FILE`` the features are kept, and a
+later training begins with them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import load_file, save_file
+
+from napari_gaussproto.core.base.config import FIELD, ModelConfig
+from napari_gaussproto.core.base.seeds import seeded
+from napari_gaussproto.core.measure.evaluation import measure
+from napari_gaussproto.core.model.model_file import load_model, save_model
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.training.cells import LabelledCells
+from recipes.shipped.balanced import settle
+from recipes.shipped.card import RECIPES, Recipe
+from recipes.shipped.finish import Shown, look, select
+from recipes.shipped.learn import calibrate, chosen, features, latents, learn
+from recipes.shipped.sharpen import sharpen
+from recipes.shipped.views import View, photo_views, plant_views, whole
+from recipes.start.pictures import Pictures, open_pictures, photos_of
+
+# Of so many photographs and fields one.
+_HELD_OUT = 6
+# How much prototypes are held on their cells at last.
+HELD = 0.5
+# Cells of a class in each picture that prototypes are placed on.
+LOOKED_AT = 150
+
+
+def is_held_out(number: int) -> bool:
+    """Whether the photograph or field of a number calibrates, and teaches nothing."""
+    return number % _HELD_OUT == 0
+
+
+def new_model(recipe: Recipe, seed: int) -> PrototypeSegmenter:
+    """The network of the start with unfitted prototypes."""
+    start = load_model(FIELD, "cpu")
+    settings = start.config.model_dump() | {"covariance": "diagonal"} | recipe.settings
+    config = ModelConfig.model_validate(settings)
+    with seeded(seed):
+        model = PrototypeSegmenter(
+            config, class_index=recipe.class_index, backbone=start.extractor.backbone
+        )
+    model.extractor.neck = copy.deepcopy(start.extractor.neck)
+    model.receptive_radius = start.receptive_radius * config.downsample // start.config.downsample
+    return model.eval()
+
+
+def views_of(recipe: Recipe, pictures: Pictures, seed: int) -> Iterator[View]:
+    """What neck and prototypes learn from."""
+    if recipe.name == "plants":
+        return plant_views(pictures, recipe.rounds, seed)
+    return photo_views(pictures.photos, recipe.rounds, seed)
+
+
+def shown_views(recipe: Recipe, pictures: Pictures, seed: int) -> Iterator[View]:
+    """What people see of the training."""
+    if recipe.name == "plants":
+        return plant_views(pictures, recipe.rounds // 5, seed + 1, plain=True)
+    return (whole(pair, number) for number, pair in enumerate(pictures.photos) if number % 2 == 0)
+
+
+def known_features(
+    recipe: Recipe, model: PrototypeSegmenter, pictures: Pictures, options: argparse.Namespace
+) -> LabelledCells:
+    """Features of views, from a file if there is one."""
+    file: Path | None = options.features
+    if file is not None and file.exists():
+        return LabelledCells(**load_file(file))
+    cells = features(
+        model, views_of(recipe, pictures, options.seed), recipe.per_class, options.seed
+    )
+    if file is not None:
+        save_file(cells.__dict__, file)
+    return cells
+
+
+def train(recipe: Recipe, options: argparse.Namespace) -> PrototypeSegmenter:
+    """Make the model."""
+    pictures = open_pictures(options.fields or Path(), options.photos, None)
+    model = new_model(recipe, options.seed)
+    cells = known_features(recipe, model, pictures, options)
+    taught = chosen(cells, cells.image % _HELD_OUT > 0)
+    learn(model, taught, options.steps, options.seed)
+    views = shown_views(recipe, pictures, options.seed)
+    shown = look(model, views, LOOKED_AT, options.seed, is_held_out)
+    best_of(model, shown, latents(model, taught), options.steps, options.seed)
+    calibrate(model.layer, chosen(shown.even, shown.held_out))
+    return model
+
+
+def best_of(
+    model: PrototypeSegmenter, shown: Shown, taught: LabelledCells, steps: int, seed: int
+) -> None:
+    """Keep the prototypes that are worth showing, and part the classes better by them."""
+    select(model, shown, lambda layer: settle(layer, shown.cells.values, shown.cells.target))
+    select(model, shown, lambda layer: sharpen(layer, taught, steps // 2, HELD, seed))
+
+
+def val_pairs(recipe: Recipe, photos: Path) -> Iterator[tuple[Any, Any]]:
+    """Photographs of val with labels of the recipe's classes."""
+    for number, pair in enumerate(photos_of(photos, "val")):
+        view = whole(pair, number)
+        yield view.image, np.minimum(view.labels, len(recipe.classes)).astype(np.uint8)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Read the options, train, measure on val, and save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", choices=list(RECIPES))
+    parser.add_argument("--photos", type=Path, required=True, help="images, masks, index.csv")
+    parser.add_argument("--fields", type=Path, help="from recipes.field.make, for “plants”")
+    parser.add_argument("--out", type=Path, required=True, help="the model file")
+    parser.add_argument("--features", type=Path, help="keep them here")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    recipe = RECIPES[options.model]
+    model = train(recipe, options)
+    model.card = recipe.card(_command(options))
+    model.card.log("training on features", steps=options.steps, seed=options.seed)
+    save_model(model, options.out)  # what follows takes long
+    model.card.measures = {"val": measure(model, val_pairs(recipe, options.photos))}
+    save_model(model, options.out)
+
+
+def _command(options: argparse.Namespace) -> str:
+    """As it is said to others: without this machine's folders."""
+    fields = " --fields FIELDS" if options.fields else ""
+    what = f"{options.model} --photos FOLDER{fields} --out {options.out.name}"
+    return f"python -m recipes.shipped.train {what}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,142 @@
+"""The training of shipped models: what they learn from, how prototypes are placed and chosen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from napari_gaussproto import load_model, segment
+from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
+from napari_gaussproto.core.mixture.placement import usage
+from napari_gaussproto.core.training.cells import LabelledCells
+from recipes.shipped import train
+from recipes.shipped.balanced import even_shares, place, settle
+from recipes.shipped.card import RECIPES
+from recipes.shipped.finish import hints, look, select
+from recipes.shipped.learn import calibrate, features, latents, learn
+from recipes.shipped.views import photo_views, plant_views
+from recipes.start.pictures import Pictures, open_pictures
+from tests.recipes.test_start import view
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of ten photographs and three fields of two views."""
+    root = tmp_path_factory.mktemp("data")
+    lines = ["image,mask,split"]
+    for part in ("images", "masks", "fields"):
+        (root / part).mkdir()
+    for number in range(10):
+        image, species = view(number)
+        Image.fromarray(image).save(root / "images" / f"{number}.png")
+        Image.fromarray(species).save(root / "masks" / f"{number}.png")
+        lines.append(f"{number}.png,{number}.png,{'val' if number > 8 else 'train'}")
+        name = f"{number // 2:05d}_{'ab'[number % 2]}"
+        Image.fromarray(image).save(root / "fields" / f"{name}.png")
+        Image.fromarray(species).save(root / "fields" / f"{name}_species.png")
+    (root / "index.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def pictures(folder: Path) -> Pictures:
+    return open_pictures(folder / "fields", folder, None)
+
+
+def three_groups(sizes: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cells around centres far apart; the last is another class than the others."""
+    generator = torch.Generator().manual_seed(0)
+    centres = 4 * torch.randn(len(sizes), 8, generator=generator)
+    which = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    z = centres[which] + torch.randn(len(which), 8, generator=generator)
+    return z, torch.nn.functional.one_hot((which == len(sizes) - 1).long(), 2).float()
+
+
+def test_shares_are_even_over_cells() -> None:
+    logits = torch.randn(200, 4, generator=torch.Generator().manual_seed(1)) * 5
+    shares = even_shares(logits)
+    torch.testing.assert_close(shares.sum(1), torch.ones(200))
+    torch.testing.assert_close(shares.mean(0), torch.full((4,), 0.25), atol=0.03, rtol=0)
+
+
+def test_no_prototype_owns_its_class() -> None:
+    z, target = three_groups((900, 60, 300))
+    layer = GaussianPrototypeLayer(8, [0, 0, 0, 1], 2)
+    place(layer, z, target, 0)
+    used = usage(layer, z, target, torch.ones(len(z)))
+    assert used[:3].min() > 0.05 and used[:3].max() < 0.6
+    assert (layer(z).argmax(1) == target.argmax(1)).float().mean() > 0.98
+
+
+def test_views_have_the_labels_of_their_pictures(pictures: Pictures) -> None:
+    for seen in plant_views(pictures, 12, 0, plain=True):
+        assert seen.image.shape == (256, 256, 3) and set(np.unique(seen.labels)) <= {1, 2}
+        brown = seen.image[seen.labels == 1].mean(0)
+        np.testing.assert_allclose(brown, (129, 99, 69), atol=10)
+    numbers = [seen.number for seen in plant_views(pictures, 40, 0)]
+    assert min(numbers) < len(pictures.photos) <= max(numbers)  # photographs and fields
+    parts = list(photo_views(pictures.photos[:2], 2, 0))
+    assert [seen.number for seen in parts] == [0, 1, 0, 1]
+    assert set(np.unique(parts[0].labels)) == {1, 2, 3}
+
+
+def test_a_model_learns_shows_its_prototypes_and_is_calibrated(pictures: Pictures) -> None:
+    recipe = replace(RECIPES["plants"], rounds=12, counts=(3, 2))
+    model = train.new_model(recipe, 0)
+    cells = features(model, plant_views(pictures, 12, 0), 60, 0)
+    before = latents(model, cells)
+    learn(model, cells, 20, 0)
+    z = latents(model, cells)
+    assert not torch.equal(before.values, z.values)
+    shown = look(model, plant_views(pictures, 9, 1, plain=True), 60, 0, lambda number: number < 9)
+    select(model, shown, lambda layer: settle(layer, shown.cells.values, shown.cells.target))
+    assert {p.class_index for p in model.prototypes} == {0, 1}
+    for prototype in model.prototypes:
+        assert prototype.patches.shape[0] == 10 and prototype.name.startswith(("soil", "plant"))
+    loss = torch.nn.functional.cross_entropy
+    former = loss(model.layer(shown.even.values), shown.even.target)
+    calibrate(model.layer, shown.even)
+    assert loss(model.layer(shown.even.values), shown.even.target) < former
+
+
+def test_hints_say_how_the_cells_of_a_prototype_differ(pictures: Pictures) -> None:
+    model = train.new_model(replace(RECIPES["plants"], counts=(2, 1)), 0)
+    z, target = three_groups((100, 100, 50))
+    z = torch.nn.functional.pad(z, (0, 24))
+    place(model.layer, z, target, 0)
+    first = look(model, plant_views(pictures, 1, 1, plain=True), 5, 0, lambda number: True)
+    rows = torch.arange(250)
+    cells = LabelledCells(z, target, torch.ones(250), 0 * rows, rows)
+    light = torch.where(rows < 100, 0.9, 0.2)
+    shown = replace(first, cells=cells, lightness=light, beside=torch.zeros(250))
+    owner = model.layer.scores(z[:1]).log_likelihood[0, :2].argmax()
+    assert hints(model, shown)[int(owner)] == "bright" and "dark" in hints(model, shown)
+    assert hints(model, shown)[2] == ""  # alone in its class
+    shown = replace(shown, beside=(rows < 100).float())
+    assert hints(model, shown)[int(owner)] == "edge"
+
+
+@pytest.mark.parametrize("name", ["plants", "peanut-superpixel"])
+def test_the_command_writes_a_model(
+    name: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(RECIPES[name], rounds=96 if name == "plants" else 1, per_class=40)
+    monkeypatch.setitem(RECIPES, name, small)
+    out, kept = tmp_path / f"{name}.safetensors", tmp_path / "kept.safetensors"
+    words = [name, "--photos", str(folder), "--fields", str(folder / "fields"), "--steps", "5"]
+    train.main([*words, "--features", str(kept), "--out", str(out)])
+    model = load_model(out, "cpu")
+    assert model.card.name == name and set(model.card.measures) == {"val"}
+    assert str(folder) not in model.card.command and "CC BY-SA 4.0" in model.card.licence
+    image, species = view(9)
+    found = segment(image, model).labels > 1
+    overlap = (found & (species > 0)).sum() / (found | (species > 0)).sum()
+    assert overlap > 0.6
+    written = kept.stat().st_mtime_ns
+    train.main([*words, "--features", str(kept), "--out", str(out)])
+    assert kept.stat().st_mtime_ns == written
