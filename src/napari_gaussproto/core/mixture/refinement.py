@@ -28,8 +28,9 @@ def corrected(
     Without a stroke that it gets wrong it stays as it is. Each class that has some gets one more
     prototype, in the middle of their cells and as wide as the others are on average. Then the
     means minimise the cross-entropy of the class posterior at the labels, plus that to its own
-    former posterior all over the photographs (distillation: Hinton et al. 2015, "Distilling the knowledge in a neural
-    network"; as a memory, Li & Hoiem 2016, "Learning without forgetting"), plus a little of
+    former posterior all over the photographs (distillation: Hinton et al. 2015, "Distilling
+    the knowledge in a neural network"; as a memory, Li & Hoiem 2016, "Learning without
+    forgetting"), plus a little of
     the squared way that they go in units of their scales. Few corrections say where a model was
     wrong and nothing of where it is right, and without the second term they take that, too. It
     is left out where half of the strokes confirm the layer: these say where it is right.
