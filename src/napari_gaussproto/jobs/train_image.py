@@ -77,8 +77,17 @@ def nodata_of_file(file: str | None) -> float | None:
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of the work, for the progress bar."""
+    """A step of the work, for the progress bar.
+
+    Attributes
+    ----------
+    done, total : int
+        Parts of it; both 0 where they are not counted.
+    keep : bool
+        Whether it must be shown, however soon after another one: it lasts.
+    """
 
     text: str
-    done: int
-    total: int
+    done: int = 0
+    total: int = 0
+    keep: bool = False

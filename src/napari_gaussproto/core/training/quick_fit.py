@@ -222,6 +222,7 @@ def quick_fit_steps(
         "quick fit",
         images=len(images),
         cells=len(cells),
+        strokes=len(strokes.unique()),
         scratch=scratch,
         seed=seed,
         settings=settings.model_dump(),
