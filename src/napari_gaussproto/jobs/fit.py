@@ -324,13 +324,15 @@ def _learn(
         return encoded_plane(request.cache, model, image, number)
 
     def learn() -> Generator[Any, None, Trained]:
+        sources = [_source(image, base, number) for image, number, _ in places]
+        masks = [mask for _, _, mask in places]
         return trial_fit_steps(
             base,
-            [_source(image, base, number) for image, number, _ in places],
-            [mask for _, _, mask in places],
+            sources,
+            masks,
             TuneSettings(
                 training=fine_tuning(
-                    Amount.of(mask for _, _, mask in places),
+                    Amount.of(masks, [source.data_mask for source in sources]),
                     **({} if tune.steps is None else {"steps": tune.steps}),
                 ),
                 semi=SemiSettings.only(**tune.semi),

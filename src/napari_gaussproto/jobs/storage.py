@@ -312,7 +312,7 @@ class ProjectSession:
 
 
 def _amount_of(labels: Labels) -> Amount:
-    return Amount.of(labels.reshape(-1, *labels.shape[-2:]))
+    return Amount.of(list(labels.reshape(-1, *labels.shape[-2:])))
 
 
 def _new_project() -> Project:

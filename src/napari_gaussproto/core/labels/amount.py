@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.core.labels.strokes import count_strokes, is_dense
+from napari_gaussproto.core.labels.strokes import Data, count_strokes, is_dense
 
 # Dense photographs from which on a long training was better than the quick fit on photographs
 # that nobody labelled, for all kinds (python -m benchmarks.loop --mode fine-tune).
@@ -23,7 +23,7 @@ class Amount:
     Attributes
     ----------
     dense : int
-        Photographs (planes) of which at least half is labelled.
+        Photographs (planes) of which at least half of what holds data is labelled.
     strokes : int
         Connected strokes on the others.
     """
@@ -32,14 +32,22 @@ class Amount:
     strokes: int = 0
 
     @classmethod
-    def of(cls, masks: Iterable[npt.NDArray[Any]]) -> Amount:
-        """What labels (H, W) hold, of each photograph or plane; 0 is not labelled."""
+    def of(
+        cls,
+        masks: Sequence[npt.NDArray[Any]],
+        data: Sequence[Data | None] | None = None,
+    ) -> Amount:
+        """What labels (H, W) hold, of each photograph or plane; 0 is not labelled.
+
+        Only pixels with ``data`` (H, W) count, where it is known which these are.
+        """
         dense = strokes = 0
-        for mask in masks:
-            if is_dense(mask):
+        for mask, there in zip(masks, data or [None] * len(masks), strict=True):
+            if is_dense(mask, there):
                 dense += 1
-            elif mask.any():
-                strokes += count_strokes(_box(mask))
+                continue
+            known = mask if there is None else mask * there
+            strokes += count_strokes(_box(known)) if known.any() else 0
         return cls(dense, strokes)
 
     def __add__(self, other: Amount) -> Amount:

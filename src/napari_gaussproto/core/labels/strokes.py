@@ -13,6 +13,9 @@ from skimage import measure
 # Share of a photograph that is labelled from which on it counts as dense.
 _DENSE = 0.5
 
+# Which pixels (H, W) of an image hold data.
+Data = npt.NDArray[np.bool_]
+
 
 def count_strokes(labels: npt.NDArray[Any]) -> int:
     """Number of connected pieces of one class each, in an image (H, W) of labels."""
@@ -20,13 +23,20 @@ def count_strokes(labels: npt.NDArray[Any]) -> int:
     return int(count)
 
 
-def is_dense(labels: npt.NDArray[Any]) -> bool:
-    """Whether at least half of a photograph, of labels (H, W), is labelled."""
-    return bool(np.count_nonzero(labels) >= _DENSE * labels.size)
+def is_dense(labels: npt.NDArray[Any], data: Data | None = None) -> bool:
+    """Whether at least half of a photograph, of labels (H, W), is labelled.
+
+    Where it is known which pixels (H, W) hold ``data``, half of those.
+    """
+    known = labels if data is None else labels[data]
+    return bool(known.any() and np.count_nonzero(known) >= _DENSE * known.size)
 
 
 def hold_out(
-    labels: Sequence[npt.NDArray[Any]], share: float = 0.25, seed: int = 0
+    labels: Sequence[npt.NDArray[Any]],
+    share: float = 0.25,
+    seed: int = 0,
+    data: Sequence[Data | None] | None = None,
 ) -> tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]] | None]:
     """Set labels aside: whole photographs where two or more are dense, strokes otherwise.
 
@@ -40,6 +50,8 @@ def hold_out(
         Of the dense photographs, rounded down, but at least one; each class stays labelled. Of
         strokes as in `hold_out_strokes`.
     seed : int
+    data : sequence of (H, W) ndarray of bool or None, optional
+        Which pixels hold data; where none hold any there should be no label.
 
     Returns
     -------
@@ -47,7 +59,9 @@ def hold_out(
     held_out : list of (H, W) ndarray or None
         See `hold_out_strokes`.
     """
-    dense = [number for number, mask in enumerate(labels) if is_dense(mask)]
+    known = data or [None] * len(labels)
+    pairs = zip(labels, known, strict=True)
+    dense = [number for number, (mask, there) in enumerate(pairs) if is_dense(mask, there)]
     holding = {number: set(np.unique(mask)) - {0} for number, mask in enumerate(labels)}
     aside: list[int] = []
     for number in np.random.default_rng(seed).permutation(dense).tolist():
@@ -57,9 +71,9 @@ def hold_out(
     if len(dense) < 2 or not aside:
         return hold_out_strokes(labels, share, seed)
     nothing = [np.zeros_like(mask) for mask in labels]
-    pairs = list(zip(labels, nothing, strict=True))
-    kept = [empty if n in aside else mask.copy() for n, (mask, empty) in enumerate(pairs)]
-    return kept, [mask.copy() if n in aside else empty for n, (mask, empty) in enumerate(pairs)]
+    both = list(enumerate(zip(labels, nothing, strict=True)))
+    kept = [empty if n in aside else mask.copy() for n, (mask, empty) in both]
+    return kept, [mask.copy() if n in aside else empty for n, (mask, empty) in both]
 
 
 def hold_out_strokes(

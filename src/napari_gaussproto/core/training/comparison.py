@@ -18,6 +18,7 @@ from napari_gaussproto.core.labels.strokes import strokes_of
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.pyramid import EncodedImage
 from napari_gaussproto.core.training.quick_fit import QuickFit, quick_fit_steps
+from napari_gaussproto.core.training.samples import with_data
 
 # Parts in which strokes are held out, at most, and how many strokes must be.
 _FOLDS, ENOUGH = 6, 8
@@ -107,11 +108,13 @@ def compare_steps(
     Returns
     -------
     Comparison or None
-        None with too few strokes to say anything. A class with one stroke keeps it: without it
-        nothing would be known of the class.
+        None with too few strokes to say anything, or with strokes of one class alone; those on
+        pixels without data do not count. A class with one stroke keeps it: without it nothing
+        would be known of the class.
     """
+    labels = [with_data(m, image.source) for m, image in zip(labels, first.images, strict=True)]
     parts = _parts(labels)
-    if sum(map(len, parts)) < ENOUGH:
+    if sum(map(len, parts)) < ENOUGH or len(set().union(*map(np.unique, labels)) - {0}) < 2:
         return None
     right, classes = [], []
     for number, part in enumerate(parts):

@@ -68,7 +68,10 @@ class EncodedImage:
     @property
     def n_bytes(self) -> int:
         """Memory that the pyramid and the cells take."""
-        cells = [encoding.latents for encoding in self.encodings.values()]
+        # A list of the keys, which is made in one step: another thread may be adding cells.
+        necks = [reference() for reference in self.encodings.keyrefs()]
+        known = [self.encodings.get(neck) for neck in necks if neck is not None]
+        cells = [encoding.latents for encoding in known if encoding is not None]
         values = sum(v.numel() * v.element_size() for v in (*self.pyramid, *cells))
         return values + self.miniature.pixels.nbytes
 

@@ -80,14 +80,13 @@ def prepare(
         raise LabelError("There is no image: give one or more, each with a label image.")
     prepared = []
     partitioner = Partitioner(config)
-    for number, (image, mask) in enumerate(zip(images, labels, strict=True), start=1):
-        source = (
-            image
-            if isinstance(image, ImageSource)
-            else ImageSource.from_array(image, channels=config.channels)
-        )
-        shape, what = (source.height, source.width), f"The labels of image {number}"
-        known = with_data(check_labels(mask, shape, len(config.classes), what), source)
+    sources = [
+        image
+        if isinstance(image, ImageSource)
+        else ImageSource.from_array(image, channels=config.channels)
+        for image in images
+    ]
+    for source, known in zip(sources, known_labels(sources, labels, config), strict=True):
         checked = torch.from_numpy(known)
         pixels = shrink(_whole(source, config.downsample)[None], config.downsample)[0]
         guide = run(partitioner.steps(source)).guide
@@ -114,6 +113,25 @@ def _whole(source: ImageSource, factor: int) -> Tensor:
     image = source.read(0, 0, source.height, source.width)
     padding = (0, -source.width % factor, 0, -source.height % factor)
     return F.pad(image[None], padding, mode="replicate")[0]
+
+
+def known_labels(
+    sources: Sequence[ImageSource], labels: Sequence[Any], config: ModelConfig
+) -> list[Labels]:
+    """Labels (H, W) of images, checked, and 0 where these have no data.
+
+    Raises
+    ------
+    LabelError
+        See `check_labels`.
+    """
+    check_pairs(sources, labels)
+    known = []
+    for number, (source, mask) in enumerate(zip(sources, labels, strict=True), start=1):
+        shape, what = (source.height, source.width), f"The labels of image {number}"
+        checked = check_labels(mask, shape, len(config.classes), what)
+        known.append(with_data(checked, source))
+    return known
 
 
 def with_data(labels: Labels, source: ImageSource) -> Labels:

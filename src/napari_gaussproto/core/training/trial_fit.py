@@ -22,13 +22,14 @@ from napari_gaussproto.core.base.steps import TrainingStep, WithValue, run, with
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.amount import Amount
 from napari_gaussproto.core.labels.check import Labels
-from napari_gaussproto.core.labels.strokes import hold_out
+from napari_gaussproto.core.labels.strokes import Data, hold_out
 from napari_gaussproto.core.model.labelled import first_planes, labelled_planes
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tune_steps, fine_tuning
 from napari_gaussproto.core.training.full_fit import Pairs, refuse_two_budgets
 from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid_steps
 from napari_gaussproto.core.training.quick_fit import quick_fit_steps
+from napari_gaussproto.core.training.samples import known_labels
 from napari_gaussproto.core.training.semi import SemiSettings
 from napari_gaussproto.core.training.start import begin
 from napari_gaussproto.core.training.trainer import Trained
@@ -94,7 +95,8 @@ def fine_tune(
     base, scratch = begin(model, device=device)
     planes = labelled_planes(images, labels, base)
     sources, masks = [source for source, _ in planes], [mask for _, mask in planes]
-    training = fine_tuning(Amount.of(masks), **({} if steps is None else {"steps": steps}))
+    amount = Amount.of(masks, [source.data_mask for source in sources])
+    training = fine_tuning(amount, **({} if steps is None else {"steps": steps}))
     settings = TuneSettings(training, minutes, seed, semi=semi or SemiSettings())
     further = first_planes(unlabelled, base)
     trial = trial_fit_steps(base, sources, masks, settings, unlabelled=further, scratch=scratch)
@@ -119,7 +121,8 @@ def trial_fit_steps(
         Where to start; it is not changed.
     sources : sequence of ImageSource
     labels : sequence of array
-        (H, W) uint8 of each image: 0 not labelled, else class index + 1.
+        (H, W) of each image: 0 not labelled, else class index + 1. Labels of pixels without
+        data count nowhere.
     settings : TuneSettings, optional
         Steps and minutes are those of both trainings together; of the steps, half each at most.
         The seed also chooses which strokes are set aside, the checkpoint is that of the trial,
@@ -155,7 +158,9 @@ def trial_fit_steps(
 
     settings = settings or TuneSettings()
     scratch = scratch or _in_closed_form(model)
-    work = _Work(model, sources, labels, settings, unlabelled, scratch, encode or anew)
+    # Before any are set aside: those that judge, or are learned from, must be there.
+    known = known_labels(sources, labels, model.config)
+    work = _Work(model, sources, known, settings, unlabelled, scratch, encode or anew)
     return (yield from without_pauses(work.steps(), work.pauses.append))
 
 
@@ -175,11 +180,15 @@ class _Work:
     @property
     def refits(self) -> bool:
         """Whether the head is fitted in closed form after a training, too."""
-        return self.scratch and not Amount.of(self.labels).pays
+        return self.scratch and not Amount.of(self.labels, self._data).pays
+
+    @property
+    def _data(self) -> list[Data | None]:
+        return [source.data_mask for source in self.sources]
 
     def steps(self) -> Generator[Any, None, Trained]:
         settings, labels, model = self.settings, self.labels, self.model
-        kept, held_out = hold_out(labels, seed=settings.seed)
+        kept, held_out = hold_out(labels, seed=settings.seed, data=self._data)
         encoded = yield from self._encoded(model)
         self.pauses.clear()
         rest = _Rest(settings.minutes, monotonic(), self.pauses)

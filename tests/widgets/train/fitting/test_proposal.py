@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.core.model.summary import model_path
 from tests.core.builders import tiny_model
@@ -108,3 +109,18 @@ def test_a_fit_does_not_wait(train: Any, image: Any, blind: Path, qtbot: Any) ->
     qtbot.waitUntil(lambda: train.fits.phase == "idle", timeout=WAIT)
     compared(train, qtbot)  # afterwards it is made up for
     assert offers(train)
+
+
+def test_a_comparison_that_fails_says_nothing(
+    train: Any, image: Any, qtbot: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise LabelError("Nothing is labelled yet.")
+
+    before = said(train)
+    with caplog.at_level("INFO", logger="napari_gaussproto.widgets.train.fitting.proposal"):
+        train.proposal.runner.start(fail)
+        compared(train, qtbot)
+    assert said(train) == before
+    (record,) = caplog.records
+    assert "not compared: Nothing is labelled" in record.message and not record.exc_info

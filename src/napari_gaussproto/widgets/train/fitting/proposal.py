@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.jobs.compare import Compared
+
+logger = logging.getLogger(__name__)
 
 # Milliseconds of rest after a fit before anything is compared, and bytes of features for it.
 _REST, _BYTES = 800, 1 << 30
@@ -79,6 +82,7 @@ class StartProposal(QWidget):
         self._build()
         self.runner = Runner(self)
         self.runner.succeeded.connect(self._on_compared)
+        self.runner.failed.connect(self._on_failed)
         self._timer = single_shot(self, _REST, self._compare)
         fits.fitted.connect(self._on_fitted)
         fits.phase_changed.connect(self._on_phase)
@@ -216,6 +220,11 @@ class StartProposal(QWidget):
             rival,
             "Fit",
         )
+
+    def _on_failed(self, error: Exception) -> None:
+        """Nobody asked for a comparison: that there is none is said in the log alone."""
+        self._due = False
+        logger.info("the starts were not compared: %s", error)
 
     def _take(self) -> None:
         """Begin with the other start; choosing the former one again takes it back."""
