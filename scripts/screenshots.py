@@ -92,6 +92,34 @@ def likelihood() -> npt.NDArray[np.uint8]:
     return stage.picture()
 
 
+def novelty() -> npt.NDArray[np.uint8]:
+    """What is new in a photograph of the training kind, with the words that explain the map."""
+    return _map_of(SAMPLE, "novelty")
+
+
+def novelty_elsewhere() -> npt.NDArray[np.uint8]:
+    """The same of a picture of another kind: a field that was drawn."""
+    return _map_of("field", "novelty")
+
+
+def _map_of(sample: str, role: str) -> npt.NDArray[np.uint8]:
+    stage = Stage(sample)
+    for name in ("novelty", "uncertainty"):
+        stage.dock.extras[name].setChecked(True)
+    stage.run()
+    stage.dock.maps.names.linkActivated.emit(role)
+    return stage.picture()
+
+
+def prototype_stack() -> npt.NDArray[np.uint8]:
+    """The stack of all prototypes, whose slider says which one it stands at."""
+    stage = Stage()
+    stage.run()
+    stage.dock.likelihood.as_stack.trigger()
+    stage.viewer.dims.set_current_step(0, 7)
+    return stage.picture()
+
+
 def prototypes_dock() -> npt.NDArray[np.uint8]:
     """The Prototypes dock after the question why a leaf of a weed got its class."""
     stage = Stage()
@@ -172,6 +200,9 @@ def demo_overview() -> npt.NDArray[np.uint8]:
 PICTURES: dict[str, Callable[[], npt.NDArray[np.uint8]]] = {
     "segment-dock": segment_dock,
     "likelihood": likelihood,
+    "novelty": novelty,
+    "novelty-elsewhere": novelty_elsewhere,
+    "prototype-stack": prototype_stack,
     "prototypes-dock": prototypes_dock,
     "prototypes-edit": prototypes_edit,
     "explanation": explanation,

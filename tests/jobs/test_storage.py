@@ -69,6 +69,26 @@ def test_what_is_drawn_is_in_the_project_and_in_the_state(tmp_path: Path) -> Non
         assert len(project.annotations.load().images) == 2
 
 
+@pytest.mark.parametrize("stack", [False, True])
+def test_a_photograph_is_dense_by_its_pixels_with_data(stack: bool) -> None:
+    """A float image of which 46 % hold data, and all of these are labelled."""
+    pixels = np.full((96, 128), np.nan, np.float32)
+    pixels[:, :59] = two_tone()[0][:, :59, 0]
+    codes = np.isfinite(pixels).astype(np.uint16)
+    if stack:
+        pixels, codes = np.stack([pixels] * 2), np.stack([codes, 0 * codes])
+    count = ProjectSession(Identities()).drawn(CLASSES, [TrainImage("a", pixels, False, codes)])[1]
+    assert count.amount == Amount(dense=1)
+
+
+def test_a_transparent_photograph_is_dense_by_what_is_there() -> None:
+    pixels = np.dstack([two_tone()[0], np.full((96, 128), 255, np.uint8)])
+    pixels[:, 59:, 3] = 0
+    codes = (pixels[..., 3] > 0).astype(np.uint16)
+    count = ProjectSession(Identities()).drawn(CLASSES, [TrainImage("a", pixels, True, codes)])[1]
+    assert count.amount == Amount(dense=1)
+
+
 def test_labels_of_a_project_that_was_left_are_not_saved_in_the_next(tmp_path: Path) -> None:
     session = ProjectSession(Identities())
     session.project = Project.create(tmp_path / "a")

@@ -46,7 +46,7 @@ from napari_gaussproto.jobs.train_image import Stage, TrainImage
 # Held-out mean IoU above which no training can do better.
 _PERFECT = 0.999
 
-Judgement = Literal["too few strokes", "no gain", "right already", "stopped"]
+Judgement = Literal["too few strokes", "no gain", "right already", "stopped", "stopped at once"]
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ class FitResult:
     trained : bool
         End to end; False where a quick fit was kept instead.
     judgement : str or None
-        What the strokes that were set aside say about a fine-tune, if not that it gained:
+        What the labels that were set aside say about a fine-tune, if not that it gained:
         "too few strokes" to set any aside; "no gain", "right already" or "stopped", where a quick
-        fit is kept instead.
+        fit is kept instead; "stopped at once", where the model is the one that there was.
     kept : bool
         The model is the one that was in use before.
     lost : list of str
@@ -163,11 +163,16 @@ def quick_job(request: FitRequest, *, clock: Clock) -> Steps:
 @timed
 def tune_job(request: FitRequest, tune: TuneRequest, *, clock: Clock) -> Steps:
     """Train end to end, and segment the shown image."""
+    in_use = tune.in_use
+    if in_use is not None and list(in_use.classes) != list(request.classes):
+        in_use = None  # it is of a class table that was changed since
     with _reading(request.closed):
-        request, lost = yield from _with_closed(request)
+        # Where there is a model to keep, a stop needs no image.
+        gives_up = (lambda: False) if in_use is None else tune.stop
+        request, lost = yield from _with_closed(request, gives_up)
         base, scratch = base_of(request)
         try:
-            learned = yield from _learn(request, tune, base, scratch)
+            learned = yield from _learn(request, tune, base, scratch, in_use)
         except GeneratorExit:
             # When napari is closed or killed the state stays, and the next fine-tune goes on.
             if tune.given_up():
@@ -175,9 +180,10 @@ def tune_job(request: FitRequest, tune: TuneRequest, *, clock: Clock) -> Steps:
             raise
         finally:
             release_memory(base.device)
+    at_once = learned.model is base or learned.model is tune.in_use
     # A quick fit to the same strokes as the last one is no other model.
-    kept = tune.in_use is not None and not learned.steps and _equal(tune.in_use, learned.model)
-    model = tune.in_use if kept and tune.in_use is not None else learned.model
+    same = tune.in_use is not None and not learned.steps and _equal(tune.in_use, learned.model)
+    model = tune.in_use if same and tune.in_use is not None else learned.model
     view = yield from _view(request, model)
     miou, places = learned.validation_miou, labelled_places(request)
     said = {"steps": learned.steps, "minutes": tune.minutes, **tune.semi}
@@ -186,8 +192,8 @@ def tune_job(request: FitRequest, tune: TuneRequest, *, clock: Clock) -> Steps:
         base,
         view,
         clock(),
-        judgement=_judgement(learned, tune.stop()),
-        kept=kept,
+        judgement="stopped at once" if at_once else _judgement(learned, tune.stop()),
+        kept=same or at_once,
         measures={} if miou is None else {HELD_OUT: miou},
         settings={name: value for name, value in said.items() if value and learned.steps},
         stopped=tune.stop(),
@@ -239,13 +245,19 @@ def _reading(closed: ClosedRequest | None) -> Iterator[None]:
             closed.reader.reset()
 
 
-def _with_closed(request: FitRequest) -> Generator[Any, None, tuple[FitRequest, list[str]]]:
+def _with_closed(
+    request: FitRequest, gives_up: Callable[[], bool] = lambda: False
+) -> Generator[Any, None, tuple[FitRequest, list[str]]]:
     """With the labelled images that are not open; and the names of those that are lost."""
     asked = request.closed
     if asked is None:
         return request, []
     steps = asked.reader.find(asked.stored(), request.images, asked.removed, asked.opened)
-    closed = yield from steps
+    for step in (work := WithValue(steps)):
+        if gives_up():
+            return request, []
+        yield step
+    closed = work.value
     images = [*request.images, *closed.images]
     if closed.lost and not any(image.labelled_planes() for image in images):
         raise LabelError(
@@ -314,7 +326,11 @@ def _view(request: FitRequest, model: PrototypeSegmenter) -> Generator[Any, None
 
 
 def _learn(
-    request: FitRequest, tune: TuneRequest, base: PrototypeSegmenter, scratch: bool
+    request: FitRequest,
+    tune: TuneRequest,
+    base: PrototypeSegmenter,
+    scratch: bool,
+    in_use: PrototypeSegmenter | None,
 ) -> Generator[Any, None, Trained]:
     places = labelled_places(request)
     labelled = {image.key for image, _, _ in places}
@@ -346,6 +362,7 @@ def _learn(
             ],
             scratch=scratch,
             encode=encode,
+            in_use=in_use,
         )
 
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from napari_gaussproto.core.model.model_file import load_model_file
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import StackSegmentation, StackTile, segment_stack_steps
 from napari_gaussproto.jobs.requests import ModelKey, SegmentRequest
-from napari_gaussproto.jobs.train_image import nodata_of_file
+from napari_gaussproto.jobs.train_image import Stage, nodata_of_file
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,13 @@ def devices_job() -> list[str]:
     return available_devices()
 
 
-def segment_job(request: SegmentRequest) -> Generator[StackTile, None, SegmentResult]:
+def segment_job(request: SegmentRequest) -> Generator[StackTile | Stage, None, SegmentResult]:
     """Load the model if needed, segment, and compute the maps that will be shown."""
     begun = time.monotonic()
+    if request.model_file is not None and _known_key(request.model_file, request) is None:
+        yield Stage("Loading the model", keep=True)
     model, key = _model(request)
+    yield Stage("Segmenting", keep=True)
     tiles = 0
     cutting = model.with_regions(request.region_size)
     memos = request.memo.planes(request.pixels, cutting.config)
@@ -80,6 +84,7 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile, None, SegmentRe
     for done in (work := WithValue(steps)):
         tiles = done.total
         yield done
+    yield Stage("Computing the maps", keep=True)
     regions = request.region_size if model.config.has_regions else None
     how = {"tile": request.tile, "region_size": regions}
     about = Provenance.of(model.card, model.device, request.model_file, **how)
@@ -159,10 +164,21 @@ def _model(request: SegmentRequest) -> tuple[PrototypeSegmenter, ModelKey]:
         assert request.known_key is not None  # as `SegmentRequest` says
         return request.known_models[request.known_key], request.known_key
     device = resolve_device(request.device)
-    key = (str(path), path.stat().st_mtime if path.exists() else 0.0, str(device))
-    if key in request.known_models:
-        return request.known_models[key], key
-    for other, model in request.known_models.items():
-        if other[:2] == key[:2]:  # only the device is another: the edits come along
-            return model.on_device(device), key
-    return load_model_file(path, device), key
+    key = _key_of(path, str(device))
+    known = _known_key(path, request)
+    if known is None:
+        return load_model_file(path, device), key
+    model = request.known_models[known]
+    # Where only the device is another one, the edits come along.
+    return (model if known == key else model.on_device(device)), key
+
+
+def _known_key(path: Path, request: SegmentRequest) -> ModelKey | None:
+    """The key of a model that was read from this file before, on any device."""
+    key = _key_of(path, str(resolve_device(request.device)))
+    same = [other for other in request.known_models if other[:2] == key[:2]]
+    return key if key in same else next(iter(same), None)
+
+
+def _key_of(path: Path, device: str) -> ModelKey:
+    return str(path), path.stat().st_mtime if path.exists() else 0.0, device

@@ -258,15 +258,18 @@ class ProjectSession:
                 if labelled
                 else kept.without(annotation.image, annotation.labels.shape)
             )
-        amount = self._amount(kept.images)
+        amount = self._amount(kept.images, images)
         counts = [int(n) for n in pixels[1:]]
         return kept, Count(counts, n_open, len(kept.images) - n_open, amount)
 
-    def _amount(self, annotations: Sequence[Annotation]) -> Amount:
+    def _amount(self, annotations: Sequence[Annotation], images: Sequence[TrainImage]) -> Amount:
         """How much is labelled; what did not change is not counted again."""
         known = {id(labels): amount for labels, amount in self._amounts}
-        every = [annotation.labels for annotation in annotations]
-        self._amounts = [(labels, known.get(id(labels)) or _amount_of(labels)) for labels in every]
+        image = {id(self._annotation(i).labels): i for i in images if i.codes is not None}
+        self._amounts = [
+            (labels, known.get(id(labels)) or _amount_of(labels, image.get(id(labels))))
+            for labels in (annotation.labels for annotation in annotations)
+        ]
         return sum((amount for _, amount in self._amounts), Amount())
 
     def save(
@@ -311,8 +314,12 @@ class ProjectSession:
         return merged
 
 
-def _amount_of(labels: Labels) -> Amount:
-    return Amount.of(list(labels.reshape(-1, *labels.shape[-2:])))
+def _amount_of(labels: Labels, image: TrainImage | None) -> Amount:
+    """How much of an image is labelled; of one that is not there, nobody knows the gaps."""
+    planes = labels.reshape(-1, *labels.shape[-2:])
+    labelled = np.flatnonzero(planes.any((1, 2))).tolist()
+    data = None if image is None else image.data_of(labelled)
+    return Amount.of([planes[number] for number in labelled], data)
 
 
 def _new_project() -> Project:

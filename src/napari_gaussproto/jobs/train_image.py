@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_gaussproto.core.imaging.gaps import Gaps
 from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.labels.corrections import labels_of
+from napari_gaussproto.core.labels.strokes import Data
 from napari_gaussproto.io.images import nodata_of
 
 
@@ -43,6 +46,19 @@ class TrainImage:
         """The value of pixels without data, if the file says one."""
         return nodata_of_file(self.file)
 
+    def data_of(self, planes: Sequence[int]) -> list[Data | None]:
+        """Which pixels (H, W) of some labelled planes hold data; None where all do."""
+        shape = self.pixels.shape[:-1] if self.rgb else self.pixels.shape
+        if self.codes is None or tuple(shape) != self.codes.shape:
+            return [None] * len(planes)
+        has_alpha = self.rgb and self.pixels.shape[-1] == 4
+        gaps = Gaps(2 if self.rgb else None, has_alpha, self.nodata)
+        if not gaps.possible(self.pixels):
+            return [None] * len(planes)
+        places = [np.unravel_index(plane, shape[:-2]) for plane in planes]
+        missing = [gaps.find(np.asanyarray(self.pixels[place])) for place in places]
+        return [None if gap is None else ~gap for gap in missing]
+
     def labelled_planes(self) -> list[tuple[int, Labels]]:
         """Number, in C order of the leading axes, and labels (H, W) of every labelled plane."""
         if self.codes is None:
@@ -61,8 +77,17 @@ def nodata_of_file(file: str | None) -> float | None:
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of the work, for the progress bar."""
+    """A step of the work, for the progress bar.
+
+    Attributes
+    ----------
+    done, total : int
+        Parts of it; both 0 where they are not counted.
+    keep : bool
+        Whether it must be shown, however soon after another one: it lasts.
+    """
 
     text: str
-    done: int
-    total: int
+    done: int = 0
+    total: int = 0
+    keep: bool = False

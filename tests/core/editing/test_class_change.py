@@ -9,6 +9,7 @@ from torch import Tensor
 
 from napari_gaussproto.core.base.config import ModelConfig, SegmentationClass
 from napari_gaussproto.core.base.errors import EditError, LabelError
+from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.editing.class_change import adapt
 from napari_gaussproto.core.editing.edits import turn_off
 from napari_gaussproto.core.editing.new_classes import (
@@ -20,6 +21,8 @@ from napari_gaussproto.core.editing.new_classes import (
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.training.pyramid import encode_pyramid
+from napari_gaussproto.core.training.quick_fit import quick_fit_steps
 from tests.core.builders import random_layer, tiny_config, tiny_model, two_tone
 
 
@@ -174,12 +177,35 @@ def test_what_cannot_be_a_table_is_one_sentence() -> None:
         ("name of its own", [*table("soil", "crop"), *table("soil", "x")[:1]], {}),
         ("no class number 4", table("soil", "crop"), {3: 0}),
         ("“weed” cannot become class number 3", table("soil", "crop"), {2: 2}),
-        ("None of the model's classes", table("a", "b"), {}),
     ]
     for message, classes, mapping in cases:
         with pytest.raises(EditError, match=message) as caught:
             adapt(model, classes, mapping)
         assert str(caught.value).count(". ") == 0
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("weed", "b")])
+def test_of_a_model_that_knows_no_class_the_network_is_left(names: tuple[str, str]) -> None:
+    """Or none that it would still give: of weed both prototypes are off."""
+    model = three_classes()
+    model.layer.active[3:] = False
+    model.card.name = "field"
+    model.density_quantiles = np.arange(3, dtype=np.float32)
+    other = adapt(model, table(*names))
+    assert [c.name for c in other.classes] == list(names)
+    assert other.extractor.backbone is model.extractor.backbone
+    assert other.extractor.neck is model.extractor.neck
+    assert other.receptive_radius == model.receptive_radius
+    assert unknown_classes(other) == [0, 1] and not len(other.density_quantiles)
+    assert other.card.name == "field's network"
+    assert [entry["what"] for entry in other.card.history] == ["new model"]
+    image, truth = two_tone()
+    assert segment(image, other).labels.shape == truth.shape
+    labels = np.where(np.arange(len(truth))[:, None] % 12 > 1, 0, truth)
+    encoded = [encode_pyramid(image, other)]
+    for scratch in (True, False):
+        fitted = run(quick_fit_steps(encoded, [labels], other, scratch=scratch)).model
+        assert (segment(image, fitted).labels == truth).mean() > 0.8
 
 
 def test_an_adapted_model_still_segments_its_image() -> None:

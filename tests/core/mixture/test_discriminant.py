@@ -178,3 +178,22 @@ def test_the_prototype_layer_says_the_same() -> None:
         layer.log_temperature.fill_(float(np.log(head.temperature)))
         said = layer(head.whiten(photos).float())
     torch.testing.assert_close(said, head.log_posterior(photos).float(), rtol=1e-3, atol=1e-3)
+
+
+def test_the_posterior_is_about_as_sure_as_it_is_right() -> None:
+    # Photographs whose spread is far above that of a class, which so has a small share of it.
+    cells, _, photos = drawn((400, 400, 400), between=0.5, strokes=20)
+    head = fit_discriminant(cells, 3 * photos)
+    fresh, label, _ = drawn((300, 300, 300), seed=5, between=0.5, strokes=20)
+
+    def loss(factor: float) -> float:
+        other = replace(head, temperature=head.temperature * factor)
+        return float(-other.log_posterior(fresh.values)[torch.arange(len(label)), label].mean())
+
+    assert loss(1) < min(loss(1 / 3), loss(5))
+
+
+def test_one_click_of_each_class_is_not_blindly_sure() -> None:
+    cells, label, photos = drawn((1, 1, 1))
+    head = fit_discriminant(replace(cells, stroke=label), photos)
+    assert (head.log_posterior(photos).exp().amax(1) > 0.99).double().mean() < 0.75

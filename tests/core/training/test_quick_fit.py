@@ -218,6 +218,7 @@ def test_going_on_learns_a_correction_and_keeps_the_rest(
     # What the others do not explain has a prototype of its own.
     assert [p.name for p in corrected.model.prototypes] == ["soil 1", "plant 1", "plant 2"]
     assert [entry["what"] for entry in corrected.model.card.history] == ["quick fit"] * 2
+    assert fitted.model.card.strokes == 4
     assert len(fitted.model.card.history) == 1
 
 

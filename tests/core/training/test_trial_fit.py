@@ -17,6 +17,8 @@ from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.amount import DENSE_PAYS
+from napari_gaussproto.core.measure.evaluation import validation_steps
+from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import trial_fit
 from napari_gaussproto.core.training.descent import Clock
@@ -203,12 +205,58 @@ def test_training_that_only_does_harm_is_not_kept() -> None:
 
 
 def test_stopping_before_it_was_better_leaves_the_quick_fit(quick_fits: list[Any]) -> None:
-    figures = itertools.count()
-    judge = judge_by(lambda *_: -next(figures) / 10)
+    asked: list[int] = []
+
+    def judged(*_: Any) -> float:
+        asked.append(1)
+        return -len(asked) / 10
+
     labels = strokes((10, 30, 50, 70))
     training = fine_tuning(steps=50, batch_size=2, crop_size=64)
-    learned = run(trial(labels, training=training, judge=judge, stop=lambda: True))
-    assert learned.steps == 0 and np.array_equal(quick_fits[-1], labels)
+    stopped = trial(labels, training=training, judge=judge_by(judged), stop=lambda: bool(asked))
+    assert run(stopped).steps == 0 and np.array_equal(quick_fits[-1], labels)
+
+
+@pytest.mark.parametrize("scratch", [False, True])
+def test_a_stop_between_two_tiles_keeps_what_there_was(
+    quick_fits: list[Any], scratch: bool
+) -> None:
+    """Of a new model that is what is in use, else the model that it began with."""
+    labels, base = strokes((10, 30, 50, 70)), tiny_model()
+    in_use = tiny_model(seed=1) if scratch else None
+    tiles: list[int] = []
+
+    def encode(by: PrototypeSegmenter, number: int) -> Generator[Any, None, Any]:
+        for _ in range(3):
+            tiles.append(number)
+            yield number
+        return encode_pyramid(source(), by)
+
+    settings = TuneSettings(fine_tuning(steps=2), stop=lambda: len(tiles) > 3)
+    options: dict[str, Any] = {"encode": encode, "scratch": scratch, "in_use": in_use}
+    learned = run(trial_fit_steps(base, [source()] * 3, [labels] * 3, settings, **options))
+    assert learned.model is (in_use or base) and learned.steps == 0
+    assert tiles == [0, 0, 0, 1] and not quick_fits
+
+
+@pytest.mark.parametrize("rows", [(10,), (10, 30, 50, 70)])
+def test_a_stop_without_a_fitted_model_leaves_one_quick_fit(
+    quick_fits: list[Any], rows: tuple[int, ...]
+) -> None:
+    labels = strokes(rows)
+    settings = TuneSettings(fine_tuning(steps=2), stop=lambda: True)
+    learned = run(trial_fit_steps(tiny_model(), [source()], [labels], settings, scratch=True))
+    assert learned.steps == 0 and learned.model.card.last_entry.what == "quick fit"
+    assert len(quick_fits) == 1 and np.array_equal(quick_fits[0], labels)
+
+
+def test_a_stop_in_the_first_quick_fit_begins_no_trial(quick_fits: list[Any]) -> None:
+    base, labels = tiny_model(), strokes((10, 30, 50, 70))
+    settings = TuneSettings(fine_tuning(steps=2), stop=lambda: bool(quick_fits))
+    steps: list[Any] = []
+    learned = run(trial_fit_steps(base, [source()], [labels], settings), steps.append)
+    assert learned.model is base and len(quick_fits) == 1
+    assert not {"validation", "trial"} & {getattr(step, "stage", "") for step in steps}
 
 
 def test_stopping_early_still_learns_from_all_strokes(quick_fits: list[Any]) -> None:
@@ -322,6 +370,23 @@ def test_from_strokes_the_head_is_in_closed_form_and_judged_so(partition: str) -
         next(learned.model.extractor.neck.parameters()), next(model.extractor.neck.parameters())
     )
     assert [entry["what"] for entry in learned.model.card.history].count("fine-tune") == 1
+
+
+def test_the_cells_of_the_fit_are_judged_and_not_computed_again() -> None:
+    """The figure is that of the images themselves."""
+    labels, photographs = strokes((10, 30, 50, 70)), [source(), source()]
+    figures: list[tuple[float, float]] = []
+
+    def judge(model: Any, pairs: Any) -> Generator[int, None, float]:
+        assert all(isinstance(cells, Encoding) for cells, _ in pairs)
+        whole = run(validation_steps(model, [(photographs[0], mask) for _, mask in pairs]))
+        figures.append(((yield from validation_steps(model, pairs)), whole))
+        return figures[-1][0]
+
+    training = fine_tuning(steps=2, batch_size=2, crop_size=64, validate_every=1)
+    settings = TuneSettings(training, judge=judge)
+    run(trial_fit_steps(in_closed_form(labels), photographs, [labels] * 2, settings))
+    assert len(figures) == 2 and all(ours == theirs for ours, theirs in figures)
 
 
 def test_from_dense_photographs_the_head_is_trained_and_a_photograph_judges() -> None:

@@ -19,12 +19,18 @@ from napari_gaussproto.core.editing.edits import turn_off
 from napari_gaussproto.core.model.familiarity import LEAST_PHOTOS
 from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.core.model.model_file import save_model
+from napari_gaussproto.core.model.stack import StackTile
 from napari_gaussproto.core.training.describe import learn_look
 from napari_gaussproto.widgets.layers.placement import placement
 from napari_gaussproto.widgets.segment import dock as segment_module
 from napari_gaussproto.widgets.segment.dock import SegmentWidget
 from tests.core.builders import tiny_model, two_tone
 from tests.widgets.docks import TAG, by_role
+
+
+def is_tile(step: object) -> bool:
+    """Whether a run has come to its tiles."""
+    return isinstance(step, StackTile)
 
 
 def test_without_an_image_the_button_says_what_to_do(dock: Any) -> None:
@@ -272,7 +278,7 @@ def test_a_closed_dock_stops_and_is_gone(
     dock.cells.preview.setChecked(True)
     qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=60_000)
     monkeypatch.setattr(segment_module, "preference", lambda name: 64 if name == "tile" else "cpu")
-    with qtbot.waitSignal(dock.runner.progressed, timeout=60_000):
+    with qtbot.waitSignal(dock.runner.progressed, timeout=60_000, check_params_cb=is_tile):
         dock.run_button.click()
     runner, state = dock.runner, dock.state
     closed, destroyed = ref(dock), []
@@ -312,7 +318,7 @@ def test_cancel_is_quick_and_changes_nothing(
 ) -> None:
     viewer.add_image(np.zeros((1024, 1024, 3), np.uint8))
     monkeypatch.setattr(segment_module, "preference", lambda name: 64 if name == "tile" else "cpu")
-    with qtbot.waitSignal(dock.runner.progressed, timeout=60_000):
+    with qtbot.waitSignal(dock.runner.progressed, timeout=60_000, check_params_cb=is_tile):
         dock.run_button.click()
     assert dock.cancel_button.isEnabled() and not dock.run_button.isEnabled()
     start = time.monotonic()

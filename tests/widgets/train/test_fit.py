@@ -180,7 +180,7 @@ def test_a_fine_tune_that_did_no_good_leaves_everything_as_it_was(
     judge_by(monkeypatch, (1 / n for n in count(2)))
     tune(train, qtbot)
     settled(train, qtbot)
-    assert train.status.text().startswith("Fine-tuning made strokes that were set aside no better")
+    assert train.status.text().startswith("Fine-tuning made labels that were set aside no better")
     assert "It took" in train.status.text() and "Fine-tuned in" not in train.status.text()
     assert train.state.model is model and train.fits.model is model
     assert train.version_panel.versions == versions
@@ -203,9 +203,21 @@ def test_stop_before_anything_was_better_keeps_the_quick_fit(
         click(train.budget.start)
     qtbot.waitUntil(lambda: bool(train.curves.log.losses), timeout=WAIT)
     fitted(train, qtbot, lambda: click(train.budget.stop))
-    assert "stopped before strokes that were set aside were any better" in train.status.text()
+    assert "stopped before labels that were set aside were any better" in train.status.text()
     settled(train, qtbot)
     assert [v.what for v in train.version_panel.versions] == ["quick fit"]
+
+
+def test_stop_before_the_training_begins_changes_nothing(
+    train: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train, 3)
+    quick(train, qtbot)
+    settled(train, qtbot)
+    model, versions = train.state.model, train.version_panel.versions
+    fitted(train, qtbot, lambda: (click(train.budget.start), click(train.budget.stop)))
+    assert train.status.text().startswith("It was stopped before the training began")
+    assert train.state.model is model and train.version_panel.versions == versions
 
 
 def test_another_start_after_a_fit_is_said(

@@ -293,5 +293,5 @@ TERM_WEIGHTS = {
     "affinity": 0.2,
     "anchoring": 0.01,
 }
-# Those that were measured to help (python -m benchmarks.loop).
+# None was measured to help with the start that new models have now.
 USED_BY_DEFAULT: frozenset[str] = frozenset()

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from napari_gaussproto.core.base.config import ModelConfig, SegmentationClass
 from napari_gaussproto.core.base.errors import EditError
 from napari_gaussproto.core.editing.edits import free_name, is_automatic, purity_of
+from napari_gaussproto.core.editing.network_alone import FEW, network_alone
 from napari_gaussproto.core.mixture import surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.segmentation import Prototype
@@ -33,12 +34,14 @@ def adapt(
 
     Where classes are only renamed, reordered or merged, p(z) and every assignment stay
     as they were. A new class gets prototypes that are off and unfitted:
-    `place_unfitted` switches them on once there are labels.
+    `place_unfitted` switches them on once there are labels. Of a model that knows none of the
+    classes, or of which no prototype that is on would be left, only the network is taken: all
+    prototypes of the new one are off and unfitted, and its card begins anew.
 
     Parameters
     ----------
     model : PrototypeSegmenter
-        It is not changed; the new one shares its extractor.
+        It is not changed; the new one shares its extractor, or backbone and neck of it.
     classes : sequence of SegmentationClass
         The new table.
     mapping : mapping of int to int or None, optional
@@ -48,17 +51,13 @@ def adapt(
     Raises
     ------
     EditError
-        When the table cannot be one, the mapping names a class that is not there, or no
-        prototype that is on would be left.
+        When the table cannot be one, or the mapping names a class that is not there.
     """
     config = _config(model.config, classes)
     target = _targets(model, config, mapping or {})
     kept = [m for m, p in enumerate(model.prototypes) if target[p.class_index] is not None]
     if not bool(model.layer.active[kept].any()):
-        raise EditError(
-            "None of the model's classes is in the new class table: "
-            "keep one of them, or start a new model."
-        )
+        return _begun(model, config)
     taken = {new for new in target if new is not None}
     fresh = [
         c
@@ -84,6 +83,15 @@ def adapt(
     if target != list(range(len(config.classes))):
         # What photographs look like is known by the old numbers of the classes.
         other.familiarity = None
+    return other
+
+
+def _begun(model: PrototypeSegmenter, config: ModelConfig) -> PrototypeSegmenter:
+    """A new model on the same network, of which nothing is fitted."""
+    other = network_alone(model, ModelConfig.model_validate(config.model_dump() | FEW))
+    other.layer.active.fill_(False)
+    other.card.name = f"{model.card.name}'s network"
+    other.card.log("new model", features=model.card.name)
     return other
 
 

@@ -88,11 +88,15 @@ def place_unfitted(
         part = surgery.select(layer, rows)
         placement.place_by_kmeans(part, own, torch.full((len(own),), c), seed)
         layer.mean[rows], layer.raw_weight[rows] = part.mean, part.raw_weight
-        # Few cells say where a class is and not how wide: it is as wide as the others.
-        for values in (layer.raw_scale, layer.off_diagonal):
-            values[rows] = values[layer.active].mean(0)
-        others = layer.class_index[layer.active].unique()
-        prior = layer.log_prior[others].logsumexp(0) - math.log(len(others))
-        layer.raw_prior.copy_(layer.log_prior)
-        layer.raw_prior[c] = prior
+        # Few cells say where a class is and not how wide: it is as wide as the others. The first
+        # of a model that knows none is as wide as its cells are.
+        first = not bool(layer.active.any())
+        for name in ("raw_scale", "off_diagonal"):
+            values = getattr(layer, name)
+            values[rows] = getattr(part, name) if first else values[layer.active].mean(0)
+        if not first:
+            others = layer.class_index[layer.active].unique()
+            prior = layer.log_prior[others].logsumexp(0) - math.log(len(others))
+            layer.raw_prior.copy_(layer.log_prior)
+            layer.raw_prior[c] = prior
         layer.active[rows] = True

@@ -17,8 +17,10 @@ from napari_gaussproto.core.measure.metrics import (
     iou,
     mean_iou,
 )
+from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.predict import segment, segment_steps
 from napari_gaussproto.core.model.remarks import is_unlike
+from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 Pairs = Iterable[tuple[Any, npt.NDArray[Any]]]
@@ -67,6 +69,8 @@ def measure(model: PrototypeSegmenter, pairs: Pairs) -> dict[str, Any]:
 def validation_steps(model: PrototypeSegmenter, pairs: Pairs) -> Generator[int, None, float]:
     """Mean IoU alone, without the cost of probabilities, of images and labels (H, W).
 
+    In the place of an image may be its cells, an `Encoding` by this model.
+
     Yields
     ------
     int
@@ -75,10 +79,17 @@ def validation_steps(model: PrototypeSegmenter, pairs: Pairs) -> Generator[int, 
     n = len(model.classes)
     confusion = np.zeros((n, n), np.int64)
     for number, (image, labels) in enumerate(pairs, start=1):
-        for _ in (work := WithValue(segment_steps(image, model))):
+        for _ in (work := WithValue(_segmented(image, model))):
             yield number
         confusion += confusion_matrix(work.value.labels, labels, n)
     return mean_iou(confusion)
+
+
+def _segmented(image: Any, model: PrototypeSegmenter) -> Generator[Any, None, Segmentation]:
+    if isinstance(image, Encoding):
+        yield
+        return model.decode(image)
+    return (yield from segment_steps(image, model))
 
 
 class RunningOverlap:

@@ -34,6 +34,9 @@ DOUBT, _LEAST_TRUST, _PASSES = 0.5, 0.05, 2
 # How much of the distance between class means is believed, for few strokes are farther apart
 # than what they stand for (James & Stein 1961).
 _BELIEVED = 0.75
+# Variance within classes, over the shrunk one, that is believed at least: a click of one cell has
+# none, and would make the posterior blindly sure.
+_LEAST_WITHIN = 0.2
 # More strokes are held out in groups, so that the time has a bound.
 _FOLDS = 24
 
@@ -175,10 +178,7 @@ def fit_discriminant(
 def _gaussians(total: _Moments, photos: Tensor, shrinkage: float, usual: float) -> Discriminant:
     """The discriminant of points that are centred already, at the usual temperature."""
     within = total.within()
-    whitening = _whitening(_shrunk(within, shrinkage))
-    # The mean squared distance within a class becomes one per dimension.
-    scale = ((whitening @ within @ whitening.T).trace() / len(within)).clamp_min(1e-6)
-    whitening = whitening / scale.sqrt()
+    whitening = _unit_within(within, shrinkage)
     mean, known, temperature = total.mean() @ whitening.T, total.mass > 0, usual * len(within)
     return Discriminant(
         centre=torch.zeros_like(within[0]),
@@ -263,11 +263,16 @@ def _shrunk(within: Tensor, share: float) -> Tensor:
     return (1 - share) * within + share * unit
 
 
-def _whitening(covariance: Tensor) -> Tensor:
-    """Matrices (..., D, D) that make covariances the unit matrix."""
-    factor = torch.linalg.cholesky(covariance)
+def _unit_within(within: Tensor, share: float) -> Tensor:
+    """Matrices (..., D, D) that make shrunk covariances a multiple of the unit matrix.
+
+    The mean squared distance within a class becomes one per dimension.
+    """
+    factor = torch.linalg.cholesky(_shrunk(within, share))
     unit = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
-    return torch.linalg.solve_triangular(factor, unit.expand_as(factor), upper=False)
+    whitening = torch.linalg.solve_triangular(factor, unit.expand_as(factor), upper=False)
+    scale = (whitening @ within @ whitening.mT).diagonal(dim1=-2, dim2=-1).mean(-1)
+    return whitening / scale.clamp_min(_LEAST_WITHIN).sqrt()[..., None, None]
 
 
 # -- strokes that are held out -------------------------------------------------------------------
@@ -340,7 +345,7 @@ def _trial(
     mean, within = rest.mean(), rest.within()
     distance = {}
     for share in shrinkages:
-        whitening = _whitening(_shrunk(within, share))
+        whitening = _unit_within(within, share)
         means = mean @ whitening.mT
         rows = [
             torch.cdist(points[part] @ whitening[k].T, means[k]).square()

@@ -1,10 +1,9 @@
-"""Few strokes move prototypes only as far as they must: discriminative means with a stiff prior."""
+"""Corrections move prototypes that are there: what is painted gets its class, the rest stays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,41 +11,92 @@ from torch import Tensor
 from napari_gaussproto.core.mixture import surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 
-_ITERATIONS = 8
-Option = TypeVar("Option")
+_ITERATIONS = 30
+# Weight of what the layer said before over that of the labels, and of the way that means go.
+_KEPT, _STIFFNESS = 8.0, 0.003
+# How near to a wrong cell the layer isn't believed, over how far wrong cells are apart.
+_NEAR = 0.5
 # Parts in which strokes are held out, at most.
 _FOLDS = 4
-# Share by which the cross-entropy of strokes held out must fall, to be less stiff.
-_GAIN = 0.03
-_TEMPERATURES = [0.5 * 1.25**power for power in range(24)]
 
 
-def refine_means(
-    layer: GaussianPrototypeLayer, z: Tensor, mass: Tensor, stiffness: float
+def corrected(
+    layer: GaussianPrototypeLayer, z: Tensor, target: Tensor, stroke: Tensor, everywhere: Tensor
 ) -> GaussianPrototypeLayer:
-    """Move the means of a layer so that labelled cells get their class, and no further.
+    """A copy whose means moved so that labelled cells get their class, and others keep theirs.
 
-    Minimises the cross-entropy of the class posterior, plus ``stiffness`` / 2 times the squared
-    distances by which the means moved, in units of their scales: the posterior mode under a
-    Gaussian prior around where they were (ridge, where each class has one Gaussian and all
-    share a covariance, because such a mixture is a softmax of linear functions).
+    Without a stroke that it gets wrong it stays as it is. Each class that has some gets one more
+    prototype, in the middle of their cells and as wide as the others are on average. Then the
+    means minimise the cross-entropy of the class posterior at the labels, plus that to its own
+    former posterior all over the photographs (distillation: Hinton et al. 2015, "Distilling
+    the knowledge in a neural network"; as a memory, Li & Hoiem 2016, "Learning without
+    forgetting"), plus a little of
+    the squared way that they go in units of their scales. Few corrections say where a model was
+    wrong and nothing of where it is right, and without the second term they take that, too. It
+    is left out where half of the strokes confirm the layer: these say where it is right.
 
     Parameters
     ----------
     layer : GaussianPrototypeLayer
-        Changed in place.
     z : (N, D) Tensor
         Latents of labelled cells.
-    mass : (N, C) Tensor
-        What each cell counts for each class; it sums to 1.
-    stiffness : float
-        0 lets the means go wherever the cross-entropy is least.
-
-    Returns
-    -------
-    GaussianPrototypeLayer
-        The same one.
+    target : (N, C) Tensor
+        Their soft labels.
+    stroke : (N,) Tensor of int
+        The stroke that each belongs to.
+    everywhere : (K, D) Tensor
+        Cells from all over the photographs.
     """
+    wrong = _wrong_strokes(layer, z, target, stroke)
+    if not bool(wrong.any()):
+        return surgery.duplicate(layer)
+    mass = balanced_mass(target, stroke)
+    with torch.no_grad():
+        believed = everywhere[~_resembles(layer, z[wrong], target[wrong], everywhere)]
+        # Where half of the strokes confirm the layer, they say themselves where it is right.
+        weight = _KEPT * (float(mass[wrong].sum()) > 0.5)
+        former = weight / max(1, len(believed)) * layer(believed).exp()
+    return _moved(
+        _with_more(layer, z[wrong], target[wrong]),
+        torch.cat([z, believed]),
+        torch.cat([mass, former]),
+    )
+
+
+def _wrong_strokes(
+    layer: GaussianPrototypeLayer, z: Tensor, target: Tensor, stroke: Tensor
+) -> Tensor:
+    """Which cells (N,) lie in strokes that the layer gets wrong by more than half."""
+    with torch.no_grad():
+        wrong = (layer(z).argmax(1) != target.argmax(1)).to(z.dtype)
+    share = torch.bincount(stroke, wrong) / torch.bincount(stroke).clamp_min(1)
+    return share[stroke] > 0.5
+
+
+def _with_more(layer: GaussianPrototypeLayer, z: Tensor, target: Tensor) -> GaussianPrototypeLayer:
+    """A copy with one more prototype for each class of some cells."""
+    truth, more = target.argmax(1), surgery.duplicate(layer)
+    scale = layer.scale_tril if layer.covariance == "full" else layer.scale
+    for c in truth.unique().tolist():
+        more = surgery.append(more, c, z[truth == c].mean(0), scale[layer.active].mean(0))
+    return more
+
+
+def _resembles(
+    layer: GaussianPrototypeLayer, z: Tensor, target: Tensor, everywhere: Tensor
+) -> Tensor:
+    """Which cells (K,) are as near to wrong ones as half of what these are apart in their class."""
+    like = torch.zeros(len(everywhere), dtype=torch.bool, device=z.device)
+    width, truth = layer.scale[layer.active].mean(0), target.argmax(1)
+    for c in truth.unique().tolist():
+        own = z[truth == c] / width
+        apart = torch.cdist(own, own).median()
+        like |= torch.cdist(everywhere / width, own).amin(1) <= _NEAR * apart
+    return like
+
+
+def _moved(layer: GaussianPrototypeLayer, z: Tensor, wanted: Tensor) -> GaussianPrototypeLayer:
+    """The same layer, its means where cells (N, D) get what is wanted, (N, C)."""
     start, scale = layer.mean.detach().clone(), layer.scale.detach()
     optimizer = torch.optim.LBFGS(
         [layer.mean], max_iter=_ITERATIONS, history_size=10, line_search_fn="strong_wolfe"
@@ -55,7 +105,7 @@ def refine_means(
     def objective() -> Tensor:
         optimizer.zero_grad()
         moved = ((layer.mean - start) / scale)[layer.active].square().sum()
-        value = -(mass * layer(z)).sum() + stiffness / 2 * moved
+        value = -(wanted * layer(z)).sum() + _STIFFNESS / 2 * moved
         value.backward()
         return value
 
@@ -85,97 +135,49 @@ def balanced_mass(target: Tensor, stroke: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class HeldOut(Generic[Option]):
+class HeldOut:
     """What strokes say that were held out, one part of them after the other.
 
     Attributes
     ----------
-    option : Option
-        With which they were told best.
-    temperature : float
-        That makes the probabilities fit them.
     accuracy : float
         Share of their cells that got their class, over classes evenly.
     strokes : int
         How many they are.
     """
 
-    option: Option
-    temperature: float
     accuracy: float
     strokes: int
 
 
 def hold_out(
-    fit: Callable[[Tensor, Option], GaussianPrototypeLayer],
-    z: Tensor,
-    target: Tensor,
-    stroke: Tensor,
-    options: Sequence[Option],
-) -> HeldOut[Option] | None:
-    """Choose how to fit by strokes held out; None where no class has two strokes.
+    fit: Callable[[Tensor], GaussianPrototypeLayer], z: Tensor, target: Tensor, stroke: Tensor
+) -> HeldOut | None:
+    """Judge a way to fit by strokes held out; None where no class has two strokes.
 
     Parameters
     ----------
     fit : callable
-        Makes a layer from the cells that are chosen by a (N,) mask, by an option.
+        Makes a layer from the cells that are chosen by a (N,) mask.
     z : (N, D) Tensor
         Latents of labelled cells.
     target : (N, C) Tensor
         Their soft labels.
     stroke : (N,) Tensor of int
         The stroke that each belongs to.
-    options : sequence
-        From the stiffest on; a less stiff one is taken only where it is clearly better.
     """
     fold = folds_of(target.argmax(1), stroke)
     judged = fold >= 0
     if not bool(judged.any()):
         return None
+    said = torch.zeros_like(stroke)
+    for number in range(int(fold.max()) + 1):
+        out = fold == number
+        said[out] = fit(~out)(z[out]).argmax(1)
     mass = balanced_mass(target[judged], stroke[judged])
-    best: tuple[float, HeldOut[Option]] | None = None
-    for option in options:
-        joint = torch.zeros_like(target)
-        for number in range(int(fold.max()) + 1):
-            out = fold == number
-            layer = fit(~out, option)
-            scores = layer.scores(z[out])
-            joint[out] = (scores.class_log_likelihood + layer.log_prior).detach()
-        temperature, loss = _calibrated(joint[judged], mass)
-        if best is None or loss < best[0] * (1 - _GAIN):
-            right = joint[judged].argmax(1) == target[judged].argmax(1)
-            accuracy = float((mass.sum(1) * right).sum() / mass.sum())
-            best = loss, HeldOut(option, temperature, accuracy, len(stroke[judged].unique()))
-    return None if best is None else best[1]
-
-
-def with_unexplained(
-    layer: GaussianPrototypeLayer, z: Tensor, target: Tensor, stroke: Tensor
-) -> GaussianPrototypeLayer:
-    """A copy with one more prototype for each class some of whose strokes it gets wrong.
-
-    It stands in the middle of these strokes' cells and is as wide as the others are on average.
-
-    Parameters
-    ----------
-    layer : GaussianPrototypeLayer
-    z : (N, D) Tensor
-        Latents of labelled cells.
-    target : (N, C) Tensor
-        Their soft labels.
-    stroke : (N,) Tensor of int
-    """
-    truth, more = target.argmax(1), surgery.duplicate(layer)
-    wrong = (layer(z).argmax(1) != truth).to(z.dtype)
-    size = torch.bincount(stroke).clamp_min(1)
-    share = torch.bincount(stroke, wrong) / size
-    spread = surgery.select(layer, layer.active.nonzero().flatten().tolist())
-    for c in truth.unique().tolist():
-        own = (truth == c) & (share[stroke] > 0.5)
-        if bool(own.any()):
-            scale = spread.scale_tril if layer.covariance == "full" else spread.scale
-            more = surgery.append(more, c, z[own].mean(0), scale.mean(0))
-    return more
+    right = (said == target.argmax(1))[judged]
+    accuracy = float((mass.sum(1) * right).sum() / mass.sum())
+    return HeldOut(accuracy, len(stroke[judged].unique()))
 
 
 def folds_of(majority: Tensor, stroke: Tensor) -> Tensor:
@@ -192,13 +194,3 @@ def folds_of(majority: Tensor, stroke: Tensor) -> Tensor:
             for place, number in enumerate(own.tolist()):
                 fold[(stroke == number) & (majority == c)] = place % count
     return fold
-
-
-def _calibrated(joint: Tensor, mass: Tensor) -> tuple[float, float]:
-    """Temperature that gives the least cross-entropy of joint log-densities (N, C), and that."""
-
-    def loss(temperature: float) -> float:
-        return float(-(mass * (joint / temperature).log_softmax(1)).sum())
-
-    best = min(_TEMPERATURES, key=loss)
-    return best, loss(best)

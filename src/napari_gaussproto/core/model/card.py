@@ -91,6 +91,12 @@ class ModelCard(BaseModel):
     measures: dict[str, Any] = Field(default_factory=dict)
     package_versions: dict[str, str] = Field(default_factory=package_versions)
 
+    @property
+    def strokes(self) -> int | None:
+        """How many strokes the last fit to strokes that the log counts had; else None."""
+        counts = [entry["strokes"] for entry in self.history if "strokes" in entry]
+        return int(counts[-1]) if counts else None
+
     def log(self, what: str, **details: object) -> None:
         """Append what was done to the log, with details of types that JSON knows."""
         self.history.append({"what": what, "when": now(), **details})

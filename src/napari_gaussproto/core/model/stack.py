@@ -64,6 +64,11 @@ class StackSegmentation:
         return sum(plane.encoding.partition.n_cells for plane in self.planes)
 
     @property
+    def compared_with(self) -> str:
+        """See `Segmentation.compared_with`."""
+        return self.planes[0].compared_with
+
+    @property
     def follows_edges(self) -> bool | None:
         """See `Segmentation.follows_edges`."""
         return self.planes[0].follows_edges

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
 from napari_gaussproto.core.base.config import FIELD, FIRST_LOOK, ModelConfig
-from napari_gaussproto.core.base.errors import ModelFileError
+from napari_gaussproto.core.base.errors import GaussProtoError, ModelFileError
 from napari_gaussproto.core.model.card import ModelCard, ModelSummary, PrototypeEntry, SplitMeasures
 
 FORMAT = "napari-gaussproto"
@@ -95,6 +95,14 @@ def read_summary(path: str | Path) -> ModelSummary:
     """
     path = Path(path)
     return parse_summary(path, read_description(path))
+
+
+def classes_of(path: Path) -> list[str]:
+    """Names of the classes of a model file; none of one that cannot be read."""
+    try:
+        return [entry.name for entry in read_summary(path).config.classes]
+    except GaussProtoError:
+        return []
 
 
 def read_description(path: Path) -> dict[str, Any]:

@@ -33,12 +33,7 @@ from napari_gaussproto.core.labels.check import check_labels, check_pairs
 from napari_gaussproto.core.labels.strokes import strokes_of
 from napari_gaussproto.core.mixture.discriminant import SHRINKAGES, StrokeCells, fit_discriminant
 from napari_gaussproto.core.mixture.layer import LOG_ZERO, GaussianPrototypeLayer
-from napari_gaussproto.core.mixture.refinement import (
-    balanced_mass,
-    hold_out,
-    refine_means,
-    with_unexplained,
-)
+from napari_gaussproto.core.mixture.refinement import corrected, hold_out
 from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.labelled import class_table, labelled_planes, most_pixels
 from napari_gaussproto.core.model.segmentation import Prototype
@@ -53,9 +48,6 @@ from napari_gaussproto.core.training.pyramid import (
 from napari_gaussproto.core.training.samples import with_data
 from napari_gaussproto.core.training.start import begin, standardise, with_own_head
 
-# How strongly the means of a fitted model are held where they are, from the stiffest on; see
-# `refine_means`.
-_STIFFNESSES = (math.inf, 1.0, 0.1)
 # Of the covariance, see `fit_discriminant`: for latents of a neck that was trained for few strokes,
 # and for features as they are (python -m benchmarks.loop).
 _SHRINKAGES = {"fused": SHRINKAGES, "none": (0.5, 0.3)}
@@ -63,7 +55,7 @@ _SHRINKAGES = {"fused": SHRINKAGES, "none": (0.5, 0.3)}
 # lie where any fit without them is wrong.
 _ENOUGH = 8
 # Cells of the photographs that are looked at, whether or not they are labelled.
-_SAMPLE = 4000
+_SAMPLE, _KEPT_SAMPLE = 4000, 1500
 
 # Of a prototype: a version of a fit, of which there may be many, is mostly these.
 _PATCHES = 3
@@ -221,7 +213,7 @@ def quick_fit_steps(
         if scratch:
             held_out = _place(fitted, cells, strokes, encodings)
         else:
-            held_out = _move(fitted, cells, strokes, seed)
+            held_out = _move(fitted, cells, strokes, encodings, seed)
     yield TrainingStep("layer", 1, 1)
     describe(fitted, cells, images, patches=_PATCHES)
     # A photograph like those of the strokes is new to the start, and not to this model.
@@ -230,6 +222,7 @@ def quick_fit_steps(
         "quick fit",
         images=len(images),
         cells=len(cells),
+        strokes=len(strokes.unique()),
         scratch=scratch,
         seed=seed,
         settings=settings.model_dump(),
@@ -315,9 +308,8 @@ def _place(
     encodings: Sequence[Encoding],
 ) -> float | None:
     """One Gaussian for each labelled class, all of one covariance; accuracy on strokes held out."""
-    every = torch.cat([encoding.latents[encoding.has_data] for encoding in encodings])
     # On the CPU: it is done in double precision, which some devices lack.
-    sample = every[:: max(1, len(every) // _SAMPLE)].cpu()
+    sample = _everywhere(encodings, _SAMPLE).cpu()
     found = fit_discriminant(
         StrokeCells(cells.values.cpu(), cells.target.cpu(), cells.weight.cpu(), strokes.cpu()),
         sample,
@@ -341,23 +333,28 @@ def _place(
 
 
 def _move(
-    model: PrototypeSegmenter, cells: LabelledCells, strokes: Tensor, seed: int
+    model: PrototypeSegmenter,
+    cells: LabelledCells,
+    strokes: Tensor,
+    encodings: Sequence[Encoding],
+    seed: int,
 ) -> float | None:
-    """Prototypes that are there go as far as the strokes demand; new ones take the rest."""
+    """Prototypes that are there follow the strokes; elsewhere the model says what it said."""
     z, target = cells.values, cells.target
     place_unfitted(model, waiting_classes(model, cells.labelled), z, target, seed)
-    begun = model.layer
+    begun, everywhere = model.layer, _everywhere(encodings, _KEPT_SAMPLE)
 
-    def moved(chosen: Tensor, stiffness: float) -> GaussianPrototypeLayer:
-        own, by = target[chosen], strokes[chosen]
-        layer = with_unexplained(begun, z[chosen], own, by)
-        if stiffness == math.inf:
-            return layer
-        return refine_means(layer, z[chosen], balanced_mass(own, by), stiffness)
+    def moved(chosen: Tensor) -> GaussianPrototypeLayer:
+        return corrected(begun, z[chosen], target[chosen], strokes[chosen], everywhere)
 
-    held_out = hold_out(moved, z, target, strokes, _STIFFNESSES)
-    every_cell = torch.ones_like(strokes, dtype=torch.bool)
-    model.layer = moved(every_cell, held_out.option if held_out else _STIFFNESSES[0])
+    held_out = hold_out(moved, z, target, strokes)
+    model.layer = moved(torch.ones_like(strokes, dtype=torch.bool))
     for c in model.layer.class_index.tolist()[len(model.prototypes) :]:
         model.prototypes.append(Prototype(next_name(model, c), c))
     return held_out.accuracy if held_out and held_out.strokes >= _ENOUGH else None
+
+
+def _everywhere(encodings: Sequence[Encoding], count: int) -> Tensor:
+    """Cells (K, D) from all over the photographs, about so many."""
+    every = torch.cat([encoding.latents[encoding.has_data] for encoding in encodings])
+    return every[:: max(1, len(every) // count)]

@@ -15,14 +15,13 @@ from napari_gaussproto.core.base.device import resolve_device, same_device
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.seeds import seeded
 from napari_gaussproto.core.editing.class_change import adapt
+from napari_gaussproto.core.editing.network_alone import FEW, network_alone
 from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.summary import start_path
 from napari_gaussproto.core.network.backbone import fine_strides
 from napari_gaussproto.core.training.pyramid import EncodedImage
 
-# Of a model whose prototypes few strokes make; see `shared_gaussians`.
-_FEW: dict[str, Any] = {"prototypes_per_class": 1, "covariance": "full", "scale_floor": 0.01}
 # That a network sees of a photograph: small leaves want many, and a person does not wait for more.
 _PIXELS = 1.5e6
 
@@ -41,8 +40,7 @@ def begin(
     start : PrototypeSegmenter, path, str or NewModel
         A model, the file of one, the name of a shipped one, or the settings of a new one.
     classes : sequence of SegmentationClass, optional
-        The class table that it should have; by default its own. Of a model that knows none of
-        them only the network counts.
+        The class table that it should have; by default its own. See `adapt`.
     device : str
         See `resolve_device`.
     renamed : mapping of str to int or None, optional
@@ -68,14 +66,7 @@ def begin(
     if classes is not None and list(model.classes) != list(classes):
         moved = renamed or {}
         mapping = {i: moved[c.name] for i, c in enumerate(model.classes) if c.name in moved}
-        known = {c.name for c in model.classes} & {c.name for c in classes}
-        if known or any(place is not None for place in mapping.values()):
-            model = adapt(model, classes, mapping)
-        else:
-            name = model.card.name
-            model = _with_network_of(model, {"classes": list(classes)})
-            model.card.name = f"{name}'s network"
-            model.card.log("new model", features=name)
+        model = adapt(model, classes, mapping)
     there = resolve_device(device)
     if not same_device(model.device, there):
         model = model.on_device(there)
@@ -97,25 +88,16 @@ def _new_model(
     chosen = new.model_dump() | {"classes": list(classes)}
     if new.backbone == FIELD:
         del chosen["backbone"], chosen["pretrained"]
-        model = _with_network_of(load_model(start_path(FIELD), device), chosen)
+        start = load_model(start_path(FIELD), device)
+        model = network_alone(start, _config(start.config.model_dump() | FEW | chosen))
     else:
         alone = {"neck": "none", "local_features": True, "strides": fine_strides(new.backbone)}
-        config = _config(_FEW | alone | chosen)
+        config = _config(FEW | alone | chosen)
         with seeded(0):
             model = PrototypeSegmenter(config, pretrained=new.pretrained)
     model.card.name = f"{new.partition} model"
     model.card.log("new model", features=new.backbone)
     return model.to(resolve_device(device)).eval()
-
-
-def _with_network_of(start: PrototypeSegmenter, chosen: dict[str, Any]) -> PrototypeSegmenter:
-    """A model that sees as another one does, and knows none of its classes."""
-    config = _config(start.config.model_dump() | _FEW | chosen)
-    model = PrototypeSegmenter(config, backbone=start.extractor.backbone)
-    model.extractor.neck = start.extractor.neck
-    shrunk = config.downsample / start.config.downsample
-    model.receptive_radius = math.ceil(start.receptive_radius * shrunk)
-    return model.to(start.device).eval()
 
 
 def _config(settings: dict[str, Any]) -> ModelConfig:

@@ -70,7 +70,7 @@ class RunSettings:
     clock : callable
         Gives the clock of the joint stage, from steps and minutes.
     judge : callable
-        Says how good a model is, by validation images and their labels; see `validation_steps`.
+        Says how good a model is, by images or their cells, and labels; see `validation_steps`.
 
     Raises
     ------

@@ -28,7 +28,7 @@ from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tune_steps, fine_tuning
 from napari_gaussproto.core.training.full_fit import Pairs, refuse_two_budgets
 from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid_steps
-from napari_gaussproto.core.training.quick_fit import quick_fit_steps
+from napari_gaussproto.core.training.quick_fit import QuickFit, quick_fit_steps
 from napari_gaussproto.core.training.samples import known_labels
 from napari_gaussproto.core.training.semi import SemiSettings
 from napari_gaussproto.core.training.start import begin
@@ -74,7 +74,7 @@ def fine_tune(
     unlabelled : array or sequence of array
         Further images (H, W) or (H, W, C) that may teach; of stacks the first plane.
     semi : SemiSettings, optional
-        By default the terms that were measured to help.
+        Terms for what is not labelled; by default none.
     seed : int
         The same seed gives the same model on the same CPU and number of threads.
     device : str
@@ -112,6 +112,7 @@ def trial_fit_steps(
     unlabelled: Sequence[ImageSource] = (),
     scratch: bool = False,
     encode: Encode | None = None,
+    in_use: PrototypeSegmenter | None = None,
 ) -> Generator[Any, None, Trained]:
     """Train on part of the strokes to see what is best, then on all of them.
 
@@ -134,6 +135,9 @@ def trial_fit_steps(
         See `quick_fit_steps`; a model that such a fit made is fitted so again.
     encode : callable, optional
         Gives the features of an image by its number, where some are kept already.
+    in_use : PrototypeSegmenter, optional
+        What is kept when it is stopped before the trial begins; by default ``model``, if that was
+        fitted ever. Without either it is a quick fit to all strokes.
 
     Yields
     ------
@@ -145,7 +149,8 @@ def trial_fit_steps(
     -------
     Trained
         What is kept, with the mean IoU of the best weights of the trial on strokes that it did
-        not see, or None with too few strokes. The steps are 0 when training only did harm.
+        not see, or None with too few strokes. The steps are 0 when training only did harm, or
+        did not begin.
 
     Raises
     ------
@@ -157,10 +162,11 @@ def trial_fit_steps(
         return encode_pyramid_steps(sources[number], by)
 
     settings = settings or TuneSettings()
+    in_use = in_use or (None if scratch else model)
     scratch = scratch or _in_closed_form(model)
     # Before any are set aside: those that judge, or are learned from, must be there.
     known = known_labels(sources, labels, model.config)
-    work = _Work(model, sources, known, settings, unlabelled, scratch, encode or anew)
+    work = _Work(model, sources, known, settings, unlabelled, scratch, encode or anew, in_use)
     return (yield from without_pauses(work.steps(), work.pauses.append))
 
 
@@ -175,6 +181,7 @@ class _Work:
     unlabelled: Sequence[ImageSource]
     scratch: bool
     encode: Encode
+    in_use: PrototypeSegmenter | None
     pauses: list[float] = field(default_factory=list)
 
     @property
@@ -192,22 +199,29 @@ class _Work:
         encoded = yield from self._encoded(model)
         self.pauses.clear()
         rest = _Rest(settings.minutes, monotonic(), self.pauses)
+        if settings.stop():
+            return (yield from self._untrained(encoded))
         if held_out is None:
             start = yield from self._quick(encoded, labels)
+            if settings.stop():
+                return Trained(self.in_use or start, 0, 0, None)
             return (yield from self._with_head(self._tune(start, labels, settings)))
         longest = settings.training.steps
         half, other = (longest + 1) // 2, max(1, longest // 2)
         start = yield from self._quick(encoded, kept)
-        pairs = [(s, h) for s, h in zip(self.sources, held_out, strict=True) if h.any()]
+        if settings.stop():
+            return (yield from self._untrained(encoded))
+        numbers = [number for number, mask in enumerate(held_out) if mask.any()]
+        pairs = [self.sources[n] for n in numbers], [held_out[n] for n in numbers]
         minutes = None if settings.minutes is None else settings.minutes / 2
         # What is kept comes of another fit, which describes it.
         judged = replace(_limited(settings, half), minutes=minutes, at_once=True, finish=False)
         if self.refits:
-            judged = replace(judged, judge=self._judge_of(kept), lead=_LEAD)
-        trial = self._tune(start, kept, judged, ([s for s, _ in pairs], [h for _, h in pairs]))
+            judged = replace(judged, judge=self._judge_of(kept, numbers), lead=_LEAD)
+        trial = self._tune(start, kept, judged, pairs)
         tried = yield from _named("trial", trial, replace(rest, steps=other))
         if settings.stop() and tried.best_step:
-            return replace(tried, model=(yield from self._fitted(tried.model, labels)))
+            return replace(tried, model=(yield from self._fitted(tried.model, labels)).model)
         start = yield from self._quick(encoded, labels)
         if not tried.best_step:
             return replace(tried, model=start, steps=0)
@@ -218,36 +232,56 @@ class _Work:
         tuned = yield from self._with_head(_named("final", self._tune(start, labels, last)))
         return replace(tuned, validation_miou=tried.validation_miou)
 
+    def _untrained(self, encoded: list[EncodedImage]) -> Generator[Any, None, Trained]:
+        """What is kept of a training that is stopped before its trial."""
+        return Trained(self.in_use or (yield from self._quick(encoded, self.labels)), 0, 0, None)
+
     def _encoded(self, by: PrototypeSegmenter) -> Generator[Any, None, list[EncodedImage]]:
+        """The images; not all of them where it is stopped, and there is a model to keep."""
         encoded: list[EncodedImage] = []
         for number in range(len(self.sources)):
-            encoded += [(yield from self.encode(by, number))]
+            for step in (work := WithValue(self.encode(by, number))):
+                if self._given_up:
+                    return encoded
+                yield step
+            if self._given_up:
+                return encoded
+            encoded.append(work.value)
         return encoded
+
+    @property
+    def _given_up(self) -> bool:
+        return self.in_use is not None and self.settings.stop()
 
     def _fitted(
         self, model: PrototypeSegmenter, labels: Sequence[Labels]
-    ) -> Generator[Any, None, PrototypeSegmenter]:
-        """The network of a model that was trained, with a quick fit."""
+    ) -> Generator[Any, None, QuickFit]:
+        """A quick fit on the network of a model that was trained."""
         encoded = []
         for source in self.sources:
             encoded += [(yield from encode_pyramid_steps(source, model))]
         seed = self.settings.seed
         steps = quick_fit_steps(encoded, labels, model, scratch=self.refits, seed=seed)
-        return (yield from steps).model
+        return (yield from steps)
 
     def _with_head(self, training: Generator[Any, None, Trained]) -> Generator[Any, None, Trained]:
         trained = yield from training
         if not self.refits:
             return trained
-        return replace(trained, model=(yield from self._fitted(trained.model, self.labels)))
+        return replace(trained, model=(yield from self._fitted(trained.model, self.labels)).model)
 
-    def _judge_of(self, labels: Sequence[Labels]) -> Any:
-        """As the judge of the settings, of the model that a quick fit to labels would make."""
+    def _judge_of(self, labels: Sequence[Labels], numbers: Sequence[int]) -> Any:
+        """As the judge of the settings, of the model that a quick fit to labels would make.
+
+        It judges by the images of these numbers, whose cells the fit knows already.
+        """
 
         def steps(model: PrototypeSegmenter, pairs: Any) -> Generator[int, None, float]:
             for _ in (work := WithValue(self._fitted(model, labels))):
                 yield 1
-            return (yield from self.settings.judge(work.value, pairs))
+            cells = [work.value.encodings[number] for number in numbers]
+            known = [(own, mask) for own, (_, mask) in zip(cells, pairs, strict=True)]
+            return (yield from self.settings.judge(work.value.model, known))
 
         return steps
 

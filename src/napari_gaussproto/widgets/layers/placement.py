@@ -19,6 +19,7 @@ from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.core.labels.class_table import label_colors, label_names
 from napari_gaussproto.core.model.maps import LABELS, OUTLINES, STACK, MapRole
 from napari_gaussproto.jobs.train_image import TrainImage
+from napari_gaussproto.widgets.layers.captions import PROTOTYPE_AXIS, captions
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
 from napari_gaussproto.widgets.shared.state import ImageResult
 from napari_gaussproto.widgets.shared.tags import tag
@@ -231,7 +232,7 @@ def show_map(
     known: Layer | None = layer_of(viewer, result, role)
     if known is not None and known.data.shape == values.shape:
         known.name = name
-        return _update_map(known, result, role, values)
+        return _update_map(viewer, known, result, role, values)
     if known is not None:
         # Its cells have another size now. Nobody would know what a second map in view is.
         set_aside(known)
@@ -242,6 +243,7 @@ def show_map(
     if result.labels is not None and result.labels in viewer.layers:
         # Strokes stay visible above the map.
         viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(result.labels))
+    captions(viewer).follow(layer)
     return layer
 
 
@@ -249,17 +251,19 @@ def show_stack(viewer: Viewer, result: ImageResult, stack: npt.NDArray[np.float3
     """Show the maps of all prototypes of one image, (M, h, w), as one layer with a slider."""
     known: Layer | None = layer_of(viewer, result, STACK)
     if known is not None:
-        return _update_map(known, result, STACK, stack)
+        return _update_map(viewer, known, result, STACK, stack)
     look = _map_look(result, STACK)
     for key, first in (("scale", 1.0), ("translate", 0.0), ("units", "pixel")):
         look[key] = (first, *look[key])
     look["rotate"] = block_diag(1.0, look["rotate"])
     look["shear"] = np.array([0.0, 0.0, result.source.shear[-1]])
     look["affine"] = Affine(affine_matrix=block_diag(1.0, look["affine"].affine_matrix))
-    look["axis_labels"] = ("prototype", "y", "x")
+    look["axis_labels"] = (PROTOTYPE_AXIS, "y", "x")
     name = f"{result.source.name} – all prototypes"
     layer: Layer = viewer.add_image(stack, name=name, **look)
+    layer.colorbar.visible = True
     result.maps[STACK] = layer
+    captions(viewer).follow(layer)
     return layer
 
 
@@ -268,16 +272,21 @@ def _map_look(result: ImageResult, role: MapRole) -> dict[str, Any]:
         "colormap": preference("colormap"),
         "contrast_limits": (0, 1),
         "opacity": _MAP_OPACITY,
-        "metadata": tag(role, **result.provenance.metadata),
+        "metadata": _about(result, role),
         **placement(result.source, result.segmentation.map_pixel_size, ndim=result.ndim),
     }
 
 
 def _update_map(
-    layer: Layer, result: ImageResult, role: MapRole, values: npt.NDArray[np.float32]
+    viewer: Viewer,
+    layer: Layer,
+    result: ImageResult,
+    role: MapRole,
+    values: npt.NDArray[np.float32],
 ) -> Layer:
     layer.data = values
-    layer.metadata = _tagged(layer, result, role)
+    layer.metadata = {**layer.metadata, **_about(result, role)}
+    captions(viewer).refresh()
     return layer
 
 
@@ -315,8 +324,10 @@ def show_outlines(
     return layer
 
 
-def _tagged(layer: Layer, result: ImageResult, role: MapRole) -> dict[str, Any]:
-    return {**layer.metadata, **tag(role, **result.provenance.metadata)}
+def _about(result: ImageResult, role: MapRole) -> dict[str, Any]:
+    prototypes = result.segmentation.prototypes if role == STACK else []
+    names = {"prototypes": [prototype.name for prototype in prototypes]} if prototypes else {}
+    return tag(role, **result.provenance.metadata, **names)
 
 
 def check_unchanged(viewer: Viewer, layer: Image, pixels: Any) -> None:

@@ -15,6 +15,7 @@ from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
 from napari_gaussproto.core.model.maps import NOVELTY, OUTLINES, UNCERTAINTY, MapRole
 from napari_gaussproto.jobs.requests import SegmentRequest
 from napari_gaussproto.jobs.running import run_job
+from napari_gaussproto.jobs.train_image import Stage
 from napari_gaussproto.widgets.layers.outlines_switch import OutlinesSwitch
 from napari_gaussproto.widgets.layers.placement import (
     check_unchanged,
@@ -28,6 +29,7 @@ from napari_gaussproto.widgets.layers.placement import (
 from napari_gaussproto.widgets.layers.results import present_maps, take_over
 from napari_gaussproto.widgets.segment.cells_panel import CellsPanel
 from napari_gaussproto.widgets.segment.likelihood_panel import LikelihoodPanel
+from napari_gaussproto.widgets.segment.maps_panel import MapsPanel
 from napari_gaussproto.widgets.shared.choosers import ImageChooser, ModelChooser
 from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.forms import (
@@ -67,8 +69,9 @@ class SegmentWidget(Dock):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer, 320)
         self.runner = Runner(self)
-        # The run that is under way, and when it began.
-        self._started: tuple[Image, SegmentRequest, float] | None = None
+        # The run that is under way, and when its tiles began.
+        self._started: tuple[Image, SegmentRequest] | None = None
+        self._tiles_begun = 0.0
         self._build()
         self._connect()
         self._on_image()
@@ -88,6 +91,8 @@ class SegmentWidget(Dock):
         self.cancel_button = button("Cancel", stop, self.runner.cancel)
         self.progress = slim_progress_bar()
         self.likelihood = LikelihoodPanel(self.viewer, self.state)
+        self.maps = MapsPanel(self.viewer, self.state)
+        self.likelihood.classes.clicked.connect(self.maps.show_classes)
         self.outlines = OutlinesSwitch(self.viewer, self.state, self.messages)
         self.cover = CoverTable()
         self.remarks = wrapped_label()
@@ -106,7 +111,7 @@ class SegmentWidget(Dock):
         form.addRow("Cells", self.cells)
         form.addRow("Also add", down(*self.extras.values(), spacing=2))
         buttons = across((self.run_button, 2), (self.cancel_button, 1))
-        show = (heading("Show"), self.likelihood, self.outlines, self.cover)
+        show = (heading("Show"), self.likelihood, self.maps, self.outlines, self.cover)
         top = (form, buttons, self.progress, self.status, self.remarks, self.train_button)
         content = QWidget()
         content.setLayout(down(*top, *show, None))
@@ -166,9 +171,9 @@ class SegmentWidget(Dock):
             memo=self.state.memo_of(image),
             follow_edges=self.state.follow_edges,
         )
-        self._started = (image, request, time.monotonic())
+        self._started = (image, request)
         self.progress.setRange(0, 0)
-        self.status.setText("Loading the model…" if self.state.model is None else "Segmenting…")
+        self.status.setText("Getting ready…")
         self.runner.start(partial(run_job, "segment", "segment_job", request))
         self._update_buttons()
 
@@ -184,12 +189,15 @@ class SegmentWidget(Dock):
 
     # -- results ----------------------------------------------------------------------------
 
-    def _on_progress(self, done: StackTile) -> None:
+    def _on_progress(self, done: StackTile | Stage) -> None:
+        if isinstance(done, Stage):
+            self.progress.setRange(0, 0)
+            self.status.setText(f"{done.text}…")
+            self._tiles_begun = time.monotonic()
+            return
         self.progress.setRange(0, done.total)
         self.progress.setValue(done.index)
-        if self._started is None:
-            return
-        left = (time.monotonic() - self._started[2]) / done.index * (done.total - done.index)
+        left = (time.monotonic() - self._tiles_begun) / done.index * (done.total - done.index)
         plane = f"plane {done.plane}/{done.planes}, " if done.planes > 1 else ""
         self.status.setText(f"{plane}tile {done.index}/{done.total}, {duration(left)} left")
 
@@ -197,7 +205,7 @@ class SegmentWidget(Dock):
         state = self.state
         if self._started is None:
             return
-        image, request, _ = self._started
+        image, request = self._started
         try:
             check_unchanged(self.viewer, image, request.pixels)
             if request.model_file is None and result.key != state.model_key:
@@ -214,6 +222,8 @@ class SegmentWidget(Dock):
             again = partial(run_job, "segment", "again_job", request, result, state.model)
             self.runner.start(again)
             return
+        self.status.setText("Adding the layers…")
+        self.status.repaint()  # napari takes a while for each, and nothing is drawn meanwhile
         self._show(image, result)
         tiles = f", {result.tiles} tiles" if result.tiles > 1 else ""
         took = f"Done in {result.seconds:.1f} s"
@@ -250,6 +260,7 @@ class SegmentWidget(Dock):
         if result is None:
             # What another image gave must not be taken for this one's.
             self.likelihood.setEnabled(False)
+            self.maps.show_result(None)
             for part in (self.cover, self.remarks, self.train_button):
                 part.hide()
         elif result is self.state.current:
@@ -265,6 +276,7 @@ class SegmentWidget(Dock):
         segmentation = result.segmentation
         about = (segmentation.cover, segmentation.classes, segmentation.data_share)
         self.cover.show_cover(result.source.name, *about)
+        self.maps.show_result(result)
         self.remarks.setText("<br>".join(escape(remark) for remark in segmentation.remarks))
         self.remarks.setVisible(bool(segmentation.remarks))
         self.train_button.setVisible(segmentation.is_unlike)

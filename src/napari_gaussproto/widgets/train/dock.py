@@ -395,8 +395,8 @@ class TrainWidget(Dock):
         if result is None or result.model is not model:
             self.fits.predict(image)
 
-    def _missing(self) -> str | None:
-        """What a person must do before anything can be fitted."""
+    def _missing(self, *, tunes: bool = False) -> str | None:
+        """What a person must do before a quick fit, or before a fine-tune."""
         if self.images.image() is None:
             return "Open an image first: File > Open, or File > Open Sample"
         if len(self.annotations.classes) < 2:
@@ -404,6 +404,8 @@ class TrainWidget(Dock):
         painted, classes = self.annotations.painted, self.annotations.classes
         if len(painted) > 1 or self.labels.learns_from_closed:
             return None
+        if painted and not tunes and self.fits.knows_a_class:
+            return None  # a model that was fitted can be corrected
         if painted:
             return f"Only “{classes[painted[0]].name}” is painted: paint another class, too"
         if self.annotations.open:
@@ -418,7 +420,7 @@ class TrainWidget(Dock):
         waits = "" if missing is None else f".\nIt waits. {missing}"
         self.live.setToolTip(f"{_LIVE}{waits}")
         self.cancel.setEnabled(phase != "idle")
-        self.budget.set_reason(missing)
+        self.budget.set_reason(self._missing(tunes=True))
         self.start.setEnabled(not tuning)
         image = self.images.image()
         self.labels.allow_accepting(image is not None and image in self.state.results)

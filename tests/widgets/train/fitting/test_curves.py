@@ -251,7 +251,7 @@ def test_more_curves_are_told_once(curves: TrainingCurves, qtbot: Any) -> None:
 
 
 def test_terms_are_called_what_their_boxes_are_called(curves: TrainingCurves, qtbot: Any) -> None:
-    names = {"soft labels", "pseudo-labels", "affinity", "anchoring", "unlabelled density"}
+    names = {"soft labels", "pseudo-labels", "affinity", "anchoring"}
     curves.add(joint(1, classification=-0.0, **dict.fromkeys(names, 0.5)))
     settle(curves, qtbot)
     assert set(curves.losses.entries) == {"classification", *(label for _, label, _, _ in TERMS)}

@@ -10,7 +10,7 @@ import numpy as np
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.widgets.train.dock import TrainWidget
 from tests.core.builders import TINY_BACKBONE, tiny_model
-from tests.widgets.train_dock import click, draw, quick, settled, tune
+from tests.widgets.train_dock import click, draw, quick, settled, stroke, tune
 
 NEW = "A new model, on a grid"
 
@@ -138,3 +138,17 @@ def test_a_dock_that_is_opened_again_shows_what_the_former_one_began_with(
     qtbot.waitUntil(lambda: again.fits.phase == "idle", timeout=60_000)
     assert again.fits.beginning.base is train.fits.beginning.base
     again.close_work()
+
+
+def test_strokes_of_one_class_correct_a_fitted_model(
+    train: Any, image: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    train.start.choose_file(known_file(tmp_path))
+    click(train.labels.new)
+    stroke(train, 1)
+    assert train.quick.isEnabled() and not train.budget.start.isEnabled()
+    quick(train, qtbot)
+    assert "Fitted" in train.status.text() and train.state.model.card.name == "known"
+    assert train.quick.isEnabled()  # the next one begins there, too
+    train.start.choose_new()
+    assert not train.quick.isEnabled() and "paint another class" in train.quick.toolTip()

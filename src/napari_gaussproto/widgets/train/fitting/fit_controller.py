@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.model.card import Provenance
+from napari_gaussproto.core.model.summary import classes_of
 from napari_gaussproto.jobs.caches import PyramidCache
 from napari_gaussproto.jobs.closed_images import ClosedImages
 from napari_gaussproto.jobs.requests import ClosedRequest, FitRequest, Start, TuneRequest
@@ -128,6 +129,20 @@ class FitController(QObject):
     def going_on(self) -> PrototypeSegmenter | None:
         """The model that the next fit goes on from; None where it begins as was chosen."""
         return self.beginning.going_on(self._state.model)
+
+    @property
+    def knows_a_class(self) -> bool:
+        """Whether the next fit goes on from a model that knows one of the classes already.
+
+        Then strokes of one class are enough to correct it.
+        """
+        start, names = self.beginning.start(self._state.model), set[str]()
+        if start.model is not None and len(start.model.density_quantiles):
+            names = {entry.name for entry in start.model.classes}
+        elif start.file is not None:
+            names = set(classes_of(start.file))
+        moved, table = self.beginning.renamed(), {c.name for c in self._annotations.classes}
+        return any(moved[name] is not None if name in moved else name in table for name in names)
 
     def _begin_at(self, beginning: Beginning) -> None:
         self.beginning = beginning
@@ -304,7 +319,7 @@ class FitController(QObject):
         done = Fitted(work.kind, result, work.live)
         if there:
             self._show(done.made, work.image, result)
-        if result.judgement and result.judgement != "stopped":
+        if result.judgement and not result.judgement.startswith("stopped"):
             self._messages.warn(JUDGEMENTS[result.judgement])
         self.fitted.emit(done)
         if not there:

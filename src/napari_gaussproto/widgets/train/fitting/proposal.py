@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_gaussproto.core.base.errors import GaussProtoError
-from napari_gaussproto.core.model.summary import knowing, model_path, read_summary
+from napari_gaussproto.core.model.summary import classes_of, knowing, model_path
 from napari_gaussproto.jobs.caches import PyramidCache
 from napari_gaussproto.jobs.requests import CompareRequest, Start
 from napari_gaussproto.jobs.running import run_job
@@ -251,11 +250,7 @@ def _called(name: str) -> str:
 
 
 def _classes_of(path: Path | None) -> Collection[str]:
-    try:
-        classes = [] if path is None else read_summary(path).config.classes
-    except GaussProtoError:
-        return []
-    return [entry.name for entry in classes]
+    return [] if path is None else classes_of(path)
 
 
 def _listed(names: list[str]) -> str:

@@ -5,10 +5,6 @@ from __future__ import annotations
 from napari_gaussproto.core.base.config import TERM_WEIGHTS, USED_BY_DEFAULT
 
 _TEXTS = {
-    "density": (
-        "Prototypes cover the whole field",
-        "Prototypes move to where pixels are, labelled or not",
-    ),
     "soft_labels": (
         "Teacher's prototypes",
         "A running average of the model says how much of each prototype a pixel is",
@@ -20,7 +16,7 @@ _TEXTS = {
     "affinity": (
         "Pixels like the strokes",
         "Pixels that resemble the strokes of their own image take their class: measured to help "
-        "a model that has only a handful of strokes, and to harm it later",
+        "on textures, and to harm on fields",
     ),
     "anchoring": (
         "Stay close to what is known",
@@ -30,7 +26,6 @@ _TEXTS = {
 
 # Names of the terms among the losses of a step.
 _LOSSES = {
-    "unlabelled density": "density",
     "soft labels": "soft_labels",
     "pseudo-labels": "pseudo_labels",
     "affinity": "affinity",

@@ -14,15 +14,16 @@ if TYPE_CHECKING:
 Kind = Literal["quick fit", "fine-tune", "prediction"]
 Phase = Literal["idle", "fitting", "running", "paused", "finishing"]
 
-# What the strokes that were set aside say, and what a person may do about it.
+# What the strokes or photographs that were set aside say, and what a person may do about it.
 JUDGEMENTS: dict[Judgement, str] = {
     "too few strokes": "There are too few strokes to set some aside: no IoU can be given, and the "
     "last weights are kept. Draw at least two strokes of a class.",
-    "no gain": "Fine-tuning made strokes that were set aside no better, so the quick fit is kept. "
+    "no gain": "Fine-tuning made labels that were set aside no better, so the quick fit is kept. "
     "More strokes, on more images, help.",
-    "stopped": "It was stopped before strokes that were set aside were any better, so the quick "
+    "stopped": "It was stopped before labels that were set aside were any better, so the quick "
     "fit is kept.",
-    "right already": "Strokes that were set aside were right without it, so the quick fit is "
+    "stopped at once": "It was stopped before the training began, so the model is as it was.",
+    "right already": "Labels that were set aside were right without it, so the quick fit is "
     "kept. Paint where it is wrong, then fine-tune.",
 }
 _STOPPED = " It was stopped; what it had learned is kept."
@@ -65,7 +66,8 @@ def fitted_sentence(fitted: Fitted) -> str:
     measures = ", ".join(f"{name} {value:.3f}" for name, value in result.measures.items())
     told = f"{result.seconds:.1f} s" + _learned_from(result.strokes, result.images)
     told += f": {measures}." if measures else "."
-    told += "" if measures or fitted.made != "quick fit" else _NOT_JUDGED
+    at_once = result.judgement == "stopped at once"
+    told += "" if measures or at_once or fitted.made != "quick fit" else _NOT_JUDGED
     done = f"{_DONE[fitted.kind]} in {told}"
     judged = f" {JUDGEMENTS[result.judgement]}" if result.judgement else ""
     if fitted.made != fitted.kind:
