@@ -113,7 +113,7 @@ def test_a_new_class_gets_a_colour_that_is_free() -> None:
 
 def test_the_first_classes_look_like_what_they_are() -> None:
     soil, plant = first_table()
-    assert (soil.name, soil.color) == ("soil", "#e69f00")  # ochre
+    assert (soil.name, soil.color) == ("soil", "#999999")  # as in the shipped models
     assert (plant.name, plant.color) == ("plant", "#009e73")
     # Weeds are what most people add: vermilion, as in the models that come along.
     assert add_class((soil, plant), "weed").after[2].color == "#d55e00"

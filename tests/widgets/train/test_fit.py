@@ -138,7 +138,7 @@ def test_fine_tune_shows_curves_and_adds_a_version(
     train: Any, image: Any, qtbot: Any, monkeypatch: Any
 ) -> None:
     draw(train, 3)
-    judge_by(monkeypatch, (n / 100 for n in count(1)))  # better with every look
+    judge_by(monkeypatch, (n / 10 for n in count(1)))  # better with every look
     tune(train, qtbot)
     settled(train, qtbot)
     assert "Fine-tuned in" in train.status.text()
@@ -196,7 +196,7 @@ def test_stop_before_anything_was_better_keeps_the_quick_fit(
     train: Any, image: Any, qtbot: Any, monkeypatch: Any
 ) -> None:
     draw(train, 3)
-    judge_by(monkeypatch, (n / 1000 for n in count(1)))
+    judge_by(monkeypatch, (n / 10 for n in count(1)))
     train.budget.unit.setCurrentText("steps")
     train.budget.amount.setValue(5000)
     with qtbot.waitSignal(train.fits.progressed, timeout=WAIT):
@@ -283,7 +283,7 @@ def test_stop_keeps_the_best_and_pause_rests(
     train: Any, image: Any, qtbot: Any, monkeypatch: Any
 ) -> None:
     draw(train, 3)
-    judge_by(monkeypatch, (n / 1000 for n in count(1)))
+    judge_by(monkeypatch, (n / 10 for n in count(1)))
     train.budget.unit.setCurrentText("steps")
     train.budget.amount.setValue(5000)
     steps: list[Any] = []

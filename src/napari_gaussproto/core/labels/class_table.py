@@ -17,8 +17,9 @@ Table = tuple[SegmentationClass, ...]
 
 # As many as a model can have; a label is 8 bits, and 0 means not labelled.
 MOST_CLASSES = 254
-# Ochre and green; vermilion, which means weeds in the shipped models, is the next one's.
-_FIRST_CLASSES = {"soil": DEFAULT_COLORS[3], "plant": DEFAULT_COLORS[0]}
+# Grey and green, as in the shipped models, so that the vermilion of weeds, which is the next one's,
+# stands out from the soil around them.
+_FIRST_CLASSES = {"soil": DEFAULT_COLORS[7], "plant": DEFAULT_COLORS[0]}
 # A label value that no class has must be seen, so that nobody paints invisibly.
 UNKNOWN_COLOR = "magenta"
 

@@ -23,7 +23,7 @@ from napari_gaussproto.core.training.samples import with_data
 # Parts in which strokes are held out, at most, and how many strokes must be.
 _FOLDS, ENOUGH = 6, 8
 # By how much one has to be better, and by how many standard errors of the difference.
-_GAIN, _CERTAINTY = 0.05, 2.0
+_GAIN, _CERTAINTY = 0.1, 2.0
 # How much more it may doubt. Strokes are mostly corrections of the first start: where that one is
 # wrong the second one often is right, also where it is wrong on all the rest of the photograph.
 _DOUBT = 0.03

@@ -63,7 +63,9 @@ def begins_with(name: str | None, *, kept: bool) -> str:
 def fitted_sentence(fitted: Fitted) -> str:
     """What was done, what came of it, and what a person may do about it."""
     result = fitted.result
-    measures = ", ".join(f"{name} {value:.3f}" for name, value in result.measures.items())
+    # Of a quick fit that is kept a few strokes set aside say less than the picture does.
+    shown = {} if result.judgement in ("stopped", "no gain") else result.measures
+    measures = ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
     told = f"{result.seconds:.1f} s" + _learned_from(result.strokes, result.images)
     told += f": {measures}." if measures else "."
     at_once = result.judgement == "stopped at once"

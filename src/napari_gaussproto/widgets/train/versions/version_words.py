@@ -92,7 +92,8 @@ def version_html(version: Version, names: Mapping[str, str]) -> str:
     lines += [f"{escape(name)}: <b>{value:.3f}</b>" for name, value in version.measures.items()]
     if main_measure(version.measures) == NO_MEASURE:
         lines.append(_UNKNOWN)
-    settings = ", ".join(f"{key} {value}" for key, value in _flat(version.settings))
+    told = ((key, value) for key, value in _flat(version.settings) if key != LIVE)
+    settings = ", ".join(f"{key} {value}" for key, value in told)
     if settings:
         lines.append(f"<span style='font-size: small'>{escape(settings)}</span>")
     return "<br>".join(lines)
