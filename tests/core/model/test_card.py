@@ -78,3 +78,16 @@ def test_the_last_entry_of_the_log_is_told_in_a_few_words() -> None:
     card.log("adapt", to=["soil", "plant"])
     assert card.last_entry.to == ["soil", "plant"]
     assert all(entry["when"] for entry in card.history)
+
+
+def test_false_alarms_are_told_where_they_are_known(tmp_path: Path) -> None:
+    model = tiny_model()
+    known = {"images": 32, "iou": {}, "miou": 0.8, "ece": 0.01}
+    model.card.measures = {"val": known, "test": {**known, "unlike": 0.0625}}
+    text = card_markdown(read_summary(save_model(model, tmp_path / "alarms")))
+    assert "calibration error | called unlike |" in text and "false alarms" in text
+    assert "| test | 32 | 0.8000 | – | 0.0100 | 6% |" in text
+    assert "| val | 32 | 0.8000 | – | 0.0100 | – |" in text
+    model.card.measures = {"val": known}
+    text = card_markdown(read_summary(save_model(model, tmp_path / "none")))
+    assert "called unlike" not in text and "false alarms" not in text

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from napari_gaussproto.core.editing.class_change import adapt
+from napari_gaussproto.core.measure.evaluation import measure
 from napari_gaussproto.core.model.familiarity import (
     FALSE_ALARMS,
     LEAST_PHOTOS,
@@ -79,6 +80,7 @@ def test_a_finished_model_learns_what_its_photographs_look_like(
 ) -> None:
     model = tiny_model(partition=partition)
     assert segment(photos[0], model).photo_novelty() is None
+    assert measure(model, [(photos[0], np.ones((64, 96), np.uint8))])["unlike"] is None
     learn_look(model, photos[:-2])
     entry = model.card.history[-1]
     assert entry["photos"] == len(photos) - 2 and entry["false_alarm_share"] == FALSE_ALARMS
@@ -86,6 +88,9 @@ def test_a_finished_model_learns_what_its_photographs_look_like(
     noise = np.random.default_rng(0).integers(0, 255, (64, 96, 3)).astype(np.uint8)
     unlike = [segment(image, model).photo_novelty() for image in (noise, 255 - photos[0])]
     assert 0 <= max(like) < min(unlike) <= 1 and min(unlike) > 1 - FALSE_ALARMS
+    # A measure on labelled photographs tells how many of them are called so.
+    pairs = [(image, np.ones((64, 96), np.uint8)) for image in (photos[-1], noise)]
+    assert measure(model, pairs)["unlike"] == 0.5
     # It stays with the file, and the classes that it is known by.
     again = load_model_file(save_model(model, tmp_path / "model"))
     # (Networks are stored in half precision.)

@@ -19,6 +19,7 @@ from napari_gaussproto.core.measure.metrics import (
 )
 from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.predict import segment, segment_steps
+from napari_gaussproto.core.model.remarks import is_unlike
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
@@ -40,25 +41,28 @@ def measure(model: PrototypeSegmenter, pairs: Pairs) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``iou`` by class name, ``miou``, ``accuracy``, ``ece`` and the number of ``images``;
-        JSON-able, as it goes into a model's card.
+        ``iou`` by class name, ``miou``, ``accuracy``, ``ece``, the number of ``images``, and the
+        share ``unlike`` of them that are called unlike the training photographs, None where the
+        model cannot tell; JSON-able, as it goes into a model's card.
     """
     n = len(model.classes)
     confusion = np.zeros((n, n), np.int64)
     calibration = CalibrationError()
-    count = 0
+    novelties = []
     for image, labels in pairs:
         segmentation = segment(image, model)
         confusion += confusion_matrix(segmentation.labels, labels, n)
         calibration.add(segmentation.class_probabilities(), labels)
-        count += 1
+        novelties.append(segmentation.photo_novelty())
+    told = [is_unlike(novelty) for novelty in novelties if novelty is not None]
     names = [c.name for c in model.classes]
     return {
-        "images": count,
+        "images": len(novelties),
         "iou": {name: _rounded(v) for name, v in zip(names, iou(confusion), strict=True)},
         "miou": _rounded(mean_iou(confusion)),
         "accuracy": _rounded(accuracy(confusion)),
         "ece": _rounded(calibration.value),
+        "unlike": _rounded(sum(told) / len(told)) if told else None,
     }
 
 

@@ -171,6 +171,7 @@ class SplitMeasures(BaseModel):
     miou: float | None
     accuracy: float | None = None
     ece: float | None
+    unlike: float | None = None
 
 
 @dataclass(frozen=True)
@@ -230,16 +231,25 @@ def _measures(measures: dict[str, Any]) -> str:
         return ""
     names = list(next(iter(splits.values())).iou)
     header = ["split", "images", "mean IoU", *(f"IoU {name}" for name in names)]
+    header += ["accuracy", "calibration error"]
+    tells = any(found.unlike is not None for found in splits.values())
     rows = []
     for split, found in splits.items():
         ious = [found.iou.get(name) for name in names]
         figures = [found.miou, *ious, found.accuracy, found.ece]
-        rows.append([split, str(found.images), *(_figure(figure, ".4f") for figure in figures)])
-    table = _table([*header, "accuracy", "calibration error"], rows)
-    return (
-        f"{table}\n\nOver all labelled pixels of a split. The calibration error is the expected "
-        "one (ECE, 15 bins) of the predicted class."
+        row = [split, str(found.images), *(_figure(figure, ".4f") for figure in figures)]
+        rows.append([*row, _figure(found.unlike, ".0%")] if tells else row)
+    text = (
+        f"{_table([*header, 'called unlike'] if tells else header, rows)}\n\nOver all labelled "
+        "pixels of a split. The calibration error is the expected one (ECE, 15 bins) of the "
+        "predicted class."
     )
+    if tells:
+        text += (
+            " Called unlike are so many of the images, by what they look like: of images like the "
+            "training ones, false alarms."
+        )
+    return text
 
 
 def _figure(value: float | None, form: str) -> str:
