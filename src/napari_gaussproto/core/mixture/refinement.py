@@ -11,9 +11,9 @@ from torch import Tensor
 from napari_gaussproto.core.mixture import surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 
-_ITERATIONS = 30
+_ITERATIONS = 20
 # Weight of what the layer said before over that of the labels, and of the way that means go.
-_KEPT, _STIFFNESS = 8.0, 0.003
+_KEPT, _STIFFNESS = 8.0, 0.02
 # How near to a wrong cell the layer isn't believed, over how far wrong cells are apart.
 _NEAR = 0.5
 # Parts in which strokes are held out, at most.
@@ -30,10 +30,10 @@ def corrected(
     means minimise the cross-entropy of the class posterior at the labels, plus that to its own
     former posterior all over the photographs (distillation: Hinton et al. 2015, "Distilling
     the knowledge in a neural network"; as a memory, Li & Hoiem 2016, "Learning without
-    forgetting"), plus a little of
-    the squared way that they go in units of their scales. Few corrections say where a model was
-    wrong and nothing of where it is right, and without the second term they take that, too. It
-    is left out where half of the strokes confirm the layer: these say where it is right.
+    forgetting"), plus a little of the squared way that they go, in units of their scales times
+    the root of the temperature. Few corrections say where a model was wrong and nothing of where
+    it is right, and without the second term they take that, too. It is left out where half of
+    the strokes confirm the layer: these say where it is right.
 
     Parameters
     ----------
@@ -97,7 +97,9 @@ def _resembles(
 
 def _moved(layer: GaussianPrototypeLayer, z: Tensor, wanted: Tensor) -> GaussianPrototypeLayer:
     """The same layer, its means where cells (N, D) get what is wanted, (N, C)."""
-    start, scale = layer.mean.detach().clone(), layer.scale.detach()
+    start = layer.mean.detach().clone()
+    # In the units of the posterior, whose temperature divides squared distances.
+    scale = layer.scale.detach() * layer.temperature.detach().sqrt()
     optimizer = torch.optim.LBFGS(
         [layer.mean], max_iter=_ITERATIONS, history_size=10, line_search_fn="strong_wolfe"
     )

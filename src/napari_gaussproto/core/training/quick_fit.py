@@ -55,7 +55,7 @@ _SHRINKAGES = {"fused": SHRINKAGES, "none": (0.5, 0.3)}
 # lie where any fit without them is wrong.
 _ENOUGH = 8
 # Cells of the photographs that are looked at, whether or not they are labelled.
-_SAMPLE, _KEPT_SAMPLE = 4000, 1500
+_SAMPLE, _KEPT_SAMPLE = 4000, 1000
 
 # Of a prototype: a version of a fit, of which there may be many, is mostly these.
 _PATCHES = 3
@@ -347,7 +347,9 @@ def _move(
     def moved(chosen: Tensor) -> GaussianPrototypeLayer:
         return corrected(begun, z[chosen], target[chosen], strokes[chosen], everywhere)
 
-    held_out = hold_out(moved, z, target, strokes)
+    # It takes several fits, so it is asked only where its answer would be told.
+    enough = len(strokes.unique()) >= _ENOUGH
+    held_out = hold_out(moved, z, target, strokes) if enough else None
     model.layer = moved(torch.ones_like(strokes, dtype=torch.bool))
     for c in model.layer.class_index.tolist()[len(model.prototypes) :]:
         model.prototypes.append(Prototype(next_name(model, c), c))
