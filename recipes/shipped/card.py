@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from napari_gaussproto.core.base.config import SegmentationClass
@@ -85,6 +85,17 @@ _NOT_PEANUT = (
     "Other crops, growth stages, cameras or heights without correcting and fine-tuning first.",
     "Counting plants, or telling species of weeds apart.",
 )
+_PEANUT_GRID = Recipe(
+    name="peanut-grid",
+    description="Soil, peanut and weeds in photographs taken from above, young plants.",
+    classes=_CROPS,
+    counts=(5, 4, 4),
+    downsample=2,
+    rounds=2,
+    per_class=400,
+    data=_PEANUT,
+    not_for=_NOT_PEANUT,
+)
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -104,28 +115,11 @@ RECIPES = {
                 "Dry or dead plants, which count as soil, as straw and mulch do.",
             ),
         ),
-        Recipe(
-            name="peanut-grid",
-            description="Soil, peanut and weeds in photographs taken from above, young plants.",
-            classes=_CROPS,
-            counts=(5, 4, 4),
-            downsample=2,
-            rounds=2,
-            per_class=400,
-            data=_PEANUT,
-            not_for=_NOT_PEANUT,
-        ),
-        Recipe(
+        _PEANUT_GRID,
+        replace(
+            _PEANUT_GRID,
             name="peanut-superpixel",
-            description="Soil, peanut and weeds in photographs taken from above, young plants; "
-            "cells are SLIC regions.",
-            classes=_CROPS,
-            counts=(5, 4, 4),
-            downsample=2,
-            rounds=2,
-            per_class=400,
-            data=_PEANUT,
-            not_for=_NOT_PEANUT,
+            description=_PEANUT_GRID.description.removesuffix(".") + "; cells are SLIC regions.",
             partition="superpixel",
         ),
     )

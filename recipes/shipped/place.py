@@ -13,14 +13,13 @@ import argparse
 import copy
 from pathlib import Path
 
-from napari_gaussproto.core.measure.evaluation import measure
 from napari_gaussproto.core.model.model_file import load_model, save_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_layer
 from napari_gaussproto.core.training.describe import learn_look
 from recipes.shipped.balanced import place
 from recipes.shipped.finish import look
 from recipes.shipped.learn import calibrate, chosen
-from recipes.shipped.train import LOOKED_AT, best_of, is_held_out
+from recipes.shipped.train import LOOKED_AT, best_of, is_held_out, measures_of
 from recipes.shipped.views import whole
 from recipes.start.pictures import Pair, photos_of
 
@@ -60,7 +59,7 @@ def anew(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Read the options, place, measure on val, and save."""
+    """Read the options, place, measure on val and test, and save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", help="name or file of a model")
     parser.add_argument("--photos", type=Path, required=True, help="images, masks, index.csv")
@@ -72,8 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
     photos = photos_of(options.photos, "train")
     former = load_model(options.model, "cpu")
     model = anew(former, photos, options.counts, options.steps, options.seed)
-    views = (whole(pair, n) for n, pair in enumerate(photos_of(options.photos, "val")))
-    model.card.measures = {"val": measure(model, ((v.image, v.labels) for v in views))}
+    model.card.measures = measures_of(model, options.photos)
     again = f"python -m recipes.shipped.place {former.card.name} --photos FOLDER"
     model.card.command = f"{former.card.command} && {again} --out {options.out.name}"
     details = {"photographs": len(photos), "steps": options.steps, "seed": options.seed}

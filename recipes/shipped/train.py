@@ -137,15 +137,20 @@ def best_of(
     select(model, shown, lambda layer: sharpen(layer, taught, steps, held, seed))
 
 
-def val_pairs(recipe: Recipe, photos: Path) -> Iterator[tuple[Any, Any]]:
-    """Photographs of val with labels of the recipe's classes."""
-    for number, pair in enumerate(photos_of(photos, "val")):
+def measures_of(model: PrototypeSegmenter, photos: Path) -> dict[str, Any]:
+    """What the card says of val and of test, which nothing is chosen by."""
+    return {split: measure(model, _pairs(model, photos, split)) for split in ("val", "test")}
+
+
+def _pairs(model: PrototypeSegmenter, photos: Path, split: str) -> Iterator[tuple[Any, Any]]:
+    """Photographs with labels of the model's classes; those that it does not know are its last."""
+    for number, pair in enumerate(photos_of(photos, split)):
         view = whole(pair, number)
-        yield view.image, np.minimum(view.labels, len(recipe.classes)).astype(np.uint8)
+        yield view.image, np.minimum(view.labels, len(model.classes)).astype(np.uint8)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Read the options, train, measure on val, and save."""
+    """Read the options, train, measure on val and test, and save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", choices=list(RECIPES))
     parser.add_argument("--photos", type=Path, required=True, help="images, masks, index.csv")
@@ -160,7 +165,7 @@ def main(arguments: list[str] | None = None) -> None:
     model.card = recipe.card(_command(options))
     model.card.log("training on features", steps=options.steps, seed=options.seed)
     save_model(model, options.out)  # what follows takes long
-    model.card.measures = {"val": measure(model, val_pairs(recipe, options.photos))}
+    model.card.measures = measures_of(model, options.photos)
     save_model(model, options.out)
 
 

@@ -28,16 +28,16 @@ from tests.recipes.test_start import view
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set of ten photographs and three fields of two views."""
+    """A data set of eleven photographs, and fields of two views."""
     root = tmp_path_factory.mktemp("data")
-    lines = ["image,mask,split"]
+    lines, splits = ["image,mask,split"], {9: "val", 10: "test"}
     for part in ("images", "masks", "fields"):
         (root / part).mkdir()
-    for number in range(10):
+    for number in range(11):
         image, species = view(number)
         Image.fromarray(image).save(root / "images" / f"{number}.png")
         Image.fromarray(species).save(root / "masks" / f"{number}.png")
-        lines.append(f"{number}.png,{number}.png,{'val' if number > 8 else 'train'}")
+        lines.append(f"{number}.png,{number}.png,{splits.get(number, 'train')}")
         name = f"{number // 2:05d}_{'ab'[number % 2]}"
         Image.fromarray(image).save(root / "fields" / f"{name}.png")
         Image.fromarray(species).save(root / "fields" / f"{name}_species.png")
@@ -133,7 +133,7 @@ def test_the_command_writes_a_model(
     words = [name, "--photos", str(folder), "--fields", str(folder / "fields"), "--steps", "5"]
     train.main([*words, "--features", str(kept), "--out", str(out)])
     model = load_model(out, "cpu")
-    assert model.card.name == name and set(model.card.measures) == {"val"}
+    assert model.card.name == name and set(model.card.measures) == {"val", "test"}
     assert str(folder) not in model.card.command and "CC BY-SA 4.0" in model.card.licence
     image, species = view(9)
     found = segment(image, model).labels > 1
@@ -161,4 +161,4 @@ def test_prototypes_are_placed_anew_in_a_trained_network(folder: Path, tmp_path:
     assert not torch.equal(model.layer.mean[:2], former.layer.mean[:2])
     assert all(len(prototype.patches) == 10 for prototype in model.prototypes)
     assert "prototypes placed anew" in [entry["what"] for entry in model.card.history]
-    assert set(model.card.measures) == {"val"} and model.card.measures["val"]["images"] == 1
+    assert set(model.card.measures) == {"val", "test"} and model.card.measures["val"]["images"] == 1

@@ -253,7 +253,7 @@ def _explanation(
         ],
         class_probability=weight @ values.posterior,
         novelty=float(weight @ values.novelty),
-        compared_with=(segmentation.compared_with),
+        compared_with=segmentation.compared_with,
         top=top,
         left=left,
         mask=mask,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -184,7 +185,7 @@ class _Work:
     in_use: PrototypeSegmenter | None
     pauses: list[float] = field(default_factory=list)
 
-    @property
+    @cached_property
     def refits(self) -> bool:
         """Whether the head is fitted in closed form after a training, too."""
         return self.scratch and not Amount.of(self.labels, self._data).pays
