@@ -418,3 +418,7 @@ def test_a_tiff_that_says_nothing_of_use_stays_as_it_is(tmp_path: Path, value: s
     assert not isinstance(read_image(tmp_path / "plain.tif"), np.ma.MaskedArray)
     save(tmp_path / "grey.png", GREY)
     assert nodata_of(tmp_path / "grey.png") is None
+    whole = (tmp_path / "plain.tif").read_bytes()
+    for length in (0, 3, 7, 20):
+        (tmp_path / "cut.tif").write_bytes(whole[:length])
+        assert nodata_of(tmp_path / "cut.tif") is None

@@ -29,15 +29,11 @@ def _default(name: str) -> float:
 class SemiSettings(Settings):
     """Weights of the semi-supervised terms and their thresholds; a weight of 0 switches off.
 
-    None is on by default: with the start that new models have now, none is known to be worth
-    its time. With the quick fit and the new model of an earlier version (``python -m
-    benchmarks.loop``, simulated strokes, two tasks, three seeds, weights as in
-    ``core/base/config.py``, against a supervised fine-tune; ``benchmarks/results/loop.md``) soft
-    labels, which hold a fine-tune to its start where strokes say nothing, gained where the start
-    knew nothing but the strokes, and changed nothing for a model that was trained before.
-    Affinity gained in both tasks while there were hardly any strokes, and lost from the next
-    round on where the start knew nothing else; pseudo-labels gained nothing that held; density
-    and anchoring changed next to nothing at the learning rates of `fine_tuning`.
+    None is on by default: with the start that new models have now none is better than a quick
+    fit from three strokes on three unlike tasks, and from eight rounds of strokes none changes
+    more than .01 of mean IoU but affinity, which loses on textures
+    (``benchmarks/results/fine-tune-terms.md``, by ``python -m benchmarks.loop --mode fine-tune
+    --terms``, weights as in ``core/base/config.py``). Density brought nothing on any.
 
     Attributes
     ----------

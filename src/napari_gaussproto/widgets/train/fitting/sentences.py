@@ -63,13 +63,13 @@ def begins_with(name: str | None, *, kept: bool) -> str:
 def fitted_sentence(fitted: Fitted) -> str:
     """What was done, what came of it, and what a person may do about it."""
     result = fitted.result
-    # Of a quick fit that is kept a few strokes set aside say less than the picture does.
-    shown = {} if result.judgement in ("stopped", "no gain") else result.measures
+    # The figure of a trial that was stopped at once would be read as that of what is kept.
+    shown = {} if result.judgement == "stopped" else result.measures
     measures = ", ".join(f"{name} {value:.3f}" for name, value in shown.items())
     told = f"{result.seconds:.1f} s" + _learned_from(result.strokes, result.images)
     told += f": {measures}." if measures else "."
     at_once = result.judgement == "stopped at once"
-    told += "" if measures or at_once or fitted.made != "quick fit" else _NOT_JUDGED
+    told += "" if result.measures or at_once or fitted.made != "quick fit" else _NOT_JUDGED
     done = f"{_DONE[fitted.kind]} in {told}"
     judged = f" {JUDGEMENTS[result.judgement]}" if result.judgement else ""
     if fitted.made != fitted.kind:
