@@ -66,7 +66,9 @@ class LabelsController(QObject):
         if self._state.shows_likelihood:
             self._state.show(likelihood=False)
         self._autosave.annotate(image)
-        self._messages.tell("Paint with the left button; the eraser (key 1) takes labels back.")
+        self._messages.tell(
+            f"Paint on “{image.name}” with the left button; the eraser (key 1) takes labels back."
+        )
 
     # -- labels that exist already -----------------------------------------------------------
 
