@@ -56,11 +56,14 @@ def predict(
     ] = "auto",
     maps: Annotated[bool, typer.Option(help="Write likelihood maps.")] = True,
     overview: Annotated[bool, typer.Option(help="Write an overview picture.")] = True,
+    channels: Annotated[
+        str, typer.Option(help="auto, first or last: where arrays have their channels.")
+    ] = "auto",
 ) -> None:
     """Segment image files; those that cannot be read are reported and left out."""
     from napari_gaussproto.commands.predict import run_predict
 
-    failed = run_predict(files, model, out, device, tile, maps=maps, overview=overview)
+    failed = run_predict(files, model, out, device, tile, channels, maps=maps, overview=overview)
     raise typer.Exit(1 if failed else 0)
 
 

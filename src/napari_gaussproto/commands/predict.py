@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.markup import escape
 
 from napari_gaussproto.commands.results import (
@@ -20,12 +21,14 @@ from napari_gaussproto.commands.results import (
     write_cover,
     write_results,
 )
-from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
+from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError, ImageError
 from napari_gaussproto.core.model.encode import Tile, TileSize, as_source
 from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.predict import segment, segment_to_zarr
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.io.images import read_image
+from napari_gaussproto.io.geo import Georeference, georeference_of
+from napari_gaussproto.io.images import axes_of, read_image
+from napari_gaussproto.io.ome import write_labels
 
 # Above this many pixels labels are streamed to disk and no maps are kept.
 LARGE = 100_000_000
@@ -47,12 +50,27 @@ def parse_tile(text: str) -> TileSize:
     raise ConfigError(f"“{text}” is no tile size: give auto, none, or a side in pixels.")
 
 
+def parse_channels(text: str) -> int | None:
+    """Axis of the channels from the command line; None to tell it by the shape.
+
+    Raises
+    ------
+    ConfigError
+        When it is none of ``auto``, ``first`` or ``last``.
+    """
+    named = {"auto": None, "first": 0, "last": -1}
+    if text not in named:
+        raise ConfigError(f"“{text}” is no place of channels: give auto, first or last.")
+    return named[text]
+
+
 def run_predict(
     files: Sequence[Path],
     model_name: str,
     out: Path,
     device: str,
     tile: str,
+    channels: str = "auto",
     *,
     maps: bool,
     overview: bool,
@@ -67,7 +85,7 @@ def run_predict(
         When the model, the device, the tile size or the folder cannot be used, or none of the
         files is there.
     """
-    side = parse_tile(tile)
+    side, axis = parse_tile(tile), parse_channels(channels)
     if not any(path.exists() for path in files):
         raise ConfigError(f"There is no file “{files[0]}”: check the name and the folder.")
     model = load_model(model_name, device)
@@ -84,7 +102,7 @@ def run_predict(
                 bar.update(task, completed=done.index, total=done.total)
 
             try:
-                row = _one(path, name, model, out, side, show, maps=maps, overview=overview)
+                row = _one(path, name, model, out, side, axis, show, maps=maps, overview=overview)
                 if row is not None:
                     rows.append(row)
             except GaussProtoError as error:
@@ -109,23 +127,57 @@ def _one(
     model: PrototypeSegmenter,
     out: Path,
     side: TileSize,
+    axis: int | None,
     show: Any,
     *,
     maps: bool,
     overview: bool,
 ) -> Row | None:
     image = read_image(path)
-    source = as_source(image, model)
+    source, georeference = as_source(image, model, _channel_axis(path, axis)), georeference_of(path)
     if source.height * source.width > LARGE:
         store = out / f"{name}.labels.zarr"
         if store.exists():
             set_aside(store)
         segment_to_zarr(source, model, store, tile=side, progress=show)
         say(f"{name} is large: labels only, as zarr")
+        _write_geotiff(out / f"{name}.labels.ome.tif", store, model, georeference)
         return None
     segmentation = segment(source, model, tile=side, progress=show)
-    write_results(out, name, image, segmentation, model, maps=maps, overview=overview)
+    wanted = {"maps": maps, "overview": overview, "georeference": georeference}
+    write_results(out, name, image, segmentation, model, **wanted)
     return Row.of(name, segmentation)
+
+
+def _write_geotiff(
+    path: Path, store: Path, model: PrototypeSegmenter, georeference: Georeference | None
+) -> None:
+    """Write labels of a store as a GeoTIFF, too, where the image was one."""
+    if georeference is None:
+        return
+    labels = np.asarray(read_image(store)[:])
+    if path.exists():
+        set_aside(path)
+    write_labels(path, labels, model.classes, {"model": model.card.name}, georeference)
+
+
+def _channel_axis(path: Path, wanted: int | None) -> int | None:
+    """Axis of the channels of what was read from a file; what the file says counts.
+
+    Raises
+    ------
+    ImageError
+        When the file says that it is a stack.
+    """
+    axes = axes_of(path)
+    if axes is None or "Q" in axes:
+        return wanted
+    if len(axes) == 3 and "C" not in axes:
+        raise ImageError(
+            f"“{path.name}” says that its first axis is {axes[0]}, planes of a stack: give the "
+            "planes as files of their own, or segment the stack in napari."
+        )
+    return None
 
 
 def unique_names(files: Sequence[Path]) -> list[str]:

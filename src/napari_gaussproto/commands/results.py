@@ -23,6 +23,7 @@ from napari_gaussproto.io.ome import read_labels, write_labels, write_maps
 if TYPE_CHECKING:
     from napari_gaussproto.core.model.segmentation import Segmentation
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+    from napari_gaussproto.io.geo import Georeference
 
 console = Console()
 
@@ -92,8 +93,11 @@ def write_results(
     *,
     maps: bool = True,
     overview: bool = True,
+    georeference: Georeference | None = None,
 ) -> None:
     """Write labels, likelihood maps and the overview picture of one image.
+
+    With a georeference, labels and maps are GeoTIFFs.
 
     Labels of that name that differ, for example because a person corrected them, are kept
     under another name.
@@ -105,14 +109,14 @@ def write_results(
     labels = folder / f"{name}.labels.ome.tif"
     if labels.exists() and not _holds(labels, segmentation.labels):
         set_aside(labels)
-    write_labels(labels, segmentation.labels, model.classes, {"model": title})
+    write_labels(labels, segmentation.labels, model.classes, {"model": title}, georeference)
     if maps:
         stack = np.stack(
             [segmentation.likelihood(m, cells=True) for m in range(len(model.prototypes))]
         )
         path = folder / f"{name}.likelihood.ome.tif"
         names = [prototype.name for prototype in model.prototypes]
-        write_maps(path, stack, names, segmentation.map_pixel_size)
+        write_maps(path, stack, names, segmentation.map_pixel_size, georeference)
     if overview:
         path = folder / f"{name}.overview.png"
         figure = overview_figure(np.asarray(photo), segmentation, title=f"{name} · {title}")
