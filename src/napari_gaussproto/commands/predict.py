@@ -1,37 +1,23 @@
-"""``napari-gaussproto predict``: segment files."""
+"""``napari-gaussproto predict``: segment folders, patterns and files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from rich.markup import escape
 
-from napari_gaussproto.commands.results import (
-    Row,
-    console,
-    cover_table,
-    images,
-    make_folder,
-    progress_bar,
-    say,
-    set_aside,
-    write_cover,
-    write_results,
-)
-from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError, ImageError
-from napari_gaussproto.core.model.encode import Tile, TileSize, as_source
+from napari_gaussproto.commands.results import console, cover_table, images, progress_bar, say
+from napari_gaussproto.core.base.errors import ConfigError
+from napari_gaussproto.core.base.steps import WithValue
+from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.model_file import load_model
-from napari_gaussproto.core.model.predict import segment, segment_to_zarr
-from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.io.geo import Georeference, georeference_of
-from napari_gaussproto.io.images import axes_of, read_image
-from napari_gaussproto.io.ome import write_labels
+from napari_gaussproto.io.batch.inputs import find
+from napari_gaussproto.io.batch.outputs import Outputs
+from napari_gaussproto.jobs.batch import BatchRequest, BatchResult, batch_steps
 
-# Above this many pixels labels are streamed to disk and no maps are kept.
-LARGE = 100_000_000
+# So many rows are printed; cover.csv and the report have all of them.
+_MOST_ROWS = 40
 
 
 def parse_tile(text: str) -> TileSize:
@@ -65,130 +51,62 @@ def parse_channels(text: str) -> int | None:
 
 
 def run_predict(
-    files: Sequence[Path],
+    given: Sequence[str],
     model_name: str,
     out: Path,
     device: str,
     tile: str,
+    labels: str,
     channels: str = "auto",
     *,
     maps: bool,
     overview: bool,
+    again: bool,
 ) -> int:
-    """Segment files, write everything into a folder, print the cover; how many files failed.
+    """Segment images, write everything into a folder, print the cover; how many failed.
 
     Each of these is named with the reason.
 
     Raises
     ------
     GaussProtoError
-        When the model, the device, the tile size or the folder cannot be used, or none of the
-        files is there.
+        When the model, the device, a setting or the folder cannot be used, or there is no image.
     """
     side, axis = parse_tile(tile), parse_channels(channels)
-    if not any(path.exists() for path in files):
-        raise ConfigError(f"There is no file “{files[0]}”: check the name and the folder.")
+    outputs = Outputs.checked(labels, maps=maps, overview=overview)
+    found = find(given, out)
     model = load_model(model_name, device)
-    make_folder(out)
-    rows: list[Row] = []
-    failures: list[tuple[Path, str]] = []
-    names = unique_names(files)
-    with progress_bar() as bar:
-        overall = bar.add_task(f"{images(len(files))} on {model.device}", total=len(files))
-        for path, name in zip(files, names, strict=True):
-            task = bar.add_task(escape(name), total=None)
-
-            def show(done: Tile, task: Any = task) -> None:
-                bar.update(task, completed=done.index, total=done.total)
-
-            try:
-                row = _one(path, name, model, out, side, axis, show, maps=maps, overview=overview)
-                if row is not None:
-                    rows.append(row)
-            except GaussProtoError as error:
-                failures.append((path, str(error)))
-            bar.remove_task(task)
-            bar.advance(overall)
-    write_cover(out / "cover.csv", rows, model.classes)
-    if rows:
-        console.print(cover_table(rows, model.classes))
-    say(f"{len(files) - len(failures)} of {images(len(files))} segmented, into {out}/")
-    for row in rows:
-        for remark in row.remarks:
-            say(f"{row.image}: {remark}")
-    for path, reason in failures:
-        say(f"left out {path}: {reason}")
-    return len(failures)
+    request = BatchRequest(model, found, out, outputs, side, again, axis)
+    result = driven(request)
+    if result.images and len(result.images) <= _MOST_ROWS:
+        console.print(cover_table(result.images, model.classes))
+    _tell(result, out)
+    return len(result.left_out)
 
 
-def _one(
-    path: Path,
-    name: str,
-    model: PrototypeSegmenter,
-    out: Path,
-    side: TileSize,
-    axis: int | None,
-    show: Any,
-    *,
-    maps: bool,
-    overview: bool,
-) -> Row | None:
-    image = read_image(path)
-    source, georeference = as_source(image, model, _channel_axis(path, axis)), georeference_of(path)
-    if source.height * source.width > LARGE:
-        store = out / f"{name}.labels.zarr"
-        if store.exists():
-            set_aside(store)
-        segment_to_zarr(source, model, store, tile=side, progress=show)
-        say(f"{name} is large: labels only, as zarr")
-        _write_geotiff(out / f"{name}.labels.ome.tif", store, model, georeference)
-        return None
-    segmentation = segment(source, model, tile=side, progress=show)
-    wanted = {"maps": maps, "overview": overview, "georeference": georeference}
-    write_results(out, name, image, segmentation, model, **wanted)
-    return Row.of(name, segmentation)
+def driven(request: BatchRequest) -> BatchResult:
+    """Do the work under a bar of progress."""
+    bar = progress_bar()
+    task = bar.add_task(f"on {request.model.device}", total=None)
+    try:
+        for step in (work := WithValue(batch_steps(request))):
+            bar.start()  # and not before it is plain that there is anything to do
+            name = f"{step.done + 1}/{step.total} {escape(step.name)}"
+            done = step.done + step.share
+            bar.update(task, description=name, completed=done, total=step.total)
+        return work.value
+    finally:
+        bar.stop()
 
 
-def _write_geotiff(
-    path: Path, store: Path, model: PrototypeSegmenter, georeference: Georeference | None
-) -> None:
-    """Write labels of a store as a GeoTIFF, too, where the image was one."""
-    if georeference is None:
-        return
-    labels = np.asarray(read_image(store)[:])
-    if path.exists():
-        set_aside(path)
-    write_labels(path, labels, model.classes, {"model": model.card.name}, georeference)
-
-
-def _channel_axis(path: Path, wanted: int | None) -> int | None:
-    """Axis of the channels of what was read from a file; what the file says counts.
-
-    Raises
-    ------
-    ImageError
-        When the file says that it is a stack.
-    """
-    axes = axes_of(path)
-    if axes is None or "Q" in axes:
-        return wanted
-    if len(axes) == 3 and "C" not in axes:
-        raise ImageError(
-            f"“{path.name}” says that its first axis is {axes[0]}, planes of a stack: give the "
-            "planes as files of their own, or segment the stack in napari."
-        )
-    return None
-
-
-def unique_names(files: Sequence[Path]) -> list[str]:
-    """Name of each file's results: its stem, numbered where two are alike."""
-    names: list[str] = []
-    taken: set[str] = set()  # regardless of case, as many file systems see it
-    for path in files:
-        stem = path.stem.removesuffix(".ome")
-        name, number = stem, 2
-        while name.casefold() in taken:
-            name, number = f"{stem}-{number}", number + 1
-        names.append(name)
-        taken.add(name.casefold())
-    return names
+def _tell(result: BatchResult, out: Path) -> None:
+    count = len(result.images) + len(result.left_out)
+    kept = f", {len(result.kept)} of them before" if result.kept else ""
+    say(f"{len(result.images)} of {images(count)} segmented{kept}, into {out}/")
+    for note in result.notes:
+        say(note)
+    for name, entry in result.images.items():
+        for remark in entry.remarks:
+            say(f"{name}: {remark}")
+    for name, reason in result.left_out.items():
+        say(f"left out {name}: {reason}")

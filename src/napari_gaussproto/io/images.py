@@ -223,6 +223,30 @@ def axes_of(path: str | Path) -> str | None:
         return None
 
 
+def channel_axis_in(path: Path, wanted: int | None) -> int | None:
+    """Axis of the channels of what `read_image` gives; what the file says counts.
+
+    Parameters
+    ----------
+    wanted : int or None
+        What a person says; None to tell it by the shape.
+
+    Raises
+    ------
+    ImageError
+        When the file says that it is a stack.
+    """
+    axes = axes_of(path)
+    if axes is None or "Q" in axes:
+        return wanted
+    if len(axes) == 3 and "C" not in axes:
+        raise ImageError(
+            f"“{path.name}” says that its first axis is {axes[0]}, planes of a stack: give the "
+            "planes as files of their own, or segment the stack in napari."
+        )
+    return None
+
+
 def _masked(array: npt.NDArray[Any], nodata: float, channels: int) -> npt.NDArray[Any]:
     """An image whose pixels are masked where all channels have a value; as it is without any."""
     missing = array == nodata

@@ -111,7 +111,19 @@ def segment_to_zarr(
         When ``path`` holds something else, the image for example, or cannot be written, and
         when not even the smallest tile fits into memory.
     """
-    model = as_model(model)
+    return run(segment_to_zarr_steps(image, as_model(model), path, tile=tile), progress)
+
+
+def segment_to_zarr_steps(
+    image: Any, model: PrototypeSegmenter, path: str | Path, *, tile: TileSize = "auto"
+) -> Generator[Tile, None, Path]:
+    """As `segment_to_zarr`, one generator step a tile; closed early, it leaves nothing behind.
+
+    Raises
+    ------
+    ImageError, ConfigError
+        As `segment_to_zarr`, at the first step.
+    """
     source = as_source(image, model)
     path = Path(path)
     check_apart(path, source.array)
@@ -121,8 +133,7 @@ def segment_to_zarr(
             labels[done.y0 : done.y1, done.x0 : done.x1] = _core_labels(
                 source, model, window, done, [of_tile[0] for of_tile in maps]
             )
-            if progress is not None:
-                progress(done)
+            yield done
     return path
 
 
