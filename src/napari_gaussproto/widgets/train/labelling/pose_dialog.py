@@ -55,8 +55,10 @@ class PoseDialog(QDialog):
         text = "This way (fits better)" if number == 0 else "This way"
         way = QToolButton(text=text, toolTip="Take the mask as it lies here")
         way.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextUnderIcon)
-        way.setIcon(QIcon(pixmap_of(picture)))
-        way.setIconSize(QSize(_SIDE, _SIDE))
+        keep = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+        shown = pixmap_of(picture).scaled(QSize(_SIDE, _SIDE), *keep)
+        way.setIcon(QIcon(shown))
+        way.setIconSize(shown.size())
         way.clicked.connect(lambda: self._choose(number))
         return way
 
