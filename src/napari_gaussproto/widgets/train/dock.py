@@ -131,7 +131,6 @@ class TrainWidget(Dock):
     def _connect(self) -> None:
         annotations, fits, autosave = self.annotations, self.fits, self.autosave
         annotations.classes_changed.connect(self._on_classes)
-        annotations.drawn.connect(self._follow)
         annotations.edited.connect(self._on_edited)
         annotations.layers_changed.connect(self._on_layers)
         self.curves.grew.connect(self._scroll_to_curves)
@@ -229,15 +228,6 @@ class TrainWidget(Dock):
         self._update_buttons()
 
     # -- what was drawn ---------------------------------------------------------------------
-
-    def _follow(self, annotation: AnnotationLayer) -> None:
-        """Choose the image that a person draws on: a fit shows what it makes of the chosen one."""
-        image, active = annotation.image, self.viewer.layers.selection.active
-        if image is self.images.image() or active is None or active is not annotation.layer:
-            return
-        if image in self.images.images():
-            self.images.choose(image)
-            self.messages.tell(f"“{image.name}” is chosen above now, because you draw on it.")
 
     def _on_edited(self, annotation: AnnotationLayer) -> None:
         self.autosave.save_soon()
