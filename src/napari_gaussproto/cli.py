@@ -60,6 +60,9 @@ def predict(
     labels: Annotated[str, typer.Option(help="Format of labels: tiff, png or zarr.")] = "tiff",
     maps: Annotated[bool, typer.Option(help="Write likelihood maps.")] = False,
     overview: Annotated[bool, typer.Option(help="Write an overview picture of each.")] = False,
+    channels: Annotated[
+        str, typer.Option(help="auto, first or last: where arrays have their channels.")
+    ] = "auto",
     again: Annotated[
         bool, typer.Option("--again", help="Segment what is up to date, too.")
     ] = False,
@@ -71,7 +74,10 @@ def predict(
     from napari_gaussproto.commands.predict import run_predict
 
     failed = run_predict(
-        images, model, out, device, tile, labels, maps=maps, overview=overview, again=again
+        *(images, model, out, device, tile, labels, channels),
+        maps=maps,
+        overview=overview,
+        again=again,
     )
     raise typer.Exit(1 if failed else 0)
 
