@@ -60,6 +60,8 @@ class BatchRequest:
         Folder for the results.
     again : bool
         Whether images whose results are up to date are segmented, too.
+    follow_edges : bool or None
+        Whether borders of classes follow the photograph's edges; None as the model says.
     """
 
     model: PrototypeSegmenter
@@ -68,6 +70,7 @@ class BatchRequest:
     outputs: Outputs = field(default_factory=Outputs)
     tile: TileSize = "auto"
     again: bool = False
+    follow_edges: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ class _Run:
             for name, entry in manifest.images.items()
             if (self.out / entry.labels).exists()
         }
-        self.work = work_digest(self.model, tile=request.tile)
+        self.work = work_digest(self.model, tile=request.tile, edges=request.follow_edges)
         self.items = self._items(request.images)
         self.results = results_of([item.name for item in self.items], manifest)
         self.saved = time.monotonic()
@@ -255,6 +258,8 @@ class _Run:
         for tile in (work := WithValue(segment_steps(pixels, self.model, tile=self.request.tile))):
             yield BatchStep(item.name, done, len(self.items), tile.index / tile.total)
         segmentation = work.value
+        if self.request.follow_edges is not None:
+            segmentation = segmentation.with_outlines(self.request.follow_edges)
         _ = segmentation.labels  # with all threads of the network, which rests meanwhile
         return lambda: self._written(item, image, segmentation, entry)
 

@@ -81,6 +81,36 @@ class SegmentRequest:
 
 
 @dataclass(frozen=True)
+class BatchOrder:
+    """Many images that are to be segmented into a folder, as the Segment dock asks for it.
+
+    Attributes
+    ----------
+    images : list of TrainImage
+        Open ones; they take no notice of what is drawn on them.
+    folder : Path or None
+        With image files, in the place of open images.
+    out : Path
+        For the results.
+    labels : str
+        See `Outputs`.
+    """
+
+    model_file: Path | None
+    device: str
+    known_key: ModelKey | None
+    known_models: Mapping[ModelKey, PrototypeSegmenter]
+    region_size: int
+    tile: TileSize
+    images: Sequence[TrainImage]
+    folder: Path | None
+    out: Path
+    labels: str = "tiff"
+    maps: bool = False
+    follow_edges: bool | None = None
+
+
+@dataclass(frozen=True)
 class Seen:
     """An image as a person sees it who asks for an edit: an edit may need its cells."""
 
