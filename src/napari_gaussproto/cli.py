@@ -60,6 +60,9 @@ def predict(
     labels: Annotated[str, typer.Option(help="Format of labels: tiff, png or zarr.")] = "tiff",
     maps: Annotated[bool, typer.Option(help="Write likelihood maps.")] = False,
     overview: Annotated[bool, typer.Option(help="Write an overview picture of each.")] = False,
+    channels: Annotated[
+        str, typer.Option(help="auto, first or last: where arrays have their channels.")
+    ] = "auto",
     again: Annotated[
         bool, typer.Option("--again", help="Segment what is up to date, too.")
     ] = False,
@@ -71,7 +74,10 @@ def predict(
     from napari_gaussproto.commands.predict import run_predict
 
     failed = run_predict(
-        images, model, out, device, tile, labels, maps=maps, overview=overview, again=again
+        *(images, model, out, device, tile, labels, channels),
+        maps=maps,
+        overview=overview,
+        again=again,
     )
     raise typer.Exit(1 if failed else 0)
 
@@ -104,6 +110,9 @@ def measure(
         Path | None,
         typer.Option(help="Folder that predict wrote; corrections in its labels count."),
     ] = None,
+    channels: Annotated[
+        str, typer.Option(help="auto, first or last: where arrays have their channels.")
+    ] = "auto",
     format: Annotated[str, typer.Option(help="Format of tables: csv or parquet.")] = "csv",
 ) -> None:
     """Measure cover and objects of images; those that cannot be read are listed."""
@@ -115,6 +124,7 @@ def measure(
         out,
         device,
         tile,
+        channels,
         pixel_size=pixel_size,
         least_area=least_area,
         regions=regions,

@@ -20,6 +20,7 @@ from napari_gaussproto.io.ome import read_labels
 from napari_gaussproto.jobs import batch
 from tests.commands.conftest import Cli
 from tests.core.builders import tiny_model
+from tests.io.test_geo import SCALE, TIE, geotiff, position
 
 
 def expected_labels(path: Path, model_file: Path) -> np.ndarray:
@@ -187,6 +188,59 @@ def test_a_zarr_is_segmented_like_a_file(cli: Cli, photos: list[Path], model_fil
     assert np.array_equal(
         read_labels(out / "plot.labels.ome.tif")[0], expected_labels(photos[0], model_file)
     )
+
+
+# -- channels -------------------------------------------------------------------------------
+
+
+def test_arrays_have_their_channels_first_or_last(cli: Cli, tmp_path: Path) -> None:
+    model = save_model(tiny_model(channels=5), tmp_path / "five")
+    last = np.random.default_rng(0).random((40, 56, 5), np.float32)
+    first = np.ascontiguousarray(np.moveaxis(last, -1, 0))
+    np.save(tmp_path / "last.npy", last)
+    np.save(tmp_path / "first.npy", first)
+    tifffile.imwrite(tmp_path / "named.tif", first, metadata={"axes": "CYX"})
+    tifffile.imwrite(tmp_path / "pages.tif", first, photometric="minisblack")
+    files = [tmp_path / name for name in ("last.npy", "first.npy", "named.tif", "pages.tif")]
+    options = ("--model", model, "--out", tmp_path / "o")
+    assert cli("predict", *files, *options).code == 0
+    expected = segment(last, model).labels
+    for name in ("last", "first", "named", "pages"):
+        assert np.array_equal(read_labels(tmp_path / "o" / f"{name}.labels.ome.tif")[0], expected)
+    # Said wrongly, it does not fit the model; a file that names its axes is believed.
+    result = cli("predict", files[0], files[2], *options, "--channels", "first")
+    assert "1 of 2 images segmented" in result.out and "has 40 channels" in result.out
+    sentence = cli("predict", files[0], *options, "--channels", "middle").one_sentence()
+    assert "“middle” is no place of channels: give auto, first or last." in sentence
+
+
+def test_a_stack_is_not_taken_for_a_picture(cli: Cli, model_file: Path, tmp_path: Path) -> None:
+    planes = np.zeros((3, 40, 56), np.uint8)
+    tifffile.imwrite(tmp_path / "z.ome.tif", planes, metadata={"axes": "ZYX"})
+    result = cli("predict", tmp_path / "z.ome.tif", "--model", model_file, "--out", tmp_path / "o")
+    assert result.code == 1
+    assert "says that its first axis is Z, planes of a stack" in result.out
+
+
+# -- GeoTIFF --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_results_of_a_geotiff_lie_where_it_lies(
+    cli: Cli, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    path = geotiff(tmp_path / "field.tif", SCALE, TIE)
+    if large:
+        monkeypatch.setattr(batch, "LARGE", 10)
+    out = tmp_path / "o"
+    assert cli("predict", path, "--model", model_file, "--out", out, "--maps").code == 0
+    labels, _ = read_labels(out / "field.labels.ome.tif")
+    assert np.array_equal(labels, expected_labels(path, model_file))
+    made = {"field.labels.ome.tif": 1} if large else {"field.labels.ome.tif": 1,
+                                                      "field.likelihood.ome.tif": 4}  # fmt: skip
+    for name, size in made.items():
+        assert np.allclose(position(out / name, 16 / size, 24 / size), position(path, 16, 24))
+    assert (out / "field.labels.zarr").exists() == large
 
 
 # -- results of an earlier run ----------------------------------------------------------------

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from napari_gaussproto.commands.predict import driven, parse_tile
+from napari_gaussproto.commands.predict import driven, parse_channels, parse_tile
 from napari_gaussproto.commands.results import images, say
 from napari_gaussproto.core.base.atomic import write_bytes_atomically
 from napari_gaussproto.core.base.errors import ConfigError
@@ -25,6 +25,7 @@ def run_measure(
     out: Path,
     device: str,
     tile: str,
+    channels: str = "auto",
     *,
     pixel_size: str | None,
     least_area: int,
@@ -40,14 +41,14 @@ def run_measure(
     GaussProtoError
         When the model, the device, a setting or a folder cannot be used, or there is no image.
     """
-    side = parse_tile(tile)
+    side, axis = parse_tile(tile), parse_channels(channels)
     check_format(format)
     if least_area < 1:
         raise ConfigError(f"Objects of {least_area} pixels cannot be: give --least-area 1 or more.")
     size = None if pixel_size is None else PixelSize.parse(pixel_size)
     found = find(given, out)
     model = load_model(model_name, device)
-    request = MeasureRequest(model, found, side, size, least_area, regions, instances, labels)
+    request = MeasureRequest(model, found, side, size, least_area, regions, instances, labels, axis)
     measured = driven(measure_steps(request), str(model.device))
     make_folder(out)
     write_table(measured.objects, out / f"objects.{format}")
@@ -56,6 +57,7 @@ def run_measure(
         "model": {"name": model.card.name, "created": model.card.created},
         "settings": {
             "tile": tile,
+            "channels": channels,
             "pixel_size": pixel_size,
             "least_area": least_area,
             **{

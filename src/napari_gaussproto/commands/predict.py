@@ -39,6 +39,20 @@ def parse_tile(text: str) -> TileSize:
     raise ConfigError(f"“{text}” is no tile size: give auto, none, or a side in pixels.")
 
 
+def parse_channels(text: str) -> int | None:
+    """Axis of the channels from the command line; None to tell it by the shape.
+
+    Raises
+    ------
+    ConfigError
+        When it is none of ``auto``, ``first`` or ``last``.
+    """
+    named = {"auto": None, "first": 0, "last": -1}
+    if text not in named:
+        raise ConfigError(f"“{text}” is no place of channels: give auto, first or last.")
+    return named[text]
+
+
 def run_predict(
     given: Sequence[str],
     model_name: str,
@@ -46,6 +60,7 @@ def run_predict(
     device: str,
     tile: str,
     labels: str,
+    channels: str = "auto",
     *,
     maps: bool,
     overview: bool,
@@ -60,11 +75,11 @@ def run_predict(
     GaussProtoError
         When the model, the device, a setting or the folder cannot be used, or there is no image.
     """
-    side = parse_tile(tile)
+    side, axis = parse_tile(tile), parse_channels(channels)
     outputs = Outputs.checked(labels, maps=maps, overview=overview)
     found = find(given, out)
     model = load_model(model_name, device)
-    request = BatchRequest(model, found, out, outputs, side, again)
+    request = BatchRequest(model, found, out, outputs, side, again, axis)
     result = driven(batch_steps(request), str(model.device))
     if result.images and len(result.images) <= _MOST_ROWS:
         console.print(cover_table(result.images, model.classes))

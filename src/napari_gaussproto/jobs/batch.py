@@ -38,7 +38,9 @@ from napari_gaussproto.io.batch.outputs import (
     write_results,
 )
 from napari_gaussproto.io.batch.report import write_report, write_thumbnail
-from napari_gaussproto.io.images import read_image
+from napari_gaussproto.io.geo import georeference_of
+from napari_gaussproto.io.images import channel_axis_in, read_image
+from napari_gaussproto.io.ome import write_labels
 
 # Above this many pixels labels are streamed to disk and no maps are kept.
 LARGE = 100_000_000
@@ -60,6 +62,8 @@ class BatchRequest:
         Folder for the results.
     again : bool
         Whether images whose results are up to date are segmented, too.
+    channel_axis : int or None
+        See `segment`; files that name their axes are believed.
     follow_edges : bool or None
         Whether borders of classes follow the photograph's edges; None as the model says.
     """
@@ -70,6 +74,7 @@ class BatchRequest:
     outputs: Outputs = field(default_factory=Outputs)
     tile: TileSize = "auto"
     again: bool = False
+    channel_axis: int | None = None
     follow_edges: bool | None = None
 
 
@@ -141,7 +146,9 @@ class _Run:
             for name, entry in manifest.images.items()
             if (self.out / entry.labels).exists()
         }
-        self.work = work_digest(self.model, tile=request.tile, edges=request.follow_edges)
+        chosen = {"channel_axis": request.channel_axis, "edges": request.follow_edges}
+        how = {name: value for name, value in chosen.items() if value is not None}
+        self.work = work_digest(self.model, tile=request.tile, **how)
         self.items = self._items(request.images)
         self.results = results_of([item.name for item in self.items], manifest)
         self.saved = time.monotonic()
@@ -235,7 +242,9 @@ class _Run:
         self, item: Item, image: Any, source: Source | None, done: int
     ) -> Generator[BatchStep, None, Callable[[], tuple[Entry, list[str]]]]:
         """Segment an image, and give what writes its results."""
-        pixels = as_source(image, self.model)
+        axis = self.request.channel_axis
+        axis = axis if item.path is None else channel_axis_in(item.path, axis)
+        pixels = as_source(image, self.model, axis)
         entry = Entry(
             source=source,
             work=self.work,
@@ -254,7 +263,7 @@ class _Run:
             for tile in (work := WithValue(steps)):
                 yield BatchStep(item.name, done, len(self.items), tile.index / tile.total)
             self.result.notes.append(f"{item.name} is large: labels only, as zarr")
-            return lambda: (self._streamed(entry, pixels), [])
+            return lambda: (self._streamed(entry, pixels), self._write_geotiff(item, entry))
         for tile in (work := WithValue(segment_steps(pixels, self.model, tile=self.request.tile))):
             yield BatchStep(item.name, done, len(self.items), tile.index / tile.total)
         segmentation = work.value
@@ -269,9 +278,9 @@ class _Run:
         """Write an image's results; in the writing thread."""
         outputs, card = self.request.outputs, self.model.card
         title = f"{item.name} · {card.name}"
-        notes = write_results(
-            self.out, entry.results, image, segmentation, card.name, outputs, title
-        )
+        place = None if item.path is None else georeference_of(item.path)
+        about = (card.name, outputs, title, place)
+        notes = write_results(self.out, entry.results, image, segmentation, *about)
         write_thumbnail(self.out, entry.results, image, segmentation)
         entry.labels = f"{entry.results}{outputs.label_suffix}"
         entry.cover, entry.data_share = segmentation.cover(), segmentation.data_share
@@ -292,6 +301,17 @@ class _Run:
         shares = (counts[1:] / max(1, known)).tolist()
         entry.cover = {c.name: share for c, share in zip(classes, shares, strict=True)}
         return entry
+
+    def _write_geotiff(self, item: Item, entry: Entry) -> list[str]:
+        """Streamed labels as a GeoTIFF, too, where the image was one: maps are made of these."""
+        place = None if item.path is None else georeference_of(item.path)
+        if place is None:
+            return []
+        path = self.out / f"{entry.results}{Outputs().label_suffix}"
+        notes = [set_aside(path)] if path.exists() else []
+        labels = np.asarray(read_image(self.out / entry.labels))
+        write_labels(path, labels, self.model.classes, {"model": self.model.card.name}, place)
+        return notes
 
     def _take_written(self) -> None:
         item, written = self.pending.popleft()

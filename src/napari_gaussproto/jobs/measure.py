@@ -25,7 +25,7 @@ from napari_gaussproto.io.batch.inputs import Found, Item
 from napari_gaussproto.io.batch.manifest import Manifest, named, read_manifest
 from napari_gaussproto.io.batch.outputs import read_label_file
 from napari_gaussproto.io.batch.regions import Polygons, read_regions, region_masks
-from napari_gaussproto.io.images import read_image, read_mask
+from napari_gaussproto.io.images import channel_axis_in, read_image, read_mask
 from napari_gaussproto.jobs.batch import LARGE, BatchStep
 
 _MASKS = (".png", ".tif", ".tiff", ".npy")
@@ -47,6 +47,8 @@ class MeasureRequest:
         pieces of a class.
     labels : Path or None
         A folder of results, whose label files say the classes, with what a person corrected there.
+    channel_axis : int or None
+        See `BatchRequest`.
     """
 
     model: PrototypeSegmenter
@@ -57,6 +59,7 @@ class MeasureRequest:
     regions: Path | None = None
     instances: Path | None = None
     labels: Path | None = None
+    channel_axis: int | None = None
 
 
 @dataclass
@@ -92,7 +95,8 @@ def measure_steps(request: MeasureRequest) -> Generator[BatchStep, None, Measure
     sentence = "There is no such file: check the name and the folder."
     measured = Measured(left_out={str(path): sentence for path in request.found.missing})
     items = named(request.found.paths, request.found.root, manifest)
-    objects, areas = [], []
+    objects: list[pd.DataFrame] = []
+    areas: list[pd.DataFrame] = []
     for done, item in enumerate(items):
         yield BatchStep(item.name, done, len(items))
         try:
@@ -144,7 +148,8 @@ def _segmented(
     request: MeasureRequest, item: Item, done: int, total: int
 ) -> Generator[BatchStep, None, Segmentation]:
     assert item.path is not None  # items of files
-    source = as_source(read_image(item.path), request.model)
+    axis = channel_axis_in(item.path, request.channel_axis)
+    source = as_source(read_image(item.path), request.model, axis)
     if source.height * source.width > LARGE:
         raise ImageError(
             f"“{item.path.name}” has more than {LARGE // 1_000_000} megapixels: cut it into parts "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import torch
 from scipy.sparse import coo_array
 from skimage.measure import label, regionprops_table
 
@@ -132,7 +133,7 @@ def _said(
     shape = (len(numbers), partition.n_cells)
     pixels = coo_array((np.ones(len(y)), (rows, cells)), shape=shape).tocsr()
     area = np.bincount(rows, minlength=len(numbers))
-    known = segmentation.at(np.arange(partition.n_cells))
+    known = segmentation.at(torch.arange(partition.n_cells))
 
     def mean(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
         return (pixels @ values.reshape(len(values), -1)) / area[:, None]

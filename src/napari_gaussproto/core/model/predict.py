@@ -30,6 +30,7 @@ def segment(
     image: Any,
     model: AnyModel,
     *,
+    channel_axis: int | None = None,
     tile: TileSize = "auto",
     progress: Callable[[Tile], None] | None = None,
 ) -> Segmentation:
@@ -41,6 +42,8 @@ def segment(
         See `ImageSource.from_array`.
     model : PrototypeSegmenter, str or path
         A model, the name of a shipped one, or the file of one, which is loaded for this call.
+    channel_axis : int, optional
+        Which axis holds the channels, if the shape does not tell.
     tile : "auto", None or int
         Side of a tile in pixels; None for the whole image at once; "auto" for the largest
         that memory and a quick response allow.
@@ -56,7 +59,10 @@ def segment(
     ConfigError
         When not even the smallest tile fits into memory.
     """
-    return run(segment_steps(image, as_model(model), tile=tile), progress)
+    model = as_model(model)
+    if channel_axis is not None:
+        image = as_source(image, model, channel_axis)
+    return run(segment_steps(image, model, tile=tile), progress)
 
 
 def segment_steps(

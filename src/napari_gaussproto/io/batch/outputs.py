@@ -16,6 +16,7 @@ from PIL import Image
 from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
+from napari_gaussproto.io.geo import Georeference
 from napari_gaussproto.io.images import read_image, read_mask
 from napari_gaussproto.io.ome import write_labels, write_maps
 
@@ -106,8 +107,11 @@ def write_results(
     model_name: str,
     outputs: Outputs,
     title: str = "",
+    georeference: Georeference | None = None,
 ) -> list[str]:
     """Write what is wanted of one image; sentences about what was set aside.
+
+    With a georeference, what is written as TIFF is a GeoTIFF.
 
     Labels of that name that differ, for example because a person corrected them, are kept
     under another name. Every file appears whole.
@@ -121,7 +125,7 @@ def write_results(
     path = folder / f"{results}{outputs.label_suffix}"
     notes = [] if _may_replace(path, labels) else [set_aside(path)]
     if outputs.labels == "tiff":
-        write_labels(path, labels, classes, {"model": model_name})
+        write_labels(path, labels, classes, {"model": model_name}, georeference)
     elif outputs.labels == "png":
         write_png(path, labels, classes)
     else:
@@ -130,7 +134,8 @@ def write_results(
         prototypes = segmentation.prototypes
         stack = np.stack([segmentation.likelihood(m, cells=True) for m in range(len(prototypes))])
         names = [prototype.name for prototype in prototypes]
-        write_maps(folder / f"{results}{_MAPS}", stack, names, segmentation.map_pixel_size)
+        path, size = folder / f"{results}{_MAPS}", segmentation.map_pixel_size
+        write_maps(path, stack, names, size, georeference)
     if outputs.overview:
         _write_overview(folder / f"{results}{_OVERVIEW}", photo, segmentation, title)
     return notes

@@ -51,6 +51,7 @@ class AnnotationSet(QObject):
         self._connected: WeakSet[Labels] = WeakSet()
         self._connections = Connections(self)
         self._connections.add(state.result_changed, self._on_image_result)
+        self._connections.add(state.turned, self._on_turned)
         self._connections.add(viewer.layers.events.removed, self._on_removed)
         for result in list(state.results.values()):
             self._on_image_result(result)
@@ -302,6 +303,18 @@ class AnnotationSet(QObject):
                 annotation.settle()
                 QTimer.singleShot(0, annotation.hide)
                 QTimer.singleShot(0, self._tell_layers)
+
+    def _on_turned(self, image: Image, orientation: int, _: Any) -> None:
+        """Take the annotations of a photograph along that was turned."""
+        annotation = self.find(image)
+        if annotation is None:
+            return
+        shape = annotation.record.codes.shape
+        for _change, forgotten in self._done:
+            if annotation in forgotten:
+                forgotten[annotation] = forgotten[annotation].turned(shape, orientation)
+        annotation.turn(orientation)
+        self.edited.emit(annotation)
 
     def _tell_layers(self) -> None:
         if not self._gone:

@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.widgets.layers.channels import missing_answer
 from napari_gaussproto.widgets.layers.overlays import CorrectionOverlay
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.messages import Messages
@@ -58,6 +59,9 @@ class LabelsController(QObject):
         image = self._images.image()
         if image is None:
             self._messages.warn("Open an image first: File > Open, or File > Open Sample.")
+            return
+        if (answer := missing_answer(image)) is not None:
+            self._messages.warn(f"{answer}: then there is one picture to paint on.")
             return
         if not self._annotations.classes:
             self._messages.warn("Add a class first: press + below the list of classes.")
