@@ -25,7 +25,7 @@ from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.io.batch.inputs import find
 from napari_gaussproto.io.images import read_image
 from napari_gaussproto.io.samples import sample_photo, sample_photo_names
-from napari_gaussproto.jobs.batch import BatchRequest, batch_steps
+from napari_gaussproto.jobs.batch.predict import BatchRequest, batch_steps
 
 WANTED = 1.15
 

@@ -13,7 +13,7 @@ from napari_gaussproto.io.batch.inputs import Item
 from napari_gaussproto.io.batch.outputs import Outputs
 from napari_gaussproto.io.ome import read_labels
 from napari_gaussproto.io.samples import sample_mask, sample_photo, sample_photo_names
-from napari_gaussproto.jobs.batch import BatchRequest, batch_steps
+from napari_gaussproto.jobs.batch.predict import BatchRequest, batch_steps
 
 MODEL = "peanut-grid"
 

@@ -16,7 +16,7 @@ from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.io.batch.inputs import find
 from napari_gaussproto.io.batch.outputs import make_folder
 from napari_gaussproto.io.batch.tables import check_format, write_table
-from napari_gaussproto.jobs.measure import MeasureRequest, measure_steps
+from napari_gaussproto.jobs.batch.measure import MeasureRequest, measure_steps
 
 
 def run_measure(

@@ -15,7 +15,7 @@ from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.io.batch.inputs import find
 from napari_gaussproto.io.batch.outputs import Outputs
-from napari_gaussproto.jobs.batch import BatchRequest, BatchResult, BatchStep, batch_steps
+from napari_gaussproto.jobs.batch.predict import BatchRequest, BatchResult, BatchStep, batch_steps
 
 Result = TypeVar("Result")
 

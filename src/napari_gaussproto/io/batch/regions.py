@@ -22,7 +22,7 @@ def read_regions(path: Path) -> dict[str, Polygons]:
     """Polygons of a GeoJSON file by name, in pixels: x to the right, y down.
 
     0 is the centre of the first pixel, as in napari. A region is called by its property "name", or
-    "id", or else by its number; polygons of one name are one region.
+    "id", or else by its number; polygons of one name are one region. An outline is (N, 2): x, y.
 
     Raises
     ------

@@ -30,8 +30,8 @@ from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
     from napari_gaussproto.io.batch.manifest import Entry
-    from napari_gaussproto.jobs.batch import BatchStep
-    from napari_gaussproto.jobs.batch_order import BatchOutcome
+    from napari_gaussproto.jobs.batch.order import BatchOutcome
+    from napari_gaussproto.jobs.batch.predict import BatchStep
     from napari_gaussproto.jobs.requests import BatchOrder
 
 _OPEN, _FOLDER = "all open images", "a folder"
@@ -119,7 +119,7 @@ class BatchPanel(Foldable):
             return
         self.progress.setRange(0, 0)
         self.status.setText("Getting ready…")
-        self.runner.start(partial(run_job, "batch_order", "batch_job", order))
+        self.runner.start(partial(run_job, "batch.order", "batch_job", order))
         self._update()
 
     @property

@@ -13,7 +13,7 @@ from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.model.model_file import load_model_file, save_model
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.io.ome import read_labels
-from napari_gaussproto.jobs.batch_order import batch_job, open_items
+from napari_gaussproto.jobs.batch.order import batch_job, open_items
 from napari_gaussproto.jobs.requests import BatchOrder
 from napari_gaussproto.jobs.train_image import TrainImage
 from tests.core.builders import tiny_model, two_tone
