@@ -63,6 +63,13 @@ def polygons_mask(polygons: Sequence[Sequence[Ring]], shape: tuple[int, int]) ->
     return mask
 
 
+def ellipse_outline(corners: npt.NDArray[Any]) -> Ring:
+    """Outline (64, 2) of the ellipse inside a rectangle of four corners (4, 2), in their order."""
+    along, across = (corners[1] - corners[0]) / 2, (corners[3] - corners[0]) / 2
+    angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)[:, None]
+    return corners.mean(0) + np.cos(angle) * along + np.sin(angle) * across
+
+
 def _features(found: Any) -> list[Any]:
     if found["type"] == "FeatureCollection":
         return list(found["features"])

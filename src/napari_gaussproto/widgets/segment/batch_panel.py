@@ -25,11 +25,10 @@ from napari_gaussproto.widgets.shared.forms import (
     wrapped_label,
 )
 from napari_gaussproto.widgets.shared.messages import Messages
-from napari_gaussproto.widgets.shared.result_table import Cell, ResultTable
+from napari_gaussproto.widgets.shared.result_table import Column, ResultTable
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
-    from napari_gaussproto.io.batch.manifest import Entry
     from napari_gaussproto.jobs.batch.order import BatchOutcome
     from napari_gaussproto.jobs.batch.predict import BatchStep
     from napari_gaussproto.jobs.requests import BatchOrder
@@ -162,12 +161,17 @@ class BatchPanel(Foldable):
         self._show(outcome)
 
     def _show(self, outcome: BatchOutcome) -> None:
-        classes = outcome.classes
-        colours = [(entry.name, entry.color) for entry in classes]
-        headers = [("image", ""), *colours, ("novelty", ""), ("uncertainty", ""), ("remarks", "")]
-        names = [entry.name for entry in classes]
-        rows = [_row(name, entry, names) for name, entry in outcome.result.images.items()]
-        self.table.show_rows(headers, rows)
+        entries = list(outcome.result.images.values())
+        columns = [Column("image", list(outcome.result.images))]
+        for known in outcome.classes:
+            shares = [entry.cover[known.name] for entry in entries]
+            columns.append(Column(known.name, shares, ".1%", known.color))
+        columns += [
+            Column("novelty", [entry.novelty for entry in entries], ".2f"),
+            Column("uncertainty", [entry.uncertainty for entry in entries], ".2f"),
+            Column("remarks", [" ".join(entry.remarks) for entry in entries]),
+        ]
+        self.table.show_columns(columns)
 
     def _on_failure(self, error: Exception) -> None:
         self.status.setText(str(error))
@@ -192,16 +196,6 @@ class BatchPanel(Foldable):
         self.cancel_button.setEnabled(running)
         for part in (self.folder, self.choose_folder):
             part.setEnabled(self._wants_folder)
-        done = self.table.model().rowCount() > 0
+        done = self.table.count > 0
         for part in (self.table, self.copy_button, self.report_button):
             part.setVisible(done)
-
-
-def _row(name: str, entry: Entry, classes: list[str]) -> list[Cell]:
-    shares = [(entry.cover[c], f"{entry.cover[c]:.1%}") for c in classes]
-    judged = [
-        (value, "" if value is None else f"{value:.2f}")
-        for value in (entry.novelty, entry.uncertainty)
-    ]
-    remarks = " ".join(entry.remarks)
-    return [(name, name), *shares, *judged, (remarks, remarks)]

@@ -34,6 +34,7 @@ from napari_gaussproto.widgets.segment.batch_panel import BatchPanel
 from napari_gaussproto.widgets.segment.cells_panel import CellsPanel
 from napari_gaussproto.widgets.segment.likelihood_panel import LikelihoodPanel
 from napari_gaussproto.widgets.segment.maps_panel import MapsPanel
+from napari_gaussproto.widgets.segment.measure_panel import MeasurePanel
 from napari_gaussproto.widgets.shared.choosers import ImageChooser, ModelChooser
 from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.forms import (
@@ -101,6 +102,7 @@ class SegmentWidget(Dock):
         self.likelihood.classes.clicked.connect(self.maps.show_classes)
         self.outlines = OutlinesSwitch(self.viewer, self.state, self.messages)
         self.cover = CoverTable()
+        self.measure = MeasurePanel(self.viewer, self.state, self.messages)
         self.batch = BatchPanel(self._order, self.messages)
         self.remarks = wrapped_label()
         tip = "Open the Train dock; a new one begins with this model"
@@ -121,7 +123,9 @@ class SegmentWidget(Dock):
         show = (heading("Show"), self.likelihood, self.maps, self.outlines, self.cover)
         top = (form, buttons, self.progress, self.status, self.remarks, self.train_button)
         content = QWidget()
-        content.setLayout(down(self.upright, self.channels, *top, *show, self.batch, None))
+        content.setLayout(
+            down(self.upright, self.channels, *top, *show, self.measure, self.batch, None)
+        )
         return content
 
     def _connect(self) -> None:
