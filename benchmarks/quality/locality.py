@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("models", nargs="*", default=["peanut-grid", "peanut-superpixel"])
-    parser.add_argument("--every", type=int, default=8, help="of val, for the places")
+    parser.add_argument("--every", type=int, default=16, help="of val, for the places")
     parser.add_argument("--count", type=int, default=2, help="places of a class in each of them")
     options = parser.parse_args(arguments)
     images, labels = load_split(read_train_file(CONFIG).data, options.data, "val")
