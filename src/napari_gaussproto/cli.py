@@ -47,20 +47,38 @@ def demo(
 
 @app.command()
 def predict(
-    files: Annotated[list[Path], typer.Argument(help="Photographs, TIFFs, zarr arrays.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(help="Folders, patterns such as 'plots/**/*.jpg', files."),
+    ],
     model: Model = DEFAULT_MODEL,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("predictions"),
     device: Device = "auto",
     tile: Annotated[
         str, typer.Option(help="auto, none (whole image), or a side in pixels.")
     ] = "auto",
-    maps: Annotated[bool, typer.Option(help="Write likelihood maps.")] = True,
-    overview: Annotated[bool, typer.Option(help="Write an overview picture.")] = True,
+    labels: Annotated[str, typer.Option(help="Format of labels: tiff, png or zarr.")] = "tiff",
+    maps: Annotated[bool, typer.Option(help="Write likelihood maps.")] = False,
+    overview: Annotated[bool, typer.Option(help="Write an overview picture of each.")] = False,
+    channels: Annotated[
+        str, typer.Option(help="auto, first or last: where arrays have their channels.")
+    ] = "auto",
+    again: Annotated[
+        bool, typer.Option("--again", help="Segment what is up to date, too.")
+    ] = False,
 ) -> None:
-    """Segment image files; those that cannot be read are reported and left out."""
+    """Segment images; those that cannot be read are listed and left out.
+
+    A second call segments only what is missing or has changed.
+    """
     from napari_gaussproto.commands.predict import run_predict
 
-    failed = run_predict(files, model, out, device, tile, maps=maps, overview=overview)
+    failed = run_predict(
+        *(images, model, out, device, tile, labels, channels),
+        maps=maps,
+        overview=overview,
+        again=again,
+    )
     raise typer.Exit(1 if failed else 0)
 
 

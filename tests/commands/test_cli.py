@@ -68,9 +68,9 @@ def test_a_place_that_cannot_be_written_is_a_sentence(
 ) -> None:
     (tmp_path / "file").write_text("mine")
     faults = {
-        "file": "Error: “{}” is a file: choose a folder with --out.",
+        "file": "Error: “{}” is a file: choose a folder for the results.",
         "file/below": "Error: The folder “{}” cannot be created (Not a directory): choose another "
-        "with --out.",
+        "for the results.",
     }
     for name, expected in faults.items():
         out = tmp_path / name
@@ -85,7 +85,7 @@ def test_a_disk_that_fails_is_a_sentence(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_gaussproto.commands.predict.write_results", full)
+    monkeypatch.setattr("napari_gaussproto.jobs.batch.write_results", full)
     result = cli("predict", photos[0], "--model", model_file, "--out", tmp_path / "o")
     assert result.code == 1 and "Traceback" not in result.err
     [line] = result.err.splitlines()

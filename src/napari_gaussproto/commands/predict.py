@@ -1,34 +1,23 @@
-"""``napari-gaussproto predict``: segment files."""
+"""``napari-gaussproto predict``: segment folders, patterns and files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.markup import escape
 
-from napari_gaussproto.commands.results import (
-    Row,
-    console,
-    cover_table,
-    images,
-    make_folder,
-    progress_bar,
-    say,
-    set_aside,
-    write_cover,
-    write_results,
-)
-from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
-from napari_gaussproto.core.model.encode import Tile, TileSize, as_source
+from napari_gaussproto.commands.results import console, cover_table, images, progress_bar, say
+from napari_gaussproto.core.base.errors import ConfigError
+from napari_gaussproto.core.base.steps import WithValue
+from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.model_file import load_model
-from napari_gaussproto.core.model.predict import segment, segment_to_zarr
-from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.io.images import read_image
+from napari_gaussproto.io.batch.inputs import find
+from napari_gaussproto.io.batch.outputs import Outputs
+from napari_gaussproto.jobs.batch import BatchRequest, BatchResult, batch_steps
 
-# Above this many pixels labels are streamed to disk and no maps are kept.
-LARGE = 100_000_000
+# So many rows are printed; cover.csv and the report have all of them.
+_MOST_ROWS = 40
 
 
 def parse_tile(text: str) -> TileSize:
@@ -47,96 +36,77 @@ def parse_tile(text: str) -> TileSize:
     raise ConfigError(f"“{text}” is no tile size: give auto, none, or a side in pixels.")
 
 
+def parse_channels(text: str) -> int | None:
+    """Axis of the channels from the command line; None to tell it by the shape.
+
+    Raises
+    ------
+    ConfigError
+        When it is none of ``auto``, ``first`` or ``last``.
+    """
+    named = {"auto": None, "first": 0, "last": -1}
+    if text not in named:
+        raise ConfigError(f"“{text}” is no place of channels: give auto, first or last.")
+    return named[text]
+
+
 def run_predict(
-    files: Sequence[Path],
+    given: Sequence[str],
     model_name: str,
     out: Path,
     device: str,
     tile: str,
+    labels: str,
+    channels: str = "auto",
     *,
     maps: bool,
     overview: bool,
+    again: bool,
 ) -> int:
-    """Segment files, write everything into a folder, print the cover; how many files failed.
+    """Segment images, write everything into a folder, print the cover; how many failed.
 
     Each of these is named with the reason.
 
     Raises
     ------
     GaussProtoError
-        When the model, the device, the tile size or the folder cannot be used, or none of the
-        files is there.
+        When the model, the device, a setting or the folder cannot be used, or there is no image.
     """
-    side = parse_tile(tile)
-    if not any(path.exists() for path in files):
-        raise ConfigError(f"There is no file “{files[0]}”: check the name and the folder.")
+    side, axis = parse_tile(tile), parse_channels(channels)
+    outputs = Outputs.checked(labels, maps=maps, overview=overview)
+    found = find(given, out)
     model = load_model(model_name, device)
-    make_folder(out)
-    rows: list[Row] = []
-    failures: list[tuple[Path, str]] = []
-    names = unique_names(files)
-    with progress_bar() as bar:
-        overall = bar.add_task(f"{images(len(files))} on {model.device}", total=len(files))
-        for path, name in zip(files, names, strict=True):
-            task = bar.add_task(escape(name), total=None)
-
-            def show(done: Tile, task: Any = task) -> None:
-                bar.update(task, completed=done.index, total=done.total)
-
-            try:
-                row = _one(path, name, model, out, side, show, maps=maps, overview=overview)
-                if row is not None:
-                    rows.append(row)
-            except GaussProtoError as error:
-                failures.append((path, str(error)))
-            bar.remove_task(task)
-            bar.advance(overall)
-    write_cover(out / "cover.csv", rows, model.classes)
-    if rows:
-        console.print(cover_table(rows, model.classes))
-    say(f"{len(files) - len(failures)} of {images(len(files))} segmented, into {out}/")
-    for row in rows:
-        for remark in row.remarks:
-            say(f"{row.image}: {remark}")
-    for path, reason in failures:
-        say(f"left out {path}: {reason}")
-    return len(failures)
+    request = BatchRequest(model, found, out, outputs, side, again, axis)
+    result = driven(request)
+    if result.images and len(result.images) <= _MOST_ROWS:
+        console.print(cover_table(result.images, model.classes))
+    _tell(result, out)
+    return len(result.left_out)
 
 
-def _one(
-    path: Path,
-    name: str,
-    model: PrototypeSegmenter,
-    out: Path,
-    side: TileSize,
-    show: Any,
-    *,
-    maps: bool,
-    overview: bool,
-) -> Row | None:
-    image = read_image(path)
-    source = as_source(image, model)
-    if source.height * source.width > LARGE:
-        store = out / f"{name}.labels.zarr"
-        if store.exists():
-            set_aside(store)
-        segment_to_zarr(source, model, store, tile=side, progress=show)
-        say(f"{name} is large: labels only, as zarr")
-        return None
-    segmentation = segment(source, model, tile=side, progress=show)
-    write_results(out, name, image, segmentation, model, maps=maps, overview=overview)
-    return Row.of(name, segmentation)
+def driven(request: BatchRequest) -> BatchResult:
+    """Do the work under a bar of progress."""
+    bar = progress_bar()
+    task = bar.add_task(f"on {request.model.device}", total=None)
+    try:
+        for step in (work := WithValue(batch_steps(request))):
+            bar.start()  # and not before it is plain that there is anything to do
+            name = f"{step.done + 1}/{step.total} {escape(step.name)}"
+            done = step.done + step.share
+            bar.update(task, description=name, completed=done, total=step.total)
+        return work.value
+    finally:
+        bar.stop()
 
 
-def unique_names(files: Sequence[Path]) -> list[str]:
-    """Name of each file's results: its stem, numbered where two are alike."""
-    names: list[str] = []
-    taken: set[str] = set()  # regardless of case, as many file systems see it
-    for path in files:
-        stem = path.stem.removesuffix(".ome")
-        name, number = stem, 2
-        while name.casefold() in taken:
-            name, number = f"{stem}-{number}", number + 1
-        names.append(name)
-        taken.add(name.casefold())
-    return names
+def _tell(result: BatchResult, out: Path) -> None:
+    count = len(result.images) + len(result.left_out)
+    kept = f", {len(result.kept)} of them before" if result.kept else ""
+    say(f"{len(result.images)} of {images(count)} segmented{kept}, into {out}/")
+    for note in result.notes:
+        say(note)
+    for name, entry in result.images.items():
+        for remark in entry.remarks:
+            say(f"{name}: {remark}")
+    for name, reason in result.left_out.items():
+        say(f"left out {name}: {reason}")

@@ -13,13 +13,14 @@ from types import FrameType
 
 from rich.progress import Progress, TaskID
 
-from napari_gaussproto.commands.results import make_folder, progress_bar, say
+from napari_gaussproto.commands.results import progress_bar, say
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.steps import TrainingStep
 from napari_gaussproto.core.measure.evaluation import measure
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.full_fit import fit
+from napari_gaussproto.io.batch.outputs import make_folder
 from napari_gaussproto.io.dataset import load_split, read_train_file
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,14 @@ import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.imaging.orientation import UPRIGHT, upright
 
 TIFF_SUFFIXES = (".tif", ".tiff")
-_GDAL_NODATA = 42113
+# GDAL's tag: the value of pixels without data.
+NODATA_TAG = 42113
+_ORIENTATION = 274
+# Pillow's names of pictures that become arrays of two axes.
+_ONE_CHANNEL = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 # Field mosaics are large on purpose; Pillow's guard against huge pictures is for web servers.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -30,7 +36,18 @@ def read_image(path: str | Path) -> Any:
     ImageError
         When the file is missing, damaged or of another kind.
     """
-    return read_by_suffix(Path(path), _read_photo, upright=True)
+    return read_by_suffix(Path(path), _read_photo, turn=True)
+
+
+def read_lying(path: str | Path) -> Any:
+    """Read an image as `read_image`, but with its pixels as they lie in the file.
+
+    Raises
+    ------
+    ImageError
+        As `read_image`.
+    """
+    return read_by_suffix(Path(path), partial(_read_photo, turn=False))
 
 
 def read_mask(path: str | Path) -> npt.NDArray[Any]:
@@ -51,14 +68,14 @@ def read_mask(path: str | Path) -> npt.NDArray[Any]:
     return mask.astype(np.uint8) if mask.dtype == bool else mask
 
 
-def read_by_suffix(path: Path, read_photo: Callable[[Path], Any], *, upright: bool = False) -> Any:
+def read_by_suffix(path: Path, read_photo: Callable[[Path], Any], *, turn: bool = False) -> Any:
     """Read a file by its suffix; whatever goes wrong is an `ImageError`.
 
     Parameters
     ----------
     read_photo : callable
         Reads what Pillow opens: its way with orientation, palette and colours is the caller's.
-    upright : bool
+    turn : bool
         Whether to turn a TIFF as its orientation tag says.
 
     Raises
@@ -78,7 +95,7 @@ def read_by_suffix(path: Path, read_photo: Callable[[Path], Any], *, upright: bo
         if suffix == ".npy":
             return np.load(path, allow_pickle=False)
         if suffix in TIFF_SUFFIXES:
-            return _read_tiff(path, upright)
+            return _read_tiff(path, turn)
         return read_photo(path)
     except ImageError:
         raise
@@ -102,7 +119,7 @@ def nodata_of(path: str | Path) -> float | None:
 
     try:
         with tifffile.TiffFile(path) as file:
-            tag = file.series[0].keyframe.tags.get(_GDAL_NODATA)
+            tag = file.series[0].keyframe.tags.get(NODATA_TAG)
         return None if tag is None else _number(tag.value)
     except Exception:  # tifffile raises many types for a cut file; who reads it will say so
         return None
@@ -117,12 +134,33 @@ def _number(text: Any) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _read_photo(path: Path) -> npt.NDArray[Any]:
+def orientation_of(path: str | Path) -> int:
+    """How an image lies in its file, 1 to 8 as EXIF counts; 1 where nothing is known."""
+    path = Path(path)
+    try:
+        if path.suffix.lower() in TIFF_SUFFIXES:
+            import tifffile
+
+            with tifffile.TiffFile(path) as file:
+                return _orientation(file.series[0].keyframe.tags)
+        with Image.open(path) as photo:
+            found = photo.getexif().get(_ORIENTATION, UPRIGHT)
+        return found if found in range(1, 9) else UPRIGHT
+    except Exception:  # every format's library has errors of its own; who reads it will say so
+        return UPRIGHT
+
+
+def _orientation(tags: Any) -> int:
+    tag = tags.get("Orientation")
+    return UPRIGHT if tag is None or int(tag.value) not in range(1, 9) else int(tag.value)
+
+
+def _read_photo(path: Path, *, turn: bool = True) -> npt.NDArray[Any]:
     with Image.open(path) as file:
-        upright = ImageOps.exif_transpose(file)
-        if upright.mode in ("P", "CMYK", "YCbCr", "HSV", "LAB"):
-            upright = upright.convert("RGBA" if "transparency" in upright.info else "RGB")
-        return np.asarray(upright)
+        photo = ImageOps.exif_transpose(file) if turn else file
+        if photo.mode in ("P", "CMYK", "YCbCr", "HSV", "LAB"):
+            photo = photo.convert("RGBA" if "transparency" in photo.info else "RGB")
+        return np.asarray(photo)
 
 
 def _read_stored(path: Path) -> npt.NDArray[Any]:
@@ -131,26 +169,82 @@ def _read_stored(path: Path) -> npt.NDArray[Any]:
         return np.asarray(file)
 
 
-def _read_tiff(path: Path, upright: bool) -> npt.NDArray[Any]:
+def _read_tiff(path: Path, turn: bool) -> npt.NDArray[Any]:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
         series = file.series[0]
         array, axes = series.asarray(), series.axes
-        tag = series.keyframe.tags.get("Orientation") if upright else None
-        orientation = 1 if tag is None else int(tag.value)
-        nodata = series.keyframe.tags.get(_GDAL_NODATA) if upright else None
-    sizes = [(a, n) for a, n in zip(axes, array.shape, strict=True) if n > 1 or a in "YX"]
+        orientation = _orientation(series.keyframe.tags) if turn else UPRIGHT
+        nodata = series.keyframe.tags.get(NODATA_TAG) if turn else None
+    sizes = _sizes(axes, array.shape)
     array = array.reshape([n for _, n in sizes])
     # Channels that are stored first, as in OME-TIFF, go last.
     channels = [index for index, (axis, _) in enumerate(sizes) if axis in "SC"]
     if len(channels) == 1:
         array = np.moveaxis(array, channels[0], -1)
-    spatial = "".join(axis for axis, _ in sizes if axis not in "SC")
-    is_image = spatial == "YX" and len(channels) <= 1
-    array = _upright(array, orientation) if is_image else array
+    is_image = _read_axes(sizes) in ("YX", "YXC")
+    array = np.ascontiguousarray(upright(array, orientation)) if is_image else array
     value = None if nodata is None else _number(nodata.value)
     return array if value is None or not is_image else _masked(array, value, len(channels))
+
+
+def _sizes(axes: str, shape: tuple[int, ...]) -> list[tuple[str, int]]:
+    """Axes of a TIFF that are more than one long, besides height and width, with their lengths."""
+    return [(a, n) for a, n in zip(axes, shape, strict=True) if n > 1 or a in "YX"]
+
+
+def _read_axes(sizes: list[tuple[str, int]]) -> str:
+    """The axes as `_read_tiff` gives them: channels are C, and last where it is one axis."""
+    names = "".join("C" if axis in "SC" else axis for axis, _ in sizes)
+    return names.replace("C", "") + "C" if names.count("C") == 1 else names
+
+
+def axes_of(path: str | Path) -> str | None:
+    """Axes of what `read_image` gives for a file; None where the file does not say.
+
+    A letter for each: Y and X, C for channels, which are last; others as OME and tifffile call
+    them, such as Z, T, and Q for one that nobody named.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix in (".npy", ".zarr"):
+        return None
+    try:
+        if suffix in TIFF_SUFFIXES:
+            import tifffile
+
+            with tifffile.TiffFile(path) as file:
+                series = file.series[0]
+                return _read_axes(_sizes(series.axes, series.shape))
+        with Image.open(path) as photo:
+            return "YX" if photo.mode in _ONE_CHANNEL else "YXC"
+    except Exception:  # who reads it will say what is wrong
+        return None
+
+
+def channel_axis_in(path: Path, wanted: int | None) -> int | None:
+    """Axis of the channels of what `read_image` gives; what the file says counts.
+
+    Parameters
+    ----------
+    wanted : int or None
+        What a person says; None to tell it by the shape.
+
+    Raises
+    ------
+    ImageError
+        When the file says that it is a stack.
+    """
+    axes = axes_of(path)
+    if axes is None or "Q" in axes:
+        return wanted
+    if len(axes) == 3 and "C" not in axes:
+        raise ImageError(
+            f"“{path.name}” says that its first axis is {axes[0]}, planes of a stack: give the "
+            "planes as files of their own, or segment the stack in napari."
+        )
+    return None
 
 
 def _masked(array: npt.NDArray[Any], nodata: float, channels: int) -> npt.NDArray[Any]:
@@ -159,21 +253,6 @@ def _masked(array: npt.NDArray[Any], nodata: float, channels: int) -> npt.NDArra
     if channels:
         missing = np.broadcast_to(missing.all(-1, keepdims=True), array.shape)
     return np.ma.MaskedArray(array, missing) if missing.any() else array
-
-
-def _upright(array: npt.NDArray[Any], orientation: int) -> npt.NDArray[Any]:
-    """Turn an image (H, W) or (H, W, C) as the tag "Orientation" of TIFF 6.0 and EXIF says.
-
-    The tag tells which side of the scene the first row and the first column lie on: from 5 on
-    they are swapped, and the rest are mirrored rows or columns.
-    """
-    if orientation in (5, 6, 7, 8):
-        array = array.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        array = array[::-1]
-    if orientation in (2, 3, 6, 7):
-        array = array[:, ::-1]
-    return np.ascontiguousarray(array)
 
 
 def _read_zarr(path: Path) -> Any:

@@ -15,6 +15,7 @@ import tifffile
 from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.io.geo import ExtraTag, Georeference
 
 _NAMESPACE = "napari-gaussproto/classes"
 # What XML 1.0 cannot hold, even escaped: control characters and halves of surrogate pairs.
@@ -26,6 +27,7 @@ def write_labels(
     labels: npt.NDArray[np.uint8],
     classes: Sequence[SegmentationClass],
     provenance: dict[str, str] | None = None,
+    georeference: Georeference | None = None,
 ) -> Path:
     """Write a label image.
 
@@ -38,6 +40,8 @@ def write_labels(
         Stored as a map annotation: label value -> name and colour.
     provenance : dict, optional
         Further texts for the annotation, such as the model's name.
+    georeference : Georeference, optional
+        Of the image; the file is a GeoTIFF then, in which 0 stands for "no data".
     """
     entries = {
         str(c + 1): json.dumps({"name": entry.name, "color": entry.color})
@@ -45,12 +49,16 @@ def write_labels(
     }
     texts = {key: _xml_text(value) for key, value in (provenance or {}).items()}
     annotation = {"Namespace": _NAMESPACE, **entries, **texts}
-    return _write(Path(path), labels, {"axes": "YX", "MapAnnotation": annotation})
+    tags = [] if georeference is None else georeference.extra_tags(nodata="0")
+    return _write(Path(path), labels, {"axes": "YX", "MapAnnotation": annotation}, tags)
 
 
-def _write(path: Path, array: npt.NDArray[Any], metadata: dict[str, Any]) -> Path:
+def _write(
+    path: Path, array: npt.NDArray[Any], metadata: dict[str, Any], tags: list[ExtraTag]
+) -> Path:
     named = {"Name": _xml_text(path.name), **metadata}
-    options = {"compression": "zlib", "photometric": "minisblack", "metadata": named}
+    options: dict[str, Any] = {"compression": "zlib", "photometric": "minisblack"}
+    options |= {"metadata": named, "extratags": tags}
     with replacing(path) as partial:
         tifffile.imwrite(partial, array, ome=True, **options)
     return path
@@ -107,7 +115,11 @@ def _xml_text(text: str) -> str:
 
 
 def write_maps(
-    path: str | Path, maps: npt.NDArray[np.float32], names: Sequence[str], pixel_size: int = 1
+    path: str | Path,
+    maps: npt.NDArray[np.float32],
+    names: Sequence[str],
+    pixel_size: int = 1,
+    georeference: Georeference | None = None,
 ) -> Path:
     """Write maps as the channels of one image.
 
@@ -117,6 +129,8 @@ def write_maps(
     pixel_size : int
         Pixels of the photograph along the side of an element; stored as the physical size
         in the unit "pixel", so that viewers can lay the maps over the photograph.
+    georeference : Georeference, optional
+        Of the image; the file is a GeoTIFF then.
     """
     metadata = {
         "axes": "CYX",
@@ -126,4 +140,5 @@ def write_maps(
         "PhysicalSizeY": pixel_size,
         "PhysicalSizeYUnit": "pixel",
     }
-    return _write(Path(path), maps.astype(np.float32), metadata)
+    tags = [] if georeference is None else georeference.extra_tags(pixel_size)
+    return _write(Path(path), maps.astype(np.float32), metadata, tags)

@@ -138,10 +138,15 @@ def _plain(axes: Axes) -> None:
     bare(axes)
 
 
-def thumbnail(photo: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-    """A photograph (H, W) or (H, W, C) as RGB (h, w, 3) in [0, 1], at most `_SIDE` pixels long."""
-    source = ImageSource.from_array(photo)
-    step = -(-max(source.height, source.width) // _SIDE)
+def thumbnail(photo: Any, side: int = _SIDE) -> npt.NDArray[np.float32]:
+    """A photograph as RGB (h, w, 3) in [0, 1], at most ``side`` pixels long.
+
+    Parameters
+    ----------
+    photo : (H, W) or (H, W, C) ndarray, or ImageSource
+    """
+    source = photo if isinstance(photo, ImageSource) else ImageSource.from_array(photo)
+    step = -(-max(source.height, source.width) // side)
     return as_rgb(source.read(0, 0, source.height, source.width)[:, ::step, ::step])
 
 

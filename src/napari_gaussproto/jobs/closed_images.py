@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -219,17 +220,18 @@ def _read(identity: ImageIdentity) -> Any:
 
 def _readings(file: str) -> Iterator[Any]:
     """What a file may mean: to this plugin, and to whatever reader napari took."""
-    for read in (lambda file: [read_image(file)], _read_by_napari):
+    own = partial(_read_by_napari, reader="napari")  # some readers turn photographs upright
+    for read in (lambda file: [read_image(file)], own, _read_by_napari):
         try:
             yield from read(file)
         except Exception:  # readers of other plugins may raise anything
             logger.debug("“%s” could not be read", file, exc_info=True)
 
 
-def _read_by_napari(file: str) -> list[Any]:
+def _read_by_napari(file: str, reader: str | None = None) -> list[Any]:
     from npe2.io_utils import read
 
-    layers = read([file], stack=False)
+    layers = read([file], stack=False, plugin_name=reader)
     images = [layer[0] for layer in layers if len(layer) < 3 or layer[2] == "image"]
     # Of a pyramid, the full resolution.
     return [data[0] if isinstance(data, list | tuple) else data for data in images]

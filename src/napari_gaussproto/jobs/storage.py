@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.core.imaging.orientation import upright
 from napari_gaussproto.core.labels.amount import Amount
 from napari_gaussproto.core.labels.annotations import (
     Annotation,
@@ -26,6 +27,7 @@ from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
 from napari_gaussproto.core.labels.corrections import labels_of
 from napari_gaussproto.jobs.running import load_libraries
 from napari_gaussproto.jobs.train_image import TrainImage
+from napari_gaussproto.jobs.upright import other_poses
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -116,12 +118,15 @@ class Found:
         Keys of removed layers with the same pixels, whose labels these are.
     forgotten : dict of int to Forgotten
         What changes of the table, by their id, made of these labels.
+    turned : bool
+        Whether the labels were drawn on the photograph as it lay otherwise.
     """
 
     here: Annotations | None = None
     elsewhere: FoundProject | None = None
     same_pixels: list[Any] = field(default_factory=list)
     forgotten: dict[int, Forgotten] = field(default_factory=dict)
+    turned: bool = False
 
 
 class ProjectSession:
@@ -206,24 +211,57 @@ class ProjectSession:
         """
         identity = self._identities.of(image)
         here = self.kept.find(identity, shape)
+        known, lying = [identity], self._in_another_pose(image) if here is None else None
+        if lying is not None:
+            here, known = self._turn(lying[0], identity, lying[1]), [identity, lying[0].image]
         if here is not None:
             same_pixels = [
                 other.key
                 for other in closed
                 if other.codes is not None
-                and other.codes.shape == shape
-                and self._identities.of(other).same_pixels(identity)
+                and other.codes.size == here.labels.size
+                and any(self._identities.of(other).same_pixels(one) for one in known)
             ]
             place = _place(here)
             lost = {key: lost[place] for key, lost in self._forgotten.items() if place in lost}
-            return Found(Annotations(self.kept.classes, (here,)), None, same_pixels, lost)
+            found = Annotations(self.kept.classes, (here,))
+            return Found(found, None, same_pixels, lost, lying is not None)
         load_libraries()
         from napari_gaussproto.core.project.project import find_annotation, projects_root
 
         current = None if self.project is None else self.project.folder
-        others = (p for p in find_annotation(projects_root(), identity) if p.folder != current)
-        other = next(others, None)
-        return None if other is None else Found(elsewhere=other)
+        for one in (identity, *(self._identity(other) for other, _ in other_poses(image))):
+            for project in find_annotation(projects_root(), one):
+                if project.folder != current:
+                    return Found(elsewhere=project)
+        return None
+
+    def turned(self, before: TrainImage, after: TrainImage, orientation: int) -> None:
+        """Take the labels of an image along whose photograph was turned."""
+        kept = self.kept.find(self._identities.of(before))
+        if kept is not None:
+            self._turn(kept, self._identities.of(after), orientation)
+
+    def _in_another_pose(self, image: TrainImage) -> tuple[Annotation, int] | None:
+        """What was drawn on a photograph as it lay otherwise, and how to turn that."""
+        for other, back in other_poses(image):
+            found = self.kept.find(self._identity(other))
+            if found is not None and found.labels.ndim == 2:
+                return found, back
+        return None
+
+    def _identity(self, image: TrainImage) -> ImageIdentity:
+        return identify(image.pixels, image.name, image.file)
+
+    def _turn(self, former: Annotation, identity: ImageIdentity, orientation: int) -> Annotation:
+        """Keep an annotation turned, as that of the turned image; the former one goes."""
+        labels = np.ascontiguousarray(upright(former.labels, orientation))
+        new, place = Annotation(identity, labels), _place(former)
+        self.kept = self.kept.without(former.image, former.labels.shape).with_annotation(new)
+        for lost in self._forgotten.values():
+            if place in lost:
+                lost[_place(new)] = lost.pop(place).turned(former.labels.shape, orientation)
+        return new
 
     def change(self, change: TableChange) -> None:
         """Take labels of images that are not open along with a change of the table."""

@@ -116,6 +116,25 @@ def test_a_source_of_other_channels_is_refused() -> None:
         segment(source, tiny_model())
 
 
+@pytest.mark.parametrize("axis", [0, -1])
+def test_channels_first_and_last_are_one_picture(axis: int) -> None:
+    image = np.random.default_rng(0).random((40, 56, 5), np.float32)
+    model = tiny_model(channels=5)
+    expected = segment(image, model).labels
+    placed = np.moveaxis(image, -1, axis)
+    assert np.array_equal(segment(placed, model).labels, expected)
+    assert np.array_equal(segment(placed, model, channel_axis=axis).labels, expected)
+    with pytest.raises(ImageError, match="has 5 channels, the model was made for 3"):
+        segment(placed, tiny_model())
+
+
+def test_an_axis_that_is_named_overrules_the_shape() -> None:
+    image = np.random.default_rng(0).random((3, 40, 3), np.float32)
+    model = tiny_model()
+    assert segment(image, model).labels.shape == (3, 40)
+    assert segment(image, model, channel_axis=0).labels.shape == (40, 3)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (3, 200), (33, 31), (32, 64)])
 def test_images_of_any_size(shape: tuple[int, int]) -> None:
     assert segment(two_tone(*shape)[0], tiny_model()).labels.shape == shape

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from napari_gaussproto.core.base.config import FIELD, NewModel
-from napari_gaussproto.core.base.errors import ConfigError, LabelError
+from napari_gaussproto.core.base.errors import ConfigError, ImageError, LabelError
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -103,6 +103,22 @@ def test_fine_tuning_keeps_what_was_best(fitted: PrototypeSegmenter) -> None:
     assert {"trial", "decode"} <= stages
     assert model.card.history[-1]["what"] in ("quick fit", "fine-tune")
     assert (segment(IMAGES[0], model).labels == PAIRS[0][1]).mean() > 0.8
+
+
+def test_labels_tell_channels_in_front_from_planes(fitted: PrototypeSegmenter) -> None:
+    first = np.ascontiguousarray(np.moveaxis(IMAGES[0], -1, 0))
+    one, other = (quick_fit(image, LABELS[0], fitted, device="cpu") for image in (first, IMAGES[0]))
+    assert np.array_equal(segment(IMAGES[0], one).labels, segment(IMAGES[0], other).labels)
+
+
+def test_unlabelled_planes_that_may_be_channels_are_asked_about(fitted: PrototypeSegmenter) -> None:
+    for shape, sentence in (
+        ((5, 96, 128), "may be 5 planes or one picture"),
+        ((96, 128, 5), "5 ch"),
+    ):
+        with pytest.raises(ImageError, match=sentence):
+            unlabelled = np.zeros(shape, np.uint8)
+            fine_tune(IMAGES[0], LABELS[0], fitted, steps=1, unlabelled=unlabelled, device="cpu")
 
 
 def test_what_cannot_be_fitted_is_one_sentence(fitted: PrototypeSegmenter) -> None:

@@ -27,11 +27,14 @@ class WithValue(Generic[Step, Result]):
 def run(
     steps: Generator[Step, None, Result], progress: Callable[[Step], None] | None = None
 ) -> Result:
-    """Drive a generator to its end and return its value."""
-    for step in (work := WithValue(steps)):
-        if progress is not None:
-            progress(step)
-    return work.value
+    """Drive a generator to its end and return its value; an error of ``progress`` closes it."""
+    try:
+        for step in (work := WithValue(steps)):
+            if progress is not None:
+                progress(step)
+        return work.value
+    finally:
+        steps.close()
 
 
 def driven(result: Any) -> Generator[Any, None, Any]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.imaging.axes import guess_channels
 from napari_gaussproto.core.imaging.gaps import Gaps, filled
 
 logger = logging.getLogger(__name__)
@@ -125,9 +126,10 @@ class ImageSource:
         count = 1 if axis is None else int(array.shape[axis])
         wanted = count if channels is None else channels
         if not _convertible(count, wanted):
+            stack = "; of a stack, give one plane" if axis is not None else ""
             raise ImageError(
                 f"The image has {count} channels, the model was made for {wanted}: "
-                "choose a model for such images, or give the matching channels only."
+                f"choose a model for such images, or give the matching channels only{stack}."
             )
         offset, span = value_range or range_of_planes([array], axis, nodata)
         return cls(array, wanted, offset, span, axis, nodata)
@@ -264,9 +266,13 @@ def _find_channels(
                     return axis
     elif min(shape[0], shape[2]) <= 64:
         return 2 if shape[2] <= shape[0] else 0
+    # For a sentence about their number; of an axis of three, a model may expect otherwise.
+    if (guess := guess_channels(shape)) != "neither":
+        return 0 if guess == "first" else 2
     raise ImageError(
         f"It is not plain where the channels of an image of shape {tuple(shape)} are, or they do "
-        f"not suit a model for {channels or 'a few'} channels: give height x width x channels."
+        f"not suit a model for {channels or 'a few'} channels: give height x width x channels, or "
+        "of a stack one plane."
     )
 
 

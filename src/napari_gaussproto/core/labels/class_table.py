@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import DEFAULT_COLORS, SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError, EditError, LabelError
+from napari_gaussproto.core.imaging.orientation import upright
 from napari_gaussproto.core.labels.check import Labels, check_labels
 
 Table = tuple[SegmentationClass, ...]
@@ -45,6 +46,20 @@ class Forgotten:
 
     indices: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     values: Labels = field(default_factory=lambda: np.zeros(0, np.uint8))
+
+    def turned(self, shape: tuple[int, ...], orientation: int) -> Forgotten:
+        """The same of labels that were turned; see `upright`.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            (H, W) of the labels before.
+        """
+        places = np.full(shape, -1, np.int64)
+        places.flat[self.indices] = np.arange(len(self.indices))
+        places = upright(places, orientation).ravel()
+        indices = np.flatnonzero(places >= 0)
+        return Forgotten(indices, self.values[places[indices]])
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,17 @@ class Tile:
     x1: int
 
 
-def as_source(image: Any, model: PrototypeSegmenter) -> ImageSource:
+def as_source(
+    image: Any, model: PrototypeSegmenter, channel_axis: int | None = None
+) -> ImageSource:
     """An image as this model reads it.
+
+    Parameters
+    ----------
+    image, model
+        See `segment`.
+    channel_axis : int, optional
+        See `ImageSource.from_array`.
 
     Raises
     ------
@@ -61,7 +70,7 @@ def as_source(image: Any, model: PrototypeSegmenter) -> ImageSource:
                 f"{model.config.channels}: make its source with as many."
             )
         return image
-    return ImageSource.from_array(image, channels=model.config.channels)
+    return ImageSource.from_array(image, model.config.channels, channel_axis)
 
 
 def encode_steps(

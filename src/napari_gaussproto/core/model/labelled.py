@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from napari_gaussproto.core.base.config import Classes, SegmentationClass, wrong_setting
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError, ImageError, LabelError
+from napari_gaussproto.core.imaging.axes import guess_channels
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.check import check_labels, check_pairs
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -84,6 +85,8 @@ def labelled_planes(
     planes = []
     for number, (image, mask) in enumerate(zip(images, labels, strict=True), start=1):
         mask = np.asarray(mask)
+        if image.ndim == 3 and image.shape[1:] == mask.shape != image.shape[:-1]:
+            image = np.moveaxis(image, 0, -1)  # the labels tell channels in front from planes
         rgb = image.shape[:-1] == mask.shape
         leading = leading_of(image, model, rgb)
         size = tuple(image.shape[-3:-1] if rgb else image.shape[-2:])
@@ -100,11 +103,24 @@ def first_planes(images: Any, model: PrototypeSegmenter) -> list[ImageSource]:
     """The first plane of every image, as the Train dock takes those without labels.
 
     One image or several, (..., H, W) or (..., H, W, C) with 3 or 4 colours.
+
+    Raises
+    ------
+    ImageError
+        For images that do not suit the model, and where planes may be channels.
     """
-    return [
-        plane_sources(image, model, rgb=image.ndim > 2 and image.shape[-1] in (3, 4))(0)
-        for image in _images(images)
-    ]
+    return [_first_plane(image, model) for image in _images(images)]
+
+
+def _first_plane(image: Any, model: PrototypeSegmenter) -> ImageSource:
+    guess, count = guess_channels(tuple(image.shape)), image.shape[0]
+    if guess == "first" and count != model.config.channels:
+        raise ImageError(
+            f"An image of shape {tuple(image.shape)} may be {count} planes or one picture of "
+            f"{count} channels: give one plane, or the channels last."
+        )
+    colours = image.ndim > 2 and image.shape[-1] in (3, 4)
+    return plane_sources(image, model, rgb=colours or guess == "last")(0)
 
 
 def _images(images: Any) -> Sequence[Any]:

@@ -30,6 +30,7 @@ def segment(
     image: Any,
     model: AnyModel,
     *,
+    channel_axis: int | None = None,
     tile: TileSize = "auto",
     progress: Callable[[Tile], None] | None = None,
 ) -> Segmentation:
@@ -41,6 +42,8 @@ def segment(
         See `ImageSource.from_array`.
     model : PrototypeSegmenter, str or path
         A model, the name of a shipped one, or the file of one, which is loaded for this call.
+    channel_axis : int, optional
+        Which axis holds the channels, if the shape does not tell.
     tile : "auto", None or int
         Side of a tile in pixels; None for the whole image at once; "auto" for the largest
         that memory and a quick response allow.
@@ -56,7 +59,10 @@ def segment(
     ConfigError
         When not even the smallest tile fits into memory.
     """
-    return run(segment_steps(image, as_model(model), tile=tile), progress)
+    model = as_model(model)
+    if channel_axis is not None:
+        image = as_source(image, model, channel_axis)
+    return run(segment_steps(image, model, tile=tile), progress)
 
 
 def segment_steps(
@@ -105,7 +111,19 @@ def segment_to_zarr(
         When ``path`` holds something else, the image for example, or cannot be written, and
         when not even the smallest tile fits into memory.
     """
-    model = as_model(model)
+    return run(segment_to_zarr_steps(image, as_model(model), path, tile=tile), progress)
+
+
+def segment_to_zarr_steps(
+    image: Any, model: PrototypeSegmenter, path: str | Path, *, tile: TileSize = "auto"
+) -> Generator[Tile, None, Path]:
+    """As `segment_to_zarr`, one generator step a tile; closed early, it leaves nothing behind.
+
+    Raises
+    ------
+    ImageError, ConfigError
+        As `segment_to_zarr`, at the first step.
+    """
     source = as_source(image, model)
     path = Path(path)
     check_apart(path, source.array)
@@ -115,8 +133,7 @@ def segment_to_zarr(
             labels[done.y0 : done.y1, done.x0 : done.x1] = _core_labels(
                 source, model, window, done, [of_tile[0] for of_tile in maps]
             )
-            if progress is not None:
-                progress(done)
+            yield done
     return path
 
 

@@ -356,6 +356,12 @@ class Segmentation:
         entropy = -(probability * self._log_posterior).sum(1)
         return self._share_map(entropy / float(np.log(len(self.classes))), cells)
 
+    def mean_uncertainty(self) -> float | None:
+        """Mean of `uncertainty` over what holds data; None where nothing does."""
+        values, shown = self.uncertainty(cells=True), self.encoding.data_map
+        values = values if shown is None else values[shown]
+        return float(values.mean()) if values.size else None
+
     def at(self, cells: Sequence[int] | Tensor) -> CellValues:
         """Values of some cells, by their indices (K,) in the partition."""
         rows = torch.as_tensor(cells, dtype=torch.long, device=self._log_density.device)

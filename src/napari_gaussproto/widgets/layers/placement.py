@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -28,12 +29,40 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
+# What the first axis of a layer may be called that holds channels; the first is how we call it.
+CHANNEL_NAMES = ("channel", "channels", "c", "band", "bands", "wavelength")
+# Pixels of layers with channels in front, as `pixels_of` gives them, and what they are made of.
+_MOVED: WeakKeyDictionary[Any, tuple[Any, Any]] = WeakKeyDictionary()
 _LABEL_OPACITY, _MAP_OPACITY = 0.5, 0.6
 
 
 def pixels_of(layer: Image) -> Any:
-    """The array of an image layer at full resolution."""
-    return layer.data[0] if layer.multiscale else layer.data
+    """The array of an image layer at full resolution, with its channels last; see `has_channels`.
+
+    The same object as long as the layer's data are.
+    """
+    array = layer.data[0] if layer.multiscale else layer.data
+    if layer.rgb or not has_channels(layer):
+        return array
+    known = _MOVED.get(layer)
+    if known is None or known[0] is not array:
+        known = _MOVED[layer] = (array, channels_moved(array, 0, -1))
+    return known[1]
+
+
+def has_channels(layer: Image) -> bool:
+    """Whether an axis holds the channels of one picture: colours, or the first, if it says so."""
+    first = str(layer.axis_labels[0]).lower()
+    return bool(layer.rgb) or (layer.ndim == 3 and first in CHANNEL_NAMES)
+
+
+def channels_moved(array: Any, source: int, destination: int) -> Any:
+    """An array with an axis at another place; of one that is stored, nothing is read."""
+    if not isinstance(array, np.ndarray):
+        import dask.array as da
+
+        return da.moveaxis(da.asarray(array), source, destination)
+    return np.moveaxis(array, source, destination)
 
 
 def train_image(
@@ -51,7 +80,7 @@ def train_image(
     """
     path = layer.source.path  # None for other origins than files, such as samples
     file = None if path is None else str(Path(path).absolute())
-    about = (pixels_of(layer), bool(layer.rgb), codes, layer.name, file)
+    about = (pixels_of(layer), has_channels(layer), codes, layer.name, file)
     return TrainImage(layer.unique_id, *about, is_open)
 
 
@@ -209,6 +238,26 @@ def _replace(layer: Labels, labels: npt.NDArray[np.uint8]) -> None:
     changed = np.nonzero(layer.data != labels)
     if len(changed[0]):
         layer.data_setitem(changed, labels[changed])
+
+
+def reset_undo(layer: Labels) -> None:
+    """Empty a layer's undo; napari has no public way to."""
+    getattr(layer, "_reset_history", lambda: None)()
+
+
+def remove_result(viewer: Viewer, result: ImageResult | None) -> None:
+    """Remove the layers of a result that does not hold any more; what a person painted on stays."""
+    if result is None:
+        return
+    for layer in result.maps.values():
+        if layer in viewer.layers:
+            viewer.layers.remove(layer)
+    labels = result.labels
+    if labels is not None and labels in viewer.layers:
+        if checksum(labels.data) == result.labels_checksum:
+            viewer.layers.remove(labels)
+        else:
+            labels.name = f"{labels.name} (edited)"
 
 
 def set_aside(layer: Layer) -> None:

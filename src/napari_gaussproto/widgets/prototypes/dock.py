@@ -137,6 +137,7 @@ class PrototypesWidget(Dock):
             (state.prototype_changed, self._on_prototype),
             (state.shown_changed, self._on_shown),
             (layers.removed, self._on_removed),
+            (state.turned, self._on_turned),
             (layers.inserted, self.edits.refresh_labels),
             (layers.removed, self.edits.refresh_labels),
         ):
@@ -214,8 +215,16 @@ class PrototypesWidget(Dock):
         state = self.state
         gone = state.current is None or event.value is state.current.source
         state.remove_result(event)  # the order in which the two are called is not known
-        if not gone:
-            return
+        if gone:
+            self._show_another()
+
+    def _on_turned(self, *_: object) -> None:
+        """Turn to another image, too, when the current one lost its result."""
+        if self.state.current is None:
+            self._show_another()
+
+    def _show_another(self) -> None:
+        state = self.state
         left = [image for image in self.viewer.layers if image in state.results]
         if left:
             state.set_result(state.results[left[-1]])

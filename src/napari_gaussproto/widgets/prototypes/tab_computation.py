@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QTabWidget
 
 from napari_gaussproto.jobs.running import run_job
-from napari_gaussproto.widgets.layers.placement import plane_in_view
+from napari_gaussproto.widgets.layers.placement import has_channels, plane_in_view
 from napari_gaussproto.widgets.prototypes.places_panel import PlacesPanel
 from napari_gaussproto.widgets.prototypes.space_panel import SpacePanel
 from napari_gaussproto.widgets.prototypes.why_controller import plane_pixels
@@ -83,7 +83,7 @@ class TabComputation(QObject):
             self.runner.start(partial(_space_steps, segmentation, result.model))
             return
         plane, pixels = segmentation.plane_at(leading), plane_pixels(result, leading)
-        about = (plane, pixels, bool(result.source.rgb), result.model)
+        about = (plane, pixels, has_channels(result.source), result.model)
         self.runner.start(partial(run_job, "insight", "places_job", *about))
 
     def _show(self, found: Any) -> None:

@@ -13,6 +13,7 @@ from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.model.summary import read_summary
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.placement import (
+    has_channels,
     pixels_of,
     plane_in_view,
     show_outlines,
@@ -111,10 +112,10 @@ class CellsPanel(QWidget):
         if config.has_regions:
             config = config.with_region_size(self.size.value())
         pixels = pixels_of(image)
-        ndim = pixels.ndim - 1 if image.rgb else pixels.ndim
+        ndim = pixels.ndim - has_channels(image)
         leading = plane_in_view(self._viewer, image, pixels.shape[: ndim - 2])
         self._shown = (image, leading)
-        about = (pixels, leading, bool(image.rgb), config, _visible(image))
+        about = (pixels, leading, has_channels(image), config, _visible(image))
         self.runner.start(partial(run_job, "segment", "preview_job", *about))
 
     def _show(self, result: CellPreview) -> None:

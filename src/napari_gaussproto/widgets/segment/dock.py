@@ -16,9 +16,11 @@ from napari_gaussproto.core.model.maps import NOVELTY, OUTLINES, UNCERTAINTY, Ma
 from napari_gaussproto.jobs.requests import SegmentRequest
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.jobs.train_image import Stage
+from napari_gaussproto.widgets.layers.channels import ChannelsOffer, missing_answer
 from napari_gaussproto.widgets.layers.outlines_switch import OutlinesSwitch
 from napari_gaussproto.widgets.layers.placement import (
     check_unchanged,
+    has_channels,
     pixels_of,
     show_labels,
     show_map,
@@ -27,6 +29,7 @@ from napari_gaussproto.widgets.layers.placement import (
     undisturbed,
 )
 from napari_gaussproto.widgets.layers.results import present_maps, take_over
+from napari_gaussproto.widgets.layers.upright_offer import UprightOffer
 from napari_gaussproto.widgets.segment.cells_panel import CellsPanel
 from napari_gaussproto.widgets.segment.likelihood_panel import LikelihoodPanel
 from napari_gaussproto.widgets.segment.maps_panel import MapsPanel
@@ -81,6 +84,8 @@ class SegmentWidget(Dock):
 
     def _build(self) -> None:
         self.images = ImageChooser(self.viewer)
+        self.upright = UprightOffer(self.viewer, self.state, self.images, self.messages)
+        self.channels = ChannelsOffer(self.viewer, self.state, self.images)
         self.models = ModelChooser(self.messages.warn)
         self.cells = CellsPanel(self.viewer, self.images)
         self.device = combo_box("Where to compute; auto takes the fastest there is", 8)
@@ -114,12 +119,14 @@ class SegmentWidget(Dock):
         show = (heading("Show"), self.likelihood, self.maps, self.outlines, self.cover)
         top = (form, buttons, self.progress, self.status, self.remarks, self.train_button)
         content = QWidget()
-        content.setLayout(down(*top, *show, None))
+        content.setLayout(down(self.upright, self.channels, *top, *show, None))
         return content
 
     def _connect(self) -> None:
         self.images.image_changed.connect(self._on_image)
         self.connections.add(self.state.result_changed, self._on_image_result)
+        self.connections.add(self.state.turned, self._on_image)
+        self.connections.add(self.state.read_anew, self._on_image)
         self.models.combo.currentIndexChanged.connect(self._on_model)
         self.connections.add(self.state.model_changed, self._on_model_in_use)
         if self.state.model is not None:
@@ -156,7 +163,7 @@ class SegmentWidget(Dock):
         former = self.state.results.get(image)
         request = SegmentRequest(
             pixels=pixels,
-            rgb=bool(image.rgb),
+            rgb=has_channels(image),
             file=train_image(image).file,
             model_file=path,
             device=self.device.currentText(),
@@ -254,7 +261,7 @@ class SegmentWidget(Dock):
             # The first time, what a person wants next is to look at the labels and to brush.
             self.viewer.layers.selection.active = result.labels
 
-    def _on_image(self) -> None:
+    def _on_image(self, *_: object) -> None:
         image = self.images.image()
         result = self.state.results.get(image)
         if result is None:
@@ -304,7 +311,7 @@ class SegmentWidget(Dock):
         if self.images.image() is None:
             return "Open an image first: File > Open, or File > Open Sample"
         chosen = self.models.is_current or self.models.path() is not None
-        return None if chosen else "Choose a model first"
+        return missing_answer(self.images.image()) if chosen else "Choose a model first"
 
     def _on_model_in_use(self, model: PrototypeSegmenter) -> None:
         """Offer a model that was fitted here, and is in no file yet."""

@@ -63,6 +63,13 @@ class KeptEdits(NamedTuple):
     is_saved: bool
 
 
+class Turn(NamedTuple):
+    """A photograph that was turned upright: how, and the names of the layers that turned along."""
+
+    orientation: int
+    along: list[str]
+
+
 FITTED = "fit "
 
 
@@ -79,6 +86,8 @@ class SharedState:
     prototype_changed = Signal(int)
     shown_changed = Signal()
     outlines_changed = Signal()
+    read_anew = Signal(object)  # an Image whose axes mean something else now
+    turned = Signal(object, int, object)  # an Image, by which orientation, its pixels before
 
     def __init__(self) -> None:
         self.model: PrototypeSegmenter | None = None
@@ -87,6 +96,7 @@ class SharedState:
         self.saved: PrototypeSegmenter | None = None
         self.results: dict[Any, ImageResult] = {}
         self.memos: WeakKeyDictionary[Any, RegionMemo] = WeakKeyDictionary()
+        self.turns: WeakKeyDictionary[Any, Turn] = WeakKeyDictionary()
         self._kept: dict[tuple[str, float], KeptEdits] = {}
         self.current: ImageResult | None = None
         self.prototype = 0
@@ -170,9 +180,14 @@ class SharedState:
 
     def remove_result(self, event: Any) -> None:
         """Remove the result of an image that was removed from the viewer."""
-        result = self.results.pop(event.value, None)
+        self.forget_result(event.value)
+
+    def forget_result(self, image: Image) -> ImageResult | None:
+        """Remove the result of an image, and return it; None if there is none."""
+        result = self.results.pop(image, None)
         if result is not None and result is self.current:
             self.current = None
+        return result
 
     def show(self, *, quantity: Quantity | None = None, likelihood: bool | None = None) -> None:
         """Choose what the likelihood layer holds, and whether it or the classes are seen."""

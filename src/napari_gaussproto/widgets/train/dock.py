@@ -14,7 +14,9 @@ from napari_gaussproto.core.labels.class_table import WantedClass, extend_table,
 from napari_gaussproto.core.model.summary import read_summary
 from napari_gaussproto.jobs.requests import ClosedRequest
 from napari_gaussproto.jobs.storage import Count
+from napari_gaussproto.widgets.layers.channels import ChannelsOffer, missing_answer
 from napari_gaussproto.widgets.layers.outlines_switch import OutlinesSwitch
+from napari_gaussproto.widgets.layers.upright_offer import UprightOffer
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.forms import (
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
 
 
 _LIVE = "Fit again after every stroke"
+_CANCEL = "Stop at once; the model stays as it was"
+_TUNING = "The model is being fine-tuned: wait for it, or press Stop or Cancel"
 
 
 class TrainWidget(Dock):
@@ -62,7 +66,7 @@ class TrainWidget(Dock):
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer, 370)
         self.annotations = AnnotationSet(viewer, self.state, self.messages, self)
-        self.autosave = Autosave(viewer, self.annotations, self.messages, self)
+        self.autosave = Autosave(viewer, self.state, self.annotations, self.messages, self)
         self.fits = FitController(
             viewer, self.state, self.annotations, self.autosave.identities, self.messages, self
         )
@@ -82,6 +86,8 @@ class TrainWidget(Dock):
     def _build(self) -> None:
         self.images = ImageChooser(self.viewer)
         self.images.setToolTip("The image to label; all images with labels train the model")
+        self.upright = UprightOffer(self.viewer, self.state, self.images, self.messages)
+        self.channels = ChannelsOffer(self.viewer, self.state, self.images)
         self.classes = ClassPanel()
         self.outlines = OutlinesSwitch(self.viewer, self.state, self.messages)
         self.labels = LabelsPanel(self.outlines)
@@ -89,12 +95,11 @@ class TrainWidget(Dock):
         said = (self.messages, self)
         self.labelling = LabelsController(*shared, self.images, self.labels, *said)
         self.start = StartPanel(self.messages.warn)
-        self.proposal = StartProposal(self.viewer, self.start, self.fits, self.annotations)
+        self.proposal = StartProposal(self.start, self.fits, self.annotations)
         self._fill_devices(["cpu"])
         self.quick = button("Quick fit", "", self.quick_fit)
         self.live = check_box("live", _LIVE)
-        stop = "Stop at once; the model stays as it was"
-        self.cancel = button("Cancel", stop, self.fits.cancel)
+        self.cancel = button("Cancel", _CANCEL, self.fits.cancel)
         self.budget = BudgetPanel(TERMS)
         self.curves = TrainingCurves()
         self.version_panel = VersionPanel()
@@ -112,7 +117,15 @@ class TrainWidget(Dock):
         annotate = (heading("Classes"), self.classes, heading("Labels"), self.labels)
         fit = across((self.quick, 2), self.live, (self.cancel, 1))
         model = (heading("Model"), self.start, self.proposal, fit, self.status)
-        parts = (self.autosave.bar, self.images, *annotate, *model, (self.tabs, 1))
+        parts = (
+            self.autosave.bar,
+            self.images,
+            self.upright,
+            self.channels,
+            *annotate,
+            *model,
+            (self.tabs, 1),
+        )
         return fill(QWidget(), down(*parts), 9, 9, 9, 9)
 
     def _connect(self) -> None:
@@ -146,6 +159,7 @@ class TrainWidget(Dock):
         autosave.restored.connect(self._on_restored)
         self.connections.add(self.state.result_changed, self._adopt)
         self.images.image_changed.connect(self._on_image)
+        self.connections.add(self.state.read_anew, self._on_image)
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
             self.connections.add(event, self.labelling.offer_layers)
 
@@ -372,7 +386,7 @@ class TrainWidget(Dock):
 
     # -- what else changes ------------------------------------------------------------------
 
-    def _on_image(self) -> None:
+    def _on_image(self, *_: object) -> None:
         self.labels.accept.setChecked(False)
         self.labelling.offer_layers()
         self._update_buttons()
@@ -399,6 +413,8 @@ class TrainWidget(Dock):
         """What a person must do before a quick fit, or before a fine-tune."""
         if self.images.image() is None:
             return "Open an image first: File > Open, or File > Open Sample"
+        if (answer := missing_answer(self.images.image())) is not None:
+            return answer
         if len(self.annotations.classes) < 2:
             return "Add at least two classes first"
         painted, classes = self.annotations.painted, self.annotations.classes
@@ -415,13 +431,12 @@ class TrainWidget(Dock):
     def _update_buttons(self) -> None:
         missing, phase = self._missing(), self.fits.phase
         tuning = phase not in ("idle", "fitting")
-        enable(self.quick, "Fit the prototypes to the strokes: a second or less", missing or "")
-        self.quick.setEnabled(missing is None and not tuning)
-        waits = "" if missing is None else f".\nIt waits. {missing}"
-        self.live.setToolTip(f"{_LIVE}{waits}")
-        self.cancel.setEnabled(phase != "idle")
+        obstacle = _TUNING if tuning else missing or ""
+        enable(self.quick, "Fit the prototypes to the strokes: a second or less", obstacle)
+        self.live.setToolTip(f"{_LIVE}.\nIt waits. {obstacle}" if obstacle else _LIVE)
+        enable(self.cancel, _CANCEL, "" if phase != "idle" else "Nothing is being computed")
         self.budget.set_reason(self._missing(tunes=True))
-        self.start.setEnabled(not tuning)
+        self.start.hold(_TUNING if tuning else "")
         image = self.images.image()
         self.labels.allow_accepting(image is not None and image in self.state.results)
 

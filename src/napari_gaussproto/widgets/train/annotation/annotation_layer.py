@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QObject, Signal
 
+from napari_gaussproto.core.imaging.orientation import upright
 from napari_gaussproto.core.labels.corrections import (
     PREDICTED,
     CodeEdit,
@@ -18,7 +19,12 @@ from napari_gaussproto.core.labels.corrections import (
     label_value_of,
     painted_classes,
 )
-from napari_gaussproto.widgets.layers.placement import pixels_of, placement
+from napari_gaussproto.widgets.layers.placement import (
+    has_channels,
+    pixels_of,
+    placement,
+    reset_undo,
+)
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.preferences import PLUGIN
 from napari_gaussproto.widgets.shared.workers import single_shot
@@ -42,7 +48,7 @@ _REST = 60
 def label_shape(image: Image) -> tuple[int, ...]:
     """Shape that labels of an image layer have: its own, without colours."""
     shape = tuple(int(n) for n in pixels_of(image).shape)
-    return shape[:-1] if image.rgb else shape
+    return shape[:-1] if has_channels(image) else shape
 
 
 def brush_for(image: Image) -> int:
@@ -128,7 +134,7 @@ class AnnotationLayer(QObject):
             name=f"{self.image.name} – {ROLE}",
             opacity=_OPACITY,
             metadata={PLUGIN: {"role": ROLE, "image": str(self.image.unique_id)}},
-            **placement(self.image),
+            **placement(self.image, ndim=self.record.codes.ndim),
         )
         # Brought back, it has the brush that the person left it with.
         layer.brush_size = brush_for(self.image) if self.layer is None else self.layer.brush_size
@@ -254,6 +260,16 @@ class AnnotationLayer(QObject):
             self.layer.selected_label = min(self.layer.selected_label, len(classes))
         self.set_classes(classes)
 
+    def turn(self, orientation: int) -> None:
+        """Follow a photograph that was turned, and its layers with it."""
+        self._timer.stop()
+        if self.shown and self.layer is not None:
+            codes = self.layer.data
+        else:
+            codes = np.ascontiguousarray(upright(self.record.codes, orientation))
+        self.record = Corrections.of_codes(codes)
+        self._last = codes.copy()
+
     @property
     def snapshot(self) -> npt.NDArray[np.uint16]:
         """Codes (..., H, W) as of the last `settle`; this array never changes."""
@@ -284,8 +300,3 @@ def layers_of(viewer: Viewer, image: Image) -> list[Labels]:
     """Annotation layers of an image, whichever dock made them."""
     own = {"role": ROLE, "image": str(image.unique_id)}
     return [layer for layer in viewer.layers if layer.metadata.get(PLUGIN) == own]
-
-
-def reset_undo(layer: Labels) -> None:
-    """Empty a layer's undo; napari has no public way to."""
-    getattr(layer, "_reset_history", lambda: None)()

@@ -34,7 +34,8 @@ class AnnotationSet(QObject):
     brushed = Signal(int)  # the brush paints as another class
     table_changed = Signal(object, bool)  # a TableChange, and whether it was done or taken back
     classes_changed = Signal()
-    edited = Signal(object)  # AnnotationLayer: labels were drawn, erased, undone or redone
+    drawn = Signal(object)  # AnnotationLayer: labels were drawn, erased, undone or redone there
+    edited = Signal(object)  # AnnotationLayer: the same, or its classes changed
     layers_changed = Signal()  # an image got annotations, or lost them
 
     def __init__(
@@ -51,6 +52,7 @@ class AnnotationSet(QObject):
         self._connected: WeakSet[Labels] = WeakSet()
         self._connections = Connections(self)
         self._connections.add(state.result_changed, self._on_image_result)
+        self._connections.add(state.turned, self._on_turned)
         self._connections.add(viewer.layers.events.removed, self._on_removed)
         for result in list(state.results.values()):
             self._on_image_result(result)
@@ -130,6 +132,7 @@ class AnnotationSet(QObject):
                 forgotten.setdefault(annotation, lost[id(change)])
 
     def _add(self, annotation: AnnotationLayer) -> None:
+        annotation.edited.connect(lambda: self.drawn.emit(annotation))
         annotation.edited.connect(lambda: self.edited.emit(annotation))
         annotation.brushed.connect(self.brushed)
         self._all.append(annotation)
@@ -302,6 +305,18 @@ class AnnotationSet(QObject):
                 annotation.settle()
                 QTimer.singleShot(0, annotation.hide)
                 QTimer.singleShot(0, self._tell_layers)
+
+    def _on_turned(self, image: Image, orientation: int, _: Any) -> None:
+        """Take the annotations of a photograph along that was turned."""
+        annotation = self.find(image)
+        if annotation is None:
+            return
+        shape = annotation.record.codes.shape
+        for _change, forgotten in self._done:
+            if annotation in forgotten:
+                forgotten[annotation] = forgotten[annotation].turned(shape, orientation)
+        annotation.turn(orientation)
+        self.edited.emit(annotation)
 
     def _tell_layers(self) -> None:
         if not self._gone:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
+from napari_gaussproto.widgets.shared.state import SharedState
 from napari_gaussproto.widgets.shared.tags import is_ours
 from napari_gaussproto.widgets.shared.workers import single_shot
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer, label_shape
@@ -62,7 +64,12 @@ class Autosave(QObject):
     restored = Signal(object)  # an Image: its labels came back
 
     def __init__(
-        self, viewer: Viewer, annotations: AnnotationSet, messages: Messages, parent: QObject
+        self,
+        viewer: Viewer,
+        state: SharedState,
+        annotations: AnnotationSet,
+        messages: Messages,
+        parent: QObject,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._annotations, self._messages = viewer, annotations, messages
@@ -76,7 +83,9 @@ class Autosave(QObject):
         self._stored: dict[Any, Any] = {}
         self._timer = single_shot(self, _REST, self.save_now)
         annotations.table_changed.connect(self._on_table)
-        Connections(self).add(viewer.layers.events.removed, self._on_removed)
+        connections = Connections(self)
+        connections.add(viewer.layers.events.removed, self._on_removed)
+        connections.add(state.turned, self._on_turned)
         self.bar = ProjectBar()
         self.bar.open_asked.connect(self.open)
         self.bar.copy_asked.connect(self.copy_to)
@@ -162,6 +171,14 @@ class Autosave(QObject):
         self.put(lambda session: (session.change if done else session.revert)(change))
         self.save_soon()
 
+    def _on_turned(self, image: Image, orientation: int, pixels: Any) -> None:
+        """What is kept of a photograph that was turned is turned, too."""
+        after = train_image(image)
+        before = replace(after, key=None, pixels=pixels)
+        self._stored.pop(image.unique_id, None)
+        self.put(lambda session: session.turned(before, after, orientation))
+        self.save_soon()
+
     # -- finding again -----------------------------------------------------------------------
 
     def look_for(self, image: Image) -> None:
@@ -194,7 +211,8 @@ class Autosave(QObject):
             return
         labels = self._stored[image.unique_id] = here.images[0].labels
         # They are this layer's now: what is erased here must not come back from others.
-        lost = found.forgotten | self._annotations.remove(found.same_pixels)
+        removed = self._annotations.remove(found.same_pixels)
+        lost = found.forgotten if found.turned else found.forgotten | removed
         if (annotation := self._annotations.find(image)) is None:
             annotation = self._bring_back(image)
         else:

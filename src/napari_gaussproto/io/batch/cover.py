@@ -1,0 +1,65 @@
+"""The table of cover of all images of a folder of results."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from napari_gaussproto.core.base.atomic import replacing
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.io.batch.manifest import Entry
+from napari_gaussproto.io.batch.outputs import set_aside
+
+COVER = "cover.csv"
+
+
+def of_classes(
+    images: Mapping[str, Entry], classes: Sequence[SegmentationClass]
+) -> dict[str, Entry]:
+    """The images that were divided into these classes, in the order of their names."""
+    names = {entry.name for entry in classes}
+    return {name: images[name] for name in sorted(images) if set(images[name].cover) == names}
+
+
+def cover_lines(
+    images: Mapping[str, Entry], classes: Sequence[SegmentationClass]
+) -> Iterable[list[str]]:
+    """A header, and a row per image: shares from 0 to 1.
+
+    The column "data" is the share of the pixels that the cover is over, "novelty" how unlike the
+    training photographs the image is, where that is known.
+    """
+    names = [entry.name for entry in classes]
+    yield ["image", *names, "data", "novelty", "uncertainty", "remarks", "labels", "model"]
+    for image, entry in images.items():
+        shares = [*(entry.cover[name] for name in names), entry.data_share]
+        judged = [
+            "" if value is None else f"{value:.4f}" for value in (entry.novelty, entry.uncertainty)
+        ]
+        words = [" ".join(entry.remarks), entry.labels, entry.model]
+        yield [image, *(f"{share:.6f}" for share in shares), *judged, *words]
+
+
+def write_cover(
+    folder: Path, images: Mapping[str, Entry], classes: Sequence[SegmentationClass]
+) -> list[str]:
+    """Write the table; sentences about a table of other columns, which is kept beside it."""
+    path = folder / COVER
+    lines = list(cover_lines(of_classes(images, classes), classes))
+    former = _header(path)
+    notes = [set_aside(path)] if former is not None and former != lines[0] else []
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(lines)
+    return notes
+
+
+def _header(path: Path) -> list[str] | None:
+    """First line of a CSV file; None where there is no such file."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return next(csv.reader(file), [])
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []

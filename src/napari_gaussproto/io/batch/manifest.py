@@ -1,0 +1,263 @@
+"""What a folder of results holds: which image gave what, by which model, with which versions."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, count
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel, Field, ValidationError
+
+from napari_gaussproto import __version__
+from napari_gaussproto.core.base.atomic import write_bytes_atomically
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.errors import ConfigError
+from napari_gaussproto.core.model.card import now, package_versions
+from napari_gaussproto.core.model.model_file import description_of, tensors_of
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.io.batch.inputs import Item, name_below
+
+MANIFEST = "manifest.json"
+_LOCK = ".lock"
+_BLOCK = 1 << 20
+
+
+class Source(BaseModel):
+    """A file as it was when it was segmented.
+
+    Attributes
+    ----------
+    path : str
+        Absolute.
+    size, modified : int
+        Bytes, and the time of its last change in nanoseconds; of a folder all of it.
+    digest : str
+        Of its content; empty of a folder.
+    """
+
+    path: str
+    size: int
+    modified: int
+    digest: str = ""
+
+    @classmethod
+    def of(cls, path: Path) -> Source:
+        """A file or folder as it is now, without its content."""
+        if path.is_dir():
+            stats = [file.stat() for file in path.rglob("*") if file.is_file()]
+            newest = max((stat.st_mtime_ns for stat in stats), default=0)
+            return cls(path=str(path), size=sum(stat.st_size for stat in stats), modified=newest)
+        stat = path.stat()
+        return cls(path=str(path), size=stat.st_size, modified=stat.st_mtime_ns)
+
+    def with_digest(self) -> Source:
+        """The same, with the digest of the content."""
+        path = Path(self.path)
+        return self if path.is_dir() else self.model_copy(update={"digest": digest_of(path)})
+
+    def is_unchanged(self, path: Path) -> bool:
+        """Whether a file is still this one.
+
+        Size and time tell without reading it, which makes a second call over thousands of
+        photographs quick; a file that was copied or checked out anew has another time, so its
+        content is compared then.
+        """
+        try:
+            now_there = Source.of(path)
+        except OSError:
+            return False
+        if now_there.size != self.size:
+            return False
+        if now_there.modified == self.modified:
+            return True
+        return bool(self.digest) and digest_of(path) == self.digest
+
+
+class Entry(BaseModel):
+    """What was made of one image.
+
+    Attributes
+    ----------
+    source : Source or None
+        None of an image that was open in a viewer.
+    work : str
+        Digest of the model and of the settings that labels depend on.
+    model : str
+        The model's name.
+    results : str
+        Path of its results in the folder, without what follows their names.
+    labels : str
+        Path of its label file in the folder.
+    height, width : int
+        Pixels.
+    cover : dict of str to float
+        See `Segmentation.cover`.
+    data_share : float
+    novelty, uncertainty : float or None
+        See `Segmentation.photo_novelty`; the mean of `Segmentation.uncertainty`. None where it
+        is not known.
+    remarks : list of str
+    """
+
+    source: Source | None = None
+    work: str = ""
+    model: str = ""
+    results: str
+    labels: str = ""
+    height: int = 0
+    width: int = 0
+    cover: dict[str, float] = Field(default_factory=dict)
+    data_share: float = 1.0
+    novelty: float | None = None
+    uncertainty: float | None = None
+    remarks: list[str] = Field(default_factory=list)
+    created: str = Field(default_factory=now)
+
+
+class Manifest(BaseModel):
+    """Everything that is known about a folder of results.
+
+    Attributes
+    ----------
+    root : str
+        The folder that names of images start at.
+    model : dict
+        Name, file, time and digest of the model of the last run.
+    settings : dict
+        Of the last run.
+    images : dict of str to Entry
+        By name.
+    left_out : dict of str to str
+        What could not be segmented by the last run, and why.
+    """
+
+    format_version: int = 1
+    program: str = __version__
+    package_versions: dict[str, str] = Field(default_factory=package_versions)
+    updated: str = Field(default_factory=now)
+    root: str = ""
+    model: dict[str, str] = Field(default_factory=dict)
+    settings: dict[str, Any] = Field(default_factory=dict)
+    classes: list[SegmentationClass] = Field(default_factory=list)
+    images: dict[str, Entry] = Field(default_factory=dict)
+    left_out: dict[str, str] = Field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write it into a folder; a kill leaves the former one or this one."""
+        self.updated = now()
+        write_bytes_atomically(folder / MANIFEST, self.model_dump_json(indent=1).encode())
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a folder; an empty one where there is none.
+
+    Raises
+    ------
+    ConfigError
+        When it cannot be read.
+    """
+    path = folder / MANIFEST
+    if not path.exists():
+        return Manifest()
+    try:
+        found = Manifest.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"“{path}” is no list of results of this program: choose another folder for the "
+            "results, or move that file away."
+        ) from error
+    if found.format_version > 1:
+        raise ConfigError(f"“{path}” was written by a newer version: update the plugin.")
+    return found
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep a folder of results for one run; the lock goes with the process.
+
+    Raises
+    ------
+    ConfigError
+        When another run writes into it.
+    """
+    lock = FileLock(folder / _LOCK, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ConfigError(
+            f"Another run is writing into “{folder}”: wait for its end, or choose another folder."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def named(paths: Sequence[Path], root: Path, manifest: Manifest) -> list[Item]:
+    """Items of files, with names that they keep when a later call gives only some of them.
+
+    A file that gave results before keeps its name. Another one is named by its path below the
+    folder that names have started at, or else below ``root``, the one of this call. Where a name
+    belongs to another file that is still there, folders are put in front of it.
+    """
+    known = {entry.source.path: name for name, entry in manifest.images.items() if entry.source}
+    taken = {name: entry.source.path for name, entry in manifest.images.items() if entry.source}
+    items = []
+    for path in paths:
+        name = known.get(str(path))
+        if name is None:
+            former = name_below(path, Path(manifest.root)) if manifest.root else None
+            name = former or name_below(path, root) or path.name
+            above = path.parents[len(PurePosixPath(name).parts) - 1]
+            while name in taken and taken[name] != str(path) and Path(taken[name]).exists():
+                name = f"{above.name or 'other'}/{name}"
+                above = above.parent
+        taken[name] = str(path)
+        items.append(Item(name, path))
+    return items
+
+
+def results_of(names: Sequence[str], manifest: Manifest) -> dict[str, str]:
+    """Where results of images go, by name: their own path without its suffix.
+
+    Where two differ in their suffix alone, the second one keeps it, as file systems see them.
+    """
+    # Regardless of case: many file systems do not tell it.
+    taken = {entry.results.casefold(): name for name, entry in manifest.images.items()}
+    found = {}
+    for name in names:
+        if name in manifest.images:
+            found[name] = manifest.images[name].results
+            continue
+        path = PurePosixPath(name)
+        stem = str(path.with_name(path.stem.removesuffix(".ome")))
+        choices = chain([stem, name], (f"{name}-{number}" for number in count(2)))
+        results = next(text for text in choices if taken.get(text.casefold(), name) == name)
+        taken[results.casefold()] = name
+        found[name] = results
+    return found
+
+
+def work_digest(model: PrototypeSegmenter, **settings: Any) -> str:
+    """What labels depend on besides the image: the model, settings, and this program's version."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, tensor in sorted(tensors_of(model).items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    texts = [description_of(model), settings, __version__]
+    digest.update(json.dumps(texts, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
+
+
+def digest_of(path: Path) -> str:
+    """Digest of the content of a file."""
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,230 @@
+"""What is written for one image: labels as OME-TIFF, PNG or OME-Zarr, maps, a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.colors import to_rgba
+from PIL import Image
+
+from napari_gaussproto.core.base.atomic import replacing
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
+from napari_gaussproto.io.geo import Georeference
+from napari_gaussproto.io.images import read_image, read_mask
+from napari_gaussproto.io.ome import read_labels, write_labels, write_maps
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.model.segmentation import Segmentation
+
+LabelFormat = Literal["tiff", "png", "zarr"]
+_SUFFIXES = {"tiff": ".labels.ome.tif", "png": ".labels.png", "zarr": ".labels.ome.zarr"}
+# Labels of an image that is larger than memory are streamed into a plain array of this name.
+STREAMED = ".labels.zarr"
+_MAPS, _OVERVIEW = ".likelihood.ome.tif", ".overview.png"
+# Sides of an OME-Zarr are halved until they are at most so many pixels.
+_SMALLEST = 512
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What to write for every image.
+
+    Attributes
+    ----------
+    labels : {"tiff", "png", "zarr"}
+    maps : bool
+        A map of typicality for every prototype.
+    overview : bool
+        A picture that shows which prototypes were responsible.
+    """
+
+    labels: LabelFormat = "tiff"
+    maps: bool = False
+    overview: bool = False
+
+    @classmethod
+    def checked(cls, labels: str, *, maps: bool, overview: bool) -> Outputs:
+        """From words of a person.
+
+        Raises
+        ------
+        ConfigError
+            When there is no such format, or what writes it is not installed.
+        """
+        if labels not in get_args(LabelFormat):
+            raise ConfigError(f"“{labels}” is no format of labels: give tiff, png or zarr.")
+        if labels == "zarr" and find_spec("ome_zarr") is None:
+            raise ConfigError(
+                "Labels as OME-Zarr need the package ome-zarr: install it by "
+                "pip install napari-gaussproto[ome-zarr], or choose tiff or png."
+            )
+        return cls(labels, maps, overview)  # type: ignore[arg-type]
+
+    @property
+    def label_suffix(self) -> str:
+        """How label files end."""
+        return _SUFFIXES[self.labels]
+
+    def are_there(self, folder: Path, results: str) -> bool:
+        """Whether all that is wanted of an image is in the folder of results."""
+        if (folder / f"{results}{STREAMED}").exists():
+            return True
+        wanted = [self.label_suffix, *[_MAPS] * self.maps, *[_OVERVIEW] * self.overview]
+        return all((folder / f"{results}{suffix}").exists() for suffix in wanted)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder for results.
+
+    Raises
+    ------
+    ConfigError
+        When it cannot be.
+    """
+    if path.is_file():
+        raise ConfigError(f"“{path}” is a file: choose a folder for the results.")
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"The folder “{path}” cannot be created ({error.strerror}): choose another for the "
+            "results."
+        ) from error
+
+
+def write_results(
+    folder: Path,
+    results: str,
+    photo: Any,
+    segmentation: Segmentation,
+    model_name: str,
+    outputs: Outputs,
+    title: str = "",
+    georeference: Georeference | None = None,
+) -> list[str]:
+    """Write what is wanted of one image; sentences about what was set aside.
+
+    With a georeference, what is written as TIFF is a GeoTIFF.
+
+    Labels of that name that differ, for example because a person corrected them, are kept
+    under another name. Every file appears whole.
+
+    Raises
+    ------
+    OSError
+        When the folder cannot be written to.
+    """
+    labels, classes = segmentation.labels, segmentation.classes
+    path = folder / f"{results}{outputs.label_suffix}"
+    notes = [] if _may_replace(path, labels) else [set_aside(path)]
+    if outputs.labels == "tiff":
+        write_labels(path, labels, classes, {"model": model_name}, georeference)
+    elif outputs.labels == "png":
+        write_png(path, labels, classes)
+    else:
+        write_ome_zarr(path, labels, classes)
+    if outputs.maps:
+        prototypes = segmentation.prototypes
+        stack = np.stack([segmentation.likelihood(m, cells=True) for m in range(len(prototypes))])
+        names = [prototype.name for prototype in prototypes]
+        path, size = folder / f"{results}{_MAPS}", segmentation.map_pixel_size
+        write_maps(path, stack, names, size, georeference)
+    if outputs.overview:
+        _write_overview(folder / f"{results}{_OVERVIEW}", photo, segmentation, title)
+    return notes
+
+
+def _write_overview(path: Path, photo: Any, segmentation: Segmentation, title: str) -> None:
+    # The one picture that is asked for seldom needs the part of matplotlib that is slow to load.
+    from napari_gaussproto.io.overview import overview_figure
+
+    figure = overview_figure(photo, segmentation, title=title)
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=110, format="png")
+
+
+def set_aside(path: Path) -> str:
+    """Rename a former result to the first free name, so that nothing done to it is lost."""
+    stem, kind, suffixes = path.name.partition(".labels")
+    if not kind:
+        stem, suffixes = path.stem, path.suffix
+    number = 1
+    while (former := path.with_name(f"{stem}{kind}.former-{number}{suffixes}")).exists():
+        number += 1
+    path.rename(former)
+    return f"{path.name} was there and differs: kept as {former.name}"
+
+
+def _may_replace(path: Path, labels: npt.NDArray[np.uint8]) -> bool:
+    """Whether nothing is lost: there is no such file, or it holds just these labels."""
+    return not path.exists() or _holds(path, labels)
+
+
+def _holds(path: Path, labels: npt.NDArray[np.uint8]) -> bool:
+    """Whether a label file holds just these labels; no, when it cannot be read."""
+    try:
+        if path.suffix == ".png":
+            stored = read_mask(path)
+        else:
+            stored = read_labels(path)[0] if path.is_file() else np.asarray(read_image(path))
+    except GaussProtoError:
+        return False
+    return np.array_equal(stored, labels)
+
+
+def write_png(
+    path: Path, labels: npt.NDArray[np.uint8], classes: Sequence[SegmentationClass]
+) -> None:
+    """Write labels (H, W) as a PNG of 8 bits whose palette has the colours of the classes."""
+    colours = [(0, 0, 0), *(_bytes(entry.color)[:3] for entry in classes)]
+    picture = Image.fromarray(np.ascontiguousarray(labels))
+    picture.putpalette([value for colour in colours for value in colour])
+    with replacing(path) as partial:
+        picture.save(partial, format="PNG")
+
+
+def write_ome_zarr(
+    path: Path, labels: npt.NDArray[np.uint8], classes: Sequence[SegmentationClass]
+) -> None:
+    """Write labels (H, W) as OME-Zarr, a pyramid with names and colours of the classes.
+
+    The package ome-zarr must be installed.
+    """
+    import zarr
+    from ome_zarr.writer import write_multiscale
+
+    levels = [np.ascontiguousarray(labels)]
+    while max(levels[-1].shape) > _SMALLEST:
+        # The nearest pixel: between two classes there is no third.
+        levels.append(np.ascontiguousarray(levels[-1][::2, ::2]))
+    about = {
+        "colors": [
+            {"label-value": value, "rgba": list(_bytes(entry.color))}
+            for value, entry in enumerate(classes, start=1)
+        ],
+        "properties": [
+            {"label-value": value, "name": entry.name}
+            for value, entry in enumerate(classes, start=1)
+        ],
+    }
+    with replacing(path) as partial:
+        group = zarr.open_group(str(partial), mode="w")
+        write_multiscale(levels, group, axes="yx", name=path.name)
+        facts = dict(group.attrs)
+        inner = facts.get("ome")  # from version 0.5 of the format on, all stands in there
+        if isinstance(inner, dict):
+            group.attrs["ome"] = {**inner, "image-label": {**about, "version": inner["version"]}}
+        else:
+            group.attrs["image-label"] = about
+
+
+def _bytes(color: str) -> tuple[int, ...]:
+    """A colour as red, green, blue and alpha from 0 to 255."""
+    return tuple(round(255 * value) for value in to_rgba(color))

@@ -1,0 +1,102 @@
+"""Where a GeoTIFF lies on the earth: its tags, for the files that are made from it.
+
+The tags are copied as they are, so every reference system is kept without a library that would
+have to know it; only the size of a pixel is changed where an element is several pixels wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tifffile
+
+from napari_gaussproto.io.images import NODATA_TAG, TIFF_SUFFIXES
+
+# OGC GeoTIFF 1.1, annex B: size of a pixel, points that are known, a matrix; keys of the system.
+_PIXEL_SCALE, _TIE_POINTS, _MATRIX = 33550, 33922, 34264
+_KEYS, _DOUBLES, _TEXTS = 34735, 34736, 34737
+_PLACES = (_PIXEL_SCALE, _TIE_POINTS, _MATRIX)
+# The key that says what a pixel's position is: of its corner, or of its centre.
+_RASTER_TYPE, _OF_CENTRE = 1025, 2
+
+ExtraTag = tuple[int, int, int | None, Any, bool]
+
+
+@dataclass(frozen=True)
+class Georeference:
+    """The tags of a GeoTIFF that say where it lies.
+
+    Attributes
+    ----------
+    tags : mapping of int to (int, tuple or str)
+        By their code: TIFF's number of the type, and the values.
+    """
+
+    tags: Mapping[int, tuple[int, Any]]
+
+    def extra_tags(self, pixel_size: int = 1, nodata: str | None = None) -> list[ExtraTag]:
+        """The tags as tifffile writes them, for an array over the same image.
+
+        Parameters
+        ----------
+        pixel_size : int
+            Pixels of the image along the side of an element of the array.
+        nodata : str, optional
+            Value of elements without data.
+        """
+        placed = {
+            code: (kind, self._scaled(code, values, pixel_size))
+            for code, (kind, values) in self.tags.items()
+        }
+        if nodata is not None:
+            placed[NODATA_TAG] = (int(tifffile.DATATYPE.ASCII), nodata)
+        return [
+            (code, kind, None if isinstance(values, str) else len(values), values, True)
+            for code, (kind, values) in sorted(placed.items())
+        ]
+
+    def _scaled(self, code: int, values: Any, size: int) -> Any:
+        if code not in _PLACES or size == 1:
+            return values
+        # The centre of an element lies this much further than that of its first pixel.
+        shift = (size - 1) / 2 if self._of_centre else 0.0
+        if code == _PIXEL_SCALE:
+            return (values[0] * size, values[1] * size, *values[2:])
+        if code == _MATRIX:
+            rows = [values[4 * row : 4 * row + 4] for row in range(4)]
+            moved = [(a * size, b * size, c, d + shift * (a + b)) for a, b, c, d in rows[:3]]
+            return (*(value for row in moved for value in row), *rows[3])
+        points = [values[start : start + 6] for start in range(0, len(values), 6)]
+        moved_points = [((p[0] - shift) / size, (p[1] - shift) / size, *p[2:]) for p in points]
+        return tuple(value for point in moved_points for value in point)
+
+    @property
+    def _of_centre(self) -> bool:
+        keys = self.tags.get(_KEYS, (0, ()))[1]
+        entries = (keys[start : start + 4] for start in range(4, len(keys), 4))
+        return any(entry[0] == _RASTER_TYPE and entry[3] == _OF_CENTRE for entry in entries)
+
+
+def georeference_of(path: str | Path) -> Georeference | None:
+    """Where a GeoTIFF lies on the earth; None for other files, and if it cannot be read."""
+    path = Path(path)
+    if path.suffix.lower() not in TIFF_SUFFIXES or not path.is_file():
+        return None
+    try:
+        with tifffile.TiffFile(path) as file:
+            stored = file.series[0].keyframe.tags
+            found = {
+                code: (int(stored[code].dtype), stored[code].value)
+                for code in (*_PLACES, _KEYS, _DOUBLES, _TEXTS)
+                if code in stored
+            }
+            lies = "Orientation" in stored and int(stored["Orientation"].value) != 1
+    except Exception:  # tifffile raises many types for a cut file; who reads it will say so
+        return None
+    # Of an image that is turned upright the tags hold no more.
+    if lies or not any(code in found for code in _PLACES):
+        return None
+    return Georeference(found)

@@ -1,0 +1,70 @@
+"""What a person means by folders, patterns and files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from napari_gaussproto.core.base.errors import ConfigError
+from napari_gaussproto.io.batch.inputs import find
+
+
+@pytest.fixture
+def season(tmp_path: Path) -> Path:
+    for name in (
+        "season/a/x.png", "season/a/y.JPG", "season/b/x.png", "season/notes.txt",
+        "season/.hidden.png", "season/a/x.labels.png", "season/a/x.overview.png",
+        "season/.cache/x.png", "season/mosaic.zarr/0/0", "season/results/a/z.png",
+    ):  # fmt: skip
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path / "season"
+
+
+def names(given: list[object], out: Path) -> list[str]:
+    found = find([str(one) for one in given], out)
+    assert not found.missing
+    return [path.relative_to(found.root).as_posix() for path in found.paths]
+
+
+def test_a_folder_is_searched_to_its_bottom_without_results(season: Path) -> None:
+    expected = ["a/x.png", "a/y.JPG", "b/x.png", "mosaic.zarr"]
+    assert names([season], season / "results") == expected
+    (season / "link").symlink_to(season, target_is_directory=True)
+    assert names([season], season / "results") == expected
+
+
+def test_a_pattern_names_its_matches_from_where_it_begins_to_vary(season: Path) -> None:
+    out = season / "results"
+    assert names([season / "*" / "x.png"], out) == ["a/x.png", "b/x.png"]
+    assert names([season / "**" / "*.png"], out) == ["a/x.png", "b/x.png"]
+    assert names([season / "[ab]"], out) == ["a/x.png", "a/y.JPG", "b/x.png"]
+
+
+def test_folders_and_files_are_named_from_the_folder_that_has_all(season: Path) -> None:
+    out = season / "results"
+    assert names([season / "a", season / "b"], out) == ["a/x.png", "a/y.JPG", "b/x.png"]
+    assert names([season / "b/x.png", season / "a/x.png"], out) == ["b/x.png", "a/x.png"]
+    assert names([season / "b/x.png", season / "b"], out) == ["x.png"]
+
+
+def test_a_file_that_is_given_by_name_is_never_left_out(season: Path) -> None:
+    given = [season / "notes.txt", season / ".hidden.png", season / "a/x.labels.png"]
+    assert len(names(given, season / "results")) == 3
+
+
+def test_a_file_with_the_signs_of_a_pattern_in_its_name_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "plot [3].png").touch()
+    assert names([tmp_path / "plot [3].png"], tmp_path / "o") == ["plot [3].png"]
+
+
+def test_what_is_not_there_is_told(season: Path) -> None:
+    found = find([str(season), "none.jpg"], season / "results")
+    assert found.missing == [Path("none.jpg")] and len(found.paths) == 4
+    with pytest.raises(ConfigError, match="There is no file “none"):
+        find(["none.jpg", "other*.jpg"], season)
+    (season / "empty").mkdir()
+    with pytest.raises(ConfigError, match="empty” holds no image: give a folder with"):
+        find([str(season / "empty")], season / "results")

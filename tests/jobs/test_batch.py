@@ -1,0 +1,171 @@
+"""A run over many images: what is done is not done again, and nothing is ever torn."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.model.predict import segment
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.io.batch.inputs import Item, find
+from napari_gaussproto.io.batch.manifest import read_manifest
+from napari_gaussproto.io.batch.outputs import Outputs
+from napari_gaussproto.io.ome import read_labels
+from napari_gaussproto.jobs.batch import BatchRequest, BatchResult, batch_steps
+from tests.core.builders import tiny_model, two_tone
+from tests.core.killing import Killed, killed_after
+
+NAMES = ["field_a/x.png", "field_a/y.png", "field_b/x.png"]
+
+
+@pytest.fixture(scope="module")
+def model() -> PrototypeSegmenter:
+    return tiny_model()
+
+
+@pytest.fixture
+def season(tmp_path: Path) -> Path:
+    """Two folders with photographs of which two have one name, and one that is torn."""
+    for seed, name in enumerate(NAMES):
+        path = tmp_path / "season" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(two_tone(48, 64, seed)[0]).save(path)
+    whole = (tmp_path / "season" / NAMES[0]).read_bytes()
+    (tmp_path / "season" / "field_b" / "torn.png").write_bytes(whole[: len(whole) // 2])
+    return tmp_path / "season"
+
+
+def request_of(
+    model: PrototypeSegmenter, season: Path, *given: object, **more: Any
+) -> BatchRequest:
+    out = season.parent / "out"
+    return BatchRequest(model, find([str(one) for one in given or [season]], out), out, **more)
+
+
+def rows_of(out: Path) -> dict[str, dict[str, str]]:
+    with (out / "cover.csv").open(newline="") as file:
+        return {row["image"]: row for row in csv.DictReader(file)}
+
+
+def check_rows(out: Path, season: Path, model: PrototypeSegmenter, names: list[str]) -> None:
+    """Rows and label files are those of these images, and right."""
+    rows = rows_of(out)
+    assert list(rows) == names
+    for name, row in rows.items():
+        labels, _ = read_labels(out / row["labels"])
+        assert row["labels"] == name.replace(".png", ".labels.ome.tif")
+        with Image.open(season / name) as photo:
+            assert np.array_equal(labels, segment(np.asarray(photo), model).labels)
+        assert float(row["plant"]) == pytest.approx((labels == 2).mean(), abs=1e-6)
+
+
+def test_photographs_of_one_name_are_told_apart_and_torn_ones_named(
+    model: PrototypeSegmenter, season: Path
+) -> None:
+    result = run(batch_steps(request := request_of(model, season)))
+    assert list(result.images) == NAMES and result.segmented == 3
+    assert list(result.left_out) == ["field_b/torn.png"]
+    check_rows(request.out, season, model, NAMES)
+    assert "may be damaged" in read_manifest(request.out).left_out["field_b/torn.png"]
+
+
+def changed(result: BatchResult) -> list[str]:
+    return [name for name in result.images if name not in result.kept]
+
+
+def test_a_second_run_does_what_is_missing_or_changed(
+    model: PrototypeSegmenter, season: Path
+) -> None:
+    request = request_of(model, season)
+    run(batch_steps(request))
+    assert changed(run(batch_steps(request))) == []
+    Image.fromarray(two_tone(48, 64, 7)[0]).save(season / NAMES[1])
+    assert changed(run(batch_steps(request))) == [NAMES[1]]
+    check_rows(request.out, season, model, NAMES)
+    (request.out / "field_b" / "x.labels.ome.tif").unlink()
+    assert changed(run(batch_steps(request))) == [NAMES[2]]
+    with_pictures = request_of(model, season, season / "field_a", outputs=Outputs(overview=True))
+    assert changed(run(batch_steps(with_pictures))) == NAMES[:2]
+    assert changed(run(batch_steps(request))) == []
+    assert changed(run(batch_steps(request_of(model, season, again=True)))) == NAMES
+    other = tiny_model(seed=1)
+    other.classes[0] = model.classes[0]
+    assert changed(run(batch_steps(request_of(other, season)))) == NAMES
+    check_rows(request.out, season, other, NAMES)
+
+
+def test_rows_stay_right_when_a_part_is_done(model: PrototypeSegmenter, season: Path) -> None:
+    out = season.parent / "out"
+    run(batch_steps(request_of(model, season, season / "field_b")))
+    # Names began below field_b; who then gives all of the season gets them below that.
+    assert list(rows_of(out)) == ["x.png"]
+    run(batch_steps(request_of(model, season)))
+    assert list(rows_of(out)) == ["field_a/x.png", "field_a/y.png", "x.png"]
+    before = rows_of(out)
+    run(batch_steps(request_of(model, season, season / "field_b" / "x.png", again=True)))
+    assert rows_of(out) == before
+
+
+def test_a_photograph_that_is_torn_now_has_no_row_any_more(
+    model: PrototypeSegmenter, season: Path
+) -> None:
+    request = request_of(model, season)
+    run(batch_steps(request))
+    (season / NAMES[0]).write_bytes(b"torn")
+    result = run(batch_steps(request))
+    assert NAMES[0] in result.left_out and list(rows_of(request.out)) == NAMES[1:]
+
+
+def test_a_cancel_keeps_what_is_done(model: PrototypeSegmenter, season: Path) -> None:
+    request = request_of(model, season)
+    steps = batch_steps(request)
+    next(step for step in steps if step.done == 1)
+    steps.close()
+    check_rows(request.out, season, model, NAMES[:1])
+    result = run(batch_steps(request))
+    assert result.kept == NAMES[:1] and changed(result) == NAMES[1:]
+
+
+def files(out: Path) -> Iterator[Path]:
+    return (path for path in out.rglob("*") if path.is_file() and not path.name.startswith("."))
+
+
+@pytest.mark.parametrize("count", [3, 9, 14, 20, 27, 34])
+def test_a_kill_leaves_nothing_torn_and_the_next_run_does_the_rest(
+    model: PrototypeSegmenter, season: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    request = request_of(model, season)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        killed_after(patch, count)
+        run(batch_steps(request))
+        raise Killed  # where the run had ended before
+    for path in files(request.out):
+        if path.name == "cover.csv":
+            assert all(row["model"] for row in rows_of(request.out).values())
+        elif path.suffix == ".tif":
+            assert read_labels(path)[0].shape == (48, 64)
+        elif path.suffix == ".html":
+            assert path.read_text("utf-8").endswith("</html>")
+        else:
+            assert read_manifest(request.out).program
+    run(batch_steps(request))
+    check_rows(request.out, season, model, NAMES)
+
+
+def test_images_that_are_in_no_file_are_segmented_every_time(
+    model: PrototypeSegmenter, tmp_path: Path
+) -> None:
+    items = [Item(f"layer {n}", read=partial(lambda n: two_tone(48, 64, n)[0], n)) for n in (0, 1)]
+    request = BatchRequest(model, items, tmp_path)
+    for _ in range(2):
+        result = run(batch_steps(request))
+        assert changed(result) == ["layer 0", "layer 1"] and result.notes == []
+    assert list(rows_of(tmp_path)) == ["layer 0", "layer 1"]
