@@ -65,7 +65,7 @@ class Objective(nn.Module):
         if episode.support == "dense":
             strokes = first
         elif episode.support == "corrected":
-            strokes = self._corrected(z, strokes, first, latents.shape[-1], episode.seed)
+            strokes = self.corrected(z, strokes, first, latents.shape[-1], episode.seed)
         painted = F.pad(strokes, (0, 0, 0, len(z) - len(strokes)))
         support = _taught(painted)
         asked = (truth.sum(1) > _ASKED) & (painted.sum(1) == 0)
@@ -77,9 +77,7 @@ class Objective(nn.Module):
         return loss / (1 + _PROTOTYPES), hard_iou(ridge, truth)
 
     @torch.no_grad()
-    def _corrected(
-        self, z: Tensor, strokes: Tensor, truth: Tensor, width: int, seed: int
-    ) -> Tensor:
+    def corrected(self, z: Tensor, strokes: Tensor, truth: Tensor, width: int, seed: int) -> Tensor:
         """Strokes (N, K) of the first picture and more, where a head of the former errs."""
         n = len(strokes)
         support = _taught(strokes)

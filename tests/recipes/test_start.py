@@ -165,7 +165,7 @@ def test_corrections_are_drawn_where_a_head_errs() -> None:
     z[32:48] += z[0] - z[63]
     strokes = torch.zeros(64, 2)
     strokes[:2, 1], strokes[60:, 0] = 1, 1
-    corrected = Objective(4, 4)._corrected(z, strokes, truth, 8, 0)
+    corrected = Objective(4, 4).corrected(z, strokes, truth, 8, 0)
     more = (corrected - strokes).sum(1) > 0
     assert more.any() and not more[:16].any() and more[32:48].sum() > more[48:].sum()
     assert torch.equal(corrected[more], truth[more])
