@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.widgets.layers.channels import missing_answer
 from napari_gaussproto.widgets.layers.overlays import CorrectionOverlay
+from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import SharedState
@@ -26,6 +27,8 @@ from napari_gaussproto.widgets.train.storage.autosave import Autosave
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from napari.viewer import Viewer
+
+_MASKS = "Masks (*.png *.tif *.tiff *.bmp *.npy *.json);;All files (*)"
 
 
 class LabelsController(QObject):
@@ -87,9 +90,10 @@ class LabelsController(QObject):
             self.imports.from_file(image, path)
 
     def _ask_mask(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(
-            self._window, "Open a mask", "", "Masks (*.png *.tif *.tiff *.bmp *.npy);;All files (*)"
-        )
+        image = self._images.image()
+        file = None if image is None else train_image(image).file
+        folder = "" if file is None else str(Path(file).parent)
+        name, _ = QFileDialog.getOpenFileName(self._window, "Open a mask", folder, _MASKS)
         if name:
             self.use_file(Path(name))
 
