@@ -192,6 +192,17 @@ def test_black_alone_is_a_colour_where_colours_are_given(data: Path) -> None:
     assert not one(data, DataSettings()).any()  # else it is the number 0
 
 
+def test_a_grey_may_be_the_colour_of_a_class(data: Path) -> None:
+    """As soil's in the shipped models; on a photograph of nothing else the mask has no colour."""
+    Image.fromarray(np.full((12, 15, 3), 0x99, np.uint8)).save(data / "masks" / "b.png")
+    grey = [SegmentationClass(name="soil", color="#999999"), *CLASSES]
+    [labels] = load_split(DataSettings(), data, "val", grey)[1]
+    assert (labels == 1).all()
+    Image.fromarray(np.repeat(MASK[..., None], 3, -1)).save(data / "masks" / "b.png")
+    [labels] = load_split(DataSettings(mask_offset=1), data, "val", grey)[1]
+    assert np.array_equal(labels, MASK + 1)
+
+
 def test_a_palette_is_numbers(data: Path) -> None:
     image = Image.fromarray(MASK)
     image.putpalette(COLORS[::-1].ravel().tolist())

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.io.masks import read_coded_mask
@@ -69,6 +72,18 @@ def test_rectangles_and_circles_of_labelme(tmp_path: Path) -> None:
     values = read_coded_mask(saved(tmp_path, labelme(shapes=shapes))).values
     assert np.argwhere(values == 1).tolist() == [[y, x] for y in (1, 2, 3) for x in (2, 3, 4, 5)]
     assert (values == 2).sum() == pytest.approx(np.pi * 9, rel=0.15) and values[6, 13] == 2
+
+
+def test_masks_of_labelme(tmp_path: Path) -> None:
+    inside = np.array([[255, 0, 255], [0, 255, 0]], np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(inside).save(buffer, format="PNG")
+    text = base64.b64encode(buffer.getvalue()).decode()
+    shape = {"label": "crop", "points": [[4, 7], [6, 8]], "shape_type": "mask", "mask": text}
+    values = read_coded_mask(saved(tmp_path, labelme(shapes=[shape]))).values
+    assert np.array_equal(values[7:9, 4:7], inside // 255) and values.sum() == 3
+    with pytest.raises(ImageError, match="could not be read as outlines"):
+        read_coded_mask(saved(tmp_path, labelme(shapes=[shape | {"mask": "AAAA"}])))
 
 
 def test_run_lengths_of_coco(tmp_path: Path) -> None:

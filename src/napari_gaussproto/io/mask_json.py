@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from skimage.draw import disk, polygon
 
 from napari_gaussproto.core.base.errors import ImageError
@@ -48,18 +51,20 @@ def read_outlines(path: Path, image_name: str = "") -> Outlined:
         When it is no such file, damaged, or describes other images.
     """
     try:
-        content = json.loads(path.read_bytes())
+        text = path.read_bytes()
+    except OSError as error:
+        raise ImageError(
+            f"“{path.name}” could not be read ({error.strerror}): check the name and the folder."
+        ) from error
+    try:
+        content = json.loads(text)
         if isinstance(content, dict) and isinstance(content.get("shapes"), list):
             return _labelme(path, content)
         if isinstance(content, dict) and isinstance(content.get("annotations"), list):
             return _coco(path, content, image_name)
     except ImageError:
         raise
-    except OSError as error:
-        raise ImageError(
-            f"“{path.name}” could not be read ({error.strerror}): check the name and the folder."
-        ) from error
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OSError) as error:
         raise ImageError(
             f"“{path.name}” could not be read as outlines ({type(error).__name__}: {error}): it "
             "may be damaged, save it again as labelme or COCO."
@@ -79,15 +84,30 @@ def _labelme(path: Path, content: Mapping[str, Any]) -> Outlined:
     shapes = content["shapes"]
     names = sorted({str(shape["label"]) for shape in shapes})
     for shape in shapes:
-        kind = str(shape.get("shape_type") or "polygon")
+        kind, value = (
+            str(shape.get("shape_type") or "polygon"),
+            names.index(str(shape["label"])) + 1,
+        )
+        if kind == "mask":
+            _put_mask(values, shape, value)
+            continue
         if kind not in _LABELME:
             raise ImageError(
                 f"“{path.name}” has a {kind} called “{shape['label']}”, which has no area: "
                 "outline it as a polygon, or delete it."
             )
         inside = _LABELME[kind](_points(shape["points"]), values.shape)
-        values[inside] = names.index(str(shape["label"])) + 1
+        values[inside] = value
     return Outlined(values, dict(enumerate(names, start=1)))
+
+
+def _put_mask(values: Values, shape: Mapping[str, Any], value: int) -> None:
+    """Put a value where a picture within a box, in a text of base64, is not black."""
+    picture = Image.open(BytesIO(base64.b64decode(shape["mask"])))
+    inside = np.asarray(picture.convert("L")) > 0
+    left, top = (round(n) for n in shape["points"][0])
+    window = values[top : top + inside.shape[0], left : left + inside.shape[1]]
+    window[inside[: window.shape[0], : window.shape[1]]] = value
 
 
 Shape = tuple[int, ...]

@@ -122,9 +122,11 @@ def labels_of_file(
             "give the mask that was made for this image."
         )
     colors = mask.colors
-    if mask.in_colour and rules.colors:  # a picture of black and white, where colours are classes
-        values = np.where(values < 0, values, values.astype(np.int64) * 0x010101)
-        colors = {v: f"#{v:06x}" for v in np.unique(values).tolist() if v != TRANSPARENT}
+    if mask.in_colour:
+        codes = np.where(values < 0, values, values.astype(np.int64) * 0x010101)
+        greys = {v: f"#{v:06x}" for v in np.unique(codes).tolist() if v != TRANSPARENT}
+        if rules.are_colors(greys.values()):
+            values, colors = codes, greys
     return rules.labels(values, colors, mask.names, path.name)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,6 +75,12 @@ class MaskRules:
         if colors and (self.colors or (are_color_codes(colors) and max(colors) > _MOST + 1)):
             return self._of_table(values, self._coloured(values, colors, file))
         return self._numbered(values, file)
+
+    def are_colors(self, greys: Iterable[str]) -> bool:
+        """Whether greys, ``#rrggbb``, are colours of classes, and not numbers stored as greys."""
+        named = [color for _, color in self._known_colors()]
+        known = {color.lower() for color in (*named, *self.ignore_colors)}
+        return bool(self.colors) or known.issuperset(greys)
 
     def _of_table(self, values: npt.NDArray[Any], table: Mapping[int, int]) -> Labels:
         present, places = np.unique(values, return_inverse=True)

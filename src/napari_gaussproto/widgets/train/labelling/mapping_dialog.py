@@ -56,10 +56,10 @@ class MappingDialog(QDialog):
     classes, parent
     colors : mapping of int to str, optional
         ``#rrggbb`` that the file gives to its values; see `CodedMask`.
-    names : mapping of int to str, optional
-        What the file calls its values.
     name : str
         What is imported, for the title.
+    names : mapping of int to str, optional
+        What the file calls its values.
     """
 
     def __init__(
