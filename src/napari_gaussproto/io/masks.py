@@ -178,6 +178,14 @@ def find_mask(folder: Path, image: str, photograph: Path) -> Path:
     )
 
 
+def mask_beside(photograph: Path) -> Path | None:
+    """The mask of a photograph in the same folder, if there is just one; see `find_mask`."""
+    try:
+        return find_mask(photograph.parent, photograph.name, photograph)
+    except (ImageError, OSError):
+        return None
+
+
 def _read_picture(path: Path) -> npt.NDArray[Any] | CodedMask:
     with Image.open(path) as file:
         upright = ImageOps.exif_transpose(file)
