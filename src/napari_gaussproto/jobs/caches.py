@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,14 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.training.pyramid import EncodedImage
     from napari_gaussproto.jobs.train_image import TrainImage
 
-# Of features that are kept: enough for two hundred photographs of 1296 x 966 pixels.
-_MOST_BYTES = 1 << 31
+    # By an image's key and the number of a plane; with the array that was encoded, for a layer may
+    # get other data.
+    _Planes = dict[tuple[Any, int], tuple[Any, EncodedImage]]
+
+# Of features that are kept: enough for three hundred photographs of 1296 x 966 pixels.
+_MOST_BYTES = 3 << 30
+# So that a person may go to and fro between two.
+_MOST_STARTS = 2
 
 
 class RegionMemo:
@@ -47,52 +54,64 @@ class RegionMemo:
 
 
 class PyramidCache:
-    """Features of planes: valid for one backbone, the same levels and one way of cutting cells.
+    """Features of planes as the last two starts see them.
 
-    Threads fill it while the GUI takes out images that were removed. What was put in first is
-    dropped when it grows too large.
+    A start is known by what its features depend on: the weights of its backbone, however often
+    they are read, its levels and its way of cutting cells. Threads fill it while the GUI takes
+    out images that were removed. When it grows too large, what was put in first is dropped, of
+    the start that was not used last before that of the other.
     """
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
-        # With the array that was encoded: a layer may get other data.
-        self._kept: dict[tuple[Any, int], tuple[Any, EncodedImage]] = {}
+        # The start that was used last stands last.
+        self._starts: dict[Any, _Planes] = {}
         self._most_bytes = most_bytes
-        self._backbone: Any = None
-        self._cut: Any = None
         self._lock = Lock()
 
     def get(self, model: PrototypeSegmenter, image: TrainImage, plane: int) -> EncodedImage | None:
         """What is kept of a plane for this model."""
+        start, backbone = _start_of(model), model.extractor.backbone
         with self._lock:
-            self._expect(model)
-            pixels, encoded = self._kept.get((image.key, plane), (None, None))
-            return encoded if pixels is image.pixels else None
+            pixels, encoded = self._of(start).get((image.key, plane), (None, None))
+        if encoded is None or pixels is not image.pixels:
+            return None
+        # An equal one computed them, perhaps.
+        return encoded if encoded.backbone is backbone else replace(encoded, backbone=backbone)
 
     def put(
         self, model: PrototypeSegmenter, image: TrainImage, plane: int, encoded: EncodedImage
     ) -> None:
         """Keep the features of a plane."""
+        start = _start_of(model)
         with self._lock:
-            self._expect(model)
-            self._kept[(image.key, plane)] = (image.pixels, encoded)
-            excess = sum(kept.n_bytes for _, kept in self._kept.values()) - self._most_bytes
-            for known in list(self._kept)[:-1]:
+            self._of(start)[(image.key, plane)] = (image.pixels, encoded)
+            every = [(planes, key) for planes in self._starts.values() for key in planes]
+            excess = sum(planes[key][1].n_bytes for planes, key in every) - self._most_bytes
+            for planes, key in every[:-1]:
                 if excess <= 0:
                     break
-                excess -= self._kept.pop(known)[1].n_bytes
+                excess -= planes.pop(key)[1].n_bytes
 
     def remove(self, key: Any) -> None:
         """Remove what is kept of an image."""
         with self._lock:
-            for known in [known for known in self._kept if known[0] == key]:
-                del self._kept[known]
+            for planes in self._starts.values():
+                for known in [known for known in planes if known[0] == key]:
+                    del planes[known]
 
-    def _expect(self, model: PrototypeSegmenter) -> None:
-        config = model.config
-        cut = (
-            *(config.partition, config.region_size, config.compactness, config.pooling),
-            *(config.local_features, config.downsample, config.output_stride),
-        )
-        if self._backbone is not model.extractor.backbone or self._cut != cut:
-            self._kept.clear()
-            self._backbone, self._cut = model.extractor.backbone, cut
+    def _of(self, start: Any) -> _Planes:
+        """What is kept for a start, which becomes the one that was used last."""
+        planes = self._starts[start] = self._starts.pop(start, {})
+        for former in list(self._starts)[:-_MOST_STARTS]:
+            del self._starts[former]
+        return planes
+
+
+def _start_of(model: PrototypeSegmenter) -> Any:
+    """What the features of a model depend on."""
+    config, backbone = model.config, model.extractor.backbone
+    cut = (
+        *(config.partition, config.region_size, config.compactness, config.pooling),
+        *(config.local_features, config.downsample, config.output_stride),
+    )
+    return backbone.identity, backbone.digest(), str(model.device), cut

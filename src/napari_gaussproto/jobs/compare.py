@@ -35,7 +35,7 @@ def compare_job(request: CompareRequest) -> Generator[Any, None, Compared]:
     labels = [mask for _, _, mask in planes]
     if sum(map(count_strokes, labels)) < ENOUGH:
         return Compared(None, None)  # nothing is encoded for it
-    rival = replace(request.fit, start=request.rival, renamed={}, cache=request.cache)
+    rival = replace(request.fit, start=request.rival, renamed={})
     contenders = []
     for asked in (request.fit, rival):
         model, scratch = base_of(asked)

@@ -35,7 +35,7 @@ from napari_gaussproto.core.training.pyramid import (
 )
 from napari_gaussproto.core.training.quick_fit import quick_fit_steps
 from napari_gaussproto.core.training.semi import SemiSettings
-from napari_gaussproto.core.training.start import begin
+from napari_gaussproto.core.training.start import begin, detail
 from napari_gaussproto.core.training.trainer import Trained
 from napari_gaussproto.core.training.trial_fit import trial_fit_steps
 from napari_gaussproto.jobs.caches import PyramidCache
@@ -271,10 +271,14 @@ def _with_closed(
 def base_of(request: FitRequest) -> tuple[PrototypeSegmenter, bool]:
     """The model to begin with, of the classes asked for, and whether it is a new one."""
     start = request.start
-    source = start.new or start.file or start.model
+    source = start.model or start.file or start.new
     assert source is not None  # as `Start` says
-    masks = [image.codes for image in request.images if image.codes is not None]
-    return begin(source, request.classes, start.device, request.renamed, most_pixels(masks))
+    pixels = 0
+    if start.new is not None:
+        pixels = most_pixels([mask for _, _, mask in labelled_places(request)])
+        if start.model is None or start.model.config.downsample != detail(start.new, pixels):
+            source = start.new
+    return begin(source, request.classes, start.device, request.renamed, pixels)
 
 
 def labelled_places(request: FitRequest) -> list[tuple[TrainImage, int, Any]]:

@@ -33,7 +33,11 @@ ModelKey = tuple[str, float, str]
 
 @dataclass(frozen=True)
 class Start:
-    """Where a fit begins: a model, the file of one, or a new one; one of the three is given."""
+    """Where a fit begins: a model, the file of one, or a new one; one of the three is given.
+
+    A model beside a new one is what this became for earlier photographs: it serves as long as it
+    would be the same for those that are labelled now.
+    """
 
     model: PrototypeSegmenter | None = None
     file: Path | None = None
@@ -177,13 +181,10 @@ class CompareRequest:
         As the last fit's, with the start that is in use.
     rival : Start
         The other one.
-    cache : PyramidCache
-        For the rival, whose backbone is another one.
     """
 
     fit: FitRequest
     rival: Start
-    cache: PyramidCache
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import pytest
 
 from napari_gaussproto.core.model.maps import NOVELTY
 from napari_gaussproto.jobs.train_image import Stage
+from napari_gaussproto.widgets.layers.captions import canvas_text
 from napari_gaussproto.widgets.layers.legends import ENOUGH_STROKES, sentence_of
 from tests.core.builders import two_tone
 from tests.widgets.docks import by_role
@@ -78,7 +79,7 @@ def test_a_removed_map_is_not_named_any_more(viewer: Any, ran: Any) -> None:
 
 
 def test_a_map_in_view_has_a_title_and_words_at_both_ends(viewer: Any, ran: Any) -> None:
-    overlay = viewer.text_overlay
+    overlay = canvas_text(viewer)
     assert not overlay.visible
     click(ran, "novelty")
     title, high, low = overlay.text.splitlines()
@@ -92,9 +93,10 @@ def test_a_map_in_view_has_a_title_and_words_at_both_ends(viewer: Any, ran: Any)
 
 
 def test_a_text_that_a_person_put_on_the_canvas_stays(viewer: Any, ran: Any) -> None:
-    viewer.text_overlay.text, viewer.text_overlay.visible = "plot 7", True
+    overlay = canvas_text(viewer)
+    overlay.text, overlay.visible = "plot 7", True
     click(ran, "novelty")
-    assert viewer.text_overlay.text == "plot 7"
+    assert overlay.text == "plot 7"
 
 
 def test_the_slider_of_the_stack_names_its_prototype(viewer: Any, ran: Any) -> None:
@@ -104,7 +106,7 @@ def test_the_slider_of_the_stack_names_its_prototype(viewer: Any, ran: Any) -> N
     for place in (2, 0):
         viewer.dims.set_current_step(0, place)
         assert viewer.dims.axis_labels[0] == names[place]
-        assert viewer.text_overlay.text.startswith(f"{stack.name}: {names[place]}")
+        assert canvas_text(viewer).text.startswith(f"{stack.name}: {names[place]}")
     stack.visible = False
     assert viewer.dims.axis_labels[0] == "prototype"
 

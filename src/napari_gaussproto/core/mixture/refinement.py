@@ -100,12 +100,14 @@ def _moved(layer: GaussianPrototypeLayer, z: Tensor, wanted: Tensor) -> Gaussian
     start = layer.mean.detach().clone()
     # In the units of the posterior, whose temperature divides squared distances.
     scale = layer.scale.detach() * layer.temperature.detach().sqrt()
+    learning = {name: value.requires_grad for name, value in layer.named_parameters()}
+    layer.requires_grad_(False).mean.requires_grad_(True)  # no time for what stays
     optimizer = torch.optim.LBFGS(
         [layer.mean], max_iter=_ITERATIONS, history_size=10, line_search_fn="strong_wolfe"
     )
 
     def objective() -> Tensor:
-        optimizer.zero_grad()
+        layer.mean.grad = None
         moved = ((layer.mean - start) / scale)[layer.active].square().sum()
         value = -(wanted * layer(z)).sum() + _STIFFNESS / 2 * moved
         value.backward()
@@ -114,6 +116,8 @@ def _moved(layer: GaussianPrototypeLayer, z: Tensor, wanted: Tensor) -> Gaussian
     with torch.enable_grad():
         optimizer.step(objective)
     layer.mean.grad = None
+    for name, value in layer.named_parameters():
+        value.requires_grad_(learning[name])
     return layer
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_gaussproto.core.base.errors import ConfigError
+from napari_gaussproto.core.network.folding import Key, weight_versions
 
 logger = logging.getLogger(__name__)
 
@@ -97,11 +99,23 @@ class Backbone(nn.Module):
         mean, std = _normalisation(name, self.network, channels)
         self.register_buffer("mean", mean.view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", std.view(1, -1, 1, 1), persistent=False)
+        self._digest: tuple[Key, str] = ((), "")
 
     @property
     def identity(self) -> str:
         """Name, and the strides if they were chosen: what the weights alone do not say."""
         return f"{self.name} {self.strides}" if self._chosen else self.name
+
+    def digest(self) -> str:
+        """Fingerprint of the weights; it is made anew when one of them was changed."""
+        versions, known = self._digest
+        if versions != weight_versions(self):
+            found = hashlib.sha256()
+            for value in self.state_dict().values():
+                found.update(value.detach().cpu().contiguous().numpy().tobytes())
+            known = found.hexdigest()
+            self._digest = weight_versions(self), known
+        return known
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Features of images (B, C, H, W) in [0, 1], one (B, width, h, w) per level."""

@@ -9,7 +9,6 @@ has to be warped back, and the state of a training is what `Trainer` stores alre
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from napari_gaussproto.core.base.config import Augmentation, TrainingConfig
@@ -202,7 +201,7 @@ class FineTuner(Trainer):
         self.semi, self.lead = settings.semi, settings.lead
         self.gate_share: float | None = None
         self._former = semi.remember(model)
-        self._backbone = _digest(model.extractor.backbone)
+        self._backbone = model.extractor.backbone.digest()
         # The teacher, too.
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
         self._even_sampler = _even_sampler([*data, *unlabelled], self.config, self.seed)
@@ -318,14 +317,6 @@ class FineTuner(Trainer):
         return semi.double_gate(
             taught.class_log_posterior, taught.log_density, limits, self.semi.tau
         )
-
-
-def _digest(module: nn.Module) -> str:
-    """Fingerprint of a module's weights."""
-    digest = hashlib.sha256()
-    for value in module.state_dict().values():
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def strong_view(images: Tensor, key: tuple[int, int]) -> Tensor:

@@ -61,7 +61,8 @@ def begin(
         When there is no such model or device, or the class table cannot be one.
     """
     if isinstance(start, NewModel):
-        return _new_model(_sized(start, pixels), classes or (), device), True
+        sized = start.model_copy(update={"downsample": detail(start, pixels)})
+        return _new_model(sized, classes or (), device), True
     model = start if isinstance(start, PrototypeSegmenter) else load_model(start, device)
     if classes is not None and list(model.classes) != list(classes):
         moved = renamed or {}
@@ -73,12 +74,9 @@ def begin(
     return model, not len(model.density_quantiles)
 
 
-def _sized(new: NewModel, pixels: int) -> NewModel:
-    """With a downsampling that suits photographs of so many pixels, unless one was chosen."""
-    if new.downsample is not None:
-        return new
-    factor = min(16, max(1, round(math.sqrt(pixels / _PIXELS))))
-    return new.model_copy(update={"downsample": factor})
+def detail(new: NewModel, pixels: int) -> int:
+    """The downsampling of a new model, by default as the largest photograph's pixels want it."""
+    return new.downsample or min(16, max(1, round(math.sqrt(pixels / _PIXELS))))
 
 
 def _new_model(

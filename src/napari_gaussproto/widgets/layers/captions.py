@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 from napari_gaussproto.core.model.maps import STACK
@@ -45,7 +45,7 @@ class Captions:
         viewer = self._viewer()
         if viewer is None:
             return
-        overlay = viewer.text_overlay
+        overlay = canvas_text(viewer)
         if overlay.visible and overlay.text != self._said:
             return
         text = next((text for layer in reversed(viewer.layers) if (text := self._of(layer))), "")
@@ -83,6 +83,12 @@ class Captions:
             return
         labels[axis] = name or PROTOTYPE_AXIS
         viewer.dims.axis_labels = labels
+
+
+def canvas_text(viewer: Viewer) -> Any:
+    """The text over a viewer's canvas; its place is another one since napari 0.9."""
+    canvas = getattr(viewer, "canvas", None)
+    return viewer.text_overlay if canvas is None else canvas.overlays.text
 
 
 _captions: WeakKeyDictionary[Viewer, Captions] = WeakKeyDictionary()

@@ -22,6 +22,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+# Where a widget that is held keeps its own tooltip.
+_TIP = "own_tooltip"
+
 
 def button(text: str, tip: str, clicked: Callable[[], Any] | None = None) -> QPushButton:
     """A button; ``clicked`` is called without arguments, or a signal without any."""
@@ -35,6 +38,19 @@ def enable(button: QWidget, what: str, obstacle: str = "") -> None:
     """Say what a button does, or why it cannot now."""
     button.setEnabled(not obstacle)
     button.setToolTip(obstacle or what)
+
+
+def hold(reason: str, *widgets: QWidget) -> None:
+    """Disable widgets and say why in their tooltips; without a reason they are as they were."""
+    for widget in widgets:
+        if widget.isEnabled() and reason:
+            widget.setProperty(_TIP, widget.toolTip())
+        if reason:
+            widget.setToolTip(reason)
+        elif widget.property(_TIP) is not None:
+            widget.setToolTip(widget.property(_TIP))
+            widget.setProperty(_TIP, None)
+        widget.setEnabled(not reason)
 
 
 def menu_button(text: str, menu: QMenu) -> QToolButton:

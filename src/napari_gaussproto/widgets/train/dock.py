@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 
 
 _LIVE = "Fit again after every stroke"
+_CANCEL = "Stop at once; the model stays as it was"
+_TUNING = "The model is being fine-tuned: wait for it, or press Stop or Cancel"
 
 
 class TrainWidget(Dock):
@@ -93,12 +95,11 @@ class TrainWidget(Dock):
         said = (self.messages, self)
         self.labelling = LabelsController(*shared, self.images, self.labels, *said)
         self.start = StartPanel(self.messages.warn)
-        self.proposal = StartProposal(self.viewer, self.start, self.fits, self.annotations)
+        self.proposal = StartProposal(self.start, self.fits, self.annotations)
         self._fill_devices(["cpu"])
         self.quick = button("Quick fit", "", self.quick_fit)
         self.live = check_box("live", _LIVE)
-        stop = "Stop at once; the model stays as it was"
-        self.cancel = button("Cancel", stop, self.fits.cancel)
+        self.cancel = button("Cancel", _CANCEL, self.fits.cancel)
         self.budget = BudgetPanel(TERMS)
         self.curves = TrainingCurves()
         self.version_panel = VersionPanel()
@@ -430,13 +431,12 @@ class TrainWidget(Dock):
     def _update_buttons(self) -> None:
         missing, phase = self._missing(), self.fits.phase
         tuning = phase not in ("idle", "fitting")
-        enable(self.quick, "Fit the prototypes to the strokes: a second or less", missing or "")
-        self.quick.setEnabled(missing is None and not tuning)
-        waits = "" if missing is None else f".\nIt waits. {missing}"
-        self.live.setToolTip(f"{_LIVE}{waits}")
-        self.cancel.setEnabled(phase != "idle")
+        obstacle = _TUNING if tuning else missing or ""
+        enable(self.quick, "Fit the prototypes to the strokes: a second or less", obstacle)
+        self.live.setToolTip(f"{_LIVE}.\nIt waits. {obstacle}" if obstacle else _LIVE)
+        enable(self.cancel, _CANCEL, "" if phase != "idle" else "Nothing is being computed")
         self.budget.set_reason(self._missing(tunes=True))
-        self.start.setEnabled(not tuning)
+        self.start.hold(_TUNING if tuning else "")
         image = self.images.image()
         self.labels.allow_accepting(image is not None and image in self.state.results)
 

@@ -41,6 +41,17 @@ def test_fits_begin_with_the_same_base_again() -> None:
     assert again.start(again.made).model is base
 
 
+def test_what_became_of_a_new_model_may_be_made_anew_and_an_own_one_may_not() -> None:
+    base, made = model(), model()
+    fitted = Beginning(NEW).with_fit(base, made, Beginning(NEW), TABLE)
+    assert fitted.start(made) == Start(model=base, new=NEW.new)
+    edited = model(made.extractor)
+    assert fitted.start(edited) == Start(model=edited)
+    tuned = model()
+    trained = fitted.with_fit(tuned, tuned, fitted, TABLE)
+    assert trained.start(tuned) == Start(model=tuned)
+
+
 def test_edits_made_since_a_fit_are_where_the_next_one_begins() -> None:
     base, made = model(), model()
     fitted = Beginning(NEW).with_fit(base, made, Beginning(NEW), TABLE)
@@ -60,7 +71,7 @@ def test_another_choice_forgets_fits_and_another_device_does_not() -> None:
     base = model()
     fitted = Beginning(NEW).with_fit(base, model(), Beginning(NEW), TABLE)
     elsewhere = fitted.on_device("cpu")
-    assert elsewhere.start(fitted.made) == Start(model=base, device="cpu")
+    assert elsewhere.start(fitted.made) == Start(model=base, new=NEW.new, device="cpu")
     file = Start(file=Path("a.safetensors"))
     assert fitted.with_choice(file, TABLE).start(fitted.made) is file
 

@@ -93,7 +93,7 @@ def test_start_says_why_it_cannot(panel: BudgetPanel) -> None:
     panel.set_state("running")
     panel.set_progress(3, 10, 20)
     panel.set_reason("Open an image first.")
-    assert "step 3" in panel.note.text()  # what runs is more important
+    assert "30%" in panel.note.text()  # what runs is more important
     panel.set_state("idle")
     assert panel.note.text() == "Open an image first."
     panel.set_reason(None)
@@ -104,12 +104,12 @@ def test_progress_is_honest(panel: BudgetPanel) -> None:
     panel.set_state("running")
     assert panel.progress.maximum() == 0  # nothing is known yet
     panel.set_progress(1, 1, None)
-    assert panel.note.text() == "step 1 of about 1, time left not known yet"
+    assert panel.note.text() == "just begun, time left not known yet"
     panel.set_progress(84, 300, 121)
-    assert panel.note.text() == "step 84 of about 300, 2 min left"
+    assert panel.note.text() == "28% done, 2 min left"
     assert panel.progress.value() / panel.progress.maximum() == pytest.approx(84 / 300)
     panel.set_state("paused")
-    assert panel.note.text() == "Paused at step 84 of about 300"
+    assert panel.note.text() == "Paused: 28% done"
     panel.set_state("running")
     assert panel.progress.value() / panel.progress.maximum() == pytest.approx(84 / 300)
     panel.set_state("finishing")
@@ -127,13 +127,13 @@ def test_a_number_of_steps_is_not_about(panel: BudgetPanel) -> None:
 def test_two_trainings_share_one_bar_and_one_remaining_time(panel: BudgetPanel) -> None:
     panel.set_state("running")
     panel.set_progress(20, 120, 170, (1, 2))
-    assert panel.note.text() == "part 1 of 2: step 20 of about 120, up to about 3 min left"
+    assert panel.note.text() == "part 1 of 2: 17% done, up to about 3 min left"
     assert panel.progress.value() / panel.progress.maximum() == pytest.approx(1 / 12, abs=1e-3)
     panel.set_progress(15, 60, 42, (2, 2))  # how long it is was found by the first
-    assert panel.note.text() == "part 2 of 2: step 15 of 60, 40 s left"
+    assert panel.note.text() == "part 2 of 2: 25% done, 40 s left"
     assert panel.progress.value() / panel.progress.maximum() == pytest.approx(0.625)
     panel.set_state("paused")
-    assert panel.note.text() == "Paused at part 2 of 2: step 15 of 60"
+    assert panel.note.text() == "Paused: part 2 of 2: 25% done"
 
 
 @pytest.mark.parametrize(
@@ -175,9 +175,9 @@ def test_going_on_says_where_it_is(panel: BudgetPanel) -> None:
     panel.set_state("running")
     panel.set_progress(3, 10, 20.0)
     panel.set_state("paused")
-    assert panel.note.text() == "Paused at step 3 of about 10"
+    assert panel.note.text() == "Paused: 30% done"
     panel.set_state("running")
-    assert panel.note.text() == "step 3 of about 10"
+    assert panel.note.text() == "30% done"
 
 
 def test_without_terms_there_is_no_section(qtbot: Any) -> None:

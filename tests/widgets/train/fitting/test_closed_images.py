@@ -193,7 +193,7 @@ def test_nothing_that_can_be_read_is_said(
     kept = kept_of((pixels, file))
     Path(file).unlink()
     asked = train.fits.closed_images(lambda: kept, [])
-    with qtbot.waitSignal(train.messages.warned, timeout=60_000) as said:
+    with qtbot.waitSignal(train.messages.told, timeout=60_000) as said:
         train.fits.quick_fit(image, closed=asked)
     assert "cannot be read" in said.args[0] and "photo.tif" in said.args[0]
     qtbot.waitUntil(lambda: train.fits.phase == "idle", timeout=60_000)

@@ -76,8 +76,8 @@ def test_the_start_that_tells_strokes_better_is_proposed(
     assert not said(train)
     quick(train, qtbot)
     compared(train, qtbot)
-    assert "A new model would fit these strokes better: it tells " in said(train)
-    assert "“blind” 0." in said(train) and offers(train)
+    assert "A new model would fit these strokes better: in a trial of both it gets " in said(train)
+    assert said(train).endswith("“blind” 50%.") and offers(train)
     assert shown(train) != NEW  # it is only proposed
     with qtbot.waitSignal(train.fits.fitted, timeout=WAIT):
         click(train.proposal.button)

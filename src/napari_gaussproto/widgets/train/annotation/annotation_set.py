@@ -34,7 +34,8 @@ class AnnotationSet(QObject):
     brushed = Signal(int)  # the brush paints as another class
     table_changed = Signal(object, bool)  # a TableChange, and whether it was done or taken back
     classes_changed = Signal()
-    edited = Signal(object)  # AnnotationLayer: labels were drawn, erased, undone or redone
+    drawn = Signal(object)  # AnnotationLayer: labels were drawn, erased, undone or redone there
+    edited = Signal(object)  # AnnotationLayer: the same, or its classes changed
     layers_changed = Signal()  # an image got annotations, or lost them
 
     def __init__(
@@ -131,6 +132,7 @@ class AnnotationSet(QObject):
                 forgotten.setdefault(annotation, lost[id(change)])
 
     def _add(self, annotation: AnnotationLayer) -> None:
+        annotation.edited.connect(lambda: self.drawn.emit(annotation))
         annotation.edited.connect(lambda: self.edited.emit(annotation))
         annotation.brushed.connect(self.brushed)
         self._all.append(annotation)

@@ -96,7 +96,10 @@ class Beginning:
         model = self.model(in_use)
         if model is self.made:
             model = self.base
-        return self.chosen if model is None else Start(model=model, device=self.chosen.device)
+        if model is None:
+            return self.chosen
+        new = self.chosen.new if model is self.base and not self.own else None
+        return Start(model=model, new=new, device=self.chosen.device)
 
     def going_on(self, in_use: PrototypeSegmenter | None) -> PrototypeSegmenter | None:
         """The model that the next fit goes on from; None where it begins as was chosen."""

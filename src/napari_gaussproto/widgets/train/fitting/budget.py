@@ -10,7 +10,15 @@ from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QProgressBar, QWidget
 from superqt import QCollapsible
 
-from napari_gaussproto.widgets.shared.forms import across, button, down, enable, fill, wrapped_label
+from napari_gaussproto.widgets.shared.forms import (
+    across,
+    button,
+    down,
+    enable,
+    fill,
+    hold,
+    wrapped_label,
+)
 
 State = Literal["idle", "running", "paused", "finishing"]
 Unit = Literal["minutes", "steps"]
@@ -26,6 +34,8 @@ _START = "Train the model end to end, on your strokes"
 _STOP = "Stop and keep what it has learned"
 _PAUSE = "Pause; nothing is lost, and the time of the pause does not count"
 _RESUME = "Go on where it was paused"
+_BUSY = "The model is being fine-tuned"
+_FINISHING = "It ends by itself in a moment"
 
 
 class BudgetPanel(QWidget):
@@ -105,12 +115,14 @@ class BudgetPanel(QWidget):
         """Show what the training is doing: "idle", "running", "paused" or "finishing"."""
         before, self.state = self.state, state
         self.running.setVisible(state != "idle")
-        for widget in (self.amount, self.unit, *self.boxes.values()):
-            widget.setEnabled(state == "idle")
+        busy = "" if state == "idle" else _BUSY
+        hold(busy, self.amount, self.unit, *self.boxes.values())
         self.pause.setText("Resume" if state == "paused" else "Pause")
-        self.pause.setToolTip(_RESUME if state == "paused" else _PAUSE)
+        pauses = _RESUME if state == "paused" else _PAUSE
+        self.pause.setToolTip(_FINISHING if state == "finishing" else pauses)
         for active in (self.pause, self.stop):
             active.setEnabled(state in ("running", "paused"))
+        self.stop.setToolTip(_FINISHING if state == "finishing" else _STOP)
         resumed = before == "paused"
         if state == "idle":
             self._place = ""
@@ -123,7 +135,7 @@ class BudgetPanel(QWidget):
         notes = {
             "idle": self._reason or "",
             "running": (resumed and self._place) or preparing,
-            "paused": f"Paused at {self._place}" if self._place else "Paused",
+            "paused": f"Paused: {self._place}" if self._place else "Paused",
             "finishing": "Finishing: the best model gets its prototypes' patches…",
         }
         self._say(notes[state])
@@ -153,27 +165,28 @@ class BudgetPanel(QWidget):
         Parameters
         ----------
         step, total : int
-            Of this part. With a budget in minutes the total is an estimate, and is shown as one.
+            Of this part. With a budget in minutes the total is an estimate, and a share is shown.
         seconds_left : float or None
             Of all parts, at most; None while that can't be told.
         part : tuple of int
             Which of how many.
         """
         number, parts = part
-        # How long the last part is was found out by those before it.
-        about = "about " if self._unit == "minutes" and number == 1 else ""
-        self._place = f"step {step:,} of {about}{total:,}"
+        share = min(step / max(1, total), 1.0)
+        self._place = f"step {step:,} of {total:,}"
+        if self._unit == "minutes":
+            # Steps say nothing to who chose minutes.
+            self._place = "just begun" if seconds_left is None else f"{share:.0%} done"
         if parts > 1:
             self._place = f"part {number} of {parts}: {self._place}"
         if self.state != "running":
             return
         self.progress.setRange(0, _GRAIN)
-        done = (number - 1 + min(step / max(1, total), 1.0)) / parts
-        self.progress.setValue(round(_GRAIN * done))
+        self.progress.setValue(round(_GRAIN * (number - 1 + share) / parts))
         self._say(f"{self._place}, {time_left(seconds_left, at_most=number < parts)}")
 
     def _update_start(self) -> None:
-        busy = "" if self.state == "idle" else "The model is being fine-tuned"
+        busy = "" if self.state == "idle" else _BUSY
         enable(self.start, _START, busy or self._reason or "")
 
     def _show_unit(self, text: str) -> None:

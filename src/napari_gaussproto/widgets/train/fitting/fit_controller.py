@@ -340,7 +340,9 @@ class FitController(QObject):
         )
 
     def _on_failure(self, error: Exception) -> None:
-        self._messages.report(error, quietly=self._work is not None and self._work.live)
+        # Who pressed Quick fit looks at the sentence below it; a fine-tune takes minutes.
+        waited = self._work is None or self._work.kind == "fine-tune"
+        self._messages.report(error, quietly=not waited)
 
     def _on_removed(self, event: Any) -> None:
         # Features of a labelled image serve the next fit, which learns from it still.

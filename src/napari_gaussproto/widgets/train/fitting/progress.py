@@ -29,7 +29,7 @@ class TrainingProgress:
     def show(self, step: Any) -> None:
         """Show a `Stage` or a `TrainingStep`."""
         if isinstance(step, Stage):
-            self._say(f"{step.text}… {step.done}/{step.total}")
+            self._say(_far(step.text, step.done, step.total))
             return
         stage = getattr(step, "stage", "")
         if stage in _DOING:
@@ -42,9 +42,9 @@ class TrainingProgress:
         elif stage == "start":
             self._curves.add(step)
         elif stage == "finish":
-            self._say(f"Describing the prototypes… {step.step}/{step.total}")
+            self._say(_far("Describing the prototypes", step.step, step.total))
         elif stage == "validation":
-            self._say(f"Judging by the strokes set aside… {step.step}/{step.total}")
+            self._say(_far("Judging by the strokes set aside", step.step, step.total))
 
     def show_phase(self, phase: str) -> None:
         """Say that a fit is paused, and when it goes on what it does."""
@@ -59,3 +59,8 @@ class TrainingProgress:
         self._doing = doing
         if not self._paused:
             self._status.setText(doing)
+
+
+def _far(what: str, done: int, total: int) -> str:
+    """What is done, and how far it is if it has parts; what these are is nobody's concern."""
+    return f"{what}… {done / total:.0%}" if total > 1 else f"{what}…"

@@ -7,17 +7,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_gaussproto.core.model.summary import classes_of, knowing, model_path
-from napari_gaussproto.jobs.caches import PyramidCache
 from napari_gaussproto.jobs.requests import CompareRequest, Start
 from napari_gaussproto.jobs.running import run_job
-from napari_gaussproto.widgets.shared.dock import Connections
-from napari_gaussproto.widgets.shared.forms import button, down, fill, wrapped_label
+from napari_gaussproto.widgets.shared.forms import button, down, enable, fill, wrapped_label
 from napari_gaussproto.widgets.shared.workers import Runner, single_shot
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.fit_controller import FitController
@@ -25,17 +23,21 @@ from napari_gaussproto.widgets.train.fitting.sentences import Fitted
 from napari_gaussproto.widgets.train.fitting.start_panel import StartPanel
 
 if TYPE_CHECKING:
-    from napari.viewer import Viewer
-
     from napari_gaussproto.core.base.config import SegmentationClass
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.jobs.compare import Compared
 
 logger = logging.getLogger(__name__)
 
-# Milliseconds of rest after a fit before anything is compared, and bytes of features for it.
-_REST, _BYTES = 800, 1 << 30
+# Milliseconds of rest after a fit before anything is compared.
+_REST = 800
 _NEW = "a new model"
+_TAKES = "What was fitted before is kept in Versions"
+_TRIAL = (
+    "For the trial both are fitted to the same parts of the strokes and judged by the other parts, "
+    "each stroke alike.\nIt compares starts. The held-out accuracy of a fit judges that fit alone, "
+    "by its cells, so the figures differ."
+)
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,9 @@ class StartProposal(QWidget):
 
     fit_asked = Signal()
 
-    def __init__(
-        self, viewer: Viewer, start: StartPanel, fits: FitController, annotations: AnnotationSet
-    ) -> None:
+    def __init__(self, start: StartPanel, fits: FitController, annotations: AnnotationSet) -> None:
         super().__init__()
         self._start, self._fits, self._annotations = start, fits, annotations
-        self._cache = PyramidCache(_BYTES)
         # What is proposed or compared, and the model that it was compared by.
         self._rival: Rival | None = None
         self._known: tuple[Rival, Sequence[SegmentationClass], PrototypeSegmenter] | None = None
@@ -89,12 +88,12 @@ class StartProposal(QWidget):
         start.changed.connect(self._begin_anew)
         annotations.classes_changed.connect(self._begin_anew)
         annotations.edited.connect(self._hint)
-        Connections(self).add(viewer.layers.events.removed, self._on_removed)
         self._begin_anew()
 
     def _build(self) -> None:
         self.note = wrapped_label()
-        self.button = button("", "What was fitted before is kept in Versions", self._take)
+        self.note.setToolTip(_TRIAL)
+        self.button = button("", _TAKES, self._take)
         fill(self, down(self.note, self.button))
 
     def _say(self, sentence: str, rival: Rival | None = None, does: str = "Begin") -> None:
@@ -178,7 +177,8 @@ class StartProposal(QWidget):
 
     def _on_phase(self, phase: str) -> None:
         """A person's own work comes first."""
-        self.button.setEnabled(phase in ("idle", "fitting"))
+        tuning = phase not in ("idle", "fitting")
+        enable(self.button, _TAKES, "The model is being fine-tuned" if tuning else "")
         if phase != "idle":
             self._stop()
         elif self._due:
@@ -196,11 +196,11 @@ class StartProposal(QWidget):
             return
         known, start = self._known, rival.start
         if known is not None and known[:2] == (rival, asked.classes):
-            start = Start(model=known[2], device=rival.start.device)
+            start = replace(start, model=known[2], file=None)
         base = Start(model=last.result.began_with, device=rival.start.device)
         fit = replace(asked, start=base, renamed={})
         self._comparing = rival, asked.classes
-        request = CompareRequest(fit, start, self._cache)
+        request = CompareRequest(fit, start)
         self.runner.start(partial(run_job, "compare", "compare_job", request))
 
     def _on_compared(self, found: Compared) -> None:
@@ -214,8 +214,8 @@ class StartProposal(QWidget):
             return
         name, (ours, other) = _called(rival.name), found.comparison.accuracy
         self._say(
-            f"{name[0].upper()}{name[1:]} would fit these strokes better: it tells "
-            f"{other:.2f} of the strokes held out, {self._current} {ours:.2f}.",
+            f"{name[0].upper()}{name[1:]} would fit these strokes better: in a trial of both it "
+            f"gets {other:.0%} of strokes right that it has not seen, {self._current} {ours:.0%}.",
             rival,
             "Fit",
         )
@@ -239,9 +239,6 @@ class StartProposal(QWidget):
             self._start.choose_path(rival.start.file)
         if fits:
             self.fit_asked.emit()
-
-    def _on_removed(self, event: Any) -> None:
-        self._cache.remove(getattr(event.value, "unique_id", None))
 
 
 def _called(name: str) -> str:

@@ -12,7 +12,14 @@ from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy, QSpinBox, QWidge
 from napari_gaussproto.core.base.config import FIELD, NewModel
 from napari_gaussproto.jobs.requests import Start
 from napari_gaussproto.widgets.shared.choosers import ModelChooser
-from napari_gaussproto.widgets.shared.forms import across, combo_box, cut_long_entries, down, fill
+from napari_gaussproto.widgets.shared.forms import (
+    across,
+    combo_box,
+    cut_long_entries,
+    down,
+    fill,
+    hold,
+)
 
 # The shipped start, and backbones of timm that suit a computer without a GPU; any other name can
 # be typed.
@@ -146,6 +153,10 @@ class StartPanel(QWidget):
             else:
                 self.model.choose_other(self._chosen)
         self._show_options()
+
+    def hold(self, reason: str) -> None:
+        """Let nothing be chosen, for a reason that tooltips say; without one everything can be."""
+        hold(reason, self.model.combo, self.device, self.backbone, self.detail, self.region)
 
     def choose_path(self, path: Path) -> None:
         """Choose a file that is offered."""

@@ -20,7 +20,10 @@ from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import SharedState
 from napari_gaussproto.widgets.shared.tags import is_ours
 from napari_gaussproto.widgets.train.annotation.accept_tool import AcceptTool, accepted, left_out
-from napari_gaussproto.widgets.train.annotation.annotation_layer import label_shape
+from napari_gaussproto.widgets.train.annotation.annotation_layer import (
+    AnnotationLayer,
+    label_shape,
+)
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.labelling.label_import import LabelImport
 from napari_gaussproto.widgets.train.labelling.labels_panel import LabelsPanel
@@ -59,6 +62,7 @@ class LabelsController(QObject):
         panel.accept.toggled.connect(self._on_accept)
         panel.accept_all.clicked.connect(self.accept_image)
         panel.corrections.toggled.connect(self._show_corrections)
+        annotations.drawn.connect(self._follow)
 
     def draw(self) -> None:
         """Take the brush to the chosen image."""
@@ -76,7 +80,18 @@ class LabelsController(QObject):
         if self._state.shows_likelihood:
             self._state.show(likelihood=False)
         self._autosave.annotate(image)
-        self._messages.tell("Paint with the left button; the eraser (key 1) takes labels back.")
+        self._messages.tell(
+            f"Paint on “{image.name}” with the left button; the eraser (key 1) takes labels back."
+        )
+
+    def _follow(self, annotation: AnnotationLayer) -> None:
+        """Choose the image that a person draws on: a fit shows what it makes of the chosen one."""
+        image, active = annotation.image, self._viewer.layers.selection.active
+        if image is self._images.image() or active is None or active is not annotation.layer:
+            return
+        if image in self._images.images():
+            self._images.choose(image)
+            self._messages.tell(f"“{image.name}” is chosen above now, because you draw on it.")
 
     # -- labels that exist already -----------------------------------------------------------
 

@@ -78,6 +78,7 @@ class VersionPanel(QWidget):
         self.tree.itemSelectionChanged.connect(self._update_actions)
         self.tree.customContextMenuRequested.connect(self._on_menu)
         self.empty = wrapped_label("No versions yet: every fit and every fine-tune adds one.")
+        self.coming = wrapped_label()
         self.comparison = ComparisonTable()
         self.actions_by_key = {key: QAction(text, self) for key, (text, _, _) in _ACTIONS.items()}
         for key, action in self.actions_by_key.items():
@@ -90,9 +91,10 @@ class VersionPanel(QWidget):
         self.more = menu_button("⋯", self._menu("rename", "delete"))
         self.more.setToolTip("Rename or delete the chosen version")
         row = across(*self.buttons.values(), self.more, None, spacing=4)
-        parts = (self.empty, (self.tree, 1), row, self.comparison, None)
+        parts = (self.coming, self.empty, (self.tree, 1), row, self.comparison, None)
         fill(self, down(*parts, spacing=4))
         self.set_versions([], None)
+        self.announce("")
 
     def _menu(self, *keys: str) -> QMenu:
         menu = QMenu(self)
@@ -129,6 +131,11 @@ class VersionPanel(QWidget):
         for widget in (self.tree, self.more, *self.buttons.values()):
             widget.setVisible(bool(versions))
         self._update_actions()
+
+    def announce(self, sentence: str) -> None:
+        """Say that a version is on its way into the list; nothing when it is there."""
+        self.coming.setText(sentence)
+        self.coming.setVisible(bool(sentence))
 
     def set_busy(self, reason: str | None) -> None:
         """Block everything but saving while a training runs; the reason is the tooltip."""

@@ -60,6 +60,8 @@ class VersionsController(QObject):
         self._annotations, self._autosave = annotations, autosave
         self._fits, self._panel, self._messages = fits, panel, messages
         self._waiting: Fitted | None = None
+        # Numbers of the last fit that was given to the saving thread, and of the last that is kept.
+        self._given = self._added = 0
         self._reader = JobQueue(self)
         self._reader.failed.connect(messages.report)
         self._compared: ImageResult | None = None
@@ -70,6 +72,7 @@ class VersionsController(QObject):
         panel.rename_asked.connect(self.rename)
         panel.delete_asked.connect(self.delete)
         panel.save_asked.connect(self._ask_where)
+        autosave.queue.failed.connect(self._on_failure)
         autosave.leaving.connect(self.flush)
         autosave.project_changed.connect(self._on_project)
         autosave.resumed.connect(lambda: self._ask("list_versions", done=self._show))
@@ -82,6 +85,7 @@ class VersionsController(QObject):
         self._waiting = fitted
         if fitted.live:
             self._timer.start()
+            self._announce()
         else:
             self.flush()
 
@@ -95,7 +99,25 @@ class VersionsController(QObject):
         result = fitted.result
         if fitted.live:
             result = replace(result, settings=result.settings | {LIVE: True})
-        self._ask("add_version", result, fitted.made, classes, drawn, done=self._show)
+        self._given += 1
+        done = partial(self._on_added, self._given)
+        self._ask("add_version", result, fitted.made, classes, drawn, done=done)
+        self._announce()
+
+    def _on_added(self, number: int, listed: Listed) -> None:
+        self._added = number
+        self._show(listed)
+        self._announce()
+
+    def _on_failure(self, error: Exception) -> None:
+        self._added = self._given  # the error says what became of it
+        self._announce()
+
+    def _announce(self) -> None:
+        """Say that the list is not complete yet: the fit is shown before it is kept."""
+        waits = "The fit in use becomes a version when you rest from painting."
+        keeps = "The fit in use is being added…" if self._added < self._given else ""
+        self._panel.announce(waits if self._waiting is not None else keeps)
 
     def checkpoint(self) -> Path | None:
         """Where a fine-tune keeps its state, to go on after a kill."""
