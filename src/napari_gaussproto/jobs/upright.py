@@ -69,9 +69,14 @@ def _distance(pixels: Any, other: npt.NDArray[Any]) -> float:
 
 @dataclass(frozen=True)
 class Turned:
-    """What was turned: pixels, and labels with the fingerprint of what they were made from.
+    """What was turned.
 
-    A person may go on painting meanwhile: then the fingerprint is another one.
+    Attributes
+    ----------
+    pixels : (H, W) or (H, W, C) ndarray
+    labels : list of (int, (H, W) ndarray)
+        With the checksum of what each was made from: it is another one when a person went on
+        painting meanwhile.
     """
 
     pixels: npt.NDArray[Any]
