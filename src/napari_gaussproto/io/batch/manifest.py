@@ -20,7 +20,7 @@ from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.model.card import now, package_versions
 from napari_gaussproto.core.model.model_file import description_of, tensors_of
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.io.batch.inputs import Item, name_below
+from napari_gaussproto.io.batch.inputs import SUFFIXES, Item, name_below
 
 MANIFEST = "manifest.json"
 _LOCK = ".lock"
@@ -235,7 +235,9 @@ def results_of(names: Sequence[str], manifest: Manifest) -> dict[str, str]:
             found[name] = manifest.images[name].results
             continue
         path = PurePosixPath(name)
-        stem = str(path.with_name(path.stem.removesuffix(".ome")))
+        # Of the name of a layer, what follows a dot is no suffix.
+        is_file = path.suffix.lower() in SUFFIXES
+        stem = str(path.with_name(path.stem.removesuffix(".ome"))) if is_file else name
         choices = chain([stem, name], (f"{name}-{number}" for number in count(2)))
         results = next(text for text in choices if taken.get(text.casefold(), name) == name)
         taken[results.casefold()] = name

@@ -19,7 +19,7 @@ from napari_gaussproto.io.batch.inputs import Item, find
 from napari_gaussproto.io.batch.manifest import read_manifest
 from napari_gaussproto.io.batch.outputs import Outputs
 from napari_gaussproto.io.ome import read_labels
-from napari_gaussproto.jobs.batch import BatchRequest, BatchResult, batch_steps
+from napari_gaussproto.jobs.batch.predict import BatchRequest, BatchResult, batch_steps
 from tests.core.builders import tiny_model, two_tone
 from tests.core.killing import Killed, killed_after
 

@@ -64,6 +64,8 @@ class BatchRequest:
         Whether images whose results are up to date are segmented, too.
     channel_axis : int or None
         See `segment`; files that name their axes are believed.
+    follow_edges : bool or None
+        Whether borders of classes follow the photograph's edges; None as the model says.
     """
 
     model: PrototypeSegmenter
@@ -73,6 +75,7 @@ class BatchRequest:
     tile: TileSize = "auto"
     again: bool = False
     channel_axis: int | None = None
+    follow_edges: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -143,8 +146,8 @@ class _Run:
             for name, entry in manifest.images.items()
             if (self.out / entry.labels).exists()
         }
-        axis = request.channel_axis
-        how = {} if axis is None else {"channel_axis": axis}
+        chosen = {"channel_axis": request.channel_axis, "edges": request.follow_edges}
+        how = {name: value for name, value in chosen.items() if value is not None}
         self.work = work_digest(self.model, tile=request.tile, **how)
         self.items = self._items(request.images)
         self.results = results_of([item.name for item in self.items], manifest)
@@ -264,6 +267,8 @@ class _Run:
         for tile in (work := WithValue(segment_steps(pixels, self.model, tile=self.request.tile))):
             yield BatchStep(item.name, done, len(self.items), tile.index / tile.total)
         segmentation = work.value
+        if self.request.follow_edges is not None:
+            segmentation = segmentation.with_outlines(self.request.follow_edges)
         _ = segmentation.labels  # with all threads of the network, which rests meanwhile
         return lambda: self._written(item, image, segmentation, entry)
 
