@@ -63,6 +63,10 @@ def predict(
     channels: Annotated[
         str, typer.Option(help="auto, first or last: where arrays have their channels.")
     ] = "auto",
+    corrections: Annotated[
+        Path | None,
+        typer.Option(help="Project, NAME.gaussproto: what was drawn there overrules."),
+    ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Segment what is up to date, too.")
     ] = False,
@@ -78,6 +82,7 @@ def predict(
         maps=maps,
         overview=overview,
         again=again,
+        corrections=corrections,
     )
     raise typer.Exit(1 if failed else 0)
 
@@ -110,6 +115,10 @@ def measure(
         Path | None,
         typer.Option(help="Folder that predict wrote; corrections in its labels count."),
     ] = None,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(help="Project, NAME.gaussproto: what was drawn there overrules."),
+    ] = None,
     channels: Annotated[
         str, typer.Option(help="auto, first or last: where arrays have their channels.")
     ] = "auto",
@@ -130,6 +139,7 @@ def measure(
         regions=regions,
         instances=instances,
         labels=labels,
+        corrections=corrections,
         format=format,
     )
     raise typer.Exit(1 if failed else 0)

@@ -12,9 +12,11 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
 from napari_gaussproto.core.model.model_file import load_model_file
 from napari_gaussproto.core.model.predict import segment
-from napari_gaussproto.io.images import read_image
+from napari_gaussproto.core.project.project import Project
+from napari_gaussproto.io.images import read_image, read_mask
 from tests.commands.conftest import Cli
 
 LEFT = [[-0.5, -0.5], [47.5, -0.5], [47.5, 63.5], [-0.5, 63.5], [-0.5, -0.5]]
@@ -71,6 +73,26 @@ def test_what_a_person_corrected_counts_and_is_told(
     tifffile.imwrite(results / "left" / "plot.labels.ome.tif", corrected)
     result = cli("measure", *photos, *options, out, "--labels", results)
     assert result.code == 1 and "left out left/plot.png: The labels in “plot.labels" in result.out
+
+
+def test_what_was_drawn_in_a_project_overrules(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
+) -> None:
+    drawn = np.ones((64, 96), np.uint8)
+    drawn[10:20, 10:30] = 2
+    classes = tuple(load_model_file(model_file).classes)
+    identity = identify(read_image(photos[0]), "plot")
+    with Project.create(tmp_path / "mine") as project:
+        project.annotations.save(Annotations(classes, (Annotation(identity, drawn),)))
+    out = tmp_path / "tables"
+    options = ("--model", model_file, "--corrections", tmp_path / "mine.gaussproto")
+    assert cli("measure", *photos, *options, "--out", out).code == 0
+    objects = pd.read_csv(out / "objects.csv")
+    mine = objects[objects["labels"] == "with corrections"]
+    assert set(mine["image"]) == {"left/plot.png"}
+    assert mine["area_px"].tolist() == [64 * 96 - 200, 200]
+    assert cli("predict", *photos, *options, "--out", out).code == 0
+    assert np.array_equal(read_mask(out / "left" / "plot.labels.ome.tif"), drawn)
 
 
 def test_objects_that_were_given_take_the_place_of_pieces(

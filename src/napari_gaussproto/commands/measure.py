@@ -32,6 +32,7 @@ def run_measure(
     regions: Path | None,
     instances: Path | None,
     labels: Path | None,
+    corrections: Path | None = None,
     format: str,
 ) -> int:
     """Measure images and write the tables into a folder; how many images failed.
@@ -48,7 +49,9 @@ def run_measure(
     size = None if pixel_size is None else PixelSize.parse(pixel_size)
     found = find(given, out)
     model = load_model(model_name, device)
-    request = MeasureRequest(model, found, side, size, least_area, regions, instances, labels, axis)
+    request = MeasureRequest(
+        model, found, side, size, least_area, regions, instances, labels, axis, corrections
+    )
     measured = driven(measure_steps(request), str(model.device))
     make_folder(out)
     write_table(measured.objects, out / f"objects.{format}")
@@ -66,6 +69,7 @@ def run_measure(
                     ("regions", regions),
                     ("instances", instances),
                     ("labels", labels),
+                    ("corrections", corrections),
                 )
             },
         },

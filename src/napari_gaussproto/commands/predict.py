@@ -65,6 +65,7 @@ def run_predict(
     maps: bool,
     overview: bool,
     again: bool,
+    corrections: Path | None = None,
 ) -> int:
     """Segment images, write everything into a folder, print the cover; how many failed.
 
@@ -79,7 +80,7 @@ def run_predict(
     outputs = Outputs.checked(labels, maps=maps, overview=overview)
     found = find(given, out)
     model = load_model(model_name, device)
-    request = BatchRequest(model, found, out, outputs, side, again, axis)
+    request = BatchRequest(model, found, out, outputs, side, again, axis, corrections=corrections)
     result = driven(batch_steps(request), str(model.device))
     if result.images and len(result.images) <= _MOST_ROWS:
         console.print(cover_table(result.images, model.classes))

@@ -93,6 +93,12 @@ class Entry(BaseModel):
         Path of its results in the folder, without what follows their names.
     labels : str
         Path of its label file in the folder.
+    labels_modified, labels_digest : int, str
+        Time of change in nanoseconds of the label file as it was written, and what it held.
+    drawn : str
+        Digest of what a person drew in a project on the image; "" for nothing.
+    edited : bool
+        Whether a person changed the label file since.
     height, width : int
         Pixels.
     cover : dict of str to float
@@ -109,6 +115,10 @@ class Entry(BaseModel):
     model: str = ""
     results: str
     labels: str = ""
+    labels_modified: int = 0
+    labels_digest: str = ""
+    drawn: str = ""
+    edited: bool = False
     height: int = 0
     width: int = 0
     cover: dict[str, float] = Field(default_factory=dict)
@@ -117,6 +127,11 @@ class Entry(BaseModel):
     uncertainty: float | None = None
     remarks: list[str] = Field(default_factory=list)
     created: str = Field(default_factory=now)
+
+    @property
+    def corrected(self) -> bool:
+        """Whether labels of a person count, drawn in a project or in the label file."""
+        return self.edited or bool(self.drawn)
 
 
 class Manifest(BaseModel):

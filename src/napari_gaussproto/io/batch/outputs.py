@@ -108,13 +108,15 @@ def write_results(
     outputs: Outputs,
     title: str = "",
     georeference: Georeference | None = None,
+    untouched: bool = False,
 ) -> list[str]:
     """Write what is wanted of one image; sentences about what was set aside.
 
     With a georeference, what is written as TIFF is a GeoTIFF.
 
     Labels of that name that differ, for example because a person corrected them, are kept
-    under another name. Every file appears whole.
+    under another name, but for ``untouched`` ones, which are this program's. Every file appears
+    whole.
 
     Raises
     ------
@@ -123,7 +125,7 @@ def write_results(
     """
     labels, classes = segmentation.labels, segmentation.classes
     path = folder / f"{results}{outputs.label_suffix}"
-    notes = [] if _may_replace(path, labels) else [set_aside(path)]
+    notes = [] if untouched or _may_replace(path, labels) else [set_aside(path)]
     if outputs.labels == "tiff":
         write_labels(path, labels, classes, {"model": model_name}, georeference)
     elif outputs.labels == "png":

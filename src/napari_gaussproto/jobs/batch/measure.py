@@ -21,6 +21,7 @@ from napari_gaussproto.core.model.encode import TileSize, as_source
 from napari_gaussproto.core.model.predict import segment_steps
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.io.batch.corrections import Corrections
 from napari_gaussproto.io.batch.inputs import Found, Item
 from napari_gaussproto.io.batch.manifest import Manifest, named, read_manifest
 from napari_gaussproto.io.batch.outputs import read_label_file
@@ -49,6 +50,8 @@ class MeasureRequest:
         A folder of results, whose label files say the classes, with what a person corrected there.
     channel_axis : int or None
         See `BatchRequest`.
+    corrections : Path or None
+        A project: what was drawn there on these images overrules the classes.
     """
 
     model: PrototypeSegmenter
@@ -60,6 +63,7 @@ class MeasureRequest:
     instances: Path | None = None
     labels: Path | None = None
     channel_axis: int | None = None
+    corrections: Path | None = None
 
 
 @dataclass
@@ -92,6 +96,9 @@ def measure_steps(request: MeasureRequest) -> Generator[BatchStep, None, Measure
         common = read_regions(request.regions)
     if request.instances is not None and not request.instances.is_dir():
         raise ConfigError(f"There is no folder “{request.instances}” with objects: check its name.")
+    drawn = None
+    if request.corrections is not None:
+        drawn = Corrections(request.corrections, request.model.classes)
     sentence = "There is no such file: check the name and the folder."
     measured = Measured(left_out={str(path): sentence for path in request.found.missing})
     items = named(request.found.paths, request.found.root, manifest)
@@ -100,8 +107,13 @@ def measure_steps(request: MeasureRequest) -> Generator[BatchStep, None, Measure
     for done, item in enumerate(items):
         yield BatchStep(item.name, done, len(items))
         try:
-            segmentation = yield from _segmented(request, item, done, len(items))
+            image = _image(item)
+            segmentation = yield from _segmented(request, item, image, done, len(items))
             labels, how = _labels(request, item, manifest, segmentation)
+            if drawn is not None:
+                own, _ = drawn.of(image, segmentation.shape)
+                if own is not None:
+                    labels, how = np.where(own > 0, own, labels), CORRECTED
             regions = _regions(request, item, common)
             pieces = _pieces(request, item, labels)
         except GaussProtoError as error:
@@ -144,12 +156,17 @@ def measured_image(
     return objects, area_table(labels, classes, regions, pixel_size)
 
 
-def _segmented(
-    request: MeasureRequest, item: Item, done: int, total: int
-) -> Generator[BatchStep, None, Segmentation]:
+def _image(item: Item) -> Any:
     assert item.path is not None  # items of files
+    return read_image(item.path)
+
+
+def _segmented(
+    request: MeasureRequest, item: Item, image: Any, done: int, total: int
+) -> Generator[BatchStep, None, Segmentation]:
+    assert item.path is not None
     axis = channel_axis_in(item.path, request.channel_axis)
-    source = as_source(read_image(item.path), request.model, axis)
+    source = as_source(image, request.model, axis)
     if source.height * source.width > LARGE:
         raise ImageError(
             f"“{item.path.name}” has more than {LARGE // 1_000_000} megapixels: cut it into parts "
