@@ -1,4 +1,4 @@
-"""The command line: ``napari-gaussproto demo | predict | train | info``."""
+"""The command line: ``napari-gaussproto demo | predict | measure | train | info``."""
 
 from __future__ import annotations
 
@@ -63,6 +63,10 @@ def predict(
     channels: Annotated[
         str, typer.Option(help="auto, first or last: where arrays have their channels.")
     ] = "auto",
+    corrections: Annotated[
+        Path | None,
+        typer.Option(help="Project, NAME.gaussproto: what was drawn there overrules."),
+    ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Segment what is up to date, too.")
     ] = False,
@@ -78,6 +82,65 @@ def predict(
         maps=maps,
         overview=overview,
         again=again,
+        corrections=corrections,
+    )
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def measure(
+    images: Annotated[
+        list[str],
+        typer.Argument(help="Folders, patterns such as 'plots/**/*.jpg', files."),
+    ],
+    model: Model = DEFAULT_MODEL,
+    out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("measurements"),
+    device: Device = "auto",
+    tile: Annotated[
+        str, typer.Option(help="auto, none (whole image), or a side in pixels.")
+    ] = "auto",
+    pixel_size: Annotated[
+        str | None, typer.Option(help="Side of a pixel, such as 0.5mm, for real units.")
+    ] = None,
+    least_area: Annotated[int, typer.Option(help="Smallest object, in pixels.")] = 16,
+    regions: Annotated[
+        Path | None,
+        typer.Option(help="Regions: GeoJSON in pixels, or a folder with one for each image."),
+    ] = None,
+    instances: Annotated[
+        Path | None,
+        typer.Option(help="Folder with images of numbers: the objects, instead of pieces."),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Folder that predict wrote; corrections in its labels count."),
+    ] = None,
+    corrections: Annotated[
+        Path | None,
+        typer.Option(help="Project, NAME.gaussproto: what was drawn there overrules."),
+    ] = None,
+    channels: Annotated[
+        str, typer.Option(help="auto, first or last: where arrays have their channels.")
+    ] = "auto",
+    format: Annotated[str, typer.Option(help="Format of tables: csv or parquet.")] = "csv",
+) -> None:
+    """Measure cover and objects of images; those that cannot be read are listed."""
+    from napari_gaussproto.commands.measure import run_measure
+
+    failed = run_measure(
+        images,
+        model,
+        out,
+        device,
+        tile,
+        channels,
+        pixel_size=pixel_size,
+        least_area=least_area,
+        regions=regions,
+        instances=instances,
+        labels=labels,
+        corrections=corrections,
+        format=format,
     )
     raise typer.Exit(1 if failed else 0)
 

@@ -17,7 +17,7 @@ from napari_gaussproto.core.model.model_file import load_model_file, save_model
 from napari_gaussproto.core.model.predict import segment, segment_steps
 from napari_gaussproto.io.images import read_image
 from napari_gaussproto.io.ome import read_labels
-from napari_gaussproto.jobs import batch
+from napari_gaussproto.jobs.batch import predict as batch
 from tests.commands.conftest import Cli
 from tests.core.builders import tiny_model
 from tests.io.test_geo import SCALE, TIE, geotiff, position
@@ -39,7 +39,8 @@ def written(out: Path) -> set[str]:
 
 
 OTHERS = {"cover.csv", "manifest.json", "report.html"}
-HEADER = ["image", "soil", "plant", "data", "novelty", "uncertainty", "remarks", "labels", "model"]
+HEADER = ["image", "soil", "plant", "data", "novelty", "uncertainty", "corrected"]
+HEADER += ["remarks", "labels", "model"]
 
 
 def test_all_results_of_all_photographs_are_written(
@@ -63,8 +64,8 @@ def test_all_results_of_all_photographs_are_written(
         shares = [(labels == value).mean() for value in (1, 2)]
         assert [float(share) for share in row[1:4]] == pytest.approx([*shares, 1], abs=1e-6)
         # A model that knows no photographs, and nothing to remark.
-        assert row[4] == row[6] == "" and 0 < float(row[5]) < 1
-        assert row[7:] == [f"{name}.labels.ome.tif", "tiny [a/b]"]
+        assert row[4] == row[6] == row[7] == "" and 0 < float(row[5]) < 1
+        assert row[8:] == [f"{name}.labels.ome.tif", "tiny [a/b]"]
         maps = tifffile.imread(out / f"{name}.likelihood.ome.tif")
         assert maps.shape == (len(model.prototypes), 64 // 4, 96 // 4)
         assert 0 <= maps.min() < maps.max() <= 1

@@ -13,7 +13,7 @@ from napari_gaussproto.io.batch.inputs import Item
 from napari_gaussproto.io.batch.outputs import Outputs
 from napari_gaussproto.io.ome import read_labels
 from napari_gaussproto.io.samples import sample_mask, sample_photo, sample_photo_names
-from napari_gaussproto.jobs.batch import BatchRequest
+from napari_gaussproto.jobs.batch.predict import BatchRequest, batch_steps
 
 MODEL = "peanut-grid"
 
@@ -29,7 +29,8 @@ def run_demo(out: Path, device: str, gui: bool) -> None:
     model = load_model(MODEL, device)
     names = sample_photo_names()
     items = [Item(name, read=partial(sample_photo, name)) for name in names]
-    result = driven(BatchRequest(model, items, out, Outputs(maps=True, overview=True)))
+    request = BatchRequest(model, items, out, Outputs(maps=True, overview=True))
+    result = driven(batch_steps(request), str(model.device))
     ious = []
     for name, entry in result.images.items():
         labels, _ = read_labels(out / entry.labels)

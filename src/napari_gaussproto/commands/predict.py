@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from rich.markup import escape
 
@@ -14,7 +15,9 @@ from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.io.batch.inputs import find
 from napari_gaussproto.io.batch.outputs import Outputs
-from napari_gaussproto.jobs.batch import BatchRequest, BatchResult, batch_steps
+from napari_gaussproto.jobs.batch.predict import BatchRequest, BatchResult, BatchStep, batch_steps
+
+Result = TypeVar("Result")
 
 # So many rows are printed; cover.csv and the report have all of them.
 _MOST_ROWS = 40
@@ -62,6 +65,7 @@ def run_predict(
     maps: bool,
     overview: bool,
     again: bool,
+    corrections: Path | None = None,
 ) -> int:
     """Segment images, write everything into a folder, print the cover; how many failed.
 
@@ -76,20 +80,20 @@ def run_predict(
     outputs = Outputs.checked(labels, maps=maps, overview=overview)
     found = find(given, out)
     model = load_model(model_name, device)
-    request = BatchRequest(model, found, out, outputs, side, again, axis)
-    result = driven(request)
+    request = BatchRequest(model, found, out, outputs, side, again, axis, corrections=corrections)
+    result = driven(batch_steps(request), str(model.device))
     if result.images and len(result.images) <= _MOST_ROWS:
         console.print(cover_table(result.images, model.classes))
     _tell(result, out)
     return len(result.left_out)
 
 
-def driven(request: BatchRequest) -> BatchResult:
-    """Do the work under a bar of progress."""
+def driven(steps: Generator[BatchStep, None, Result], device: str) -> Result:
+    """Do work on many images under a bar of progress."""
     bar = progress_bar()
-    task = bar.add_task(f"on {request.model.device}", total=None)
+    task = bar.add_task(f"on {device}", total=None)
     try:
-        for step in (work := WithValue(batch_steps(request))):
+        for step in (work := WithValue(steps)):
             bar.start()  # and not before it is plain that there is anything to do
             name = f"{step.done + 1}/{step.total} {escape(step.name)}"
             done = step.done + step.share

@@ -23,7 +23,7 @@ _PATCHES = 5
 
 
 def overview_figure(
-    photo: npt.NDArray[Any], segmentation: Segmentation, *, columns: int = 4, title: str = ""
+    photo: Any, segmentation: Segmentation, *, columns: int = 4, title: str = ""
 ) -> Figure:
     """Draw photo, labels with legend, and the most responsible prototypes with patches.
 
@@ -31,7 +31,7 @@ def overview_figure(
 
     Parameters
     ----------
-    photo : (H, W) or (H, W, C) ndarray
+    photo : (H, W) or (H, W, C) ndarray, or ImageSource
         The image that was segmented.
     columns : int
         How many prototypes to show.
@@ -66,7 +66,7 @@ def most_responsible(segmentation: Segmentation, count: int) -> list[int]:
 
 
 def _draw_photo_and_labels(
-    figure: Figure, cell: Any, photo: npt.NDArray[Any], segmentation: Segmentation
+    figure: Figure, cell: Any, photo: Any, segmentation: Segmentation
 ) -> None:
     left, right = _split(cell, 1, 2, wspace=0.01)
     small = thumbnail(photo)

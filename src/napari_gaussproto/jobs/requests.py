@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.model.stack import StackSegmentation
     from napari_gaussproto.core.training.reject import Rejection
+    from napari_gaussproto.io.batch.regions import Polygons
     from napari_gaussproto.jobs.caches import PyramidCache, RegionMemo
     from napari_gaussproto.jobs.closed_images import ClosedImages
     from napari_gaussproto.jobs.train_image import TrainImage
@@ -82,6 +83,63 @@ class SegmentRequest:
     known_models: Mapping[ModelKey, PrototypeSegmenter]
     memo: RegionMemo
     follow_edges: bool | None = None
+
+
+@dataclass(frozen=True)
+class BatchOrder:
+    """Many images that are to be segmented into a folder, as the Segment dock asks for it.
+
+    Attributes
+    ----------
+    images : list of TrainImage
+        Open ones; they take no notice of what is drawn on them.
+    folder : Path or None
+        With image files, in the place of open images.
+    out : Path
+        For the results.
+    labels : str
+        See `Outputs`.
+    """
+
+    model_file: Path | None
+    device: str
+    known_key: ModelKey | None
+    known_models: Mapping[ModelKey, PrototypeSegmenter]
+    region_size: int
+    tile: TileSize
+    images: Sequence[TrainImage]
+    folder: Path | None
+    out: Path
+    labels: str = "tiff"
+    maps: bool = False
+    follow_edges: bool | None = None
+
+
+@dataclass(frozen=True)
+class MeasureOrder:
+    """What to measure of the image that is shown.
+
+    Attributes
+    ----------
+    labels : (..., H, W) ndarray
+        Class index + 1, as they are in the viewer, with what was painted there.
+    instances : ndarray or None
+        (H, W) or (..., H, W): objects, in the place of connected pieces of a class.
+    regions : dict of str to list
+        See `read_regions`.
+    pixel_size : str
+        Such as "0.5mm"; empty where it is not known.
+    least_area : int
+        Smaller objects are left out, in pixels.
+    """
+
+    name: str
+    segmentation: StackSegmentation
+    labels: npt.NDArray[Any]
+    instances: npt.NDArray[Any] | None
+    regions: Mapping[str, Polygons]
+    pixel_size: str
+    least_area: int
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from napari_gaussproto.core.model.maps import (
 from napari_gaussproto.core.model.model_file import load_model_file
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import StackSegmentation, StackTile, segment_stack_steps
-from napari_gaussproto.jobs.requests import ModelKey, SegmentRequest
+from napari_gaussproto.jobs.requests import BatchOrder, ModelKey, SegmentRequest
 from napari_gaussproto.jobs.train_image import Stage, nodata_of_file
 
 
@@ -68,7 +68,7 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile | Stage, None, S
     begun = time.monotonic()
     if request.model_file is not None and _known_key(request.model_file, request) is None:
         yield Stage("Loading the model", keep=True)
-    model, key = _model(request)
+    model, key = model_of(request)
     yield Stage("Segmenting", keep=True)
     tiles = 0
     cutting = model.with_regions(request.region_size)
@@ -158,7 +158,14 @@ def preview_job(
     return (yield from preview_steps(plane, config, window, 2 if rgb else None))
 
 
-def _model(request: SegmentRequest) -> tuple[PrototypeSegmenter, ModelKey]:
+def model_of(request: SegmentRequest | BatchOrder) -> tuple[PrototypeSegmenter, ModelKey]:
+    """The model that is asked for, with a person's edits, and its key.
+
+    Raises
+    ------
+    GaussProtoError
+        When it cannot be loaded.
+    """
     path = request.model_file
     if path is None:
         assert request.known_key is not None  # as `SegmentRequest` says
@@ -173,7 +180,7 @@ def _model(request: SegmentRequest) -> tuple[PrototypeSegmenter, ModelKey]:
     return (model if known == key else model.on_device(device)), key
 
 
-def _known_key(path: Path, request: SegmentRequest) -> ModelKey | None:
+def _known_key(path: Path, request: SegmentRequest | BatchOrder) -> ModelKey | None:
     """The key of a model that was read from this file before, on any device."""
     key = _key_of(path, str(resolve_device(request.device)))
     same = [other for other in request.known_models if other[:2] == key[:2]]

@@ -109,10 +109,10 @@ def test_another_file_of_that_name_gets_its_folder_in_front(tmp_path: Path) -> N
 
 def test_results_are_named_without_suffix_where_that_is_enough() -> None:
     known = Manifest(images={"a.jpg": Entry(results="a")})
-    names = ["a.jpg", "a.png", "A.tif", "b/a.ome.tif", "c.d.jpg", "m.ome.zarr"]
+    names = ["a.jpg", "a.png", "A.tif", "b/a.ome.tif", "c.d.jpg", "m.ome.zarr", "layer 1.5"]
     assert results_of(names, known) == {
         "a.jpg": "a", "a.png": "a.png", "A.tif": "A.tif", "b/a.ome.tif": "b/a",
-        "c.d.jpg": "c.d", "m.ome.zarr": "m",
+        "c.d.jpg": "c.d", "m.ome.zarr": "m", "layer 1.5": "layer 1.5",
     }  # fmt: skip
 
 

@@ -55,6 +55,24 @@ def test_going_on_before_the_rest_began_does_not_rest(runner: Runner, qtbot: Any
     assert result.args == ["done"] and not runner.paused
 
 
+def test_a_cancel_ends_the_work_in_its_own_thread(runner: Runner, qtbot: Any) -> None:
+    work, ended = Tiles(), []
+
+    def with_an_end() -> Generator[Any, None, None]:
+        try:
+            yield from work()
+        finally:
+            ended.append(threading.current_thread())
+
+    runner.start(with_an_end)
+    assert work.begun.wait(10)
+    runner.cancel()
+    work.go.set()
+    qtbot.waitUntil(lambda: not runner.busy, timeout=WAIT)
+    [thread] = ended
+    assert thread is not threading.main_thread()
+
+
 def test_a_rest_lasts_until_it_goes_on(runner: Runner, qtbot: Any) -> None:
     work = Tiles()
     runner.start(work)

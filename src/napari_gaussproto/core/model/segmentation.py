@@ -191,6 +191,14 @@ class Segmentation:
         other.__dict__.pop("labels", None)
         return other
 
+    def with_labels(self, drawn: npt.NDArray[np.uint8]) -> Segmentation:
+        """The same, where labels (H, W) of a person, 0 for none, overrule what the model said."""
+        other = copy.copy(self)
+        labels = np.where(drawn > 0, drawn, self.labels)
+        labels.flags.writeable = False
+        other.__dict__["labels"] = labels
+        return other
+
     @cached_property
     def labels(self) -> npt.NDArray[np.uint8]:
         """Class index + 1 of every pixel, (H, W); 0 where there is no data."""

@@ -28,16 +28,24 @@ def cover_lines(
     """A header, and a row per image: shares from 0 to 1.
 
     The column "data" is the share of the pixels that the cover is over, "novelty" how unlike the
-    training photographs the image is, where that is known.
+    training photographs the image is, where that is known, "corrected" says "yes" where a person's
+    labels count.
     """
     names = [entry.name for entry in classes]
-    yield ["image", *names, "data", "novelty", "uncertainty", "remarks", "labels", "model"]
+    header = ["image", *names, "data", "novelty", "uncertainty", "corrected"]
+    header += ["remarks", "labels", "model"]
+    yield header
     for image, entry in images.items():
         shares = [*(entry.cover[name] for name in names), entry.data_share]
         judged = [
             "" if value is None else f"{value:.4f}" for value in (entry.novelty, entry.uncertainty)
         ]
-        words = [" ".join(entry.remarks), entry.labels, entry.model]
+        words = [
+            "yes" if entry.corrected else "",
+            " ".join(entry.remarks),
+            entry.labels,
+            entry.model,
+        ]
         yield [image, *(f"{share:.6f}" for share in shares), *judged, *words]
 
 

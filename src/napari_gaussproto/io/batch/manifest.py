@@ -20,7 +20,7 @@ from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.model.card import now, package_versions
 from napari_gaussproto.core.model.model_file import description_of, tensors_of
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.io.batch.inputs import Item, name_below
+from napari_gaussproto.io.batch.inputs import SUFFIXES, Item, name_below
 
 MANIFEST = "manifest.json"
 _LOCK = ".lock"
@@ -93,6 +93,12 @@ class Entry(BaseModel):
         Path of its results in the folder, without what follows their names.
     labels : str
         Path of its label file in the folder.
+    labels_modified, labels_digest : int, str
+        Time of change in nanoseconds of the label file as it was written, and what it held.
+    drawn : str
+        Digest of what a person drew in a project on the image; "" for nothing.
+    edited : bool
+        Whether a person changed the label file since.
     height, width : int
         Pixels.
     cover : dict of str to float
@@ -109,6 +115,10 @@ class Entry(BaseModel):
     model: str = ""
     results: str
     labels: str = ""
+    labels_modified: int = 0
+    labels_digest: str = ""
+    drawn: str = ""
+    edited: bool = False
     height: int = 0
     width: int = 0
     cover: dict[str, float] = Field(default_factory=dict)
@@ -117,6 +127,11 @@ class Entry(BaseModel):
     uncertainty: float | None = None
     remarks: list[str] = Field(default_factory=list)
     created: str = Field(default_factory=now)
+
+    @property
+    def corrected(self) -> bool:
+        """Whether labels of a person count, drawn in a project or in the label file."""
+        return self.edited or bool(self.drawn)
 
 
 class Manifest(BaseModel):
@@ -235,7 +250,9 @@ def results_of(names: Sequence[str], manifest: Manifest) -> dict[str, str]:
             found[name] = manifest.images[name].results
             continue
         path = PurePosixPath(name)
-        stem = str(path.with_name(path.stem.removesuffix(".ome")))
+        # Of the name of a layer, what follows a dot is no suffix.
+        is_file = path.suffix.lower() in SUFFIXES
+        stem = str(path.with_name(path.stem.removesuffix(".ome"))) if is_file else name
         choices = chain([stem, name], (f"{name}-{number}" for number in count(2)))
         results = next(text for text in choices if taken.get(text.casefold(), name) == name)
         taken[results.casefold()] = name

@@ -18,7 +18,7 @@ from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
 from napari_gaussproto.io.geo import Georeference
 from napari_gaussproto.io.images import read_image, read_mask
-from napari_gaussproto.io.ome import read_labels, write_labels, write_maps
+from napari_gaussproto.io.ome import write_labels, write_maps
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.model.segmentation import Segmentation
@@ -108,13 +108,15 @@ def write_results(
     outputs: Outputs,
     title: str = "",
     georeference: Georeference | None = None,
+    untouched: bool = False,
 ) -> list[str]:
     """Write what is wanted of one image; sentences about what was set aside.
 
     With a georeference, what is written as TIFF is a GeoTIFF.
 
     Labels of that name that differ, for example because a person corrected them, are kept
-    under another name. Every file appears whole.
+    under another name, but for ``untouched`` ones, which are this program's. Every file appears
+    whole.
 
     Raises
     ------
@@ -123,7 +125,7 @@ def write_results(
     """
     labels, classes = segmentation.labels, segmentation.classes
     path = folder / f"{results}{outputs.label_suffix}"
-    notes = [] if _may_replace(path, labels) else [set_aside(path)]
+    notes = [] if untouched or _may_replace(path, labels) else [set_aside(path)]
     if outputs.labels == "tiff":
         write_labels(path, labels, classes, {"model": model_name}, georeference)
     elif outputs.labels == "png":
@@ -170,13 +172,20 @@ def _may_replace(path: Path, labels: npt.NDArray[np.uint8]) -> bool:
 def _holds(path: Path, labels: npt.NDArray[np.uint8]) -> bool:
     """Whether a label file holds just these labels; no, when it cannot be read."""
     try:
-        if path.suffix == ".png":
-            stored = read_mask(path)
-        else:
-            stored = read_labels(path)[0] if path.is_file() else np.asarray(read_image(path))
+        return np.array_equal(read_label_file(path), labels)
     except GaussProtoError:
         return False
-    return np.array_equal(stored, labels)
+
+
+def read_label_file(path: Path) -> npt.NDArray[Any]:
+    """Labels (H, W) of a file of results, also as another program has saved them.
+
+    Raises
+    ------
+    ImageError
+        When it cannot be read.
+    """
+    return read_mask(path) if path.is_file() else np.asarray(read_image(path))
 
 
 def write_png(

@@ -139,7 +139,7 @@ def _row(folder: Path, name: str, entry: Entry, manifest: Manifest) -> str:
     parts = zip(shares, manifest.classes, strict=True)
     bar = "".join(f'<span style="background:{c.color};flex:{s:.4f}"></span>' for s, c in parts)
     unlike = "unlike" if is_unlike(entry.novelty) else ""
-    remarks = escape(" ".join(entry.remarks))
+    remarks = escape(" ".join([*["With corrections."] * entry.corrected, *entry.remarks]))
     cells = [
         f"<td>{_picture(folder, name, entry)}</td>",
         f'<td class="image" data-value="{escape(name)}">{escape(name)}'

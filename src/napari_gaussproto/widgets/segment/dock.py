@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
 from napari_gaussproto.core.model.maps import NOVELTY, OUTLINES, UNCERTAINTY, MapRole
-from napari_gaussproto.jobs.requests import SegmentRequest
+from napari_gaussproto.jobs.requests import BatchOrder, SegmentRequest
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.jobs.train_image import Stage
 from napari_gaussproto.widgets.layers.channels import ChannelsOffer, missing_answer
@@ -30,9 +30,11 @@ from napari_gaussproto.widgets.layers.placement import (
 )
 from napari_gaussproto.widgets.layers.results import present_maps, take_over
 from napari_gaussproto.widgets.layers.upright_offer import UprightOffer
+from napari_gaussproto.widgets.segment.batch_panel import BatchPanel
 from napari_gaussproto.widgets.segment.cells_panel import CellsPanel
 from napari_gaussproto.widgets.segment.likelihood_panel import LikelihoodPanel
 from napari_gaussproto.widgets.segment.maps_panel import MapsPanel
+from napari_gaussproto.widgets.segment.measure_panel import MeasurePanel
 from napari_gaussproto.widgets.shared.choosers import ImageChooser, ModelChooser
 from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.forms import (
@@ -100,6 +102,8 @@ class SegmentWidget(Dock):
         self.likelihood.classes.clicked.connect(self.maps.show_classes)
         self.outlines = OutlinesSwitch(self.viewer, self.state, self.messages)
         self.cover = CoverTable()
+        self.measure = MeasurePanel(self.viewer, self.state, self.messages)
+        self.batch = BatchPanel(self._order, self.messages)
         self.remarks = wrapped_label()
         tip = "Open the Train dock; a new one begins with this model"
         self.train_button = button("Train with a few strokes…", tip, self._open_train_dock)
@@ -119,7 +123,9 @@ class SegmentWidget(Dock):
         show = (heading("Show"), self.likelihood, self.maps, self.outlines, self.cover)
         top = (form, buttons, self.progress, self.status, self.remarks, self.train_button)
         content = QWidget()
-        content.setLayout(down(self.upright, self.channels, *top, *show, None))
+        content.setLayout(
+            down(self.upright, self.channels, *top, *show, self.measure, self.batch, None)
+        )
         return content
 
     def _connect(self) -> None:
@@ -183,6 +189,28 @@ class SegmentWidget(Dock):
         self.status.setText("Getting ready…")
         self.runner.start(partial(run_job, "segment", "segment_job", request))
         self._update_buttons()
+
+    def _order(self, folder: Path | None, out: Path, labels: str, maps: bool) -> BatchOrder | str:
+        """What to do with many images, by the model and the settings that are chosen here."""
+        images = [] if folder else [train_image(layer) for layer in self.images.images()]
+        missing = None if folder is not None and self._has_model() else self._missing()
+        if folder is None and missing is None:
+            answers = ((layer.name, missing_answer(layer)) for layer in self.images.images())
+            missing = next((f"{answer}, for “{name}”" for name, answer in answers if answer), None)
+        return missing or BatchOrder(
+            model_file=self.models.path(),
+            device=self.device.currentText(),
+            known_key=self.state.model_key,
+            known_models=self.state.known_models(),
+            region_size=self.cells.size.value(),
+            tile=int(preference("tile")) or "auto",
+            images=images,
+            folder=folder,
+            out=out,
+            labels=labels,
+            maps=maps,
+            follow_edges=self.state.follow_edges,
+        )
 
     def _open_train_dock(self) -> None:
         # A new one begins with the model that was run last; one that is there comes to the front.
@@ -310,8 +338,12 @@ class SegmentWidget(Dock):
         """What a person must do before anything can be segmented."""
         if self.images.image() is None:
             return "Open an image first: File > Open, or File > Open Sample"
-        chosen = self.models.is_current or self.models.path() is not None
-        return missing_answer(self.images.image()) if chosen else "Choose a model first"
+        if not self._has_model():
+            return "Choose a model first"
+        return missing_answer(self.images.image())
+
+    def _has_model(self) -> bool:
+        return self.models.is_current or self.models.path() is not None
 
     def _on_model_in_use(self, model: PrototypeSegmenter) -> None:
         """Offer a model that was fitted here, and is in no file yet."""

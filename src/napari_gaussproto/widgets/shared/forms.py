@@ -104,6 +104,31 @@ def slim_progress_bar() -> QProgressBar:
     return made
 
 
+class Foldable(QWidget):
+    """A part of a dock that shows what is in it after a click on its title; closed at first."""
+
+    def __init__(self, title: str, tip: str) -> None:
+        super().__init__()
+        self._title, self._content = title, QWidget()
+        self.header = QPushButton(toolTip=tip, checkable=True)
+        # A heading, not a button: the theme would paint it in its loudest colour when open.
+        self.header.setStyleSheet(
+            "QPushButton, QPushButton:checked { text-align: left; border: none; padding: 2px; "
+            "background: transparent; font-weight: bold; }"
+        )
+        self.header.toggled.connect(self._fold)
+        fill(self, down(self.header, self._content, spacing=2), 0, 8, 0, 0)
+        self._fold(False)
+
+    def set_content(self, layout: QLayout) -> None:
+        """Put a layout below the title."""
+        fill(self._content, layout, 0, 2, 0, 4)
+
+    def _fold(self, is_open: bool) -> None:
+        self.header.setText(f"{'▾' if is_open else '▸'} {self._title}")
+        self._content.setVisible(is_open)
+
+
 def across(*parts: Any, spacing: int | None = None) -> QHBoxLayout:
     """Parts beside each other: see `down`."""
     return _filled(QHBoxLayout(), parts, spacing)

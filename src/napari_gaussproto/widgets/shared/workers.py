@@ -54,6 +54,23 @@ class _Failure:
     error: Exception  # a worker raises an exception that is returned as it is
 
 
+class _Worker(GeneratorWorker):
+    """Ends what it drives in its own thread, also after a cancel.
+
+    Left to the collection of garbage, work would keep its files and locks for a while, and end in
+    the thread of the GUI.
+    """
+
+    steps: Generator[Any, None, Any]
+
+    def work(self) -> Any:
+        """Drive the steps; see `GeneratorWorker`."""
+        try:
+            return super().work()
+        finally:
+            self.steps.close()
+
+
 @dataclass
 class _Thread:
     """The worker of a runner, which may outlive it."""
@@ -147,7 +164,9 @@ class Runner(QObject):
             self._thread.worker.await_workers(timeout_ms)
 
     def _launch(self, work: Work) -> None:
-        worker: GeneratorWorker = create_worker(_guarded, work, self._gate, _start_thread=False)
+        steps = _guarded(work, self._gate)
+        worker: _Worker = create_worker(_driven, steps, _start_thread=False, _worker_class=_Worker)
+        worker.steps = steps
         worker.yielded.connect(self._on_yield)
         worker.returned.connect(self._on_return)
         worker.finished.connect(self._on_finish)
@@ -179,6 +198,11 @@ class Runner(QObject):
 def _quit(thread: _Thread, destroyed: object = None) -> None:
     if thread.worker is not None:
         thread.worker.quit()
+
+
+def _driven(steps: Generator[Any, None, Any]) -> Generator[Any, None, Any]:
+    """A worker wants a function that makes its generator."""
+    return (yield from steps)
 
 
 def _guarded(work: Work, gate: _Gate) -> Generator[Any, None, Any]:

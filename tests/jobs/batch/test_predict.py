@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -10,16 +11,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.project.project import Project
 from napari_gaussproto.io.batch.inputs import Item, find
 from napari_gaussproto.io.batch.manifest import read_manifest
 from napari_gaussproto.io.batch.outputs import Outputs
+from napari_gaussproto.io.images import read_image
 from napari_gaussproto.io.ome import read_labels
-from napari_gaussproto.jobs.batch import BatchRequest, BatchResult, batch_steps
+from napari_gaussproto.jobs.batch.predict import BatchRequest, BatchResult, batch_steps
 from tests.core.builders import tiny_model, two_tone
 from tests.core.killing import Killed, killed_after
 
@@ -169,3 +176,85 @@ def test_images_that_are_in_no_file_are_segmented_every_time(
         result = run(batch_steps(request))
         assert changed(result) == ["layer 0", "layer 1"] and result.notes == []
     assert list(rows_of(tmp_path)) == ["layer 0", "layer 1"]
+
+
+# -- corrections ------------------------------------------------------------------------------
+
+
+def drawn_project(season: Path, names: dict[str, np.ndarray], classes: list[str]) -> Path:
+    """A project in which these labels are drawn on some photographs."""
+    table = tuple(SegmentationClass(name=c, color="#112233") for c in classes)
+    annotations = Annotations(table)
+    for name, labels in names.items():
+        path = season / name
+        identity = identify(read_image(path), path.stem, str(path))
+        annotations = annotations.with_annotation(Annotation(identity, labels))
+    folder = season.parent / "mine.gaussproto"
+    with Project.create(folder) if not folder.exists() else Project.open(folder) as project:
+        project.annotations.save(annotations)
+    return folder
+
+
+def test_what_a_person_saved_in_a_label_file_counts_and_stays(
+    model: PrototypeSegmenter, season: Path
+) -> None:
+    request = request_of(model, season)
+    run(batch_steps(request))
+    before = rows_of(request.out)
+    edited = np.ones((48, 64), np.uint8)
+    edited[:12] = 2
+    tifffile.imwrite(request.out / "field_a" / "x.labels.ome.tif", edited)
+    for _ in range(2):
+        result = run(batch_steps(request))
+        assert changed(result) == [] and result.notes == []
+        rows = rows_of(request.out)
+        assert float(rows[NAMES[0]]["plant"]) == 0.25 and rows[NAMES[0]]["corrected"] == "yes"
+        assert rows[NAMES[1]] == before[NAMES[1]]
+    assert "With corrections." in (request.out / "report.html").read_text("utf-8")
+    # A copy of the folder has other times, and is no correction.
+    os.utime(request.out / "field_a" / "y.labels.ome.tif", ns=(1, 1))
+    run(batch_steps(request))
+    assert rows_of(request.out)[NAMES[1]]["corrected"] == ""
+    # Another model does everything anew: only what a person made is kept beside it.
+    result = run(batch_steps(request_of(tiny_model(seed=1), season)))
+    assert result.notes == [
+        "x.labels.ome.tif was there and differs: kept as x.labels.former-1.ome.tif"
+    ]
+
+
+def test_what_is_drawn_in_a_project_overrules_the_prediction(
+    model: PrototypeSegmenter, season: Path
+) -> None:
+    drawn = np.zeros((48, 64), np.uint8)
+    drawn[:10], drawn[10:20] = 1, 2  # in the table of the project: plant, then soil
+    project = drawn_project(season, {NAMES[2]: drawn}, ["plant", "soil"])
+    plain, request = request_of(model, season), request_of(model, season, corrections=project)
+    run(batch_steps(plain))
+    predicted, _ = read_labels(plain.out / "field_b" / "x.labels.ome.tif")
+    result = run(batch_steps(request))
+    assert changed(result) == [NAMES[2]] and result.notes == []
+    expected = predicted.copy()
+    expected[:10], expected[10:20] = 2, 1
+    labels, _ = read_labels(plain.out / "field_b" / "x.labels.ome.tif")
+    assert np.array_equal(labels, expected)
+    row = rows_of(plain.out)[NAMES[2]]
+    assert row["corrected"] == "yes"
+    assert float(row["plant"]) == pytest.approx((expected == 2).mean(), abs=1e-6)
+    assert changed(run(batch_steps(request))) == []
+    # More is drawn, then the project is left out.
+    drawn[20:30] = 1
+    drawn_project(season, {NAMES[2]: drawn}, ["plant", "soil"])
+    assert changed(run(batch_steps(request))) == [NAMES[2]]
+    assert changed(run(batch_steps(plain))) == [NAMES[2]]
+    assert rows_of(plain.out)[NAMES[2]]["corrected"] == ""
+
+
+def test_a_class_that_the_model_does_not_know_is_a_sentence(
+    model: PrototypeSegmenter, season: Path
+) -> None:
+    drawn = np.full((48, 64), 2, np.uint8)
+    project = drawn_project(season, {NAMES[0]: drawn}, ["sky", "weed"])
+    with pytest.raises(ConfigError, match=r"“weed” is drawn in .* and is no class of the model"):
+        run(batch_steps(request_of(model, season, corrections=project)))
+    with pytest.raises(ConfigError, match="is no project with drawings"):
+        run(batch_steps(request_of(model, season, corrections=season)))

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_gaussproto.core.base.errors import GaussProtoError, ImageError
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.model.encode import Tile, TileSize, as_source
 from napari_gaussproto.core.model.predict import segment_steps, segment_to_zarr_steps
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.io.batch.corrections import Corrections, array_digest
 from napari_gaussproto.io.batch.cover import write_cover
 from napari_gaussproto.io.batch.inputs import Found, Item
 from napari_gaussproto.io.batch.manifest import (
@@ -34,6 +37,7 @@ from napari_gaussproto.io.batch.outputs import (
     STREAMED,
     Outputs,
     make_folder,
+    read_label_file,
     set_aside,
     write_results,
 )
@@ -64,6 +68,10 @@ class BatchRequest:
         Whether images whose results are up to date are segmented, too.
     channel_axis : int or None
         See `segment`; files that name their axes are believed.
+    follow_edges : bool or None
+        Whether borders of classes follow the photograph's edges; None as the model says.
+    corrections : Path or None
+        A project: what was drawn there on these images overrules the prediction.
     """
 
     model: PrototypeSegmenter
@@ -73,6 +81,8 @@ class BatchRequest:
     tile: TileSize = "auto"
     again: bool = False
     channel_axis: int | None = None
+    follow_edges: bool | None = None
+    corrections: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -143,9 +153,12 @@ class _Run:
             for name, entry in manifest.images.items()
             if (self.out / entry.labels).exists()
         }
-        axis = request.channel_axis
-        how = {} if axis is None else {"channel_axis": axis}
+        chosen = {"channel_axis": request.channel_axis, "edges": request.follow_edges}
+        how = {name: value for name, value in chosen.items() if value is not None}
         self.work = work_digest(self.model, tile=request.tile, **how)
+        self.corrections = None
+        if request.corrections is not None:
+            self.corrections = Corrections(request.corrections, self.model.classes)
         self.items = self._items(request.images)
         self.results = results_of([item.name for item in self.items], manifest)
         self.saved = time.monotonic()
@@ -178,7 +191,7 @@ class _Run:
         todo = []
         for item in self.items:
             yield BatchStep(item.name, 0, len(self.items))
-            if self._is_done(item):
+            if self._is_done(item) and self._take_edited(self.manifest.images[item.name]):
                 self.result.kept.append(item.name)
                 self.result.images[item.name] = self.manifest.images[item.name]
             else:
@@ -210,7 +223,32 @@ class _Run:
             and entry.work == self.work
             and entry.source.is_unchanged(item.path)
             and self.request.outputs.are_there(self.out, entry.results)
+            and self._is_drawn(entry, item.path)
         )
+
+    def _is_drawn(self, entry: Entry, path: Path) -> bool:
+        """Whether results have what is drawn now, no less and no more."""
+        if self.corrections is None:
+            return not entry.drawn
+        return self.corrections.is_current(path, entry.drawn)
+
+    def _take_edited(self, entry: Entry) -> bool:
+        """Let what a person saved in a label file count; no, when it is none for this model."""
+        path = self.out / entry.labels
+        modified = Source.of(path).modified
+        if modified == entry.labels_modified or not entry.labels_digest:
+            return True
+        try:
+            shape, count = (entry.height, entry.width), len(self.model.classes)
+            labels = check_labels(read_label_file(path), shape, count)
+        except GaussProtoError:
+            return False
+        entry.labels_modified = modified
+        if array_digest(labels) != entry.labels_digest:
+            counts = np.bincount(labels.ravel(), minlength=count + 1)
+            _fill_cover(entry, counts, self.model)
+            entry.labels_digest, entry.edited = array_digest(labels), True
+        return True
 
     def _segment_all(
         self, todo: Sequence[Item], reader: ThreadPoolExecutor, writer: ThreadPoolExecutor
@@ -264,6 +302,12 @@ class _Run:
         for tile in (work := WithValue(segment_steps(pixels, self.model, tile=self.request.tile))):
             yield BatchStep(item.name, done, len(self.items), tile.index / tile.total)
         segmentation = work.value
+        if self.request.follow_edges is not None:
+            segmentation = segmentation.with_outlines(self.request.follow_edges)
+        if self.corrections is not None:
+            drawn, entry.drawn = self.corrections.of(image, (pixels.height, pixels.width))
+            if drawn is not None:
+                segmentation = segmentation.with_labels(drawn)
         _ = segmentation.labels  # with all threads of the network, which rests meanwhile
         return lambda: self._written(item, image, segmentation, entry)
 
@@ -274,27 +318,34 @@ class _Run:
         outputs, card = self.request.outputs, self.model.card
         title = f"{item.name} · {card.name}"
         place = None if item.path is None else georeference_of(item.path)
-        about = (card.name, outputs, title, place)
+        about = (card.name, outputs, title, place, self._is_untouched(item))
         notes = write_results(self.out, entry.results, image, segmentation, *about)
         write_thumbnail(self.out, entry.results, image, segmentation)
         entry.labels = f"{entry.results}{outputs.label_suffix}"
+        entry.labels_modified = Source.of(self.out / entry.labels).modified
+        entry.labels_digest = array_digest(segmentation.labels)
         entry.cover, entry.data_share = segmentation.cover(), segmentation.data_share
         entry.novelty, entry.remarks = segmentation.photo_novelty(), segmentation.remarks()
         entry.uncertainty = segmentation.mean_uncertainty()
         return entry, notes
 
+    def _is_untouched(self, item: Item) -> bool:
+        """Whether the label file is as an earlier run wrote it."""
+        former = self.manifest.images.get(item.name)
+        if former is None or former.edited:
+            return False
+        path = self.out / former.labels
+        return path.exists() and Source.of(path).modified == former.labels_modified
+
     def _streamed(self, entry: Entry, pixels: ImageSource) -> Entry:
         """Count what was streamed, some rows at a time; in the writing thread."""
         entry.labels = f"{entry.results}{STREAMED}"
-        labels, classes = read_image(self.out / entry.labels), self.model.classes
-        counts = np.zeros(len(classes) + 1, np.int64)
+        labels = read_image(self.out / entry.labels)
+        counts = np.zeros(len(self.model.classes) + 1, np.int64)
         for top in range(0, pixels.height, labels.chunks[0]):
             rows = np.asarray(labels[top : top + labels.chunks[0]])
             counts += np.bincount(rows.ravel(), minlength=len(counts))
-        known = int(counts[1:].sum())
-        entry.data_share = known / int(counts.sum())
-        shares = (counts[1:] / max(1, known)).tolist()
-        entry.cover = {c.name: share for c, share in zip(classes, shares, strict=True)}
+        _fill_cover(entry, counts, self.model)
         return entry
 
     def _write_geotiff(self, item: Item, entry: Entry) -> list[str]:
@@ -321,6 +372,14 @@ class _Run:
         self.manifest.write(self.out)
         self.result.notes += write_cover(self.out, self.manifest.images, self.manifest.classes)
         self.saved = time.monotonic()
+
+
+def _fill_cover(entry: Entry, counts: npt.NDArray[np.int64], model: PrototypeSegmenter) -> None:
+    """Cover from the numbers of pixels (C + 1,) of each label, the first without data."""
+    known = int(counts[1:].sum())
+    entry.data_share = known / int(counts.sum())
+    shares = (counts[1:] / max(1, known)).tolist()
+    entry.cover = {c.name: share for c, share in zip(model.classes, shares, strict=True)}
 
 
 def _read(item: Item) -> tuple[Any, Source | None]:

@@ -1,0 +1,1 @@
+"""Many images at once: segmented into a folder, and measured."""

@@ -1,0 +1,209 @@
+"""The part of the Segment dock that measures the image that is shown."""
+
+from __future__ import annotations
+
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QFormLayout, QLineEdit, QSpinBox
+
+from napari_gaussproto.jobs.requests import MeasureOrder
+from napari_gaussproto.jobs.running import run_job
+from napari_gaussproto.widgets.layers.regions import regions_of
+from napari_gaussproto.widgets.shared.dock import Connections
+from napari_gaussproto.widgets.shared.forms import (
+    Foldable,
+    across,
+    button,
+    combo_box,
+    down,
+    enable,
+    wrapped_label,
+)
+from napari_gaussproto.widgets.shared.messages import Messages
+from napari_gaussproto.widgets.shared.result_table import Column, ResultTable
+from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
+from napari_gaussproto.widgets.shared.tags import is_ours
+from napari_gaussproto.widgets.shared.workers import Runner
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.jobs.batch.measure import Measured
+
+_PIECES, _WHOLE = "connected pieces of a class", "the whole image"
+# How numbers of a column are written; others have six digits that count.
+_FORMS = {"object": "d", "area_px": "d", "confidence": ".2f", "novelty": ".2f", "likelihood": ".2f"}
+
+
+class MeasurePanel(Foldable):
+    """Measures cover and objects of the current result; a row shows its object on the canvas."""
+
+    def __init__(self, viewer: Viewer, state: SharedState, messages: Messages) -> None:
+        tip = "Cover in real units, and size, shape and place of every object"
+        super().__init__("Measure", tip)
+        self._viewer, self._state, self._messages = viewer, state, messages
+        self._measured: Measured | None = None
+        self._of: ImageResult | None = None
+        self.runner = Runner(self)
+        self._build()
+        self.runner.succeeded.connect(self._on_result)
+        self.runner.failed.connect(self._on_failure)
+        self.runner.finished.connect(self._update)
+        connections = Connections(self)
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed):
+            connections.add(event, self._on_layers)
+        connections.add(state.result_changed, self._update)
+        self._on_layers()
+        self._update()
+
+    def _build(self) -> None:
+        self.objects = combo_box("What an object is: a piece, or a label of a layer", 8)
+        self.regions = combo_box("Shapes, such as the plots of a trial, that are told apart", 8)
+        self.least_area = QSpinBox(minimum=1, maximum=10_000_000, value=16, suffix=" px")
+        self.least_area.setToolTip("Smaller objects are left out")
+        self.pixel_size = QLineEdit(placeholderText="0.5mm; empty for pixels")
+        self.pixel_size.setToolTip("Side of a pixel, for real units")
+        self.run_button = button("Measure", "", self.run)
+        self.status, self.areas = wrapped_label(), wrapped_label()
+        self.table = ResultTable()
+        self.table.setMinimumHeight(180)
+        self.table.row_chosen.connect(self._go_to)
+        copy = "Copy the table of objects, to paste it into a spreadsheet"
+        self.copy_button = button("Copy", copy, self._copy)
+        save = "Save the objects as CSV, and the cover beside them"
+        self.save_button = button("Save CSV…", save, self._ask_where)
+        form = QFormLayout(fieldGrowthPolicy=QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        form.addRow("Objects", self.objects)
+        form.addRow("Regions", self.regions)
+        form.addRow("At least", self.least_area)
+        form.addRow("Pixel size", self.pixel_size)
+        below = across(self.copy_button, self.save_button, None)
+        parts = (form, self.run_button, self.status, self.areas, self.table, below)
+        self.set_content(down(*parts, spacing=4))
+
+    # -- actions ----------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Measure the current result, as it is in the viewer."""
+        result = self._state.current
+        if result is None:
+            return
+        labels = result.segmentation.labels if result.labels is None else result.labels.data
+        objects, shapes = self._chosen(self.objects), self._chosen(self.regions)
+        order = MeasureOrder(
+            name=result.source.name,
+            segmentation=result.segmentation,
+            labels=np.array(labels),  # what is painted meanwhile is not half of it
+            instances=None if objects is None else np.array(objects.data),
+            regions={} if shapes is None else regions_of(shapes, result.source),
+            pixel_size=self.pixel_size.text(),
+            least_area=self.least_area.value(),
+        )
+        self._of = result
+        self.status.setText("Measuring…")
+        self.runner.start(partial(run_job, "batch.measure_shown", "measure_job", order))
+        self._update()
+
+    def save(self, path: Path) -> None:
+        """Write the objects to a CSV file, and the areas to one beside it."""
+        from napari_gaussproto.io.batch.tables import write_table
+
+        if self._measured is not None:
+            write_table(self._measured.objects, path)
+            write_table(self._measured.areas, path.with_name(f"{path.stem}-areas.csv"))
+
+    def _ask_where(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Save objects", "objects.csv", "CSV (*.csv)")
+        if name:
+            self.save(Path(name).with_suffix(".csv"))
+
+    def _copy(self) -> None:
+        QApplication.clipboard().setText(self.table.as_text())
+
+    def _go_to(self, row: int) -> None:
+        """Bring an object into the middle of the view, on its plane."""
+        result, measured = self._of, self._measured
+        if result is None or measured is None or result.source not in self._viewer.layers:
+            return
+        place = measured.objects.iloc[row]
+        leading = result.segmentation.leading
+        plane = np.unravel_index(int(place["plane"]), leading) if leading else ()
+        layer = result.source if result.labels is None else result.labels
+        at = layer.data_to_world((*plane, place["y_px"], place["x_px"]))
+        self._viewer.dims.set_point(range(len(plane)), at[: len(plane)])
+        camera = getattr(self._viewer, "scene", self._viewer).camera
+        camera.center = (0.0, *at[-2:])
+
+    # -- what happens -----------------------------------------------------------------------
+
+    def _on_result(self, measured: Measured) -> None:
+        self._measured = measured
+        objects, areas = measured.objects, measured.areas
+        corrected = (areas["labels"] != "predicted").any()
+        how = ", with corrections" if corrected else ""
+        self.status.setText(f"{len(objects)} objects{how}.")
+        self.areas.setText("<br>".join(_sentences(areas)))
+        # Columns that say nothing here are in the file alone.
+        hidden = {"labels", "plane"} | (set() if objects["image"].nunique() > 1 else {"image"})
+        hidden |= set() if objects["region"].any() else {"region"}
+        names = [str(name) for name in objects if name not in hidden]
+        self.table.show_columns([_column(name, objects[name].tolist()) for name in names])
+
+    def _on_failure(self, error: Exception) -> None:
+        self.status.setText(str(error))
+        self._messages.report(error)
+
+    def _on_layers(self, event: object = None) -> None:
+        from napari.layers import Labels, Shapes
+
+        layers = [layer for layer in self._viewer.layers if not is_ours(layer)]
+        _offer(self.objects, _PIECES, [layer for layer in layers if isinstance(layer, Labels)])
+        _offer(self.regions, _WHOLE, [layer for layer in layers if isinstance(layer, Shapes)])
+
+    def _chosen(self, combo: QComboBox) -> Any:
+        name = combo.currentData()
+        return next((layer for layer in self._viewer.layers if layer.name == name), None)
+
+    def _update(self, event: object = None) -> None:
+        missing = "" if self._state.current is not None else "Segment the image first"
+        missing = "It is being measured" if self.runner.running else missing
+        enable(self.run_button, "Measure the labels as they are, painted ones too", missing)
+        for part in (self.table, self.areas, self.copy_button, self.save_button):
+            part.setVisible(self._measured is not None)
+
+
+def _offer(combo: QComboBox, first: str, layers: list[Layer]) -> None:
+    """Fill a list with layers; the chosen one stays chosen while it is there."""
+    chosen = combo.currentData()
+    with QSignalBlocker(combo):
+        combo.clear()
+        combo.addItem(first, None)
+        for layer in layers:
+            combo.addItem(layer.name, layer.name)
+        combo.setCurrentIndex(max(0, combo.findData(chosen)))
+
+
+def _column(name: str, values: list[Any]) -> Column:
+    words = all(isinstance(value, str) for value in values)
+    return Column(name.replace("_", " "), values, "" if words else _FORMS.get(name, ".6g"))
+
+
+def _sentences(areas: Any) -> list[str]:
+    """Cover of the whole image and of every region, one line each."""
+    real = next((column for column in areas.columns if column.startswith("area_")), None)
+    lines = []
+    for (image, region), own in areas.groupby(["image", "region"], sort=False):
+        parts = [
+            f"{escape(row['class'])} {row['cover_percent']:.1f}%"
+            + ("" if real is None else f" ({row[real]:.6g} {real[5:-1]}²)")
+            for row in own.to_dict("records")
+        ]
+        lines.append(f"<b>{escape(region or image)}</b>: {', '.join(parts)}")
+    return lines

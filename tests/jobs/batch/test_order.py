@@ -1,0 +1,62 @@
+"""What the Segment dock asks of a thread for many images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.model.model_file import load_model_file, save_model
+from napari_gaussproto.core.model.predict import segment
+from napari_gaussproto.io.ome import read_labels
+from napari_gaussproto.jobs.batch.order import batch_job, open_items
+from napari_gaussproto.jobs.requests import BatchOrder
+from napari_gaussproto.jobs.train_image import TrainImage
+from tests.core.builders import tiny_model, two_tone
+
+
+def order(folder: Path, images: list[TrainImage], **changes: Any) -> BatchOrder:
+    model = save_model(tiny_model(), folder / "tiny")
+    settings = {
+        "model_file": model, "device": "cpu", "known_key": None, "known_models": {},
+        "region_size": 16, "tile": "auto", "images": images, "folder": None,
+        "out": folder / "out",
+    }  # fmt: skip
+    return BatchOrder(**(settings | changes))
+
+
+def test_every_plane_of_every_open_image_has_a_row(tmp_path: Path) -> None:
+    planes = np.stack([two_tone(48, 64, seed)[0] for seed in (0, 1)])
+    images = [
+        TrainImage("a", planes, True, name="time: a/b"),
+        TrainImage("b", planes[0], True, name="one 1.5"),
+        TrainImage("c", planes[1], True, name="One 1.5"),
+    ]
+    wanted = order(tmp_path, images)
+    outcome = run(batch_job(wanted))
+    names = ["time_ a_b/plane 1", "time_ a_b/plane 2", "one 1.5", "One 1.5-2"]
+    assert list(outcome.result.images) == names
+    assert [entry.name for entry in outcome.classes] == ["soil", "plant"]
+    model = load_model_file(wanted.model_file)
+    for name, pixels in zip(names[2:], planes, strict=True):
+        labels, _ = read_labels(tmp_path / "out" / f"{name}.labels.ome.tif")
+        assert np.array_equal(labels, segment(pixels, model).labels)
+
+
+def test_names_lead_nowhere_else(tmp_path: Path) -> None:
+    pixels = two_tone(48, 64)[0]
+    images = [TrainImage(n, pixels, True, name=n) for n in ("../x", "..", "C:\\x", "")]
+    wanted = order(tmp_path, images)
+    names = [item.name for item in open_items(wanted, tiny_model())]
+    assert names == ["_x", "image", "C__x", "image-2"]
+
+
+def test_a_format_that_cannot_be_written_is_told_before_any_work(tmp_path: Path) -> None:
+    wanted = order(tmp_path, [], labels="jpeg")
+    with pytest.raises(GaussProtoError, match="“jpeg” is no format"):
+        run(batch_job(wanted))
+    assert not (tmp_path / "out").exists()

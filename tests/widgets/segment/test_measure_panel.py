@@ -1,0 +1,126 @@
+"""The Measure section of the Segment dock in a real viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from qtpy.QtCore import Qt
+
+from tests.core.builders import two_tone
+
+
+@pytest.fixture
+def image(viewer: Any) -> Any:
+    return viewer.add_image(two_tone()[0], name="a <b> field", scale=(2, 2), translate=(5, 7))
+
+
+@pytest.fixture
+def panel(dock: Any, image: Any, run: Any, qtbot: Any) -> Any:
+    """The section, open, after a run."""
+    dock.measure.header.click()
+    assert not dock.measure.run_button.isEnabled()
+    assert dock.measure.run_button.toolTip() == "Segment the image first"
+    run(dock)
+    yield dock.measure
+    dock.measure.runner.cancel()
+    qtbot.waitUntil(lambda: not dock.busy, timeout=60_000)
+
+
+@pytest.fixture
+def press(panel: Any, qtbot: Any) -> Callable[[], None]:
+    def work() -> None:
+        with qtbot.waitSignal(panel.runner.finished, timeout=60_000):
+            panel.run_button.click()
+
+    return work
+
+
+def saved(panel: Any, folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    panel.save(folder / "objects.csv")
+    tables = [pd.read_csv(folder / f"{name}.csv") for name in ("objects", "objects-areas")]
+    return tables[0], tables[1]
+
+
+def test_what_was_painted_counts_and_is_told(
+    panel: Any, press: Callable[[], None], dock: Any, tmp_path: Path
+) -> None:
+    panel.pixel_size.setText("0.5mm")
+    press()
+    assert "with corrections" not in panel.status.text() and panel.table.count > 1
+    labels = dock.state.current.labels
+    painted = np.ones_like(labels.data)
+    painted[10:20, 30:50] = 2
+    labels.data = painted
+    press()
+    assert panel.status.text() == "2 objects, with corrections."
+    objects, areas = saved(panel, tmp_path)
+    assert objects["area_mm2"].tolist() == [(painted.size - 200) / 4, 50]
+    assert areas["pixels"].tolist() == [painted.size - 200, 200]
+    assert "plant 1.6% (50 mm²)" in panel.areas.text() and "a &lt;b&gt; field" in panel.areas.text()
+    panel.table.sortByColumn(2, Qt.SortOrder.AscendingOrder)
+    assert [row[2] for row in panel.table.texts()] == ["200", str(painted.size - 200)]
+
+
+def test_a_row_brings_its_object_into_view(
+    panel: Any, press: Callable[[], None], viewer: Any, dock: Any
+) -> None:
+    labels = dock.state.current.labels
+    painted = np.ones_like(labels.data)
+    painted[10:21, 30:51] = 2
+    labels.data = painted
+    press()
+    panel.table.choose(1)
+    camera = getattr(viewer, "scene", viewer).camera
+    assert camera.center[-2:] == (15 * 2 + 5, 40 * 2 + 7)
+
+
+def test_shapes_are_regions_and_labels_are_objects(
+    panel: Any, press: Callable[[], None], viewer: Any, image: Any, tmp_path: Path
+) -> None:
+    height, width = two_tone()[1].shape
+    given = np.zeros((height, width), np.int32)
+    given[4:14, 6:16], given[50:60, 90:100] = 11, 5
+    viewer.add_labels(given, name="leaves", scale=image.scale, translate=image.translate)
+    box = np.array([[0, 0], [0, 40], [30, 40], [30, 0]]) - 0.5
+    shapes = viewer.add_shapes(
+        [box * 2 + (5, 7), box * 2 + (5, 7)],
+        shape_type=["rectangle", "ellipse"],
+        features={"name": ["plot A", ""]},
+        name="plots",
+    )
+    shapes.add_lines(np.array([[0, 0], [9, 9]]))
+    panel.objects.setCurrentText("leaves")
+    panel.regions.setCurrentText("plots")
+    press()
+    objects, areas = saved(panel, tmp_path)
+    assert objects["area_px"].tolist() == [100, 100] and objects["x_px"].tolist() == [94.5, 10.5]
+    assert objects["region"].fillna("").tolist() == ["", "plot A"]
+    by_region = areas.fillna("").groupby("region")["pixels"].sum()
+    assert by_region["plot A"] == 30 * 40 and by_region[""] == height * width
+    assert by_region["2"] == pytest.approx(np.pi * 15 * 20, rel=0.02)
+    viewer.layers.remove("plots")
+    assert panel.regions.currentText() == "the whole image"
+
+
+def test_every_plane_of_a_stack_is_measured(dock: Any, viewer: Any, run: Any, qtbot: Any) -> None:
+    viewer.add_image(np.stack([two_tone(48, 64, n)[0] for n in (0, 1)]), name="time")
+    run(dock)
+    dock.measure.header.click()
+    with qtbot.waitSignal(dock.measure.runner.finished, timeout=60_000):
+        dock.measure.run_button.click()
+    images = [row[0] for row in dock.measure.table.texts()]
+    assert set(images) == {"time/plane 1", "time/plane 2"}
+    dock.measure.table.choose(len(images) - 1)
+    assert viewer.dims.current_step[0] == 1
+
+
+def test_a_size_that_is_none_is_a_sentence(panel: Any, press: Callable[[], None]) -> None:
+    panel.pixel_size.setText("1 mile")
+    press()
+    assert panel.status.text().startswith("“1 mile” is no size of a pixel")
+    assert panel.table.isHidden() and panel.run_button.isEnabled()
