@@ -12,6 +12,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from tests.core.builders import two_tone
+from tests.widgets.docks import LEFT, canvas_point
 
 
 @pytest.fixture
@@ -77,6 +78,27 @@ def test_a_row_brings_its_object_into_view(
     panel.table.choose(1)
     camera = getattr(viewer, "scene", viewer).camera
     assert camera.center[-2:] == (15 * 2 + 5, 40 * 2 + 7)
+
+
+def test_a_click_on_an_object_chooses_its_row(
+    panel: Any, press: Callable[[], None], viewer: Any, dock: Any, qtbot: Any
+) -> None:
+    labels = dock.state.current.labels
+    painted = np.ones_like(labels.data)
+    painted[10:21, 30:51] = 2
+    labels.data = painted
+    press()
+    viewer.window.show()
+    viewer.reset_view()
+    qtbot.wait(100)
+    canvas = viewer.window._qt_viewer.canvas.native
+    qtbot.mouseClick(canvas, LEFT, pos=canvas_point(viewer, (15 * 2 + 5, 40 * 2 + 7)))
+    assert panel.table.currentIndex().row() == 1
+    qtbot.mouseClick(canvas, LEFT, pos=canvas_point(viewer, (60 * 2 + 5, 40 * 2 + 7)))
+    assert panel.table.currentIndex().row() == 0
+    count = len(viewer.mouse_drag_callbacks)
+    panel.header.click()
+    assert len(viewer.mouse_drag_callbacks) == count - 1
 
 
 def test_shapes_are_regions_and_labels_are_objects(

@@ -75,11 +75,21 @@ class Measured:
     objects, areas : DataFrame
         See `object_table` and `area_table`; with the image's name in front.
     left_out : dict of str to str
+    pieces : list of (H, W) ndarray of int
+        Numbers of the objects of each plane of the image that is shown; else none are kept.
     """
 
     objects: pd.DataFrame = field(default_factory=pd.DataFrame)
     areas: pd.DataFrame = field(default_factory=pd.DataFrame)
     left_out: dict[str, str] = field(default_factory=dict)
+    pieces: list[npt.NDArray[np.int32]] = field(default_factory=list)
+
+    def object_at(self, plane: int, y: int, x: int) -> int | None:
+        """Row of the object at a pixel of the image that is shown; None where there is none."""
+        number = self.pieces[plane][y, x]
+        table = self.objects
+        rows = np.flatnonzero((table["plane"] == plane) & (table["object"] == number))
+        return int(rows[0]) if number and len(rows) else None
 
 
 def measure_steps(request: MeasureRequest) -> Generator[BatchStep, None, Measured]:
