@@ -127,16 +127,47 @@ def prototypes_dock() -> npt.NDArray[np.uint8]:
     _, dock = stage.viewer.window.add_plugin_dock_widget(PLUGIN, "Prototypes", tabify=True)
     dock.parent().raise_()
     segmentation = stage.dock.state.current.segmentation
-    labels = stage.dock.state.current.labels.data
     share = segmentation.prototype_share()
     weeds = [m for m, p in enumerate(segmentation.prototypes) if p.name.startswith("weed")]
     dock.choose(max(weeds, key=lambda m: share[m]))
-    # Well inside the largest weed, where a person would click.
-    depth = distance_transform_edt(labels == 3)
-    y, x = divmod(int(depth.argmax()), labels.shape[1])
-    dock.why.ask((), y, x)
+    dock.why.ask((), *_inside_largest_weed(stage))
     stage.until(lambda: not dock.why.runner.busy)
     return stage.picture()
+
+
+def dependence_grid() -> npt.NDArray[np.uint8]:
+    """What the answer for a leaf depends on, by the grid model."""
+    return _dependence(MODEL)
+
+
+def dependence_superpixel() -> npt.NDArray[np.uint8]:
+    """The same by the superpixel model."""
+    return _dependence("peanut-superpixel")
+
+
+def _dependence(model: str) -> npt.NDArray[np.uint8]:
+    stage = Stage()
+    stage.dock.models.choose_shipped(model)
+    stage.run()
+    _, dock = stage.viewer.window.add_plugin_dock_widget(PLUGIN, "Prototypes", tabify=True)
+    dock.parent().raise_()
+    y, x = _inside_largest_weed(stage)
+    dock.why.ask((), y, x)
+    dock.why.dependence.press()
+    stage.until(lambda: not dock.why.dependence.runner.running)
+    stage.picture()  # lays the dock out; the sentence stands below the explanation
+    dock.ensureWidgetVisible(dock.why_panel.dependence.sentence)
+    stage.viewer.scene.camera.center = (y, x)
+    stage.viewer.scene.camera.zoom *= 1.6
+    return stage.picture()
+
+
+def _inside_largest_weed(stage: Stage) -> tuple[int, int]:
+    """A pixel where a person would click: the farthest from a border."""
+    labels = stage.dock.state.current.labels.data
+    depth = distance_transform_edt(labels == 3)
+    y, x = divmod(int(depth.argmax()), labels.shape[1])
+    return y, x
 
 
 def prototypes_edit() -> npt.NDArray[np.uint8]:
@@ -205,6 +236,8 @@ PICTURES: dict[str, Callable[[], npt.NDArray[np.uint8]]] = {
     "prototype-stack": prototype_stack,
     "prototypes-dock": prototypes_dock,
     "prototypes-edit": prototypes_edit,
+    "dependence-grid": dependence_grid,
+    "dependence-superpixel": dependence_superpixel,
     "explanation": explanation,
     "cells-preview": cells_preview,
     "demo-overview": demo_overview,

@@ -1,6 +1,6 @@
 """What the prototypes of a model explain, beside controls in the same latents.
 
-    python -m benchmarks.quality.controls --data FOLDER [--model peanut-grid]
+    python -m benchmarks.quality.controls --data FOLDER [--models peanut-grid plants]
 
 Controls: as many prototypes of each class at random cells of it, those of k-means, and the heat
 map of each class by a linear head (Grad-CAM, Selvaraju et al. 2017: for one layer the gradient is
@@ -52,11 +52,14 @@ from napari_gaussproto.core.training.describe import describe
 from napari_gaussproto.io.dataset import load_split, read_train_file
 
 Map = npt.NDArray[np.float32]
+# Images (H, W, 3) and their labels (H, W).
+Photos = tuple[list[Any], list[Any]]
+LINEAR = "linear head, Grad-CAM"
 # Cells of a class from each photograph of train, of which every so many are read.
-_CELLS, _EVERY = 100, 3
+_CELLS, _EVERY = 100, 6
 # Shares of a photograph that are covered, or left, by a blur of so many pixels; and how many
 # photographs that is done on, for it takes a forward pass each time.
-_SHARES, _BLUR, _COVERED = (0.02, 0.05, 0.1, 0.2, 0.4), 24, 4
+_SHARES, _BLUR, _COVERED = (0.02, 0.05, 0.1, 0.2, 0.4), 24, 3
 NAMES = {
     "purity": "purity of the 10 nearest cells",
     "least_used": "least share of its class",
@@ -233,36 +236,56 @@ def markdown(rows: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", default="peanut-grid")
-    parser.add_argument("--every", type=int, default=2, help="of val, every so many photographs")
-    options = parser.parse_args(arguments)
-    data, model = read_train_file(CONFIG).data, load_model(options.model, "cpu")
-    images, labels = load_split(data, options.data, "train")
-    cells = cells_of(model, images[::_EVERY], labels[::_EVERY])
-    rng, photos = np.random.default_rng(0), []
-    for image, mask in list(zip(*load_split(data, options.data, "val"), strict=True))[
-        :: options.every
-    ]:
-        noisy = segment(with_noise(image, rng), model).encoding
-        photos.append(Seen(image, mask, segment(image, model).encoding, noisy))
-    contenders = {
+def contenders_of(model: PrototypeSegmenter, cells: LabelledCells) -> dict[str, PrototypeSegmenter]:
+    """The model, and the same with prototypes that were placed otherwise."""
+    return {
         "prototypes": model,
         "at random": control(model, cells, at_random),
         "k-means": control(model, cells, placement.place_by_kmeans),
     }
+
+
+def measure(model: PrototypeSegmenter, train: Photos, val: Photos) -> dict[str, dict[str, float]]:
+    """All figures of a model and of its controls."""
+    cells = cells_of(model, *train)
+    rng, photos = np.random.default_rng(0), []
+    for image, mask in zip(*val, strict=True):
+        noisy = segment(with_noise(image, rng), model).encoding
+        photos.append(Seen(image, mask, segment(image, model).encoding, noisy))
+    contenders = contenders_of(model, cells)
     rows = {name: of_prototypes(one, photos) for name, one in contenders.items()}
     linear = linear_heat(cells)
-    rows["linear head, Grad-CAM"] = of_heat(linear, model, photos)
+    rows[LINEAR] = of_heat(linear, model, photos)
     for name, one in contenders.items():
         rows[name] |= curves(typical_heat, model, one, photos[:_COVERED])
-    rows["linear head, Grad-CAM"] |= curves(linear, model, model, photos[:_COVERED])
-    rounded = {name: {key: round(v, 4) for key, v in row.items()} for name, row in rows.items()}
-    command = "python -m benchmarks.quality.controls --data FOLDER"
-    result = {"model": options.model, "rows": rounded, "photographs": len(photos)}
-    save("controls", command, result, markdown(rounded))
+    rows[LINEAR] |= curves(linear, model, model, photos[:_COVERED])
+    return {name: {key: round(v, 4) for key, v in row.items()} for name, row in rows.items()}
+
+
+def photos_for(model: PrototypeSegmenter, folder: Path, split: str, every: int) -> Photos:
+    """Photographs of a split with labels of the model's classes; the last is all others."""
+    images, labels = load_split(read_train_file(CONFIG).data, folder, split)
+    known = [np.minimum(mask, len(model.classes)).astype(np.uint8) for mask in labels[::every]]
+    return list(images[::every]), known
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--models", nargs="+", default=["peanut-grid", "plants"])
+    parser.add_argument("--every", type=int, default=8, help="of val, every so many photographs")
+    options = parser.parse_args(arguments)
+    found, tables = {}, []
+    for name in options.models:
+        model = load_model(name, "cpu")
+        train = photos_for(model, options.data, "train", _EVERY)
+        val = photos_for(model, options.data, "val", options.every)
+        rows = measure(model, train, val)
+        found[name] = {"rows": rows, "photographs": len(val[0])}
+        tables.append(f"## {name}, {len(val[0])} photographs\n\n{markdown(rows)}\n")
+        print(tables[-1], flush=True)
+    command = "python -m benchmarks.quality.controls --data PEANUT"
+    save("controls", command, found, "\n".join(tables))
 
 
 if __name__ == "__main__":

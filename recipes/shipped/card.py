@@ -38,6 +38,8 @@ class Recipe:
         How often each photograph is seen, or how many squares of pictures in all.
     per_class : int
         Cells of a class that are drawn from each of them, at most.
+    strides : tuple of int, optional
+        Levels of the start's backbone, by default all. Fine ones look less far.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Recipe:
     data: str
     not_for: tuple[str, ...]
     partition: Literal["grid", "superpixel"] = "grid"
+    strides: tuple[int, ...] | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -59,6 +62,7 @@ class Recipe:
             "downsample": self.downsample,
             "partition": self.partition,
             "prototypes_per_class": max(self.counts),
+            **({} if self.strides is None else {"strides": self.strides}),
         }
 
     @property

@@ -15,6 +15,7 @@ import argparse
 import copy
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ from napari_gaussproto.core.base.seeds import seeded
 from napari_gaussproto.core.measure.evaluation import measure
 from napari_gaussproto.core.model.model_file import load_model, save_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.network.backbone import Backbone
+from napari_gaussproto.core.network.extractor import Extractor, Neck
+from napari_gaussproto.core.network.receptive import effective_radius
 from napari_gaussproto.core.training.cells import LabelledCells
 from napari_gaussproto.core.training.describe import learn_look
 from recipes.shipped.balanced import settle
@@ -58,11 +62,43 @@ def new_model(recipe: Recipe, seed: int) -> PrototypeSegmenter:
     config = ModelConfig.model_validate(settings)
     with seeded(seed):
         model = PrototypeSegmenter(
-            config, class_index=recipe.class_index, backbone=start.extractor.backbone
+            config, class_index=recipe.class_index, backbone=backbone_of(start, recipe.strides)
         )
-    model.extractor.neck = copy.deepcopy(start.extractor.neck)
-    model.receptive_radius = start.receptive_radius * config.downsample // start.config.downsample
-    return model.eval()
+    take_neck(model.eval().extractor, start.extractor)
+    shrunk = config.downsample // start.config.downsample
+    model.receptive_radius = start.receptive_radius * shrunk
+    if recipe.strides is not None:
+        about = (config.channels, model.alignment)
+        model.receptive_radius = effective_radius(model.extract, *about)
+    return model
+
+
+def backbone_of(start: PrototypeSegmenter, strides: tuple[int, ...] | None) -> Backbone:
+    """The backbone of the start, or a copy with some levels; what follows the last is left out."""
+    whole = start.extractor.backbone
+    if strides is None:
+        return whole
+    backbone = Backbone(whole.name, start.config.channels, False, strides).eval()
+    backbone.load_state_dict(
+        {key: whole.state_dict()[key] for key in backbone.state_dict()}, strict=True
+    )
+    return backbone.requires_grad_(False)
+
+
+def take_neck(extractor: Extractor, start: Extractor) -> None:
+    """Give an extractor the start's neck, or as much of it as there are levels."""
+    if extractor.strides == start.strides:
+        extractor.neck = copy.deepcopy(start.neck)
+        return
+    neck, known = extractor.neck, start.neck
+    assert isinstance(neck, Neck) and isinstance(known, Neck)  # as that of the start is
+    # Local features come last and have the stride of a level.
+    kept = [*map(start.backbone.strides.index, extractor.backbone.strides)]
+    kept += [len(start.strides) - 1] if extractor.has_local else []
+    neck.head.load_state_dict(known.head.state_dict())
+    for own, all_levels in ((neck.projections, known.projections), (neck.norms, known.norms)):
+        for level, place in zip(own, kept, strict=True):
+            level.load_state_dict(all_levels[place].state_dict())
 
 
 def views_of(recipe: Recipe, pictures: Pictures, seed: int) -> Iterator[View]:
@@ -159,8 +195,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--features", type=Path, help="keep them here")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    help_text = "levels of the backbone, fine ones look less far"
+    parser.add_argument("--strides", type=int, nargs="+", help=help_text)
     options = parser.parse_args(arguments)
     recipe = RECIPES[options.model]
+    if options.strides:
+        recipe = replace(recipe, strides=tuple(options.strides))
     model = train(recipe, options)
     model.card = recipe.card(_command(options))
     model.card.log("training on features", steps=options.steps, seed=options.seed)
@@ -172,7 +212,8 @@ def main(arguments: list[str] | None = None) -> None:
 def _command(options: argparse.Namespace) -> str:
     """As it is said to others: without this machine's folders."""
     fields = " --fields FIELDS" if options.fields else ""
-    what = f"{options.model} --photos FOLDER{fields} --out {options.out.name}"
+    strides = f" --strides {' '.join(map(str, options.strides))}" if options.strides else ""
+    what = f"{options.model} --photos FOLDER{fields} --out {options.out.name}{strides}"
     return f"python -m recipes.shipped.train {what}"
 
 

@@ -9,6 +9,7 @@ from .core.base.config import TrainingConfig as TrainingConfig
 from .core.base.errors import GaussProtoError as GaussProtoError
 from .core.editing import edits as edits
 from .core.editing.undo import EditHistory as EditHistory
+from .core.explain.dependence import dependence as dependence
 from .core.explain.explain import explain as explain
 from .core.explain.explain import explain_mask as explain_mask
 from .core.explain.gallery import gallery as gallery

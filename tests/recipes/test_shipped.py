@@ -162,3 +162,17 @@ def test_prototypes_are_placed_anew_in_a_trained_network(folder: Path, tmp_path:
     assert all(len(prototype.patches) == 10 for prototype in model.prototypes)
     assert "prototypes placed anew" in [entry["what"] for entry in model.card.history]
     assert set(model.card.measures) == {"val", "test"} and model.card.measures["val"]["images"] == 1
+
+
+def test_a_model_of_fine_levels_is_the_start_without_the_coarse_ones() -> None:
+    recipe = replace(RECIPES["peanut-superpixel"], strides=(2, 4))
+    model, whole = train.new_model(recipe, 0), train.new_model(RECIPES["peanut-superpixel"], 0)
+    assert model.extractor.strides == [2, 4, 4]
+    assert model.receptive_radius < whole.receptive_radius / 3
+    image = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        fine, all_levels = model.extractor.pyramid(image), whole.extractor.pyramid(image)
+    for own, level in zip(fine, (0, 1, 4), strict=True):
+        torch.testing.assert_close(own, all_levels[level])
+    for own, level in zip(model.extractor.neck.projections, (0, 1, 4), strict=True):
+        assert torch.equal(own.weight, whole.extractor.neck.projections[level].weight)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.editing.stack_cells import latents_of
+from napari_gaussproto.core.explain.dependence import Dependence, Probed, dependence_steps
 from napari_gaussproto.core.explain.explain import Explanation, explain_mask
 from napari_gaussproto.core.explain.places import Place, most_novel_places, most_uncertain_places
 from napari_gaussproto.core.explain.projection import Projection, project
@@ -20,8 +21,9 @@ from napari_gaussproto.core.imaging.patches import cut_patch
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.model.stack import StackSegmentation
+from napari_gaussproto.core.model.stack import StackSegmentation, plane_sources
 from napari_gaussproto.io.explanation import save_explanation
+from napari_gaussproto.jobs.train_image import TrainImage
 
 _PLACES = 10
 
@@ -61,6 +63,23 @@ def component_job(segmentation: Segmentation, y: int, x: int) -> Explanation:
         explanation = explain_mask(segmentation, component_at(segmentation.labels, y, x))
         _ = explanation.outlines  # computed here, kept for the GUI
     return explanation
+
+
+def dependence_job(
+    image: TrainImage,
+    segmentation: StackSegmentation,
+    model: PrototypeSegmenter,
+    leading: tuple[int, ...],
+    y: int,
+    x: int,
+) -> Generator[Probed, None, Dependence]:
+    """What the class of a pixel depends on; its plane is given by ``leading``."""
+    sources = plane_sources(image.pixels, model, rgb=image.rgb, nodata=image.nodata)
+    number = int(np.ravel_multi_index(leading, segmentation.leading)) if leading else 0
+    plane = segmentation.plane_at(leading)
+    found = yield from dependence_steps(sources(number), model, plane, y, x)
+    _ = found.levels  # computed here, kept for the GUI
+    return found
 
 
 def figure_job(

@@ -186,3 +186,16 @@ def test_outlines_are_one_pixel_wide_and_close_every_region() -> None:
     whole = components(np.where(lines, -1, REGIONS), connectivity=1, background=-1)
     for part in np.unique(whole[whole > 0]):
         assert len(np.unique(REGIONS[whole == part])) == 1
+
+
+def test_cells_of_a_window_are_those_of_the_image() -> None:
+    image, _ = two_tone()
+    model = tiny_model(**SUPERPIXELS)
+    whole = model.partition(as_source(image, model))
+    features = torch.randn(5, 24, 32, generator=torch.Generator().manual_seed(0))
+    window = whole.window(16, 32, 80, 112)
+    assert window.shape == (64, 80) and window.n_cells < whole.n_cells
+    pooled, expected = window.features(features[:, 4:20, 8:28]), whole.features(features)
+    for y, x in ((48, 72), (40, 60), (56, 90)):
+        here = window.cell_at(y - 16, x - 32)
+        torch.testing.assert_close(pooled[here], expected[whole.cell_at(y, x)])

@@ -229,6 +229,21 @@ def test_the_reasons_are_of_the_class_that_they_explain(prototypes: Any, pure: b
     assert (f"<b>{classes[1 - found.label].name}</b>" in heading) == (not pure)
 
 
+@pytest.mark.parametrize(("strokes", "warns"), [(3, True), (12, False), (None, False)])
+def test_after_few_strokes_novelty_says_little(
+    prototypes: Any, qtbot: Any, strokes: int | None, warns: bool
+) -> None:
+    if strokes is not None:
+        prototypes.state.current.model.card.log("quick fit", strokes=strokes)
+    prototypes.why.ask((), 41, 66)
+    panel, places = prototypes.why_panel, prototypes.places
+    prototypes.tabs.setCurrentWidget(places)
+    qtbot.waitUntil(lambda: places.lists["novel"].count() > 0, timeout=10_000)
+    for label, part in ((panel.caution, panel), (places.caution, places)):
+        assert label.text().startswith("After 3 strokes, how novel") == warns
+        assert label.isVisibleTo(part) == warns
+
+
 def test_an_explanation_follows_an_edit(prototypes: Any, wait: Any) -> None:
     prototypes.why.ask((), 41, 66)
     leader = prototypes.why.explanation.responsible[0].index

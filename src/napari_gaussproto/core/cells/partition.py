@@ -116,6 +116,10 @@ class Partition(ABC):
     def outlines(self) -> npt.NDArray[np.bool_]:
         """(H, W): whether a pixel lies at the border of its cell."""
 
+    @abstractmethod
+    def window(self, y0: int, x0: int, y1: int, x1: int) -> Partition:
+        """The cells of a window, numbered anew; its origin is one that tiles may have."""
+
     def _areas_of_map(self, size: tuple[int, ...]) -> Tensor:
         """Pixels of the image in each element of `to_map`; the last ones may overhang it."""
         sides = [torch.full((count,), float(self.map_pixel_size)) for count in size]
@@ -214,6 +218,10 @@ class Grid(Partition):
         lines[:: self.cell_size] = True
         lines[:, :: self.cell_size] = True
         return lines
+
+    def window(self, y0: int, x0: int, y1: int, x1: int) -> Grid:
+        """See `Partition.window`."""
+        return Grid(y1 - y0, x1 - x0, self.cell_size)
 
 
 def cell_weights(partition: Partition, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

@@ -13,7 +13,7 @@ from torchvision.ops import roi_align
 
 from napari_gaussproto.core.base.config import Pooling
 from napari_gaussproto.core.cells.partition import PAINT_PIXELS, Partition, Places
-from napari_gaussproto.core.cells.slic import RegionMap
+from napari_gaussproto.core.cells.slic import RegionMap, consecutive
 from napari_gaussproto.core.network.extractor import normalise
 
 # Points along each side of a region's box that `roi_align` samples.
@@ -58,7 +58,7 @@ class Superpixels(Partition):
         self.map_pixel_size = self._shrink = shrink
         self._stride = stride
         self._region_size = region_size
-        self._pool = POOLINGS[pooling]
+        self._pooling, self._pool = pooling, POOLINGS[pooling]
         self.n_cells = int(regions.max()) + 1
         self._mean_weights: dict[tuple[int, int], _Weights] = {}
 
@@ -181,6 +181,18 @@ class Superpixels(Partition):
         lines[:, :-1] = full[:, :-1] != full[:, 1:]
         lines[:-1] |= full[:-1] != full[1:]
         return lines
+
+    def window(self, y0: int, x0: int, y1: int, x1: int) -> Superpixels:
+        """See `Partition.window`."""
+        k = self._shrink
+        return Superpixels(
+            (y1 - y0, x1 - x0),
+            consecutive(self.regions[y0 // k : -(-y1 // k), x0 // k : -(-x1 // k)]),
+            shrink=k,
+            stride=self._stride,
+            region_size=self._region_size,
+            pooling=self._pooling,
+        )
 
 
 # -- pooling: (partition, features (F, h', w')) -> (N, F) -----------------------------------

@@ -174,6 +174,21 @@ def explain(segmentation: Segmentation, y: int, x: int) -> Explanation:
     ImageError
         When the pixel lies outside the image or holds no data, or its place is no whole number.
     """
+    check_place(segmentation, y, x)
+    partition = segmentation.encoding.partition
+    cell = partition.cell_at(y, x)
+    top, left, mask = partition.cell_mask(cell)
+    return _explanation(segmentation, y, x, np.array([cell]), np.ones(1), top, left, mask)
+
+
+def check_place(segmentation: Segmentation, y: int, x: int) -> None:
+    """Make sure that a pixel can be explained.
+
+    Raises
+    ------
+    ImageError
+        As `explain`.
+    """
     height, width = segmentation.shape
     if not (isinstance(y, Integral) and isinstance(x, Integral)):
         raise ImageError(
@@ -186,10 +201,6 @@ def explain(segmentation: Segmentation, y: int, x: int) -> Explanation:
         )
     if not segmentation.labels[y, x]:
         raise ImageError(NO_DATA)
-    partition = segmentation.encoding.partition
-    cell = partition.cell_at(y, x)
-    top, left, mask = partition.cell_mask(cell)
-    return _explanation(segmentation, y, x, np.array([cell]), np.ones(1), top, left, mask)
 
 
 def explain_mask(segmentation: Segmentation, mask: Mask) -> Explanation:

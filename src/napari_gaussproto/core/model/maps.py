@@ -82,6 +82,7 @@ STACK = MapRole("stack")
 NOVELTY = MapRole("novelty")
 UNCERTAINTY = MapRole("uncertainty")
 OUTLINES = MapRole("outlines")
+DEPENDENCE = MapRole("dependence")
 
 Maps = dict[MapRole, npt.NDArray[np.float32]]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from napari_gaussproto.core.model.maps import (
+    DEPENDENCE,
     LIKELIHOOD,
     NOVELTY,
     OUTLINES,
@@ -44,6 +45,8 @@ def legend_of(role: MapRole, quantity: Quantity) -> Legend | None:
         return Legend("1: all classes as likely", "0: one class is sure")
     if role.is_probability:
         return Legend("1: surely this class", "0: surely another one")
+    if role == DEPENDENCE:
+        return Legend("1: the answer depends on it most", "0: hardly at all")
     if role == LIKELIHOOD:
         return _QUANTITIES[quantity]
     return _QUANTITIES[role.quantity] if role == STACK or role.is_pinned else None
@@ -68,6 +71,20 @@ def sentence_of(role: MapRole, segmentation: StackSegmentation, strokes: int | N
         name = segmentation.classes[role.number].name
         return f"How sure the model is that a place is {name}: 1 is surely {name}, 0 surely not."
     return "The cells of which each gets one answer." if role == OUTLINES else ""
+
+
+def caution_of(strokes: int | None) -> str:
+    """What to think of novelty and typicality after few strokes; after enough of them nothing.
+
+    None stands for a model that was fitted to more than strokes.
+    """
+    if strokes is None or strokes >= ENOUGH_STROKES:
+        return ""
+    return (
+        f"After {strokes} strokes, how novel and how typical a place is says little: they show a "
+        "small part of each class, so that much of the rest looks novel. The order means "
+        f"something, the values do from about {ENOUGH_STROKES} strokes on."
+    )
 
 
 def _novelty(compared_with: str, strokes: int | None) -> str:

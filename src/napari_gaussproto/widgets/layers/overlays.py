@@ -10,14 +10,18 @@ import numpy as np
 import numpy.typing as npt
 from napari.utils.colormaps import DirectLabelColormap
 
-from napari_gaussproto.core.model.maps import MapRole
+from napari_gaussproto.core.model.maps import DEPENDENCE, MapRole
+from napari_gaussproto.widgets.layers.captions import captions
 from napari_gaussproto.widgets.layers.placement import layer_of, placement, undisturbed
+from napari_gaussproto.widgets.shared.preferences import preference
 from napari_gaussproto.widgets.shared.state import ImageResult
 from napari_gaussproto.widgets.shared.tags import role_of, tag
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
+
+    from napari_gaussproto.core.explain.dependence import Dependence
 
 BRUSHED, CHANGED = MapRole("new prototype"), MapRole("changed")
 WHY, CORRECTIONS = MapRole("why"), MapRole("corrections")
@@ -80,6 +84,36 @@ def hide_changed(viewer: Viewer, result: ImageResult) -> None:
     layer = layer_of(viewer, result, CHANGED)
     if layer is not None:
         layer.visible = False
+
+
+def show_dependence(
+    viewer: Viewer, result: ImageResult, found: Dependence, leading: tuple[int, ...]
+) -> Image:
+    """Show what a place depends on, around that place, in the one layer that is kept for it."""
+    values = found.levels.reshape((1,) * len(leading) + found.levels.shape)
+    name = f"{result.source.name} – what (y {found.y}, x {found.x}) depends on"
+    origin = (*leading, found.top, found.left)
+    place = placement(result.source, found.pixel_size, origin, ndim=result.ndim)
+    layer: Image | None = layer_of(viewer, result, DEPENDENCE)
+    if layer is not None:
+        layer.data, layer.translate, layer.name = values, place["translate"], name
+        layer.visible = True
+        return layer
+    with undisturbed(viewer):
+        layer = viewer.add_image(
+            values,
+            name=name,
+            contrast_limits=(0, 1),
+            colormap=preference("colormap"),
+            opacity=0.6,
+            rgb=False,
+            metadata=tag(DEPENDENCE, **result.provenance.metadata),
+            **place,
+        )
+    layer.colorbar.visible = True
+    result.maps[DEPENDENCE] = layer
+    captions(viewer).follow(layer)
+    return layer
 
 
 class CorrectionOverlay:

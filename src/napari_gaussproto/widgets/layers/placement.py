@@ -237,6 +237,10 @@ def _replace(layer: Labels, labels: npt.NDArray[np.uint8]) -> None:
     """Write new labels pixel by pixel, so that the undo of the layer takes them back."""
     changed = np.nonzero(layer.data != labels)
     if len(changed[0]):
+        if not layer.visible:
+            # napari writes into what is in view, too, and forgets that of a hidden layer when
+            # another layer changes the extent of the viewer.
+            layer.set_view_slice()
         layer.data_setitem(changed, labels[changed])
 
 

@@ -10,6 +10,8 @@ from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
+from napari_gaussproto.widgets.layers.legends import caution_of
+from napari_gaussproto.widgets.shared.forms import wrapped_label
 from napari_gaussproto.widgets.shared.pictures import pixmap_of
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ class PlacesPanel(QWidget):
         super().__init__()
         layout = QVBoxLayout(self)
         self.lists: dict[str, QListWidget] = {}
+        self.caution = wrapped_label()
+        self.caution.hide()
+        layout.addWidget(self.caution)
         for kind, (title, tip) in _KINDS.items():
             view = QListWidget(
                 viewMode=QListWidget.ViewMode.IconMode,
@@ -57,6 +62,12 @@ class PlacesPanel(QWidget):
             layout.addWidget(QLabel(f"<b>{title}</b>", toolTip=tip))
             layout.addWidget(view)
         layout.addStretch()
+
+    def show_strokes(self, strokes: int | None) -> None:
+        """Say what novelty means after so many strokes; see `caution_of`."""
+        caution = caution_of(strokes)
+        self.caution.setText(caution)
+        self.caution.setVisible(bool(caution))
 
     def show_places(
         self, kind: str, places: list[Place], pictures: list[npt.NDArray[np.uint8]]

@@ -94,6 +94,7 @@ class TabComputation(QObject):
             return  # of something else than what is shown now; that is computed next
         self._stale.discard(computed[0])
         if isinstance(found, list):
+            self._places.show_strokes(result.model.card.strokes)
             for places in found:
                 self._places.show_places(places.kind, places.places, places.pictures)
             return

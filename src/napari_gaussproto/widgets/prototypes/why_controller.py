@@ -12,6 +12,10 @@ from qtpy.QtWidgets import QFileDialog, QMenu
 
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.placement import pixels_of
+from napari_gaussproto.widgets.prototypes.dependence_controller import (
+    Asked,
+    DependenceController,
+)
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
 from napari_gaussproto.widgets.prototypes.why_tool import WhyTool, reset_outline, show_outline
 from napari_gaussproto.widgets.shared.dock import Dock
@@ -41,6 +45,7 @@ class WhyController(QObject):
         )
         self.tool.hovered.connect(self._on_hovered)
         self.tool.missed.connect(self._on_missed)
+        self.dependence = DependenceController(dock, panel.dependence)
         self.runner = Runner(self)
         self.runner.succeeded.connect(self._show)
         self.runner.failed.connect(self._on_failure)
@@ -88,6 +93,7 @@ class WhyController(QObject):
         if self._asked is not None:
             reset_outline(self._viewer, self._asked[0])
         self._asked = self.explanation = None
+        self.dependence.follow(None)
         self._panel.clear()
 
     def _on_hovered(self, leading: tuple[int, ...], y: int, x: int) -> None:
@@ -110,10 +116,13 @@ class WhyController(QObject):
     def _show(self, explanation: Explanation) -> None:
         if self._asked is None:
             return
-        result, leading, *_ = self._asked
+        result, leading, y, x, _ = self._asked
         self.explanation = explanation
         segmentation = result.segmentation
-        self._panel.show_explanation(explanation, segmentation.prototypes, segmentation.classes)
+        self.dependence.follow(Asked(result, segmentation, leading, y, x))
+        strokes = None if result.model is None else result.model.card.strokes
+        about = (segmentation.prototypes, segmentation.classes, strokes)
+        self._panel.show_explanation(explanation, *about)
         if result.source in self._viewer.layers:
             show_outline(self._viewer, result, explanation, leading)
         self._classes.clear()

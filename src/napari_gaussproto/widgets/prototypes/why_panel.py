@@ -6,16 +6,19 @@ from html import escape
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QFrame, QLabel, QWidget
 
+from napari_gaussproto.widgets.layers.legends import caution_of
 from napari_gaussproto.widgets.shared.forms import (
     across,
     button,
     down,
+    enable,
     fill,
     radio_button,
+    slim_progress_bar,
     wrapped_label,
 )
 from napari_gaussproto.widgets.shared.pictures import PatchStrip
@@ -28,6 +31,13 @@ if TYPE_CHECKING:
 
 _ROWS, _PATCHES, _SIDE = 4, 4, 34
 _HINT = "Press Why? and click a place in the image. Hold Shift to explain under the mouse."
+_SHOW = (
+    "Show what it depends on",
+    "Cover the surroundings patch by patch and see what changes the answer; takes some seconds",
+)
+_CANCEL = ("Cancel", "Stop at once")
+_HIDE = ("Hide what it depends on", "Show again what was in view before")
+_NO_ANSWER = "Ask about a place first: press Why? and click the image"
 
 
 class ResponsibleRow(QFrame):
@@ -40,12 +50,10 @@ class ResponsibleRow(QFrame):
         self.patches = PatchStrip(_PATCHES, _SIDE)
         self.name, self.percent, self.bar = QLabel(), percent_label(), ShareBar()
         # Says what a row is that is no reason for the class.
-        self.lead = wrapped_label()
-        self.closeness = wrapped_label()
-        words = down(
-            self.lead, across((self.name, 1), self.percent), self.bar, self.closeness, spacing=3
-        )
-        fill(self, across((words, 1), self.patches, spacing=8), 0, 2, 0, 2)
+        self.lead, self.closeness = QLabel(), QLabel()
+        words = down(self.lead, across((self.name, 1), self.percent), self.bar, spacing=3)
+        above = across((words, 1), self.patches, spacing=8)
+        fill(self, down(above, self.closeness, spacing=2), 0, 2, 0, 2)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def show_part(
@@ -74,6 +82,31 @@ class ResponsibleRow(QFrame):
         self._panel.chosen.emit(self.index)
 
 
+class DependencePanel(QWidget):
+    """A button that computes what the answer depends on, cancels that or hides it; a sentence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.button, self.progress = button("", ""), slim_progress_bar()
+        self.sentence = wrapped_label()
+        fill(self, down(self.button, self.progress, self.sentence, spacing=4))
+        self.say("")
+
+    def show_state(self, asked: bool, *, running: bool, shown: bool) -> None:
+        """Offer what can be done now."""
+        text, tip = _SHOW
+        if running or shown:
+            text, tip = _CANCEL if running else _HIDE
+        self.button.setText(text)
+        enable(self.button, tip, "" if asked else _NO_ANSWER)
+        self.progress.setVisible(running)
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence about the map, or none."""
+        self.sentence.setText(sentence)
+        self.sentence.setVisible(bool(sentence))
+
+
 class WhyPanel(QWidget):
     """The tool's switch, and the last explanation, whose prototypes can be chosen."""
 
@@ -87,7 +120,7 @@ class WhyPanel(QWidget):
         self.component = radio_button("region", tip, checked=True)
         self.cell = radio_button("cell", "Explain the one cell that holds the pixel")
         self.heading, self.novelty = wrapped_label(_HINT), wrapped_label()
-        self.remark = wrapped_label()
+        self.remark, self.caution = wrapped_label(), wrapped_label()
         self.rows = [ResponsibleRow(self) for _ in range(_ROWS)]
         self.posterior, self.legend = ShareBar(height=12), QLabel()
         self.legend.setToolTip(
@@ -97,12 +130,20 @@ class WhyPanel(QWidget):
         self.export = button("Export figure…", tip)
         tip = "Make a prototype of what is outlined, for a class of your choice"
         self.add = button("New prototype from it…", tip)
-        words = (self.posterior, self.legend, self.novelty, self.remark)
+        words = (self.posterior, self.legend, self.novelty, self.caution, self.remark)
         buttons = across(self.export, self.add, None)
         self._result = fill(QWidget(), down(*self.rows, 4, *words, buttons, spacing=4))
+        self.dependence = DependencePanel()
         top = across((self.button, 1), self.component, self.cell)
-        self.setLayout(down(top, self.heading, self._result, None))
+        self.setLayout(down(top, self.heading, self._result, self.dependence, None))
         self.clear()
+
+    def event(self, event: QEvent) -> bool:
+        """Keep the height that wrapped words need: tabs do not ask for it, and would cut them."""
+        done = super().event(event)
+        if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize):
+            self.setMinimumHeight(max(0, self.heightForWidth(self.width())))
+        return bool(done)
 
     def clear(self) -> None:
         """Forget the last explanation."""
@@ -118,8 +159,9 @@ class WhyPanel(QWidget):
         explanation: Explanation,
         prototypes: list[Prototype],
         classes: list[SegmentationClass],
+        strokes: int | None = None,
     ) -> None:
-        """Show an explanation in place of the last one."""
+        """Show an explanation in place of the last one; see `caution_of` for the strokes."""
         self.heading.setText(_heading(explanation, classes))
         reasons, objections = explanation.reasons, explanation.objections
         # Of both sides of a mixture something is seen.
@@ -135,8 +177,12 @@ class WhyPanel(QWidget):
         legend = (f"{square_html(c.color)} {escape(c.name)} {value:.0%}" for value, c in found)
         self.legend.setText("   ".join(legend))
         self.novelty.setText(explanation.familiarity)
-        self.remark.setText(explanation.remark)
-        self.remark.setVisible(bool(explanation.remark))
+        for label, text in (
+            (self.remark, explanation.remark),
+            (self.caution, caution_of(strokes)),
+        ):
+            label.setText(text)
+            label.setVisible(bool(text))
         self._result.show()
 
 
