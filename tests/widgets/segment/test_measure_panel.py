@@ -24,6 +24,7 @@ def image(viewer: Any) -> Any:
 def panel(dock: Any, image: Any, run: Any, qtbot: Any) -> Any:
     """The section, open, after a run."""
     dock.measure.header.click()
+    assert dock.measure.pixel_size.text() == ""
     assert not dock.measure.run_button.isEnabled()
     assert dock.measure.run_button.toolTip() == "Segment the image first"
     run(dock)
@@ -139,6 +140,12 @@ def test_every_plane_of_a_stack_is_measured(dock: Any, viewer: Any, run: Any, qt
     assert set(images) == {"time/plane 1", "time/plane 2"}
     dock.measure.table.choose(len(images) - 1)
     assert viewer.dims.current_step[0] == 1
+
+
+def test_units_of_a_layer_say_the_size_of_a_pixel(viewer: Any, dock: Any, run: Any) -> None:
+    viewer.add_image(two_tone()[0], name="map", scale=(0.02, 0.02), units=("cm", "cm"))
+    run(dock)
+    assert dock.measure.pixel_size.text() == "0.02cm"
 
 
 def test_a_size_that_is_none_is_a_sentence(panel: Any, press: Callable[[], None]) -> None:

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QFormLayout, QL
 from napari_gaussproto.jobs.requests import MeasureOrder
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.clicks import is_click, moves_image, pixel_at
-from napari_gaussproto.widgets.layers.regions import regions_of
+from napari_gaussproto.widgets.layers.regions import regions_of, size_of
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import (
     Foldable,
@@ -61,7 +61,7 @@ class MeasurePanel(Foldable):
         events = viewer.layers.events
         for event in (events.inserted, events.removed):
             connections.add(event, self._on_layers)
-        connections.add(state.result_changed, self._update)
+        connections.add(state.result_changed, self._on_current)
         self.header.toggled.connect(self._listen)
         self._on_layers()
         self._update()
@@ -202,6 +202,12 @@ class MeasurePanel(Foldable):
     def _chosen(self, combo: QComboBox) -> Any:
         name = combo.currentData()
         return next((layer for layer in self._viewer.layers if layer.name == name), None)
+
+    def _on_current(self, result: ImageResult) -> None:
+        """Take over the size of a pixel that a layer says in real units."""
+        if not self.pixel_size.text().strip():
+            self.pixel_size.setText(size_of(result.source))
+        self._update()
 
     def _update(self, event: object = None) -> None:
         missing = "" if self._state.current is not None else "Segment the image first"
