@@ -100,7 +100,7 @@ def measure(
         str, typer.Option(help="auto, none (whole image), or a side in pixels.")
     ] = "auto",
     pixel_size: Annotated[
-        str | None, typer.Option(help="Side of a pixel, such as 0.5mm, for real units.")
+        str | None, typer.Option(help="Side of a pixel, such as 0.5mm; else what files say.")
     ] = None,
     least_area: Annotated[int, typer.Option(help="Smallest object, in pixels.")] = 16,
     regions: Annotated[
