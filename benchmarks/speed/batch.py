@@ -65,7 +65,8 @@ def measure(name: str, copies: int, repetitions: int) -> None:
         f"{WANTED} wanted)."
     )
     result = {"seconds": seconds, "ratio": ratio, "photographs": len(photos)}
-    save("batch", "python -m benchmarks.speed.batch", result, text)
+    options = f"--model {name} --copies {copies} --repetitions {repetitions}"
+    save("batch", f"python -m benchmarks.speed.batch {options}", result, text)
 
 
 def main() -> None:

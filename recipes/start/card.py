@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 DATA = (
@@ -43,7 +44,7 @@ def describe(
         "two classes are nominal."
     )
     # No folder of this machine belongs in a file that others get.
-    names = {str(path): path.name for path in (options.fields, options.out) if path}
+    names = {str(path): path.name for path in (options.fields, options.out, options.former) if path}
     words = [names.get(word, word.rstrip("/").split("/")[-1]) for word in sys.argv[1:]]
     card.command = " ".join(["python -m recipes.start.train", *words])
     card.licence, card.attribution, card.citation = LICENCE, ATTRIBUTION, CITATION
@@ -52,7 +53,8 @@ def describe(
         "Segmenting without strokes: it has no classes of its own",
         "Decisions on spraying without measuring on your own photographs first",
     ]
-    card.history.clear()
+    former = load_model(options.former, "cpu").card.history if options.former else []
+    card.history[:] = [entry for entry in former if str(entry["what"]).startswith("training")]
     card.log(
         f"training by {options.objective}",
         steps=steps,

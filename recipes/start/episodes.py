@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,11 @@ SIDE = 256
 # Scales that a picture is seen at; the second of an episode differs a little from the first.
 SCALES, _SCALE_SPREAD = (0.3, 1.8), 0.15
 # Shares of the episodes whose classes are textures and colours, and of real photographs.
-_BLOBS, _COLOURS, _PHOTOS = 0.15, 0.12, 0.3
+_BLOBS, _COLOURS, _PHOTOS = 0.18, 0.1, 0.3
+# What a head learns from: the first strokes, those and corrections of its own errors, or all
+# that is labelled in one picture, of which another one is asked.
+Support = Literal["strokes", "corrected", "dense"]
+_SUPPORTS: dict[Support, float] = {"strokes": 0.4, "corrected": 0.35, "dense": 0.25}
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,18 @@ class Episode:
         Painted on the first, of the same classes.
     plants : (2, S, S) Tensor of uint8
         1 soil, 2 plant, 0 where that is no question.
+    support : str
+        What of it teaches the head.
+    seed : int
+        Of the corrections.
     """
 
     images: Tensor
     labels: Tensor
     strokes: Tensor
     plants: Tensor
+    support: Support = "strokes"
+    seed: int = 0
 
     @property
     def n_classes(self) -> int:
@@ -118,4 +129,6 @@ def _episode(
         torch.from_numpy(table[np.stack(labels)]),
         torch.from_numpy(table[strokes]),
         torch.from_numpy(np.stack(plants)),
+        list(_SUPPORTS)[rng.choice(len(_SUPPORTS), p=list(_SUPPORTS.values()))],
+        int(rng.integers(2**31)),
     )

@@ -5,8 +5,12 @@ Everything is measured in standard deviations over all cells of the picture that
 
 from __future__ import annotations
 
+from typing import get_args
+
 import torch
 from torch import Tensor, nn
+
+from recipes.start.episodes import Support
 
 
 class Heads(nn.Module):
@@ -15,15 +19,20 @@ class Heads(nn.Module):
     The ridge regression to one-hot vectors follows Bertinetto et al. (2019), "Meta-learning with
     differentiable closed-form solvers"; classes count alike. The prototypes are the means of
     Gaussians with one shared spherical covariance, as of Snell et al. (2017), "Prototypical
-    networks for few-shot learning". Penalty of the former and scales of both are learned.
+    networks for few-shot learning". Penalty of the former and scales of both are learned, for
+    each kind of support, since many cells want a head that is less stiff.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.log_penalty = nn.Parameter(torch.tensor(0.0))
-        self.log_scale = nn.Parameter(torch.tensor([1.5, -2.0]))
+        self.log_penalty = nn.ParameterDict({kind: torch.tensor(0.0) for kind in get_args(Support)})
+        self.log_scale = nn.ParameterDict(
+            {kind: torch.tensor([1.5, -2.0]) for kind in get_args(Support)}
+        )
 
-    def forward(self, support: Tensor, target: Tensor, query: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, support: Tensor, target: Tensor, query: Tensor, kind: Support
+    ) -> tuple[Tensor, Tensor]:
         """Logits (Q, K) of both heads.
 
         Parameters
@@ -32,19 +41,21 @@ class Heads(nn.Module):
         target : (N, K) Tensor
             Share of each class in a cell, times the share of the cell that is painted.
         query : (Q, D) Tensor
+        kind : str
+            What the support is.
         """
         weight = target / target.sum(0)
-        ridge = self._ridge(support, weight, query)
+        ridge = self._ridge(support, weight, query, self.log_penalty[kind].exp())
         means = weight.T @ support
         prototypes = -torch.cdist(query, means).square()
-        scale = self.log_scale.exp()
+        scale = self.log_scale[kind].exp()
         return scale[0] * ridge, scale[1] * prototypes
 
-    def _ridge(self, support: Tensor, weight: Tensor, query: Tensor) -> Tensor:
+    def _ridge(self, support: Tensor, weight: Tensor, query: Tensor, least: Tensor) -> Tensor:
         """Values (Q, K) near 1 for the class; only the offset is not penalised."""
         x = nn.functional.pad(support, (0, 1), value=1.0)
         own = weight.sum(1, keepdim=True) / weight.shape[1]
-        penalty = torch.eye(x.shape[1], device=x.device) * self.log_penalty.exp()
+        penalty = torch.eye(x.shape[1], device=x.device) * least
         penalty[-1, -1] = 1e-4
         solved = torch.linalg.solve(x.T @ (own * x) + penalty, x.T @ (weight / weight.shape[1]))
         return nn.functional.pad(query, (0, 1), value=1.0) @ solved

@@ -25,15 +25,28 @@ CONFIG = ModelConfig(
     local_features=True,
     downsample=2,
     neck_channels=128,
-    latent_dim=32,
+    latent_dim=64,
     prototypes_per_class=1,
 )
 
 
-def new_model(seed: int = 0) -> PrototypeSegmenter:
-    """A model with ImageNet's weights and a new neck."""
+def new_model(seed: int = 0, former: PrototypeSegmenter | None = None) -> PrototypeSegmenter:
+    """A model with ImageNet's weights and a new neck, or with those of a former start.
+
+    Parameters
+    ----------
+    seed : int
+        Of what is new.
+    former : PrototypeSegmenter, optional
+        Of the same levels and no more latents; where it has fewer, the others are new.
+    """
     with seeded(seed):
-        model = PrototypeSegmenter(CONFIG, pretrained=True)
+        model = PrototypeSegmenter(CONFIG, pretrained=former is None)
+    if former is not None:
+        own = model.extractor.state_dict()
+        for name, value in former.extractor.state_dict().items():
+            own[name][tuple(slice(n) for n in value.shape)] = value
+        model.extractor.load_state_dict(own)
     return model.eval()
 
 

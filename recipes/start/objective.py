@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +12,8 @@ from recipes.start.head import Heads, standardised
 
 # A cell is asked where so much of it has labels, and teaches a head where so much is painted.
 _ASKED, _PAINTED = 0.5, 0.2
+# Corrections of a head's errors, each of cells around one of them, and the same of the dense.
+_CORRECTIONS, _REACH = (2, 10), (1, 4)
 # Weights of the prototypes beside the ridge regression, and of plants against soil.
 _PROTOTYPES, _PLANTS = 0.5, 0.5
 
@@ -58,14 +61,40 @@ class Objective(nn.Module):
         z = standardised(latents).permute(0, 2, 3, 1).flatten(0, 2)
         truth = shares(episode.labels, count, self.stride).permute(0, 2, 3, 1).flatten(0, 2)
         strokes = shares(episode.strokes[None], count, self.stride)[0].flatten(1).T
+        first = truth[: len(strokes)]
+        if episode.support == "dense":
+            strokes = first
+        elif episode.support == "corrected":
+            strokes = self.corrected(z, strokes, first, latents.shape[-1], episode.seed)
         painted = F.pad(strokes, (0, 0, 0, len(z) - len(strokes)))
-        support = painted.sum(1) > _PAINTED
-        support |= (painted > 0).any(1) & ~_all_taught(painted, support)
+        support = _taught(painted)
         asked = (truth.sum(1) > _ASKED) & (painted.sum(1) == 0)
+        if not bool(asked.any()):
+            return latents.sum() * 0, 0.0
         truth = truth[asked] / truth[asked].sum(1, keepdim=True)
-        ridge, prototypes = self.heads(z[support], painted[support], z[asked])
+        ridge, prototypes = self.heads(z[support], painted[support], z[asked], episode.support)
         loss = _both(ridge, truth) + _PROTOTYPES * _both(prototypes, truth)
         return loss / (1 + _PROTOTYPES), hard_iou(ridge, truth)
+
+    @torch.no_grad()
+    def corrected(self, z: Tensor, strokes: Tensor, truth: Tensor, width: int, seed: int) -> Tensor:
+        """Strokes (N, K) of the first picture and more, where a head of the former errs."""
+        n = len(strokes)
+        support = _taught(strokes)
+        ridge, _ = self.heads(z[:n][support], strokes[support], z[:n], "strokes")
+        known = truth.sum(1) > _ASKED
+        wrong = (known & (ridge.argmax(1) != truth.argmax(1))).nonzero().flatten()
+        corrected = strokes.clone()
+        rng = np.random.default_rng(seed)
+        count = min(len(wrong), int(rng.integers(*_CORRECTIONS)))
+        rows, columns = (torch.arange(n) // width, torch.arange(n) % width)
+        for place in rng.permutation(wrong.numpy())[:count].tolist():
+            reach = int(rng.integers(*_REACH))
+            far = (rows - rows[place]).square() + (columns - columns[place]).square()
+            same = truth.argmax(1) == truth[place].argmax()
+            near = (far < reach**2) & same & known
+            corrected[near] = torch.maximum(corrected[near], truth[near])
+        return corrected
 
     def _plants(self, latents: Tensor, plants: Tensor) -> Tensor:
         """Binary loss of plants against soil, by one linear head for all pictures."""
@@ -77,9 +106,10 @@ class Objective(nn.Module):
         return _both(torch.stack([-value, value], 1) / 2, truth[asked])
 
 
-def _all_taught(painted: Tensor, support: Tensor) -> Tensor:
-    """Whether every class has a cell; a scalar."""
-    return (painted[support].sum(0) > 0).all()
+def _taught(painted: Tensor) -> Tensor:
+    """Cells (N,) that teach a head: those well painted, all where a class had none else."""
+    well = painted.sum(1) > _PAINTED
+    return well | (painted > 0).any(1) & ~(painted[well].sum(0) > 0).all()
 
 
 def shares(labels: Tensor, count: int, stride: int) -> Tensor:

@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from napari_gaussproto.core.model.model_file import save_model
+from napari_gaussproto.core.model.model_file import load_model, save_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.network.receptive import effective_radius
 from napari_gaussproto.core.training.checkpoint import load_checkpoint, save_checkpoint
@@ -68,7 +68,8 @@ class Training:
     def __init__(self, options: argparse.Namespace, pictures: Pictures) -> None:
         self.options = options
         self.pictures = pictures
-        self.model = new_model(options.seed)
+        former = load_model(options.former) if options.former else None
+        self.model = new_model(options.seed, former)
         self.trunk = Trunk(self.model.extractor)
         self.objective = Objective(
             CONFIG.latent_dim, CONFIG.output_stride, options.objective == "supervised"
@@ -96,6 +97,8 @@ class Training:
             for name, module in self._modules().items():
                 module.load_state_dict(states[name])
             self.progress = Progress(progress["step"], progress["seconds"])
+            return
+        if self.options.former:
             return
         rng = np.random.default_rng(self.options.seed + 1)
         batches = (draw_episode(self.pictures, rng).images for _ in range(_STATISTICS))
@@ -205,8 +208,7 @@ def log(training: Training) -> None:
         "minutes": round(progress.seconds / 60, 2),
         "loss": round(sum(losses) / len(losses), 4),
         "query_iou": round(sum(scores) / len(scores), 4),
-        "penalty": round(float(heads.log_penalty.exp()), 3),
-        "scales": [round(value, 3) for value in heads.log_scale.exp().tolist()],
+        "penalty": {kind: round(v.exp().item(), 3) for kind, v in heads.log_penalty.items()},
         "fields": len(training.pictures.fields),
     }
     print(json.dumps(line), flush=True)
@@ -222,6 +224,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the model file")
     parser.add_argument("--every", type=float, default=4, help="minutes between two files")
     parser.add_argument("--objective", choices=("episodes", "supervised"), default="episodes")
+    parser.add_argument("--former", type=Path, help="a start to go on from")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
     train(parser.parse_args(arguments))

@@ -100,7 +100,7 @@ def measure(
         str, typer.Option(help="auto, none (whole image), or a side in pixels.")
     ] = "auto",
     pixel_size: Annotated[
-        str | None, typer.Option(help="Side of a pixel, such as 0.5mm, for real units.")
+        str | None, typer.Option(help="Side of a pixel, such as 0.5mm; else what files say.")
     ] = None,
     least_area: Annotated[int, typer.Option(help="Smallest object, in pixels.")] = 16,
     regions: Annotated[
@@ -159,12 +159,16 @@ def train(
         Path | None,
         typer.Option(help="Keep the state here; if the file exists, training resumes."),
     ] = None,
+    ignore: Annotated[
+        list[int] | None,
+        typer.Option(help="Value of masks that is not labelled; may be given several times."),
+    ] = None,
     test: Annotated[bool, typer.Option(help="Measure the test split as well, once.")] = False,
 ) -> None:
     """Train a model; Ctrl-C stops early and keeps the best weights so far."""
     from napari_gaussproto.commands.train import run_train
 
-    run_train(config, data, out, device, seed, minutes, checkpoint, test=test)
+    run_train(config, data, out, device, seed, minutes, checkpoint, ignore or (), test=test)
 
 
 @app.command()

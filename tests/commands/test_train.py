@@ -102,14 +102,16 @@ def test_a_training_writes_a_model_that_tells_how_it_was_made_and_can_be_resumed
 def test_a_validation_image_without_labels_does_not_spoil_the_report(
     cli: Cli, config: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config.write_text(CONFIG.replace("mask_offset = 1", "mask_offset = 1\nignore = [7]"))
     Image.new("L", (128, 96), 7).save(data / "masks" / "2.png")
     monkeypatch.setattr(train, "fit", lambda *_, **__: tiny_model())
     out = tmp_path / "model.safetensors"
-    result = cli("train", "--config", config, "--data", data, "--out", out, "--minutes", "1.5")
+    result = cli("train", "--config", config, "--data", data, "--out", out, "--minutes", "1.5",
+                 "--ignore", 7, "--ignore", 255)  # fmt: skip
     assert result.code == 0
     assert "val: mean IoU –  (soil –  plant –)  ECE –" in result.out
-    assert load_model_file(out).card.command.endswith("--seed 0 --minutes 1.5")
+    assert load_model_file(out).card.command.endswith(
+        "--seed 0 --ignore 7 --ignore 255 --minutes 1.5"
+    )
 
 
 def test_broken_configurations_and_folders_are_sentences(
@@ -129,7 +131,7 @@ def test_broken_configurations_and_folders_are_sentences(
     bad.write_text(CONFIG.replace(TINY_BACKBONE, "no_such_backbone"))
     assert "no_such_backbone" in train_with(bad)
     bad.write_text(CONFIG.replace("mask_offset = 1", "mask_offset = 9"))
-    assert "contain the value 10" in train_with(bad)
+    assert "set mask_offset so that classes count from 1 to 2" in train_with(bad)
     (data / "images" / "1.png").write_text("notes")
     assert "“1.png” is no image" in train_with(config)
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError, ImageError, LabelError
 from napari_gaussproto.io.dataset import DataSettings, load_split, read_train_file
+from tests.io.test_images import AS_STORED
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 RNG = np.random.default_rng(0)
@@ -158,6 +161,146 @@ def test_values_that_are_no_label_are_a_sentence(data: Path, offset: int, values
         load_split(DataSettings(mask_offset=offset), data, "val")
 
 
+# -- masks that others made -----------------------------------------------------------------
+
+CLASSES = [
+    SegmentationClass(name=name, color=color)
+    for name, color in (("a", "#000000"), ("b", "#00ff00"), ("c", "#ff0000"), ("d", "#0000ff"))
+]
+COLORS = np.array([[0, 0, 0], [0, 255, 0], [255, 0, 0], [0, 0, 255]], np.uint8)
+
+
+def one(data: Path, settings: DataSettings) -> np.ndarray:
+    """Labels of the only photograph of the split "val"."""
+    [labels] = load_split(settings, data, "val", CLASSES)[1]
+    return labels
+
+
+def test_masks_of_colours_are_read_by_the_colours_of_the_classes(data: Path) -> None:
+    Image.fromarray(COLORS[MASK]).save(data / "masks" / "b.png")
+    assert np.array_equal(one(data, DataSettings()), MASK + 1)
+    swapped = DataSettings(colors={"b": "#ff0000", "c": "#00ff00"})
+    assert np.array_equal(one(data, swapped), np.array([1, 3, 2, 4])[MASK])
+    Image.fromarray(COLORS[MASK] + np.uint8([0, 0, 1])).save(data / "masks" / "b.png")
+    with pytest.raises(LabelError, match=r"“b\.png” has the colour #\w{6} at row \d+, column \d+"):
+        one(data, DataSettings())
+
+
+def test_black_alone_is_a_colour_where_colours_are_given(data: Path) -> None:
+    Image.fromarray(np.zeros((12, 15, 3), np.uint8)).save(data / "masks" / "b.png")
+    assert (one(data, DataSettings(colors={"a": "#000000"})) == 1).all()
+    assert not one(data, DataSettings()).any()  # else it is the number 0
+
+
+def test_a_grey_may_be_the_colour_of_a_class(data: Path) -> None:
+    """As soil's in the shipped models; on a photograph of nothing else the mask has no colour."""
+    Image.fromarray(np.full((12, 15, 3), 0x99, np.uint8)).save(data / "masks" / "b.png")
+    grey = [SegmentationClass(name="soil", color="#999999"), *CLASSES]
+    [labels] = load_split(DataSettings(), data, "val", grey)[1]
+    assert (labels == 1).all()
+    Image.fromarray(np.repeat(MASK[..., None], 3, -1)).save(data / "masks" / "b.png")
+    [labels] = load_split(DataSettings(mask_offset=1), data, "val", grey)[1]
+    assert np.array_equal(labels, MASK + 1)
+
+
+def test_a_palette_is_numbers(data: Path) -> None:
+    image = Image.fromarray(MASK)
+    image.putpalette(COLORS[::-1].ravel().tolist())
+    image.save(data / "masks" / "b.png")
+    assert np.array_equal(one(data, DataSettings(mask_offset=1)), MASK + 1)
+    by_color = DataSettings(colors={c.name: c.color for c in CLASSES})
+    assert np.array_equal(one(data, by_color), 4 - MASK)
+
+
+def test_a_value_of_nobody_looked_is_offered(data: Path) -> None:
+    Image.fromarray(np.where(MASK == 3, 255, MASK).astype(np.uint8)).save(data / "masks/b.png")
+    with pytest.raises(LabelError, match=r"has the value 255 at row .* ignore = \[255\]"):
+        one(data, DataSettings(mask_offset=1))
+    expected = np.where(MASK == 3, 0, MASK + 1)
+    assert np.array_equal(one(data, DataSettings(mask_offset=1, ignore=[255])), expected)
+
+
+@pytest.mark.parametrize(
+    "name", ["b.png", "b.tif", "b_mask.png", "b-labels.png", "mask_b.png", "B.mask.png"]
+)
+def test_a_mask_is_found_by_the_name_of_its_photograph(data: Path, name: str) -> None:
+    (data / "masks" / "b.png").unlink()
+    image = Image.fromarray(MASK)
+    image.save(data / "masks" / name)
+    Image.fromarray(MASK * 0).save(data / "masks" / "ab_mask.png")
+    Image.fromarray(MASK * 0).save(data / "masks" / "b2_mask.png")
+    Image.fromarray(MASK * 0).save(data / "masks" / "b_other.png")
+    index(data, "image,split\nb.png,val\n")
+    assert np.array_equal(one(data, DataSettings(mask_offset=1)), MASK + 1)
+    index(data, "image,mask,split\nb.png,,val\n")
+    assert np.array_equal(one(data, DataSettings(mask_offset=1)), MASK + 1)
+
+
+def test_a_mask_that_is_not_found_is_a_sentence(data: Path) -> None:
+    index(data, "image,split\nb.png,val\n")
+    Image.fromarray(MASK).save(data / "masks" / "b_mask.png")
+    with pytest.raises(
+        ImageError, match=r"“b\.png” may have several masks \(b\.png, b_mask\.png\)"
+    ):
+        one(data, DataSettings())
+    for name in ("b.png", "b_mask.png"):
+        (data / "masks" / name).unlink()
+    with pytest.raises(
+        ImageError, match=r"holds no mask of “b\.png”: call it b\.png or b_mask\.png"
+    ):
+        one(data, DataSettings())
+
+
+def test_photographs_and_masks_may_share_a_folder(data: Path) -> None:
+    Image.fromarray(MASK).save(data / "images" / "b_mask.png")
+    index(data, "image,split\nb.png,val\n")
+    assert np.array_equal(one(data, DataSettings(masks="images", mask_offset=1)), MASK + 1)
+
+
+def test_outlines_are_masks_too(data: Path) -> None:
+    outline = {"label": "B", "points": [[0, 0], [5, 0], [5, 12], [0, 12]]}
+    content = {"shapes": [outline], "imageHeight": 12, "imageWidth": 15}
+    (data / "masks" / "b.json").write_text(json.dumps(content))
+    (data / "masks" / "b.png").unlink()
+    index(data, "image,split\nb.png,val\n")
+    expected = np.zeros((12, 15))
+    expected[:, :5] = 2
+    assert np.array_equal(one(data, DataSettings()), expected)
+    assert np.array_equal(one(data, DataSettings(background="a")), np.maximum(expected, 1))
+    coco = {
+        "images": [{"id": 1, "file_name": "b.png", "height": 12, "width": 15}],
+        "categories": [{"id": 1, "name": "b"}],
+        "annotations": [
+            {"image_id": 1, "category_id": 1, "segmentation": [[0, 0, 5, 0, 5, 12, 0, 12]]}
+        ],
+    }
+    (data / "all.json").write_text(json.dumps(coco))
+    assert np.array_equal(one(data, DataSettings(masks="all.json")), expected)
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_mask_lies_as_its_photograph_does(data: Path, orientation: int) -> None:
+    """The photograph is read upright; its mask was made so, or for the pixels as they lie."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    lying = np.ascontiguousarray(AS_STORED[orientation](PHOTO))
+    Image.fromarray(lying).save(data / "images" / "b.png", exif=exif)
+    settings = DataSettings(mask_offset=1)
+    assert np.array_equal(one(data, settings), MASK + 1)
+    if orientation > 4:
+        turned = np.ascontiguousarray(AS_STORED[orientation](MASK))
+        Image.fromarray(turned).save(data / "masks" / "b.png")
+        assert np.array_equal(one(data, settings), MASK + 1)
+
+
+def test_a_mask_of_another_size_is_a_sentence(data: Path) -> None:
+    Image.fromarray(MASK[:9]).save(data / "masks" / "b.png")
+    with pytest.raises(
+        LabelError, match=r"“b\.png” is 9 × 15 pixels and “b\.png” is 12 × 15: give"
+    ):
+        one(data, DataSettings(mask_offset=1))
+
+
 def test_a_missing_index_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"holds no “index\.csv”: give the folder that does"):
         load_split(DataSettings(), tmp_path, "train")
@@ -173,10 +316,9 @@ def test_an_unknown_split_is_a_sentence(data: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "missing"),
     [
-        ("", "image and no column mask and no column split"),
-        ("image,split\na.png,train\n", "mask"),
+        ("", "image and no column split"),
         ("photo,mask,split\na.png,a.png,train\n", "image"),
-        ("image;mask;split\na.png;a.png;train\n", "image and no column mask"),
+        ("image;mask;split\na.png;a.png;train\n", "image and no column split"),
     ],
 )
 def test_an_index_without_its_columns_is_a_sentence(data: Path, text: str, missing: str) -> None:
@@ -202,7 +344,7 @@ def test_an_index_that_is_no_text_is_a_sentence(data: Path) -> None:
         ("none.png,a.png,train", "There is no file “.*none.png”"),
         ("a.png,none.png,train", "There is no file “.*none.png”"),
         (",a.png,train", "“images” is a folder"),
-        ("a.png,,train", "“masks” is a folder"),
+        ("d.png,,train", "There is no file “.*d.png”"),
     ],
 )
 def test_an_index_that_names_no_file_is_a_sentence(data: Path, row: str, sentence: str) -> None:
@@ -211,7 +353,7 @@ def test_an_index_that_names_no_file_is_a_sentence(data: Path, row: str, sentenc
         load_split(DataSettings(), data, "train")
 
 
-def test_a_mask_in_colours_is_a_sentence(data: Path) -> None:
+def test_a_mask_in_colours_without_classes_is_a_sentence(data: Path) -> None:
     Image.fromarray(PHOTO).save(data / "masks" / "b.png")
-    with pytest.raises(ImageError, match=r"“b\.png” is not a mask"):
+    with pytest.raises(LabelError, match=r"“b\.png” is made of colours, and there are no classes"):
         load_split(DataSettings(), data, "val")

@@ -72,8 +72,9 @@ def test_labels_and_maps_lie_where_the_image_lies(
         assert np.allclose(position(coarse, row / size, column / size), expected, rtol=0, atol=1e-6)
     for file in (made, coarse):
         with tifffile.TiffFile(file) as opened, tifffile.TiffFile(path) as source:
-            for code in (34735, 34737):
-                assert opened.pages[0].tags[code].value == source.pages[0].tags[code].value
+            for page in opened.pages:
+                for code in (34735, 34737):
+                    assert page.tags[code].value == source.pages[0].tags[code].value
     read, classes = read_labels(made)
     assert np.array_equal(read, labels) and classes == CLASSES
     assert nodata_of(made) == 0 and nodata_of(coarse) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,14 +16,15 @@ from scipy.ndimage import label as connected
 from skimage.draw import disk
 
 from napari_gaussproto.core.model.model_file import load_model, save_model
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from recipes.start import evaluate, train
 from recipes.start.cameras import Camera, draw_camera
 from recipes.start.crops import cut
-from recipes.start.episodes import Episode, draw_episode
+from recipes.start.episodes import Episode, Support, draw_episode
 from recipes.start.head import Heads, standardised
 from recipes.start.mosaics import blobs, colours
-from recipes.start.network import new_model
-from recipes.start.objective import hard_iou, shares
+from recipes.start.network import CONFIG, new_model
+from recipes.start.objective import Objective, hard_iou, shares
 from recipes.start.pictures import Pictures, open_pictures
 from recipes.start.regroup import regroup
 from recipes.start.strokes import paint
@@ -148,10 +150,33 @@ def test_heads_find_clusters_and_lead_back_to_the_latents() -> None:
     z = (centres[which] + torch.randn(300, 8, generator=generator)).requires_grad_()
     target = torch.nn.functional.one_hot(which, 3).float()
     truth = target[30:]
-    for logits in Heads()(z[:30], target[:30], z[30:]):
-        assert hard_iou(logits, truth) > 0.9
-        (slope,) = torch.autograd.grad(logits.logsumexp(1).sum(), z, retain_graph=True)
-        assert slope[:30].abs().sum() > 0 and torch.isfinite(slope).all()
+    for kind in get_args(Support):
+        for logits in Heads()(z[:30], target[:30], z[30:], kind):
+            assert hard_iou(logits, truth) > 0.9
+            (slope,) = torch.autograd.grad(logits.logsumexp(1).sum(), z, retain_graph=True)
+            assert slope[:30].abs().sum() > 0 and torch.isfinite(slope).all()
+
+
+def test_corrections_are_drawn_where_a_head_errs() -> None:
+    """The third quarter of a picture looks like the second class and is of the first."""
+    truth = torch.zeros(64, 2)
+    truth[:16, 1], truth[16:, 0] = 1, 1
+    z = torch.nn.functional.pad(truth[:, 1:] * 4 - 2, (0, 3)) + 0.1 * torch.randn(64, 4)
+    z[32:48] += z[0] - z[63]
+    strokes = torch.zeros(64, 2)
+    strokes[:2, 1], strokes[60:, 0] = 1, 1
+    corrected = Objective(4, 4).corrected(z, strokes, truth, 8, 0)
+    more = (corrected - strokes).sum(1) > 0
+    assert more.any() and not more[:16].any() and more[32:48].sum() > more[48:].sum()
+    assert torch.equal(corrected[more], truth[more])
+
+
+def test_a_start_goes_on_from_one_with_fewer_latents() -> None:
+    former = PrototypeSegmenter(CONFIG.model_copy(update={"latent_dim": 8}))
+    model = new_model(0, former)
+    own, theirs = (m.extractor.neck.head[1].weight for m in (model, former))
+    assert own.shape[0] == CONFIG.latent_dim and torch.equal(own[:8], theirs)
+    assert not torch.equal(own[8:16], theirs)
 
 
 def test_latents_are_standardised_over_the_first_picture() -> None:
@@ -170,7 +195,7 @@ def test_shares_of_a_cell() -> None:
 
 def options(fields: Path, out: Path, **changes: object) -> argparse.Namespace:
     usual = {"photos": None, "assets": None, "minutes": 1.0, "every": 9.0, "seed": 0}
-    usual |= {"objective": "episodes", "resume": False}
+    usual |= {"objective": "episodes", "resume": False, "former": None}
     return argparse.Namespace(fields=fields, out=out, **(usual | changes))
 
 

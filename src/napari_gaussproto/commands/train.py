@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ def run_train(
     seed: int,
     minutes: float | None,
     checkpoint: Path | None,
+    ignore: Sequence[int] = (),
     *,
     test: bool,
 ) -> Path:
@@ -44,10 +45,11 @@ def run_train(
     """
     check_place(out)
     file = read_train_file(config)
-    images, labels = load_split(file.data, data, "train")
-    splits = {"val": load_split(file.data, data, "val")}
-    if test:
-        splits["test"] = load_split(file.data, data, "test")
+    settings, classes = file.data, file.model.classes
+    if ignore:
+        settings = settings.model_copy(update={"ignore": [*settings.ignore, *ignore]})
+    images, labels = load_split(settings, data, "train", classes)
+    splits = {name: load_split(settings, data, name, classes) for name in ("val", *["test"] * test)}
     with progress_bar() as bar, interruptible() as stop:
         model = fit(
             images,
@@ -66,6 +68,7 @@ def run_train(
     model.card = file.card.model_copy(deep=True)
     model.card.history = history
     model.card.command = f"napari-gaussproto train --config {config} --data FOLDER --seed {seed}"
+    model.card.command += "".join(f" --ignore {value}" for value in ignore)
     if minutes is not None:
         model.card.command += f" --minutes {minutes:g}"
     for split, (photos, masks) in splits.items():

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import csv
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, Field, ValidationError
 
-from napari_gaussproto.core.base.config import ModelConfig, Settings, TrainingConfig, wrong_setting
-from napari_gaussproto.core.base.errors import ConfigError, LabelError
+from napari_gaussproto.core.base.config import (
+    ModelConfig,
+    SegmentationClass,
+    Settings,
+    TrainingConfig,
+    wrong_setting,
+)
+from napari_gaussproto.core.base.errors import ConfigError
+from napari_gaussproto.core.labels.mask_rules import MaskRules
 from napari_gaussproto.core.model.card import ModelCard
-from napari_gaussproto.io.images import read_image, read_mask
+from napari_gaussproto.io.images import read_image
+from napari_gaussproto.io.masks import find_mask, labels_of_file
+
+Color = Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
 
 
 class DataSettings(Settings):
@@ -23,13 +33,13 @@ class DataSettings(Settings):
     Attributes
     ----------
     images, masks : str
-        Folders, relative to the data folder given on the command line.
+        Folders, relative to the data folder given on the command line. The masks may be one COCO
+        file, too.
     index : str
-        Table with the columns ``image``, ``mask`` and ``split``, relative to it as well.
-    mask_offset : int
-        Added to every mask value, so that classes count from 1.
-    ignore : list of int
-        Mask values (before the offset) that are not labelled.
+        Table with the columns ``image``, ``mask`` and ``split``, relative to it as well. Where
+        ``mask`` is empty or not there, `find_mask` looks for it.
+    mask_offset, ignore, colors, ignore_colors, background, ignore_names
+        See `MaskRules`.
     """
 
     images: str = "images"
@@ -37,6 +47,15 @@ class DataSettings(Settings):
     index: str = "index.csv"
     mask_offset: int = 0
     ignore: list[int] = Field(default_factory=list)
+    colors: dict[str, Color] = Field(default_factory=dict)
+    ignore_colors: list[Color] = Field(default_factory=list)
+    background: str = ""
+    ignore_names: list[str] = Field(default_factory=list)
+
+    def rules(self, classes: Sequence[SegmentationClass] = ()) -> MaskRules:
+        """How masks become labels of these classes."""
+        named = (self.colors, self.ignore_colors, self.background, self.ignore_names)
+        return MaskRules(classes, self.mask_offset, self.ignore, *named)
 
 
 class CardSettings(ModelCard):
@@ -79,8 +98,18 @@ def read_train_file(path: str | Path) -> TrainFile:
         raise ConfigError(wrong_setting(f"“{path.name}”", error)) from error
 
 
-def load_split(settings: DataSettings, folder: str | Path, split: str) -> Split:
+def load_split(
+    settings: DataSettings,
+    folder: str | Path,
+    split: str,
+    classes: Sequence[SegmentationClass] = (),
+) -> Split:
     """Images and label images (H, W) uint8 of one split.
+
+    Parameters
+    ----------
+    classes : sequence of SegmentationClass
+        Whose names and colours masks have; without them, masks of numbers alone can be read.
 
     Raises
     ------
@@ -96,9 +125,20 @@ def load_split(settings: DataSettings, folder: str | Path, split: str) -> Split:
         raise ConfigError(
             f"“{index.name}” lists no image of the split “{split}”: check its column “split”."
         )
-    images = [read_image(folder / settings.images / row["image"]) for row in rows]
-    masks = [_labels(folder / settings.masks / row["mask"], settings) for row in rows]
+    images, masks, rules = [], [], settings.rules(classes)
+    for row in rows:
+        path = folder / settings.images / row["image"]
+        images.append(read_image(path))
+        mask, shape = _mask_path(folder / settings.masks, row, path), tuple(images[-1].shape[:2])
+        masks.append(labels_of_file(mask, rules, path, shape))
     return images, masks
+
+
+def _mask_path(masks: Path, row: dict[str, str], image: Path) -> Path:
+    """Where the mask of a row is: one file for all, or one in a folder."""
+    if masks.suffix.lower() == ".json" and masks.is_file():
+        return masks
+    return masks / row["mask"] if row.get("mask") else find_mask(masks, row["image"], image)
 
 
 def _index(path: Path) -> list[dict[str, str]]:
@@ -106,7 +146,7 @@ def _index(path: Path) -> list[dict[str, str]]:
         # A spreadsheet program may put a byte order mark in front.
         with path.open(newline="", encoding="utf-8-sig") as file:
             table = csv.DictReader(file, restval="")
-            missing = {"image", "mask", "split"} - set(table.fieldnames or ())
+            missing = {"image", "split"} - set(table.fieldnames or ())
             rows = list(table)
     except OSError as error:
         raise ConfigError(_no_index(path)) from error
@@ -115,7 +155,8 @@ def _index(path: Path) -> list[dict[str, str]]:
     if missing:
         raise ConfigError(
             f"“{path.name}” has no column {' and no column '.join(sorted(missing))}: "
-            "image, mask and split are needed, separated by commas."
+            "image and split are needed, and mask where it has another name than its image, "
+            "separated by commas."
         )
     return rows
 
@@ -129,15 +170,3 @@ def _no_index(path: Path) -> str:
             "write that table, with the columns image, mask and split."
         )
     return f"“{path}” could not be read: check whether it is a file that you may read."
-
-
-def _labels(path: Path, settings: DataSettings) -> npt.NDArray[Any]:
-    mask = read_mask(path).astype(np.int64)
-    labels = mask + settings.mask_offset
-    labels[np.isin(mask, settings.ignore)] = 0
-    if labels.min() < 0 or labels.max() > 254:
-        raise LabelError(
-            f"“{path.name}” has values from {mask.min()} to {mask.max()}: "
-            "set mask_offset so that classes count from 1."
-        )
-    return labels.astype(np.uint8)

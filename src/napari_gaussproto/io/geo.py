@@ -54,7 +54,8 @@ class Georeference:
         if nodata is not None:
             placed[NODATA_TAG] = (int(tifffile.DATATYPE.ASCII), nodata)
         return [
-            (code, kind, None if isinstance(values, str) else len(values), values, True)
+            # Written for every page: programs open each channel by itself.
+            (code, kind, None if isinstance(values, str) else len(values), values, False)
             for code, (kind, values) in sorted(placed.items())
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,19 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.base.errors import ImageError, LabelError
+from napari_gaussproto.core.imaging.orientation import upright
 from napari_gaussproto.core.labels.mask_guess import TRANSPARENT
-from napari_gaussproto.io.images import read_by_suffix
+from napari_gaussproto.core.labels.mask_rules import MaskRules
+from napari_gaussproto.io.images import orientation_of, read_by_suffix
+from napari_gaussproto.io.mask_json import read_outlines
 
 # Someone has to say what each colour means; a photograph has thousands.
 _MOST_COLORS = 4096
 _LOSSY = (".jpg", ".jpeg")
+# How files of masks end, and what stands beside the name of the photograph in theirs.
+_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".npy", ".json", ".webp", ".gif")
+_MARKS = ("mask", "masks", "label", "labels", "annotation", "gt", "seg", "truth", "target")
 
 
 @dataclass(frozen=True)
@@ -28,13 +35,19 @@ class CodedMask:
     values : (H, W) ndarray of integers
     colors : dict of int to str
         ``#rrggbb`` of the values that the file gives a colour; empty for plain numbers.
+    names : dict of int to str
+        What outlines call their values; 0 is outside of all. Empty for pictures.
+    in_colour : bool
+        Whether numbers are greys of a picture that could have had colours.
     """
 
     values: npt.NDArray[Any]
     colors: dict[int, str] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
+    in_colour: bool = False
 
 
-def read_coded_mask(path: str | Path) -> CodedMask:
+def read_coded_mask(path: str | Path, image_name: str = "") -> CodedMask:
     """Read a mask in whatever coding. A large one takes seconds: call it from a worker.
 
     It is upright as its EXIF orientation says, as the photographs of `read_image` are. The
@@ -42,12 +55,23 @@ def read_coded_mask(path: str | Path) -> CodedMask:
     become integers. In an image made of colours each colour is the value 0xRRGGBB, the same in
     every file, and what is fully transparent is ``TRANSPARENT``.
 
+    Outlines of labelme and COCO (``.json``) are filled.
+
+    Parameters
+    ----------
+    path : path
+    image_name : str
+        File name of the image, by which a COCO file knows it.
+
     Raises
     ------
     ImageError
         When the file cannot be read or is no mask.
     """
     path = Path(path)
+    if path.suffix.lower() == ".json":
+        outlined = read_outlines(path, image_name)
+        return CodedMask(outlined.values, names=outlined.names)
     if path.suffix.lower() in _LOSSY:
         raise ImageError(
             f"“{path.name}” is a JPEG, which blurs the values of a mask: save it as PNG or TIFF."
@@ -64,6 +88,102 @@ def read_coded_mask(path: str | Path) -> CodedMask:
             "a mask is one plane, height × width."
         )
     return CodedMask(_whole_numbers(path, array))
+
+
+def labels_of_file(
+    path: Path, rules: MaskRules, image: Path, shape: tuple[int, ...]
+) -> npt.NDArray[np.uint8]:
+    """Labels (H, W) of a photograph, from a mask in whatever coding.
+
+    A mask that was made for the photograph as it lies in its file is turned upright with it,
+    where its shape says so.
+
+    Parameters
+    ----------
+    rules : MaskRules
+    image : Path
+        File of the photograph.
+    shape : tuple of int
+        (H, W) of the photograph, upright.
+
+    Raises
+    ------
+    ImageError, LabelError
+        For a mask that cannot be read, or has another size or something in it that is no class.
+    """
+    mask = read_coded_mask(path, image.name)
+    values = mask.values
+    if values.shape != shape:
+        values = upright(values, orientation_of(image))
+    if values.shape != shape:
+        have, need = (" × ".join(map(str, size)) for size in (mask.values.shape, shape))
+        raise LabelError(
+            f"“{path.name}” is {have} pixels and “{image.name}” is {need}: "
+            "give the mask that was made for this image."
+        )
+    colors = mask.colors
+    if mask.in_colour:
+        codes = np.where(values < 0, values, values.astype(np.int64) * 0x010101)
+        greys = {v: f"#{v:06x}" for v in np.unique(codes).tolist() if v != TRANSPARENT}
+        if rules.are_colors(greys.values()):
+            values, colors = codes, greys
+    return rules.labels(values, colors, mask.names, path.name)
+
+
+def find_mask(folder: Path, image: str, photograph: Path) -> Path:
+    """The mask of a photograph in a folder of masks, by its name.
+
+    It is called as the photograph, with another suffix or with a word such as "mask" or "labels"
+    before or after the name: of ``x.jpg`` it may be ``x.png``, ``x_mask.png`` or ``mask-x.tif``.
+
+    Parameters
+    ----------
+    folder : Path
+    image : str
+        Name of the photograph, with its sub-folder, if masks have the same.
+    photograph : Path
+        Its file, which may be in the same folder and is no mask.
+
+    Raises
+    ------
+    ImageError
+        When there is none, or several.
+    """
+    name = Path(image)
+    stem, around = name.stem.casefold(), re.compile(r"[\s_.-]+")
+    found = []
+    for path in sorted((folder / name.parent).glob("*")):
+        if path.suffix.lower() not in _SUFFIXES or path == photograph:
+            continue
+        own = path.stem.casefold()
+        if own == stem:
+            found.append(path)
+            continue
+        if stem in own:
+            before, _, after = own.partition(stem)
+            words = [word for word in around.split(f"{before}_{after}") if word]
+            parted = not before[-1:].isalnum() and not after[:1].isalnum()
+            if parted and words and all(word in _MARKS for word in words):
+                found.append(path)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ImageError(
+            f"“{folder}” holds no mask of “{name.name}”: call it {name.stem}.png or "
+            f"{name.stem}_mask.png, or name it in the column “mask”."
+        )
+    listed = ", ".join(path.name for path in found[:3])
+    raise ImageError(
+        f"“{name.name}” may have several masks ({listed}): name the right one in the column “mask”."
+    )
+
+
+def mask_beside(photograph: Path) -> Path | None:
+    """The mask of a photograph in the same folder, if there is just one; see `find_mask`."""
+    try:
+        return find_mask(photograph.parent, photograph.name, photograph)
+    except (ImageError, OSError):
+        return None
 
 
 def _read_picture(path: Path) -> npt.NDArray[Any] | CodedMask:
@@ -90,7 +210,7 @@ def _from_channels(path: Path, array: npt.NDArray[Any]) -> CodedMask:
     colors = array[..., :3] if array.shape[-1] > 2 else array[..., :1]
     if all(np.array_equal(colors[..., 0], colors[..., c]) for c in range(1, colors.shape[-1])):
         values = _whole_numbers(path, colors[..., 0])
-        return CodedMask(_hide(values, hidden))
+        return CodedMask(_hide(values, hidden), in_colour=array.shape[-1] > 2)
     if colors.dtype != np.uint8:
         raise ImageError(
             f"“{path.name}” is a colour image of type {colors.dtype}: "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.imaging.orientation import UPRIGHT, upright, upright_shape, way_back
+from napari_gaussproto.core.labels.check import checksum
 from napari_gaussproto.io.images import orientation_of, read_lying
 from napari_gaussproto.jobs.train_image import TrainImage
 
@@ -52,11 +53,11 @@ def pose_job(file: str | None, pixels: Any, known_upright: bool = False) -> Pose
         stored = np.asarray(read_lying(file))
     except Exception:  # the file may be gone since
         return Pose(orientation)
-    turned = upright(stored, orientation)
+    other = upright(stored, orientation)
     shape = tuple(pixels.shape)
     lies = shape[:2] == stored.shape[:2]
-    if lies and shape[:2] == turned.shape[:2]:  # the shape does not tell: by 180 degrees, a square
-        lies = shape == stored.shape and _distance(pixels, stored) < _distance(pixels, turned)
+    if lies and shape[:2] == other.shape[:2]:  # the shape does not tell: by 180 degrees, a square
+        lies = shape == stored.shape and _distance(pixels, stored) < _distance(pixels, other)
     return Pose(orientation, lies)
 
 
@@ -66,9 +67,36 @@ def _distance(pixels: Any, other: npt.NDArray[Any]) -> float:
     return float(np.abs(here - there).mean())
 
 
-def turn_job(pixels: Any, orientation: int) -> npt.NDArray[Any]:
-    """Pixels (H, W) or (H, W, C) turned as an orientation says, in an array of their own."""
-    return np.ascontiguousarray(upright(np.asarray(pixels), orientation))
+@dataclass(frozen=True)
+class Turned:
+    """What was turned.
+
+    Attributes
+    ----------
+    pixels : (H, W) or (H, W, C) ndarray
+    labels : list of (int, (H, W) ndarray)
+        With the checksum of what each was made from: it is another one when a person went on
+        painting meanwhile.
+    """
+
+    pixels: npt.NDArray[Any]
+    labels: list[tuple[int, npt.NDArray[Any]]]
+
+
+def turn_job(
+    pixels: Any, labels: Sequence[npt.NDArray[Any]], orientation: int
+) -> Generator[None, None, Turned]:
+    """Turn pixels (H, W) or (H, W, C), and labels (H, W) over them, into arrays of their own."""
+    done = []
+    for array in labels:
+        yield None
+        done.append((checksum(array), turned(array, orientation)))
+    return Turned(turned(pixels, orientation), done)
+
+
+def turned(array: Any, orientation: int) -> npt.NDArray[Any]:
+    """An array (H, W, ...) turned as an orientation says, in C order."""
+    return np.ascontiguousarray(upright(np.asarray(array), orientation))
 
 
 def other_poses(image: TrainImage) -> Iterator[tuple[TrainImage, int]]:

@@ -12,8 +12,8 @@ from qtpy.QtCore import QPoint
 from skimage.segmentation import flood
 
 from napari_gaussproto.core.explain.explain import explain
+from napari_gaussproto.widgets.layers.clicks import pixel_at
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
-from napari_gaussproto.widgets.prototypes.why_tool import pixel_at
 from tests.core.builders import two_tone
 from tests.widgets.docks import LEFT, by_role, canvas_point, click, labels_of
 

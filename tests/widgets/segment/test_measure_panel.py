@@ -12,6 +12,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from tests.core.builders import two_tone
+from tests.widgets.docks import LEFT, canvas_point
 
 
 @pytest.fixture
@@ -23,6 +24,7 @@ def image(viewer: Any) -> Any:
 def panel(dock: Any, image: Any, run: Any, qtbot: Any) -> Any:
     """The section, open, after a run."""
     dock.measure.header.click()
+    assert dock.measure.pixel_size.text() == ""
     assert not dock.measure.run_button.isEnabled()
     assert dock.measure.run_button.toolTip() == "Segment the image first"
     run(dock)
@@ -79,6 +81,27 @@ def test_a_row_brings_its_object_into_view(
     assert camera.center[-2:] == (15 * 2 + 5, 40 * 2 + 7)
 
 
+def test_a_click_on_an_object_chooses_its_row(
+    panel: Any, press: Callable[[], None], viewer: Any, dock: Any, qtbot: Any
+) -> None:
+    labels = dock.state.current.labels
+    painted = np.ones_like(labels.data)
+    painted[10:21, 30:51] = 2
+    labels.data = painted
+    press()
+    viewer.window.show()
+    viewer.reset_view()
+    qtbot.wait(100)
+    canvas = viewer.window._qt_viewer.canvas.native
+    qtbot.mouseClick(canvas, LEFT, pos=canvas_point(viewer, (15 * 2 + 5, 40 * 2 + 7)))
+    assert panel.table.currentIndex().row() == 1
+    qtbot.mouseClick(canvas, LEFT, pos=canvas_point(viewer, (60 * 2 + 5, 40 * 2 + 7)))
+    assert panel.table.currentIndex().row() == 0
+    count = len(viewer.mouse_drag_callbacks)
+    panel.header.click()
+    assert len(viewer.mouse_drag_callbacks) == count - 1
+
+
 def test_shapes_are_regions_and_labels_are_objects(
     panel: Any, press: Callable[[], None], viewer: Any, image: Any, tmp_path: Path
 ) -> None:
@@ -117,6 +140,12 @@ def test_every_plane_of_a_stack_is_measured(dock: Any, viewer: Any, run: Any, qt
     assert set(images) == {"time/plane 1", "time/plane 2"}
     dock.measure.table.choose(len(images) - 1)
     assert viewer.dims.current_step[0] == 1
+
+
+def test_units_of_a_layer_say_the_size_of_a_pixel(viewer: Any, dock: Any, run: Any) -> None:
+    viewer.add_image(two_tone()[0], name="map", scale=(0.02, 0.02), units=("cm", "cm"))
+    run(dock)
+    assert dock.measure.pixel_size.text() == "0.02cm"
 
 
 def test_a_size_that_is_none_is_a_sentence(panel: Any, press: Callable[[], None]) -> None:

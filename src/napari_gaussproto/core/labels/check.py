@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sized
 from os import PathLike
 from typing import Any
@@ -93,3 +94,8 @@ def check_shape(array: npt.NDArray[Any], shape: tuple[int, ...], what: str = "Th
             f"{what} have shape {array.shape}, the image has {shape}: choose some that belong to "
             "this image, with the same height and width."
         )
+
+
+def checksum(labels: npt.NDArray[Any]) -> int:
+    """A fingerprint of labels of any shape, which changes with every stroke."""
+    return zlib.crc32(np.ascontiguousarray(labels).data)

@@ -9,7 +9,7 @@ from napari_gaussproto.core.base.config import SegmentationClass
 # Value of what is fully transparent in a mask made of colours; see io/masks.py.
 TRANSPARENT = -1
 # Programs mark "no label" with the largest number of 8, 16 or 32 bits.
-_VOID = (255, 65535, 2**31 - 1, 2**32 - 1)
+VOID = (255, 65535, 2**31 - 1, 2**32 - 1)
 # A ground that covers almost everything is the part nobody drew on; one that covers almost
 # nothing is what the drawing missed. Between, 0 is a class of its own.
 _GROUND = (0.01, 0.9)
@@ -21,13 +21,14 @@ def guess_mapping(
     values: Mapping[int, int],
     classes: Sequence[SegmentationClass],
     colors: Mapping[int, str] | None = None,
+    names: Mapping[int, str] | None = None,
 ) -> dict[int, int]:
     """Label (class index + 1, 0 for not labelled) that each value of a mask probably means.
 
-    In this order: colours that are those of classes; values that are labels already (1 to C);
-    those that count from 0 (0 to C - 1), when 0 is neither rare nor nearly everywhere; as many
-    values as classes, in their order. All 0 where nothing fits, as with several colours that are
-    no class's: their order means nothing. 0, 255 and the like are not labelled unless that
+    In this order: names and colours that are those of classes; values that are labels already (1
+    to C); those that count from 0 (0 to C - 1), when 0 is neither rare nor nearly everywhere; as
+    many values as classes, in their order. All 0 where nothing fits, as with several colours that
+    are no class's: their order means nothing. 0, 255 and the like are not labelled unless that
     leaves a yes-or-no mask empty.
 
     Parameters
@@ -36,7 +37,12 @@ def guess_mapping(
         Pixels of each value, as from `mask_values`.
     colors : mapping of int to str, optional
         ``#rrggbb`` that the file gives to each value.
+    names : mapping of int to str, optional
+        What the file calls each value.
     """
+    if names:
+        called = {entry.name.casefold(): i + 1 for i, entry in enumerate(classes)}
+        return {v: called.get(names.get(v, "").strip().casefold(), 0) for v in values}
     labels_of = {entry.color.lower(): i + 1 for i, entry in enumerate(classes)}
     named = {v: labels_of.get((colors or {}).get(v, "").lower(), 0) for v in values}
     if any(named.values()):
@@ -63,7 +69,7 @@ def label_values(values: Mapping[int, int], colors: Mapping[int, str] | None = N
     positive = sorted(value for value in values if value > 0)
     if are_color_codes(colors):
         return positive
-    return [value for value in positive if value not in _VOID] or positive
+    return [value for value in positive if value not in VOID] or positive
 
 
 def are_color_codes(colors: Mapping[int, str] | None) -> bool:

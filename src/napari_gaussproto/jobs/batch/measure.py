@@ -27,6 +27,7 @@ from napari_gaussproto.io.batch.manifest import Manifest, named, read_manifest
 from napari_gaussproto.io.batch.outputs import read_label_file
 from napari_gaussproto.io.batch.regions import Polygons, read_regions, region_masks
 from napari_gaussproto.io.images import channel_axis_in, read_image, read_mask
+from napari_gaussproto.io.pixel_size import pixel_size_of
 from napari_gaussproto.jobs.batch.predict import LARGE, BatchStep
 
 _MASKS = (".png", ".tif", ".tiff", ".npy")
@@ -39,6 +40,8 @@ class MeasureRequest:
 
     Attributes
     ----------
+    pixel_size : PixelSize or None
+        Of all images; by default what each file says.
     least_area : int
         Smaller objects are left out, in pixels.
     regions : Path or None
@@ -75,11 +78,21 @@ class Measured:
     objects, areas : DataFrame
         See `object_table` and `area_table`; with the image's name in front.
     left_out : dict of str to str
+    pieces : list of (H, W) ndarray of int
+        Numbers of the objects of each plane of the image that is shown; else none are kept.
     """
 
     objects: pd.DataFrame = field(default_factory=pd.DataFrame)
     areas: pd.DataFrame = field(default_factory=pd.DataFrame)
     left_out: dict[str, str] = field(default_factory=dict)
+    pieces: list[npt.NDArray[np.int32]] = field(default_factory=list)
+
+    def object_at(self, plane: int, y: int, x: int) -> int | None:
+        """Row of the object at a pixel of the image that is shown; None where there is none."""
+        number = self.pieces[plane][y, x]
+        table = self.objects
+        rows = np.flatnonzero((table["plane"] == plane) & (table["object"] == number))
+        return int(rows[0]) if number and len(rows) else None
 
 
 def measure_steps(request: MeasureRequest) -> Generator[BatchStep, None, Measured]:
@@ -120,7 +133,7 @@ def measure_steps(request: MeasureRequest) -> Generator[BatchStep, None, Measure
             measured.left_out[item.name] = str(error)
             continue
         masks = region_masks(regions, labels.shape)
-        found = measured_image(segmentation, labels, pieces, masks, request.pixel_size)
+        found = measured_image(segmentation, labels, pieces, masks, _size(request, item))
         for tables, table in zip((objects, areas), found, strict=True):
             table.insert(0, "image", item.name)
             table["labels"] = how
@@ -175,6 +188,11 @@ def _segmented(
     for tile in (work := WithValue(segment_steps(source, request.model, tile=request.tile))):
         yield BatchStep(item.name, done, total, tile.index / tile.total)
     return work.value
+
+
+def _size(request: MeasureRequest, item: Item) -> PixelSize | None:
+    assert item.path is not None
+    return request.pixel_size or pixel_size_of(item.path)
 
 
 def _results(folder: Path) -> Manifest:

@@ -35,10 +35,12 @@ def measure_job(order: MeasureOrder) -> Generator[Stage, None, Measured]:
     masks = region_masks(order.regions, shape)
     objects: list[pd.DataFrame] = []
     areas: list[pd.DataFrame] = []
+    kept = []
     for number, plane in enumerate(planes):
         yield Stage("Measuring", number, len(planes))
         own = labels[number]
         pieces = _pieces(order, own, number)
+        kept.append(pieces.astype(np.int32))
         found = measured_image(plane, own, pieces, masks, size)
         name = order.name if len(planes) == 1 else f"{order.name}/plane {number + 1}"
         how = PREDICTED if np.array_equal(own, plane.labels) else CORRECTED
@@ -47,7 +49,9 @@ def measure_job(order: MeasureOrder) -> Generator[Stage, None, Measured]:
             table["labels"] = how
             table["plane"] = number
             tables.append(table)
-    return Measured(pd.concat(objects, ignore_index=True), pd.concat(areas, ignore_index=True))
+    return Measured(
+        pd.concat(objects, ignore_index=True), pd.concat(areas, ignore_index=True), pieces=kept
+    )
 
 
 def _pieces(order: MeasureOrder, labels: npt.NDArray[Any], number: int) -> npt.NDArray[np.int64]:

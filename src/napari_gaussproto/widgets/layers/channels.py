@@ -89,6 +89,7 @@ class ChannelsOffer(QWidget):
             return
         if reading_in_question(image) == "last":
             image.data = channels_moved(image.data, -1, 0)
+            self._viewer.reset_view()
         remove_result(self._viewer, self._state.forget_result(image))
         image.axis_labels = (CHANNEL_NAMES[0], *image.axis_labels[1:])
         self._state.read_anew.emit(image)

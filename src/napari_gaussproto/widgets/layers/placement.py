@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from scipy.linalg import block_diag
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.labels.check import checksum
 from napari_gaussproto.core.labels.class_table import label_colors, label_names
 from napari_gaussproto.core.model.maps import LABELS, OUTLINES, STACK, MapRole
 from napari_gaussproto.jobs.train_image import TrainImage
@@ -152,11 +152,6 @@ def plane_in_view(viewer: Viewer, image: Image, leading: Sequence[int]) -> tuple
     return tuple(
         min(max(0, round(float(value))), n - 1) for value, n in zip(point, leading, strict=True)
     )
-
-
-def checksum(array: npt.NDArray[Any]) -> int:
-    """A fingerprint of an array of any shape, which changes with every stroke."""
-    return zlib.crc32(np.ascontiguousarray(array).data)
 
 
 @contextmanager

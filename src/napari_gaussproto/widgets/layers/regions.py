@@ -32,6 +32,13 @@ def regions_of(shapes: Shapes, image: Image) -> dict[str, Polygons]:
     return regions
 
 
+def size_of(image: Image) -> str:
+    """Side of a pixel of a layer with real units, such as "0.5mm"; "" of one without."""
+    (y, x), units = image.scale[-2:], image.units[-2:]
+    real = units[0] == units[1] and units[0].is_compatible_with("meter")
+    return f"{float(x):g}{units[0]:~}" if real and x == y else ""
+
+
 def _in_pixels(
     shapes: Shapes, image: Image, vertices: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.imaging.orientation import (
-    upright,
     upright_points,
     upright_shape,
 )
+from napari_gaussproto.core.labels.check import checksum
 from napari_gaussproto.io.reader import PHOTOGRAPH
+from napari_gaussproto.jobs.upright import Turned, turned
 from napari_gaussproto.widgets.layers.placement import pixels_of, remove_result, reset_undo
 from napari_gaussproto.widgets.shared.state import SharedState
 from napari_gaussproto.widgets.shared.tags import is_ours
@@ -28,7 +29,8 @@ def turn_photograph(
     state: SharedState,
     image: Image,
     orientation: int,
-    turned: npt.NDArray[Any],
+    ready: Turned,
+    layers: Sequence[Labels],
     *,
     is_upright: bool,
 ) -> list[str]:
@@ -40,23 +42,28 @@ def turn_photograph(
 
     Parameters
     ----------
-    turned : (H, W) or (H, W, C) ndarray
-        The pixels after the turn.
+    ready : Turned
+        The pixels after the turn, and labels.
+    layers : sequence of Labels
+        Whose labels these are, from `labels_over`; what a person painted on since is turned here.
     is_upright : bool
         Whether the photograph is upright then.
     """
     shape = tuple(int(n) for n in pixels_of(image).shape[:2])
     remove_result(viewer, state.forget_result(image))
-    labels = list(_labels_over(viewer, image, shape))
+    labels = labels_over(viewer, image)
+    done = {id(layer): made for layer, made in zip(layers, ready.labels, strict=True)}
     drawn = list(_drawn_over(viewer, image))
     corners = [_corners(layer, image, layer_data) for layer, layer_data in drawn]
-    image.data = turned
+    image.data = ready.pixels
     known = image.metadata.get(PHOTOGRAPH)
     about = (known if isinstance(known, dict) else {}) | {"upright": is_upright}
     image.metadata = {**image.metadata, PHOTOGRAPH: about}
     _swap_scale(image, orientation)
     for layer in labels:
-        layer.data = np.ascontiguousarray(upright(np.asarray(layer.data), orientation))
+        before, made = done.get(id(layer), (None, None))
+        same = made is not None and checksum(np.asarray(layer.data)) == before
+        layer.data = made if same else turned(layer.data, orientation)
         reset_undo(layer)
         _swap_scale(layer, orientation)
     for (layer, _), points in zip(drawn, corners, strict=True):
@@ -66,13 +73,19 @@ def turn_photograph(
     return [layer.name for layer in (*labels, *(layer for layer, _ in drawn))]
 
 
-def _labels_over(viewer: Viewer, image: Image, shape: tuple[int, ...]) -> Iterator[Labels]:
+def labels_over(viewer: Viewer, image: Image) -> list[Labels]:
+    """Labels that turn with a photograph: of the same size, at the same place."""
     from napari.layers import Labels
 
-    for layer in viewer.layers:
-        fits = isinstance(layer, Labels) and not layer.multiscale and layer.data.shape == shape
-        if fits and _same_place(layer, image, shape):
-            yield layer
+    shape = tuple(int(n) for n in pixels_of(image).shape[:2])
+    return [
+        layer
+        for layer in viewer.layers
+        if isinstance(layer, Labels)
+        and not layer.multiscale
+        and layer.data.shape == shape
+        and _same_place(layer, image, shape)
+    ]
 
 
 def _same_place(layer: Layer, image: Image, shape: tuple[int, ...]) -> bool:

@@ -11,9 +11,9 @@ from qtpy.QtWidgets import QWidget
 
 from napari_gaussproto.core.imaging.orientation import way_back
 from napari_gaussproto.io.reader import is_upright
-from napari_gaussproto.jobs.upright import Pose, pose_job, turn_job
+from napari_gaussproto.jobs.upright import Pose, Turned, pose_job, turn_job
 from napari_gaussproto.widgets.layers.placement import pixels_of, train_image
-from napari_gaussproto.widgets.layers.turning import turn_photograph
+from napari_gaussproto.widgets.layers.turning import labels_over, turn_photograph
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import button, down, fill, wrapped_label
@@ -22,7 +22,7 @@ from napari_gaussproto.widgets.shared.state import SharedState, Turn
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
-    from napari.layers import Image
+    from napari.layers import Image, Labels
     from napari.viewer import Viewer
 
 _TURN = "Turn it upright"
@@ -55,7 +55,7 @@ class UprightOffer(QWidget):
         # How photographs lie that were looked at.
         self._poses: WeakKeyDictionary[Image, tuple[Any, Pose]] = WeakKeyDictionary()
         self._asked: tuple[Image, Any] | None = None
-        self._turning: tuple[Image, Any, int] | None = None
+        self._turning: tuple[Image, Any, int, list[Labels]] | None = None
         self._looker, self._turner = Runner(self), Runner(self)
         self._looker.succeeded.connect(self._on_looked)
         self._turner.succeeded.connect(self._on_turned)
@@ -118,19 +118,21 @@ class UprightOffer(QWidget):
         done, pixels = self._state.turns.get(image), pixels_of(image)
         _, pose = self._poses.get(image, (None, Pose()))
         orientation = pose.orientation if done is None else way_back(done.orientation)
-        self._turning = (image, pixels, orientation)
+        layers = labels_over(self._viewer, image)
+        self._turning = (image, pixels, orientation, layers)
         self.button.setEnabled(False)
-        self._turner.start(partial(turn_job, pixels, orientation))
+        labels = [layer.data for layer in layers]
+        self._turner.start(partial(turn_job, pixels, labels, orientation))
 
-    def _on_turned(self, turned: Any) -> None:
+    def _on_turned(self, turned: Turned) -> None:
         if self._turning is None:
             return
-        image, pixels, orientation = self._turning
+        image, pixels, orientation, layers = self._turning
         if image not in self._viewer.layers or pixels_of(image) is not pixels:
             self._messages.tell("The image changed meanwhile: press the button again.")
             return
         back = self._state.turns.pop(image, None) is not None
-        about = (self._viewer, self._state, image, orientation, turned)
+        about = (self._viewer, self._state, image, orientation, turned, layers)
         along = turn_photograph(*about, is_upright=not back)
         if not back:
             self._state.turns[image] = Turn(orientation, along)

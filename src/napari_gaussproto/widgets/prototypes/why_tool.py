@@ -9,6 +9,7 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.imaging.masks import haloed_strips
+from napari_gaussproto.widgets.layers.clicks import is_click, moves_image, pixel_at
 from napari_gaussproto.widgets.layers.overlays import WHY
 from napari_gaussproto.widgets.layers.placement import layer_of, pixels_of, placement, undisturbed
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
@@ -69,14 +70,7 @@ class WhyTool(QObject):
     # -- the mouse --------------------------------------------------------------------------
 
     def _on_drag(self, viewer: Any, event: Any) -> Generator[None, None, None]:
-        moved = False
-        start = np.array(event.pos, float)
-        yield
-        while event.type == "mouse_move":
-            # A hand is never quite still during a click.
-            moved = moved or bool(np.abs(np.array(event.pos, float) - start).max() > 3)
-            yield
-        if not moved and event.button == 1 and self._moves_image():
+        if (yield from is_click(event)) and moves_image(viewer):
             self._emit(self.asked, event.position)
 
     def _on_move(self, viewer: Any, event: Any) -> None:
@@ -104,14 +98,9 @@ class WhyTool(QObject):
             state.set_result(result)
         return result
 
-    def _moves_image(self) -> bool:
-        """Whether a click is free, and not a stroke that a person paints on purpose."""
-        active = self._viewer.layers.selection.active
-        return active is None or str(getattr(active, "mode", "pan_zoom")) == "pan_zoom"
-
     def _lay_brush_down(self) -> None:
         active = self._viewer.layers.selection.active
-        if active is not None and not self._moves_image():
+        if active is not None and not moves_image(self._viewer):
             self._painting = (active, str(active.mode))
             active.mode = "pan_zoom"
 
@@ -121,18 +110,6 @@ class WhyTool(QObject):
             if layer in self._viewer.layers and str(layer.mode) == "pan_zoom":
                 layer.mode = mode
         self._painting = None
-
-
-def pixel_at(result: ImageResult, position: Any) -> tuple[tuple[int, ...], int, int] | None:
-    """Leading position, y and x of a point in world coordinates; None outside the image."""
-    segmentation = result.segmentation
-    point = [round(float(value)) for value in result.source.world_to_data(position)]
-    leading = tuple(point[:-2][: len(segmentation.leading)])
-    y, x = point[-2:]
-    height, width = segmentation.planes[0].shape
-    inside = 0 <= y < height and 0 <= x < width
-    inside &= all(0 <= i < n for i, n in zip(leading, segmentation.leading, strict=True))
-    return (leading, y, x) if inside else None
 
 
 def image_at(viewer: Viewer, position: Any) -> Image | None:

@@ -357,6 +357,7 @@ class SegmentWidget(Dock):
         """End all work when the dock is closed; results stay."""
         self.cells.abandon()
         self.likelihood.abandon()
+        self.measure.abandon()
         super().abandon()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -13,7 +14,8 @@ from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QFormLayout, QL
 
 from napari_gaussproto.jobs.requests import MeasureOrder
 from napari_gaussproto.jobs.running import run_job
-from napari_gaussproto.widgets.layers.regions import regions_of
+from napari_gaussproto.widgets.layers.clicks import is_click, moves_image, pixel_at
+from napari_gaussproto.widgets.layers.regions import regions_of, size_of
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import (
     Foldable,
@@ -42,7 +44,7 @@ _FORMS = {"object": "d", "area_px": "d", "confidence": ".2f", "novelty": ".2f", 
 
 
 class MeasurePanel(Foldable):
-    """Measures cover and objects of the current result; a row shows its object on the canvas."""
+    """Measures cover and objects of the current result; a row shows its object, and back."""
 
     def __init__(self, viewer: Viewer, state: SharedState, messages: Messages) -> None:
         tip = "Cover in real units, and size, shape and place of every object"
@@ -59,7 +61,8 @@ class MeasurePanel(Foldable):
         events = viewer.layers.events
         for event in (events.inserted, events.removed):
             connections.add(event, self._on_layers)
-        connections.add(state.result_changed, self._update)
+        connections.add(state.result_changed, self._on_current)
+        self.header.toggled.connect(self._listen)
         self._on_layers()
         self._update()
 
@@ -127,6 +130,35 @@ class MeasurePanel(Foldable):
     def _copy(self) -> None:
         QApplication.clipboard().setText(self.table.as_text())
 
+    def _listen(self, on: bool) -> None:
+        """While the section is open, a click on an object chooses its row."""
+        clicks = self._viewer.mouse_drag_callbacks
+        if on and self._on_press not in clicks:
+            clicks.append(self._on_press)
+        elif not on and self._on_press in clicks:
+            clicks.remove(self._on_press)
+
+    def abandon(self) -> None:
+        """Listen to the canvas no more; the dock is closed."""
+        self._listen(False)
+
+    def _on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
+        if (yield from is_click(event)) and moves_image(viewer) and self._of is not None:
+            self._choose_at(self._of, event.position)
+
+    def _choose_at(self, result: ImageResult, position: Any) -> None:
+        place = pixel_at(result, position)
+        if place is None or self._measured is None:
+            return
+        at, y, x = place
+        leading = result.segmentation.leading
+        plane = int(np.ravel_multi_index(at, leading)) if leading else 0
+        row = self._measured.object_at(plane, y, x)
+        if row is not None:
+            # The object is in view already, and stays where the person looks.
+            with QSignalBlocker(self.table):
+                self.table.choose(row)
+
     def _go_to(self, row: int) -> None:
         """Bring an object into the middle of the view, on its plane."""
         result, measured = self._of, self._measured
@@ -170,6 +202,12 @@ class MeasurePanel(Foldable):
     def _chosen(self, combo: QComboBox) -> Any:
         name = combo.currentData()
         return next((layer for layer in self._viewer.layers if layer.name == name), None)
+
+    def _on_current(self, result: ImageResult) -> None:
+        """Take over the size of a pixel that a layer says in real units."""
+        if not self.pixel_size.text().strip():
+            self.pixel_size.setText(size_of(result.source))
+        self._update()
 
     def _update(self, event: object = None) -> None:
         missing = "" if self._state.current is not None else "Segment the image first"

@@ -163,7 +163,8 @@ def test_the_same_pixels_read_another_way_lose_nothing(
     settled(train, qtbot)
     before = train.annotations.open[0].labels
     viewer.layers.remove(image)
-    planes = viewer.add_image(two_tone()[0], rgb=False, name="planes")
+    named = ("plane", "row", "column")  # else the dock asks whether the last are channels
+    planes = viewer.add_image(two_tone()[0], rgb=False, axis_labels=named)
     train.images.choose(planes)
     settled(train, qtbot)
     click(train.labels.new)

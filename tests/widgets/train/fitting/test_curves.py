@@ -122,15 +122,19 @@ def test_values_that_are_not_finite_are_skipped(
     curves.grab()
 
 
-def test_newest_value_and_best(curves: TrainingCurves, qtbot: Any) -> None:
+def test_newest_value_and_the_kept_one(curves: TrainingCurves, qtbot: Any) -> None:
     curves.add(joint(20, 0.6, 0.6, classification=0.5))
     curves.add(joint(40, 0.75, 0.75, classification=0.4))
     curves.add(joint(60, 0.7, 0.75, classification=0.003))
     settle(curves, qtbot)
-    assert curves.quality.entries[HELD_OUT].text() == "held-out 0.70 (best 0.75)"
+    assert curves.quality.entries[HELD_OUT].text() == "held-out 0.70 (kept 0.75)"
     # As the line that is drawn, which smooths what single crops do.
     assert curves.losses.entries["classification"].text() == "classification 0.46"
-    assert curves.log.quality[HELD_OUT].top() == (40.0, 0.75)
+    assert curves.log.quality[HELD_OUT].kept == (40.0, 0.75)
+    curves.add(joint(80, 0.76, 0.75))  # a little better is not enough
+    settle(curves, qtbot)
+    assert curves.quality.entries[HELD_OUT].text() == "held-out 0.76 (kept 0.75)"
+    assert curves.log.quality[HELD_OUT].kept == (40.0, 0.75)
 
 
 def test_start_lies_before_the_first_step_and_stages_follow_each_other(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,40 @@ def test_a_mask_drawn_on_the_lying_photograph_is_turned_upright_with_it(
     Image.fromarray(np.ascontiguousarray(AS_STORED[6](TRUTH))).save(lying)
     opened(viewer, taken(tmp_path, 6), "napari-gaussproto")
     assert np.array_equal(used(train, lying, qtbot).labels, TRUTH)
+
+
+def test_a_mask_beside_the_photograph_is_offered(
+    viewer: Any, train: Any, qtbot: Any, tmp_path: Path, asked: list[Any]
+) -> None:
+    Image.fromarray(TRUTH).save(tmp_path / "taken_mask.png")
+    opened(viewer, taken(tmp_path, 1))
+
+    def offered() -> list[Any]:
+        return [a for a in train.labels.menu.actions() if "taken_mask.png" in a.text()]
+
+    qtbot.waitUntil(lambda: len(offered()) == 1, timeout=WAIT)
+    viewer.add_labels(np.zeros((5, 5), int))  # the menu is made anew
+    qtbot.waitUntil(lambda: not train.autosave.busy and len(offered()) == 1, timeout=WAIT)
+    offered()[0].trigger()
+    qtbot.waitUntil(lambda: bool(train.annotations.open), timeout=WAIT)
+    qtbot.waitUntil(lambda: train.annotations.open[0].labels.any(), timeout=WAIT)
+    assert np.array_equal(train.annotations.open[0].labels, TRUTH)
+
+
+def test_outlines_are_used_by_their_names(
+    viewer: Any, train: Any, qtbot: Any, tmp_path: Path, asked: list[Any]
+) -> None:
+    height, width = TRUTH.shape
+    corners = [[0, 0], [width, 0], [width, 10], [0, 10]]
+    content = {
+        "shapes": [{"label": "plant", "points": corners}],
+        "imageHeight": height, "imageWidth": width,
+    }  # fmt: skip
+    (tmp_path / "m.json").write_text(json.dumps(content))
+    opened(viewer, taken(tmp_path, 6))
+    labels = used(train, tmp_path / "m.json", qtbot).labels
+    assert np.array_equal(labels, np.rot90(np.where(np.arange(height)[:, None] < 10, 2, 0)
+                                           * np.ones_like(TRUTH, int)))  # fmt: skip
 
 
 def test_a_mask_of_another_size_is_a_sentence(

@@ -187,3 +187,16 @@ def test_the_wheel_scrolls_and_changes_no_class(open_dialog: Callable[..., Mappi
 def test_an_empty_mask_can_only_be_cancelled(open_dialog: Callable[..., MappingDialog]) -> None:
     dialog = open_dialog({})
     assert dialog.mapping() == {} and not dialog.ok_button.isEnabled()
+
+
+def test_outlines_are_mapped_by_what_they_are_called(
+    open_dialog: Callable[..., MappingDialog], qtbot: Any
+) -> None:
+    names = {1: "Crop", 2: "thistle"}
+    dialog = open_dialog({0: 500, 1: 300, 2: 200}, names=names)
+    assert dialog.mapping() == {0: 0, 1: 2, 2: 0}
+    shown = [label.text() for label in dialog.findChildren(QLabel)]
+    assert {"outside of all outlines", "Crop", "thistle"} <= set(shown)
+    QTest.mouseClick(dialog.each_button, LEFT)
+    assert [entry.name for entry in dialog.new_classes()] == ["thistle"]
+    assert dialog.mapping() == {0: 0, 1: 2, 2: 4}

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.labels.check import checksum
 from napari_gaussproto.core.labels.class_table import Forgotten, Table, TableChange
-from napari_gaussproto.widgets.layers.placement import checksum
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState

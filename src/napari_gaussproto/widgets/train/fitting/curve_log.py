@@ -45,12 +45,12 @@ class Series:
     color: str
     smooth: bool = False  # draw what single crops do not change instead of every value
     marks: bool = False  # draw each value as a dot too; for values that are rare
-    best: bool = False  # mark the largest value
     dashed: bool = False
     x: list[float] = field(default_factory=list)
     y: list[float] = field(default_factory=list)
     drawn: list[float] = field(default_factory=list)
     begun: float = -math.inf  # where the present stage begins: a line begins anew with it
+    kept: tuple[float, float] | None = None  # step and value of the weights that are kept so far
 
     def add(self, x: float, y: float) -> None:
         """Append a value; one that is not finite is skipped."""
@@ -75,13 +75,6 @@ class Series:
         place = bisect_right(self.x, x) - 1
         return None if place < 0 else (self.x[place], self.drawn[place])
 
-    def top(self) -> tuple[float, float] | None:
-        """Step and value of the largest value, the first if there are several."""
-        if not self.y:
-            return None
-        place = self.y.index(max(self.y))
-        return self.x[place], self.y[place]
-
     def line(self) -> tuple[Values, Values]:
         """Steps and drawn values, (N,) each: no more than can be told apart, the last included."""
         stride = max(1, -(-len(self.x) // _MOST_POINTS))
@@ -98,7 +91,6 @@ class CurveLog:
     def __init__(self) -> None:
         self.losses: dict[str, Series] = {}
         self.quality: dict[str, Series] = {}
-        self.best: float | None = None  # held-out IoU of the best step so far
         self.last = 0.0  # where the axis ends
         self._stages: list[tuple[str, float]] = []
 
@@ -118,9 +110,13 @@ class CurveLog:
             series.begun = self._stages[-1][1]
             series.add(x, value)
         if step.validation_miou is not None:
-            series = Series(HELD_OUT, DEFAULT_COLORS[0], marks=True, best=True)
-            self.quality.setdefault(HELD_OUT, series).add(x, step.validation_miou)
-        self.best = step.best_miou if step.best_miou is not None else self.best
+            series = Series(HELD_OUT, DEFAULT_COLORS[0], marks=True)
+            series = self.quality.setdefault(HELD_OUT, series)
+            series.add(x, step.validation_miou)
+            # Not the largest one: the start is kept until something leads clearly.
+            best = step.best_miou
+            if best is not None and (series.kept is None or best != series.kept[1]):
+                series.kept = x, best
 
     def add_labelled(self, step: int, value: float) -> None:
         """Add the IoU on the labelled pixels, in [0, 1], at a step of the present stage."""
@@ -165,8 +161,8 @@ class CurveLog:
         if not series.drawn:
             return ""
         text = number(series.drawn[-1])
-        if series.name == HELD_OUT and self.best is not None:
-            text += f" (best {number(self.best)})"
+        if series.kept is not None:
+            text += f" (kept {number(series.kept[1])})"
         return text
 
     def values_at(self, x: float, off: Iterable[str]) -> tuple[str, list[tuple[Series, str]]]:

@@ -140,9 +140,9 @@ class CurvePlot(QWidget):
         bottom.setStyle(showValues=numbered, tickTextOffset=1)
         bottom.setHeight(_AXIS if numbered else 4)
         self.plot.hovered.connect(self.hovered)
-        self._best = pg.ScatterPlotItem(size=10, brush=None)
+        self._kept = pg.ScatterPlotItem(size=10, brush=None)
         self._cursor = pg.InfiniteLine(angle=90)
-        for item in (self._best, self._cursor):
+        for item in (self._kept, self._cursor):
             item.setZValue(10)
             self.plot.addItem(item)
         self._legend = QFlowLayout()
@@ -190,10 +190,10 @@ class CurvePlot(QWidget):
             line.setVisible(found is not None)
             if found is not None:
                 line.setData(found[0], np.maximum(found[1], low))
-        tops = [s.top() for s in curves if s.best and s.name in lines]
-        self._best.setPen(pg.mkPen(self.plot.ink(230), width=1.4))
+        kept = [s.kept for s in curves if s.kept is not None and s.name in lines]
+        self._kept.setPen(pg.mkPen(self.plot.ink(230), width=1.4))
         self._cursor.setPen(self.plot.ink(150))
-        self._best.setData(pos=[top for top in tops if top is not None])
+        self._kept.setData(pos=kept)
         self._show_breaks(breaks)
 
     def clear(self) -> None:

@@ -43,7 +43,9 @@ class LabelImport(QObject):
 
     def from_file(self, image: Image, path: Path) -> None:
         """Use a mask file in any coding."""
-        self._begin(image, path.name, partial(read_coded_mask, path), of_file=True)
+        file = train_image(image).file
+        called = image.name if file is None else Path(file).name
+        self._begin(image, path.name, partial(read_coded_mask, path, called), of_file=True)
 
     def ask(self, dialog: QDialog) -> bool:
         """Let a person answer; False when they changed their mind."""
@@ -65,7 +67,12 @@ class LabelImport(QObject):
         if mask is None:
             return
         dialog = MappingDialog(
-            read.values, self._annotations.classes, self._window, colors=mask.colors, name=name
+            read.values,
+            self._annotations.classes,
+            self._window,
+            colors=mask.colors,
+            name=name,
+            names=mask.names,
         )
         if not self.ask(dialog):
             return

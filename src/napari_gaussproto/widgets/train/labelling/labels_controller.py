@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.io.masks import mask_beside
 from napari_gaussproto.widgets.layers.channels import missing_answer
 from napari_gaussproto.widgets.layers.overlays import CorrectionOverlay
+from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import SharedState
@@ -29,6 +32,8 @@ from napari_gaussproto.widgets.train.storage.autosave import Autosave
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from napari.viewer import Viewer
+
+_MASKS = "Masks (*.png *.tif *.tiff *.bmp *.npy *.json);;All files (*)"
 
 
 class LabelsController(QObject):
@@ -52,6 +57,7 @@ class LabelsController(QObject):
         self.imports = LabelImport(annotations, autosave, messages, window)
         self.accept_tool = AcceptTool(viewer, annotations, messages, self)
         self.overlay = CorrectionOverlay(viewer)
+        self._beside: Any = None  # the entry of the menu for the mask beside the photograph
         panel.new.clicked.connect(self.draw)
         panel.accept.toggled.connect(self._on_accept)
         panel.accept_all.clicked.connect(self.accept_image)
@@ -102,9 +108,10 @@ class LabelsController(QObject):
             self.imports.from_file(image, path)
 
     def _ask_mask(self) -> None:
-        name, _ = QFileDialog.getOpenFileName(
-            self._window, "Open a mask", "", "Masks (*.png *.tif *.tiff *.bmp *.npy);;All files (*)"
-        )
+        image = self._images.image()
+        file = None if image is None else train_image(image).file
+        folder = "" if file is None else str(Path(file).parent)
+        name, _ = QFileDialog.getOpenFileName(self._window, "Open a mask", folder, _MASKS)
         if name:
             self.use_file(Path(name))
 
@@ -122,6 +129,18 @@ class LabelsController(QObject):
         if menu.actions():
             menu.addSeparator()
         menu.addAction("A mask file…").triggered.connect(self._ask_mask)
+        file = None if image is None else train_image(image).file
+        if image is not None and file is not None:
+            found = partial(self._offer_file, image)
+            self._autosave.queue.put(partial(mask_beside, Path(file)), found, "mask beside")
+
+    def _offer_file(self, image: Image, path: Path | None) -> None:
+        """Offer the mask that lies beside the photograph, by whatever name such files have."""
+        menu = self._panel.menu
+        if path is None or image is not self._images.image() or self._beside in menu.actions():
+            return
+        self._beside = menu.addAction(f"“{path.name}”, beside the photograph…")
+        self._beside.triggered.connect(lambda: self.use_file(path))
 
     # -- what is predicted -------------------------------------------------------------------
 

@@ -58,6 +58,8 @@ class MappingDialog(QDialog):
         ``#rrggbb`` that the file gives to its values; see `CodedMask`.
     name : str
         What is imported, for the title.
+    names : mapping of int to str, optional
+        What the file calls its values.
     """
 
     def __init__(
@@ -67,11 +69,13 @@ class MappingDialog(QDialog):
         parent: QWidget | None = None,
         colors: Mapping[int, str] | None = None,
         name: str = "",
+        names: Mapping[int, str] | None = None,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Which class is each value?" + (f" – {name}" if name else ""))
         self._values, self._classes = dict(values), tuple(classes)
         self._colors, self._total = dict(colors or {}), max(1, sum(values.values()))
+        self._called = dict(names or {})
         self._new: list[WantedClass] = []
         self._groups = self._grouped()
         # Of each group: 0 for not labelled, else its class among the known and the new ones.
@@ -80,7 +84,7 @@ class MappingDialog(QDialog):
         self._bars: list[ShareBar] = []
         self._build()
         if len(self._values) <= MANY_VALUES:
-            guess = guess_mapping(self._values, self._classes, self._colors)
+            guess = guess_mapping(self._values, self._classes, self._colors, self._called)
             self._labels = [guess.get(group.values[0], 0) for group in self._groups]
         self._refresh()
 
@@ -88,7 +92,7 @@ class MappingDialog(QDialog):
         values = self._values
         if len(values) <= MANY_VALUES:
             return [
-                _Group(_title(v, self._colors), (v,), n, self._colors.get(v, ""))
+                _Group(self._title(v), (v,), n, self._colors.get(v, ""))
                 for v, n in sorted(values.items())
             ]
         others = tuple(sorted(value for value in values if value != 0))
@@ -96,6 +100,13 @@ class MappingDialog(QDialog):
         zero = [_Group("0", (0,), values[0])] if 0 in values else []
         title = f"all other than 0 ({grouped(len(others))} values)"
         return [*zero, _Group(title, others, pixels)]
+
+    def _title(self, value: int) -> str:
+        if self._called:
+            return self._called.get(value, "outside of all outlines")
+        if not are_color_codes(self._colors):
+            return str(value)
+        return "transparent" if value == TRANSPARENT else self._colors.get(value, str(value))
 
     # -- the window --------------------------------------------------------------------------
 
@@ -203,7 +214,8 @@ class MappingDialog(QDialog):
         """Make a class for every value that marks something and has none yet."""
         for row in self._unmapped():
             group = self._groups[row]
-            self._labels[row] = self._label_of(f"class {group.title}", group.color)
+            name = self._called.get(group.values[0], f"class {group.title}")
+            self._labels[row] = self._label_of(name, group.color)
         self._refresh()
 
     def _unmapped(self) -> list[int]:
@@ -280,12 +292,6 @@ class _Choice(QComboBox):
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Leave it to the rows."""
         event.ignore()
-
-
-def _title(value: int, colors: Mapping[int, str]) -> str:
-    if not are_color_codes(colors):
-        return str(value)
-    return "transparent" if value == TRANSPARENT else colors.get(value, str(value))
 
 
 def _percent(share: float) -> str:
