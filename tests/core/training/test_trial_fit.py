@@ -419,12 +419,17 @@ def test_an_edited_head_is_not_fitted_anew() -> None:
     assert learned.steps and learned.model.prototypes[0].name == "bare soil"
 
 
+@pytest.mark.parametrize("count", [1, DENSE_PAYS])
 @pytest.mark.parametrize(("gain", "kept"), [(0.01, False), (0.2, True)])
-def test_a_little_better_is_not_enough_where_little_is_labelled(gain: float, kept: bool) -> None:
+def test_a_little_better_is_not_enough(gain: float, kept: bool, count: int) -> None:
+    """However much is labelled: photographs of one field say little of another one."""
     labels = strokes((10, 30, 50, 70))
-    figures = iter([0.5, 0.5 + gain])
+    if count > 1:
+        labels = np.repeat(np.uint8([1, 2]), 64)[None].repeat(96, 0)
+    figures = itertools.chain([0.5], itertools.repeat(0.5 + gain))
     training = fine_tuning(steps=2, batch_size=2, crop_size=64, validate_every=1)
     settings = TuneSettings(training, judge=judge_by(lambda *_: next(figures)))
-    learned = run(trial_fit_steps(in_closed_form(labels), [source()], [labels], settings))
+    sources = [source() for _ in range(count)]
+    learned = run(trial_fit_steps(in_closed_form(labels), sources, [labels] * count, settings))
     assert bool(learned.steps) == kept
     assert learned.validation_miou == pytest.approx(0.5 + gain * kept)

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.labels.strokes import Data, count_strokes, is_dense
 
-# Dense photographs from which on a long training was better than the quick fit on photographs
-# that nobody labelled, for most kinds (python -m benchmarks.loop --mode fine-tune): for those with
-# their hue turned and for textures. For peanut and weeds as they are it was worse, in one draw.
+# Dense photographs from which on a long training was clearly better than the quick fit on
+# photographs that nobody labelled, for some kinds (python -m benchmarks.loop --mode fine-tune): for
+# textures. For peanut and weeds nothing was kept, in one draw.
 DENSE_PAYS = 5
 
 
@@ -56,7 +56,7 @@ class Amount:
 
     @property
     def pays(self) -> bool:
-        """Whether a fine-tune was better than a quick fit for most kinds of photographs."""
+        """Whether a fine-tune was better than a quick fit for some kinds of photographs."""
         return self.dense >= DENSE_PAYS
 
     def advice(self) -> str:

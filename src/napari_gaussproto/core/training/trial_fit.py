@@ -35,7 +35,8 @@ from napari_gaussproto.core.training.semi import SemiSettings
 from napari_gaussproto.core.training.start import begin
 from napari_gaussproto.core.training.trainer import Trained
 
-# Where little is labelled, the few labels that judge must see a clear gain in mean IoU.
+# The few labels that judge must see a clear gain in mean IoU: five dense photographs of one field
+# say little of another one.
 _LEAD = 0.05
 
 Encode = Callable[[PrototypeSegmenter, int], Generator[Any, None, EncodedImage]]
@@ -217,8 +218,9 @@ class _Work:
         minutes = None if settings.minutes is None else settings.minutes / 2
         # What is kept comes of another fit, which describes it.
         judged = replace(_limited(settings, half), minutes=minutes, at_once=True, finish=False)
+        judged = replace(judged, lead=_LEAD)
         if self.refits:
-            judged = replace(judged, judge=self._judge_of(kept, numbers), lead=_LEAD)
+            judged = replace(judged, judge=self._judge_of(kept, numbers))
         trial = self._tune(start, kept, judged, pairs)
         tried = yield from _named("trial", trial, replace(rest, steps=other))
         if settings.stop() and tried.best_step:
