@@ -75,6 +75,15 @@ def test_what_a_person_corrected_counts_and_is_told(
     assert result.code == 1 and "left out left/plot.png: The labels in “plot.labels" in result.out
 
 
+def test_labels_of_another_model_are_told_apart(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
+) -> None:
+    results = tmp_path / "results"
+    assert cli("predict", *photos, "--model", model_file, "--out", results).code == 0
+    more = ("--model", "peanut-grid", "--labels", results, "--out", tmp_path / "tables")
+    assert "give --model the one that made them" in cli("measure", *photos, *more).one_sentence()
+
+
 def test_what_was_drawn_in_a_project_overrules(
     cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
 ) -> None:
@@ -106,6 +115,10 @@ def test_objects_that_were_given_take_the_place_of_pieces(
     options = ("--model", model_file, "--out", out, "--instances", tmp_path / "objects")
     result = cli("measure", *photos, *options)
     assert result.code == 1 and "holds no objects for it" in result.out
+    (tmp_path / "objects" / "right").mkdir()
+    Image.fromarray(given[:32]).save(tmp_path / "objects" / "right" / "plot.png")
+    result = cli("measure", *photos, *options)
+    assert result.code == 1 and "32 × 96 pixels and the image 64 × 96" in result.out
     objects = pd.read_csv(out / "objects.csv")
     assert objects["image"].tolist() == ["left/plot.png"] * 2
     assert objects["area_px"].tolist() == [200, 200] and objects["x_px"].tolist() == [69.5, 14.5]

@@ -49,7 +49,7 @@ def cover_table(
         values = ["" if entry.novelty is None else f"{entry.novelty:.2f}" for entry in entries]
         extra = {"novelty": values, **(extra or {})}
     if any(entry.data_share < 1 for entry in entries):
-        extra = {"over": [f"{entry.data_share:.1%}" for entry in entries], **(extra or {})}
+        extra = {"data": [f"{entry.data_share:.1%}" for entry in entries], **(extra or {})}
     table = Table(title="Cover", title_justify="left")
     table.add_column("image")
     for known in classes:
@@ -58,6 +58,7 @@ def cover_table(
         table.add_column(header, justify="right")
     for index, (name, entry) in enumerate(rows.items()):
         further = [values[index] for values in (extra or {}).values()]
-        shares = (f"{entry.cover[c.name]:.1%}" for c in classes)
+        cover = [entry.share_of(c.name) for c in classes]
+        shares = ("–" if share is None else f"{share:.1%}" for share in cover)
         table.add_row(escape(name), *shares, *further)
     return table

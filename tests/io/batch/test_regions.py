@@ -27,9 +27,9 @@ def polygon(*rings: list[list[float]]) -> dict[str, Any]:
 
 def test_polygons_with_holes_and_several_parts_are_masks(tmp_path: Path) -> None:
     path = tmp_path / "plots.geojson"
-    parts = [[square(-0.5, -0.5, 2)], [square(7.5, 3.5, 2)]]
+    parts = [[square(0, 0, 2)], [square(8, 4, 2)]]
     features = [
-        feature(polygon(square(1.5, 1.5, 6), square(3.5, 3.5, 2)), name="ring"),
+        feature(polygon(square(2, 2, 6), square(4, 4, 2)), name="ring"),
         feature({"type": "MultiPolygon", "coordinates": parts}, id=7),
         feature({"type": "Point", "coordinates": [0, 0]}, name="a point"),
         feature(polygon(square(20, 20, 5))),
@@ -64,3 +64,11 @@ def test_what_is_no_geojson_is_a_sentence(tmp_path: Path, text: str) -> None:
         read_regions(path)
     with pytest.raises(ConfigError, match="could not be read"):
         read_regions(tmp_path / "none.geojson")
+
+
+def test_neighbours_share_no_pixel(tmp_path: Path) -> None:
+    path = tmp_path / "halves.geojson"
+    halves = [feature(polygon(square(x, 0, 6)), name=str(x)) for x in (0, 6)]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": halves}))
+    left, right = region_masks(read_regions(path), (6, 12)).values()
+    assert left[:, :6].all() and right[:, 6:].all() and not (left & right).any()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from napari_gaussproto.core.base.atomic import replacing
@@ -25,7 +25,7 @@ def of_classes(
 def cover_lines(
     images: Mapping[str, Entry], classes: Sequence[SegmentationClass]
 ) -> Iterable[list[str]]:
-    """A header, and a row per image: shares from 0 to 1.
+    """A header, and a row per image: shares from 0 to 1, empty where a picture holds no data.
 
     The column "data" is the share of the pixels that the cover is over, "novelty" how unlike the
     training photographs the image is, where that is known, "corrected" says "yes" where a person's
@@ -36,17 +36,20 @@ def cover_lines(
     header += ["remarks", "labels", "model"]
     yield header
     for image, entry in images.items():
-        shares = [*(entry.cover[name] for name in names), entry.data_share]
-        judged = [
-            "" if value is None else f"{value:.4f}" for value in (entry.novelty, entry.uncertainty)
-        ]
+        shares = [*(entry.share_of(name) for name in names), entry.data_share]
+        judged = [entry.novelty, entry.uncertainty]
         words = [
             "yes" if entry.corrected else "",
             " ".join(entry.remarks),
             entry.labels,
             entry.model,
         ]
-        yield [image, *(f"{share:.6f}" for share in shares), *judged, *words]
+        yield [image, *_numbers(shares, ".6f"), *_numbers(judged, ".4f"), *words]
+
+
+def _numbers(values: Iterable[float | None], form: str) -> Iterator[str]:
+    """Words for a table; nothing for what is not known."""
+    return ("" if value is None else format(value, form) for value in values)
 
 
 def write_cover(

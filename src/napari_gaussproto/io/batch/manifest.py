@@ -133,6 +133,10 @@ class Entry(BaseModel):
         """Whether labels of a person count, drawn in a project or in the label file."""
         return self.edited or bool(self.drawn)
 
+    def share_of(self, name: str) -> float | None:
+        """Share of a class in the pixels with data; None where there are none."""
+        return self.cover[name] if self.data_share else None
+
 
 class Manifest(BaseModel):
     """Everything that is known about a folder of results.

@@ -88,4 +88,6 @@ def _polygons(geometry: Any) -> Polygons:
     parts = {"Polygon": lambda c: [c], "MultiPolygon": list}.get(kind, lambda c: [])(
         geometry.get("coordinates")
     )
-    return [[np.array(ring, float)[:, :2] for ring in part] for part in parts]
+    # There the corner of the first pixel is 0, and here its centre; so neighbours that share an
+    # edge share no pixel.
+    return [[np.array(ring, float)[:, :2] - 0.5 for ring in part] for part in parts]

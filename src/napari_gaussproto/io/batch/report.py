@@ -135,9 +135,9 @@ def _head(html: str, kind: str = "number") -> str:
 
 
 def _row(folder: Path, name: str, entry: Entry, manifest: Manifest) -> str:
-    shares = [entry.cover[c.name] for c in manifest.classes]
+    shares = [entry.share_of(c.name) for c in manifest.classes]
     parts = zip(shares, manifest.classes, strict=True)
-    bar = "".join(f'<span style="background:{c.color};flex:{s:.4f}"></span>' for s, c in parts)
+    bar = "".join(f'<span style="background:{c.color};flex:{s or 0:.4f}"></span>' for s, c in parts)
     unlike = "unlike" if is_unlike(entry.novelty) else ""
     remarks = escape(" ".join([*["With corrections."] * entry.corrected, *entry.remarks]))
     cells = [

@@ -21,7 +21,7 @@ from napari_gaussproto.core.model.encode import TileSize, as_source
 from napari_gaussproto.core.model.predict import segment_steps
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.io.batch.corrections import Corrections
+from napari_gaussproto.io.batch.corrections import Corrections, array_digest
 from napari_gaussproto.io.batch.inputs import Found, Item
 from napari_gaussproto.io.batch.manifest import Manifest, named, read_manifest
 from napari_gaussproto.io.batch.outputs import read_label_file
@@ -103,7 +103,7 @@ def measure_steps(request: MeasureRequest) -> Generator[BatchStep, None, Measure
     ConfigError
         When the regions or the folders cannot be used.
     """
-    manifest = Manifest() if request.labels is None else _results(request.labels)
+    manifest = Manifest() if request.labels is None else _results(request.labels, request.model)
     common = None
     if request.regions is not None and not request.regions.is_dir():
         common = read_regions(request.regions)
@@ -195,10 +195,16 @@ def _size(request: MeasureRequest, item: Item) -> PixelSize | None:
     return request.pixel_size or pixel_size_of(item.path)
 
 
-def _results(folder: Path) -> Manifest:
+def _results(folder: Path, model: PrototypeSegmenter) -> Manifest:
     manifest = read_manifest(folder)
     if not manifest.images:
         raise ConfigError(f"“{folder}” holds no results: give a folder that predict wrote.")
+    theirs, ours = ([c.name for c in classes] for classes in (manifest.classes, model.classes))
+    if theirs != ours:
+        raise ConfigError(
+            f"The labels in “{folder}” are {', '.join(theirs)}, by “{manifest.model['name']}”, and "
+            f"“{model.card.name}” knows {', '.join(ours)}: give --model the one that made them."
+        )
     return manifest
 
 
@@ -213,7 +219,8 @@ def _labels(
     path = request.labels / entry.labels
     about = f"The labels in “{path.name}”"
     stored = check_labels(read_label_file(path), predicted.shape, len(segmentation.classes), about)
-    return stored, PREDICTED if np.array_equal(stored, predicted) else CORRECTED
+    changed = entry.corrected or array_digest(stored) != entry.labels_digest
+    return stored, CORRECTED if changed else PREDICTED
 
 
 def _regions(
@@ -231,7 +238,13 @@ def _pieces(request: MeasureRequest, item: Item, labels: npt.NDArray[Any]) -> np
     path = _beside(request.instances, item, _MASKS)
     if path is None:
         raise ImageError(f"“{request.instances}” holds no objects for it: add a file of its name.")
-    return large_enough(read_mask(path), request.least_area)
+    given = read_mask(path)
+    if given.shape != labels.shape:
+        raise ImageError(
+            f"The objects in “{path}” are {' × '.join(map(str, given.shape))} pixels and the image "
+            f"{labels.shape[0]} × {labels.shape[1]}: give objects of the same image."
+        )
+    return large_enough(given, request.least_area)
 
 
 def _beside(folder: Path, item: Item, suffixes: tuple[str, ...]) -> Path | None:

@@ -164,7 +164,7 @@ class BatchPanel(Foldable):
         entries = list(outcome.result.images.values())
         columns = [Column("image", list(outcome.result.images))]
         for known in outcome.classes:
-            shares = [entry.cover[known.name] for entry in entries]
+            shares = [entry.share_of(known.name) for entry in entries]
             columns.append(Column(known.name, shares, ".1%", known.color))
         columns += [
             Column("novelty", [entry.novelty for entry in entries], ".2f"),
