@@ -109,7 +109,7 @@ def test_a_model_learns_shows_its_prototypes_and_is_calibrated(pictures: Picture
 def test_hints_say_how_the_cells_of_a_prototype_differ(pictures: Pictures) -> None:
     model = train.new_model(replace(RECIPES["plants"], counts=(2, 1)), 0)
     z, target = three_groups((100, 100, 50))
-    z = torch.nn.functional.pad(z, (0, 24))
+    z = torch.nn.functional.pad(z, (0, model.config.latent_dim - z.shape[1]))
     place(model.layer, z, target, 0)
     first = look(model, plant_views(pictures, 1, 1, plain=True), 5, 0, lambda number: True)
     rows = torch.arange(250)
