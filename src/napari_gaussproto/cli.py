@@ -20,6 +20,16 @@ app = typer.Typer(
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 Model = Annotated[str, typer.Option(help="Name of a shipped model, or a model file.")]
+Images = Annotated[
+    list[str], typer.Argument(help="Folders, patterns such as 'plots/**/*.jpg', files.")
+]
+Tile = Annotated[str, typer.Option(help="auto, none (whole image), or a side in pixels.")]
+Channels = Annotated[
+    str, typer.Option(help="auto, first or last: where arrays have their channels.")
+]
+Drawn = Annotated[
+    Path | None, typer.Option(help="Project, NAME.gaussproto: what was drawn there overrules.")
+]
 DEFAULT_MODEL = "plants"
 
 
@@ -47,26 +57,16 @@ def demo(
 
 @app.command()
 def predict(
-    images: Annotated[
-        list[str],
-        typer.Argument(help="Folders, patterns such as 'plots/**/*.jpg', files."),
-    ],
+    images: Images,
     model: Model = DEFAULT_MODEL,
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("predictions"),
     device: Device = "auto",
-    tile: Annotated[
-        str, typer.Option(help="auto, none (whole image), or a side in pixels.")
-    ] = "auto",
+    tile: Tile = "auto",
     labels: Annotated[str, typer.Option(help="Format of labels: tiff, png or zarr.")] = "tiff",
     maps: Annotated[bool, typer.Option(help="Write likelihood maps.")] = False,
     overview: Annotated[bool, typer.Option(help="Write an overview picture of each.")] = False,
-    channels: Annotated[
-        str, typer.Option(help="auto, first or last: where arrays have their channels.")
-    ] = "auto",
-    corrections: Annotated[
-        Path | None,
-        typer.Option(help="Project, NAME.gaussproto: what was drawn there overrules."),
-    ] = None,
+    channels: Channels = "auto",
+    corrections: Drawn = None,
     again: Annotated[
         bool, typer.Option("--again", help="Segment what is up to date, too.")
     ] = False,
@@ -89,16 +89,11 @@ def predict(
 
 @app.command()
 def measure(
-    images: Annotated[
-        list[str],
-        typer.Argument(help="Folders, patterns such as 'plots/**/*.jpg', files."),
-    ],
+    images: Images,
     model: Model = DEFAULT_MODEL,
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("measurements"),
     device: Device = "auto",
-    tile: Annotated[
-        str, typer.Option(help="auto, none (whole image), or a side in pixels.")
-    ] = "auto",
+    tile: Tile = "auto",
     pixel_size: Annotated[
         str | None, typer.Option(help="Side of a pixel, such as 0.5mm; else what files say.")
     ] = None,
@@ -115,13 +110,8 @@ def measure(
         Path | None,
         typer.Option(help="Folder that predict wrote; corrections in its labels count."),
     ] = None,
-    corrections: Annotated[
-        Path | None,
-        typer.Option(help="Project, NAME.gaussproto: what was drawn there overrules."),
-    ] = None,
-    channels: Annotated[
-        str, typer.Option(help="auto, first or last: where arrays have their channels.")
-    ] = "auto",
+    corrections: Drawn = None,
+    channels: Channels = "auto",
     format: Annotated[str, typer.Option(help="Format of tables: csv or parquet.")] = "csv",
 ) -> None:
     """Measure cover and objects of images; those that cannot be read are listed."""

@@ -42,4 +42,4 @@ def write_table(table: pd.DataFrame, path: Path) -> None:
         if path.suffix == ".parquet":
             table.to_parquet(partial, engine="pyarrow", index=False)
         else:
-            table.to_csv(partial, index=False)
+            table.to_csv(partial, index=False, float_format="%.10g")

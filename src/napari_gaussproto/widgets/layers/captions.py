@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from napari_gaussproto.core.model.maps import STACK
 from napari_gaussproto.widgets.layers.legends import legend_of
 from napari_gaussproto.widgets.shared.preferences import PLUGIN
-from napari_gaussproto.widgets.shared.state import SharedState, state_of
+from napari_gaussproto.widgets.shared.state import SharedState, per_viewer, state_of
 from napari_gaussproto.widgets.shared.tags import role_of
 
 if TYPE_CHECKING:
@@ -91,12 +91,7 @@ def canvas_text(viewer: Viewer) -> Any:
     return viewer.text_overlay if canvas is None else canvas.overlays.text
 
 
-_captions: WeakKeyDictionary[Viewer, Captions] = WeakKeyDictionary()
-
-
+@per_viewer
 def captions(viewer: Viewer) -> Captions:
-    """The words of a viewer, made on first use."""
-    real = getattr(viewer, "__wrapped__", viewer)
-    if real not in _captions:
-        _captions[real] = Captions(real, state_of(viewer))
-    return _captions[real]
+    """The words of a viewer."""
+    return Captions(viewer, state_of(viewer))

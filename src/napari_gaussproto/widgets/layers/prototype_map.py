@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.model.maps import LIKELIHOOD, MapRole, limits_of, values_of
 from napari_gaussproto.widgets.layers.placement import layer_of, show_map, undisturbed
-from napari_gaussproto.widgets.shared.state import ImageResult, SharedState, state_of
+from napari_gaussproto.widgets.shared.state import ImageResult, SharedState, per_viewer, state_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -92,12 +92,7 @@ class PrototypeMap:
                 layer.visible = wanted
 
 
-_maps: WeakKeyDictionary[Viewer, PrototypeMap] = WeakKeyDictionary()
-
-
+@per_viewer
 def prototype_map(viewer: Viewer) -> PrototypeMap:
-    """The map of a viewer, made on first use."""
-    real = getattr(viewer, "__wrapped__", viewer)
-    if real not in _maps:
-        _maps[real] = PrototypeMap(real, state_of(viewer))
-    return _maps[real]
+    """The map of a viewer."""
+    return PrototypeMap(viewer, state_of(viewer))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from psygnal import Signal
@@ -210,16 +211,29 @@ class SharedState:
             self.prototype_changed.emit(m)
 
 
-_states: WeakKeyDictionary[Any, SharedState] = WeakKeyDictionary()
+T = TypeVar("T")
 
 
+def per_viewer(make: Callable[[Viewer], T]) -> Callable[[Viewer], T]:
+    """What makes something for a viewer makes it on first use, and once."""
+    made: WeakKeyDictionary[Viewer, T] = WeakKeyDictionary()
+
+    @wraps(make)
+    def of(viewer: Viewer) -> T:
+        # Plugins may be handed a proxy; what is made belongs to the viewer behind it.
+        real = getattr(viewer, "__wrapped__", viewer)
+        if real not in made:
+            made[real] = make(real)
+        return made[real]
+
+    return of
+
+
+@per_viewer
 def state_of(viewer: Viewer) -> SharedState:
-    """The state of a viewer, made on first use."""
-    # Plugins may be handed a proxy; the state belongs to the viewer behind it.
-    real = getattr(viewer, "__wrapped__", viewer)
-    if real not in _states:
-        state = _states[real] = SharedState()
-        # A result holds its image and its layers, however weak the table's keys are.
-        real.layers.events.removed.connect(state.remove_result)
-        guard_canvas(real)
-    return _states[real]
+    """The state of a viewer."""
+    state = SharedState()
+    # A result holds its image and its layers, however weak the table's keys are.
+    viewer.layers.events.removed.connect(state.remove_result)
+    guard_canvas(viewer)
+    return state
