@@ -70,6 +70,13 @@ def predict(
     again: Annotated[
         bool, typer.Option("--again", help="Segment what is up to date, too.")
     ] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="So many processes on this machine, instead of one.")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Address or scheduler file of a dask cluster that does the work."),
+    ] = None,
 ) -> None:
     """Segment images; those that cannot be read are listed and left out.
 
@@ -83,6 +90,8 @@ def predict(
         overview=overview,
         again=again,
         corrections=corrections,
+        scheduler=scheduler,
+        workers=workers,
     )
     raise typer.Exit(1 if failed else 0)
 

@@ -28,7 +28,7 @@ from napari_gaussproto.io.batch.outputs import read_label_file
 from napari_gaussproto.io.batch.regions import Polygons, read_regions, region_masks
 from napari_gaussproto.io.images import channel_axis_in, read_image, read_mask
 from napari_gaussproto.io.pixel_size import pixel_size_of
-from napari_gaussproto.jobs.batch.predict import LARGE, BatchStep
+from napari_gaussproto.jobs.batch.one_image import LARGE, BatchStep
 
 _MASKS = (".png", ".tif", ".tiff", ".npy")
 PREDICTED, CORRECTED = "predicted", "with corrections"

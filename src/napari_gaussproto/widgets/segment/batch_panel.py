@@ -31,8 +31,8 @@ from napari_gaussproto.widgets.shared.state import Setting
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
+    from napari_gaussproto.jobs.batch.one_image import BatchStep
     from napari_gaussproto.jobs.batch.order import BatchOutcome
-    from napari_gaussproto.jobs.batch.predict import BatchStep
     from napari_gaussproto.jobs.requests import BatchOrder
 
 _OPEN, _FOLDER = "all open images", "a folder"
