@@ -25,6 +25,7 @@ from napari_gaussproto.io.batch.report import write_thumbnail
 from napari_gaussproto.io.geo import georeference_of
 from napari_gaussproto.io.images import channel_axis_in, read_image
 from napari_gaussproto.io.ome import write_labels
+from napari_gaussproto.io.pixel_size import pixel_size_of
 
 # Above this many pixels labels are streamed to disk and no maps are kept.
 LARGE = 100_000_000
@@ -168,7 +169,8 @@ class ImageWork:
         item, outputs, card = task.item, self.settings.outputs, self.model.card
         title = f"{item.name} · {card.name}"
         place = None if item.path is None else georeference_of(item.path)
-        about = (card.name, outputs, title, place, task.untouched)
+        size = None if item.path is None else pixel_size_of(item.path)
+        about = (card.name, outputs, title, place, task.untouched, size)
         notes = write_results(self._out, entry.results, image, segmentation, *about)
         write_thumbnail(self._out, entry.results, image, segmentation)
         entry.labels = f"{entry.results}{outputs.label_suffix}"
