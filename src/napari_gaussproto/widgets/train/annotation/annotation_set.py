@@ -80,7 +80,7 @@ class AnnotationSet(QObject):
         return next((a for a in self._all if a.image is image), None)
 
     def drawn_on(self, image: Image) -> Drawn | None:
-        """What is drawn on an image up to now; None for nothing."""
+        """Labels (..., H, W) up to now on an image, and their classes; None for nothing."""
         annotation = self.find(image)
         if annotation is None:
             return None
