@@ -18,6 +18,20 @@ class FrozenMixture(nn.Module):
     ----------
     layer : GaussianPrototypeLayer
         As it is now; later changes do not reach this one.
+
+    Attributes
+    ----------
+    shift : (D,) Tensor
+        Taken off cells, so that numbers are small.
+    mean : (M, D) Tensor
+        Without the shift.
+    whitening : (M, D) or (G, D, D) Tensor
+        Inverse variances; of a full covariance the inverse Cholesky factors of G groups.
+    centre : (M, D) Tensor
+        Means times inverse variances; of a full covariance whitened means.
+    norm, log_weight, active : (M,) Tensor
+    log_prior : (C,) Tensor
+    temperature : () Tensor
     """
 
     shift: Tensor

@@ -272,7 +272,7 @@ class GaussianPrototypeLayer(nn.Module):
         return torch.triu(same & both, diagonal=1).nonzero()
 
     def members(self) -> list[Tensor]:
-        """Active prototypes of each class, as index tensors."""
+        """Active prototypes of each class, as C index tensors (K,)."""
         return [
             ((self.class_index == c) & self.active).nonzero().flatten()
             for c in range(self.n_classes)

@@ -44,12 +44,13 @@ from napari_gaussproto.widgets.shared.forms import (
     combo_box,
     down,
     heading,
+    setting,
     slim_progress_bar,
     wrapped_label,
 )
 from napari_gaussproto.widgets.shared.preferences import preference
 from napari_gaussproto.widgets.shared.share_table import CoverTable
-from napari_gaussproto.widgets.shared.state import ImageResult, is_fitted
+from napari_gaussproto.widgets.shared.state import ImageResult, Setting, is_fitted
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class SegmentWidget(Dock):
         self._build()
         self._connect()
         self._on_image()
+        self.keep(self._kept())
         self.find_devices(self._fill_devices)
 
     # -- the widgets ------------------------------------------------------------------------
@@ -103,7 +105,7 @@ class SegmentWidget(Dock):
         self.outlines = OutlinesSwitch(self.viewer, self.state, self.messages)
         self.cover = CoverTable()
         self.measure = MeasurePanel(self.viewer, self.state, self.messages)
-        self.batch = BatchPanel(self._order, self.messages)
+        self.batch = BatchPanel(self._order, self.state, self.messages)
         self.remarks = wrapped_label()
         tip = "Open the Train dock; a new one begins with this model"
         self.train_button = button("Train with a few strokes…", tip, self._open_train_dock)
@@ -127,6 +129,12 @@ class SegmentWidget(Dock):
             down(self.upright, self.channels, *top, *show, self.measure, self.batch, None)
         )
         return content
+
+    def _kept(self) -> dict[str, Setting]:
+        """What projects keep of the settings; where to compute is a matter of the machine."""
+        boxes = {key: setting(box) for key, box in self.extras.items()}
+        more = {"model": self.models.setting(), "region_size": setting(self.cells.size)}
+        return more | boxes | self.measure.kept() | self.batch.kept()
 
     def _connect(self) -> None:
         self.images.image_changed.connect(self._on_image)
@@ -190,10 +198,13 @@ class SegmentWidget(Dock):
         self.runner.start(partial(run_job, "segment", "segment_job", request))
         self._update_buttons()
 
-    def _order(self, folder: Path | None, out: Path, labels: str, maps: bool) -> BatchOrder | str:
+    def _order(
+        self, folder: Path | None, out: Path, labels: str, maps: bool, closed: bool
+    ) -> BatchOrder | str:
         """What to do with many images, by the model and the settings that are chosen here."""
         images = [] if folder else [train_image(layer) for layer in self.images.images()]
-        missing = None if folder is not None and self._has_model() else self._missing()
+        needs_none = folder is not None or (closed and not images)
+        missing = None if needs_none and self._has_model() else self._missing()
         if folder is None and missing is None:
             answers = ((layer.name, missing_answer(layer)) for layer in self.images.images())
             missing = next((f"{answer}, for “{name}”" for name, answer in answers if answer), None)

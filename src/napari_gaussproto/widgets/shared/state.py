@@ -12,9 +12,9 @@ from weakref import WeakKeyDictionary
 from psygnal import Signal
 
 from napari_gaussproto.core.model.card import Provenance
-from napari_gaussproto.core.model.maps import MapRole, Quantity
+from napari_gaussproto.core.model.maps import QUANTITIES, MapRole, Quantity
 from napari_gaussproto.jobs.caches import RegionMemo
-from napari_gaussproto.jobs.requests import ModelKey
+from napari_gaussproto.jobs.requests import Drawn, ModelKey
 from napari_gaussproto.widgets.shared.workarounds import guard_canvas
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_gaussproto.core.editing.undo import EditHistory
+    from napari_gaussproto.core.labels.annotations import Annotations
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.model.stack import StackSegmentation
 
@@ -71,6 +72,71 @@ class Turn(NamedTuple):
     along: list[str]
 
 
+# Reads a setting of a dock, and writes it; what is written may be of another version, or damaged.
+Setting = tuple[Callable[[], Any], Callable[[Any], None]]
+
+
+class DockSettings:
+    """What is set in the docks of a viewer, so that a project can keep it.
+
+    What is restored for a dock that is not open waits for it; what was set in one that was closed
+    stays.
+    """
+
+    def __init__(self) -> None:
+        self._docks: dict[str, Mapping[str, Setting]] = {}
+        self._waiting: dict[str, dict[str, Any]] = {}
+
+    def join(self, dock: str, settings: Mapping[str, Setting]) -> None:
+        """A dock opens."""
+        self._docks[dock] = settings
+        self._apply(dock)
+
+    def leave(self, dock: str, settings: Mapping[str, Setting]) -> None:
+        """A dock closes, unless another one has taken its place."""
+        if self._docks.get(dock) is settings:
+            self._waiting[dock] = self._values(dock)
+            del self._docks[dock]
+
+    def values(self) -> dict[str, dict[str, Any]]:
+        """All settings, by the dock and the name."""
+        return self._waiting | {dock: self._values(dock) for dock in self._docks}
+
+    def restore(self, values: Mapping[str, dict[str, Any]]) -> None:
+        """Set what was set once."""
+        self._waiting = dict(values)
+        for dock in self._docks:
+            self._apply(dock)
+
+    def _values(self, dock: str) -> dict[str, Any]:
+        return {name: read() for name, (read, _) in self._docks[dock].items()}
+
+    def _apply(self, dock: str) -> None:
+        wanted = self._waiting.pop(dock, {})
+        for name, (_, write) in self._docks[dock].items():
+            if name in wanted:
+                write(wanted[name])
+
+
+class OpenProject(NamedTuple):
+    """The project that a person works in, as far as others may use it.
+
+    Attributes
+    ----------
+    labelled : int
+        How many images are labelled in it.
+    drawn : callable
+        Saves what is drawn now, and gives what a thread gets all of it by.
+    drawn_on : callable
+        What is drawn on an open image; None for nothing.
+    """
+
+    name: str
+    labelled: int
+    drawn: Callable[[], Callable[[], Annotations]]
+    drawn_on: Callable[[Image], Drawn | None]
+
+
 FITTED = "fit "
 
 
@@ -87,6 +153,7 @@ class SharedState:
     prototype_changed = Signal(int)
     shown_changed = Signal()
     outlines_changed = Signal()
+    project_changed = Signal()
     read_anew = Signal(object)  # an Image whose axes mean something else now
     turned = Signal(object, int, object)  # an Image, by which orientation, its pixels before
 
@@ -100,11 +167,28 @@ class SharedState:
         self.turns: WeakKeyDictionary[Any, Turn] = WeakKeyDictionary()
         self._kept: dict[tuple[str, float], KeptEdits] = {}
         self.current: ImageResult | None = None
+        self.settings = DockSettings()
+        self.project: OpenProject | None = None
         self.prototype = 0
         self.quantity: Quantity = "typicality"
         self.shows_likelihood = False
         # Whether borders of classes follow the photograph's edges; None as each model says.
         self.follow_edges: bool | None = None
+        self.settings.join("viewer", self._own_settings())
+
+    def _own_settings(self) -> dict[str, Setting]:
+        def set_edges(value: Any) -> None:
+            if isinstance(value, bool):
+                self.choose_outlines(value)
+
+        def set_quantity(value: Any) -> None:
+            if value in QUANTITIES:
+                self.show(quantity=value)
+
+        return {
+            "follow_edges": (lambda: self.follow_edges, set_edges),
+            "quantity": (lambda: self.quantity, set_quantity),
+        }
 
     def set_model(self, model: PrototypeSegmenter, key: ModelKey) -> None:
         """Make a loaded model the current one; ``key`` is file, change time and device.
@@ -203,6 +287,11 @@ class SharedState:
         if follow != self.follow_edges:
             self.follow_edges = follow
             self.outlines_changed.emit()
+
+    def set_project(self, project: OpenProject | None) -> None:
+        """Say what is labelled now in the open project, or that none is open any more."""
+        self.project = project
+        self.project_changed.emit()
 
     def select_prototype(self, m: int) -> None:
         """Choose the prototype whose likelihood is shown."""
