@@ -31,7 +31,7 @@ class FrozenMixture(nn.Module):
         Means times inverse variances; of a full covariance whitened means.
     norm, log_weight, active : (M,) Tensor
     log_prior : (C,) Tensor
-    temperature : () Tensor
+    temperature : (1,) Tensor
     """
 
     shift: Tensor
@@ -69,7 +69,7 @@ class FrozenMixture(nn.Module):
             "norm": layer.log_norm.double(),
             "log_weight": layer.log_weight,
             "log_prior": layer.log_prior,
-            "temperature": layer.temperature,
+            "temperature": layer.temperature.reshape(1),
         }
         for name, value in constants.items():
             self.register_buffer(name, value.detach().float())
