@@ -95,6 +95,7 @@ def test_a_cancel_keeps_what_is_done_and_segment_goes_on(
     run(dock)
     assert by_role(viewer, "labels") == [layer]
     np.testing.assert_array_equal(np.asarray(layer.data[0][:]), expected)
+    assert (layer.thumbnail[..., 3] > 0).mean() > 0.7
     # The coarsest level is what is seen of the whole image, at once.
     coarsest, step = layer.data[-1], 2 ** (len(layer.data) - 1)
     np.testing.assert_array_equal(np.asarray(coarsest), expected[::step, ::step])

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, QTimer
 
 from napari_gaussproto.core.imaging.tiles import Area, Focus
+from napari_gaussproto.core.labels.class_table import label_colors, label_names
 from napari_gaussproto.jobs.large.order import LargeStep
 from napari_gaussproto.widgets.layers.placement import (
     LABEL_OPACITY,
     area_in_view,
+    class_metadata,
     has_channels,
     keep_colors,
     pixels_of,
@@ -69,18 +72,22 @@ class LargeLabels(QObject):
         self._viewer, self.focus = viewer, Focus()
         self._layers: WeakKeyDictionary[Image, Labels] = WeakKeyDictionary()
         self._watched: Image | None = None
+        self._stale: Labels | None = None
         self._redraw = single_shot(self, _REST, self._draw)
         self._look = QTimer(self, interval=_LOOK)
         self._look.timeout.connect(self._follow)
 
     def watch(self, image: Image | None) -> None:
         """Follow the view of an image while it is segmented; None for no more."""
+        if image is None and self._watched is not None:
+            self._stale = self.layer_of(self._watched)
+            self._draw()  # the picture in the layer list, too, which tiles out of view change
         self._watched = image
         if image is None:
             self._look.stop()
-            return
-        self._follow()
-        self._look.start()
+        else:
+            self._follow()
+            self._look.start()
 
     def show_levels(self, image: Image, step: LargeStep) -> None:
         """Show labels that were just opened, in the layer that shows their folder, if there is."""
@@ -90,17 +97,19 @@ class LargeLabels(QObject):
             if layer is not None and layer.metadata[PLUGIN].get("folder") == str(step.path):
                 layer.data = list(step.levels)
             else:
-                layer = self._viewer.add_labels(
+                layer = self._layers[image] = self._viewer.add_labels(
                     list(step.levels),
                     multiscale=True,
                     name=f"{image.name} – classes",
                     opacity=LABEL_OPACITY,
+                    colormap=DirectLabelColormap(color_dict=label_colors(step.cover.classes)),
+                    features=label_names(step.cover.classes),
+                    metadata=class_metadata(step.cover.classes),
                     **placement(image, ndim=len(step.levels[0].shape)),
                 )
                 keep_colors(layer)
             about = step.cover.classes, step.provenance
             show_classes(layer, *about, folder=str(step.path))
-        self._layers[image] = layer
 
     def layer_of(self, image: Image) -> Labels | None:
         """The layer of an image, while it is in the viewer."""
@@ -115,12 +124,12 @@ class LargeLabels(QObject):
         y0, x0, y1, x1 = area_in_view(layer)
         seen = area[0] < y1 and area[2] > y0 and area[1] < x1 and area[3] > x0
         if seen and plane == self._plane(image) and not self._redraw.isActive():
+            self._stale = layer
             self._redraw.start()
 
     def _draw(self) -> None:
-        image = self._watched
-        layer = None if image is None else self.layer_of(image)
-        if layer is not None:
+        layer, self._stale = self._stale, None
+        if layer is not None and layer in self._viewer.layers:
             layer.refresh(extent=False, highlight=False)
 
     def _follow(self) -> None:

@@ -230,12 +230,17 @@ def show_classes(
     layer: Labels, classes: Sequence[SegmentationClass], provenance: Provenance, **more: Any
 ) -> None:
     """Give labels the colours and names of their classes, and say what made them."""
-    known = [c.model_dump() for c in classes]
-    if layer.metadata.get("classes") != known:
+    known = class_metadata(classes)
+    if layer.metadata.get("classes") != known["classes"]:
         layer.colormap = label_colors(classes)
         layer.features = label_names(classes)
     about = tag(LABELS, **provenance.metadata, **more)
-    layer.metadata = {**layer.metadata, **about, "classes": known}
+    layer.metadata = {**layer.metadata, **about, **known}
+
+
+def class_metadata(classes: Sequence[SegmentationClass]) -> dict[str, Any]:
+    """What the metadata of labels say about their classes."""
+    return {"classes": [known.model_dump() for known in classes]}
 
 
 def keep_colors(layer: Labels) -> None:
