@@ -34,7 +34,9 @@ PHOTO = "peanut_0286"
 # A stroke is saved beside the walk to its labels.
 BESIDE = (
     "widgets/train/storage/",
+    "widgets/layers/restored.py",
     "widgets/shared/job_queue.py",
+    "jobs/session/",
     "jobs/storage.py",
     "core/project/",
 )

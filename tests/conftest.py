@@ -8,6 +8,7 @@ import os
 # looks at this once, when it is imported.
 os.environ["NAPARI_CONFIG"] = ""
 
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
@@ -20,3 +21,9 @@ settings.register_profile("ci", settings.get_profile("local"), derandomize=True,
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 torch.set_num_threads(min(2, int(os.environ.get("OMP_NUM_THREADS", "2"))))
+
+
+@pytest.fixture(autouse=True)
+def same_random_weights() -> None:
+    """Networks of random weights are the same in whatever order the tests are run."""
+    torch.manual_seed(0)

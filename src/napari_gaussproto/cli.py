@@ -1,4 +1,4 @@
-"""The command line: ``napari-gaussproto demo | predict | measure | train | info``."""
+"""The command line: ``napari-gaussproto demo | predict | measure | export | train | info``."""
 
 from __future__ import annotations
 
@@ -70,6 +70,13 @@ def predict(
     again: Annotated[
         bool, typer.Option("--again", help="Segment what is up to date, too.")
     ] = False,
+    workers: Annotated[
+        int | None, typer.Option(help="So many processes on this machine, instead of one.")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Address or scheduler file of a dask cluster that does the work."),
+    ] = None,
 ) -> None:
     """Segment images; those that cannot be read are listed and left out.
 
@@ -83,6 +90,8 @@ def predict(
         overview=overview,
         again=again,
         corrections=corrections,
+        scheduler=scheduler,
+        workers=workers,
     )
     raise typer.Exit(1 if failed else 0)
 
@@ -132,6 +141,20 @@ def measure(
         corrections=corrections,
         format=format,
     )
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Folder that predict wrote.")],
+    format: Annotated[str, typer.Option(help="coco, geojson or png.")],
+    out: Annotated[Path | None, typer.Option(help="Another folder for what is written.")] = None,
+    least_area: Annotated[int, typer.Option(help="Smallest piece of polygons, in pixels.")] = 16,
+) -> None:
+    """Write labels for other programs; corrections in label files count."""
+    from napari_gaussproto.commands.export import run_export
+
+    failed = run_export(folder, format, out, least_area)
     raise typer.Exit(1 if failed else 0)
 
 

@@ -34,10 +34,10 @@ def test_an_error_of_the_real_program_is_one_line_and_quick() -> None:
 def test_help_names_every_command(cli: Cli) -> None:
     result = cli("--help")
     assert result.code == 0 and result.err == ""
-    for name in ("demo", "predict", "measure", "train", "info"):
+    for name in ("demo", "predict", "measure", "export", "train", "info"):
         assert name in result.out
         assert cli(name, "--help").code == 0
-    assert len(app.registered_commands) == 5
+    assert len(app.registered_commands) == 6
 
 
 def test_without_arguments_help_is_shown(cli: Cli) -> None:
@@ -85,7 +85,7 @@ def test_a_disk_that_fails_is_a_sentence(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_gaussproto.jobs.batch.predict.write_results", full)
+    monkeypatch.setattr("napari_gaussproto.jobs.batch.one_image.write_results", full)
     result = cli("predict", photos[0], "--model", model_file, "--out", tmp_path / "o")
     assert result.code == 1 and "Traceback" not in result.err
     [line] = result.err.splitlines()

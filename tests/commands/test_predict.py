@@ -17,7 +17,7 @@ from napari_gaussproto.core.model.model_file import load_model_file, save_model
 from napari_gaussproto.core.model.predict import segment, segment_steps
 from napari_gaussproto.io.images import read_image
 from napari_gaussproto.io.ome import read_labels
-from napari_gaussproto.jobs.batch import predict as batch
+from napari_gaussproto.jobs.batch import one_image as batch
 from tests.commands.conftest import Cli
 from tests.core.builders import tiny_model
 from tests.io.test_geo import SCALE, TIE, geotiff, position

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -114,3 +116,11 @@ def test_a_file_that_is_no_photograph_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("no photograph")
     with pytest.raises(ImageError, match="no image this program can read"):
         layer(tmp_path / "a.jpg")
+
+
+def test_reading_and_writing_layers_loads_no_torch() -> None:
+    code = (
+        "import sys, napari_gaussproto.io.reader, napari_gaussproto.io.label_files.layers; "
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

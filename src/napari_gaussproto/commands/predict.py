@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +17,9 @@ from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.io.batch.inputs import find
 from napari_gaussproto.io.batch.outputs import Outputs
-from napari_gaussproto.jobs.batch.predict import BatchRequest, BatchResult, BatchStep, batch_steps
+from napari_gaussproto.jobs.batch.here import work_here
+from napari_gaussproto.jobs.batch.one_image import BatchStep
+from napari_gaussproto.jobs.batch.predict import BatchRequest, BatchResult, Doer, batch_steps
 
 Result = TypeVar("Result")
 
@@ -66,6 +70,8 @@ def run_predict(
     overview: bool,
     again: bool,
     corrections: Path | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
 ) -> int:
     """Segment images, write everything into a folder, print the cover; how many failed.
 
@@ -79,13 +85,37 @@ def run_predict(
     side, axis = parse_tile(tile), parse_channels(channels)
     outputs = Outputs.checked(labels, maps=maps, overview=overview)
     found = find(given, out)
-    model = load_model(model_name, device)
-    request = BatchRequest(model, found, out, outputs, side, again, axis, corrections=corrections)
-    result = driven(batch_steps(request), str(model.device))
+    do = _doer(scheduler, workers, device)
+    far = scheduler is not None or workers is not None
+    model = load_model(model_name, "cpu" if far else device)
+    place = device if far else str(model.device)
+    request = BatchRequest(
+        model, found, out, outputs, side, again, axis, corrections=corrections, device=place
+    )
+    result = driven(batch_steps(request, do), place)
     if result.images and len(result.images) <= _MOST_ROWS:
         console.print(cover_table(result.images, model.classes))
     _tell(result, out)
     return len(result.left_out)
+
+
+def _doer(scheduler: str | None, workers: int | None, device: str) -> Doer:
+    """What does the images: this process, or a cluster."""
+    if scheduler is None and workers is None:
+        return work_here
+    if scheduler is not None and workers is not None:
+        raise ConfigError("A scheduler has workers of its own: give --scheduler or --workers.")
+    if workers is not None and workers < 1:
+        raise ConfigError(f"{workers} processes do nothing: give --workers from 1.")
+    if find_spec("distributed") is None:
+        raise ConfigError(
+            "Work on several processes or machines needs the package distributed: install it by "
+            "pip install napari-gaussproto[cluster]."
+        )
+    # It and its imports take a second, and may not be installed.
+    from napari_gaussproto.jobs.batch.cluster import work_there
+
+    return partial(work_there, scheduler, workers or 1, device)
 
 
 def driven(steps: Generator[BatchStep, None, Result], device: str) -> Result:

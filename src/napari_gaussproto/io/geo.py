@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tifffile
 
 from napari_gaussproto.io.images import NODATA_TAG, TIFF_SUFFIXES
@@ -21,6 +23,8 @@ _KEYS, _DOUBLES, _TEXTS = 34735, 34736, 34737
 _PLACES = (_PIXEL_SCALE, _TIE_POINTS, _MATRIX)
 # The key that says what a pixel's position is: of its corner, or of its centre.
 _RASTER_TYPE, _OF_CENTRE = 1025, 2
+# Keys with the EPSG code of a system, projected or of degrees; this one is nobody's.
+_PROJECTED, _GEOGRAPHIC, _OWN = 3072, 2048, 32767
 
 ExtraTag = tuple[int, int, int | None, Any, bool]
 
@@ -74,11 +78,42 @@ class Georeference:
         moved_points = [((p[0] - shift) / size, (p[1] - shift) / size, *p[2:]) for p in points]
         return tuple(value for point in moved_points for value in point)
 
+    def matrix(self) -> npt.NDArray[np.float64] | None:
+        """From pixels (x, y), where 0 is the corner of the first, to the world: (2, 3), or None.
+
+        The last column is added. None where only single points are known.
+        """
+        if _MATRIX in self.tags:
+            rows = np.reshape(self.tags[_MATRIX][1], (4, 4))[:2]
+            found = rows[:, [0, 1, 3]].astype(np.float64)
+        elif _PIXEL_SCALE in self.tags and _TIE_POINTS in self.tags:
+            width, height = self.tags[_PIXEL_SCALE][1][:2]
+            column, row, _, x, y, _ = self.tags[_TIE_POINTS][1][:6]
+            found = np.array(
+                [[width, 0.0, x - column * width], [0.0, -height, y + row * height]], np.float64
+            )
+        else:
+            return None
+        if self._of_centre:
+            found[:, 2] -= found[:, :2].sum(1) / 2
+        return found
+
+    @property
+    def epsg(self) -> int | None:
+        """Number of the reference system at EPSG; None where the file has its own."""
+        code = self._keys.get(_PROJECTED, self._keys.get(_GEOGRAPHIC, _OWN))
+        return None if code == _OWN else code
+
     @property
     def _of_centre(self) -> bool:
+        return self._keys.get(_RASTER_TYPE) == _OF_CENTRE
+
+    @property
+    def _keys(self) -> dict[int, int]:
+        """Keys whose values stand beside them, and not in another tag."""
         keys = self.tags.get(_KEYS, (0, ()))[1]
         entries = (keys[start : start + 4] for start in range(4, len(keys), 4))
-        return any(entry[0] == _RASTER_TYPE and entry[3] == _OF_CENTRE for entry in entries)
+        return {int(entry[0]): int(entry[3]) for entry in entries if not entry[1]}
 
 
 def georeference_of(path: str | Path) -> Georeference | None:

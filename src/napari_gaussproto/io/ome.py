@@ -16,7 +16,9 @@ from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.io.geo import ExtraTag, Georeference
+from napari_gaussproto.io.label_files.label_image import PIXEL, LabelImage, Spacing
 
+_AXES = "TZYX"
 _NAMESPACE = "napari-gaussproto/classes"
 # What XML 1.0 cannot hold, even escaped: control characters and halves of surrogate pairs.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -24,10 +26,11 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 def write_labels(
     path: str | Path,
-    labels: npt.NDArray[np.uint8],
+    labels: npt.NDArray[Any],
     classes: Sequence[SegmentationClass],
     provenance: dict[str, str] | None = None,
     georeference: Georeference | None = None,
+    spacing: Spacing | None = None,
 ) -> Path:
     """Write a label image.
 
@@ -35,13 +38,16 @@ def write_labels(
     ----------
     path : path
         Usually ending in ``.ome.tif``.
-    labels : (H, W) ndarray of uint8
+    labels : (..., H, W) ndarray of uint8 or uint16
+        With up to two axes in front, of planes and of times.
     classes : sequence of SegmentationClass
         Stored as a map annotation: label value -> name and colour.
     provenance : dict, optional
         Further texts for the annotation, such as the model's name.
     georeference : Georeference, optional
         Of the image; the file is a GeoTIFF then, in which 0 stands for "no data".
+    spacing : Spacing, optional
+        Of the axes; stored as the physical size of a pixel.
     """
     entries = {
         str(c + 1): json.dumps({"name": entry.name, "color": entry.color})
@@ -50,7 +56,19 @@ def write_labels(
     texts = {key: _xml_text(value) for key, value in (provenance or {}).items()}
     annotation = {"Namespace": _NAMESPACE, **entries, **texts}
     tags = [] if georeference is None else georeference.extra_tags(nodata="0")
-    return _write(Path(path), labels, {"axes": "YX", "MapAnnotation": annotation}, tags)
+    axes = _AXES[-labels.ndim :]
+    metadata = {"axes": axes, "MapAnnotation": annotation, **_physical_sizes(axes, spacing)}
+    return _write(Path(path), labels, metadata, tags)
+
+
+def _physical_sizes(axes: str, spacing: Spacing | None) -> dict[str, Any]:
+    if spacing is None:
+        return {}
+    sizes: dict[str, Any] = {}
+    for axis, step, unit in zip(axes, spacing.steps, spacing.ome_units, strict=True):
+        if axis != "T":
+            sizes |= {f"PhysicalSize{axis}": step, f"PhysicalSize{axis}Unit": unit}
+    return sizes
 
 
 def _write(
@@ -65,7 +83,19 @@ def _write(
 
 
 def read_labels(path: str | Path) -> tuple[npt.NDArray[np.uint8], list[SegmentationClass]]:
-    """Read what `write_labels` wrote: labels (H, W) and the classes.
+    """Read what `write_labels` wrote: labels (..., H, W) and the classes.
+
+    Raises
+    ------
+    ImageError
+        When the file is missing, damaged, or no label image of this package.
+    """
+    found = read_label_image(path)
+    return found.values, found.classes
+
+
+def read_label_image(path: str | Path) -> LabelImage:
+    """Read what `write_labels` wrote.
 
     Raises
     ------
@@ -78,31 +108,56 @@ def read_labels(path: str | Path) -> tuple[npt.NDArray[np.uint8], list[Segmentat
     try:
         with tifffile.TiffFile(path) as file:
             labels = file.asarray()
-            classes = _classes(file.ome_metadata)
+            about = _about(file.ome_metadata)
+            classes = _classes(about)
+            spacing = None if classes is None else _spacing(about, labels.ndim)
     except Exception as error:  # of the TIFF's structure, its compression, its XML or our JSON
         raise ImageError(
             f"“{path.name}” could not be read as a TIFF ({error}): "
             "it may be damaged, open another copy."
         ) from error
-    if not classes:
+    if classes is None or spacing is None:
         raise ImageError(
             f"“{path.name}” does not say what its labels mean: "
             "open label images that napari-gaussproto has written."
         )
-    return labels, classes
+    return LabelImage(labels, classes, spacing)
 
 
-def _classes(description: str | None) -> list[SegmentationClass]:
-    if description is None:
-        return []
-    parsed: Any = tifffile.xml2dict(description).get("OME", {})
+def holds_labels(path: Path) -> bool:
+    """Whether a file is one that `write_labels` wrote."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            return _classes(_about(file.ome_metadata)) is not None
+    except Exception:  # of the TIFF's structure, its XML or our JSON; who reads it will say so
+        return False
+
+
+def _about(description: str | None) -> Any:
+    return {} if description is None else tifffile.xml2dict(description).get("OME", {})
+
+
+def _spacing(about: Any, count: int) -> Spacing:
+    pixels = _as_list(about["Image"])[0]["Pixels"]
+    axes = _AXES[-count:]
+    steps = [float(pixels.get(f"PhysicalSize{axis}", 1)) for axis in axes]
+    # Where a file says no size, an element is a pixel; else the schema's unit is the micrometre.
+    units = [
+        pixels.get(f"PhysicalSize{axis}Unit", "µm") if f"PhysicalSize{axis}" in pixels else PIXEL
+        for axis in axes
+    ]
+    return Spacing.from_ome(steps, units)
+
+
+def _classes(parsed: Any) -> list[SegmentationClass] | None:
+    """The classes; none in a file of instances, and None in one that another program wrote."""
     annotations = (parsed.get("StructuredAnnotations") or {}).get("MapAnnotation", [])
     for annotation in _as_list(annotations):
         if annotation.get("Namespace") == _NAMESPACE:
-            pairs = _as_list(annotation["Value"]["M"])
+            pairs = _as_list((annotation.get("Value") or {}).get("M", []))
             values = {int(m["K"]): m["value"] for m in pairs if str(m["K"]).isdecimal()}
             return [SegmentationClass.model_validate_json(values[key]) for key in sorted(values)]
-    return []
+    return None
 
 
 def _as_list(found: Any) -> list[Any]:

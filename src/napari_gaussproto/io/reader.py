@@ -1,4 +1,4 @@
-"""Photographs for napari, upright; offered beside napari's own reader (``napari.yaml``)."""
+"""Photographs for napari, upright, and labels; beside napari's own reader (``napari.yaml``)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.base.errors import ImageError
-from napari_gaussproto.io.images import axes_of, orientation_of, read_image
+from napari_gaussproto.io.images import TIFF_SUFFIXES, axes_of, orientation_of, read_image
+from napari_gaussproto.io.label_files.layers import read_tiff_layer
+from napari_gaussproto.io.ome import holds_labels
 
 # A layer whose metadata has this key was read here, so it is upright.
 PHOTOGRAPH = "photograph"
@@ -32,12 +34,16 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]]:
 def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     """A photograph as a layer of napari, upright; several as one layer, a plane each.
 
+    Labels that this package wrote become a label layer, with names and colours.
+
     Raises
     ------
     ImageError
         When a file cannot be read, or photographs of a stack differ in size or type.
     """
     if isinstance(path, str):
+        if Path(path).suffix.lower() in TIFF_SUFFIXES and holds_labels(Path(path)):
+            return [read_tiff_layer(path)]
         return [_layer(Path(path))]
     layers = [_layer(Path(one)) for one in path]
     first, about, kind = layers[0]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -18,13 +16,10 @@ from napari_gaussproto.core.labels.annotations import (
     Annotation,
     Annotations,
     ImageIdentity,
-    identify,
 )
-from napari_gaussproto.io.images import read_image
+from napari_gaussproto.jobs.session.reading import readings, with_pixels
 from napari_gaussproto.jobs.storage import Identities
 from napari_gaussproto.jobs.train_image import Stage, TrainImage
-
-logger = logging.getLogger(__name__)
 
 # Of pixels that are kept between two reads: about forty photographs of 24 megapixels.
 _MOST_BYTES = 3 << 30
@@ -209,29 +204,5 @@ def _stamp(file: str | None) -> tuple[str, float] | None:
 
 def _read(identity: ImageIdentity) -> Any:
     """The array that an identity was made from; None when its file holds it no more."""
-    for candidate in _readings(str(identity.file)):
-        try:
-            if identify(candidate, identity.name).same_pixels(identity):
-                return candidate
-        except Exception:  # every format's library has errors of its own
-            logger.debug("“%s” could not be compared", identity.file, exc_info=True)
-    return None
-
-
-def _readings(file: str) -> Iterator[Any]:
-    """What a file may mean: to this plugin, and to whatever reader napari took."""
-    own = partial(_read_by_napari, reader="napari")  # some readers turn photographs upright
-    for read in (lambda file: [read_image(file)], own, _read_by_napari):
-        try:
-            yield from read(file)
-        except Exception:  # readers of other plugins may raise anything
-            logger.debug("“%s” could not be read", file, exc_info=True)
-
-
-def _read_by_napari(file: str, reader: str | None = None) -> list[Any]:
-    from npe2.io_utils import read
-
-    layers = read([file], stack=False, plugin_name=reader)
-    images = [layer[0] for layer in layers if len(layer) < 3 or layer[2] == "image"]
-    # Of a pyramid, the full resolution.
-    return [data[0] if isinstance(data, list | tuple) else data for data in images]
+    levels = with_pixels(identity, readings(str(identity.file)))
+    return None if levels is None else levels[0]

@@ -26,12 +26,14 @@ from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
 from napari_gaussproto.core.labels.corrections import labels_of
 from napari_gaussproto.jobs.running import load_libraries
+from napari_gaussproto.jobs.session.view import Opened, View, located, opened, session_of
 from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.jobs.upright import other_poses
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.project.project import FoundProject, Project
+    from napari_gaussproto.core.project.session import Session
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ class ProjectSession:
         # Of everything in `kept`, so that it is counted once as long as nothing is drawn.
         self._amounts: list[tuple[Labels, Amount]] = []
         self._forgotten: dict[int, dict[_Place, Forgotten]] = {}
+        self._view: Session | None = None
 
     @property
     def state(self) -> SessionState:
@@ -165,22 +168,44 @@ class ProjectSession:
         name = "" if self.project is None else self.project.name
         return SessionState(folder, name, self.kept, self._generation)
 
-    def open(self, folder: Path) -> None:
-        """Work in another project from now on; the present one stays when that fails."""
+    def open(self, folder: Path) -> Opened:
+        """Work in another project from now on; the present one stays when that fails.
+
+        The present one can be opened, too: then everything is as it was saved. Returns what the
+        project says of the viewer that it was worked in.
+        """
         load_libraries()
         from napari_gaussproto.core.project.project import Project
 
-        project = Project.open(folder)
+        own = self.project
+        if own is not None and own.folder.resolve() != Path(folder).resolve():
+            own = None
+        project = own or Project.open(folder)
         try:
             kept = project.annotations.load()
+            view = opened(project, kept)
         except BaseException:
-            project.close()
+            if own is None:
+                project.close()
             raise
-        self.close()
-        self.project, self.kept = project, kept
+        if own is None:
+            self.close()
+        self.project, self.kept = project, located(kept, view.session)
+        self._view = view.session
         self._generation += 1
         self._saved.clear()
         self._forgotten.clear()
+        return view
+
+    def keep_view(self, view: View, generation: int) -> None:
+        """Keep what the viewer shows, with the project that is open; see `save`."""
+        if self.project is not None and generation == self._generation:
+            self._view = session_of(view, self.kept, self._identities.of, self._view)
+            self.project.session.save(self._view)
+
+    def locate(self, session: Session) -> None:
+        """Take over where images are now that moved."""
+        self.kept = located(self.kept, session)
 
     def ensure_project(self) -> Project:
         """The project; a new one in the person's data folder when there is none."""
@@ -192,7 +217,7 @@ class ProjectSession:
         """Close the project, so that others can open it; what is saved next begins one."""
         if self.project is not None:
             self.project.close()
-            self.project = None
+            self.project = self._view = None
         self.version_ids.clear()
 
     def copy_to(self, folder: Path) -> str:
@@ -227,7 +252,8 @@ class ProjectSession:
             found = Annotations(self.kept.classes, (here,))
             return Found(found, None, same_pixels, lost, lying is not None)
         load_libraries()
-        from napari_gaussproto.core.project.project import find_annotation, projects_root
+        from napari_gaussproto.core.project.places import projects_root
+        from napari_gaussproto.core.project.project import find_annotation
 
         current = None if self.project is None else self.project.folder
         for one in (identity, *(self._identity(other) for other, _ in other_poses(image))):
@@ -363,7 +389,8 @@ def _amount_of(labels: Labels, image: TrainImage | None) -> Amount:
 def _new_project() -> Project:
     """A project in the person's data folder, named after the time."""
     load_libraries()
-    from napari_gaussproto.core.project.project import Project, default_folder
+    from napari_gaussproto.core.project.places import default_folder
+    from napari_gaussproto.core.project.project import Project
 
     name = datetime.now().strftime("labels %Y-%m-%d %H.%M.%S")
     names = (name, *(f"{name} ({number})" for number in range(2, 100)))

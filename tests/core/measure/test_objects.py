@@ -8,8 +8,9 @@ from skimage.draw import disk
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError, LabelError
+from napari_gaussproto.core.labels.pieces import components, large_enough
 from napari_gaussproto.core.measure.areas import area_table, region_of
-from napari_gaussproto.core.measure.objects import components, large_enough, object_table
+from napari_gaussproto.core.measure.objects import object_table
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.predict import segment
 from tests.core.builders import tiny_model, two_tone

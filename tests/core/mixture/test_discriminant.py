@@ -96,6 +96,32 @@ def test_a_few_hard_places_do_not_drag_the_mean_of_their_class() -> None:
     assert off[0.5] < 0.8 * off[0.0]
 
 
+def test_a_stroke_beside_its_class_leaves_the_mean_where_sure_cells_lie() -> None:
+    """The first strokes of a person are seldom in the middle of what they stand for."""
+    cells, label, photos = drawn((40, 40, 40))
+    beside = cells.values.clone()
+    beside[label == 1] += (cells.values[label == 0].mean(0) - beside[label == 1].mean(0)) * 0.4
+    strokes = replace(cells, values=beside)
+    own = cells.values[label == 1].mean(0)
+
+    def far(anchor: float) -> float:
+        head = fit_discriminant(strokes, photos, anchor=anchor)
+        return float((head.mean[1] - head.whiten(own[None])[0]).norm())
+
+    assert far(0.7) < 0.9 * far(0.0)
+
+
+def test_an_anchor_lets_go_as_strokes_grow_in_number() -> None:
+    few, _, photos = drawn((80, 80, 80), strokes=2)
+    many = replace(few, stroke=torch.arange(len(few.stroke)))
+
+    def moved(cells: StrokeCells) -> float:
+        free, bound = (fit_discriminant(cells, photos, anchor=a) for a in (0.0, 0.9))
+        return float((free.mean - bound.mean).norm())
+
+    assert moved(many) < moved(few) / 3
+
+
 def test_features_in_other_units_give_the_same_posterior() -> None:
     cells, _, photos = drawn((40, 40, 40))
     unit = torch.tensor([1000.0, 0.01, 1.0, 3.0, 1.0, 7.0]).double()

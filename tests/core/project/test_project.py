@@ -13,14 +13,9 @@ import numpy as np
 import pytest
 
 from napari_gaussproto.core.labels.annotations import Annotations, identify
-from napari_gaussproto.core.project import project as module
 from napari_gaussproto.core.project.formats import ProjectError, VersionError
-from napari_gaussproto.core.project.project import (
-    Project,
-    default_folder,
-    find_annotation,
-    projects_root,
-)
+from napari_gaussproto.core.project.places import default_folder, projects_root
+from napari_gaussproto.core.project.project import Project, find_annotation
 from tests.core.builders import tiny_model
 from tests.core.drawings import AFTER, BEFORE, equal
 from tests.core.killing import Killed, killed_after
@@ -227,7 +222,7 @@ def test_an_image_leads_to_what_was_drawn_on_it(tmp_path: Path) -> None:
 
 
 def test_default_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(module.platformdirs, "user_data_path", lambda *_, **__: tmp_path / "data")
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *_, **__: tmp_path / "data")
     assert default_folder("field") == projects_root() / "field.gaussproto"
     assert projects_root() == tmp_path / "data" / "projects"
     assert default_folder("a/b: c?. ").name == "a_b_ c_.gaussproto"

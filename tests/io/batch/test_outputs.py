@@ -11,9 +11,13 @@ from PIL import Image
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError
+from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.predict import segment
-from napari_gaussproto.io.batch.outputs import Outputs, make_folder, write_ome_zarr, write_results
+from napari_gaussproto.io.batch.outputs import Outputs, make_folder, write_results
 from napari_gaussproto.io.images import read_mask
+from napari_gaussproto.io.label_files.label_image import Spacing
+from napari_gaussproto.io.label_files.ome_zarr import write_ome_zarr
+from napari_gaussproto.io.pixel_size import pixel_size_of
 from tests.core.builders import tiny_model, two_tone
 
 CLASSES = [
@@ -51,13 +55,23 @@ def test_an_ome_zarr_is_read_by_its_own_library_with_names_and_colours(tmp_path:
 
     labels = np.random.default_rng(0).integers(0, 3, (700, 530)).astype(np.uint8)
     path = tmp_path / "x.labels.ome.zarr"
-    write_ome_zarr(path, labels, CLASSES)
+    write_ome_zarr(path, labels, CLASSES, Spacing((0.5, 0.25), ("millimeter", "millimeter")))
     [node] = list(Reader(parse_url(str(path)))())
     whole, half = node.data
     assert np.array_equal(np.asarray(whole), labels)
     assert np.array_equal(np.asarray(half), labels[::2, ::2])
     assert node.metadata["color"][2] == pytest.approx([0, 158 / 255, 115 / 255, 1])
     assert node.metadata["properties"][1] == {"name": "soil"}
+    assert [axis["unit"] for axis in node.metadata["axes"]] == ["millimeter", "millimeter"]
+    scales = [level[0]["scale"] for level in node.metadata["coordinateTransformations"]]
+    assert scales == [[0.5, 0.25], [1.0, 0.5]]
+
+
+def test_the_size_of_a_pixel_is_kept(tmp_path: Path) -> None:
+    photo, model = two_tone()[0], tiny_model()
+    size = PixelSize(0.5, "mm")
+    write_results(tmp_path, "x", photo, segment(photo, model), "tiny", Outputs(), pixel_size=size)
+    assert pixel_size_of(tmp_path / "x.labels.ome.tif") == size
 
 
 def test_a_format_that_cannot_be_written_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from scipy.sparse import coo_array
-from skimage.measure import label, regionprops_table
+from skimage.measure import regionprops_table
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import LabelError
@@ -20,28 +20,6 @@ from napari_gaussproto.core.model.segmentation import Segmentation
 Integers = npt.NDArray[np.int64]
 
 _SHAPE = ("label", "area", "perimeter", "eccentricity", "centroid")
-
-
-def components(labels: npt.NDArray[Any], least_area: int = 1) -> Integers:
-    """Connected pieces of one class each, numbered from 1, (H, W); 0 where there is none.
-
-    Parameters
-    ----------
-    labels : (H, W) ndarray of int
-        Class index + 1; 0 is nothing. Pixels that touch at a corner are connected.
-    least_area : int
-        Smaller pieces are left out, in pixels.
-    """
-    pieces = label(labels, background=0, connectivity=2)
-    return large_enough(pieces, least_area)
-
-
-def large_enough(pieces: npt.NDArray[Any], least_area: int) -> Integers:
-    """Pieces (H, W) of at least so many pixels, numbered anew from 1."""
-    # Numbers of instances may be large and far apart.
-    values, inverse, areas = np.unique(pieces, return_inverse=True, return_counts=True)
-    kept = (values > 0) & (areas >= least_area)
-    return np.where(kept, np.cumsum(kept), 0)[inverse].reshape(pieces.shape)
 
 
 def object_table(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from napari_gaussproto.core.mixture.layer import LOG_ZERO
 
@@ -34,6 +35,9 @@ DOUBT, _LEAST_TRUST, _PASSES = 0.5, 0.05, 2
 # How much of the distance between class means is believed, for few strokes are farther apart
 # than what they stand for (James & Stein 1961).
 _BELIEVED = 0.75
+# A mean comes the more from cells that are surely of its class the fewer its strokes are: by half
+# at so many. Sure is such a posterior, and fewer cells than that say nothing.
+_ANCHOR_STROKES, _SURE, _LEAST_SURE = 3.0, 0.9, 20
 # Variance within classes, over the shrunk one, that is believed at least: a click of one cell has
 # none, and would make the posterior blindly sure.
 _LEAST_WITHIN = 0.2
@@ -117,6 +121,7 @@ def fit_discriminant(
     photos: Tensor,
     shrinkages: Sequence[float] = SHRINKAGES,
     doubt: float = DOUBT,
+    anchor: float = 0.0,
 ) -> Discriminant:
     """Fit in closed form; what has to be chosen is chosen by held-out strokes.
 
@@ -137,6 +142,9 @@ def fit_discriminant(
     doubt : float
         A cell counts by p(its class|z) to this power. Corrections are the hardest places of
         all, and few of them would drag the mean of a class away from where most of it is.
+    anchor : float
+        How much of the mean of a class without strokes would come from cells of ``photos`` that
+        are surely of it; it falls with the number of strokes.
 
     Notes
     -----
@@ -163,13 +171,17 @@ def fit_discriminant(
     head = _gaussians(total, everywhere, chosen, usual)
     dtype = cells.values.dtype
     temperature = usual if trial is None else trial.temperature(chosen, usual)
+    head = replace(head, temperature=temperature * len(centre))
+    if anchor:
+        strokes = mass.new_tensor([len(cells.stroke[own > 0].unique()) for own in painted.T])
+        share = anchor * _ANCHOR_STROKES / (strokes + _ANCHOR_STROKES)
+        head = _anchored(head, everywhere, share)
     return replace(
         head,
         centre=centre.to(dtype),
         whitening=(head.whitening / spread).to(dtype),
         mean=head.mean.to(dtype),
         log_prior=head.log_prior.to(dtype),
-        temperature=temperature * len(centre),
         accuracy=None if trial is None else trial.accuracy(chosen),
         held_out=0 if trial is None else trial.strokes,
     )
@@ -191,6 +203,19 @@ def _gaussians(total: _Moments, photos: Tensor, shrinkage: float, usual: float) 
         accuracy=None,
         held_out=0,
     )
+
+
+def _anchored(head: Discriminant, photos: Tensor, share: Tensor) -> Discriminant:
+    """With a share (C,) of each mean from the cells (K, D) that are surely of the class."""
+    anchored, whitened = head, head.whiten(photos)
+    for _ in range(_PASSES):
+        sure, which = anchored.log_posterior(photos).exp().max(1)
+        own = (one_hot(which, len(share)) * (sure > _SURE)[:, None]).to(whitened.dtype)
+        count = own.sum(0)
+        drawn = torch.where(count > _LEAST_SURE, share, 0)[:, None]
+        bulk = (own.T @ whitened) / count.clamp_min(1)[:, None]
+        anchored = replace(head, mean=head.mean + drawn * (bulk - head.mean))
+    return anchored
 
 
 def _log_prior(photos: Tensor, mean: Tensor, known: Tensor, temperature: float) -> Tensor:

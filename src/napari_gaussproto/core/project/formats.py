@@ -19,6 +19,7 @@ from napari_gaussproto.core.base.atomic import write_bytes_atomically
 from napari_gaussproto.core.base.config import Classes, Settings
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.labels.annotations import ImageIdentity
+from napari_gaussproto.core.project.session import Session
 from napari_gaussproto.core.project.version import VersionList
 
 Content = TypeVar("Content", bound=Settings)
@@ -26,6 +27,7 @@ Migration = Callable[[dict[str, Any]], dict[str, Any]]
 
 INDEX = "index.json"
 DESCRIPTION = "project.json"
+SESSION_FILE = "session.json"
 
 
 class AnnotationError(GaussProtoError):
@@ -146,4 +148,5 @@ _FOLDER_ADVICE = "restore the folder from a backup, or rename it to start anew"
 
 ANNOTATIONS = Format(AnnotationIndex, "annotations", _FOLDER_ADVICE, AnnotationError)
 VERSIONS = Format(VersionList, "versions", _FOLDER_ADVICE, VersionError)
+SESSION = Format(Session, "list of images", "delete that file to go without it", ProjectError)
 PROJECT = Format(ProjectDescription, "project", "restore that file from a backup", ProjectError)

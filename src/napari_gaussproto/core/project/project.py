@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shutil
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import platformdirs
 from filelock import FileLock, Timeout
 
 from napari_gaussproto.core.base.atomic import copy_files
@@ -25,9 +23,10 @@ from napari_gaussproto.core.project.formats import (
     ProjectError,
     VersionError,
 )
+from napari_gaussproto.core.project.places import SUFFIX
+from napari_gaussproto.core.project.session_store import SessionStore
 from napari_gaussproto.core.project.version_store import VersionStore
 
-SUFFIX = ".gaussproto"
 _LOCK = ".lock"
 
 
@@ -52,6 +51,7 @@ class Project:
         self.created = description.created
         self.annotations = AnnotationStore(folder / "annotations")
         self.versions = VersionStore(folder / "versions")
+        self.session = SessionStore(folder)
         self._lock = lock
 
     @classmethod
@@ -132,6 +132,10 @@ class Project:
             # Byte by byte, whether it can be read or not.
             for store in (self.annotations, self.versions):
                 copy_files(store.folder, partial / store.folder.name)
+            with contextlib.suppress(ProjectError):  # damaged: the copy goes without
+                if (session := self.session.load()) is not None:
+                    # Its relative paths are other ones from there.
+                    SessionStore(partial).save(session)
             copy = ProjectDescription(name=folder.stem, created=now())
             PROJECT.write(partial / DESCRIPTION, copy)
             shutil.rmtree(folder, ignore_errors=True)  # empty, or of a creation that was killed
@@ -170,18 +174,6 @@ def find_annotation(projects_root: str | Path, identity: ImageIdentity) -> list[
         if image is not None and saved is not None:
             found.append(FoundProject(folder, name, saved, image))
     return sorted(found, key=lambda project: project.saved, reverse=True)
-
-
-def projects_root() -> Path:
-    """Where projects are kept that nobody chose a place for: in the user's data."""
-    return platformdirs.user_data_path("napari-gaussproto", appauthor=False) / "projects"
-
-
-def default_folder(name: str) -> Path:
-    """Folder of a project that nobody chose a place for; the same for the same name."""
-    # What no file system takes, and dots and spaces at the ends, which Windows drops.
-    plain = re.sub(r'[<>:"/\\|?*\x00-\x1f]+', "_", name).strip(" .")[:100]
-    return projects_root() / f"{plain or 'project'}{SUFFIX}"
 
 
 def _refuse_taken(folder: Path) -> None:

@@ -51,6 +51,9 @@ from napari_gaussproto.core.training.start import begin, standardise, with_own_h
 # Of the covariance, see `fit_discriminant`: for latents of a neck that was trained for few strokes,
 # and for features as they are (python -m benchmarks.loop).
 _SHRINKAGES = {"fused": SHRINKAGES, "none": (0.5, 0.3)}
+# Of the means: the neck gathers a class around its mean, while the features as they are show it in
+# pieces, of which strokes may know one only.
+_ANCHORS = {"fused": 0.7, "none": 0.0}
 # Strokes held out from which on their accuracy says something: the first few are corrections, which
 # lie where any fit without them is wrong.
 _ENOUGH = 8
@@ -314,6 +317,7 @@ def _place(
         StrokeCells(cells.values.cpu(), cells.target.cpu(), cells.weight.cpu(), strokes.cpu()),
         sample,
         _SHRINKAGES[model.config.neck],
+        anchor=_ANCHORS[model.config.neck],
     )
     factor = torch.linalg.inv(found.whitening)
     layer = make_layer(model.config, list(range(len(model.classes)))).eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, count
@@ -23,7 +24,7 @@ from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.io.batch.inputs import SUFFIXES, Item, name_below
 
 MANIFEST = "manifest.json"
-_LOCK = ".lock"
+LOCK = ".lock"
 _BLOCK = 1 << 20
 
 
@@ -196,15 +197,18 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[int]:
     """Keep a folder of results for one run; the lock goes with the process.
+
+    The value is the time of the folder's file system, in nanoseconds: what is older was there
+    before.
 
     Raises
     ------
     ConfigError
         When another run writes into it.
     """
-    lock = FileLock(folder / _LOCK, thread_local=False)
+    lock = FileLock(folder / LOCK, thread_local=False)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
@@ -212,7 +216,8 @@ def locked(folder: Path) -> Iterator[None]:
             f"Another run is writing into “{folder}”: wait for its end, or choose another folder."
         ) from error
     try:
-        yield
+        os.utime(folder / LOCK)
+        yield (folder / LOCK).stat().st_mtime_ns
     finally:
         lock.release()
 

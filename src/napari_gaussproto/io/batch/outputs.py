@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,14 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.colors import to_rgba
-from PIL import Image
 
 from napari_gaussproto.core.base.atomic import replacing
-from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
+from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.io.geo import Georeference
 from napari_gaussproto.io.images import read_image, read_mask
+from napari_gaussproto.io.label_files.label_image import Spacing
+from napari_gaussproto.io.label_files.ome_zarr import write_ome_zarr
+from napari_gaussproto.io.label_files.png import write_png
 from napari_gaussproto.io.ome import write_labels, write_maps
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ _SUFFIXES = {"tiff": ".labels.ome.tif", "png": ".labels.png", "zarr": ".labels.o
 # Labels of an image that is larger than memory are streamed into a plain array of this name.
 STREAMED = ".labels.zarr"
 _MAPS, _OVERVIEW = ".likelihood.ome.tif", ".overview.png"
-# Sides of an OME-Zarr are halved until they are at most so many pixels.
-_SMALLEST = 512
 
 
 @dataclass(frozen=True)
@@ -109,10 +107,12 @@ def write_results(
     title: str = "",
     georeference: Georeference | None = None,
     untouched: bool = False,
+    pixel_size: PixelSize | None = None,
 ) -> list[str]:
     """Write what is wanted of one image; sentences about what was set aside.
 
-    With a georeference, what is written as TIFF is a GeoTIFF.
+    With a georeference, what is written as TIFF is a GeoTIFF. The size of a pixel is kept in labels
+    as OME-TIFF and OME-Zarr.
 
     Labels of that name that differ, for example because a person corrected them, are kept
     under another name, but for ``untouched`` ones, which are this program's. Every file appears
@@ -126,12 +126,13 @@ def write_results(
     labels, classes = segmentation.labels, segmentation.classes
     path = folder / f"{results}{outputs.label_suffix}"
     notes = [] if untouched or _may_replace(path, labels) else [set_aside(path)]
+    spacing = None if pixel_size is None else Spacing.of(pixel_size)
     if outputs.labels == "tiff":
-        write_labels(path, labels, classes, {"model": model_name}, georeference)
+        write_labels(path, labels, classes, {"model": model_name}, georeference, spacing)
     elif outputs.labels == "png":
         write_png(path, labels, classes)
     else:
-        write_ome_zarr(path, labels, classes)
+        write_ome_zarr(path, labels, classes, spacing)
     if outputs.maps:
         prototypes = segmentation.prototypes
         stack = np.stack([segmentation.likelihood(m, cells=True) for m in range(len(prototypes))])
@@ -186,54 +187,3 @@ def read_label_file(path: Path) -> npt.NDArray[Any]:
         When it cannot be read.
     """
     return read_mask(path) if path.is_file() else np.asarray(read_image(path))
-
-
-def write_png(
-    path: Path, labels: npt.NDArray[np.uint8], classes: Sequence[SegmentationClass]
-) -> None:
-    """Write labels (H, W) as a PNG of 8 bits whose palette has the colours of the classes."""
-    colours = [(0, 0, 0), *(_bytes(entry.color)[:3] for entry in classes)]
-    picture = Image.fromarray(np.ascontiguousarray(labels))
-    picture.putpalette([value for colour in colours for value in colour])
-    with replacing(path) as partial:
-        picture.save(partial, format="PNG")
-
-
-def write_ome_zarr(
-    path: Path, labels: npt.NDArray[np.uint8], classes: Sequence[SegmentationClass]
-) -> None:
-    """Write labels (H, W) as OME-Zarr, a pyramid with names and colours of the classes.
-
-    The package ome-zarr must be installed.
-    """
-    import zarr
-    from ome_zarr.writer import write_multiscale
-
-    levels = [np.ascontiguousarray(labels)]
-    while max(levels[-1].shape) > _SMALLEST:
-        # The nearest pixel: between two classes there is no third.
-        levels.append(np.ascontiguousarray(levels[-1][::2, ::2]))
-    about = {
-        "colors": [
-            {"label-value": value, "rgba": list(_bytes(entry.color))}
-            for value, entry in enumerate(classes, start=1)
-        ],
-        "properties": [
-            {"label-value": value, "name": entry.name}
-            for value, entry in enumerate(classes, start=1)
-        ],
-    }
-    with replacing(path) as partial:
-        group = zarr.open_group(str(partial), mode="w")
-        write_multiscale(levels, group, axes="yx", name=path.name)
-        facts = dict(group.attrs)
-        inner = facts.get("ome")  # from version 0.5 of the format on, all stands in there
-        if isinstance(inner, dict):
-            group.attrs["ome"] = {**inner, "image-label": {**about, "version": inner["version"]}}
-        else:
-            group.attrs["image-label"] = about
-
-
-def _bytes(color: str) -> tuple[int, ...]:
-    """A colour as red, green, blue and alpha from 0 to 255."""
-    return tuple(round(255 * value) for value in to_rgba(color))

@@ -14,8 +14,9 @@ import pandas as pd
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError, ImageError
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.labels.check import check_labels
+from napari_gaussproto.core.labels.pieces import components, large_enough
 from napari_gaussproto.core.measure.areas import area_table, region_of
-from napari_gaussproto.core.measure.objects import components, large_enough, object_table
+from napari_gaussproto.core.measure.objects import object_table
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.encode import TileSize, as_source
 from napari_gaussproto.core.model.predict import segment_steps
@@ -28,7 +29,7 @@ from napari_gaussproto.io.batch.outputs import read_label_file
 from napari_gaussproto.io.batch.regions import Polygons, read_regions, region_masks
 from napari_gaussproto.io.images import channel_axis_in, read_image, read_mask
 from napari_gaussproto.io.pixel_size import pixel_size_of
-from napari_gaussproto.jobs.batch.predict import LARGE, BatchStep
+from napari_gaussproto.jobs.batch.one_image import LARGE, BatchStep
 
 _MASKS = (".png", ".tif", ".tiff", ".npy")
 PREDICTED, CORRECTED = "predicted", "with corrections"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.labels.check import check_labels
-from napari_gaussproto.core.measure.objects import components, large_enough
+from napari_gaussproto.core.labels.pieces import components, large_enough
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.io.batch.regions import region_masks
 from napari_gaussproto.jobs.batch.measure import CORRECTED, PREDICTED, Measured, measured_image

@@ -14,7 +14,8 @@ from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import leading_of, plane_sources
 from napari_gaussproto.io.batch.inputs import Item, find
 from napari_gaussproto.io.batch.outputs import Outputs
-from napari_gaussproto.jobs.batch.predict import BatchRequest, BatchResult, BatchStep, batch_steps
+from napari_gaussproto.jobs.batch.one_image import BatchStep
+from napari_gaussproto.jobs.batch.predict import BatchRequest, BatchResult, batch_steps
 from napari_gaussproto.jobs.requests import BatchOrder
 from napari_gaussproto.jobs.segment import model_of
 from napari_gaussproto.jobs.train_image import Stage, TrainImage

@@ -1,25 +1,17 @@
-"""Segment many images into a folder: reading, network and writing at the same time."""
+"""Segment many images into a folder, here or on the workers of a cluster."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from napari_gaussproto.core.base.errors import GaussProtoError, ImageError
-from napari_gaussproto.core.base.steps import WithValue
-from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.labels.check import check_labels
-from napari_gaussproto.core.model.encode import Tile, TileSize, as_source
-from napari_gaussproto.core.model.predict import segment_steps, segment_to_zarr_steps
-from napari_gaussproto.core.model.segmentation import Segmentation
+from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.io.batch.corrections import Corrections, array_digest
 from napari_gaussproto.io.batch.cover import write_cover
@@ -33,23 +25,22 @@ from napari_gaussproto.io.batch.manifest import (
     results_of,
     work_digest,
 )
-from napari_gaussproto.io.batch.outputs import (
-    STREAMED,
-    Outputs,
-    make_folder,
-    read_label_file,
-    set_aside,
-    write_results,
+from napari_gaussproto.io.batch.outputs import Outputs, make_folder, read_label_file
+from napari_gaussproto.io.batch.report import write_report
+from napari_gaussproto.jobs.batch.here import work_here
+from napari_gaussproto.jobs.batch.one_image import (
+    BatchStep,
+    Finished,
+    ImageWork,
+    Settings,
+    Take,
+    Task,
+    fill_cover,
 )
-from napari_gaussproto.io.batch.report import write_report, write_thumbnail
-from napari_gaussproto.io.geo import georeference_of
-from napari_gaussproto.io.images import channel_axis_in, read_image
-from napari_gaussproto.io.ome import write_labels
 
-# Above this many pixels labels are streamed to disk and no maps are kept.
-LARGE = 100_000_000
-# So many images are read ahead, and so many wait to be written: more would only cost memory.
-_AHEAD = 2
+# Does images somewhere: here, or on a cluster.
+Doer = Callable[[ImageWork, Sequence[Task], Take], Generator[BatchStep, None, None]]
+
 # Tables are written so often, in seconds: what was done since is done again after a kill.
 _SAVE_EVERY = 10.0
 
@@ -72,6 +63,8 @@ class BatchRequest:
         Whether borders of classes follow the photograph's edges; None as the model says.
     corrections : Path or None
         A project: what was drawn there on these images overrules the prediction.
+    device : str
+        What the manifest says of where it was computed; "" for the model's own.
     """
 
     model: PrototypeSegmenter
@@ -83,16 +76,7 @@ class BatchRequest:
     channel_axis: int | None = None
     follow_edges: bool | None = None
     corrections: Path | None = None
-
-
-@dataclass(frozen=True)
-class BatchStep:
-    """Where the work is: an image, how many are done of all, and its share that is done."""
-
-    name: str
-    done: int
-    total: int
-    share: float = 0.0
+    device: str = ""
 
 
 @dataclass
@@ -122,11 +106,19 @@ class BatchResult:
         return len(self.images) - len(self.kept)
 
 
-def batch_steps(request: BatchRequest) -> Generator[BatchStep, None, BatchResult]:
-    """Segment images into a folder, one generator step a tile.
+def batch_steps(
+    request: BatchRequest, do: Doer = work_here
+) -> Generator[BatchStep, None, BatchResult]:
+    """Segment images into a folder, one generator step a tile, or an image on a cluster.
 
     What is there already, of the same image, model and settings, is kept. An image that cannot be
     read is left out. Closed early, or ended by an error, everything that is done stays.
+
+    Parameters
+    ----------
+    request : BatchRequest
+    do : callable
+        `work_here`, in this process, or `cluster.work_on` of a cluster's client.
 
     Raises
     ------
@@ -136,15 +128,15 @@ def batch_steps(request: BatchRequest) -> Generator[BatchStep, None, BatchResult
         When a result cannot be written.
     """
     make_folder(request.out)
-    with locked(request.out):
-        return (yield from _Run(request).steps())
+    with locked(request.out) as began:
+        return (yield from _Run(request, began).steps(do))
 
 
 class _Run:
     """A run that is under way."""
 
-    def __init__(self, request: BatchRequest) -> None:
-        self.request = request
+    def __init__(self, request: BatchRequest, began: int) -> None:
+        self.request, self.began = request, began
         self.model, self.out = request.model, request.out
         self.result = BatchResult()
         self.manifest = manifest = read_manifest(self.out)
@@ -162,7 +154,6 @@ class _Run:
         self.items = self._items(request.images)
         self.results = results_of([item.name for item in self.items], manifest)
         self.saved = time.monotonic()
-        self.pending: deque[tuple[Item, Future[tuple[Entry, list[str]]]]] = deque()
         self._describe()
 
     def _items(self, images: Found | Sequence[Item]) -> list[Item]:
@@ -185,34 +176,43 @@ class _Run:
             "labels": outputs.labels,
             "maps": outputs.maps,
             "overview": outputs.overview,
-            "device": str(self.model.device),
+            "device": self.request.device or str(self.model.device),
         }
 
-    def steps(self) -> Generator[BatchStep, None, BatchResult]:
-        todo = []
+    def steps(self, do: Doer) -> Generator[BatchStep, None, BatchResult]:
+        todo, total = [], len(self.items)
         for item in self.items:
-            yield BatchStep(item.name, 0, len(self.items))
+            yield BatchStep(item.name, 0, total)
             if self._is_done(item) and self._take_edited(self.manifest.images[item.name]):
                 self.result.kept.append(item.name)
                 self.result.images[item.name] = self.manifest.images[item.name]
             else:
-                todo.append(item)
-        reader, writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+                todo.append(Task(item, self.results[item.name], self._is_untouched(item)))
         try:
-            yield from self._segment_all(todo, reader, writer)
+            if todo:
+                before = total - len(todo)
+                for step in do(self._work(), todo, self._take):
+                    yield BatchStep(step.name, before + step.done, total, step.share)
         finally:
-            # What was segmented is written and told, also where the person has cancelled.
-            reader.shutdown(cancel_futures=True)
-            try:
-                while self.pending:
-                    self._take_written()
-            finally:
-                writer.shutdown()
-                self._save()
-                write_report(self.out, self.manifest)
+            self._save()
+            write_report(self.out, self.manifest)
         found = self.result.images
         self.result.images = {i.name: found[i.name] for i in self.items if i.name in found}
         return self.result
+
+    def _work(self) -> ImageWork:
+        request = self.request
+        settings = Settings(
+            self.out,
+            request.outputs,
+            request.tile,
+            request.channel_axis,
+            request.follow_edges,
+            request.corrections,
+            self.work,
+            self.began,
+        )
+        return ImageWork(self.model, settings, self.corrections)
 
     def _is_done(self, item: Item) -> bool:
         entry = self.manifest.images.get(item.name)
@@ -247,88 +247,9 @@ class _Run:
         entry.labels_modified = modified
         if array_digest(labels) != entry.labels_digest:
             counts = np.bincount(labels.ravel(), minlength=count + 1)
-            _fill_cover(entry, counts, self.model)
+            fill_cover(entry, counts, self.model)
             entry.labels_digest, entry.edited = array_digest(labels), True
         return True
-
-    def _segment_all(
-        self, todo: Sequence[Item], reader: ThreadPoolExecutor, writer: ThreadPoolExecutor
-    ) -> Generator[BatchStep, None, None]:
-        waiting = deque(todo)
-        ahead: deque[tuple[Item, Future[tuple[Any, Source | None]]]] = deque()
-        done = len(self.items) - len(todo)
-        while waiting or ahead:
-            while waiting and len(ahead) < _AHEAD:
-                item = waiting.popleft()
-                ahead.append((item, reader.submit(_read, item)))
-            item, read = ahead.popleft()
-            yield BatchStep(item.name, done, len(self.items))
-            try:
-                write = yield from self._segment(item, *read.result(), done)
-                self.pending.append((item, writer.submit(write)))
-            except GaussProtoError as error:
-                self.result.left_out[item.name] = str(error)
-                # What an earlier run said is of a file that is not there any more.
-                self.manifest.images.pop(item.name, None)
-            while len(self.pending) > _AHEAD or (self.pending and self.pending[0][1].done()):
-                self._take_written()
-            done += 1
-
-    def _segment(
-        self, item: Item, image: Any, source: Source | None, done: int
-    ) -> Generator[BatchStep, None, Callable[[], tuple[Entry, list[str]]]]:
-        """Segment an image, and give what writes its results."""
-        axis = self.request.channel_axis
-        axis = axis if item.path is None else channel_axis_in(item.path, axis)
-        pixels = as_source(image, self.model, axis)
-        entry = Entry(
-            source=source,
-            work=self.work,
-            model=self.model.card.name,
-            results=self.results[item.name],
-            height=pixels.height,
-            width=pixels.width,
-        )
-        work: WithValue[Tile, Any]
-        if pixels.height * pixels.width > LARGE:
-            store = self.out / f"{entry.results}{STREAMED}"
-            if store.exists():
-                self.result.notes.append(set_aside(store))
-            store.parent.mkdir(parents=True, exist_ok=True)
-            steps = segment_to_zarr_steps(pixels, self.model, store, tile=self.request.tile)
-            for tile in (work := WithValue(steps)):
-                yield BatchStep(item.name, done, len(self.items), tile.index / tile.total)
-            self.result.notes.append(f"{item.name} is large: labels only, as zarr")
-            return lambda: (self._streamed(entry, pixels), self._write_geotiff(item, entry))
-        for tile in (work := WithValue(segment_steps(pixels, self.model, tile=self.request.tile))):
-            yield BatchStep(item.name, done, len(self.items), tile.index / tile.total)
-        segmentation = work.value
-        if self.request.follow_edges is not None:
-            segmentation = segmentation.with_outlines(self.request.follow_edges)
-        if self.corrections is not None:
-            drawn, entry.drawn = self.corrections.of(image, (pixels.height, pixels.width))
-            if drawn is not None:
-                segmentation = segmentation.with_labels(drawn)
-        _ = segmentation.labels  # with all threads of the network, which rests meanwhile
-        return lambda: self._written(item, image, segmentation, entry)
-
-    def _written(
-        self, item: Item, image: Any, segmentation: Segmentation, entry: Entry
-    ) -> tuple[Entry, list[str]]:
-        """Write an image's results; in the writing thread."""
-        outputs, card = self.request.outputs, self.model.card
-        title = f"{item.name} · {card.name}"
-        place = None if item.path is None else georeference_of(item.path)
-        about = (card.name, outputs, title, place, self._is_untouched(item))
-        notes = write_results(self.out, entry.results, image, segmentation, *about)
-        write_thumbnail(self.out, entry.results, image, segmentation)
-        entry.labels = f"{entry.results}{outputs.label_suffix}"
-        entry.labels_modified = Source.of(self.out / entry.labels).modified
-        entry.labels_digest = array_digest(segmentation.labels)
-        entry.cover, entry.data_share = segmentation.cover(), segmentation.data_share
-        entry.novelty, entry.remarks = segmentation.photo_novelty(), segmentation.remarks()
-        entry.uncertainty = segmentation.mean_uncertainty()
-        return entry, notes
 
     def _is_untouched(self, item: Item) -> bool:
         """Whether the label file is as an earlier run wrote it."""
@@ -338,32 +259,16 @@ class _Run:
         path = self.out / former.labels
         return path.exists() and Source.of(path).modified == former.labels_modified
 
-    def _streamed(self, entry: Entry, pixels: ImageSource) -> Entry:
-        """Count what was streamed, some rows at a time; in the writing thread."""
-        entry.labels = f"{entry.results}{STREAMED}"
-        labels = read_image(self.out / entry.labels)
-        counts = np.zeros(len(self.model.classes) + 1, np.int64)
-        for top in range(0, pixels.height, labels.chunks[0]):
-            rows = np.asarray(labels[top : top + labels.chunks[0]])
-            counts += np.bincount(rows.ravel(), minlength=len(counts))
-        _fill_cover(entry, counts, self.model)
-        return entry
-
-    def _write_geotiff(self, item: Item, entry: Entry) -> list[str]:
-        """Streamed labels as a GeoTIFF, too, where the image was one: maps are made of these."""
-        place = None if item.path is None else georeference_of(item.path)
-        if place is None:
-            return []
-        path = self.out / f"{entry.results}{Outputs().label_suffix}"
-        notes = [set_aside(path)] if path.exists() else []
-        labels = np.asarray(read_image(self.out / entry.labels))
-        write_labels(path, labels, self.model.classes, {"model": self.model.card.name}, place)
-        return notes
-
-    def _take_written(self) -> None:
-        item, written = self.pending.popleft()
-        entry, notes = written.result()
-        self.manifest.images[item.name] = self.result.images[item.name] = entry
+    def _take(self, task: Task, came: Finished | GaussProtoError) -> None:
+        """Note what was made of an image, or why nothing was."""
+        name = task.item.name
+        if isinstance(came, GaussProtoError):
+            self.result.left_out[name] = str(came)
+            # What an earlier run said is of a file that is not there any more.
+            self.manifest.images.pop(name, None)
+            return
+        entry, notes = came
+        self.manifest.images[name] = self.result.images[name] = entry
         self.result.notes += notes
         if time.monotonic() - self.saved > _SAVE_EVERY:
             self._save()
@@ -373,29 +278,3 @@ class _Run:
         self.manifest.write(self.out)
         self.result.notes += write_cover(self.out, self.manifest.images, self.manifest.classes)
         self.saved = time.monotonic()
-
-
-def _fill_cover(entry: Entry, counts: npt.NDArray[np.int64], model: PrototypeSegmenter) -> None:
-    """Cover from the numbers of pixels (C + 1,) of each label, the first without data."""
-    known = int(counts[1:].sum())
-    entry.data_share = known / int(counts.sum())
-    shares = (counts[1:] / max(1, known)).tolist()
-    entry.cover = {c.name: share for c, share in zip(model.classes, shares, strict=True)}
-
-
-def _read(item: Item) -> tuple[Any, Source | None]:
-    """An image and what its file is; in the reading thread.
-
-    The file is looked at before it is read, so that one that changes meanwhile is found changed by
-    the next call.
-    """
-    if item.path is None:
-        assert item.read is not None  # as `Item` says
-        return item.read(), None
-    try:
-        source = Source.of(item.path).with_digest()
-    except OSError as error:
-        raise ImageError(
-            f"“{item.path.name}” could not be read ({error.strerror}): check that it is there."
-        ) from error
-    return read_image(item.path), source

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 CHANNEL_NAMES = ("channel", "channels", "c", "band", "bands", "wavelength")
 # Pixels of layers with channels in front, as `pixels_of` gives them, and what they are made of.
 _MOVED: WeakKeyDictionary[Any, tuple[Any, Any]] = WeakKeyDictionary()
+# Where metadata say what a layer was read from that a project brought back.
+RESTORED = "restored"
 LABEL_OPACITY, _MAP_OPACITY = 0.5, 0.6
 
 
@@ -79,7 +81,8 @@ def train_image(
     is_open : bool
         False when the layer was removed from the viewer.
     """
-    path = layer.source.path  # None for other origins than files, such as samples
+    # None for other origins than files, such as samples.
+    path = layer.source.path or layer.metadata.get(RESTORED, {}).get("file")
     file = None if path is None else str(Path(path).absolute())
     about = (pixels_of(layer), has_channels(layer), codes, layer.name, file)
     return TrainImage(layer.unique_id, *about, is_open)

@@ -21,16 +21,18 @@ from napari_gaussproto.widgets.shared.forms import (
     check_box,
     combo_box,
     down,
+    setting,
     slim_progress_bar,
     wrapped_label,
 )
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.result_table import Column, ResultTable
+from napari_gaussproto.widgets.shared.state import Setting
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
+    from napari_gaussproto.jobs.batch.one_image import BatchStep
     from napari_gaussproto.jobs.batch.order import BatchOutcome
-    from napari_gaussproto.jobs.batch.predict import BatchStep
     from napari_gaussproto.jobs.requests import BatchOrder
 
 _OPEN, _FOLDER = "all open images", "a folder"
@@ -102,6 +104,17 @@ class BatchPanel(Foldable):
         below = across(self.copy_button, self.report_button, None)
         parts = (form, buttons, self.progress, self.status, self.table, below)
         self.set_content(down(*parts, spacing=4))
+
+    def kept(self) -> dict[str, Setting]:
+        """Settings for projects to keep."""
+        named = {
+            "images": self.what,
+            "folder": self.folder,
+            "out": self.out,
+            "format": self.format,
+            "maps": self.maps,
+        }
+        return {f"batch_{name}": setting(widget) for name, widget in named.items()}
 
     # -- actions ----------------------------------------------------------------------------
 

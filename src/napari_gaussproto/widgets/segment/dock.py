@@ -47,12 +47,13 @@ from napari_gaussproto.widgets.shared.forms import (
     combo_box,
     down,
     heading,
+    setting,
     slim_progress_bar,
     wrapped_label,
 )
 from napari_gaussproto.widgets.shared.preferences import preference
 from napari_gaussproto.widgets.shared.share_table import CoverTable
-from napari_gaussproto.widgets.shared.state import ImageResult, is_fitted
+from napari_gaussproto.widgets.shared.state import ImageResult, Setting, is_fitted
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class SegmentWidget(Dock):
         self._build()
         self._connect()
         self._on_image()
+        self.keep(self._kept())
         self.find_devices(self._fill_devices)
 
     # -- the widgets ------------------------------------------------------------------------
@@ -139,6 +141,12 @@ class SegmentWidget(Dock):
             down(self.upright, self.channels, *top, *show, self.measure, self.batch, None)
         )
         return content
+
+    def _kept(self) -> dict[str, Setting]:
+        """What projects keep of the settings; where to compute is a matter of the machine."""
+        boxes = {key: setting(box) for key, box in self.extras.items()}
+        more = {"model": self.models.setting(), "region_size": setting(self.cells.size)}
+        return more | boxes | self.measure.kept() | self.batch.kept()
 
     def _connect(self) -> None:
         self.images.image_changed.connect(self._on_image)

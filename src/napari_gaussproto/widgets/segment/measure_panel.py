@@ -24,11 +24,12 @@ from napari_gaussproto.widgets.shared.forms import (
     combo_box,
     down,
     enable,
+    setting,
     wrapped_label,
 )
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.result_table import Column, ResultTable
-from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
+from napari_gaussproto.widgets.shared.state import ImageResult, Setting, SharedState
 from napari_gaussproto.widgets.shared.tags import is_ours
 from napari_gaussproto.widgets.shared.workers import Runner
 
@@ -90,6 +91,11 @@ class MeasurePanel(Foldable):
         below = across(self.copy_button, self.save_button, None)
         parts = (form, self.run_button, self.status, self.areas, self.table, below)
         self.set_content(down(*parts, spacing=4))
+
+    def kept(self) -> dict[str, Setting]:
+        """Settings for projects to keep."""
+        named = {"pixel_size": self.pixel_size, "least_area": self.least_area}
+        return {name: setting(widget) for name, widget in named.items()}
 
     # -- actions ----------------------------------------------------------------------------
 

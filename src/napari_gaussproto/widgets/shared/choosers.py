@@ -166,6 +166,18 @@ class ModelChooser(QWidget):
         self.model_chosen.emit()
         return True
 
+    def setting(self) -> tuple[Callable[[], str], Callable[[object], None]]:
+        """Functions that read and set the choice: a path, or "" for the model in use."""
+
+        def write(value: object) -> None:
+            if value == "" and self.current is not None:
+                self.combo.setCurrentIndex(0)
+            elif isinstance(value, str) and value and Path(value).is_file():
+                known = self.combo.findData(value) >= 0
+                (self.choose_path if known else self.choose_file)(Path(value))
+
+        return lambda: "" if self.is_current else str(self.path() or ""), write
+
     def choose_path(self, path: Path) -> None:
         """Choose a file that is offered."""
         self.combo.setCurrentIndex(max(0, self.combo.findData(str(path))))

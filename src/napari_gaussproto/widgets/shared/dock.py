@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.shared.forms import wrapped_label
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
-from napari_gaussproto.widgets.shared.state import state_of
+from napari_gaussproto.widgets.shared.state import Setting, state_of
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class Dock(QScrollArea):
         super().__init__()
         self.viewer, self._least_width = viewer, least_width
         self.abandoned = self._was_framed = False
+        self._settings: Mapping[str, Setting] = {}
         self.state = state_of(viewer)
         self.connections = Connections(self)
         self.messages = Messages(self)
@@ -111,12 +112,18 @@ class Dock(QScrollArea):
         loader.succeeded.connect(show)
         loader.start(_devices)
 
+    def keep(self, settings: Mapping[str, Setting]) -> None:
+        """Let projects keep what is set here, and set what they kept."""
+        self._settings = settings
+        self.state.settings.join(type(self).__name__, settings)
+
     def abandon(self) -> None:
         """End all work without waiting for it; results stay.
 
         A subclass adds what it does besides, such as taking its help off the canvas.
         """
         self.abandoned = True
+        self.state.settings.leave(type(self).__name__, self._settings)
         for connections in self.findChildren(Connections):
             connections.close()
         for runner in self.findChildren(Runner):

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtWidgets import (
+    QAbstractButton,
     QBoxLayout,
     QCheckBox,
     QComboBox,
     QHBoxLayout,
     QLabel,
     QLayout,
+    QLineEdit,
     QMenu,
     QProgressBar,
     QPushButton,
@@ -102,6 +104,29 @@ def slim_progress_bar() -> QProgressBar:
     made = QProgressBar(textVisible=False)
     made.setFixedHeight(6)
     return made
+
+
+def setting(widget: QWidget) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+    """Functions that read what is set in a widget, and set it; what cannot be set is left."""
+
+    def read() -> Any:
+        if isinstance(widget, QComboBox):
+            return widget.currentText()
+        if isinstance(widget, QAbstractButton):
+            return widget.isChecked()
+        return widget.text() if isinstance(widget, QLineEdit) else widget.value()
+
+    def write(value: Any) -> None:
+        if type(value) is not type(read()):
+            return
+        if isinstance(widget, QComboBox):
+            widget.setCurrentText(value)
+        elif isinstance(widget, QAbstractButton):
+            widget.setChecked(value)
+        else:
+            (widget.setText if isinstance(widget, QLineEdit) else widget.setValue)(value)
+
+    return read, write
 
 
 class Foldable(QWidget):

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from psygnal import Signal
 
 from napari_gaussproto.core.model.card import Provenance
-from napari_gaussproto.core.model.maps import MapRole, Quantity
+from napari_gaussproto.core.model.maps import QUANTITIES, MapRole, Quantity
 from napari_gaussproto.jobs.caches import RegionMemo
 from napari_gaussproto.jobs.requests import ModelKey
 from napari_gaussproto.widgets.shared.workarounds import guard_canvas
@@ -71,6 +71,52 @@ class Turn(NamedTuple):
     along: list[str]
 
 
+# Reads a setting of a dock, and writes it; what is written may be of another version, or damaged.
+Setting = tuple[Callable[[], Any], Callable[[Any], None]]
+
+
+class DockSettings:
+    """What is set in the docks of a viewer, so that a project can keep it.
+
+    What is restored for a dock that is not open waits for it; what was set in one that was closed
+    stays.
+    """
+
+    def __init__(self) -> None:
+        self._docks: dict[str, Mapping[str, Setting]] = {}
+        self._waiting: dict[str, dict[str, Any]] = {}
+
+    def join(self, dock: str, settings: Mapping[str, Setting]) -> None:
+        """A dock opens."""
+        self._docks[dock] = settings
+        self._apply(dock)
+
+    def leave(self, dock: str, settings: Mapping[str, Setting]) -> None:
+        """A dock closes, unless another one has taken its place."""
+        if self._docks.get(dock) is settings:
+            self._waiting[dock] = self._values(dock)
+            del self._docks[dock]
+
+    def values(self) -> dict[str, dict[str, Any]]:
+        """All settings, by the dock and the name."""
+        return self._waiting | {dock: self._values(dock) for dock in self._docks}
+
+    def restore(self, values: Mapping[str, dict[str, Any]]) -> None:
+        """Set what was set once."""
+        self._waiting = dict(values)
+        for dock in self._docks:
+            self._apply(dock)
+
+    def _values(self, dock: str) -> dict[str, Any]:
+        return {name: read() for name, (read, _) in self._docks[dock].items()}
+
+    def _apply(self, dock: str) -> None:
+        wanted = self._waiting.pop(dock, {})
+        for name, (_, write) in self._docks[dock].items():
+            if name in wanted:
+                write(wanted[name])
+
+
 FITTED = "fit "
 
 
@@ -100,11 +146,27 @@ class SharedState:
         self.turns: WeakKeyDictionary[Any, Turn] = WeakKeyDictionary()
         self._kept: dict[tuple[str, float], KeptEdits] = {}
         self.current: ImageResult | None = None
+        self.settings = DockSettings()
         self.prototype = 0
         self.quantity: Quantity = "typicality"
         self.shows_likelihood = False
         # Whether borders of classes follow the photograph's edges; None as each model says.
         self.follow_edges: bool | None = None
+        self.settings.join("viewer", self._own_settings())
+
+    def _own_settings(self) -> dict[str, Setting]:
+        def set_edges(value: Any) -> None:
+            if isinstance(value, bool):
+                self.choose_outlines(value)
+
+        def set_quantity(value: Any) -> None:
+            if value in QUANTITIES:
+                self.show(quantity=value)
+
+        return {
+            "follow_edges": (lambda: self.follow_edges, set_edges),
+            "quantity": (lambda: self.quantity, set_quantity),
+        }
 
     def set_model(self, model: PrototypeSegmenter, key: ModelKey) -> None:
         """Make a loaded model the current one; ``key`` is file, change time and device.

@@ -42,8 +42,9 @@ from napari_gaussproto.widgets.train.fitting.start_panel import StartPanel
 from napari_gaussproto.widgets.train.labelling.class_panel import ClassPanel
 from napari_gaussproto.widgets.train.labelling.labels_controller import LabelsController
 from napari_gaussproto.widgets.train.labelling.labels_panel import LabelsPanel
-from napari_gaussproto.widgets.train.memory import TrainMemory, remember, take_over
+from napari_gaussproto.widgets.train.memory import TrainMemory, kept_settings, remember, take_over
 from napari_gaussproto.widgets.train.storage.autosave import Autosave
+from napari_gaussproto.widgets.train.storage.reopening import Reopening
 from napari_gaussproto.widgets.train.versions.version_panel import VersionPanel
 from napari_gaussproto.widgets.train.versions.versions_controller import VersionsController
 
@@ -104,6 +105,9 @@ class TrainWidget(Dock):
         self.curves = TrainingCurves()
         self.version_panel = VersionPanel()
         self.versions = VersionsController(*shared, self.fits, self.version_panel, *said)
+        self.reopening = Reopening(*shared[:2], self.autosave, self.images, self.messages)
+        fields = (self.start, self.live, self.labels.closed, self.budget)
+        self.keep(kept_settings(*fields))
         self._progress = TrainingProgress(self.status, self.curves, self.budget)
         self.setWidget(self._arrange())
 
@@ -187,6 +191,7 @@ class TrainWidget(Dock):
         """End all work without waiting for it; what is drawn and fitted is put to be saved."""
         self._remember()
         self.labelling.close()
+        self.reopening.abandon()
         self.annotations.close()
         self.fits.abandon()
         super().abandon()

@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakMethod
 
+from qtpy.QtWidgets import QWidget
+
+from napari_gaussproto.widgets.shared.forms import setting
+
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
-    from napari_gaussproto.widgets.shared.state import SharedState
+    from napari_gaussproto.widgets.shared.state import Setting, SharedState
     from napari_gaussproto.widgets.train.fitting.beginning import Beginning
+    from napari_gaussproto.widgets.train.fitting.budget import BudgetPanel
+    from napari_gaussproto.widgets.train.fitting.start_panel import StartPanel
 
 
 @dataclass(frozen=True)
@@ -44,3 +50,19 @@ def take_over(state: SharedState, close: Callable[[], None]) -> TrainMemory | No
         alive()
     _closers[state] = WeakMethod(close)
     return _memories.get(state)
+
+
+def kept_settings(
+    start: StartPanel, live: QWidget, closed: QWidget, budget: BudgetPanel
+) -> dict[str, Setting]:
+    """What projects keep of the settings of the dock; the model in use is one of their versions."""
+    named: dict[str, QWidget] = {
+        "features": start.backbone,
+        "detail": start.detail,
+        "region_size": start.region,
+        "live": live,
+        "closed": closed,
+        "unit": budget.unit,
+        "amount": budget.amount,
+    }
+    return {name: setting(widget) for name, widget in (named | budget.boxes).items()}

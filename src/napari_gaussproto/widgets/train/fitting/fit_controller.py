@@ -261,6 +261,7 @@ class FitController(QObject):
     def cancel(self) -> None:
         """Give up what is being computed; the model stays as it was."""
         self._given_up.set()
+        self._asked = None  # what was given up can be asked for again
         self.runner.cancel()
 
     # -- the work ----------------------------------------------------------------------------

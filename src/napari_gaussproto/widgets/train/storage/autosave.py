@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from napari_gaussproto.core.base.config import SegmentationClass
     from napari_gaussproto.core.project.project import FoundProject
+    from napari_gaussproto.jobs.session.view import Opened
 
 # Milliseconds of rest before labels are saved.
 _REST = 400
@@ -58,7 +59,8 @@ class Autosave(QObject):
     counted = Signal(object)  # Count
     # The project is about to be left; what belongs to it can still be put into the queue.
     leaving = Signal()
-    project_changed = Signal()
+    saving = Signal()  # what is drawn is being saved
+    project_changed = Signal(object)  # Opened: what the other project says of its viewer
     resumed = Signal()  # the project of a former dock is in use again
     begun = Signal()  # a new project
     restored = Signal(object)  # an Image: its labels came back
@@ -129,6 +131,7 @@ class Autosave(QObject):
     def save_now(self, kind: str = "save") -> None:
         """Save in the background, at once; a save of a kind of its own is never left out."""
         self.put(self._save_job(), self._on_saved, kind)
+        self.saving.emit()
 
     def _save_job(self) -> Callable[[ProjectSession], Count | None]:
         self._timer.stop()
@@ -246,6 +249,12 @@ class Autosave(QObject):
             return self._bring_back(image)
         return self._annotations.annotate(image)
 
+    def activate(self, image: Image) -> None:
+        """Make the labels of an image, if it has any, the layer that a person works on."""
+        annotation = self._annotations.find(image)
+        if annotation is not None and annotation.shown:
+            annotation.show()
+
     def _bring_back(self, image: Image) -> AnnotationLayer:
         labels = self._stored[image.unique_id]
         fits = labels.shape == label_shape(image)
@@ -277,9 +286,9 @@ class Autosave(QObject):
         # From here on nothing can be drawn that would belong to neither project.
         self._annotations.replace_all(self._annotations.classes)
 
-        def job(session: ProjectSession) -> None:
+        def job(session: ProjectSession) -> Opened:
             save(session)  # when that fails, the project is not left
-            session.open(folder)
+            return session.open(folder)
 
         self.put(job, self._on_opened)
 
@@ -292,13 +301,13 @@ class Autosave(QObject):
         self.resumed.emit()
         self.save_soon()  # says, too, how much there is
 
-    def _on_opened(self, _: object) -> None:
+    def _on_opened(self, opened: Opened) -> None:
         self.bar.show_offer(None)
         self._show_saved("before")
         if self.state.kept.classes:
             self._annotations.replace_all(self.state.kept.classes)
         self._stored.clear()
-        self.project_changed.emit()
+        self.project_changed.emit(opened)
         self._look_for_all()
         self._messages.tell(f"Opened “{self.state.name}”.")
 
@@ -328,7 +337,6 @@ class Autosave(QObject):
         """Write what is to be written, and stop."""
         if self.queue.closed:
             return
-        if self._timer.isActive():
-            self.save_now()
+        self.save_now()
         self.put(ProjectSession.close)
         self.queue.close()

@@ -239,7 +239,7 @@ class VersionsController(QObject):
 
         self._autosave.put(job, done)
 
-    def _on_project(self) -> None:
+    def _on_project(self, opened: object) -> None:
         self._ask("use_version", None, "cpu", done=self._on_project_used)
 
     def _on_project_used(self, used: tuple[PrototypeSegmenter, Listed] | None) -> None:

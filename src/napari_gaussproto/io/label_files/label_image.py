@@ -1,0 +1,79 @@
+"""Labels with all that a file says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
+
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.measure.units import PixelSize
+
+PIXEL = "pixel"
+# Units as OME-Zarr and napari call them, by ours; those of OME-TIFF are the same as ours, but for
+# the micrometre.
+_LONG = {
+    "nm": "nanometer",
+    "um": "micrometer",
+    "mm": "millimeter",
+    "cm": "centimeter",
+    "m": "meter",
+    "km": "kilometer",
+    "in": "inch",
+    "ft": "foot",
+}
+_SHORT = {long: short for short, long in _LONG.items()}
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """How far elements lie apart along each axis.
+
+    Attributes
+    ----------
+    steps : tuple of float
+    units : tuple of str
+        As OME-Zarr and napari call them, such as "millimeter"; "pixel" where none is known.
+    """
+
+    steps: tuple[float, ...]
+    units: tuple[str, ...]
+
+    @classmethod
+    def of(cls, size: PixelSize | None, axes: int = 2) -> Spacing:
+        """Of square pixels; of single pixels where their size is not known."""
+        if size is None:
+            return cls((1.0,) * axes, (PIXEL,) * axes)
+        return cls((size.side,) * axes, (_LONG[size.unit],) * axes)
+
+    @classmethod
+    def from_ome(cls, steps: Sequence[float], units: Sequence[str]) -> Spacing:
+        """With the units as OME-TIFF writes them, such as "µm"."""
+        plain = (unit.replace("µ", "u").replace("μ", "u") for unit in units)
+        return cls(tuple(steps), tuple(_LONG.get(unit, unit) for unit in plain))
+
+    @property
+    def ome_units(self) -> list[str]:
+        """The units as OME-TIFF writes them."""
+        return [_SHORT.get(unit, unit).replace("um", "µm") for unit in self.units]
+
+
+@dataclass(frozen=True)
+class LabelImage:
+    """Labels of a file.
+
+    Attributes
+    ----------
+    values : (..., H, W) array of int
+        Class index + 1; 0 is nothing. In memory or, of a large file, lazy.
+    classes : list of SegmentationClass
+        Empty where the file does not name any.
+    spacing : Spacing
+        Of the axes of ``values``.
+    """
+
+    values: npt.NDArray[Any] | Any
+    classes: list[SegmentationClass] = field(default_factory=list)
+    spacing: Spacing = field(default_factory=lambda: Spacing.of(None))

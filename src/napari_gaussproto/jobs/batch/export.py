@@ -1,0 +1,114 @@
+"""Labels of a folder of results in the formats of other programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy.typing as npt
+
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
+from napari_gaussproto.io.batch.cover import of_classes
+from napari_gaussproto.io.batch.manifest import Entry, locked, read_manifest
+from napari_gaussproto.io.batch.outputs import make_folder, read_label_file
+from napari_gaussproto.io.geo import georeference_of
+from napari_gaussproto.io.label_files.coco import coco_file
+from napari_gaussproto.io.label_files.geojson import write_geojson
+from napari_gaussproto.io.label_files.png import write_png
+from napari_gaussproto.jobs.batch.one_image import BatchStep
+
+ExportFormat = Literal["coco", "geojson", "png"]
+COCO = "coco.json"
+
+_Put = Callable[[str, Entry, npt.NDArray[Any]], None]
+
+
+@dataclass
+class ExportResult:
+    """What was written.
+
+    Attributes
+    ----------
+    images : list of str
+        Names.
+    left_out : dict of str to str
+        Why labels of an image could not be written.
+    """
+
+    images: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def export_steps(
+    folder: Path, form: str, out: Path | None = None, least_area: int = 1
+) -> Generator[BatchStep, None, ExportResult]:
+    """Write the labels that are in a folder of results, one generator step an image.
+
+    They are those of the label files, so what a person corrected there counts.
+
+    Parameters
+    ----------
+    folder : Path
+        Results of `batch_steps`.
+    form : {"coco", "geojson", "png"}
+    out : Path, optional
+        Another folder for what is written.
+    least_area : int
+        Smaller pieces are left out of polygons, in pixels.
+
+    Raises
+    ------
+    ConfigError
+        When there is no such format, or nothing to write, or the folder cannot be used.
+    """
+    if form not in get_args(ExportFormat):
+        raise ConfigError(f"“{form}” is no format of labels: give coco, geojson or png.")
+    manifest = read_manifest(folder)
+    images = of_classes(manifest.images, manifest.classes)
+    if not images:
+        raise ConfigError(f"“{folder}” holds no results: give the folder that predict wrote.")
+    out = out or folder
+    make_folder(out)
+    result = ExportResult()
+    with locked(folder), ExitStack() as stack:
+        put = _put(form, out, manifest.classes, least_area, stack)
+        for done, (name, entry) in enumerate(images.items()):
+            yield BatchStep(name, done, len(images))
+            try:
+                labels = read_label_file(folder / entry.labels)
+            except GaussProtoError as error:
+                result.left_out[name] = str(error)
+                continue
+            put(name, entry, labels)
+            result.images.append(name)
+    return result
+
+
+def _put(
+    form: str,
+    out: Path,
+    classes: list[SegmentationClass],
+    least_area: int,
+    stack: ExitStack,
+) -> _Put:
+    """What writes the labels (H, W) of an image."""
+    if form == "coco":
+        # One file for all of them, as programs for annotation expect it.
+        file = stack.enter_context(coco_file(out / COCO, classes, least_area))
+        return lambda name, entry, labels: file.add(name, labels)
+    if form == "png":
+        return lambda name, entry, labels: write_png(_path(out, entry, "png"), labels, classes)
+
+    def put_polygons(name: str, entry: Entry, labels: npt.NDArray[Any]) -> None:
+        place = None if entry.source is None else georeference_of(entry.source.path)
+        write_geojson(_path(out, entry, "geojson"), labels, classes, place, least_area)
+
+    return put_polygons
+
+
+def _path(out: Path, entry: Entry, suffix: str) -> Path:
+    return out / f"{entry.results}.labels.{suffix}"

@@ -1,0 +1,58 @@
+"""``export``: what predict wrote, for other programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from napari_gaussproto.io.images import read_mask
+from napari_gaussproto.io.mask_json import read_outlines
+from napari_gaussproto.io.ome import read_labels
+from tests.commands.conftest import Cli
+
+
+def test_labels_of_results_go_into_other_formats(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    cli("predict", *photos, "--model", model_file, "--out", out)
+    # What a person corrected counts.
+    edited = np.ones((64, 96), np.uint8)
+    edited[:12, 30:50] = 2
+    tifffile.imwrite(out / "left" / "plot.labels.ome.tif", edited)
+    labels, _ = read_labels(out / "right" / "plot.labels.ome.tif")
+    result = cli("export", out, "--format", "coco", "--least-area", 1)
+    assert result.code == 0 and f"2 images written as coco, into {out}/" in result.out
+    content = json.loads((out / "coco.json").read_text("utf-8"))
+    assert [i["file_name"] for i in content["images"]] == ["left/plot.png", "right/plot.png"]
+    assert [c["name"] for c in content["categories"]] == ["soil", "plant"]
+    content["images"], content["images"][0]["file_name"] = content["images"][1:], "x"
+    (out / "right.json").write_text(json.dumps(content), "utf-8")
+    assert np.array_equal(read_outlines(out / "right.json").values, labels)
+    assert cli("export", out, "--format", "geojson").code == 0
+    left = json.loads((out / "left" / "plot.labels.geojson").read_text("utf-8"))
+    about = {f["properties"]["class"]: f["properties"]["area_px"] for f in left["features"]}
+    assert about == {"soil": 64 * 96 - 240, "plant": 240}
+    there = tmp_path / "pictures"
+    assert cli("export", out, "--format", "png", "--out", there).code == 0
+    assert np.array_equal(read_mask(there / "right" / "plot.labels.png"), labels)
+
+
+def test_a_label_file_that_is_gone_is_named(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    cli("predict", *photos, "--model", model_file, "--out", out)
+    (out / "left" / "plot.labels.ome.tif").unlink()
+    result = cli("export", out, "--format", "coco")
+    assert result.code == 1 and "1 image written" in result.out
+    assert "left out left/plot.png: There is no file" in result.out
+
+
+def test_what_makes_no_sense_is_a_sentence(cli: Cli, tmp_path: Path) -> None:
+    assert "give coco, geojson or png" in cli("export", tmp_path, "--format", "x").one_sentence()
+    empty = cli("export", tmp_path, "--format", "coco").one_sentence()
+    assert "holds no results: give the folder that predict wrote" in empty

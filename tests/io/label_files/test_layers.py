@@ -1,0 +1,158 @@
+"""Label layers go to files and come back with scale, units, names and colours."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+from napari.layers import Labels
+from npe2 import PluginManager
+from npe2.io_utils import write_get_writer
+from PIL import Image
+
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.errors import ConfigError, ImageError, LabelError
+from napari_gaussproto.core.labels.class_table import label_colors, label_names
+from napari_gaussproto.io.label_files import layers
+from napari_gaussproto.io.label_files.ome_zarr import read_ome_zarr
+from napari_gaussproto.io.pixel_size import pixel_size_of
+from napari_gaussproto.io.reader import read_layers
+from tests.io.test_geo import SCALE, TIE, geotiff
+
+CLASSES = [
+    SegmentationClass(name="soil", color="#999999"),
+    SegmentationClass(name="plant", color="#009e73"),
+]
+VALUES = np.random.default_rng(0).integers(0, 3, (600, 530)).astype(np.uint8)
+
+
+def layer(values: np.ndarray = VALUES, **more: Any) -> Labels:
+    about = {"colormap": label_colors(CLASSES), "features": label_names(CLASSES)}
+    return Labels(values, name="x", **{**about, **more})
+
+
+def check_same(found: Labels, written: Labels, unit: str) -> None:
+    assert np.array_equal(found.data, written.data)
+    assert tuple(found.scale) == tuple(written.scale)
+    assert str(found.units[-1]) == unit
+    assert list(found.features["class"]) == ["not labelled", "soil", "plant"]
+    for value in (1, 2):
+        assert np.allclose(found.get_color(value), written.get_color(value))
+
+
+@pytest.fixture
+def plugins() -> PluginManager:
+    manager = PluginManager.instance()
+    manager.discover()
+    return manager
+
+
+@pytest.mark.parametrize("unit", ["millimeter", "micrometer", "pixel"])
+@pytest.mark.parametrize("shape", [(60, 53), (3, 60, 53)])
+def test_ome_tiff_round_trip(
+    tmp_path: Path, plugins: PluginManager, unit: str, shape: tuple[int, ...]
+) -> None:
+    scale = (5.0, 0.25, 0.5)[-len(shape) :]
+    values = VALUES.ravel()[: np.prod(shape)].reshape(shape)
+    written = layer(values, scale=scale, units=(unit,) * len(shape))
+    path = str(tmp_path / "x.ome.tif")
+    assert write_get_writer(path, [written.as_layer_data_tuple()])[1]
+    [(data, about, kind)] = read_layers(path)
+    assert kind == "labels" and about["name"] == "x"
+    check_same(Labels(data, **about), written, unit)
+
+
+def test_ome_tiff_says_the_size_of_square_pixels(tmp_path: Path) -> None:
+    data, about, _ = layer(scale=(0.5, 0.5), units=("mm", "mm")).as_layer_data_tuple()
+    [path] = layers.write_layer_as_tiff(str(tmp_path / "x.ome.tif"), data, about)
+    size = pixel_size_of(path)
+    assert size is not None and (size.side, size.unit) == (0.5, "mm")
+
+
+@pytest.mark.parametrize("shape", [(600, 530), (2, 300, 530)])
+def test_ome_zarr_round_trip(tmp_path: Path, plugins: PluginManager, shape: Any) -> None:
+    pytest.importorskip("ome_zarr", reason="ome-zarr is not installed")
+    scale = (5.0, 0.25, 0.5)[-len(shape) :]
+    written = layer(VALUES.reshape(shape), scale=scale, units=("mm",) * len(shape))
+    path = str(tmp_path / "x.ome.zarr")
+    assert write_get_writer(path, [written.as_layer_data_tuple()])[1]
+    read = layers.get_zarr_reader(path)
+    assert read is not None
+    [(data, about, _)] = read(path)
+    check_same(Labels(data, **about), written, "millimeter")
+
+
+def test_an_ome_zarr_of_another_program_has_what_it_says(tmp_path: Path) -> None:
+    """As version 0.4 of the format has it: nothing but colours, and no unit."""
+    group = zarr.open_group(str(tmp_path / "x.zarr"), mode="w")
+    group.create_array("0", data=VALUES)
+    axes = [{"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
+    group.attrs["multiscales"] = [{"axes": axes, "datasets": [{"path": "0"}]}]
+    group.attrs["image-label"] = {"colors": [{"label-value": 2, "rgba": [0, 158, 115, 255]}]}
+    found = read_ome_zarr(tmp_path / "x.zarr")
+    assert [(c.name, c.color) for c in found.classes] == [
+        ("label 1", "#7f7f7f"),
+        ("label 2", "#009e73"),
+    ]
+    assert found.spacing.steps == (1, 1) and found.spacing.units == ("pixel", "pixel")
+    zarr.open_group(str(tmp_path / "photo.zarr"), mode="w").create_array("0", data=VALUES)
+    assert layers.get_zarr_reader(str(tmp_path / "photo.zarr")) is None
+    with pytest.raises(ImageError, match="is no OME-Zarr of labels"):
+        read_ome_zarr(tmp_path / "photo.zarr")
+
+
+def test_other_formats_hold_numbers_names_and_colours(
+    tmp_path: Path, plugins: PluginManager
+) -> None:
+    written = layer(VALUES[:40, :50]).as_layer_data_tuple()
+    for name in ("x.labels.png", "x.coco.json", "x.geojson"):
+        _, writer = write_get_writer(str(tmp_path / name), [written])
+        assert writer.command.startswith("napari-gaussproto.write_")
+    with Image.open(tmp_path / "x.labels.png") as picture:
+        assert np.array_equal(np.asarray(picture), written[0])
+        assert picture.getpalette()[6:9] == [0, 158, 115]
+    coco = json.loads((tmp_path / "x.coco.json").read_text("utf-8"))
+    assert coco["images"][0]["file_name"] == "x" and coco["categories"][1]["name"] == "plant"
+    geojson = json.loads((tmp_path / "x.geojson").read_text("utf-8"))
+    assert {f["properties"]["class"] for f in geojson["features"]} == {"soil", "plant"}
+
+
+def test_a_layer_without_names_gets_numbers_and_keeps_its_colours(tmp_path: Path) -> None:
+    plain = Labels(VALUES)
+    data, about, _ = plain.as_layer_data_tuple()
+    [path] = layers.write_layer_as_tiff(str(tmp_path / "x.ome.tif"), data, about)
+    [(_, found, _)] = read_layers(path)
+    assert list(found["features"]["class"]) == ["not labelled", "label 1", "label 2"]
+    assert np.allclose(Labels(data, **found).get_color(2), plain.get_color(2), atol=1 / 255)
+
+
+def test_instances_are_numbers_without_classes(tmp_path: Path) -> None:
+    numbers = np.arange(40 * 50).reshape(40, 50)
+    data, about, _ = Labels(numbers).as_layer_data_tuple()
+    [path] = layers.write_layer_as_tiff(str(tmp_path / "x.ome.tif"), data, about)
+    [(found, about_found, kind)] = read_layers(path)
+    assert kind == "labels" and np.array_equal(found, numbers) and "features" not in about_found
+    with pytest.raises(LabelError, match="whole numbers from 0 to 65535"):
+        layers.write_layer_as_png(str(tmp_path / "x.png"), data + 70000, about)
+    with pytest.raises(LabelError, match="this format holds one plane: save it as OME-TIFF"):
+        layers.write_layer_as_png(str(tmp_path / "x.png"), data[None], about)
+
+
+def test_labels_of_a_geotiff_are_saved_where_they_lie(tmp_path: Path) -> None:
+    path = geotiff(tmp_path / "a.tif", SCALE, TIE)
+    placed = layer(VALUES[:40, :48], metadata={layers.FILE: str(path)})
+    data, about, _ = placed.as_layer_data_tuple()
+    layers.write_layer_as_geojson(str(tmp_path / "x.geojson"), data, about)
+    assert "EPSG::25832" in (tmp_path / "x.geojson").read_text("utf-8")
+
+
+def test_a_missing_package_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ome_zarr", None)
+    data, about, _ = layer().as_layer_data_tuple()
+    with pytest.raises(ConfigError, match=r"pip install napari-gaussproto\[ome-zarr\], or save as"):
+        layers.write_layer_as_zarr(str(tmp_path / "x.zarr"), data, about)
