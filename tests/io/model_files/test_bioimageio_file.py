@@ -1,4 +1,4 @@
-"""A model as a package of bioimage.io: valid, complete, and right by the test of its own library."""
+"""A model as a package of bioimage.io is complete, and right by the test of its own library."""
 
 from __future__ import annotations
 

@@ -15,9 +15,8 @@ from napari_gaussproto import __version__
 from napari_gaussproto.core.base.atomic import refuse_folder, replacing
 from napari_gaussproto.core.base.errors import ConfigError, ModelFileError
 from napari_gaussproto.core.imaging.tiles import round_up
-from napari_gaussproto.core.model.card import card_markdown
+from napari_gaussproto.core.model.card import ModelSummary, card_markdown
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.model.summary import ModelSummary
 from napari_gaussproto.io.model_files.onnx_file import (
     INPUT,
     LIKELIHOOD,
@@ -81,8 +80,8 @@ def write_bioimageio(model: PrototypeSegmenter, summary: ModelSummary, path: Pat
                 shutil.copyfile(made, partial)
         except (ValidationError, ValueError) as error:
             raise ModelFileError(
-                f"“{model.card.name}” is no valid package of bioimage.io ({error}): complete its "
-                "card."
+                f"“{model.card.name}” could not be packed for bioimage.io ({error}): install "
+                "napari-gaussproto[bioimageio] anew for versions that fit, or complete its card."
             ) from error
         except OSError as error:
             raise ModelFileError(
