@@ -60,8 +60,8 @@ class Corrections:
             drawn.image.file: self._digests[id(drawn)] for drawn in self._images if drawn.image.file
         }
 
-    def of(self, image: Any, shape: tuple[int, int]) -> tuple[Labels | None, str]:
-        """Labels (H, W) that were drawn on an image of a height and width, and their digest.
+    def of(self, image: Any, shape: tuple[int, ...]) -> tuple[Labels | None, str]:
+        """Labels (..., H, W) that were drawn on an image of a shape, and their digest.
 
         None and "" where nothing was.
         """
