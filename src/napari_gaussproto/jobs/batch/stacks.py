@@ -49,6 +49,10 @@ class StackWork:
         Pixels of a stack, or a plane, above which labels are streamed to disk.
     labels : (..., H, W) array-like
         Class index + 1; None until the work is done, and where they were streamed.
+    maps : list of (M, h, w) ndarray
+        Typicality at cell resolution on every plane, where that is wanted.
+    last : Segmentation or None
+        A plane's, where maps are wanted.
     """
 
     model: PrototypeSegmenter
