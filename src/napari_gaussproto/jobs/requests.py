@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     Change = Callable[[PrototypeSegmenter], Changed | Generator[Any, None, Changed]]
     Select = Callable[[PrototypeSegmenter], int]
 
+# Labels of a person, (..., H, W), and their classes.
+Drawn = tuple[npt.NDArray[Any], tuple[SegmentationClass, ...]]
 # File, change time and device of a model.
 ModelKey = tuple[str, float, str]
 
@@ -92,13 +94,17 @@ class BatchOrder:
     Attributes
     ----------
     images : list of TrainImage
-        Open ones; they take no notice of what is drawn on them.
+        Open ones.
     folder : Path or None
         With image files, in the place of open images.
     out : Path
         For the results.
     labels : str
         See `Outputs`.
+    drawn : callable or None
+        Gives all labels of the open project, which overrule predictions.
+    closed : callable or None
+        Gives all labels of the open project, whose images are segmented, too, if they are not open.
     """
 
     model_file: Path | None
@@ -113,6 +119,8 @@ class BatchOrder:
     labels: str = "tiff"
     maps: bool = False
     follow_edges: bool | None = None
+    drawn: Callable[[], Annotations] | None = None
+    closed: Callable[[], Annotations] | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +131,9 @@ class MeasureOrder:
     ----------
     labels : (..., H, W) ndarray
         Class index + 1, as they are in the viewer, with what was painted there.
+    drawn : tuple or None
+        What is drawn on this image in the open project, which overrules them: labels (..., H, W),
+        and the classes that these are of.
     instances : ndarray or None
         (H, W) or (..., H, W): objects, in the place of connected pieces of a class.
     regions : dict of str to list
@@ -140,6 +151,7 @@ class MeasureOrder:
     regions: Mapping[str, Polygons]
     pixel_size: str
     least_area: int
+    drawn: Drawn | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
 from napari_gaussproto.core.model.model_file import load_model_file, save_model
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.io.ome import read_labels
@@ -17,6 +18,7 @@ from napari_gaussproto.jobs.batch.order import batch_job, open_items
 from napari_gaussproto.jobs.requests import BatchOrder
 from napari_gaussproto.jobs.train_image import TrainImage
 from tests.core.builders import tiny_model, two_tone
+from tests.jobs.images import saved
 
 
 def order(folder: Path, images: list[TrainImage], **changes: Any) -> BatchOrder:
@@ -45,6 +47,48 @@ def test_every_plane_of_every_open_image_has_a_row(tmp_path: Path) -> None:
     for name, pixels in zip(names[2:], planes, strict=True):
         labels, _ = read_labels(tmp_path / "out" / f"{name}.labels.ome.tif")
         assert np.array_equal(labels, segment(pixels, model).labels)
+
+
+def drawn_on(*images: tuple[str, np.ndarray, str | None, np.ndarray]) -> Annotations:
+    """Labels of soil and plant on images, given by name, pixels and file."""
+    classes = tuple(tiny_model().config.classes)
+    drawn = (
+        Annotation(identify(pixels, name, file), labels) for name, pixels, file, labels in images
+    )
+    return Annotations(classes, tuple(drawn))
+
+
+def test_what_is_drawn_on_open_images_overrules_plane_by_plane(tmp_path: Path) -> None:
+    planes = np.stack([two_tone(48, 64, seed)[0] for seed in (0, 1)])
+    labels = np.zeros((2, 48, 64), np.uint8)
+    labels[1, :10] = 2
+    given = drawn_on(("a", planes, None, labels))
+    images = [TrainImage("a", planes, True, name="a")]
+    outcome = run(batch_job(order(tmp_path, images, drawn=lambda: given)))
+    entries = outcome.result.images
+    assert [entries[n].corrected for n in ("a/plane 1", "a/plane 2")] == [False, True]
+    written, _ = read_labels(tmp_path / "out" / "a" / "plane 2.labels.ome.tif")
+    assert (written[:10] == 2).all()
+
+
+def test_closed_images_of_a_project_are_segmented_with_the_open_ones(tmp_path: Path) -> None:
+    pixels, file = saved(tmp_path, seed=1, name="closed.tif")
+    open_pixels = two_tone(48, 64)[0]
+    strokes = [np.zeros(array.shape[:2], np.uint8) for array in (open_pixels, pixels, pixels)]
+    for labels in strokes:
+        labels[:5] = 2
+    given = drawn_on(
+        ("open", open_pixels, None, strokes[0]),
+        ("open", pixels, file, strokes[1]),  # another image of the same name
+        ("gone", two_tone(seed=9)[0], "/gone.tif", strokes[2]),
+    )
+    images = [TrainImage("a", open_pixels, True, name="open")]
+    wanted = order(tmp_path, images, drawn=lambda: given, closed=lambda: given)
+    result = run(batch_job(wanted)).result
+    assert [name for name, entry in result.images.items() if entry.corrected] == ["open", "open-2"]
+    assert "open it, and it is segmented" in result.left_out["gone"]
+    plain = order(tmp_path, images, closed=lambda: given, out=tmp_path / "plain")
+    assert not any(entry.corrected for entry in run(batch_job(plain)).result.images.values())
 
 
 def test_names_lead_nowhere_else(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.imaging.orientation import upright
 from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -24,7 +25,7 @@ from napari_gaussproto.core.project.project import Project
 from napari_gaussproto.io.batch.inputs import Item, find
 from napari_gaussproto.io.batch.manifest import read_manifest
 from napari_gaussproto.io.batch.outputs import Outputs
-from napari_gaussproto.io.images import read_image
+from napari_gaussproto.io.images import read_image, read_lying
 from napari_gaussproto.io.ome import read_labels
 from napari_gaussproto.jobs.batch.predict import BatchRequest, BatchResult, batch_steps
 from tests.core.builders import tiny_model, two_tone
@@ -249,12 +250,64 @@ def test_what_is_drawn_in_a_project_overrules_the_prediction(
     assert rows_of(plain.out)[NAMES[2]]["corrected"] == ""
 
 
+def test_what_was_drawn_on_a_photograph_as_it_lay_counts_upright(
+    model: PrototypeSegmenter, season: Path
+) -> None:
+    path = season / NAMES[0]
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    with Image.open(path) as photo:
+        photo.save(path, exif=exif)
+    lying = read_lying(path)
+    drawn = np.zeros(lying.shape[:2], np.uint8)
+    drawn[:5, :9] = 2
+    identity = identify(lying, "x", str(path))
+    given = Annotations(tuple(model.classes), (Annotation(identity, drawn),))
+    request = request_of(model, season, corrections=given)
+    assert not run(batch_steps(request)).notes
+    labels, _ = read_labels(request.out / "field_a" / "x.labels.ome.tif")
+    assert labels.shape == drawn.shape[::-1]
+    assert (labels[upright(drawn, 6) > 0] == 2).all()
+    assert rows_of(request.out)[NAMES[0]]["corrected"] == "yes"
+
+
+def test_it_is_said_when_labels_are_of_other_pixels(
+    model: PrototypeSegmenter, season: Path
+) -> None:
+    drawn = np.full((48, 64), 2, np.uint8)
+    other = two_tone(48, 64, 9)[0]
+    identity = identify(other, "x", str(season / NAMES[0]))
+    given = Annotations(tuple(model.classes), (Annotation(identity, drawn),))
+    request = request_of(model, season, corrections=given)
+    result = run(batch_steps(request))
+    assert result.notes == [f"{NAMES[0]} holds other pixels than were drawn on: predicted alone"]
+    assert rows_of(request.out)[NAMES[0]]["corrected"] == ""
+
+
+def test_labels_that_are_streamed_are_corrected_too(
+    model: PrototypeSegmenter, season: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_gaussproto.jobs.batch.one_image.LARGE", 48 * 64 - 1)
+    plain = request_of(model, season)
+    run(batch_steps(plain))
+    drawn = np.zeros((48, 64), np.uint8)
+    drawn[:10] = 2
+    project = drawn_project(season, {NAMES[0]: drawn}, ["soil", "plant"])
+    predicted = np.asarray(read_image(plain.out / "field_a" / "x.labels.zarr"))
+    run(batch_steps(request_of(model, season, corrections=project)))
+    labels = np.asarray(read_image(plain.out / "field_a" / "x.labels.zarr"))
+    assert np.array_equal(labels, np.where(drawn > 0, drawn, predicted))
+    row = rows_of(plain.out)[NAMES[0]]
+    assert row["corrected"] == "yes"
+    assert float(row["plant"]) == pytest.approx((labels == 2).mean(), abs=1e-6)
+
+
 def test_a_class_that_the_model_does_not_know_is_a_sentence(
     model: PrototypeSegmenter, season: Path
 ) -> None:
     drawn = np.full((48, 64), 2, np.uint8)
     project = drawn_project(season, {NAMES[0]: drawn}, ["sky", "weed"])
-    with pytest.raises(ConfigError, match=r"“weed” is drawn in .* and is no class of the model"):
+    with pytest.raises(ConfigError, match="“weed” is drawn and is no class of the model: choose"):
         run(batch_steps(request_of(model, season, corrections=project)))
     with pytest.raises(ConfigError, match="is no project with drawings"):
         run(batch_steps(request_of(model, season, corrections=season)))

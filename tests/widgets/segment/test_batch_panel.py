@@ -76,7 +76,8 @@ def test_a_folder_gives_a_table_that_sorts_by_numbers(
     assert shares == sorted(shares, reverse=True) and len(set(shares)) > 1
     panel.copy_button.click()
     header, *rows = QApplication.clipboard().text().splitlines()
-    assert header.split("\t") == ["image", "soil", "plant", "novelty", "uncertainty", "remarks"]
+    judged = ["novelty", "uncertainty", "corrected", "remarks"]
+    assert header.split("\t") == ["image", "soil", "plant", *judged]
     assert len(rows) == 3
     assert (season.parent / "out" / "report.html").exists()
     press()

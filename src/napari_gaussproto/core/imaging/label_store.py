@@ -56,6 +56,13 @@ def new_label_store(path: Path, shape: tuple[int, ...], about: dict[str, Any]) -
         ) from error
 
 
+def open_labels(path: Path) -> Any:
+    """Labels that were written here, to change them in place."""
+    import zarr
+
+    return zarr.open_array(str(path), mode="r+")
+
+
 def check_apart(path: Path, array: Any) -> None:
     """Make sure that labels are not written over, into or around the image itself.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -153,3 +153,36 @@ class Annotations:
     def _expect(self, classes: tuple[SegmentationClass, ...]) -> None:
         if classes != self.classes:
             raise LabelError("The classes changed in the meantime: open the class table again.")
+
+
+def values_between(
+    own: Sequence[SegmentationClass], wanted: Sequence[SegmentationClass], drawn: Iterable[Labels]
+) -> Labels:
+    """For every label value of some classes, the one in another table, by the names.
+
+    Parameters
+    ----------
+    own, wanted : sequence of SegmentationClass
+    drawn : iterable of (..., H, W) ndarray of uint8
+        Labels of the own classes.
+
+    Returns
+    -------
+    ndarray of uint8
+        (C + 1,) for C own classes; 0 for what is not labelled.
+
+    Raises
+    ------
+    LabelError
+        When something is labelled as a class that the other table lacks.
+    """
+    names = [entry.name for entry in wanted]
+    used = {int(value) for labels in drawn for value in np.unique(labels) if value}
+    for value in sorted(used):
+        if (name := own[value - 1].name) not in names:
+            raise LabelError(
+                f"“{name}” is drawn and is no class of the model: choose a model of that project, "
+                "or go without corrections."
+            )
+    places = (names.index(c.name) + 1 if c.name in names else 0 for c in own)
+    return np.array([0, *places], np.uint8)

@@ -192,9 +192,12 @@ class Segmentation:
         return other
 
     def with_labels(self, drawn: npt.NDArray[np.uint8]) -> Segmentation:
-        """The same, where labels (H, W) of a person, 0 for none, overrule what the model said."""
+        """The same, where labels (H, W) of a person, 0 for none, overrule what the model said.
+
+        Pixels without data stay without a label.
+        """
         other = copy.copy(self)
-        labels = np.where(drawn > 0, drawn, self.labels)
+        labels = np.where((drawn > 0) & (self.labels > 0), drawn, self.labels)
         labels.flags.writeable = False
         other.__dict__["labels"] = labels
         return other

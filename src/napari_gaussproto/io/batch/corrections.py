@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +11,31 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import SegmentationClass
-from napari_gaussproto.core.base.errors import ConfigError
-from napari_gaussproto.core.labels.annotations import Annotation, identify
+from napari_gaussproto.core.base.errors import ConfigError, LabelError
+from napari_gaussproto.core.imaging.orientation import UPRIGHT, upright, way_back
+from napari_gaussproto.core.labels.annotations import (
+    Annotation,
+    Annotations,
+    ImageIdentity,
+    identify,
+    values_between,
+)
 from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.project.annotation_store import AnnotationStore
+from napari_gaussproto.io.batch.inputs import Item
+from napari_gaussproto.io.images import orientation_of
 
 
 class Corrections:
     """Labels that overrule predictions, image by image, in the class table of a model.
 
-    Images are known by their pixels, wherever they are now. The project may be open in napari; what
-    was saved last counts.
+    Images are known by their pixels, wherever they are now.
 
     Parameters
     ----------
-    folder : Path
-        A project, ``NAME.gaussproto``.
+    given : Path or Annotations
+        A project, ``NAME.gaussproto``, which may be open in napari: what was saved last counts. Or
+        what is drawn in it.
     classes : sequence of SegmentationClass
         Of the model; those of the project are found among them by their names.
 
@@ -38,40 +47,57 @@ class Corrections:
         When the project is damaged.
     """
 
-    def __init__(self, folder: Path, classes: Sequence[SegmentationClass]) -> None:
-        found = AnnotationStore(folder / "annotations").load()
+    def __init__(self, given: Path | Annotations, classes: Sequence[SegmentationClass]) -> None:
+        found = _load(given) if isinstance(given, Path) else given
         self._images = [drawn for drawn in found.images if drawn.labels.any()]
-        if not self._images:
-            raise ConfigError(f"“{folder}” is no project with drawings: give NAME.gaussproto.")
-        names = [entry.name for entry in classes]
-        used = np.unique(np.concatenate([np.unique(drawn.labels) for drawn in self._images]))
-        unknown = [
-            found.classes[v - 1].name for v in used if v and found.classes[v - 1].name not in names
-        ]
-        if unknown:
-            raise ConfigError(
-                f"“{unknown[0]}” is drawn in “{folder}” and is no class of the model: choose a "
-                "model of that project."
-            )
-        own = (names.index(c.name) + 1 if c.name in names else 0 for c in found.classes)
-        self._values = np.array([0, *own], np.uint8)
-        self._digests = {id(drawn): self._digest(drawn) for drawn in self._images}
+        try:
+            drawn = (known.labels for known in self._images)
+            self._values = values_between(found.classes, classes, drawn)
+        except LabelError as error:
+            raise ConfigError(str(error)) from error
+        self._digests = {id(drawn): array_digest(self._in_table(drawn)) for drawn in self._images}
         self._by_file = {
             drawn.image.file: self._digests[id(drawn)] for drawn in self._images if drawn.image.file
         }
 
-    def of(self, image: Any, shape: tuple[int, ...]) -> tuple[Labels | None, str]:
-        """Labels (..., H, W) that were drawn on an image of a shape, and their digest.
+    def of(
+        self, image: Any, shape: tuple[int, int], item: Item | None = None
+    ) -> tuple[Labels | None, str]:
+        """Labels (H, W) that were drawn on an image of a height and width, and their digest.
+
+        None and "" where nothing was. An item may say of which image it is a plane.
+        """
+        for identity, turn in _known_as(image, item):
+            labels, digest = self._find(identity, 0 if item is None else item.plane)
+            if labels is not None and upright(labels, turn).shape == shape:
+                return upright(labels, turn), digest
+        return None, ""
+
+    def of_stack(self, stack: Any, shape: tuple[int, ...]) -> tuple[Labels | None, str]:
+        """Labels (..., H, W) that were drawn on a stack of this shape, and their digest.
 
         None and "" where nothing was.
         """
-        if not hasattr(image, "shape"):
-            return None, ""
-        identity = identify(image, "")
+        identity = identify(stack, "")
         for drawn in self._images:
             if drawn.labels.shape == shape and drawn.image.same_pixels(identity):
-                return self._values[drawn.labels], self._digests[id(drawn)]
+                return self._in_table(drawn), self._digests[id(drawn)]
         return None, ""
+
+    def _find(self, identity: ImageIdentity, plane: int) -> tuple[Labels | None, str]:
+        for drawn in self._images:
+            if drawn.image.same_pixels(identity):
+                planes = self._in_table(drawn).reshape(-1, *drawn.labels.shape[-2:])
+                if plane < len(planes) and planes[plane].any():
+                    return planes[plane], self._digests[id(drawn)]
+        return None, ""
+
+    def differs(self, item: Item) -> bool:
+        """Whether something is drawn on the image of a file, but on other pixels than it holds.
+
+        To be asked when `of` finds nothing.
+        """
+        return item.path is not None and str(item.path) in self._by_file
 
     def is_current(self, path: Path, digest: str) -> bool:
         """Whether results with corrections of this digest are still right for a file.
@@ -82,8 +108,28 @@ class Corrections:
         known = self._by_file.get(str(path))
         return digest == known if known is not None else digest in ("", *self._digests.values())
 
-    def _digest(self, drawn: Annotation) -> str:
-        return array_digest(self._values[drawn.labels])
+    def _in_table(self, drawn: Annotation) -> Labels:
+        return self._values[drawn.labels]
+
+
+def _known_as(image: Any, item: Item | None) -> Iterator[tuple[ImageIdentity, int]]:
+    """What an image may be known as, and how what was drawn on that has to be turned."""
+    if item is not None and item.plane_of is not None:
+        yield item.plane_of, UPRIGHT
+        return
+    if not hasattr(image, "shape"):
+        return
+    yield identify(image, ""), UPRIGHT
+    turn = UPRIGHT if item is None or item.path is None else orientation_of(item.path)
+    if turn != UPRIGHT:
+        yield identify(upright(image, way_back(turn)), ""), turn  # as other readers show it
+
+
+def _load(folder: Path) -> Annotations:
+    found = AnnotationStore(folder / "annotations").load()
+    if not any(drawn.labels.any() for drawn in found.images):
+        raise ConfigError(f"“{folder}” is no project with drawings: give NAME.gaussproto.")
+    return found
 
 
 def array_digest(labels: npt.NDArray[Any]) -> str:

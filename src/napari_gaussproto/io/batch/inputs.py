@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_gaussproto.core.base.errors import ConfigError
+from napari_gaussproto.core.labels.annotations import ImageIdentity
 from napari_gaussproto.io.masks import MASK_WORDS, unmarked
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".npy", ".zarr")
@@ -29,11 +30,18 @@ class Item:
         Where it is; None of one that is open in a viewer.
     read : callable or None
         Gives the image where it is in no file.
+    plane_of : ImageIdentity or None
+        The image that this is a plane of, or all of, where it is in no file: by that it is known
+        what was drawn on it.
+    plane : int
+        Its number, in C order of the leading axes.
     """
 
     name: str
     path: Path | None = None
     read: Callable[[], Any] | None = None
+    plane_of: ImageIdentity | None = None
+    plane: int = 0
 
 
 @dataclass(frozen=True)

@@ -125,9 +125,9 @@ def measure_steps(request: MeasureRequest) -> Generator[BatchStep, None, Measure
             segmentation = yield from _segmented(request, item, image, done, len(items))
             labels, how = _labels(request, item, manifest, segmentation)
             if drawn is not None:
-                own, _ = drawn.of(image, segmentation.shape)
+                own, _ = drawn.of(image, segmentation.shape, item)
                 if own is not None:
-                    labels, how = np.where(own > 0, own, labels), CORRECTED
+                    labels, how = np.where((own > 0) & (labels > 0), own, labels), CORRECTED
             regions = _regions(request, item, common)
             pieces = _pieces(request, item, labels)
         except GaussProtoError as error:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from napari_gaussproto.core.base.errors import LabelError
+from napari_gaussproto.core.labels.annotations import values_between
 from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.labels.pieces import components, large_enough
 from napari_gaussproto.core.measure.units import PixelSize
@@ -31,6 +32,11 @@ def measure_job(order: MeasureOrder) -> Generator[Stage, None, Measured]:
     planes, shape = order.segmentation.planes, order.segmentation.planes[0].shape
     classes = len(order.segmentation.classes)
     labels = check_labels(order.labels, order.segmentation.shape, classes)
+    if order.drawn is not None:
+        drawn, own = order.drawn
+        given = check_labels(drawn, labels.shape, len(own))
+        given = values_between(own, order.segmentation.classes, [given])[given]
+        labels = np.where((given > 0) & (labels > 0), given, labels)
     labels = labels.reshape(-1, *shape)
     masks = region_masks(order.regions, shape)
     objects: list[pd.DataFrame] = []

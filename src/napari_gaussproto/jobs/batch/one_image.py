@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.base.errors import GaussProtoError, ImageError
 from napari_gaussproto.core.base.steps import WithValue
+from napari_gaussproto.core.imaging.label_store import open_labels
 from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.model.encode import TileSize, as_source
 from napari_gaussproto.core.model.predict import segment_steps, segment_to_zarr_steps
 from napari_gaussproto.core.model.segmentation import Segmentation
@@ -98,7 +100,7 @@ class ImageWork:
     Parameters
     ----------
     corrections : Corrections, optional
-        The drawings of the project that the settings name; else they are read from there.
+        What is drawn; else it is read from the project that the settings name.
 
     Raises
     ------
@@ -138,32 +140,44 @@ class ImageWork:
             axis = channel_axis_in(item.path, axis)
         pixels = as_source(image, self.model, axis)
         entry.height, entry.width = pixels.height, pixels.width
+        drawn, notes = None, list[str]()
+        if self._corrections is not None:
+            size = (pixels.height, pixels.width)
+            drawn, entry.drawn = self._corrections.of(image, size, item)
+            if drawn is None and self._corrections.differs(item):
+                notes = [_differs(item)]
         if pixels.height * pixels.width > LARGE:
-            return (yield from self._stream(item, entry, pixels))
+            return (yield from self._stream(item, entry, pixels, drawn, notes))
         steps = segment_steps(pixels, self.model, tile=settings.tile)
         for tile in (work := WithValue(steps)):
             yield tile.index / tile.total
         segmentation = work.value
         if settings.follow_edges is not None:
             segmentation = segmentation.with_outlines(settings.follow_edges)
-        if self._corrections is not None:
-            drawn, entry.drawn = self._corrections.of(image, (pixels.height, pixels.width))
-            if drawn is not None:
-                segmentation = segmentation.with_labels(drawn)
+        if drawn is not None:
+            segmentation = segmentation.with_labels(drawn)
         _ = segmentation.labels  # with all threads of the network, which rests meanwhile
-        return lambda: self._written(task, image, segmentation, entry)
+        return lambda: self._written(task, image, segmentation, entry, notes)
 
     def _stream(
-        self, item: Item, entry: Entry, pixels: ImageSource
+        self,
+        item: Item,
+        entry: Entry,
+        pixels: ImageSource,
+        drawn: Labels | None,
+        notes: list[str],
     ) -> Generator[float, None, Callable[[], Finished]]:
         store = self._out / f"{entry.results}{STREAMED}"
-        notes = self._set_former_aside(store)
+        notes += self._set_former_aside(store)
         store.parent.mkdir(parents=True, exist_ok=True)
         steps = segment_to_zarr_steps(pixels, self.model, store, tile=self.settings.tile)
         for tile in steps:
             yield tile.index / tile.total
         notes.append(f"{item.name} is large: labels only, as zarr")
-        return lambda: (self._streamed(entry, pixels), notes + self._write_geotiff(item, entry))
+        return lambda: (
+            self._streamed(entry, pixels, drawn),
+            notes + self._write_geotiff(item, entry),
+        )
 
     def _segment_stack(
         self, task: Task, stack: Stack, entry: Entry
@@ -173,12 +187,14 @@ class ImageWork:
         assert path is not None  # as only files hold stacks
         about = (settings.outputs, task.item.name, LARGE, settings.tile, settings.follow_edges)
         work = StackWork(self.model, stack, entry, self._out, *about, nodata_of(path))
-        store, notes = self._out / f"{entry.results}{STREAMED}", []
+        store, notes = self._out / f"{entry.results}{STREAMED}", list[str]()
         if work.is_streamed:
             notes = self._set_former_aside(store)
             store.parent.mkdir(parents=True, exist_ok=True)
-        elif self._corrections is not None:
-            work.drawn, entry.drawn = self._corrections.of(stack.array, stack.shape)
+        if self._corrections is not None:
+            work.drawn, entry.drawn = self._corrections.of_stack(stack.array, stack.shape)
+            if work.drawn is None and self._corrections.differs(task.item):
+                notes.append(_differs(task.item))
         yield from work.steps(store)
         if work.is_streamed:
             entry.labels = f"{entry.results}{STREAMED}"
@@ -190,7 +206,7 @@ class ImageWork:
             told = work.write(place, task.untouched, size)
             assert work.labels is not None  # as it was not streamed
             self._tell_labels(entry, work.labels)
-            return entry, told
+            return entry, notes + told
 
         return write
 
@@ -201,7 +217,12 @@ class ImageWork:
         entry.labels_digest = array_digest(labels)
 
     def _written(
-        self, task: Task, image: Any, segmentation: Segmentation, entry: Entry
+        self,
+        task: Task,
+        image: Any,
+        segmentation: Segmentation,
+        entry: Entry,
+        notes: list[str],
     ) -> Finished:
         """Write an image's results; in the writing thread."""
         item, outputs, card = task.item, self.settings.outputs, self.model.card
@@ -209,7 +230,7 @@ class ImageWork:
         place = None if item.path is None else georeference_of(item.path)
         size = None if item.path is None else pixel_size_of(item.path)
         about = (card.name, outputs, title, place, task.untouched, size)
-        notes = write_results(self._out, entry.results, image, segmentation, *about)
+        notes += write_results(self._out, entry.results, image, segmentation, *about)
         write_thumbnail(self._out, entry.results, image, segmentation)
         self._tell_labels(entry, segmentation.labels)
         entry.cover, entry.data_share = segmentation.cover(), segmentation.data_share
@@ -217,13 +238,17 @@ class ImageWork:
         entry.uncertainty = segmentation.mean_uncertainty()
         return entry, notes
 
-    def _streamed(self, entry: Entry, pixels: ImageSource) -> Entry:
-        """Count what was streamed, some rows at a time; in the writing thread."""
+    def _streamed(self, entry: Entry, pixels: ImageSource, drawn: Labels | None) -> Entry:
+        """Correct and count what was streamed, some rows at a time; in the writing thread."""
         entry.labels = f"{entry.results}{STREAMED}"
-        labels = read_image(self._out / entry.labels)
+        path = self._out / entry.labels
+        labels = read_image(path) if drawn is None else open_labels(path)
         counts = np.zeros(len(self.model.classes) + 1, np.int64)
         for top in range(0, pixels.height, labels.chunks[0]):
             rows = np.asarray(labels[top : top + labels.chunks[0]])
+            if drawn is not None:
+                own = drawn[top : top + labels.chunks[0]]
+                rows = labels[top : top + len(rows)] = np.where((own > 0) & (rows > 0), own, rows)
             counts += np.bincount(rows.ravel(), minlength=len(counts))
         fill_cover(entry, counts, self.model.classes)
         return entry
@@ -244,6 +269,10 @@ class ImageWork:
         if not path.exists() or Source.of(path).modified >= self.settings.began:
             return []
         return [set_aside(path)]
+
+
+def _differs(item: Item) -> str:
+    return f"{item.name} holds other pixels than were drawn on: predicted alone"
 
 
 def read(item: Item) -> tuple[Any, Source | None]:

@@ -6,19 +6,24 @@ import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.labels.annotations import ImageIdentity, identify
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import leading_of, plane_sources
-from napari_gaussproto.io.batch.inputs import Item, find
+from napari_gaussproto.core.project.session import SessionImage
+from napari_gaussproto.io.batch.inputs import Found, Item, find
 from napari_gaussproto.io.batch.manifest import Entry, rows_of
 from napari_gaussproto.io.batch.outputs import Outputs
 from napari_gaussproto.jobs.batch.one_image import BatchStep
 from napari_gaussproto.jobs.batch.predict import BatchRequest, BatchResult, batch_steps
 from napari_gaussproto.jobs.requests import BatchOrder
 from napari_gaussproto.jobs.segment import model_of
+from napari_gaussproto.jobs.session.reading import read_again
 from napari_gaussproto.jobs.train_image import Stage, TrainImage
 
 # What a file cannot be called, on one system or another.
@@ -48,13 +53,19 @@ def batch_job(order: BatchOrder) -> Generator[Stage | BatchStep, None, BatchOutc
     """
     yield Stage("Loading the model", keep=True)
     model = model_of(order)[0].with_regions(order.region_size)
+    images: Found | list[Item]
+    if order.folder is None:
+        images = [*open_items(order, model), *closed_items(order, model)]
+    else:
+        images = find([order.folder], order.out)
     request = BatchRequest(
         model,
-        open_items(order, model) if order.folder is None else find([order.folder], order.out),
+        images,
         order.out,
         Outputs.checked(order.labels, maps=order.maps, overview=False),
         order.tile,
         follow_edges=order.follow_edges,
+        corrections=None if order.drawn is None else order.drawn(),
     )
     result = yield from batch_steps(request)
     return BatchOutcome(result, model.classes)
@@ -65,19 +76,68 @@ def open_items(order: BatchOrder, model: PrototypeSegmenter) -> list[Item]:
     taken: set[str] = set()
     items: list[Item] = []
     for image in order.images:
-        name = stem = _NOT_IN_NAMES.sub("_", image.name).strip(" .") or "image"
-        number = 2
-        while name.casefold() in taken:
-            name, number = f"{stem}-{number}", number + 1
-        taken.add(name.casefold())
-        items += _planes(image, name, model)
+        items += _planes(image, _name(image.name, taken), model)
     return items
+
+
+def closed_items(order: BatchOrder, model: PrototypeSegmenter) -> list[Item]:
+    """Labelled images of the project that are not open; of stacks, every plane.
+
+    Images are read when their turn comes, and stacks now.
+    """
+    if order.closed is None:
+        return []
+    taken = {_plain(image.name).casefold() for image in order.images}
+    known = [identify(image.pixels, image.name) for image in order.images]
+    items: list[Item] = []
+    for drawn in order.closed().images:
+        image = drawn.image
+        if not drawn.labels.any() or any(one.same_pixels(image) for one in known):
+            continue
+        name = _name(image.name, taken)
+        stack = _read(image) if drawn.labels.ndim > 2 else None
+        if stack is None:
+            items.append(Item(name, read=partial(_read_again, image), plane_of=image))
+        else:
+            rgb = len(image.shape) > drawn.labels.ndim
+            items += _planes(TrainImage(None, stack, rgb, None, name, image.file), name, model)
+    return items
+
+
+def _read(identity: ImageIdentity) -> Any:
+    reading = read_again(SessionImage(image=identity))
+    return None if reading is None else reading.levels[0]
+
+
+def _read_again(identity: ImageIdentity) -> Any:
+    pixels = _read(identity)
+    if pixels is None:
+        raise ImageError(
+            f"“{identity.name}” is not where it was, or has changed: open it, and it is segmented "
+            "with the others."
+        )
+    return pixels
+
+
+def _name(wanted: str, taken: set[str]) -> str:
+    """A name that a file can have, and no other image has."""
+    name = stem = _plain(wanted)
+    number = 2
+    while name.casefold() in taken:
+        name, number = f"{stem}-{number}", number + 1
+    taken.add(name.casefold())
+    return name
+
+
+def _plain(name: str) -> str:
+    return _NOT_IN_NAMES.sub("_", name).strip(" .") or "image"
 
 
 def _planes(image: TrainImage, name: str, model: PrototypeSegmenter) -> Iterator[Item]:
     source_of = plane_sources(image.pixels, model, rgb=image.rgb, nodata=image.nodata)
     count = int(np.prod(leading_of(image.pixels, model, image.rgb)))
     digits = len(str(count))
+    identity = identify(image.pixels, image.name)
     for number in range(count):
         plane = name if count == 1 else f"{name}/plane {number + 1:0{digits}}"
-        yield Item(plane, read=partial(source_of, number))
+        yield Item(plane, read=partial(source_of, number), plane_of=identity, plane=number)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.core.labels.annotations import Annotations
 from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -58,8 +59,8 @@ class BatchRequest:
         See `segment`; files that name their axes are believed.
     follow_edges : bool or None
         Whether borders of classes follow the photograph's edges; None as the model says.
-    corrections : Path or None
-        A project: what was drawn there on these images overrules the prediction.
+    corrections : Path, Annotations or None
+        A project, or what is drawn in it: on these images it overrules the prediction.
     grey : bool
         Whether there are no channels: arrays of three axes that nobody named are stacks.
     device : str
@@ -74,7 +75,7 @@ class BatchRequest:
     again: bool = False
     channel_axis: int | None = None
     follow_edges: bool | None = None
-    corrections: Path | None = None
+    corrections: Path | Annotations | None = None
     grey: bool = False
     device: str = ""
 
@@ -209,7 +210,7 @@ class _Run:
             request.tile,
             request.channel_axis,
             request.follow_edges,
-            request.corrections,
+            request.corrections if isinstance(request.corrections, Path) else None,
             self.work,
             self.began,
             request.grey,

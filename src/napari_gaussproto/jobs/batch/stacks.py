@@ -147,7 +147,11 @@ class StackWork:
         counts = np.zeros(len(self.model.classes) + 1, np.int64)
         about = (source, self.model, self.tile)
         for tile, values in labelled_tiles(*about, follow_edges=self.follow_edges):
-            labels[(*at, slice(tile.y0, tile.y1), slice(tile.x0, tile.x1))] = values
+            place: tuple[Any, ...] = (*at, slice(tile.y0, tile.y1), slice(tile.x0, tile.x1))
+            if self.drawn is not None:
+                own = self.drawn[place]
+                values = np.where((own > 0) & (values > 0), own, values)
+            labels[place] = values
             counts += np.bincount(values.ravel(), minlength=len(counts))
             yield tile.index / tile.total
         entry = PlaneEntry()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,12 @@ from qtpy.QtWidgets import QApplication, QFileDialog, QFormLayout, QLineEdit
 
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.jobs.train_image import Stage
+from napari_gaussproto.widgets.segment.corrections import (
+    NO_PROJECT,
+    corrections_box,
+    offer_corrections,
+)
+from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import (
     Foldable,
     across,
@@ -27,7 +34,7 @@ from napari_gaussproto.widgets.shared.forms import (
 )
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.result_table import Column, ResultTable
-from napari_gaussproto.widgets.shared.state import Setting
+from napari_gaussproto.widgets.shared.state import Setting, SharedState
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
@@ -35,7 +42,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.jobs.batch.order import BatchOutcome
     from napari_gaussproto.jobs.requests import BatchOrder
 
-_OPEN, _FOLDER = "all open images", "a folder"
+_OPEN, _FOLDER, _PROJECT = "all open images", "a folder", "all images of the project"
 _FORMATS = {"OME-TIFF": "tiff", "PNG": "png", "OME-Zarr": "zarr"}
 
 
@@ -46,18 +53,21 @@ class BatchPanel(Foldable):
     ----------
     order : callable
         Gives what to do with a folder, or None for open images, and with the place for results,
-        the format of labels, and whether maps are wanted; or a sentence why nothing can be done.
+        the format of labels, whether maps are wanted, and whether no image needs to be open; or a
+        sentence why nothing can be done.
+    state : SharedState
     messages : Messages
     """
 
     def __init__(
         self,
-        order: Callable[[Path | None, Path, str, bool], BatchOrder | str],
+        order: Callable[[Path | None, Path, str, bool, bool], BatchOrder | str],
+        state: SharedState,
         messages: Messages,
     ) -> None:
         tip = "Segment many images, and write labels, a table and a report into a folder"
         super().__init__("Batch: a folder, or all open images", tip)
-        self._order, self._messages = order, messages
+        self._order, self._state, self._messages = order, state, messages
         self._begun = 0.0
         self._out: Path | None = None
         self.runner = Runner(self)
@@ -67,11 +77,12 @@ class BatchPanel(Foldable):
         self.runner.failed.connect(self._on_failure)
         self.runner.cancelled.connect(self._on_cancel)
         self.runner.finished.connect(self._update)
+        Connections(self).add(state.project_changed, self._update)
         self._update()
 
     def _build(self) -> None:
         self.what = combo_box("What to segment", 8)
-        self.what.addItems([_OPEN, _FOLDER])
+        self.what.addItems([_OPEN, _FOLDER, _PROJECT])
         self.what.currentTextChanged.connect(self._update)
         self.folder = QLineEdit(placeholderText="folder with photographs")
         self.out = QLineEdit(placeholderText="folder for the results")
@@ -83,6 +94,7 @@ class BatchPanel(Foldable):
         self.format = combo_box("How labels are written", 6)
         self.format.addItems(list(_FORMATS))
         self.maps = check_box("Likelihood maps", "Write a map for every prototype as well")
+        self.corrections = corrections_box()
         self.run_button = button("Segment all", "", self.run)
         stop = "Stop after this tile; what is done stays, and a next time goes on"
         self.cancel_button = button("Cancel", stop, self.runner.cancel)
@@ -100,6 +112,7 @@ class BatchPanel(Foldable):
         form.addRow("Results", across((self.out, 1), choose_out, spacing=4))
         form.addRow("Labels", self.format)
         form.addRow("", self.maps)
+        form.addRow("", self.corrections)
         buttons = across((self.run_button, 2), (self.cancel_button, 1))
         below = across(self.copy_button, self.report_button, None)
         parts = (form, buttons, self.progress, self.status, self.table, below)
@@ -113,6 +126,7 @@ class BatchPanel(Foldable):
             "out": self.out,
             "format": self.format,
             "maps": self.maps,
+            "corrections": self.corrections,
         }
         return {f"batch_{name}": setting(widget) for name, widget in named.items()}
 
@@ -125,10 +139,15 @@ class BatchPanel(Foldable):
         self._out = Path(self.out.text()).expanduser()
         folder = Path(self.folder.text()).expanduser() if self._wants_folder else None
         kind = _FORMATS[self.format.currentText()]
-        order = self._order(folder, self._out, kind, self.maps.isChecked())
+        about = (self.maps.isChecked(), self._wants_project)
+        order = self._order(folder, self._out, kind, *about)
         if isinstance(order, str):
             self.status.setText(f"{order}.")
             return
+        if (project := self._state.project) is not None:
+            drawn = project.drawn()
+            wanted = drawn if self.corrections.isChecked() else None
+            order = replace(order, drawn=wanted, closed=drawn if self._wants_project else None)
         self.progress.setRange(0, 0)
         self.status.setText("Getting ready…")
         self.runner.start(partial(run_job, "batch.order", "batch_job", order))
@@ -137,6 +156,10 @@ class BatchPanel(Foldable):
     @property
     def _wants_folder(self) -> bool:
         return self.what.currentText() == _FOLDER
+
+    @property
+    def _wants_project(self) -> bool:
+        return self.what.currentText() == _PROJECT
 
     def _choose(self, edit: QLineEdit) -> None:
         name = QFileDialog.getExistingDirectory(self, "Choose a folder", edit.text())
@@ -169,6 +192,8 @@ class BatchPanel(Foldable):
         kept = f", {len(result.kept)} of them before" if result.kept else ""
         count = len(result.images) + len(result.left_out)
         lines = [f"{len(result.images)} of {count} segmented{kept}, in {took:.0f} s."]
+        if corrected := sum(entry.corrected for entry in result.images.values()):
+            lines[0] += f" {corrected} with corrections."
         lines += [f"Left out {name}: {reason}" for name, reason in result.left_out.items()]
         self.status.setText("\n".join([*lines, *result.notes]))
         self._show(outcome)
@@ -182,6 +207,7 @@ class BatchPanel(Foldable):
         columns += [
             Column("novelty", [entry.novelty for entry in entries], ".2f"),
             Column("uncertainty", [entry.uncertainty for entry in entries], ".2f"),
+            Column("corrected", ["yes" * entry.corrected for entry in entries]),
             Column("remarks", [" ".join(entry.remarks) for entry in entries]),
         ]
         self.table.show_columns(columns)
@@ -197,6 +223,8 @@ class BatchPanel(Foldable):
         """What a person must do before anything can be segmented."""
         if self._wants_folder and not self.folder.text().strip():
             return "Choose a folder with photographs first"
+        if self._wants_project and self._state.project is None:
+            return NO_PROJECT
         return "" if self.out.text().strip() else "Choose a folder for the results first"
 
     def _update(self) -> None:
@@ -207,6 +235,7 @@ class BatchPanel(Foldable):
         self.run_button.setEnabled(not running and not missing)
         self.run_button.setToolTip(missing or "Segment all of them and write the results")
         self.cancel_button.setEnabled(running)
+        offer_corrections(self.corrections, self._state.project)
         for part in (self.folder, self.choose_folder):
             part.setEnabled(self._wants_folder)
         done = self.table.count > 0

@@ -109,7 +109,7 @@ class SegmentWidget(Dock):
         self.cover = CoverTable()
         self.large = LargePanel(self.viewer, self.state, self.images, self.cover)
         self.measure = MeasurePanel(self.viewer, self.state, self.messages)
-        self.batch = BatchPanel(self._order, self.messages)
+        self.batch = BatchPanel(self._order, self.state, self.messages)
         self.remarks = wrapped_label()
         tip = "Open the Train dock; a new one begins with this model"
         self.train_button = button("Train with a few strokes…", tip, self._open_train_dock)
@@ -214,10 +214,13 @@ class SegmentWidget(Dock):
             self.runner.start(partial(run_job, "segment", "segment_job", request))
         self._update_buttons()
 
-    def _order(self, folder: Path | None, out: Path, labels: str, maps: bool) -> BatchOrder | str:
+    def _order(
+        self, folder: Path | None, out: Path, labels: str, maps: bool, closed: bool
+    ) -> BatchOrder | str:
         """What to do with many images, by the model and the settings that are chosen here."""
         images = [] if folder else [train_image(layer) for layer in self.images.images()]
-        missing = None if folder is not None and self._has_model() else self._missing()
+        needs_none = folder is not None or (closed and not images)
+        missing = None if needs_none and self._has_model() else self._missing()
         if folder is None and missing is None:
             answers = ((layer.name, missing_answer(layer)) for layer in self.images.images())
             missing = next((f"{answer}, for “{name}”" for name, answer in answers if answer), None)

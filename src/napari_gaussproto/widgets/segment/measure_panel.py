@@ -16,6 +16,7 @@ from napari_gaussproto.jobs.requests import MeasureOrder
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.clicks import is_click, moves_image, pixel_at
 from napari_gaussproto.widgets.layers.regions import regions_of, size_of
+from napari_gaussproto.widgets.segment.corrections import corrections_box, offer_corrections
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import (
     Foldable,
@@ -63,6 +64,7 @@ class MeasurePanel(Foldable):
         for event in (events.inserted, events.removed):
             connections.add(event, self._on_layers)
         connections.add(state.result_changed, self._on_current)
+        connections.add(state.project_changed, self._update)
         self.header.toggled.connect(self._listen)
         self._on_layers()
         self._update()
@@ -74,6 +76,7 @@ class MeasurePanel(Foldable):
         self.least_area.setToolTip("Smaller objects are left out")
         self.pixel_size = QLineEdit(placeholderText="0.5mm; empty for pixels")
         self.pixel_size.setToolTip("Side of a pixel, for real units")
+        self.corrections = corrections_box()
         self.run_button = button("Measure", "", self.run)
         self.status, self.areas = wrapped_label(), wrapped_label()
         self.table = ResultTable()
@@ -88,6 +91,7 @@ class MeasurePanel(Foldable):
         form.addRow("Regions", self.regions)
         form.addRow("At least", self.least_area)
         form.addRow("Pixel size", self.pixel_size)
+        form.addRow("", self.corrections)
         below = across(self.copy_button, self.save_button, None)
         parts = (form, self.run_button, self.status, self.areas, self.table, below)
         self.set_content(down(*parts, spacing=4))
@@ -105,6 +109,7 @@ class MeasurePanel(Foldable):
         if result is None:
             return
         labels = result.segmentation.labels if result.labels is None else result.labels.data
+        project = self._state.project if self.corrections.isChecked() else None
         objects, shapes = self._chosen(self.objects), self._chosen(self.regions)
         order = MeasureOrder(
             name=result.source.name,
@@ -114,6 +119,7 @@ class MeasurePanel(Foldable):
             regions={} if shapes is None else regions_of(shapes, result.source),
             pixel_size=self.pixel_size.text(),
             least_area=self.least_area.value(),
+            drawn=None if project is None else project.drawn_on(result.source),
         )
         self._of = result
         self.status.setText("Measuring…")
@@ -220,6 +226,7 @@ class MeasurePanel(Foldable):
         missing = "" if self._state.current is not None else "Segment the image first"
         missing = "It is being measured" if self.runner.running else missing
         enable(self.run_button, "Measure the labels as they are, painted ones too", missing)
+        offer_corrections(self.corrections, self._state.project)
         for part in (self.table, self.areas, self.copy_button, self.save_button):
             part.setVisible(self._measured is not None)
 

@@ -14,7 +14,7 @@ from psygnal import Signal
 from napari_gaussproto.core.model.card import Provenance
 from napari_gaussproto.core.model.maps import QUANTITIES, MapRole, Quantity
 from napari_gaussproto.jobs.caches import RegionMemo
-from napari_gaussproto.jobs.requests import ModelKey
+from napari_gaussproto.jobs.requests import Drawn, ModelKey
 from napari_gaussproto.widgets.shared.workarounds import guard_canvas
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
     from napari_gaussproto.core.editing.undo import EditHistory
+    from napari_gaussproto.core.labels.annotations import Annotations
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.model.stack import StackSegmentation
 
@@ -117,6 +118,25 @@ class DockSettings:
                 write(wanted[name])
 
 
+class OpenProject(NamedTuple):
+    """The project that a person works in, as far as others may use it.
+
+    Attributes
+    ----------
+    labelled : int
+        How many images are labelled in it.
+    drawn : callable
+        Saves what is drawn now, and gives what a thread gets all of it by.
+    drawn_on : callable
+        What is drawn on an open image; None for nothing.
+    """
+
+    name: str
+    labelled: int
+    drawn: Callable[[], Callable[[], Annotations]]
+    drawn_on: Callable[[Image], Drawn | None]
+
+
 FITTED = "fit "
 
 
@@ -133,6 +153,7 @@ class SharedState:
     prototype_changed = Signal(int)
     shown_changed = Signal()
     outlines_changed = Signal()
+    project_changed = Signal()
     read_anew = Signal(object)  # an Image whose axes mean something else now
     turned = Signal(object, int, object)  # an Image, by which orientation, its pixels before
 
@@ -147,6 +168,7 @@ class SharedState:
         self._kept: dict[tuple[str, float], KeptEdits] = {}
         self.current: ImageResult | None = None
         self.settings = DockSettings()
+        self.project: OpenProject | None = None
         self.prototype = 0
         self.quantity: Quantity = "typicality"
         self.shows_likelihood = False
@@ -265,6 +287,11 @@ class SharedState:
         if follow != self.follow_edges:
             self.follow_edges = follow
             self.outlines_changed.emit()
+
+    def set_project(self, project: OpenProject | None) -> None:
+        """Say what is labelled now in the open project, or that none is open any more."""
+        self.project = project
+        self.project_changed.emit()
 
     def select_prototype(self, m: int) -> None:
         """Choose the prototype whose likelihood is shown."""

@@ -13,6 +13,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.labels.check import checksum
 from napari_gaussproto.core.labels.class_table import Forgotten, Table, TableChange
+from napari_gaussproto.jobs.requests import Drawn
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
@@ -77,6 +78,14 @@ class AnnotationSet(QObject):
     def find(self, image: Image | None) -> AnnotationLayer | None:
         """The annotations of an image."""
         return next((a for a in self._all if a.image is image), None)
+
+    def drawn_on(self, image: Image) -> Drawn | None:
+        """Labels (..., H, W) up to now on an image, and their classes; None for nothing."""
+        annotation = self.find(image)
+        if annotation is None:
+            return None
+        annotation.settle()
+        return (annotation.labels, self.classes) if annotation.painted else None
 
     def annotate(self, image: Image, labels: Values | None = None) -> AnnotationLayer:
         """Show the layer that an image is painted on; it is made the first time.

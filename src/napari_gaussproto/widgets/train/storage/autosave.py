@@ -27,7 +27,7 @@ from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
-from napari_gaussproto.widgets.shared.state import SharedState
+from napari_gaussproto.widgets.shared.state import OpenProject, SharedState
 from napari_gaussproto.widgets.shared.tags import is_ours
 from napari_gaussproto.widgets.shared.workers import single_shot
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer, label_shape
@@ -75,6 +75,7 @@ class Autosave(QObject):
     ) -> None:
         super().__init__(parent)
         self._viewer, self._annotations, self._messages = viewer, annotations, messages
+        self._shared = state
         self.state, self.identities = SessionState(), Identities()
         self._session = ProjectSession(self.identities)
         self.queue = JobQueue(self)
@@ -112,10 +113,19 @@ class Autosave(QObject):
 
         def finish(ended: tuple[Any, SessionState]) -> None:
             result, self.state = ended
+            self._tell_project()
             if done is not None:
                 done(result)
 
         self.queue.put(run, finish, kind)
+
+    def _tell_project(self) -> None:
+        """Let other docks know what is labelled, so that it can overrule predictions."""
+        state, known = self.state, self._shared.project
+        count = 0 if state.folder is None else len(state.kept.images)
+        if (known.name, known.labelled) if known else (state.name, count) != ("", 0):
+            drawn = OpenProject(state.name, count, self.all_drawn, self._annotations.drawn_on)
+            self._shared.set_project(drawn if count else None)
 
     @property
     def busy(self) -> bool:
@@ -144,6 +154,20 @@ class Autosave(QObject):
             train_image(a.image, a.snapshot, a.image in self._viewer.layers)
             for a in self._annotations.all
         ]
+
+    def all_drawn(self) -> Callable[[], Annotations]:
+        """A function that gives a thread everything that is drawn up to now."""
+        for annotation in self._annotations.open:
+            annotation.settle()
+        self.save_now("")
+
+        def ask() -> Annotations:
+            kept: Annotations | None = self.queue.ask(lambda: self._session.kept)
+            if kept is None:
+                raise LabelError("The project was closed meanwhile: open it again, and begin anew.")
+            return kept
+
+        return ask
 
     def stored(self, classes: Sequence[SegmentationClass]) -> Callable[[], Annotations]:
         """A function that gives a thread all labels of the project, under this class table."""
@@ -340,3 +364,4 @@ class Autosave(QObject):
         self.save_now()
         self.put(ProjectSession.close)
         self.queue.close()
+        self._shared.set_project(None)

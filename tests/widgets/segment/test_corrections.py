@@ -1,0 +1,95 @@
+"""What is drawn in the Train dock overrules predictions in the Batch and the Measure section."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tifffile
+
+from tests.core.builders import two_tone
+from tests.widgets.train_dock import WAIT, click, settled
+
+
+def drawn_plants(train: Any, qtbot: Any) -> np.ndarray:
+    """Everything in the upper half is a plant, a person says."""
+    click(train.labels.new)
+    (annotation,) = train.annotations.open
+    labels = np.zeros(annotation.labels.shape, np.uint8)
+    labels[: len(labels) // 2] = 2
+    annotation.apply(annotation.record.replace(labels))
+    settled(train, qtbot)
+    return labels
+
+
+def segmented(panel: Any, qtbot: Any) -> dict[str, dict[str, str]]:
+    with qtbot.waitSignal(panel.runner.finished, timeout=WAIT):
+        panel.run_button.click()
+    with (Path(panel.out.text()) / "cover.csv").open(newline="", encoding="utf-8") as file:
+        return {row["image"]: row for row in csv.DictReader(file)}
+
+
+def test_a_batch_has_what_is_drawn_and_says_so(
+    train: Any, viewer: Any, dock: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    panel = dock.batch
+    panel.header.click()
+    assert not panel.corrections.isEnabled() and "Train dock" in panel.corrections.toolTip()
+    panel.out.setText(str(tmp_path / "out"))
+    panel.what.setCurrentText("all images of the project")
+    assert not panel.run_button.isEnabled()
+    files = []
+    for seed in range(2):
+        files.append(tmp_path / f"{seed}.tif")
+        tifffile.imwrite(files[-1], two_tone(seed=seed)[0], photometric="rgb")
+    first = viewer.open(str(files[0]), plugin="napari")[0]
+    labels = drawn_plants(train, qtbot)
+    assert panel.corrections.isEnabled() and panel.corrections.isChecked()
+    assert train.autosave.state.name in panel.corrections.toolTip()
+    # Closed again: the project knows its file.
+    viewer.layers.remove(first)
+    viewer.open(str(files[1]), plugin="napari")
+    settled(train, qtbot)
+    rows = segmented(panel, qtbot)
+    assert {name: row["corrected"] for name, row in rows.items()} == {"0": "yes", "1": ""}
+    told = panel.status.text()
+    assert "2 of 2 segmented" in told and "1 with corrections." in told
+    written = tifffile.imread(tmp_path / "out" / "0.labels.ome.tif")
+    assert (written[labels == 2] == 2).all()
+    assert float(rows["0"]["plant"]) >= 0.5
+    # Without them it is what the model says.
+    panel.corrections.setChecked(False)
+    panel.what.setCurrentText("a folder")
+    panel.folder.setText(str(tmp_path))
+    panel.out.setText(str(tmp_path / "plain"))
+    assert not any(row["corrected"] for row in segmented(panel, qtbot).values())
+    panel.corrections.setChecked(True)
+    rows = segmented(panel, qtbot)
+    assert rows["0.tif"]["corrected"] == "yes"
+    train.close_work()
+    assert not panel.corrections.isEnabled()
+
+
+def test_a_measurement_has_what_is_drawn_and_says_so(
+    train: Any, viewer: Any, dock: Any, run: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    image = viewer.add_image(two_tone()[0], name="field")
+    run(dock)
+    labels = drawn_plants(train, qtbot)
+    panel = dock.measure
+    panel.header.click()
+    areas = []
+    for on in (True, False):
+        panel.corrections.setChecked(on)
+        with qtbot.waitSignal(panel.runner.finished, timeout=WAIT):
+            panel.run_button.click()
+        assert ("with corrections" in panel.status.text()) == on
+        panel.save(tmp_path / "objects.csv")
+        areas.append(pd.read_csv(tmp_path / "objects-areas.csv").set_index("class"))
+    expected = np.where(labels > 0, labels, dock.state.results[image].segmentation.labels)
+    assert areas[0].loc["plant", "pixels"] == (expected == 2).sum()
+    assert (areas[0]["labels"] == "with corrections").all()
+    assert areas[1].loc["plant", "pixels"] != areas[0].loc["plant", "pixels"]
