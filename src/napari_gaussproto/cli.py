@@ -65,7 +65,9 @@ def predict(
     labels: Annotated[str, typer.Option(help="Format of labels: tiff, png or zarr.")] = "tiff",
     maps: Annotated[bool, typer.Option(help="Write likelihood maps.")] = False,
     overview: Annotated[bool, typer.Option(help="Write an overview picture of each.")] = False,
-    channels: Channels = "auto",
+    channels: Annotated[
+        str, typer.Option(help="auto, first, last, or none: a stack of grey planes.")
+    ] = "auto",
     corrections: Drawn = None,
     again: Annotated[
         bool, typer.Option("--again", help="Segment what is up to date, too.")

@@ -9,6 +9,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 from napari_gaussproto.core.model.model_file import load_model_file
@@ -201,6 +202,16 @@ def test_small_images_say_nothing_of_it(viewer: Any, dock: Any, run: Callable[[A
     run(dock)
     [layer] = by_role(viewer, "labels")
     assert not layer.multiscale and dock.state.current is not None
+
+
+def test_labels_go_beside_the_file_of_the_image(viewer: Any, dock: Any, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "mosaic.tif", PHOTO, photometric="rgb")
+    [image] = viewer.open(tmp_path / "mosaic.tif", plugin="napari")
+    assert dock.large.folder_of(image) == tmp_path
+    assert str(tmp_path) in dock.large.words.text()
+    order = dock.large.begin(image)
+    dock.large.end()
+    assert (order.folder, order.stem) == (tmp_path, "mosaic")
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(
