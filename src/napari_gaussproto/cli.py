@@ -149,7 +149,7 @@ def measure(
 @app.command()
 def export(
     what: Annotated[str, typer.Argument(help="Folder that predict wrote; or a model.")],
-    format: Annotated[str, typer.Option(help="coco, geojson or png; of a model onnx.")],
+    format: Annotated[str, typer.Option(help="coco, geojson, png; of a model onnx, bioimageio.")],
     out: Annotated[Path | None, typer.Option(help="Another folder, or the file to write.")] = None,
     least_area: Annotated[int, typer.Option(help="Smallest piece of polygons, in pixels.")] = 16,
 ) -> None:

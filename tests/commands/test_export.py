@@ -67,7 +67,10 @@ def test_a_label_file_that_is_gone_is_named(
 
 def test_what_makes_no_sense_is_a_sentence(cli: Cli, tmp_path: Path) -> None:
     sentence = cli("export", tmp_path, "--format", "x").one_sentence()
-    assert "give coco, geojson, png for a folder of results, or onnx for a model" in sentence
+    assert (
+        "give coco, geojson, png for a folder of results, or onnx or bioimageio for a model"
+        in sentence
+    )
     empty = cli("export", tmp_path, "--format", "coco").one_sentence()
     assert "holds no results: give the folder that predict wrote" in empty
 
