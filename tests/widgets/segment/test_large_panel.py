@@ -18,6 +18,7 @@ from napari_gaussproto.jobs.large.order import LargeStep
 from napari_gaussproto.widgets.layers import large_labels
 from napari_gaussproto.widgets.segment import dock as segment_module
 from tests.core.builders import two_tone
+from tests.io.test_ome_images import written
 from tests.widgets.docks import by_role
 
 TILE = 256
@@ -153,6 +154,25 @@ def test_stored_images_of_any_kind(
     run(dock)
     [layer] = by_role(viewer, "labels")
     np.testing.assert_array_equal(np.asarray(layer.data[0][:]), expected)
+
+
+def test_an_ome_zarr_folder_is_opened_and_segmented(
+    viewer: Any, dock: Any, run: Callable[[Any], None], expected: np.ndarray, tmp_path: Path
+) -> None:
+    channels_first = np.moveaxis(PHOTO, -1, 0)
+    path = written(tmp_path / "mosaic.ome.zarr", channels_first, "cyx", [1, 0.5, 0.5])
+    [image] = viewer.open(path, plugin="napari-gaussproto")
+    assert image.rgb and image.multiscale
+    run(dock)
+    [layer] = by_role(viewer, "labels")
+    np.testing.assert_array_equal(np.asarray(layer.data[0][:]), expected)
+    np.testing.assert_allclose(layer.scale, [0.5, 0.5])
+    folder = tmp_path / "mosaic.labels.ome.zarr"
+    assert dock.status.text().endswith(f"in {folder}.")
+    # Opened again, it is what was written.
+    [again] = viewer.open(folder, plugin="napari-gaussproto")
+    np.testing.assert_array_equal(np.asarray(again.data), expected)
+    np.testing.assert_allclose(again.scale, [0.5, 0.5])
 
 
 def test_a_large_stack_fills_in_plane_by_plane(
