@@ -150,7 +150,7 @@ def measure(
 def export(
     what: Annotated[str, typer.Argument(help="Folder that predict wrote; or a model.")],
     format: Annotated[str, typer.Option(help="coco, geojson, png; of a model onnx, bioimageio.")],
-    out: Annotated[Path | None, typer.Option(help="Another folder, or the file to write.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Another folder; of a model, the file.")] = None,
     least_area: Annotated[int, typer.Option(help="Smallest piece of polygons, in pixels.")] = 16,
 ) -> None:
     """Write labels, with corrections in their files, or a model for other programs."""

@@ -41,6 +41,22 @@ def test_labels_of_results_go_into_other_formats(
     assert np.array_equal(read_mask(there / "right" / "plot.labels.png"), labels)
 
 
+def test_polygons_lie_in_the_world_after_the_mosaic_was_moved(
+    cli: Cli, model_file: Path, tmp_path: Path
+) -> None:
+    place = [(33550, 12, 3, (0.5, 0.5, 0.0), True)]
+    place.append((33922, 12, 6, (0.0, 0.0, 0.0, 1000.0, 2000.0, 0.0), True))
+    mosaic, out = tmp_path / "field.tif", tmp_path / "out"
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 56, 3)).astype(np.uint8)
+    tifffile.imwrite(mosaic, pixels, extratags=place)
+    cli("predict", mosaic, "--model", model_file, "--out", out)
+    mosaic.rename(tmp_path / "moved.tif")
+    assert cli("export", out, "--format", "geojson", "--least-area", 1).code == 0
+    [first, *_] = json.loads((out / "field.labels.geojson").read_text("utf-8"))["features"]
+    ring = first["geometry"]["coordinates"][0]
+    assert all(1000 <= x <= 1028 and 1980 <= y <= 2000 for x, y in ring)
+
+
 def test_planes_of_a_stack_are_pictures_of_their_own(
     cli: Cli, model_file: Path, tmp_path: Path
 ) -> None:
@@ -63,6 +79,19 @@ def test_a_label_file_that_is_gone_is_named(
     result = cli("export", out, "--format", "coco")
     assert result.code == 1 and "1 image written" in result.out
     assert "left out left/plot.png: There is no file" in result.out
+
+
+def test_labels_that_do_not_fit_are_left_out(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    cli("predict", *photos, "--model", model_file, "--out", out)
+    tifffile.imwrite(out / "left" / "plot.labels.ome.tif", np.full((64, 96), 7, np.uint8))
+    tifffile.imwrite(out / "right" / "plot.labels.ome.tif", np.ones((64, 90), np.uint8))
+    result = cli("export", out, "--format", "coco")
+    assert result.code == 1 and "0 images written" in result.out
+    assert "left out left/plot.png: The labels in “left/plot.labels.ome.tif” contain" in result.out
+    assert "have shape (64, 90), the image has (64, 96)" in result.out
 
 
 def test_what_makes_no_sense_is_a_sentence(cli: Cli, tmp_path: Path) -> None:

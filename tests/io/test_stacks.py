@@ -52,6 +52,7 @@ def test_named_axes_are_believed(tmp_path: Path, shape: Any, axes: str, want: An
         ((5, 6, 40, 50), {"axis": 0}, ("Z", (5, 40, 50), True)),
         ((5, 40, 50, 6), {"axis": -1}, ("Z", (5, 40, 50), True)),
         ((40, 50), {"grey": True}, None),
+        ((40,), {}, None),
     ],
 )
 def test_shapes_tell_where_nothing_else_does(

@@ -70,6 +70,8 @@ def stack_in(
         When there are more axes than a stack can have.
     """
     shape = tuple(int(n) for n in array.shape)
+    if len(shape) < 3:
+        return None
     axes = axes_of(path)
     if axes is None or "Q" in axes or len(axes) != len(shape):
         axes = _guessed(shape, channels, axis, grey=grey)
@@ -91,8 +93,6 @@ def stack_in(
 
 def _guessed(shape: tuple[int, ...], channels: int, axis: int | None, *, grey: bool) -> str:
     """Axes of an array whose axes nobody named, as `axes_of` writes them."""
-    if len(shape) < 3:
-        return "YX"
     planes = "Q" * (len(shape) - 3)
     if grey:
         return f"{planes}QYX"

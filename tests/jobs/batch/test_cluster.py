@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
+import re
 import signal
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -157,10 +161,26 @@ def test_a_cluster_that_ends_is_a_sentence_and_what_is_done_stays(
     assert 2 <= len(read_manifest(request.out).images) < 10
 
 
-def test_no_scheduler_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("given", ["tcp://127.0.0.1:9", "nowhere", "foo://a:1", "photo.jpg", "{}"])
+def test_no_scheduler_is_a_sentence_at_once(
+    given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cluster, "PATIENCE", 1)
+    monkeypatch.chdir(tmp_path)
+    for name, content in (("photo.jpg", b"\xff\xd8\xff"), ("{}", b"{}")):
+        Path(name).write_bytes(content)
+    begun = time.monotonic()
     with (
-        pytest.raises(ConfigError, match=r"No dask scheduler answers at “tcp://127.0.0.1:9”"),
-        cluster_of("tcp://127.0.0.1:9", 0),
+        pytest.raises(ConfigError, match=f"No dask scheduler answers at “{re.escape(given)}”"),
+        cluster_of(given, 0),
     ):
         raise AssertionError("there is none")
+    gc.collect()  # a client that is left open hangs when it is freed
+    assert time.monotonic() - begun < 15
+
+
+def test_a_cluster_tells_no_steps_in_a_terminal(caplog: pytest.LogCaptureFixture) -> None:
+    # As the command line has it, whose handler would print what dask tells.
+    with caplog.at_level(logging.INFO), cluster_of(None, 1):
+        pass
+    assert [record for record in caplog.records if record.name.startswith("distributed")] == []

@@ -19,6 +19,7 @@ from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.imaging.orientation import upright
 from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
+from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.project.project import Project
@@ -250,6 +251,25 @@ def test_what_is_drawn_in_a_project_overrules_the_prediction(
     assert rows_of(plain.out)[NAMES[2]]["corrected"] == ""
 
 
+@pytest.mark.parametrize("file", [None, "/elsewhere/before.png"])
+def test_a_drawing_is_found_by_pixels_after_a_run_without_it(
+    model: PrototypeSegmenter, season: Path, file: str | None
+) -> None:
+    run(batch_steps(request_of(model, season)))
+    identity = identify(read_image(season / NAMES[1]), "y", file)
+    drawn = np.full((48, 64), 2, np.uint8)
+    given = Annotations(tuple(model.classes), (Annotation(identity, drawn),))
+    request = request_of(model, season, corrections=given)
+    assert changed(run(batch_steps(request))) == [NAMES[1]]
+    assert rows_of(request.out)[NAMES[1]]["corrected"] == "yes"
+    # The others need not be read again.
+    entries = read_manifest(request.out).images
+    assert entries[NAMES[0]].compared and not entries[NAMES[0]].drawn
+    assert changed(run(batch_steps(request))) == []
+    given = Annotations(tuple(model.classes), (Annotation(identity, drawn - 1),))
+    assert changed(run(batch_steps(request_of(model, season, corrections=given)))) == [NAMES[1]]
+
+
 def test_what_was_drawn_on_a_photograph_as_it_lay_counts_upright(
     model: PrototypeSegmenter, season: Path
 ) -> None:
@@ -300,6 +320,27 @@ def test_labels_that_are_streamed_are_corrected_too(
     row = rows_of(plain.out)[NAMES[0]]
     assert row["corrected"] == "yes"
     assert float(row["plant"]) == pytest.approx((labels == 2).mean(), abs=1e-6)
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_outlines_of_streamed_labels_are_as_asked(
+    season: Path, monkeypatch: pytest.MonkeyPatch, follow: bool
+) -> None:
+    model = load_model("plants", "cpu")
+    whole = segment(read_image(season / NAMES[0]), model)
+    wanted = whole.with_outlines(follow).labels
+    assert (wanted != whole.with_outlines(not follow).labels).any()
+    monkeypatch.setattr("napari_gaussproto.jobs.batch.one_image.LARGE", 48 * 64 - 1)
+    request = request_of(model, season, season / NAMES[0], follow_edges=follow)
+    run(batch_steps(request))
+    assert np.array_equal(np.asarray(read_image(request.out / "x.labels.zarr")), wanted)
+
+
+def test_an_array_of_one_axis_is_left_out_alone(model: PrototypeSegmenter, season: Path) -> None:
+    np.save(season / "field_a" / "w.npy", np.arange(40))
+    result = run(batch_steps(request_of(model, season)))
+    assert sorted(result.images) == NAMES
+    assert sorted(result.left_out) == ["field_a/w.npy", "field_b/torn.png"]
 
 
 def test_a_class_that_the_model_does_not_know_is_a_sentence(

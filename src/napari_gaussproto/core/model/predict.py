@@ -117,9 +117,21 @@ def segment_to_zarr(
 
 
 def segment_to_zarr_steps(
-    image: Any, model: PrototypeSegmenter, path: str | Path, *, tile: TileSize = "auto"
+    image: Any,
+    model: PrototypeSegmenter,
+    path: str | Path,
+    *,
+    tile: TileSize = "auto",
+    follow_edges: bool | None = None,
 ) -> Generator[Tile, None, Path]:
     """As `segment_to_zarr`, one generator step a tile; closed early, it leaves nothing behind.
+
+    Parameters
+    ----------
+    image, model, path, tile
+        See `segment_to_zarr`.
+    follow_edges : bool, optional
+        See `labelled_tiles`.
 
     Raises
     ------
@@ -131,7 +143,7 @@ def segment_to_zarr_steps(
     check_apart(path, source.array)
     about = {"model": model.card.name, "classes": [c.model_dump() for c in model.classes]}
     with new_label_store(path, (source.height, source.width), about) as labels:
-        for done, of_tile in labelled_tiles(source, model, tile):
+        for done, of_tile in labelled_tiles(source, model, tile, follow_edges=follow_edges):
             labels[done.y0 : done.y1, done.x0 : done.x1] = of_tile
             yield done
     return path

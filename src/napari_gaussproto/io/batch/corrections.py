@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import SegmentationClass
-from napari_gaussproto.core.base.errors import ConfigError, LabelError
+from napari_gaussproto.core.base.errors import ConfigError, ImageError, LabelError
 from napari_gaussproto.core.imaging.orientation import UPRIGHT, upright, way_back
 from napari_gaussproto.core.labels.annotations import (
     Annotation,
@@ -23,7 +23,8 @@ from napari_gaussproto.core.labels.annotations import (
 from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.project.annotation_store import AnnotationStore
 from napari_gaussproto.io.batch.inputs import Item
-from napari_gaussproto.io.images import orientation_of
+from napari_gaussproto.io.batch.manifest import Entry
+from napari_gaussproto.io.images import orientation_of, read_image
 
 
 class Corrections:
@@ -38,6 +39,11 @@ class Corrections:
         what is drawn in it.
     classes : sequence of SegmentationClass
         Of the model; those of the project are found among them by their names.
+
+    Attributes
+    ----------
+    compared : str
+        Digest of the pixels of all images.
 
     Raises
     ------
@@ -56,6 +62,8 @@ class Corrections:
         except LabelError as error:
             raise ConfigError(str(error)) from error
         self._digests = {id(drawn): array_digest(self._in_table(drawn)) for drawn in self._images}
+        pixels = sorted(drawn.image.sample for drawn in self._images)
+        self.compared = hashlib.blake2b("".join(pixels).encode(), digest_size=16).hexdigest()
         self._by_file = {
             drawn.image.file: self._digests[id(drawn)] for drawn in self._images if drawn.image.file
         }
@@ -99,14 +107,35 @@ class Corrections:
         """
         return item.path is not None and str(item.path) in self._by_file
 
-    def is_current(self, path: Path, digest: str) -> bool:
-        """Whether results with corrections of this digest are still right for a file.
+    def is_current(self, path: Path, entry: Entry) -> bool:
+        """Whether results are still right for a file, as far as drawings are concerned.
 
-        It is found by its path; a drawing on an image that came from no file is looked for among
-        all of them.
+        It is found by its path. Elsewhere than it was drawn on it is known by its pixels, for which
+        it is read, once for the same images in the project.
         """
         known = self._by_file.get(str(path))
-        return digest == known if known is not None else digest in ("", *self._digests.values())
+        if known is not None:
+            return entry.drawn == known
+        if entry.drawn:
+            return entry.drawn in self._digests.values()
+        if entry.compared == self.compared:
+            return True
+        if self._may_have(entry) and self._has(path):
+            return False
+        entry.compared = self.compared
+        return True
+
+    def _may_have(self, entry: Entry) -> bool:
+        size = {entry.height, entry.width}
+        return any(set(drawn.labels.shape[-2:]) == size for drawn in self._images)
+
+    def _has(self, path: Path) -> bool:
+        try:
+            image = read_image(path)
+        except ImageError:
+            return True  # who does it anew says what is wrong
+        known = [identity for identity, _ in _known_as(image, Item(path.name, path))]
+        return any(drawn.image.same_pixels(one) for drawn in self._images for one in known)
 
     def _in_table(self, drawn: Annotation) -> Labels:
         return self._values[drawn.labels]

@@ -108,6 +108,8 @@ class Entry(BaseModel):
         Time of change in nanoseconds of the label file as it was written, and what it held.
     drawn : str
         Digest of what a person drew in a project on the image; "" for nothing.
+    compared : str
+        Digest of the images of the project that this one is none of; "" where that is not known.
     edited : bool
         Whether a person changed the label file since.
     height, width : int
@@ -135,6 +137,7 @@ class Entry(BaseModel):
     labels_modified: int = 0
     labels_digest: str = ""
     drawn: str = ""
+    compared: str = ""
     edited: bool = False
     height: int = 0
     width: int = 0

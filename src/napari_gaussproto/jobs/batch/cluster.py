@@ -8,6 +8,7 @@ again has the same content.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import tempfile
@@ -20,6 +21,8 @@ from uuid import uuid4
 
 import torch
 from distributed import Client, Future, LocalCluster, Worker, WorkerPlugin, as_completed, get_worker
+from distributed.comm import parse_address, parse_host_port
+from distributed.comm.registry import get_backend
 from distributed.scheduler import KilledWorker
 
 from napari_gaussproto import __version__
@@ -56,22 +59,53 @@ def cluster_of(scheduler: str | None, workers: int) -> Iterator[Client]:
     ConfigError
         When no scheduler answers.
     """
-    if scheduler is not None:
-        named = {"scheduler_file" if Path(scheduler).is_file() else "address": scheduler}
+    with _quiet():
+        if scheduler is None:
+            yield from _local(workers)
+            return
         try:
-            client = Client(**named, timeout=PATIENCE, set_as_default=False)
-        except (OSError, ValueError, TypeError) as error:
+            client = Client(_address_of(scheduler), timeout=PATIENCE, set_as_default=False)
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise ConfigError(
                 f"No dask scheduler answers at “{scheduler}”: give its address, such as "
                 "tcp://host:8786, or the file that dask scheduler --scheduler-file has written."
             ) from error
         with client:
             yield client
-        return
+
+
+def _address_of(scheduler: str) -> str:
+    """The address itself, or that in a scheduler file.
+
+    It is checked here: a client that failed over one without a meaning hangs when it is freed.
+    """
+    path = Path(scheduler)
+    address = str(json.loads(path.read_bytes())["address"]) if path.is_file() else scheduler
+    scheme, place = parse_address(address)
+    get_backend(scheme)
+    if scheme in ("tcp", "tls"):
+        parse_host_port(place)
+    return address
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep dask from telling every step in a terminal: what fails is told by the client."""
+    logger = logging.getLogger("distributed")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _local(workers: int) -> Iterator[Client]:
+    """A client of new processes on this machine."""
     # Memory is not limited: a worker has one model and few images, whatever their size.
     threads = max(1, (os.cpu_count() or 1) // workers)
     options = {"memory_limit": 0, "dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}
-    quiet = logging.CRITICAL  # what fails is told by the client
+    quiet = logging.CRITICAL
     with (
         LocalCluster(
             n_workers=workers, threads_per_worker=threads, silence_logs=quiet, **options

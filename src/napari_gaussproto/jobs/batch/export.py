@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
+from napari_gaussproto.core.labels.check import Labels, check_labels
 from napari_gaussproto.io.batch.cover import of_classes
 from napari_gaussproto.io.batch.manifest import Entry, locked, read_manifest
-from napari_gaussproto.io.batch.outputs import make_folder, read_label_file
+from napari_gaussproto.io.batch.outputs import Outputs, make_folder, read_label_file
 from napari_gaussproto.io.geo import georeference_of
 from napari_gaussproto.io.label_files.coco import coco_file
 from napari_gaussproto.io.label_files.geojson import write_geojson
@@ -73,11 +74,11 @@ def export_steps(
     make_folder(out)
     result = ExportResult()
     with locked(folder), ExitStack() as stack:
-        put = _put(form, out, manifest.classes, least_area, stack)
+        put = _put(form, folder, out, manifest.classes, least_area, stack)
         for done, (name, entry) in enumerate(images.items()):
             yield BatchStep(name, done, len(images))
             try:
-                labels = read_label_file(folder / entry.labels, 2 + len(entry.leading))
+                labels = _labels(folder, entry, len(manifest.classes))
             except GaussProtoError as error:
                 result.left_out[name] = str(error)
                 continue
@@ -87,8 +88,16 @@ def export_steps(
     return result
 
 
+def _labels(folder: Path, entry: Entry, n_classes: int) -> Labels:
+    """Labels (..., H, W) of an image or a stack, also as a person has saved them."""
+    shape = (*entry.leading, entry.height, entry.width)
+    labels = read_label_file(folder / entry.labels, len(shape))
+    return check_labels(labels, shape, n_classes, f"The labels in “{entry.labels}”")
+
+
 def _put(
     form: ExportFormat,
+    folder: Path,
     out: Path,
     classes: list[SegmentationClass],
     least_area: int,
@@ -103,7 +112,11 @@ def _put(
         return lambda name, entry, labels: write_png(_path(out, entry, "png"), labels, classes)
 
     def put_polygons(name: str, entry: Entry, labels: npt.NDArray[Any]) -> None:
-        place = None if entry.source is None else georeference_of(entry.source.path)
+        # The labels say it, too, when the image is where it was no more.
+        files = [folder / f"{entry.results}{Outputs().label_suffix}"]
+        if entry.source is not None:
+            files.insert(0, Path(entry.source.path))
+        place = next(filter(None, map(georeference_of, files)), None)
         write_geojson(_path(out, entry, "geojson"), labels, classes, place, least_area)
 
     return put_polygons

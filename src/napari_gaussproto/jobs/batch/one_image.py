@@ -144,6 +144,7 @@ class ImageWork:
         if self._corrections is not None:
             size = (pixels.height, pixels.width)
             drawn, entry.drawn = self._corrections.of(image, size, item)
+            entry.compared = self._corrections.compared
             if drawn is None and self._corrections.differs(item):
                 notes = [_differs(item)]
         if pixels.height * pixels.width > LARGE:
@@ -170,8 +171,9 @@ class ImageWork:
         store = self._out / f"{entry.results}{STREAMED}"
         notes += self._set_former_aside(store)
         store.parent.mkdir(parents=True, exist_ok=True)
-        steps = segment_to_zarr_steps(pixels, self.model, store, tile=self.settings.tile)
-        for tile in steps:
+        tile_size, follow = self.settings.tile, self.settings.follow_edges
+        about = (pixels, self.model, store)
+        for tile in segment_to_zarr_steps(*about, tile=tile_size, follow_edges=follow):
             yield tile.index / tile.total
         notes.append(f"{item.name} is large: labels only, as zarr")
         return lambda: (
@@ -193,6 +195,7 @@ class ImageWork:
             store.parent.mkdir(parents=True, exist_ok=True)
         if self._corrections is not None:
             work.drawn, entry.drawn = self._corrections.of_stack(stack.array, stack.shape)
+            entry.compared = self._corrections.compared
             if work.drawn is None and self._corrections.differs(task.item):
                 notes.append(_differs(task.item))
         yield from work.steps(store)

@@ -234,7 +234,7 @@ class _Run:
         """Whether results have what is drawn now, no less and no more."""
         if self.corrections is None:
             return not entry.drawn
-        return self.corrections.is_current(path, entry.drawn)
+        return self.corrections.is_current(path, entry)
 
     def _take_edited(self, entry: Entry) -> bool:
         """Let what a person saved in a label file count; no, when it is none for this model."""
