@@ -262,9 +262,16 @@ def remove_result(viewer: Viewer, result: ImageResult | None) -> None:
             labels.name = f"{labels.name} (edited)"
 
 
-def set_aside(layer: Layer) -> None:
-    """Say that a layer shows an earlier result, which is not brought up to date any more."""
-    layer.name = f"{layer.name} (earlier run)"
+def set_aside(viewer: Viewer, layer: Layer) -> None:
+    """Say that a layer shows an earlier result, which is not brought up to date any more.
+
+    It takes the place of one that was set aside before.
+    """
+    name = f"{layer.name} (earlier run)"
+    for other in list(viewer.layers):
+        if other.name == name and other.metadata.get(PLUGIN, {}).get("earlier", False):
+            viewer.layers.remove(other)
+    layer.name = name
     layer.metadata = {**layer.metadata, PLUGIN: layer.metadata.get(PLUGIN, {}) | {"earlier": True}}
 
 
@@ -286,7 +293,7 @@ def show_map(
         return _update_map(viewer, known, result, role, values)
     if known is not None:
         # Its cells have another size now. Nobody would know what a second map in view is.
-        set_aside(known)
+        set_aside(viewer, known)
         visible, known.visible = known.visible, False
     look = _map_look(result, role) | {"blending": "translucent", "rgb": False}
     layer = result.maps[role] = viewer.add_image(values, name=name, visible=visible, **look)
