@@ -146,15 +146,15 @@ def measure(
 
 @app.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="Folder that predict wrote.")],
-    format: Annotated[str, typer.Option(help="coco, geojson or png.")],
-    out: Annotated[Path | None, typer.Option(help="Another folder for what is written.")] = None,
+    what: Annotated[str, typer.Argument(help="Folder that predict wrote; or a model.")],
+    format: Annotated[str, typer.Option(help="coco, geojson or png; of a model onnx.")],
+    out: Annotated[Path | None, typer.Option(help="Another folder, or the file to write.")] = None,
     least_area: Annotated[int, typer.Option(help="Smallest piece of polygons, in pixels.")] = 16,
 ) -> None:
-    """Write labels for other programs; corrections in label files count."""
+    """Write labels, with corrections in their files, or a model for other programs."""
     from napari_gaussproto.commands.export import run_export
 
-    failed = run_export(folder, format, out, least_area)
+    failed = run_export(what, format, out, least_area)
     raise typer.Exit(1 if failed else 0)
 
 

@@ -53,6 +53,13 @@ def test_a_label_file_that_is_gone_is_named(
 
 
 def test_what_makes_no_sense_is_a_sentence(cli: Cli, tmp_path: Path) -> None:
-    assert "give coco, geojson or png" in cli("export", tmp_path, "--format", "x").one_sentence()
+    sentence = cli("export", tmp_path, "--format", "x").one_sentence()
+    assert "give coco, geojson, png for a folder of results, or onnx for a model" in sentence
     empty = cli("export", tmp_path, "--format", "coco").one_sentence()
     assert "holds no results: give the folder that predict wrote" in empty
+
+
+def test_a_model_goes_into_a_file(cli: Cli, model_file: Path, tmp_path: Path) -> None:
+    result = cli("export", model_file, "--format", "onnx", "--out", tmp_path / "tiny.onnx")
+    assert result.code == 0 and "tiny.onnx" in result.out
+    assert (tmp_path / "tiny.onnx").stat().st_size > 1000

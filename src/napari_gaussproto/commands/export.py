@@ -1,4 +1,4 @@
-"""``napari-gaussproto export``: results in the formats of other programs."""
+"""``napari-gaussproto export``: results and models in the formats of other programs."""
 
 from __future__ import annotations
 
@@ -6,19 +6,41 @@ from pathlib import Path
 
 from napari_gaussproto.commands.predict import driven
 from napari_gaussproto.commands.results import images, say
-from napari_gaussproto.jobs.batch.export import export_steps
+from napari_gaussproto.core.base.errors import ConfigError
+from napari_gaussproto.core.model.model_file import load_model
+from napari_gaussproto.io.model_files.onnx_file import check_onnx, write_onnx
+from napari_gaussproto.jobs.batch.export import ExportFormat, export_steps
+
+_OF_MODELS = ("onnx",)
+_OF_RESULTS: dict[str, ExportFormat] = {"coco": "coco", "geojson": "geojson", "png": "png"}
 
 
-def run_export(folder: Path, form: str, out: Path | None, least_area: int) -> int:
-    """Write labels of a folder of results in a format; how many images failed.
+def run_export(what: str, form: str, out: Path | None, least_area: int) -> int:
+    """Write labels of a folder of results, or a model, in a format; how many images failed.
 
     Raises
     ------
     GaussProtoError
-        When the folder or the format cannot be used.
+        When the folder, the model or the format cannot be used.
     """
-    result = driven(export_steps(folder, form, out, least_area), form)
+    if form in _OF_MODELS:
+        return _export_model(what, out)
+    if form not in _OF_RESULTS:
+        raise ConfigError(
+            f"“{form}” is no format: give {', '.join(_OF_RESULTS)} for a folder of results, or "
+            f"{' or '.join(_OF_MODELS)} for a model."
+        )
+    folder = Path(what)
+    result = driven(export_steps(folder, _OF_RESULTS[form], out, least_area), form)
     say(f"{images(len(result.images))} written as {form}, into {out or folder}/")
     for name, reason in result.left_out.items():
         say(f"left out {name}: {reason}")
     return len(result.left_out)
+
+
+def _export_model(name: str, out: Path | None) -> int:
+    model = load_model(name, "cpu")
+    check_onnx(model)
+    path = write_onnx(model, out or Path(f"{Path(name).stem}.onnx"))
+    say(f"{model.card.name} written into {path}")
+    return 0

@@ -81,6 +81,8 @@ def run_measure(
     count = 0 if measured.areas.empty else measured.areas["image"].nunique()
     total = count + len(measured.left_out)
     say(f"{len(measured.objects)} objects in {count} of {images(total)}, into {out}/")
+    for note in found.notes:
+        say(note)
     for name, reason in measured.left_out.items():
         say(f"left out {name}: {reason}")
     return len(measured.left_out)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ _MOST_COLORS = 4096
 _LOSSY = (".jpg", ".jpeg")
 # How files of masks end, and what stands beside the name of the photograph in theirs.
 _SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".npy", ".json", ".webp", ".gif")
-_MARKS = ("mask", "masks", "label", "labels", "annotation", "gt", "seg", "truth", "target")
+MASK_WORDS = ("mask", "masks", "label", "labels", "annotation", "gt", "seg", "truth", "target")
 
 
 @dataclass(frozen=True)
@@ -150,21 +152,14 @@ def find_mask(folder: Path, image: str, photograph: Path) -> Path:
         When there is none, or several.
     """
     name = Path(image)
-    stem, around = name.stem.casefold(), re.compile(r"[\s_.-]+")
+    stem = name.stem.casefold()
     found = []
     for path in sorted((folder / name.parent).glob("*")):
         if path.suffix.lower() not in _SUFFIXES or path == photograph:
             continue
         own = path.stem.casefold()
-        if own == stem:
+        if own == stem or stem in unmarked(own):
             found.append(path)
-            continue
-        if stem in own:
-            before, _, after = own.partition(stem)
-            words = [word for word in around.split(f"{before}_{after}") if word]
-            parted = not before[-1:].isalnum() and not after[:1].isalnum()
-            if parted and words and all(word in _MARKS for word in words):
-                found.append(path)
     if len(found) == 1:
         return found[0]
     if not found:
@@ -176,6 +171,20 @@ def find_mask(folder: Path, image: str, photograph: Path) -> Path:
     raise ImageError(
         f"“{name.name}” may have several masks ({listed}): name the right one in the column “mask”."
     )
+
+
+def unmarked(stem: str) -> Iterator[str]:
+    """What photographs may be called whose mask has this name, in lower case and without suffix.
+
+    Words such as "mask" are taken from both of its ends; nothing where there are none.
+    """
+    parts = re.split(r"([\s_.-]+)", stem.casefold())
+    words = parts[::2]
+    first = sum(1 for _ in takewhile(MASK_WORDS.__contains__, words))
+    last = sum(1 for _ in takewhile(MASK_WORDS.__contains__, reversed(words)))
+    for before, after in product(range(first + 1), range(last + 1)):
+        if 0 < before + after < len(words):
+            yield "".join(parts[2 * before : len(parts) - 2 * after])
 
 
 def mask_beside(photograph: Path) -> Path | None:

@@ -68,3 +68,20 @@ def test_what_is_not_there_is_told(season: Path) -> None:
     (season / "empty").mkdir()
     with pytest.raises(ConfigError, match="empty” holds no image: give a folder with"):
         find([str(season / "empty")], season / "results")
+
+
+def test_masks_of_the_photographs_are_left_out_and_told(tmp_path: Path) -> None:
+    photographs = ["a/x.jpg", "a/mask_2.png", "b/images/y.jpg", "c/labels/z.png"]
+    masks = ["a/x_mask.png", "a/labels-x.TIF", "a/mask_2 gt.png", "b/masks/y.png", "a/gt/x.png"]
+    for name in photographs + masks:
+        path = tmp_path / "season" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = find([str(tmp_path / "season")], tmp_path / "out")
+    root = tmp_path / "season"
+    assert {path.relative_to(root).as_posix() for path in found.paths} == set(photographs)
+    assert {path.relative_to(root).as_posix() for path in found.masks} == set(masks)
+    assert found.notes[0].startswith("5 masks of these photographs left out (")
+    assert found.notes[0].endswith(", …): give files by name")
+    given = find([str(root), str(root / "a/x_mask.png")], tmp_path / "out")
+    assert root / "a/x_mask.png" in given.paths and len(given.masks) == 4

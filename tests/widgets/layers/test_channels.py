@@ -29,10 +29,10 @@ def test_channels_last_are_not_taken_for_planes(
     viewer: Any, dock: Any, run: Callable[[Any], None], five: Path
 ) -> None:
     image = viewer.add_image(LAST, name="bands")
-    assert not dock.channels.isHidden() and dock.channels.planes.isHidden()
-    assert "48 × 64 pixels with 5 channels" in dock.channels.words.text()
+    assert not dock.channels.isHidden()
+    assert "48 × 64 pixels with 5 channels or planes last" in dock.channels.words.text()
     assert not dock.run_button.isEnabled()
-    assert dock.status.text() == "Press “Channels of one picture” first."
+    assert dock.status.text() == "Press “Channels of one picture” or “Planes of a stack” first."
     click(dock.channels.channels)
     assert dock.channels.isHidden() and dock.run_button.isEnabled()
     assert image.data.shape == (5, 48, 64) and image.axis_labels[0] == "channel"
@@ -40,6 +40,15 @@ def test_channels_last_are_not_taken_for_planes(
     run(dock)
     [labels] = by_role(viewer, "labels")
     assert np.array_equal(labels.data, segment(LAST, five).labels)
+
+
+def test_planes_last_become_a_stack(viewer: Any, dock: Any, run: Callable[[Any], None]) -> None:
+    image = viewer.add_image(LAST, name="bands")
+    click(dock.channels.planes)
+    assert dock.channels.isHidden() and dock.run_button.isEnabled()
+    assert np.array_equal(image.data, BANDS) and image.axis_labels[0] == "plane"
+    run(dock)
+    assert by_role(viewer, "labels")[0].data.shape == BANDS.shape
 
 
 def test_channels_in_front_are_asked_about(
@@ -91,7 +100,7 @@ def test_strokes_lie_on_one_picture(viewer: Any, train: Any) -> None:
     image = viewer.add_image(LAST, name="bands")
     click(train.labels.new)
     assert not train.annotations.open
-    assert "Press “Channels of one picture” first" in train.status.text()
+    assert "Press “Channels of one picture” or “Planes of a stack” first" in train.status.text()
     click(train.channels.channels)
     click(train.labels.new)
     [annotation] = train.annotations.open

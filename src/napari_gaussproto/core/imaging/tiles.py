@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True)
 class Window:
@@ -24,8 +29,14 @@ class Window:
     x1: int
 
 
-def plan(height: int, width: int, side: int, halo: int, alignment: int) -> Iterator[Window]:
-    """Cut an image into tiles.
+# y0, x0, y1, x1 in pixels.
+Area = tuple[int, int, int, int]
+
+
+def plan(
+    height: int, width: int, side: int, halo: int, alignment: int, within: Area | None = None
+) -> Iterator[Window]:
+    """Cut an image, or an area of it whose origin is a multiple of the alignment, into tiles.
 
     The side of a core and its halo, the surroundings computed with it, are rounded up to the
     alignment; origins and sizes of all windows are multiples of it. A window is clipped at the
@@ -34,11 +45,47 @@ def plan(height: int, width: int, side: int, halo: int, alignment: int) -> Itera
     """
     side, halo = round_up(side, alignment), round_up(halo, alignment)
     bottom, right = round_up(height, alignment), round_up(width, alignment)
-    for y in range(0, bottom, side):
-        for x in range(0, right, side):
-            y1, x1 = min(y + side, bottom), min(x + side, right)
+    top, left, last_y, last_x = within or (0, 0, bottom, right)
+    last_y, last_x = round_up(last_y, alignment), round_up(last_x, alignment)
+    for y in range(top, last_y, side):
+        for x in range(left, last_x, side):
+            y1, x1 = min(y + side, last_y), min(x + side, last_x)
             start = (max(0, y - halo), max(0, x - halo))
             yield Window(y, x, y1, x1, *start, min(bottom, y1 + halo), min(right, x1 + halo))
+
+
+class Focus:
+    """What a person looks at, which the GUI thread changes while another one reads it.
+
+    Attributes
+    ----------
+    view : tuple of int and Area, or None
+        Number of the plane in view, and the part of it that is.
+    """
+
+    def __init__(self) -> None:
+        self.view: tuple[int, Area] | None = None
+
+    def nearest(self, planes: Numbers, areas: Numbers) -> int:
+        """Which of K tiles is in view, the nearest to its middle, or the next one to it.
+
+        Parameters
+        ----------
+        planes : (K,) ndarray of int
+        areas : (K, 4) ndarray of int
+            y0, x0, y1, x1 of each.
+        """
+        view = self.view  # which may change meanwhile
+        if view is None:
+            return 0
+        plane, (y0, x0, y1, x1) = view
+        away = [np.abs(planes - plane)]
+        for first, last, low, high in ((0, 2, y0, y1), (1, 3, x0, x1)):
+            away.append(np.maximum(0, np.maximum(low - areas[:, last], areas[:, first] - high)))
+        middle = (areas[:, :2] + areas[:, 2:] - (y0 + y1, x0 + x1)) / 2
+        # By the plane, then by the distance to what is in view, then to its middle.
+        beyond = np.hypot(away[1], away[2])
+        return int(np.lexsort((np.hypot(*middle.T), beyond, away[0]))[0])
 
 
 def round_up(value: int, multiple: int) -> int:

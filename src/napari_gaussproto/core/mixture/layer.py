@@ -142,11 +142,16 @@ class GaussianPrototypeLayer(nn.Module):
         return _at_least_float32(self.raw_prior).log_softmax(0)
 
     @property
+    def log_norm(self) -> Tensor:
+        """Logarithm of the integral of each Gaussian without its factor in front, (M,)."""
+        return self.scale.log().sum(1) + 0.5 * self.dim * math.log(2 * math.pi)
+
+    @property
     def log_weight(self) -> Tensor:
         """Logarithm of each prototype's weight within its class, (M,)."""
         raw = torch.where(self.active, _at_least_float32(self.raw_weight), LOG_ZERO)
         weight = torch.full_like(raw, LOG_ZERO)
-        for members in self._members():
+        for members in self.members():
             if len(members):
                 weight = weight.index_copy(0, members, raw[members].log_softmax(0))
         return torch.where(self.active, weight, LOG_ZERO)
@@ -266,8 +271,8 @@ class GaussianPrototypeLayer(nn.Module):
         both = self.active[:, None] & self.active[None]
         return torch.triu(same & both, diagonal=1).nonzero()
 
-    def _members(self) -> list[Tensor]:
-        """Active prototypes of each class, as index tensors."""
+    def members(self) -> list[Tensor]:
+        """Active prototypes of each class, as C index tensors (K,)."""
         return [
             ((self.class_index == c) & self.active).nonzero().flatten()
             for c in range(self.n_classes)
@@ -308,14 +313,13 @@ class MixtureScores:
     def log_likelihood(self) -> Tensor:
         """Gaussian log-density, (N, M) float32; inactive prototypes have ``LOG_ZERO``."""
         layer, distance = self._layer, self.mahalanobis
-        log_det = layer.scale.log().sum(1).to(distance.dtype)
-        norm = log_det + 0.5 * layer.dim * math.log(2 * math.pi)
+        norm = layer.log_norm.to(distance.dtype)
         return torch.add(-norm, distance, alpha=-0.5).masked_fill_(~layer.active, LOG_ZERO)
 
     @cached_property
     def class_log_likelihood(self) -> Tensor:
         """Log p(z|c), (N, C)."""
-        members = self._layer._members()
+        members = self._layer.members()
         order = torch.cat(members)
         log_weight = self._layer.log_weight.to(self.log_likelihood.dtype)[order]
         weighted = self.log_likelihood.index_select(1, order).add_(log_weight)
@@ -355,7 +359,7 @@ class MixtureScores:
         layer = self._layer
         weighted = self.log_likelihood + layer.log_weight.to(self.log_likelihood.dtype)
         share = torch.full_like(weighted, LOG_ZERO)
-        for members in layer._members():
+        for members in layer.members():
             own = weighted[:, members]
             if len(members):
                 # As in the posterior: what is far from everything keeps its differences.

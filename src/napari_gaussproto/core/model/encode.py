@@ -15,7 +15,7 @@ from napari_gaussproto.core.base.errors import ConfigError, ImageError
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.cells.partition import Partition
 from napari_gaussproto.core.imaging.source import ImageSource
-from napari_gaussproto.core.imaging.tiles import Window, plan, round_up
+from napari_gaussproto.core.imaging.tiles import Area, Window, plan, round_up
 from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
@@ -211,18 +211,19 @@ def tiles_of_image(
     forward: Forward,
     tile: TileSize = "auto",
     ahead: int = 0,
+    within: Area | None = None,
 ) -> Generator[tuple[Tile, Window, Sequence[Tensor]], None, None]:
-    """Maps (1, width, h, w) of every window; a tile that does not fit is halved.
+    """Maps (1, width, h, w) of every window, of an area or all; what does not fit is halved.
 
     See `maps_of_image`.
     """
-    side = _side(source, model, tile)
+    side = tile_side(source, model, tile)
     if model.training:  # going through all parts takes as long as reading a photograph
         model.eval()
     covered: list[Window] = []
     while True:
         halo = 0 if max(source.height, source.width) <= side else model.receptive_radius
-        planned = plan(source.height, source.width, side, halo, model.alignment)
+        planned = plan(source.height, source.width, side, halo, model.alignment, within)
         windows = [w for w in planned if not _is_covered(w, covered)]
         total = ahead + len(covered) + len(windows)
         try:
@@ -259,8 +260,14 @@ def _is_covered(window: Window, covered: list[Window]) -> bool:
     )
 
 
-def _side(source: ImageSource, model: PrototypeSegmenter, tile: TileSize) -> int:
-    """Side of a core in pixels, a multiple of the alignment."""
+def tile_side(source: ImageSource, model: PrototypeSegmenter, tile: TileSize) -> int:
+    """Side of a core in pixels, a multiple of the alignment.
+
+    Raises
+    ------
+    ConfigError
+        For a side that cannot be.
+    """
     longest = round_up(max(source.height, source.width), model.alignment)
     if tile is None:
         return longest

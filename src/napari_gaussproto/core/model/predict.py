@@ -6,13 +6,15 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.imaging.label_store import check_apart, new_label_store
 from napari_gaussproto.core.imaging.source import ImageSource
-from napari_gaussproto.core.imaging.tiles import Window
+from napari_gaussproto.core.imaging.tiles import Area, Window
 from napari_gaussproto.core.model.encode import (
     Tile,
     TileSize,
@@ -129,12 +131,40 @@ def segment_to_zarr_steps(
     check_apart(path, source.array)
     about = {"model": model.card.name, "classes": [c.model_dump() for c in model.classes]}
     with new_label_store(path, (source.height, source.width), about) as labels:
-        for done, window, maps in tiles_of_image(source, model, model.extractor.maps, tile):
-            labels[done.y0 : done.y1, done.x0 : done.x1] = _core_labels(
-                source, model, window, done, [of_tile[0] for of_tile in maps]
-            )
+        for done, of_tile in labelled_tiles(source, model, tile):
+            labels[done.y0 : done.y1, done.x0 : done.x1] = of_tile
             yield done
     return path
+
+
+def labelled_tiles(
+    source: ImageSource,
+    model: PrototypeSegmenter,
+    tile: TileSize = "auto",
+    *,
+    within: Area | None = None,
+    follow_edges: bool | None = None,
+) -> Generator[tuple[Tile, npt.NDArray[np.uint8]], None, None]:
+    """Labels (h, w) of one tile after the other; nothing else of the image is kept.
+
+    Parameters
+    ----------
+    source, model, tile
+        See `segment`.
+    within : tuple of int, optional
+        y0, x0, y1, x1: only tiles of this area, whose origin is a multiple of the alignment.
+    follow_edges : bool, optional
+        See `Segmentation.with_outlines`; by default as the model says.
+
+    Raises
+    ------
+    ImageError, ConfigError
+        As `segment`, at the first step.
+    """
+    forward = model.extractor.maps
+    for done, window, maps in tiles_of_image(source, model, forward, tile, within=within):
+        parts = [part[0] for part in maps]
+        yield done, _core_labels(source, model, window, done, parts, follow_edges)
 
 
 @torch.no_grad()
@@ -144,10 +174,13 @@ def _core_labels(
     window: Window,
     done: Tile,
     maps: Sequence[Tensor],
-) -> Any:
+    follow_edges: bool | None,
+) -> npt.NDArray[np.uint8]:
     """Labels of a tile's core; its surroundings make them agree with the neighbours'."""
     cut = model.partitioner.steps(source, (window.y0, window.x0, window.y1, window.x1))
     partition = run(cut)
     segmentation = model.decode(pooled(maps, partition, model, source, window.y0, window.x0))
+    if follow_edges is not None:
+        segmentation = segmentation.with_outlines(follow_edges)
     top, left = window.core_y0 - window.y0, window.core_x0 - window.x0
     return segmentation.labels[top : top + done.y1 - done.y0, left : left + done.x1 - done.x0]

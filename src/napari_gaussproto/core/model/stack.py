@@ -252,7 +252,14 @@ class _Planes(Sequence[Any]):
 
     def __getitem__(self, number: Any) -> Any:
         index = self._indices[number]
-        return self._array[index] if index else self._array
+        if not index:
+            return self._array
+        if isinstance(self._array, np.ndarray):
+            return self._array[index]
+        import dask.array as da
+
+        # Of what is stored, a plane is read window by window, too.
+        return da.asarray(self._array)[index]
 
 
 def leading_of(array: Any, model: PrototypeSegmenter, rgb: bool) -> tuple[int, ...]:

@@ -207,6 +207,10 @@ class Extractor(nn.Module):
         colours = [colours_in(pyramid, image.shape[1])] if self.has_local else []
         return [latents, *colours, pyramid[self.context_level]]
 
+    def traceable(self) -> nn.Module:
+        """The same for prediction, `forward`, as a module in which nothing is looked up."""
+        return _Traceable(self)
+
     @property
     def context_stride(self) -> int:
         """Pixels of the original image per position of the context."""
@@ -232,6 +236,22 @@ class Extractor(nn.Module):
         if self.has_local:
             levels = [*levels, local_features(image, self.neck.output_stride)]
         return levels
+
+
+class _Traceable(nn.Module):
+    def __init__(self, extractor: Extractor) -> None:
+        super().__init__()
+        self.backbone = extractor.folded.get()
+        self.neck, self.downsample = extractor.neck, extractor.downsample
+        self.has_local = extractor.has_local
+
+    def forward(self, image: Tensor) -> Tensor:
+        image = shrink(image, self.downsample)
+        levels: list[Tensor] = self.backbone(image)
+        if self.has_local:
+            levels = [*levels, local_features(image, self.neck.output_stride)]
+        latents: Tensor = self.neck(levels)
+        return latents
 
 
 def shrink(image: Tensor, factor: int) -> Tensor:

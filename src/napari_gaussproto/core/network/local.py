@@ -41,7 +41,7 @@ def local_features(image: Tensor, stride: int) -> Tensor:
     the fine texture, the root of the mean squared difference of neighbouring pixels, at the
     last one.
     """
-    image, count = image.float(), image.shape[1]
+    image, count = image.float(), int(image.shape[1])
     # Two pixels are fine enough for colour, and Lab takes a quarter of the time.
     values = F.avg_pool2d(image, 2)
     values = lab(values) / 100 if count == 3 else values
@@ -98,7 +98,7 @@ def _blurred(means: Tensor, sigma: float, stride: int) -> Tensor:
     reach = math.ceil(3.5 * variance**0.5)
     weights = ive(np.abs(np.arange(-reach, reach + 1)), variance)
     kernel = means.new_tensor(weights / weights.sum())
-    count = means.shape[1]
+    count = int(means.shape[1])  # a number also while the network is traced
     padded = F.pad(means, (reach, reach, reach, reach), mode="replicate")
     rows = F.conv2d(padded, kernel.view(1, 1, -1, 1).expand(count, 1, -1, 1), groups=count)
     return F.conv2d(rows, kernel.view(1, 1, 1, -1).expand(count, 1, 1, -1), groups=count)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.labels.annotations import ImageIdentity
+from napari_gaussproto.io.masks import MASK_WORDS, unmarked
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".npy", ".zarr")
 # How files that are written beside images end, which are no photographs.
@@ -55,18 +56,31 @@ class Found:
         Absolute, each once, in the order in which they were given and by name within a folder.
     missing : list of Path
         What was given and is not there.
+    masks : list of Path
+        What was left out because its name says that it is the mask of a photograph.
     """
 
     root: Path
     paths: list[Path]
     missing: list[Path]
+    masks: list[Path] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence about masks, if there are any."""
+        if not self.masks:
+            return []
+        count, names = len(self.masks), ", ".join(path.name for path in self.masks[:3])
+        more = ", …" if count > 3 else ""
+        which = "1 mask" if count == 1 else f"{count} masks"
+        return [f"{which} of these photographs left out ({names}{more}): give files by name"]
 
 
 def find(given: Sequence[str | Path], out: Path) -> Found:
     """Images in folders and all folders below, of patterns such as ``plots/**/*.jpg``, and files.
 
-    Hidden files, what this program writes beside images, and the folder of the results are left
-    out, but for files that are given by name.
+    Hidden files, what this program writes beside images, masks of the photographs, and the folder
+    of the results are left out, but for files that are given by name.
 
     Raises
     ------
@@ -75,6 +89,7 @@ def find(given: Sequence[str | Path], out: Path) -> Found:
     """
     roots: list[Path] = []
     paths: list[Path] = []
+    named: set[Path] = set()
     missing: list[Path] = []
     out = _absolute(out)
     for one in given:
@@ -82,6 +97,7 @@ def find(given: Sequence[str | Path], out: Path) -> Found:
         if _is_image_folder(path) or path.is_file():
             roots.append(path.parent)
             paths.append(path)
+            named.add(path)
         elif path.is_dir():
             roots.append(path)
             paths += _images_in(path, out)
@@ -96,7 +112,39 @@ def find(given: Sequence[str | Path], out: Path) -> Found:
     if not paths:
         kinds = ", ".join(SUFFIXES)
         raise ConfigError(f"“{given[0]}” holds no image: give a folder with files of {kinds}.")
-    return Found(_common(roots), list(dict.fromkeys(paths)), missing)
+    masks = _masks(paths) - named
+    paths = list(dict.fromkeys(paths))
+    kept = [path for path in paths if path not in masks]
+    return Found(_common(roots), kept, missing, [path for path in paths if path in masks])
+
+
+def _masks(paths: Sequence[Path]) -> set[Path]:
+    """Those of some images that are called, or lie in a folder that is called, as masks of others.
+
+    That is ``x_mask.png`` beside ``x.jpg``, and ``masks/x.png`` below or beside the folder of that.
+    """
+    photographs = {
+        (folder, path.stem.casefold())
+        for path in paths
+        if not _is_mask_folder(path.parent)
+        for folder in (path.parent, path.parent.parent)
+    }
+    return {
+        path
+        for path in paths
+        if any((path.parent, stem) in photographs for stem in unmarked(path.stem))
+        or (
+            _is_mask_folder(path.parent)
+            and any(
+                (path.parent.parent, stem) in photographs
+                for stem in (path.stem.casefold(), *unmarked(path.stem))
+            )
+        )
+    }
+
+
+def _is_mask_folder(folder: Path) -> bool:
+    return folder.name.casefold() in MASK_WORDS
 
 
 def name_below(path: Path, root: Path) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy.typing as npt
 
@@ -44,7 +44,7 @@ class ExportResult:
 
 
 def export_steps(
-    folder: Path, form: str, out: Path | None = None, least_area: int = 1
+    folder: Path, form: ExportFormat, out: Path | None = None, least_area: int = 1
 ) -> Generator[BatchStep, None, ExportResult]:
     """Write the labels that are in a folder of results, one generator step an image.
 
@@ -63,10 +63,8 @@ def export_steps(
     Raises
     ------
     ConfigError
-        When there is no such format, or nothing to write, or the folder cannot be used.
+        When there is nothing to write, or the folder cannot be used.
     """
-    if form not in get_args(ExportFormat):
-        raise ConfigError(f"“{form}” is no format of labels: give coco, geojson or png.")
     manifest = read_manifest(folder)
     images = of_classes(manifest.images, manifest.classes)
     if not images:
@@ -89,7 +87,7 @@ def export_steps(
 
 
 def _put(
-    form: str,
+    form: ExportFormat,
     out: Path,
     classes: list[SegmentationClass],
     least_area: int,

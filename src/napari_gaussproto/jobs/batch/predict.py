@@ -163,6 +163,7 @@ class _Run:
         self.manifest.root = self.manifest.root or str(images.root)
         sentence = "There is no such file: check the name and the folder."
         self.result.left_out |= {str(path): sentence for path in images.missing}
+        self.result.notes += images.notes
         return named(images.paths, images.root, self.manifest)
 
     def _describe(self) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-_CHANNELS, _PLANE = "Channels of one picture", "plane"
+_CHANNELS, _PLANES, _PLANE = "Channels of one picture", "Planes of a stack", "plane"
 _LABELLED = "Remove the labels of this image first: they are those of a stack"
 
 # How napari calls axes that nobody named, in this and in former versions.
@@ -45,7 +45,7 @@ def reading_in_question(image: Image) -> Guess:
 def missing_answer(image: Image | None) -> str | None:
     """What a person must do before an image is used whose rows napari takes for planes."""
     open_question = image is not None and reading_in_question(image) == "last"
-    return f"Press “{_CHANNELS}” first" if open_question else None
+    return f"Press “{_CHANNELS}” or “{_PLANES}” first" if open_question else None
 
 
 class ChannelsOffer(QWidget):
@@ -58,7 +58,7 @@ class ChannelsOffer(QWidget):
         tip = "Read the image as one picture; a model for as many channels is needed"
         self.channels = button(_CHANNELS, tip, self._take_channels)
         tip = "Segment every plane by itself"
-        self.planes = button("Planes of a stack", tip, self._take_planes)
+        self.planes = button(_PLANES, tip, self._take_planes)
         self._tip = self.channels.toolTip()
         fill(self, down(self.words, across(self.channels, self.planes), spacing=4))
         images.image_changed.connect(self.refresh)
@@ -76,7 +76,6 @@ class ChannelsOffer(QWidget):
         if image is None or guess == "neither":
             return
         self.words.setText(_question(image.name, tuple(image.data.shape), guess))
-        self.planes.setVisible(guess == "first")
         own = str(image.unique_id)
         labelled = any(
             layer.metadata.get(PLUGIN, {}).get("image") == own for layer in self._viewer.layers
@@ -85,27 +84,29 @@ class ChannelsOffer(QWidget):
 
     def _take_channels(self) -> None:
         image = self._images.image()
-        if image is None:
-            return
-        if reading_in_question(image) == "last":
-            image.data = channels_moved(image.data, -1, 0)
-            self._viewer.reset_view()
-        remove_result(self._viewer, self._state.forget_result(image))
-        image.axis_labels = (CHANNEL_NAMES[0], *image.axis_labels[1:])
-        self._state.read_anew.emit(image)
+        if image is not None:
+            remove_result(self._viewer, self._state.forget_result(image))
+            self._name_first(image, CHANNEL_NAMES[0])
 
     def _take_planes(self) -> None:
         image = self._images.image()
         if image is not None:
-            image.axis_labels = (_PLANE, *image.axis_labels[1:])
-            self._state.read_anew.emit(image)
+            self._name_first(image, _PLANE)
+
+    def _name_first(self, image: Image, name: str) -> None:
+        """Keep the answer as the name of the axis, which comes first."""
+        if reading_in_question(image) == "last":
+            image.data = channels_moved(image.data, -1, 0)
+            self._viewer.reset_view()
+        image.axis_labels = (name, *image.axis_labels[1:])
+        self._state.read_anew.emit(image)
 
 
 def _question(name: str, shape: tuple[int, ...], guess: Guess) -> str:
     if guess == "last":
         height, width, count = shape
         return (
-            f"“{name}” looks like one picture of {height} × {width} pixels with {count} channels "
-            f"last, which napari takes for {height} planes."
+            f"“{name}” looks like {height} × {width} pixels with {count} channels or planes last, "
+            f"which napari takes for {height} planes."
         )
     return f"“{name}”: are its {shape[0]} planes a stack, or the channels of one picture?"

@@ -18,6 +18,7 @@ from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.core.labels.check import checksum
 from napari_gaussproto.core.labels.class_table import label_colors, label_names
+from napari_gaussproto.core.model.card import Provenance
 from napari_gaussproto.core.model.maps import LABELS, OUTLINES, STACK, MapRole
 from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.layers.captions import PROTOTYPE_AXIS, captions
@@ -35,7 +36,7 @@ CHANNEL_NAMES = ("channel", "channels", "c", "band", "bands", "wavelength")
 _MOVED: WeakKeyDictionary[Any, tuple[Any, Any]] = WeakKeyDictionary()
 # Where metadata say what a layer was read from that a project brought back.
 RESTORED = "restored"
-_LABEL_OPACITY, _MAP_OPACITY = 0.5, 0.6
+LABEL_OPACITY, _MAP_OPACITY = 0.5, 0.6
 
 
 def pixels_of(layer: Image) -> Any:
@@ -157,6 +158,15 @@ def plane_in_view(viewer: Viewer, image: Image, leading: Sequence[int]) -> tuple
     )
 
 
+def area_in_view(image: Image) -> tuple[int, int, int, int]:
+    """(y0, x0, y1, x1) in pixels of the part of an image that the canvas shows."""
+    corners = image.corner_pixels[:, -2:]
+    if image.multiscale:
+        corners = corners * np.asarray(image.downsample_factors)[image.data_level][-2:]
+    (y0, x0), (y1, x1) = np.round(corners).astype(int).tolist()
+    return y0, x0, y1 + 1, x1 + 1
+
+
 @contextmanager
 def undisturbed(viewer: Viewer) -> Iterator[None]:
     """Keep the active layer, the camera and the position of the sliders.
@@ -203,32 +213,48 @@ def _add_labels(viewer: Viewer, result: ImageResult, labels: npt.NDArray[np.uint
     layer: Labels = viewer.add_labels(
         labels.copy(),  # a person may paint on it, and the result must stay what it was
         name=f"{result.source.name} – classes",
-        opacity=_LABEL_OPACITY,
+        opacity=LABEL_OPACITY,
         **placement(result.source, ndim=result.ndim),
     )
     _style_labels(layer, result)
     layer.brush_size = 10
     layer.selected_label = len(result.segmentation.classes)
-    layer.events.colormap.connect(lambda: _keep_colors(layer))
+    keep_colors(layer)
     return layer
 
 
 def _style_labels(layer: Labels, result: ImageResult) -> None:
-    classes = [c.model_dump() for c in result.segmentation.classes]
-    if layer.metadata.get("classes") != classes:
-        layer.colormap = label_colors(result.segmentation.classes)
-        layer.features = label_names(result.segmentation.classes)
     follows = result.segmentation.follows_edges
     outlines = {} if follows is None else {"follow_edges": follows}
-    about = tag(LABELS, **result.provenance.metadata, **outlines)
-    layer.metadata = {**layer.metadata, **about, "classes": classes}
+    show_classes(layer, result.segmentation.classes, result.provenance, **outlines)
 
 
-def _keep_colors(layer: Labels) -> None:
-    """Undo napari's "shuffle colours", which replaces class colours by random ones."""
-    if not isinstance(layer.colormap, DirectLabelColormap):
-        classes = [SegmentationClass.model_validate(c) for c in layer.metadata["classes"]]
+def show_classes(
+    layer: Labels, classes: Sequence[SegmentationClass], provenance: Provenance, **more: Any
+) -> None:
+    """Give labels the colours and names of their classes, and say what made them."""
+    known = class_metadata(classes)
+    if layer.metadata.get("classes") != known["classes"]:
         layer.colormap = label_colors(classes)
+        layer.features = label_names(classes)
+    about = tag(LABELS, **provenance.metadata, **more)
+    layer.metadata = {**layer.metadata, **about, **known}
+
+
+def class_metadata(classes: Sequence[SegmentationClass]) -> dict[str, Any]:
+    """What the metadata of labels say about their classes."""
+    return {"classes": [known.model_dump() for known in classes]}
+
+
+def keep_colors(layer: Labels) -> None:
+    """Undo napari's "shuffle colours", which replaces class colours by random ones."""
+
+    def restore() -> None:
+        if not isinstance(layer.colormap, DirectLabelColormap):
+            classes = [SegmentationClass.model_validate(c) for c in layer.metadata["classes"]]
+            layer.colormap = label_colors(classes)
+
+    layer.events.colormap.connect(restore)
 
 
 def _replace(layer: Labels, labels: npt.NDArray[np.uint8]) -> None:

@@ -145,7 +145,7 @@ class EditController(QObject):
                 self._named.add(layer)
                 layer.events.name.connect(self.refresh_labels)
         shape = result.segmentation.labels.shape
-        fitting = (layer for layer in found if tuple(layer.data.shape) == shape)
+        fitting = (la for la in found if not la.multiscale and tuple(la.data.shape) == shape)
         self._label_layers = [layer for layer in fitting if not is_scratch(layer)]
         self._panel.offer_labels([layer.name for layer in self._label_layers])
 

@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from qtpy.QtWidgets import QSpinBox, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.model.summary import read_summary
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.placement import (
+    area_in_view,
     has_channels,
     pixels_of,
     plane_in_view,
@@ -115,7 +115,7 @@ class CellsPanel(QWidget):
         ndim = pixels.ndim - has_channels(image)
         leading = plane_in_view(self._viewer, image, pixels.shape[: ndim - 2])
         self._shown = (image, leading)
-        about = (pixels, leading, has_channels(image), config, _visible(image))
+        about = (pixels, leading, has_channels(image), config, area_in_view(image))
         self.runner.start(partial(run_job, "segment", "preview_job", *about))
 
     def _show(self, result: CellPreview) -> None:
@@ -145,12 +145,3 @@ class CellsPanel(QWidget):
     def abandon(self) -> None:
         """Take the preview away, before the dock goes."""
         self.preview.setChecked(False)
-
-
-def _visible(image: Image) -> tuple[int, int, int, int]:
-    """(y0, x0, y1, x1) in pixels of the part of an image that the canvas shows."""
-    corners = image.corner_pixels[:, -2:]
-    if image.multiscale:
-        corners = corners * np.asarray(image.downsample_factors)[image.data_level][-2:]
-    (y0, x0), (y1, x1) = np.round(corners).astype(int).tolist()
-    return y0, x0, y1 + 1, x1 + 1

@@ -13,10 +13,12 @@ from qtpy.QtWidgets import QFormLayout, QWidget
 
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
 from napari_gaussproto.core.model.maps import NOVELTY, OUTLINES, UNCERTAINTY, MapRole
+from napari_gaussproto.jobs.large.order import LargeResult, LargeStep
 from napari_gaussproto.jobs.requests import BatchOrder, SegmentRequest
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.jobs.train_image import Stage
 from napari_gaussproto.widgets.layers.channels import ChannelsOffer, missing_answer
+from napari_gaussproto.widgets.layers.large_labels import is_large
 from napari_gaussproto.widgets.layers.outlines_switch import OutlinesSwitch
 from napari_gaussproto.widgets.layers.placement import (
     check_unchanged,
@@ -32,6 +34,7 @@ from napari_gaussproto.widgets.layers.results import present_maps, take_over
 from napari_gaussproto.widgets.layers.upright_offer import UprightOffer
 from napari_gaussproto.widgets.segment.batch_panel import BatchPanel
 from napari_gaussproto.widgets.segment.cells_panel import CellsPanel
+from napari_gaussproto.widgets.segment.large_panel import LargePanel
 from napari_gaussproto.widgets.segment.likelihood_panel import LikelihoodPanel
 from napari_gaussproto.widgets.segment.maps_panel import MapsPanel
 from napari_gaussproto.widgets.segment.measure_panel import MeasurePanel
@@ -104,6 +107,7 @@ class SegmentWidget(Dock):
         self.likelihood.classes.clicked.connect(self.maps.show_classes)
         self.outlines = OutlinesSwitch(self.viewer, self.state, self.messages)
         self.cover = CoverTable()
+        self.large = LargePanel(self.viewer, self.state, self.images, self.cover)
         self.measure = MeasurePanel(self.viewer, self.state, self.messages)
         self.batch = BatchPanel(self._order, self.state, self.messages)
         self.remarks = wrapped_label()
@@ -123,7 +127,15 @@ class SegmentWidget(Dock):
         form.addRow("Also add", down(*self.extras.values(), spacing=2))
         buttons = across((self.run_button, 2), (self.cancel_button, 1))
         show = (heading("Show"), self.likelihood, self.maps, self.outlines, self.cover)
-        top = (form, buttons, self.progress, self.status, self.remarks, self.train_button)
+        top = (
+            form,
+            self.large,
+            buttons,
+            self.progress,
+            self.status,
+            self.remarks,
+            self.train_button,
+        )
         content = QWidget()
         content.setLayout(
             down(self.upright, self.channels, *top, *show, self.measure, self.batch, None)
@@ -149,7 +161,7 @@ class SegmentWidget(Dock):
         self.runner.progressed.connect(self._on_progress)
         self.runner.succeeded.connect(self._on_segmented)
         self.runner.failed.connect(self.messages.report)
-        self.runner.cancelled.connect(partial(self.status.setText, "Cancelled."))
+        self.runner.cancelled.connect(lambda: self.status.setText(self.large.rest()))
         self.runner.finished.connect(self._update_buttons)
 
     # -- actions ----------------------------------------------------------------------------
@@ -195,7 +207,11 @@ class SegmentWidget(Dock):
         self._started = (image, request)
         self.progress.setRange(0, 0)
         self.status.setText("Getting ready…")
-        self.runner.start(partial(run_job, "segment", "segment_job", request))
+        if is_large(image):
+            order = self.large.begin(image)
+            self.runner.start(partial(run_job, "large.fill", "fill_job", request, order))
+        else:
+            self.runner.start(partial(run_job, "segment", "segment_job", request))
         self._update_buttons()
 
     def _order(
@@ -235,19 +251,30 @@ class SegmentWidget(Dock):
 
     # -- results ----------------------------------------------------------------------------
 
-    def _on_progress(self, done: StackTile | Stage) -> None:
+    def _on_progress(self, done: StackTile | Stage | LargeStep) -> None:
         if isinstance(done, Stage):
             self.progress.setRange(0, 0)
             self.status.setText(f"{done.text}…")
             self._tiles_begun = time.monotonic()
-            return
-        self.progress.setRange(0, done.total)
-        self.progress.setValue(done.index)
-        left = (time.monotonic() - self._tiles_begun) / done.index * (done.total - done.index)
-        plane = f"plane {done.plane}/{done.planes}, " if done.planes > 1 else ""
-        self.status.setText(f"{plane}tile {done.index}/{done.total}, {duration(left)} left")
+        elif isinstance(done, LargeStep):
+            if self.large.take(done):
+                self._tell_tiles(done.cover.done, done.cover.total, done.before)
+            else:
+                self.runner.cancel()
+                self.status.setText("The image was removed; tiles that are done stay on disk.")
+        else:
+            plane = f"plane {done.plane}/{done.planes}, " if done.planes > 1 else ""
+            self._tell_tiles(done.index, done.total, words=plane)
 
-    def _on_segmented(self, result: SegmentResult) -> None:
+    def _tell_tiles(self, done: int, total: int, before: int = 0, words: str = "") -> None:
+        """Say how many tiles are done, some of them before this run, and the time that is left."""
+        self.progress.setRange(0, total)
+        self.progress.setValue(done)
+        each = (time.monotonic() - self._tiles_begun) / max(1, done - before)
+        left = f", {duration(each * (total - done))} left" if done > before else ""
+        self.status.setText(f"{words}tile {done}/{total}{left}")
+
+    def _on_segmented(self, result: SegmentResult | LargeResult) -> None:
         state = self.state
         if self._started is None:
             return
@@ -263,6 +290,9 @@ class SegmentWidget(Dock):
             show_info(str(error))
             return
         state.set_model(result.model, result.key)
+        if isinstance(result, LargeResult):
+            self.status.setText(self.large.sentence(result))
+            return
         if state.model is not None and state.model is not result.model:
             # It was edited meanwhile; the cells are the same.
             again = partial(run_job, "segment", "again_job", request, result, state.model)
@@ -309,6 +339,7 @@ class SegmentWidget(Dock):
             self.maps.show_result(None)
             for part in (self.cover, self.remarks, self.train_button):
                 part.hide()
+            self.large.refresh()
         elif result is self.state.current:
             self.likelihood.setEnabled(True)
             self._on_image_result(result)
@@ -340,6 +371,7 @@ class SegmentWidget(Dock):
             self.progress.setRange(0, 1)
             self.progress.setValue(0)
             self._started = None
+            self.large.end()
         missing = self._missing()
         self.run_button.setEnabled(missing is None and not running)
         self.run_button.setToolTip(missing or "Segment the chosen image")

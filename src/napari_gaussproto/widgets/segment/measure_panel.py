@@ -208,7 +208,8 @@ class MeasurePanel(Foldable):
         from napari.layers import Labels, Shapes
 
         layers = [layer for layer in self._viewer.layers if not is_ours(layer)]
-        _offer(self.objects, _PIECES, [layer for layer in layers if isinstance(layer, Labels)])
+        labels = [la for la in layers if isinstance(la, Labels) and not la.multiscale]
+        _offer(self.objects, _PIECES, labels)
         _offer(self.regions, _WHOLE, [layer for layer in layers if isinstance(layer, Shapes)])
 
     def _chosen(self, combo: QComboBox) -> Any:

@@ -11,7 +11,7 @@ from qtpy.QtCore import QSettings
 logger = logging.getLogger(__name__)
 
 PLUGIN = "napari-gaussproto"
-_DEFAULTS: dict[str, Any] = {"device": "auto", "tile": 0, "colormap": "magma"}
+_DEFAULTS: dict[str, Any] = {"device": "auto", "tile": 0, "large": 64, "colormap": "magma"}
 _MOST_RECENT = 8
 
 

@@ -91,13 +91,18 @@ class CoverTable(QWidget):
         cover: dict[str, float],
         classes: Sequence[SegmentationClass],
         data_share: float = 1.0,
+        so_far: float = 1.0,
     ) -> None:
-        """Fill the table with the cover of the share of an image that holds data."""
+        """Fill the table with the cover of the share of an image that holds data.
+
+        ``so_far`` is the share that was segmented yet.
+        """
         while (item := self._grid.takeAt(0)) is not None:
             item.widget().deleteLater()
         self._image = image
         over = "" if data_share == 1 else f", over the {data_share:.1%} with data"
-        self.heading.setText(f"<b>Cover</b> of {escape(image)}{over}")
+        part = "" if so_far == 1 else f"{so_far:.0%} of "
+        self.heading.setText(f"<b>Cover</b> of {part}{escape(image)}{over}")
         self._names = [entry.name for entry in classes]
         self.shares = [cover[name] for name in self._names]
         for row, (entry, share) in enumerate(zip(classes, self.shares, strict=True)):

@@ -1,0 +1,68 @@
+"""What an OME-Zarr folder says of itself: axes, resolutions, colours and names of labels.
+
+Format: OME-NGFF 0.5, https://ngff.openmicroscopy.org/0.5/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from napari_gaussproto.core.base.config import SegmentationClass
+
+VERSION = "0.5"
+# What leading axes are called where nobody named them, from the one before height on.
+_LEADING = ("t", "c", "z")
+_TYPES = {"t": "time", "c": "channel"}
+
+
+def label_metadata(
+    name: str,
+    ndim: int,
+    n_levels: int,
+    classes: Sequence[SegmentationClass],
+    scale: Sequence[float] | None = None,
+    translate: Sequence[float] | None = None,
+) -> dict[str, Any]:
+    """The attribute "ome" of labels whose levels are called "0", "1", ..., each half the former.
+
+    Parameters
+    ----------
+    ndim : int
+        2 to 5 axes, the last two of them height and width.
+    scale, translate : sequence of float, optional
+        Of the finest level, a value for each axis.
+    """
+    axes = [*_LEADING[len(_LEADING) - (ndim - 2) :], "y", "x"]
+    scale = [1.0] * ndim if scale is None else [float(value) for value in scale]
+    moved = [] if translate is None else [{"type": "translation", "translation": list(translate)}]
+    datasets = [
+        {
+            "path": str(level),
+            "coordinateTransformations": [
+                {"type": "scale", "scale": [*scale[:-2], *(2**level * s for s in scale[-2:])]},
+                *moved,
+            ],
+        }
+        for level in range(n_levels)
+    ]
+    entries = list(enumerate(classes, start=1))
+    return {
+        "version": VERSION,
+        "multiscales": [
+            {
+                "name": name,
+                "axes": [{"name": axis, "type": _TYPES.get(axis, "space")} for axis in axes],
+                "datasets": datasets,
+                "type": "nearest",
+            }
+        ],
+        "image-label": {
+            "version": VERSION,
+            "colors": [
+                {"label-value": value, "rgba": [*bytes.fromhex(known.color[1:]), 255]}
+                for value, known in entries
+            ],
+            "properties": [{"label-value": value, "name": known.name} for value, known in entries],
+        },
+    }

@@ -1,0 +1,104 @@
+"""What is asked for a large image, and what comes back: plain data that may cross threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.imaging.tiles import Area, Focus
+from napari_gaussproto.core.model.card import Provenance
+from napari_gaussproto.jobs.requests import ModelKey
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+
+
+@dataclass(frozen=True)
+class LargeOrder:
+    """Where the labels of an image go, and what of it is looked at.
+
+    Attributes
+    ----------
+    stem : str
+        The name of the labels begins with it.
+    scale, translate : sequence of float
+        Of the layer, along the axes of the labels.
+    """
+
+    folder: Path
+    stem: str
+    focus: Focus
+    scale: Sequence[float]
+    translate: Sequence[float]
+
+
+@dataclass(frozen=True)
+class LargeCover:
+    """How far labels are, and what they cover so far.
+
+    Attributes
+    ----------
+    counts : (C + 1,) ndarray of int
+        Pixels of each label, the first without data.
+    done, total : int
+        Tiles.
+    """
+
+    counts: npt.NDArray[np.int64]
+    classes: Sequence[SegmentationClass]
+    done: int
+    total: int
+
+    @property
+    def data_share(self) -> float:
+        """Share of the pixels so far that hold data."""
+        return float(self.counts[1:].sum() / max(1, self.counts.sum()))
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of each class in these, by name."""
+        shares = self.counts[1:] / max(1, self.counts[1:].sum())
+        return {c.name: float(share) for c, share in zip(self.classes, shares, strict=True)}
+
+
+@dataclass(frozen=True)
+class LargeStep:
+    """Labels that can be shown from now on, or one more tile of them.
+
+    Attributes
+    ----------
+    before : int
+        Tiles that were finished by earlier runs.
+    levels : list of array-like or None
+        Of labels that were just opened; see `LabelPyramid`.
+    tile : tuple of int and Area, or None
+        Number of the plane, and pixels of the tile that was just finished.
+    """
+
+    path: Path
+    cover: LargeCover
+    before: int
+    provenance: Provenance
+    levels: Sequence[Any] | None = None
+    tile: tuple[int, Area] | None = None
+
+    @property
+    def keep(self) -> bool:
+        """Whether who shows steps must not leave it out; every tile is to be seen."""
+        return True
+
+
+@dataclass(frozen=True)
+class LargeResult:
+    """What a run gives back to the GUI; ``last`` is its last step."""
+
+    model: PrototypeSegmenter
+    key: ModelKey
+    last: LargeStep
+    seconds: float

@@ -1,0 +1,143 @@
+"""The labels of a large image: a layer of several resolutions, drawn again as its tiles come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QObject, QTimer
+
+from napari_gaussproto.core.imaging.tiles import Area, Focus
+from napari_gaussproto.core.labels.class_table import label_colors, label_names
+from napari_gaussproto.jobs.large.order import LargeStep
+from napari_gaussproto.widgets.layers.placement import (
+    LABEL_OPACITY,
+    area_in_view,
+    class_metadata,
+    has_channels,
+    keep_colors,
+    pixels_of,
+    placement,
+    plane_in_view,
+    show_classes,
+    undisturbed,
+)
+from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
+from napari_gaussproto.widgets.shared.workers import single_shot
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+    from napari.viewer import Viewer
+
+_MEGA = 1_000_000
+# Stacks may hold so many times the pixels of a single image: each plane is segmented by itself,
+# and what all of them leave in memory is little beside it.
+_OF_A_STACK = 4
+# Milliseconds: tiles that come together are drawn together; how often the view is looked at.
+_REST, _LOOK = 100, 200
+
+
+def is_large(image: Image) -> bool:
+    """Whether an image is segmented into labels on disk; see the preference."""
+    height, width = shape_of(image)[-2:]
+    limit, pixels = int(preference("large")) * _MEGA, int(np.prod(shape_of(image)))
+    return height * width > limit or pixels > _OF_A_STACK * limit
+
+
+def shape_of(image: Image) -> tuple[int, ...]:
+    """(..., H, W) of the labels of an image."""
+    pixels = pixels_of(image)
+    shape = pixels.shape[:-1] if has_channels(image) else pixels.shape
+    return tuple(int(n) for n in shape)
+
+
+class LargeLabels(QObject):
+    """Shows labels on disk over their images, and says what a person looks at.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    parent : QObject
+
+    Attributes
+    ----------
+    focus : Focus
+        Follows the view of the image that is watched.
+    """
+
+    def __init__(self, viewer: Viewer, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer, self.focus = viewer, Focus()
+        self._layers: WeakKeyDictionary[Image, Labels] = WeakKeyDictionary()
+        self._watched: Image | None = None
+        self._stale: Labels | None = None
+        self._redraw = single_shot(self, _REST, self._draw)
+        self._look = QTimer(self, interval=_LOOK)
+        self._look.timeout.connect(self._follow)
+
+    def watch(self, image: Image | None) -> None:
+        """Follow the view of an image while it is segmented; None for no more."""
+        if image is None and self._watched is not None:
+            self._stale = self.layer_of(self._watched)
+            self._draw()  # the picture in the layer list, too, which tiles out of view change
+        self._watched = image
+        if image is None:
+            self._look.stop()
+        else:
+            self._follow()
+            self._look.start()
+
+    def show_levels(self, image: Image, step: LargeStep) -> None:
+        """Show labels that were just opened, in the layer that shows their folder, if there is."""
+        assert step.levels is not None
+        layer = self.layer_of(image)
+        with undisturbed(self._viewer):
+            if layer is not None and layer.metadata[PLUGIN].get("folder") == str(step.path):
+                layer.data = list(step.levels)
+            else:
+                layer = self._layers[image] = self._viewer.add_labels(
+                    list(step.levels),
+                    multiscale=True,
+                    name=f"{image.name} – classes",
+                    opacity=LABEL_OPACITY,
+                    colormap=DirectLabelColormap(color_dict=label_colors(step.cover.classes)),
+                    features=label_names(step.cover.classes),
+                    metadata=class_metadata(step.cover.classes),
+                    **placement(image, ndim=len(step.levels[0].shape)),
+                )
+                keep_colors(layer)
+            about = step.cover.classes, step.provenance
+            show_classes(layer, *about, folder=str(step.path))
+
+    def layer_of(self, image: Image) -> Labels | None:
+        """The layer of an image, while it is in the viewer."""
+        layer = self._layers.get(image)
+        return layer if layer is not None and layer in self._viewer.layers else None
+
+    def show_tile(self, image: Image, plane: int, area: Area) -> None:
+        """Draw a tile that was just finished, soon, if it is in view."""
+        layer = self.layer_of(image)
+        if layer is None or not layer.visible:
+            return
+        y0, x0, y1, x1 = area_in_view(layer)
+        seen = area[0] < y1 and area[2] > y0 and area[1] < x1 and area[3] > x0
+        if seen and plane == self._plane(image) and not self._redraw.isActive():
+            self._stale = layer
+            self._redraw.start()
+
+    def _draw(self) -> None:
+        layer, self._stale = self._stale, None
+        if layer is not None and layer in self._viewer.layers:
+            layer.refresh(extent=False, highlight=False)
+
+    def _follow(self) -> None:
+        image = self._watched
+        if image is not None and image in self._viewer.layers:
+            self.focus.view = (self._plane(image), area_in_view(image))
+
+    def _plane(self, image: Image) -> int:
+        leading = shape_of(image)[:-2]
+        at = plane_in_view(self._viewer, image, leading)
+        return int(np.ravel_multi_index(at, leading)) if leading else 0
