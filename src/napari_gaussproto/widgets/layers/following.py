@@ -8,13 +8,13 @@ from weakref import WeakKeyDictionary, ref
 
 from qtpy.QtCore import QTimer
 
-from napari_gaussproto.widgets.layers.placement import remove_result
+from napari_gaussproto.widgets.layers.placement import layers_to_remove
 from napari_gaussproto.widgets.shared.preferences import PLUGIN
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState, per_viewer, state_of
 from napari_gaussproto.widgets.shared.tags import is_ours
 
 if TYPE_CHECKING:
-    from napari.layers import Image
+    from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
 _BETWEEN = " – "
@@ -54,18 +54,25 @@ class Following:
 
     def _on_closed(self, result: ImageResult) -> None:
         """Remove what showed the result of an image that was closed, but for a person's work."""
-        # After napari has finished with the image.
-        QTimer.singleShot(0, partial(self._remove, result))
-
-    def _remove(self, result: ImageResult) -> None:
         viewer = self._viewer()
-        if viewer is None or result.source in viewer.layers:
+        if viewer is None:
             return
-        remove_result(viewer, result)
-        begins = result.source.name + _BETWEEN
-        for layer in list(viewer.layers):
-            is_earlier = layer.metadata.get(PLUGIN, {}).get("earlier", False)
-            if is_earlier and layer.name.startswith(begins):
+        layers, begins = layers_to_remove(viewer, result), result.source.name + _BETWEEN
+        layers += [
+            layer
+            for layer in viewer.layers
+            if layer.metadata.get(PLUGIN, {}).get("earlier", False)
+            and layer.name.startswith(begins)
+        ]
+        # After napari has finished with the image; the result itself is free before.
+        QTimer.singleShot(0, partial(self._remove, layers))
+
+    def _remove(self, layers: list[Layer]) -> None:
+        viewer = self._viewer()
+        if viewer is None:
+            return
+        for layer in layers:
+            if layer in viewer.layers:
                 viewer.layers.remove(layer)
 
 

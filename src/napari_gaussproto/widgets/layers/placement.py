@@ -275,17 +275,20 @@ def reset_undo(layer: Labels) -> None:
 
 def remove_result(viewer: Viewer, result: ImageResult | None) -> None:
     """Remove the layers of a result that does not hold any more; what a person painted on stays."""
-    if result is None:
-        return
-    for layer in result.maps.values():
-        if layer in viewer.layers:
-            viewer.layers.remove(layer)
+    for layer in [] if result is None else layers_to_remove(viewer, result):
+        viewer.layers.remove(layer)
+
+
+def layers_to_remove(viewer: Viewer, result: ImageResult) -> list[Layer]:
+    """The layers that show nothing but a result; one that a person painted on is named so."""
+    layers = [layer for layer in result.maps.values() if layer in viewer.layers]
     labels = result.labels
     if labels is not None and labels in viewer.layers:
         if checksum(labels.data) == result.labels_checksum:
-            viewer.layers.remove(labels)
+            layers.append(labels)
         else:
             labels.name = f"{labels.name} (edited)"
+    return layers
 
 
 def set_aside(viewer: Viewer, layer: Layer) -> None:
