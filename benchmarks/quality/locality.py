@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.measuring import save
 from benchmarks.quality.explanation import CONFIG
-from napari_gaussproto import PrototypeSegmenter, Segmentation, dependence, load_model, segment
+from napari_gaussproto import PrototypeSegmenter, Segmentation, load_model
 from napari_gaussproto.core.explain.dependence import Dependence
 from napari_gaussproto.core.measure.evaluation import measure
 from napari_gaussproto.io.dataset import load_split, read_train_file
+from recipes.shipped.reach import answers, medians
 
 # Pixels that are far, in a photograph of 960 x 720.
 FAR = 50
@@ -32,17 +32,6 @@ NAMES = {
     "outside": "share outside the cell",
     "far": f"share beyond {FAR} px",
 }
-
-
-def places_in(
-    labels: npt.NDArray[np.uint8], count: int, rng: np.random.Generator
-) -> list[tuple[int, int]]:
-    """Random pixels (y, x), so many of each class of an image (H, W)."""
-    found = []
-    for c in np.unique(labels[labels > 0]):
-        pixels = np.argwhere(labels == c)
-        found += [(int(y), int(x)) for y, x in rng.choice(pixels, count)]
-    return found
 
 
 def share_outside(found: Dependence, segmentation: Segmentation) -> float:
@@ -67,16 +56,10 @@ def look(
     model: PrototypeSegmenter, images: list[Any], labels: list[Any], count: int
 ) -> dict[str, float]:
     """Medians over places; the same places for every model."""
-    rng = np.random.default_rng(0)
-    rows = []
-    for image, mask in zip(images, labels, strict=True):
-        result = segment(image, model)
-        for y, x in places_in(mask, count, rng):
-            found = dependence(image, model, result, y, x)
-            far = share_beyond(found, FAR)
-            rows.append((found.radius(0.5), found.radius(0.9), share_outside(found, result), far))
-    half, most, outside, far = np.nanmedian(rows, axis=0).tolist()
-    return {"half": half, "most": most, "outside": outside, "far": far, "places": len(rows)}
+    found = list(answers(model, zip(images, labels, strict=True), count))
+    rows = [(share_outside(one, result), share_beyond(one, FAR)) for one, result in found]
+    outside, far = np.nanmedian(rows, axis=0).tolist()
+    return {**medians(one for one, _ in found).model_dump(), "outside": outside, "far": far}
 
 
 def markdown(rows: dict[str, dict[str, float]]) -> str:

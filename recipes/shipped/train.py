@@ -175,10 +175,10 @@ def best_of(
 
 def measures_of(model: PrototypeSegmenter, photos: Path) -> dict[str, Any]:
     """What the card says of val and of test, which nothing is chosen by."""
-    return {split: measure(model, _pairs(model, photos, split)) for split in ("val", "test")}
+    return {split: measure(model, pairs_of(model, photos, split)) for split in ("val", "test")}
 
 
-def _pairs(model: PrototypeSegmenter, photos: Path, split: str) -> Iterator[tuple[Any, Any]]:
+def pairs_of(model: PrototypeSegmenter, photos: Path, split: str) -> Iterator[tuple[Any, Any]]:
     """Photographs with labels of the model's classes; those that it does not know are its last."""
     for number, pair in enumerate(photos_of(photos, split)):
         view = whole(pair, number)

@@ -65,7 +65,9 @@ def predict(
     labels: Annotated[str, typer.Option(help="Format of labels: tiff, png or zarr.")] = "tiff",
     maps: Annotated[bool, typer.Option(help="Write likelihood maps.")] = False,
     overview: Annotated[bool, typer.Option(help="Write an overview picture of each.")] = False,
-    channels: Channels = "auto",
+    channels: Annotated[
+        str, typer.Option(help="auto, first, last, or none: a stack of grey planes.")
+    ] = "auto",
     corrections: Drawn = None,
     again: Annotated[
         bool, typer.Option("--again", help="Segment what is up to date, too.")
@@ -147,7 +149,7 @@ def measure(
 @app.command()
 def export(
     what: Annotated[str, typer.Argument(help="Folder that predict wrote; or a model.")],
-    format: Annotated[str, typer.Option(help="coco, geojson or png; of a model onnx.")],
+    format: Annotated[str, typer.Option(help="coco, geojson, png; of a model onnx, bioimageio.")],
     out: Annotated[Path | None, typer.Option(help="Another folder, or the file to write.")] = None,
     least_area: Annotated[int, typer.Option(help="Smallest piece of polygons, in pixels.")] = 16,
 ) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.quality.locality import look, markdown, places_in, share_beyond, share_outside
+from benchmarks.quality.locality import look, markdown, share_beyond, share_outside
 from napari_gaussproto import segment
 from napari_gaussproto.core.explain.dependence import Dependence
+from recipes.shipped.reach import places_in
 from tests.core.builders import tiny_model, two_tone
 
 

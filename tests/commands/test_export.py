@@ -41,6 +41,19 @@ def test_labels_of_results_go_into_other_formats(
     assert np.array_equal(read_mask(there / "right" / "plot.labels.png"), labels)
 
 
+def test_planes_of_a_stack_are_pictures_of_their_own(
+    cli: Cli, model_file: Path, tmp_path: Path
+) -> None:
+    planes = np.random.default_rng(0).integers(0, 255, (3, 40, 56)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "z.ome.tif", planes, metadata={"axes": "ZYX"})
+    out = tmp_path / "out"
+    cli("predict", tmp_path / "z.ome.tif", "--model", model_file, "--out", out)
+    assert cli("export", out, "--format", "png").code == 0
+    labels, _ = read_labels(out / "z.labels.ome.tif")
+    for number, plane in enumerate(labels, start=1):
+        assert np.array_equal(read_mask(out / "z" / f"plane {number}.labels.png"), plane)
+
+
 def test_a_label_file_that_is_gone_is_named(
     cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
 ) -> None:
@@ -54,7 +67,10 @@ def test_a_label_file_that_is_gone_is_named(
 
 def test_what_makes_no_sense_is_a_sentence(cli: Cli, tmp_path: Path) -> None:
     sentence = cli("export", tmp_path, "--format", "x").one_sentence()
-    assert "give coco, geojson, png for a folder of results, or onnx for a model" in sentence
+    assert (
+        "give coco, geojson, png for a folder of results, or onnx or bioimageio for a model"
+        in sentence
+    )
     empty = cli("export", tmp_path, "--format", "coco").one_sentence()
     assert "holds no results: give the folder that predict wrote" in empty
 

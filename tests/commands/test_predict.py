@@ -215,12 +215,22 @@ def test_arrays_have_their_channels_first_or_last(cli: Cli, tmp_path: Path) -> N
     assert "“middle” is no place of channels: give auto, first or last." in sentence
 
 
-def test_a_stack_is_not_taken_for_a_picture(cli: Cli, model_file: Path, tmp_path: Path) -> None:
-    planes = np.zeros((3, 40, 56), np.uint8)
+def test_the_planes_of_a_stack_are_rows(cli: Cli, model_file: Path, tmp_path: Path) -> None:
+    planes = np.random.default_rng(0).integers(0, 255, (3, 40, 56)).astype(np.uint8)
     tifffile.imwrite(tmp_path / "z.ome.tif", planes, metadata={"axes": "ZYX"})
-    result = cli("predict", tmp_path / "z.ome.tif", "--model", model_file, "--out", tmp_path / "o")
-    assert result.code == 1
-    assert "says that its first axis is Z, planes of a stack" in result.out
+    np.save(tmp_path / "three.npy", planes)
+    files = (tmp_path / "z.ome.tif", tmp_path / "three.npy")
+    out = tmp_path / "o"
+    options = ("--model", model_file, "--out", out, "--channels", "none")
+    result = cli("predict", *files, *options)
+    assert result.code == 0 and "2 of 2 images segmented" in result.out
+    _, *rows = table(out / "cover.csv")
+    names = [f"{name}/plane {n}" for name in ("three.npy", "z.ome.tif") for n in (1, 2, 3)]
+    assert [row[0] for row in rows] == names and "z.ome.tif/plane 3" in result.out
+    model = load_model_file(model_file)
+    expected = np.stack([segment(plane, model).labels for plane in planes])
+    for name in ("z", "three"):
+        assert np.array_equal(read_labels(out / f"{name}.labels.ome.tif")[0], expected)
 
 
 # -- GeoTIFF --------------------------------------------------------------------------------

@@ -8,10 +8,12 @@ from napari_gaussproto.commands.predict import driven
 from napari_gaussproto.commands.results import images, say
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.model.model_file import load_model
-from napari_gaussproto.io.model_files.onnx_file import check_onnx, write_onnx
+from napari_gaussproto.core.model.summary import model_path, read_summary
+from napari_gaussproto.io.model_files.bioimageio_file import write_bioimageio
+from napari_gaussproto.io.model_files.onnx_file import write_onnx
 from napari_gaussproto.jobs.batch.export import ExportFormat, export_steps
 
-_OF_MODELS = ("onnx",)
+_OF_MODELS = ("onnx", "bioimageio")
 _OF_RESULTS: dict[str, ExportFormat] = {"coco": "coco", "geojson": "geojson", "png": "png"}
 
 
@@ -24,7 +26,7 @@ def run_export(what: str, form: str, out: Path | None, least_area: int) -> int:
         When the folder, the model or the format cannot be used.
     """
     if form in _OF_MODELS:
-        return _export_model(what, out)
+        return _export_model(what, form, out)
     if form not in _OF_RESULTS:
         raise ConfigError(
             f"“{form}” is no format: give {', '.join(_OF_RESULTS)} for a folder of results, or "
@@ -38,9 +40,12 @@ def run_export(what: str, form: str, out: Path | None, least_area: int) -> int:
     return len(result.left_out)
 
 
-def _export_model(name: str, out: Path | None) -> int:
+def _export_model(name: str, form: str, out: Path | None) -> int:
     model = load_model(name, "cpu")
-    check_onnx(model)
-    path = write_onnx(model, out or Path(f"{Path(name).stem}.onnx"))
+    if form == "onnx":
+        path = write_onnx(model, out or Path(f"{Path(name).stem}.onnx"))
+    else:
+        summary = read_summary(model_path(name))
+        path = write_bioimageio(model, summary, out or Path(f"{Path(name).stem}.zip"))
     say(f"{model.card.name} written into {path}")
     return 0

@@ -16,6 +16,7 @@ from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.io.batch.inputs import find
+from napari_gaussproto.io.batch.manifest import rows_of
 from napari_gaussproto.io.batch.outputs import Outputs
 from napari_gaussproto.jobs.batch.here import work_here
 from napari_gaussproto.jobs.batch.one_image import BatchStep
@@ -82,7 +83,8 @@ def run_predict(
     GaussProtoError
         When the model, the device, a setting or the folder cannot be used, or there is no image.
     """
-    side, axis = parse_tile(tile), parse_channels(channels)
+    grey = channels == "none"
+    side, axis = parse_tile(tile), parse_channels("auto" if grey else channels)
     outputs = Outputs.checked(labels, maps=maps, overview=overview)
     found = find(given, out)
     do = _doer(scheduler, workers, device)
@@ -90,11 +92,12 @@ def run_predict(
     model = load_model(model_name, "cpu" if far else device)
     place = device if far else str(model.device)
     request = BatchRequest(
-        model, found, out, outputs, side, again, axis, corrections=corrections, device=place
+        model, found, out, outputs, side, again, axis, None, corrections, grey, place
     )
     result = driven(batch_steps(request, do), place)
-    if result.images and len(result.images) <= _MOST_ROWS:
-        console.print(cover_table(result.images, model.classes))
+    rows = rows_of(result.images)
+    if rows and len(rows) <= _MOST_ROWS:
+        console.print(cover_table(rows, model.classes))
     _tell(result, out)
     return len(result.left_out)
 
@@ -139,7 +142,7 @@ def _tell(result: BatchResult, out: Path) -> None:
     say(f"{len(result.images)} of {images(count)} segmented{kept}, into {out}/")
     for note in result.notes:
         say(note)
-    for name, entry in result.images.items():
+    for name, entry in rows_of(result.images).items():
         for remark in entry.remarks:
             say(f"{name}: {remark}")
     for name, reason in result.left_out.items():

@@ -68,6 +68,26 @@ def read_mask(path: str | Path) -> npt.NDArray[Any]:
     return mask.astype(np.uint8) if mask.dtype == bool else mask
 
 
+def read_mask_stack(path: str | Path) -> npt.NDArray[Any]:
+    """Read a stack of label images from a TIFF: integers (..., H, W), as they are stored.
+
+    Raises
+    ------
+    ImageError
+        When it is missing, damaged or of another kind.
+    """
+    import tifffile
+
+    try:
+        # Three planes may be stored as if they were colours; here they are planes.
+        return np.asarray(tifffile.imread(path))
+    except Exception as error:  # tifffile raises many types for a damaged file
+        raise ImageError(
+            f"“{Path(path).name}” could not be read as a TIFF ({error}): it may be damaged, open "
+            "another copy."
+        ) from error
+
+
 def read_by_suffix(path: Path, read_photo: Callable[[Path], Any], *, turn: bool = False) -> Any:
     """Read a file by its suffix; whatever goes wrong is an `ImageError`.
 
@@ -203,14 +223,16 @@ def _read_axes(sizes: list[tuple[str, int]]) -> str:
 def axes_of(path: str | Path) -> str | None:
     """Axes of what `read_image` gives for a file; None where the file does not say.
 
-    A letter for each: Y and X, C for channels, which are last; others as OME and tifffile call
-    them, such as Z, T, and Q for one that nobody named.
+    A letter for each: Y and X, C for channels, which are last but in Zarr; others as OME and
+    tifffile call them, such as Z, T, and Q for one that nobody named.
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix in (".npy", ".zarr"):
+    if suffix == ".npy":
         return None
     try:
+        if suffix == ".zarr":
+            return _zarr_axes(path)
         if suffix in TIFF_SUFFIXES:
             import tifffile
 
@@ -242,9 +264,9 @@ def channel_axis_in(path: Path, wanted: int | None) -> int | None:
     if len(axes) == 3 and "C" not in axes:
         raise ImageError(
             f"“{path.name}” says that its first axis is {axes[0]}, planes of a stack: give the "
-            "planes as files of their own, or segment the stack in napari."
+            "planes as files of their own."
         )
-    return None
+    return axes.index("C") if "C" in axes else None
 
 
 def _masked(array: npt.NDArray[Any], nodata: float, channels: int) -> npt.NDArray[Any]:
@@ -256,19 +278,42 @@ def _masked(array: npt.NDArray[Any], nodata: float, channels: int) -> npt.NDArra
 
 
 def _read_zarr(path: Path) -> Any:
+    array = _opened_zarr(path)[1]
+    if array is None:
+        raise ImageError(f"“{path.name}” holds no array: choose a folder with an image.")
+    empty = _empty_axes(array.shape)
+    if not empty and array.ndim <= 3:
+        return array
+    import dask.array as da
+
+    return da.squeeze(da.from_zarr(array), axis=empty)
+
+
+def _opened_zarr(path: Path) -> tuple[Any, Any]:
+    """A folder as zarr sees it, and the array in it; None where there is none."""
     import zarr
 
     opened = zarr.open(str(path), mode="r")
-    array = _largest(opened) if isinstance(opened, zarr.Group) else opened
-    if array is None:
-        raise ImageError(f"“{path.name}” holds no array: choose a folder with an image.")
-    if array.ndim <= 3:
-        return array
-    # OME-Zarr has axes of length 1 for time and depth.
-    import dask.array as da
+    return opened, _largest(opened) if isinstance(opened, zarr.Group) else opened
 
-    empty = [axis for axis in reversed(range(array.ndim - 2)) if array.shape[axis] == 1]
-    return da.squeeze(da.from_zarr(array), axis=tuple(empty[: array.ndim - 3]))
+
+def _empty_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Axes of length 1, as OME-Zarr has for time and depth; three axes are always left."""
+    empty = [axis for axis in reversed(range(len(shape) - 2)) if shape[axis] == 1]
+    return tuple(empty[: max(0, len(shape) - 3)])
+
+
+def _zarr_axes(path: Path) -> str | None:
+    """Axes of an OME-Zarr, as `_read_zarr` gives them; None where it does not name them."""
+    opened, array = _opened_zarr(path)
+    facts = dict(opened.attrs)
+    scales = facts.get("ome", facts).get("multiscales")
+    named = scales[0]["axes"] if scales else ()
+    if len(named) != array.ndim:
+        return None
+    letters = [(entry["name"] if isinstance(entry, dict) else entry).upper() for entry in named]
+    empty = _empty_axes(array.shape)
+    return "".join(letter for axis, letter in enumerate(letters) if axis not in empty)
 
 
 def _largest(group: Any) -> Any:

@@ -31,8 +31,9 @@ def write_labels(
     provenance: dict[str, str] | None = None,
     georeference: Georeference | None = None,
     spacing: Spacing | None = None,
+    axes: str | None = None,
 ) -> Path:
-    """Write a label image.
+    """Write a label image, or a stack of them.
 
     Parameters
     ----------
@@ -48,6 +49,8 @@ def write_labels(
         Of the image; the file is a GeoTIFF then, in which 0 stands for "no data".
     spacing : Spacing, optional
         Of the axes; stored as the physical size of a pixel.
+    axes : str, optional
+        As OME calls them.
     """
     entries = {
         str(c + 1): json.dumps({"name": entry.name, "color": entry.color})
@@ -56,7 +59,7 @@ def write_labels(
     texts = {key: _xml_text(value) for key, value in (provenance or {}).items()}
     annotation = {"Namespace": _NAMESPACE, **entries, **texts}
     tags = [] if georeference is None else georeference.extra_tags(nodata="0")
-    axes = _AXES[-labels.ndim :]
+    axes = axes or _AXES[-labels.ndim :]
     metadata = {"axes": axes, "MapAnnotation": annotation, **_physical_sizes(axes, spacing)}
     return _write(Path(path), labels, metadata, tags)
 
@@ -175,20 +178,23 @@ def write_maps(
     names: Sequence[str],
     pixel_size: int = 1,
     georeference: Georeference | None = None,
+    axes: str = "CYX",
 ) -> Path:
-    """Write maps as the channels of one image.
+    """Write maps as the channels of one image, or of every plane of a stack.
 
     Parameters
     ----------
-    maps : (P, h, w) ndarray of float32
+    maps : (..., P, h, w) ndarray of float32
     pixel_size : int
         Pixels of the photograph along the side of an element; stored as the physical size
         in the unit "pixel", so that viewers can lay the maps over the photograph.
     georeference : Georeference, optional
         Of the image; the file is a GeoTIFF then.
+    axes : str
+        As OME calls them.
     """
     metadata = {
-        "axes": "CYX",
+        "axes": axes,
         "Channel": {"Name": [_xml_text(name) for name in names]},
         "PhysicalSizeX": pixel_size,
         "PhysicalSizeXUnit": "pixel",

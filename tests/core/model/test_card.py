@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from napari_gaussproto import list_models
+from napari_gaussproto import list_models, quick_fit
 from napari_gaussproto.cli import app
 from napari_gaussproto.core.base.config import FIELD
-from napari_gaussproto.core.model.card import ModelCard, card_markdown
+from napari_gaussproto.core.model.card import ModelCard, Reach, card_markdown
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.core.model.summary import model_path, read_summary
-from tests.core.builders import tiny_model
+from tests.core.builders import tiny_model, two_tone
 
 
 @pytest.mark.parametrize("name", [*list_models(), FIELD])
@@ -41,6 +41,24 @@ def test_a_shipped_model_says_what_people_must_know(name: str) -> None:
     text = card_markdown(read_summary(model_path(name)))
     assert all(f"{measures['miou']:.4f}" in text for measures in card.measures.values())
     assert all(warning in text for warning in card.not_for)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_a_shipped_model_says_how_far_it_looks(name: str) -> None:
+    reach = read_summary(model_path(name)).card.reach
+    assert reach is not None and 4 < reach.half < reach.most and reach.places >= 8
+    text = card_markdown(read_summary(model_path(name)))
+    assert f"lies within {reach.half:.0f} px of it" in text
+
+
+def test_a_fit_does_not_boast_of_what_its_start_was_measured_at() -> None:
+    image, labels = two_tone()
+    start = tiny_model()
+    start.card.measures = {"val": {"miou": 0.9}}
+    start.card.reach = Reach(half=8, most=20, places=4)
+    fitted = quick_fit(image, labels, start)
+    assert fitted.card.measures == {} and fitted.card.reach is None
+    assert start.card.measures and start.card.reach
 
 
 def test_the_command_prints_the_same_text() -> None:

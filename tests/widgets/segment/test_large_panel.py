@@ -9,6 +9,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
 from napari_gaussproto.core.model.model_file import load_model_file
@@ -17,6 +18,7 @@ from napari_gaussproto.jobs.large.order import LargeStep
 from napari_gaussproto.widgets.layers import large_labels
 from napari_gaussproto.widgets.segment import dock as segment_module
 from tests.core.builders import two_tone
+from tests.io.test_ome_images import written
 from tests.widgets.docks import by_role
 
 TILE = 256
@@ -154,6 +156,25 @@ def test_stored_images_of_any_kind(
     np.testing.assert_array_equal(np.asarray(layer.data[0][:]), expected)
 
 
+def test_an_ome_zarr_folder_is_opened_and_segmented(
+    viewer: Any, dock: Any, run: Callable[[Any], None], expected: np.ndarray, tmp_path: Path
+) -> None:
+    channels_first = np.moveaxis(PHOTO, -1, 0)
+    path = written(tmp_path / "mosaic.ome.zarr", channels_first, "cyx", [1, 0.5, 0.5])
+    [image] = viewer.open(path, plugin="napari-gaussproto")
+    assert image.rgb and image.multiscale
+    run(dock)
+    [layer] = by_role(viewer, "labels")
+    np.testing.assert_array_equal(np.asarray(layer.data[0][:]), expected)
+    np.testing.assert_allclose(layer.scale, [0.5, 0.5])
+    folder = tmp_path / "mosaic.labels.ome.zarr"
+    assert dock.status.text().endswith(f"in {folder}.")
+    # Opened again, it is what was written.
+    [again] = viewer.open(folder, plugin="napari-gaussproto")
+    np.testing.assert_array_equal(np.asarray(again.data), expected)
+    np.testing.assert_allclose(again.scale, [0.5, 0.5])
+
+
 def test_a_large_stack_fills_in_plane_by_plane(
     viewer: Any, dock: Any, run: Callable[[Any], None], out: Path, model_file: Path
 ) -> None:
@@ -201,6 +222,16 @@ def test_small_images_say_nothing_of_it(viewer: Any, dock: Any, run: Callable[[A
     run(dock)
     [layer] = by_role(viewer, "labels")
     assert not layer.multiscale and dock.state.current is not None
+
+
+def test_labels_go_beside_the_file_of_the_image(viewer: Any, dock: Any, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "mosaic.tif", PHOTO, photometric="rgb")
+    [image] = viewer.open(tmp_path / "mosaic.tif", plugin="napari")
+    assert dock.large.folder_of(image) == tmp_path
+    assert str(tmp_path) in dock.large.words.text()
+    order = dock.large.begin(image)
+    dock.large.end()
+    assert (order.folder, order.stem) == (tmp_path, "mosaic")
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(

@@ -68,7 +68,7 @@ def adapt(
     layer = _carried(model, config, target, kept, fresh)
     prototypes = _described(model, config, target, kept, fresh)
     card = model.card.model_copy(deep=True)
-    card.measures = {}
+    card.measures, card.reach = {}, None
     before, after = ([c.name for c in table] for table in (model.classes, config.classes))
     card.log("adapt", **{"from": before}, to=after, mapping=target)
     other = model.with_layer(layer, prototypes, card)

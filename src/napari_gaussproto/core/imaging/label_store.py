@@ -15,7 +15,7 @@ ATTRIBUTE = "napari-gaussproto"
 
 
 @contextmanager
-def new_label_store(path: Path, shape: tuple[int, int], about: dict[str, Any]) -> Iterator[Any]:
+def new_label_store(path: Path, shape: tuple[int, ...], about: dict[str, Any]) -> Iterator[Any]:
     """A zarr array to fill, which takes its name when the block ends well.
 
     Parameters
@@ -23,7 +23,7 @@ def new_label_store(path: Path, shape: tuple[int, int], about: dict[str, Any]) -
     path : Path
         Nothing, or labels written here before, which stay until the new ones are complete.
     shape : tuple of int
-        (H, W) of the array of uint8.
+        (..., H, W) of the array of uint8.
     about : dict
         JSON-able facts for the array's attributes.
 
@@ -44,7 +44,7 @@ def new_label_store(path: Path, shape: tuple[int, int], about: dict[str, Any]) -
             labels = zarr.create_array(
                 store=str(partial),
                 shape=shape,
-                chunks=(min(1024, shape[0]), min(1024, shape[1])),
+                chunks=(*(1 for _ in shape[:-2]), *(min(1024, side) for side in shape[-2:])),
                 dtype="uint8",
                 overwrite=True,
             )

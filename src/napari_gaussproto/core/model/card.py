@@ -57,6 +57,23 @@ class LogEntry(BaseModel):
         return f"{self.what} {', '.join(self.prototypes)}{target}"
 
 
+class Reach(BaseModel):
+    """How far the answers of a model look, as covering their surroundings shows it.
+
+    Attributes
+    ----------
+    half, most : float
+        Radii in pixels of the photograph within which half and nine tenths of what an answer
+        depends on lies: medians over places.
+    places : int
+        How many were looked at.
+    """
+
+    half: float
+    most: float
+    places: int
+
+
 class ModelCard(BaseModel):
     """Provenance, terms and measures of a model.
 
@@ -74,6 +91,8 @@ class ModelCard(BaseModel):
         The log: one entry per fit or edit, with what was done, settings, seed, steps, time.
     measures : dict
         By split, for example ``{"test": {"iou": {"soil": 0.9}, "miou": 0.9, "ece": 0.02}}``.
+    reach : Reach, optional
+        How far its answers look.
     package_versions : dict
         Of the packages that made it.
     """
@@ -89,6 +108,7 @@ class ModelCard(BaseModel):
     created: str = Field(default_factory=now)
     history: list[dict[str, Any]] = Field(default_factory=list)
     measures: dict[str, Any] = Field(default_factory=dict)
+    reach: Reach | None = None
     package_versions: dict[str, str] = Field(default_factory=package_versions)
 
     @property
@@ -100,6 +120,11 @@ class ModelCard(BaseModel):
     def log(self, what: str, **details: object) -> None:
         """Append what was done to the log, with details of types that JSON knows."""
         self.history.append({"what": what, "when": now(), **details})
+
+    def log_training(self, what: str, **details: object) -> None:
+        """Log a training; what was measured before it is of another model, and goes."""
+        self.measures, self.reach = {}, None
+        self.log(what, **details)
 
     @property
     def last_entry(self) -> LogEntry:
@@ -195,6 +220,7 @@ def card_markdown(summary: ModelSummary) -> str:
         _section("Classes", _classes(summary)),
         _section("Not for", _list(card.not_for)),
         _section("How good it is", _measures(card.measures)),
+        _section("How far it looks", _reach(card.reach)),
         _section("Training data", _data(summary)),
         _section("How it was made", _making(summary)),
         _section("Prototypes", _prototypes(summary)),
@@ -250,6 +276,16 @@ def _measures(measures: dict[str, Any]) -> str:
             "training ones, false alarms."
         )
     return text
+
+
+def _reach(reach: Reach | None) -> str:
+    if reach is None:
+        return ""
+    return (
+        f"Half of what an answer depends on lies within {reach.half:.0f} px of it, nine tenths "
+        f"within {reach.most:.0f} px (medians over {reach.places} places, found by covering what "
+        "surrounds them). So likelihoods and prototypes at a place tell of its surroundings, too."
+    )
 
 
 def _figure(value: float | None, form: str) -> str:

@@ -221,7 +221,7 @@ def quick_fit_steps(
     describe(fitted, cells, images, patches=_PATCHES)
     # A photograph like those of the strokes is new to the start, and not to this model.
     fitted.familiarity = None
-    fitted.card.log(
+    fitted.card.log_training(
         "quick fit",
         images=len(images),
         cells=len(cells),

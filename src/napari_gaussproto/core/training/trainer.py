@@ -175,7 +175,7 @@ class Trainer:
         self.model.eval()
         if self.settings.finish:
             yield from self.finish()
-        self.model.card.log(self.name, **self.log_details())
+        self.model.card.log_training(self.name, **self.log_details())
         return Trained(self.model, self.steps_done, self.best_step, self.best_miou)
 
     @property

@@ -73,6 +73,17 @@ class Corrections:
                 return upright(labels, turn), digest
         return None, ""
 
+    def of_stack(self, stack: Any, shape: tuple[int, ...]) -> tuple[Labels | None, str]:
+        """Labels (..., H, W) that were drawn on a stack of this shape, and their digest.
+
+        None and "" where nothing was.
+        """
+        identity = identify(stack, "")
+        for drawn in self._images:
+            if drawn.labels.shape == shape and drawn.image.same_pixels(identity):
+                return self._in_table(drawn), self._digests[id(drawn)]
+        return None, ""
+
     def _find(self, identity: ImageIdentity, plane: int) -> tuple[Labels | None, str]:
         for drawn in self._images:
             if drawn.image.same_pixels(identity):

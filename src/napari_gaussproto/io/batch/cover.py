@@ -5,10 +5,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
-from napari_gaussproto.io.batch.manifest import Entry
+from napari_gaussproto.io.batch.manifest import Entry, PlaneEntry, rows_of
 from napari_gaussproto.io.batch.outputs import set_aside
 
 COVER = "cover.csv"
@@ -17,19 +21,20 @@ COVER = "cover.csv"
 def of_classes(
     images: Mapping[str, Entry], classes: Sequence[SegmentationClass]
 ) -> dict[str, Entry]:
-    """The images that were divided into these classes, in the order of their names."""
+    """Images, and planes, that were divided into these classes, in the order of their names."""
     names = {entry.name for entry in classes}
-    return {name: images[name] for name in sorted(images) if set(images[name].cover) == names}
+    own = {name: images[name] for name in sorted(images) if set(images[name].cover) == names}
+    return rows_of(own)
 
 
 def cover_lines(
     images: Mapping[str, Entry], classes: Sequence[SegmentationClass]
 ) -> Iterable[list[str]]:
-    """A header, and a row per image: shares from 0 to 1, empty where a picture holds no data.
+    """A header, and a row per image or plane: shares from 0 to 1.
 
-    The column "data" is the share of the pixels that the cover is over, "novelty" how unlike the
-    training photographs the image is, where that is known, "corrected" says "yes" where a person's
-    labels count.
+    They are empty where a picture holds no data. The column "data" is the share of the pixels that
+    the cover is over, "novelty" how unlike the training photographs the image is, where that is
+    known, "corrected" says "yes" where a person's labels count.
     """
     names = [entry.name for entry in classes]
     header = ["image", *names, "data", "novelty", "uncertainty", "corrected"]
@@ -74,3 +79,34 @@ def _header(path: Path) -> list[str] | None:
         return None
     except (OSError, UnicodeDecodeError, csv.Error):
         return []
+
+
+def fill_cover(
+    entry: Entry | PlaneEntry, counts: npt.NDArray[np.int64], classes: Sequence[SegmentationClass]
+) -> None:
+    """Cover from the numbers of pixels (C + 1,) of each label, the first without data."""
+    known = int(counts[1:].sum())
+    entry.data_share = known / int(counts.sum())
+    shares = (counts[1:] / max(1, known)).tolist()
+    entry.cover = {c.name: share for c, share in zip(classes, shares, strict=True)}
+
+
+def count_again(
+    entry: Entry, labels: npt.NDArray[Any], classes: Sequence[SegmentationClass]
+) -> None:
+    """Cover of an image or of the planes of a stack, from labels (..., H, W)."""
+    ones: list[Entry | PlaneEntry] = [*entry.planes] or [entry]
+    for one, own in zip(ones, labels.reshape(-1, *labels.shape[-2:]), strict=True):
+        fill_cover(one, np.bincount(own.ravel(), minlength=len(classes) + 1), classes)
+    if entry.planes:
+        sum_up(entry, classes)
+
+
+def sum_up(entry: Entry, classes: Sequence[SegmentationClass]) -> None:
+    """Let the cover of a stack be that of all its planes."""
+    weight = np.array([plane.data_share for plane in entry.planes])
+    entry.data_share = float(weight.mean())
+    weight = weight / (weight.sum() or 1)
+    entry.cover = {
+        c.name: float(weight @ [plane.cover[c.name] for plane in entry.planes]) for c in classes
+    }

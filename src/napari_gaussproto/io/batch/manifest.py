@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
@@ -79,6 +79,16 @@ class Source(BaseModel):
         return bool(self.digest) and digest_of(path) == self.digest
 
 
+class PlaneEntry(BaseModel):
+    """What was made of one plane of a stack; see `Entry`."""
+
+    cover: dict[str, float] = Field(default_factory=dict)
+    data_share: float = 1.0
+    novelty: float | None = None
+    uncertainty: float | None = None
+    remarks: list[str] = Field(default_factory=list)
+
+
 class Entry(BaseModel):
     """What was made of one image.
 
@@ -109,6 +119,12 @@ class Entry(BaseModel):
         See `Segmentation.photo_novelty`; the mean of `Segmentation.uncertainty`. None where it
         is not known.
     remarks : list of str
+    leading : list of int
+        Lengths of the axes in front of height and width; empty for one picture.
+    planes : list of PlaneEntry
+        Of a stack, whose cover is then the mean of them; empty for one picture.
+    plane : int or None
+        Number of the plane that this is the row of in a table; see `rows_of`.
     """
 
     source: Source | None = None
@@ -127,7 +143,16 @@ class Entry(BaseModel):
     novelty: float | None = None
     uncertainty: float | None = None
     remarks: list[str] = Field(default_factory=list)
+    leading: list[int] = Field(default_factory=list)
+    plane: int | None = None
+    planes: list[PlaneEntry] = Field(default_factory=list)
     created: str = Field(default_factory=now)
+
+    @property
+    def pictures(self) -> list[str]:
+        """Path in the folder of what is written for every plane, without what follows."""
+        count = len(self.planes)
+        return [plane_of(self.results, n, count) for n in range(count)] or [self.results]
 
     @property
     def corrected(self) -> bool:
@@ -137,6 +162,23 @@ class Entry(BaseModel):
     def share_of(self, name: str) -> float | None:
         """Share of a class in the pixels with data; None where there are none."""
         return self.cover[name] if self.data_share else None
+
+
+def plane_of(name: str, number: int, count: int) -> str:
+    """What a plane of a stack is called, of as many; they are counted from 1."""
+    return f"{name}/plane {number + 1:0{len(str(count))}}"
+
+
+def rows_of(images: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Entries of tables by their names: one for every image, and for every plane of a stack."""
+    rows: dict[str, Entry] = {}
+    for name, entry in images.items():
+        if not entry.planes:
+            rows[name] = entry
+        for number, (plane, results) in enumerate(zip(entry.planes, entry.pictures, strict=False)):
+            update = {**dict(plane), "results": results, "planes": [], "plane": number}
+            rows[plane_of(name, number, len(entry.planes))] = entry.model_copy(update=update)
+    return rows
 
 
 class Manifest(BaseModel):

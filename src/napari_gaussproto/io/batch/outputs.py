@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.base.atomic import replacing
-from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError, ImageError
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.io.geo import Georeference
-from napari_gaussproto.io.images import read_image, read_mask
+from napari_gaussproto.io.images import read_image, read_mask, read_mask_stack
 from napari_gaussproto.io.label_files.label_image import Spacing
 from napari_gaussproto.io.label_files.ome_zarr import write_ome_zarr
 from napari_gaussproto.io.label_files.png import write_png
@@ -70,12 +72,16 @@ class Outputs:
         """How label files end."""
         return _SUFFIXES[self.labels]
 
-    def are_there(self, folder: Path, results: str) -> bool:
-        """Whether all that is wanted of an image is in the folder of results."""
+    def are_there(self, folder: Path, results: str, pictures: Sequence[str] = ()) -> bool:
+        """Whether all that is wanted of an image is in the folder of results.
+
+        ``pictures`` are the names of its planes, by default its own.
+        """
         if (folder / f"{results}{STREAMED}").exists():
             return True
-        wanted = [self.label_suffix, *[_MAPS] * self.maps, *[_OVERVIEW] * self.overview]
-        return all((folder / f"{results}{suffix}").exists() for suffix in wanted)
+        wanted = [f"{results}{suffix}" for suffix in (self.label_suffix, *[_MAPS] * self.maps)]
+        wanted += [f"{name}{_OVERVIEW}" for name in pictures or [results] if self.overview]
+        return all((folder / name).exists() for name in wanted)
 
 
 def make_folder(path: Path) -> None:
@@ -123,33 +129,92 @@ def write_results(
     OSError
         When the folder cannot be written to.
     """
-    labels, classes = segmentation.labels, segmentation.classes
+    about = (outputs, model_name, georeference, untouched, pixel_size)
+    notes = write_label_file(folder, results, segmentation.labels, segmentation.classes, *about)
+    if outputs.maps:
+        maps, names = all_maps(segmentation), [p.name for p in segmentation.prototypes]
+        path, size = folder / f"{results}{_MAPS}", segmentation.map_pixel_size
+        write_maps(path, maps, names, size, georeference)
+    if outputs.overview:
+        write_overview(folder, results, photo, segmentation, title)
+    return notes
+
+
+def write_label_file(
+    folder: Path,
+    results: str,
+    labels: npt.NDArray[np.uint8],
+    classes: Sequence[SegmentationClass],
+    outputs: Outputs,
+    model_name: str,
+    georeference: Georeference | None = None,
+    untouched: bool = False,
+    pixel_size: PixelSize | None = None,
+    axes: str | None = None,
+) -> list[str]:
+    """Write labels (..., H, W), of a stack too; see `write_results`.
+
+    Raises
+    ------
+    ImageError
+        For a stack as PNG, which holds one plane.
+    OSError
+        When the folder cannot be written to.
+    """
+    check_format(outputs, labels.ndim)
     path = folder / f"{results}{outputs.label_suffix}"
     notes = [] if untouched or _may_replace(path, labels) else [set_aside(path)]
-    spacing = None if pixel_size is None else Spacing.of(pixel_size)
+    # How far the planes of a stack lie apart is not known.
+    spacing = None if pixel_size is None or labels.ndim > 2 else Spacing.of(pixel_size)
     if outputs.labels == "tiff":
-        write_labels(path, labels, classes, {"model": model_name}, georeference, spacing)
+        write_labels(path, labels, classes, {"model": model_name}, georeference, spacing, axes)
     elif outputs.labels == "png":
         write_png(path, labels, classes)
     else:
         write_ome_zarr(path, labels, classes, spacing)
-    if outputs.maps:
-        prototypes = segmentation.prototypes
-        stack = np.stack([segmentation.likelihood(m, cells=True) for m in range(len(prototypes))])
-        names = [prototype.name for prototype in prototypes]
-        path, size = folder / f"{results}{_MAPS}", segmentation.map_pixel_size
-        write_maps(path, stack, names, size, georeference)
-    if outputs.overview:
-        _write_overview(folder / f"{results}{_OVERVIEW}", photo, segmentation, title)
     return notes
 
 
-def _write_overview(path: Path, photo: Any, segmentation: Segmentation, title: str) -> None:
+def check_format(outputs: Outputs, ndim: int) -> None:
+    """Make sure that a format can hold labels of so many axes.
+
+    Raises
+    ------
+    ImageError
+    """
+    if ndim > 2 and outputs.labels == "png":
+        raise ImageError("A PNG holds no stack: choose tiff or zarr for the labels.")
+
+
+def all_maps(segmentation: Segmentation) -> npt.NDArray[np.float32]:
+    """Typicality for every prototype at cell resolution, (M, h, w)."""
+    count = len(segmentation.prototypes)
+    return np.stack([segmentation.likelihood(m, cells=True) for m in range(count)])
+
+
+def write_stack_maps(
+    folder: Path, results: str, maps: npt.NDArray[np.float32], of: Segmentation, axes: str
+) -> None:
+    """Write the maps (..., M, h, w) of a stack, one of whose planes is given."""
+    path, names = folder / f"{results}{_MAPS}", [p.name for p in of.prototypes]
+    write_maps(path, maps, names, of.map_pixel_size, axes=axes)
+
+
+def write_overview(
+    folder: Path, results: str, photo: Any, segmentation: Segmentation, title: str
+) -> None:
+    """Write a picture that shows which prototypes were responsible.
+
+    Raises
+    ------
+    OSError
+        When the folder cannot be written to.
+    """
     # The one picture that is asked for seldom needs the part of matplotlib that is slow to load.
     from napari_gaussproto.io.overview import overview_figure
 
     figure = overview_figure(photo, segmentation, title=title)
-    with replacing(path) as partial:
+    with replacing(folder / f"{results}{_OVERVIEW}") as partial:
         figure.savefig(partial, dpi=110, format="png")
 
 
@@ -173,17 +238,19 @@ def _may_replace(path: Path, labels: npt.NDArray[np.uint8]) -> bool:
 def _holds(path: Path, labels: npt.NDArray[np.uint8]) -> bool:
     """Whether a label file holds just these labels; no, when it cannot be read."""
     try:
-        return np.array_equal(read_label_file(path), labels)
+        return np.array_equal(read_label_file(path, labels.ndim), labels)
     except GaussProtoError:
         return False
 
 
-def read_label_file(path: Path) -> npt.NDArray[Any]:
-    """Labels (H, W) of a file of results, also as another program has saved them.
+def read_label_file(path: Path, ndim: int = 2) -> npt.NDArray[Any]:
+    """Labels (H, W), or of a stack (..., H, W), also as another program has saved them.
 
     Raises
     ------
     ImageError
         When it cannot be read.
     """
-    return read_mask(path) if path.is_file() else np.asarray(read_image(path))
+    if path.is_dir():
+        return np.asarray(read_image(path))
+    return read_mask(path) if ndim == 2 else read_mask_stack(path)

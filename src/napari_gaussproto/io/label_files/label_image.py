@@ -72,8 +72,11 @@ class LabelImage:
         Empty where the file does not name any.
     spacing : Spacing
         Of the axes of ``values``.
+    levels : list of array-like
+        Of a large file all resolutions, the finest first; else empty.
     """
 
     values: npt.NDArray[Any] | Any
     classes: list[SegmentationClass] = field(default_factory=list)
     spacing: Spacing = field(default_factory=lambda: Spacing.of(None))
+    levels: list[Any] = field(default_factory=list)

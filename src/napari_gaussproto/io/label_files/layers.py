@@ -29,6 +29,7 @@ from napari_gaussproto.io.label_files.ome_zarr import (
 )
 from napari_gaussproto.io.label_files.png import write_png
 from napari_gaussproto.io.ome import read_label_image, write_labels
+from napari_gaussproto.io.ome_images import image_facts, read_ome_image
 
 # What a layer's metadata call the file that its labels came from.
 FILE = "labels_file"
@@ -170,9 +171,12 @@ def write_layer_as_geojson(path: str, data: Any, about: dict[str, Any]) -> list[
 
 
 def get_zarr_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
-    """What reads an OME-Zarr of labels; None for other folders."""
-    one = isinstance(path, str) and holds_ome_labels(Path(path))
-    return (lambda given: [layer_of(given, read_ome_zarr(Path(given)))]) if one else None
+    """What reads an OME-Zarr of labels or of an image; None for other folders."""
+    if not isinstance(path, str):
+        return None
+    if holds_ome_labels(Path(path)):
+        return lambda given: [layer_of(given, read_ome_zarr(Path(given)))]
+    return None if image_facts(Path(path)) is None else read_ome_image
 
 
 def read_tiff_layer(path: str) -> LayerData:
@@ -194,8 +198,10 @@ def layer_of(path: str, found: LabelImage) -> LayerData:
         "units": found.spacing.units,
         "metadata": {FILE: str(Path(path).absolute())},
     }
+    if found.levels:
+        about["multiscale"] = True
     if found.classes:
         about["colormap"] = label_colors(found.classes)
         about["features"] = label_names(found.classes)
         about["metadata"]["classes"] = [entry.model_dump() for entry in found.classes]
-    return found.values, about, "labels"
+    return found.levels or found.values, about, "labels"

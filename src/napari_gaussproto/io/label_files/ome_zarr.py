@@ -112,7 +112,9 @@ def read_ome_zarr(path: Path) -> LabelImage:
             axis.get("unit", PIXEL) if isinstance(axis, dict) else PIXEL for axis in about["axes"]
         ]
         spacing = Spacing(tuple(float(step) for step in steps), tuple(units))
-        return LabelImage(array, _classes(facts["image-label"]), spacing)
+        is_large = not isinstance(array, np.ndarray)
+        levels = [_array(path / d["path"], lazy=True) for d in about["datasets"] if is_large]
+        return LabelImage(array, _classes(facts["image-label"]), spacing, levels)
     except (KeyError, ValueError, TypeError, IndexError, OSError, ValidationError) as error:
         raise ImageError(
             f"“{path.name}” could not be read as OME-Zarr ({error}): it may be damaged, open "
@@ -135,14 +137,15 @@ def _label_facts(path: Path) -> Mapping[str, Any] | None:
     return inner if known else None
 
 
-def _array(path: Path) -> Any:
+def _array(path: Path, *, lazy: bool = False) -> Any:
     import dask.array as da
     import zarr
 
     array = zarr.open_array(str(path), mode="r")
     if array.dtype.kind not in "ui":
         raise ValueError(f"labels of type {array.dtype}")
-    return np.asarray(array[...]) if array.size <= _LARGE else da.from_zarr(array)
+    in_memory = array.size <= _LARGE and not lazy
+    return np.asarray(array[...]) if in_memory else da.from_zarr(array)
 
 
 def _classes(about: Mapping[str, Any]) -> list[SegmentationClass]:

@@ -21,7 +21,7 @@ from napari_gaussproto.core.mixture.frozen import FrozenMixture
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 INPUT, POSTERIOR, LIKELIHOOD = "image", "log_posterior", "log_likelihood"
-_OPSET = 17
+OPSET = 17
 # Largest difference between the graph and the model: of log-posteriors, and of log-likelihoods
 # relative to the largest of them, whose float32 has no more digits.
 TOLERANCE, _RELATIVE = 1e-4, 1e-5
@@ -119,7 +119,7 @@ def _export(graph: ExportedModel, model: PrototypeSegmenter, path: Path) -> None
             input_names=[INPUT],
             output_names=[POSTERIOR, LIKELIHOOD],
             dynamic_axes={INPUT: free, POSTERIOR: cells, LIKELIHOOD: cells},
-            opset_version=_OPSET,
+            opset_version=OPSET,
             # The newer exporter took eight minutes for the same graph with sides that are free.
             dynamo=False,
         )

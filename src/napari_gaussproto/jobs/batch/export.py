@@ -77,11 +77,12 @@ def export_steps(
         for done, (name, entry) in enumerate(images.items()):
             yield BatchStep(name, done, len(images))
             try:
-                labels = read_label_file(folder / entry.labels)
+                labels = read_label_file(folder / entry.labels, 2 + len(entry.leading))
             except GaussProtoError as error:
                 result.left_out[name] = str(error)
                 continue
-            put(name, entry, labels)
+            planes = labels.reshape(-1, *labels.shape[-2:])
+            put(name, entry, planes[entry.plane or 0])
             result.images.append(name)
     return result
 

@@ -20,14 +20,17 @@ from napari_gaussproto.core.model.predict import segment_steps, segment_to_zarr_
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.io.batch.corrections import Corrections, array_digest
+from napari_gaussproto.io.batch.cover import fill_cover
 from napari_gaussproto.io.batch.inputs import Item
 from napari_gaussproto.io.batch.manifest import Entry, Source
 from napari_gaussproto.io.batch.outputs import STREAMED, Outputs, set_aside, write_results
 from napari_gaussproto.io.batch.report import write_thumbnail
 from napari_gaussproto.io.geo import georeference_of
-from napari_gaussproto.io.images import channel_axis_in, read_image
+from napari_gaussproto.io.images import channel_axis_in, nodata_of, read_image
 from napari_gaussproto.io.ome import write_labels
 from napari_gaussproto.io.pixel_size import pixel_size_of
+from napari_gaussproto.io.stacks import Stack, stack_in
+from napari_gaussproto.jobs.batch.stacks import StackWork
 
 # Above this many pixels labels are streamed to disk and no maps are kept.
 LARGE = 100_000_000
@@ -67,6 +70,7 @@ class Settings:
     corrections: Path | None
     work: str
     began: int
+    grey: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,23 +130,22 @@ class ImageWork:
             When the image does not suit the model, or does not fit into memory.
         """
         item, settings = task.item, self.settings
-        axis = settings.channel_axis
-        axis = axis if item.path is None else channel_axis_in(item.path, axis)
+        axis, channels = settings.channel_axis, self.model.config.channels
+        about = {"work": settings.work, "model": self.model.card.name, "results": task.results}
+        entry = Entry(source=source, **about)
+        if item.path is not None:
+            stack = stack_in(item.path, image, channels, axis, grey=settings.grey)
+            if stack is not None:
+                return (yield from self._segment_stack(task, stack, entry))
+            axis = channel_axis_in(item.path, axis)
         pixels = as_source(image, self.model, axis)
-        entry = Entry(
-            source=source,
-            work=settings.work,
-            model=self.model.card.name,
-            results=task.results,
-            height=pixels.height,
-            width=pixels.width,
-        )
+        entry.height, entry.width = pixels.height, pixels.width
         drawn, notes = None, list[str]()
         if self._corrections is not None:
             size = (pixels.height, pixels.width)
             drawn, entry.drawn = self._corrections.of(image, size, item)
             if drawn is None and self._corrections.differs(item):
-                notes = [f"{item.name} holds other pixels than were drawn on: predicted alone"]
+                notes = [_differs(item)]
         if pixels.height * pixels.width > LARGE:
             return (yield from self._stream(item, entry, pixels, drawn, notes))
         steps = segment_steps(pixels, self.model, tile=settings.tile)
@@ -176,6 +179,43 @@ class ImageWork:
             notes + self._write_geotiff(item, entry),
         )
 
+    def _segment_stack(
+        self, task: Task, stack: Stack, entry: Entry
+    ) -> Generator[float, None, Callable[[], Finished]]:
+        """Segment the planes of a stack, and give what writes its results."""
+        path, settings = task.item.path, self.settings
+        assert path is not None  # as only files hold stacks
+        about = (settings.outputs, task.item.name, LARGE, settings.tile, settings.follow_edges)
+        work = StackWork(self.model, stack, entry, self._out, *about, nodata_of(path))
+        store, notes = self._out / f"{entry.results}{STREAMED}", list[str]()
+        if work.is_streamed:
+            notes = self._set_former_aside(store)
+            store.parent.mkdir(parents=True, exist_ok=True)
+        if self._corrections is not None:
+            work.drawn, entry.drawn = self._corrections.of_stack(stack.array, stack.shape)
+            if work.drawn is None and self._corrections.differs(task.item):
+                notes.append(_differs(task.item))
+        yield from work.steps(store)
+        if work.is_streamed:
+            entry.labels = f"{entry.results}{STREAMED}"
+            notes.append(f"{task.item.name} is large: labels only, as zarr")
+            return lambda: (entry, notes)
+        place, size = georeference_of(path), pixel_size_of(path)
+
+        def write() -> Finished:
+            told = work.write(place, task.untouched, size)
+            assert work.labels is not None  # as it was not streamed
+            self._tell_labels(entry, work.labels)
+            return entry, notes + told
+
+        return write
+
+    def _tell_labels(self, entry: Entry, labels: npt.NDArray[np.uint8]) -> None:
+        """Let an entry know its label file (..., H, W), which was just written."""
+        entry.labels = f"{entry.results}{self.settings.outputs.label_suffix}"
+        entry.labels_modified = Source.of(self._out / entry.labels).modified
+        entry.labels_digest = array_digest(labels)
+
     def _written(
         self,
         task: Task,
@@ -192,9 +232,7 @@ class ImageWork:
         about = (card.name, outputs, title, place, task.untouched, size)
         notes += write_results(self._out, entry.results, image, segmentation, *about)
         write_thumbnail(self._out, entry.results, image, segmentation)
-        entry.labels = f"{entry.results}{outputs.label_suffix}"
-        entry.labels_modified = Source.of(self._out / entry.labels).modified
-        entry.labels_digest = array_digest(segmentation.labels)
+        self._tell_labels(entry, segmentation.labels)
         entry.cover, entry.data_share = segmentation.cover(), segmentation.data_share
         entry.novelty, entry.remarks = segmentation.photo_novelty(), segmentation.remarks()
         entry.uncertainty = segmentation.mean_uncertainty()
@@ -212,7 +250,7 @@ class ImageWork:
                 own = drawn[top : top + labels.chunks[0]]
                 rows = labels[top : top + len(rows)] = np.where((own > 0) & (rows > 0), own, rows)
             counts += np.bincount(rows.ravel(), minlength=len(counts))
-        fill_cover(entry, counts, self.model)
+        fill_cover(entry, counts, self.model.classes)
         return entry
 
     def _write_geotiff(self, item: Item, entry: Entry) -> list[str]:
@@ -231,6 +269,10 @@ class ImageWork:
         if not path.exists() or Source.of(path).modified >= self.settings.began:
             return []
         return [set_aside(path)]
+
+
+def _differs(item: Item) -> str:
+    return f"{item.name} holds other pixels than were drawn on: predicted alone"
 
 
 def read(item: Item) -> tuple[Any, Source | None]:
@@ -254,11 +296,3 @@ def read(item: Item) -> tuple[Any, Source | None]:
             f"“{item.path.name}” could not be read ({error.strerror}): check that it is there."
         ) from error
     return read_image(item.path), source
-
-
-def fill_cover(entry: Entry, counts: npt.NDArray[np.int64], model: PrototypeSegmenter) -> None:
-    """Cover from the numbers of pixels (C + 1,) of each label, the first without data."""
-    known = int(counts[1:].sum())
-    entry.data_share = known / int(counts.sum())
-    shares = (counts[1:] / max(1, known)).tolist()
-    entry.cover = {c.name: share for c, share in zip(model.classes, shares, strict=True)}

@@ -17,6 +17,7 @@ from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import leading_of, plane_sources
 from napari_gaussproto.core.project.session import SessionImage
 from napari_gaussproto.io.batch.inputs import Found, Item, find
+from napari_gaussproto.io.batch.manifest import Entry, rows_of
 from napari_gaussproto.io.batch.outputs import Outputs
 from napari_gaussproto.jobs.batch.one_image import BatchStep
 from napari_gaussproto.jobs.batch.predict import BatchRequest, BatchResult, batch_steps
@@ -35,6 +36,11 @@ class BatchOutcome:
 
     result: BatchResult
     classes: list[SegmentationClass]
+
+    @property
+    def rows(self) -> dict[str, Entry]:
+        """Of a table: every image, and every plane of a stack."""
+        return rows_of(self.result.images)
 
 
 def batch_job(order: BatchOrder) -> Generator[Stage | BatchStep, None, BatchOutcome]:

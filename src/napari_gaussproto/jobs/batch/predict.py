@@ -7,15 +7,13 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.labels.annotations import Annotations
 from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.io.batch.corrections import Corrections, array_digest
-from napari_gaussproto.io.batch.cover import write_cover
+from napari_gaussproto.io.batch.cover import count_again, write_cover
 from napari_gaussproto.io.batch.inputs import Found, Item
 from napari_gaussproto.io.batch.manifest import (
     Entry,
@@ -36,7 +34,6 @@ from napari_gaussproto.jobs.batch.one_image import (
     Settings,
     Take,
     Task,
-    fill_cover,
 )
 
 # Does images somewhere: here, or on a cluster.
@@ -64,6 +61,8 @@ class BatchRequest:
         Whether borders of classes follow the photograph's edges; None as the model says.
     corrections : Path, Annotations or None
         A project, or what is drawn in it: on these images it overrules the prediction.
+    grey : bool
+        Whether there are no channels: arrays of three axes that nobody named are stacks.
     device : str
         What the manifest says of where it was computed; "" for the model's own.
     """
@@ -77,6 +76,7 @@ class BatchRequest:
     channel_axis: int | None = None
     follow_edges: bool | None = None
     corrections: Path | Annotations | None = None
+    grey: bool = False
     device: str = ""
 
 
@@ -147,6 +147,7 @@ class _Run:
             if (self.out / entry.labels).exists()
         }
         chosen = {"channel_axis": request.channel_axis, "edges": request.follow_edges}
+        chosen["grey"] = request.grey or None
         how = {name: value for name, value in chosen.items() if value is not None}
         self.work = work_digest(self.model, tile=request.tile, **how)
         self.corrections = None
@@ -212,6 +213,7 @@ class _Run:
             request.corrections if isinstance(request.corrections, Path) else None,
             self.work,
             self.began,
+            request.grey,
         )
         return ImageWork(self.model, settings, self.corrections)
 
@@ -224,7 +226,7 @@ class _Run:
             and entry.source is not None
             and entry.work == self.work
             and entry.source.is_unchanged(item.path)
-            and self.request.outputs.are_there(self.out, entry.results)
+            and self.request.outputs.are_there(self.out, entry.results, entry.pictures)
             and self._is_drawn(entry, item.path)
         )
 
@@ -241,14 +243,14 @@ class _Run:
         if modified == entry.labels_modified or not entry.labels_digest:
             return True
         try:
-            shape, count = (entry.height, entry.width), len(self.model.classes)
-            labels = check_labels(read_label_file(path), shape, count)
+            shape = (*entry.leading, entry.height, entry.width)
+            labels = read_label_file(path, len(shape))
+            labels = check_labels(labels, shape, len(self.model.classes))
         except GaussProtoError:
             return False
         entry.labels_modified = modified
         if array_digest(labels) != entry.labels_digest:
-            counts = np.bincount(labels.ravel(), minlength=count + 1)
-            fill_cover(entry, counts, self.model)
+            count_again(entry, labels, self.model.classes)
             entry.labels_digest, entry.edited = array_digest(labels), True
         return True
 

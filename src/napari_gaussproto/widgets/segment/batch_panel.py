@@ -199,8 +199,8 @@ class BatchPanel(Foldable):
         self._show(outcome)
 
     def _show(self, outcome: BatchOutcome) -> None:
-        entries = list(outcome.result.images.values())
-        columns = [Column("image", list(outcome.result.images))]
+        entries = list(outcome.rows.values())
+        columns = [Column("image", list(outcome.rows))]
         for known in outcome.classes:
             shares = [entry.share_of(known.name) for entry in entries]
             columns.append(Column(known.name, shares, ".1%", known.color))

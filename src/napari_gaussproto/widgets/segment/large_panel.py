@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_gaussproto.jobs.large.order import LargeOrder, LargeResult, LargeStep
 from napari_gaussproto.widgets.layers.large_labels import LargeLabels, is_large, shape_of
-from napari_gaussproto.widgets.layers.placement import placement
+from napari_gaussproto.widgets.layers.placement import placement, train_image
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import across, button, down, fill, wrapped_label
@@ -77,8 +77,8 @@ class LargePanel(QWidget):
         """Where labels go: the folder that a person chose, or that of the image's file."""
         if self._folder is not None:
             return self._folder
-        path = image.source.path
-        if path is not None and (parent := Path(path).absolute().parent).is_dir():
+        file = train_image(image).file
+        if file is not None and (parent := Path(file).parent).is_dir():
             return parent
         return Path(platformdirs.user_data_path(PLUGIN, appauthor=False)) / "labels"
 
@@ -97,8 +97,8 @@ class LargePanel(QWidget):
         self._running = image
         self.labels.watch(image)
         place = placement(image, ndim=len(shape_of(image)))
-        path = image.source.path
-        name = image.name if path is None else Path(path).name.partition(".")[0]
+        file = train_image(image).file
+        name = image.name if file is None else Path(file).name.partition(".")[0]
         stem = _NOT_IN_NAMES.sub("_", name).strip(" .") or "image"
         scale, translate = place["scale"].tolist(), place["translate"].tolist()
         return LargeOrder(self.folder_of(image), stem, self.labels.focus, scale, translate)

@@ -1,0 +1,92 @@
+"""Images in OME-Zarr folders for napari: all resolutions, read where they are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.io.label_files.label_image import PIXEL
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+# So many channels of 8 bits are colours.
+_COLOURS = (3, 4)
+
+
+def image_facts(path: Path) -> Mapping[str, Any] | None:
+    """What an OME-Zarr of an image says of itself; None of labels, and of what is no OME-Zarr."""
+    import zarr
+
+    if not path.is_dir():
+        return None
+    try:
+        facts = dict(zarr.open_group(str(path), mode="r").attrs)
+    except Exception:  # zarr has an error of its own for everything that is no group
+        return None
+    inner = facts.get("ome", facts)
+    known = isinstance(inner, Mapping) and inner.get("multiscales")
+    return inner if known and "image-label" not in inner else None
+
+
+def read_ome_image(path: str) -> list[LayerData]:
+    """The image of an OME-Zarr as a layer of napari, with its axes, scale and units.
+
+    Three or four channels of 8 bits are colours; others come first, under the name "channel".
+    Axes of length 1 are left out.
+
+    Raises
+    ------
+    ImageError
+        When it is no OME-Zarr, or damaged.
+    """
+    import dask.array as da
+
+    facts = image_facts(Path(path))
+    try:
+        if facts is None:
+            raise ValueError("it names no resolutions")
+        [about, *_] = facts["multiscales"]
+        levels = [da.from_zarr(str(Path(path) / known["path"])) for known in about["datasets"]]
+        return [_layer(path, about, levels)]
+    except (KeyError, ValueError, TypeError, IndexError, OSError, AttributeError) as error:
+        raise ImageError(
+            f"“{Path(path).name}” could not be read as OME-Zarr ({error}): it may be damaged, open "
+            "another copy."
+        ) from error
+
+
+def _layer(path: str, about: Mapping[str, Any], levels: list[Any]) -> LayerData:
+    first = levels[0]
+    axes = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in about["axes"]]
+    names = [str(axis["name"]).lower() for axis in axes]
+    if len(names) != first.ndim or names[-2:] != ["y", "x"]:
+        raise ValueError(f"axes {names} of shape {first.shape}")
+    transforms = about["datasets"][0].get("coordinateTransformations", [])
+    scale = next((t["scale"] for t in transforms if t["type"] == "scale"), [1.0] * first.ndim)
+    place = names.index("c") if "c" in names else None
+    colours = place is not None and first.shape[place] in _COLOURS and first.dtype == "uint8"
+    kept = [
+        axis
+        for axis, name in enumerate(names)
+        if name in "yx" or (first.shape[axis] > 1 and axis != place)
+    ]
+    order = list(kept)
+    if place is not None and colours:
+        order.append(place)
+    elif place is not None and first.shape[place] > 1:
+        order = kept = [place, *kept]
+    dropped = [axis for axis in range(first.ndim) if axis not in order]
+    moved = [level.transpose(dropped + order)[(0,) * len(dropped)] for level in levels]
+    options: dict[str, Any] = {
+        "name": Path(path).name.partition(".")[0],
+        "rgb": colours,
+        "scale": [1.0 if axis == place else float(scale[axis]) for axis in kept],
+        "units": [str(axes[axis].get("unit") or PIXEL) for axis in kept],
+        "axis_labels": ["channel" if axis == place else names[axis] for axis in kept],
+        "multiscale": len(moved) > 1,
+    }
+    if first.dtype == "uint8":
+        options["contrast_limits"] = (0, 255)
+    return (moved if len(moved) > 1 else moved[0]), options, "image"
