@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,8 @@ from napari_gaussproto.jobs.upright import Pose, fitting_turns, pose_job
 Picture = npt.NDArray[np.uint8]
 # About this many pixels tell how well a mask fits its photograph, and are shown of it.
 _SAMPLE = 1 << 15
+# How much of its class's colour a pixel of a preview has.
+_TINT = 0.6
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,31 @@ class ReadMask:
     ways : list of (CodedMask, ndarray)
         Where a person has to say which way up it is: how it could lie, the likelier one first,
         each with a picture (h, w, 3) of it over the photograph.
+    photo : ndarray or None
+        The photograph as a small picture (h, w, 3); None of a stack.
     """
 
     mask: CodedMask
     values: dict[int, int]
     turned: bool = False
     ways: Sequence[tuple[CodedMask, Picture]] = ()
+    photo: Picture | None = None
+
+    def preview(
+        self, mask: CodedMask, labels: Mapping[int, int], colors: Sequence[str]
+    ) -> Picture | None:
+        """What a mapping makes of a mask: classes in their colours over the photograph, (h, w, 3).
+
+        The labels of values are 0 or the number of a colour, from 1.
+        """
+        if self.photo is None:
+            return None
+        shown, values = self.photo.astype(np.float64), _sample(mask.values)
+        for number, color in enumerate(colors, start=1):
+            there = np.isin(values, [value for value, label in labels.items() if label == number])
+            rgb = [int(color[at : at + 2], 16) for at in (1, 3, 5)]
+            shown[there] = (1 - _TINT) * shown[there] + _TINT * np.array(rgb)
+        return shown.astype(np.uint8)
 
 
 def read_job(
@@ -65,15 +86,16 @@ def read_job(
         )
     masks = [replace(mask, values=_turned(mask.values, turn)) for turn in turns]
     values = mask_values(mask.values.reshape(-1, shape[-1]))
-    if len(masks) == 1:
-        return ReadMask(masks[0], values, turns[0] != UPRIGHT)
-    pixels = _sample(np.asarray(image.pixels))
+    pixels = _sample(np.asarray(image.pixels)) if len(wanted) == 2 else None
+    photo = None if pixels is None else _photo(pixels)
+    if pixels is None or len(masks) == 1:
+        return ReadMask(masks[0], values, turns[0] != UPRIGHT, photo=photo)
     fits = [_agreement(pixels, _sample(one.values)) for one in masks]
     if not pose.lies and fits[0] >= fits[1]:
-        return ReadMask(masks[0], values)
+        return ReadMask(masks[0], values, photo=photo)
     likelier = np.argsort(fits)[::-1]
     ways = [(masks[i], _picture(pixels, _sample(masks[i].values))) for i in likelier]
-    return ReadMask(masks[0], values, False, ways)
+    return ReadMask(masks[0], values, False, ways, photo)
 
 
 def _shape(image: TrainImage) -> tuple[int, ...]:
@@ -108,11 +130,17 @@ def _agreement(pixels: npt.NDArray[Any], values: npt.NDArray[Any]) -> float:
     return between / whole if whole else 0.0
 
 
+def _photo(pixels: npt.NDArray[Any]) -> Picture:
+    colours = pixels[..., :3] if pixels.ndim == 3 else pixels[..., None]
+    if colours.shape[-1] != 3:
+        colours = np.repeat(colours[..., :1], 3, -1)
+    colours = np.nan_to_num(colours.astype(np.float64))
+    return (255 * colours / max(float(colours.max()), 1e-9)).clip(0, 255).astype(np.uint8)
+
+
 def _picture(pixels: npt.NDArray[Any], values: npt.NDArray[Any]) -> Picture:
     """The photograph, darker where the mask has its most frequent value."""
-    colours = pixels[..., :3] if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, -1)
-    scale = max(float(colours.max()), 1e-9)
     present, counts = np.unique(values, return_counts=True)
     marked = values != present[counts.argmax()]
-    shown = 255 * colours.astype(np.float64) / scale
-    return np.where(marked[..., None], shown, shown / 4).astype(np.uint8)
+    shown = _photo(pixels)
+    return np.where(marked[..., None], shown, shown // 4)

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from napari_gaussproto.core.base.errors import ConfigError, ModelFileError
 from napari_gaussproto.core.model import model_file
 from napari_gaussproto.core.model.model_file import load_model, load_model_file, save_model
 from napari_gaussproto.core.model.predict import segment
+from napari_gaussproto.core.model.quantiles import QUANTILES
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.summary import FORMAT, read_description, read_summary
 from tests.core.builders import tiny_model, two_tone
@@ -237,3 +238,89 @@ def test_a_saved_model_has_the_mode_of_new_files(model: PrototypeSegmenter, tmp_
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+# -- numbers that are none --------------------------------------------------------------------
+
+
+def bent(model: PrototypeSegmenter, path: Path, key: str, bend: Any) -> Path:
+    """A file of a model in which a tensor was replaced."""
+    save_model(model, path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    tensors[key] = bend(tensors[key]).contiguous()
+    save_file(tensors, path, metadata=metadata)
+    return path
+
+
+def first(value: float) -> Any:
+    def bend(tensor: torch.Tensor) -> torch.Tensor:
+        tensor = tensor.clone()
+        tensor.view(-1)[0] = value
+        return tensor
+
+    return bend
+
+
+FAULTS = {
+    "weight": ("model/layer.mean", first(float("nan")), "not finite in model/layer.mean"),
+    "half": ("model/extractor.neck.head.1.bias", first(float("inf")), "not finite"),
+    "variance": ("model/extractor.neck.norms.0.running_var", first(-1.0), "variance below zero"),
+    "class": ("model/layer.class_index", first(99), "other classes than are listed"),
+    "quantile": ("density_quantiles", first(float("nan")), "not finite in density_quantiles"),
+    "shape": ("density_quantiles", lambda t: t.reshape(1, -1), r"shape \(1, 101\)"),
+    "one": ("prototype/1/quantiles", lambda t: t[:1], r"shape \(1,\) as prototype/1"),
+    "order": ("prototype/0/quantiles", lambda t: t.flip(0), "do not ascend"),
+    "row": ("class_quantiles", lambda t: t[:1], r"shape \(1, 101\) as class_quantiles"),
+    "hole": ("class_quantiles", first(float("nan")), "not finite in class_quantiles"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_numbers_that_are_none_are_a_sentence_that_names_the_file(
+    model: PrototypeSegmenter, tmp_path: Path, fault: str
+) -> None:
+    key, bend, words = FAULTS[fault]
+    ascending = np.linspace(0, 1, QUANTILES).astype(np.float32)
+    model.density_quantiles = ascending
+    # A class without training cells has no quantiles.
+    model.class_quantiles = np.stack([ascending, np.full(QUANTILES, np.nan, np.float32)])
+    for prototype in model.prototypes:
+        prototype.distance_quantiles = ascending.copy()
+    path = bent(model, tmp_path / "bent.safetensors", key, bend)
+    with pytest.raises(ModelFileError, match=rf"“bent\.safetensors” cannot be .*{words}"):
+        load_model_file(path)
+
+
+@pytest.mark.parametrize("place", [-1, 2])
+def test_a_prototype_of_no_class_is_a_sentence(
+    model: PrototypeSegmenter, tmp_path: Path, place: int
+) -> None:
+    path = save_model(model, tmp_path / "bent")
+    with safe_open(path, framework="pt") as file:
+        description = json.loads(file.metadata()[FORMAT])
+    description["prototypes"][0]["class_index"] = place
+    save_file(load_file(path), path, metadata={FORMAT: json.dumps(description)})
+    with pytest.raises(ModelFileError, match=r"“bent\.safetensors”"):
+        load_model_file(path)
+
+
+def test_a_model_that_went_astray_is_not_saved(model: PrototypeSegmenter, tmp_path: Path) -> None:
+    path = save_model(model, tmp_path / "good")
+    before = path.read_bytes()
+    with torch.no_grad():
+        model.layer.mean[0, 0] = float("nan")
+    with pytest.raises(ModelFileError, match="is not saved, because it has numbers"):
+        save_model(model, path)
+    assert path.read_bytes() == before
+
+
+def test_weights_beyond_half_precision_are_kept_whole(
+    model: PrototypeSegmenter, tmp_path: Path
+) -> None:
+    bias = next(p for n, p in model.extractor.neck.named_parameters() if n.endswith("bias"))
+    with torch.no_grad():
+        bias[0] = 1e6
+    again = load_model_file(save_model(model, tmp_path / "large"))
+    assert any(float(p.max()) == 1e6 for p in again.extractor.neck.parameters())

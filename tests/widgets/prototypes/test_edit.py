@@ -45,6 +45,43 @@ def test_off_updates_labels_and_map_and_undo_brings_them_back(
     ]
 
 
+def test_undo_chooses_what_was_chosen_before(
+    prototypes: Any, wait: Any, qtbot: Any, shown: None
+) -> None:
+    chosen = []
+    prototypes.tabs.setCurrentIndex(1)
+    prototypes.choose(1)
+    for button in (prototypes.edit_panel.split_button, prototypes.edit_panel.delete_button):
+        chosen.append(prototypes.state.prototype)
+        click(qtbot, button)
+        wait()
+    after = prototypes.state.prototype
+    for expected in reversed(chosen):
+        click(qtbot, prototypes.undo_button)
+        wait()
+        assert prototypes.state.prototype == expected
+        assert prototypes.gallery.row(expected).selected
+    for expected in (chosen[1], after):
+        click(qtbot, prototypes.redo_button)
+        wait()
+        assert prototypes.state.prototype == expected
+
+
+def test_the_gallery_scrolls_to_the_chosen_one(
+    prototypes: Any, wait: Any, qtbot: Any, shown: None
+) -> None:
+    gallery = prototypes.gallery
+    for m in (3, 0):
+        prototypes.choose(m)
+        row = gallery.row(m)
+        qtbot.waitUntil(lambda row=row: row.visibleRegion().boundingRect().height() > 10)
+    gallery.verticalScrollBar().setValue(gallery.verticalScrollBar().maximum())
+    prototypes.edit_panel.split_button.click()  # new rows, which have no place at first
+    wait()
+    row = gallery.row(prototypes.state.prototype)
+    qtbot.waitUntil(lambda: row.visibleRegion().boundingRect().height() > 10)
+
+
 def test_a_refused_edit_gives_a_sentence_and_changes_nothing(
     prototypes: Any, wait: Any, qtbot: Any, shown: None
 ) -> None:

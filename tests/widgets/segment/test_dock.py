@@ -257,12 +257,13 @@ def test_new_data_of_the_same_shape_during_a_run_ends_with_a_sentence(
     assert len(viewer.layers) == 1
 
 
-def test_the_result_of_a_removed_image_is_freed(viewer: Any, dock: Any, run: Any) -> None:
+def test_a_removed_image_frees_its_result(viewer: Any, dock: Any, run: Any, qtbot: Any) -> None:
     image = viewer.add_image(two_tone()[0])
     run(dock)
     result = ref(dock.state.current.segmentation)
     viewer.layers.remove(image)
     del image
+    qtbot.waitUntil(lambda: not viewer.layers, timeout=10_000)  # its layers go with it
     gc.collect()
     assert result() is None
     assert dock.state.current is None

@@ -126,6 +126,56 @@ def test_a_removed_annotation_layer_comes_back(train: Any, viewer: Any, image: A
     assert np.array_equal(again.data, before)
 
 
+def test_labels_whose_layer_was_deleted_are_spoken_of_and_can_be_cleared(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    layer = draw(train)
+    settled(train, qtbot)
+    before = train.annotations.open[0].labels
+    viewer.layers.remove(layer)
+    assert "are kept and count still: Draw shows them again" in train.status.text()
+    assert not train.labels.clear.isHidden()
+    click(train.labels.clear)
+    assert "are no labels any more" in train.status.text()
+    (again,) = by_role(viewer, "annotations")
+    assert not train.annotations.open[0].labels.any()
+    settled(train, qtbot)
+    assert not train.autosave.state.kept.images and train.labels.clear.isHidden()
+    again.undo()
+    train.annotations.open[0].settle()
+    assert np.array_equal(train.annotations.open[0].labels, before)
+    settled(train, qtbot)
+    assert len(train.autosave.state.kept.images) == 1
+
+
+def test_layers_are_called_after_their_image_whatever_it_is_called(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train)
+    image.name = "plot 7"
+    assert by_role(viewer, "annotations")[0].name == "plot 7 – annotations"
+    quick(train, qtbot)
+    image.name = "plot 8"
+    ours = [layer.name for layer in viewer.layers if layer is not image]
+    assert len(ours) >= 3 and all(name.startswith("plot 8 – ") for name in ours)
+
+
+def test_closing_an_image_takes_its_results_along(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    pixels = image.data
+    draw(train)
+    quick(train, qtbot)
+    for _ in range(2):
+        viewer.layers.remove(train.images.image())
+        qtbot.waitUntil(lambda: not viewer.layers, timeout=WAIT)
+        found = viewer.add_image(pixels, name="field")
+        qtbot.waitUntil(lambda found=found: found in train.state.results, timeout=WAIT)
+        qtbot.waitUntil(lambda: not train.busy, timeout=WAIT)
+        assert not any("[1]" in layer.name for layer in viewer.layers)
+        assert len(by_role(viewer, "labels")) == len(by_role(viewer, "annotations")) == 1
+
+
 def test_planes_of_a_stack_train_one_model(train: Any, viewer: Any, qtbot: Any) -> None:
     stack = np.stack([two_tone()[0], two_tone(seed=1)[0]])
     viewer.add_image(stack, name="stack", rgb=True)

@@ -64,6 +64,16 @@ def guess_mapping(
     return guess
 
 
+def is_by_number(
+    classes: Sequence[SegmentationClass],
+    colors: Mapping[int, str] | None = None,
+    names: Mapping[int, str] | None = None,
+) -> bool:
+    """Whether `guess_mapping` has nothing but numbers to go by: no name, and no class's colour."""
+    known = {entry.color.lower() for entry in classes}
+    return not names and not any(color.lower() in known for color in (colors or {}).values())
+
+
 def label_values(values: Mapping[int, int], colors: Mapping[int, str] | None = None) -> list[int]:
     """Values that mark something: neither 0, nor negative, nor "no label" (255 and the like)."""
     positive = sorted(value for value in values if value > 0)

@@ -20,6 +20,7 @@ from napari_gaussproto.core.model.card import ModelSummary
 from napari_gaussproto.core.model.familiarity import Familiarity
 from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.model.soundness import UnsoundError, check_tensors
 from napari_gaussproto.core.model.summary import (
     FORMAT,
     FORMAT_VERSION,
@@ -70,12 +71,13 @@ def save_model(model: AnyModel, path: str | Path, half: bool = True) -> Path:
     Raises
     ------
     ModelFileError
-        When the file cannot be written there, or ``path`` is a folder.
+        When the file cannot be written there, ``path`` is a folder, or numbers of the model are
+        none.
     """
     model = as_model(model)
     refuse_folder(Path(path), ModelFileError)
     path = with_suffix(path)
-    tensors = {k: _stored(k, v, half) for k, v in tensors_of(model).items()}
+    tensors = {k: _stored(k, v, half) for k, v in sound_tensors_of(model).items()}
     description = {"format_version": FORMAT_VERSION} | description_of(model)
     write_tensors(path, tensors, {FORMAT: json.dumps(description)})
     return path
@@ -93,6 +95,26 @@ def tensors_of(model: PrototypeSegmenter) -> dict[str, Tensor]:
         tensors["class_quantiles"] = torch.from_numpy(model.class_quantiles)
     if model.familiarity is not None:
         tensors |= model.familiarity.tensors
+    return tensors
+
+
+def sound_tensors_of(model: PrototypeSegmenter) -> dict[str, Tensor]:
+    """The tensors, of any shapes, of a model that may be kept; see `tensors_of`.
+
+    Raises
+    ------
+    ModelFileError
+        When it cannot be computed with, as after a training that went astray.
+    """
+    tensors = tensors_of(model)
+    class_index = [prototype.class_index for prototype in model.prototypes]
+    try:
+        check_tensors(tensors, class_index, len(model.classes))
+    except UnsoundError as error:
+        raise ModelFileError(
+            f"“{model.card.name}” is not saved, because it has {error}: go back to an earlier "
+            "version of it."
+        ) from error
     return tensors
 
 
@@ -151,6 +173,11 @@ def load_model_file(path: str | Path, device: torch.device | str = "cpu") -> Pro
         model = build_model(summary, tensors, description)
     except GaussProtoError:
         raise
+    except UnsoundError as error:
+        raise ModelFileError(
+            f"“{path.name}” cannot be computed with, because it has {error}: get a fresh copy of "
+            "it, or save the model anew."
+        ) from error
     except (KeyError, ValueError, RuntimeError, TypeError, IndexError) as error:
         raise ModelFileError(
             f"“{path.name}” does not fit its own description: "
@@ -163,6 +190,8 @@ def _stored(key: str, value: Tensor, half: bool) -> Tensor:
     statistic = key.endswith((".running_mean", ".running_var"))
     own = key.startswith(f"{WEIGHTS}extractor.") and not statistic
     reducible = half and own and value.dtype == torch.float32
+    if reducible and value.numel() and float(value.abs().max()) > torch.finfo(torch.half).max:
+        return value
     return value.half() if reducible else value
 
 
@@ -197,6 +226,7 @@ def build_model(
     """
     entries = summary.prototypes
     class_index = [entry.class_index for entry in entries]
+    check_tensors(tensors, class_index, len(summary.config.classes))
     model = PrototypeSegmenter(summary.config, class_index=class_index, backbone=backbone)
     modules: dict[str, nn.Module] = {"extractor.neck.": model.extractor.neck, "layer.": model.layer}
     if backbone is None:
@@ -209,9 +239,9 @@ def build_model(
         )
     model.card = summary.card
     model.receptive_radius = int(description["receptive_radius"])
-    model.density_quantiles = tensors["density_quantiles"].numpy()
+    model.density_quantiles = tensors["density_quantiles"].float().numpy()
     if "class_quantiles" in tensors:  # not in files of before
-        model.class_quantiles = tensors["class_quantiles"].numpy()
+        model.class_quantiles = tensors["class_quantiles"].float().numpy()
     model.familiarity = Familiarity.of_tensors(tensors)
     model.prototypes = [
         Prototype(
@@ -220,7 +250,7 @@ def build_model(
             **_patches(tensors, m),
             usage=float("nan") if entry.usage is None else entry.usage,
             purity=float("nan") if entry.purity is None else entry.purity,
-            distance_quantiles=tensors[f"prototype/{m}/quantiles"].numpy(),
+            distance_quantiles=tensors[f"prototype/{m}/quantiles"].float().numpy(),
         )
         for m, entry in enumerate(entries)
     ]

@@ -22,7 +22,7 @@ from napari_gaussproto.core.model.model_file import (
     WEIGHTS,
     build_model,
     description_of,
-    tensors_of,
+    sound_tensors_of,
 )
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.summary import parse_summary
@@ -46,9 +46,15 @@ class ModelParts:
         )
 
     def put(self, model: PrototypeSegmenter) -> Parts:
-        """Write what is new in a model; its backbone is shared from now on."""
+        """Write what is new in a model; its backbone is shared from now on.
+
+        Raises
+        ------
+        ModelFileError
+            When it cannot be computed with.
+        """
         tensors: dict[str, dict[str, Tensor]] = {}
-        for key, value in tensors_of(model).items():
+        for key, value in sound_tensors_of(model).items():
             part, name = _place(key)
             tensors.setdefault(part, {})[name] = value
         parts = {"backbone": self._put_backbone(model.extractor.backbone, tensors.pop("backbone"))}

@@ -275,22 +275,32 @@ def reset_undo(layer: Labels) -> None:
 
 def remove_result(viewer: Viewer, result: ImageResult | None) -> None:
     """Remove the layers of a result that does not hold any more; what a person painted on stays."""
-    if result is None:
-        return
-    for layer in result.maps.values():
-        if layer in viewer.layers:
-            viewer.layers.remove(layer)
+    for layer in [] if result is None else layers_to_remove(viewer, result):
+        viewer.layers.remove(layer)
+
+
+def layers_to_remove(viewer: Viewer, result: ImageResult) -> list[Layer]:
+    """The layers that show nothing but a result; one that a person painted on is named so."""
+    layers = [layer for layer in result.maps.values() if layer in viewer.layers]
     labels = result.labels
     if labels is not None and labels in viewer.layers:
         if checksum(labels.data) == result.labels_checksum:
-            viewer.layers.remove(labels)
+            layers.append(labels)
         else:
             labels.name = f"{labels.name} (edited)"
+    return layers
 
 
-def set_aside(layer: Layer) -> None:
-    """Say that a layer shows an earlier result, which is not brought up to date any more."""
-    layer.name = f"{layer.name} (earlier run)"
+def set_aside(viewer: Viewer, layer: Layer) -> None:
+    """Say that a layer shows an earlier result, which is not brought up to date any more.
+
+    It takes the place of one that was set aside before.
+    """
+    name = f"{layer.name} (earlier run)"
+    for other in list(viewer.layers):
+        if other.name == name and other.metadata.get(PLUGIN, {}).get("earlier", False):
+            viewer.layers.remove(other)
+    layer.name = name
     layer.metadata = {**layer.metadata, PLUGIN: layer.metadata.get(PLUGIN, {}) | {"earlier": True}}
 
 
@@ -312,7 +322,7 @@ def show_map(
         return _update_map(viewer, known, result, role, values)
     if known is not None:
         # Its cells have another size now. Nobody would know what a second map in view is.
-        set_aside(known)
+        set_aside(viewer, known)
         visible, known.visible = known.visible, False
     look = _map_look(result, role) | {"blending": "translucent", "rgb": False}
     layer = result.maps[role] = viewer.add_image(values, name=name, visible=visible, **look)

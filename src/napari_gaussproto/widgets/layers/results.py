@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.model.maps import LIKELIHOOD, OUTLINES, MapRole, Maps
+from napari_gaussproto.widgets.layers.following import follow_images
 from napari_gaussproto.widgets.layers.overlays import BRUSHED, CHANGED, WHY
 from napari_gaussproto.widgets.layers.placement import (
     layer_of,
@@ -50,6 +51,7 @@ def take_over(
 
     Maps that it says nothing about, which are all but ``shown``, are renamed and no longer updated.
     """
+    follow_images(viewer)
     former = state.results.get(result.source)
     if former is None:
         return
@@ -57,7 +59,7 @@ def take_over(
     result.maps = present_maps(viewer, former)
     kept = {LIKELIHOOD, BRUSHED, CHANGED, WHY, *shown}
     for role in [role for role in result.maps if role not in kept]:
-        set_aside(result.maps.pop(role))
+        set_aside(viewer, result.maps.pop(role))
 
 
 def present_maps(viewer: Viewer, result: ImageResult) -> dict[MapRole, Layer]:
@@ -105,6 +107,7 @@ def publish(
     below : Layer or None
         New labels are put below this layer, so that it can be painted on.
     """
+    follow_images(viewer)
     with undisturbed(viewer):
         fresh = result.labels is None or result.labels not in viewer.layers
         show_labels(viewer, result, result.segmentation.labels)

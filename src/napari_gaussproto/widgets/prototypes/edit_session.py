@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy.typing as npt
 from qtpy.QtCore import QObject, Signal
@@ -61,6 +62,8 @@ class EditSession(QObject):
         # What the current edit began with: a result is only good for these.
         self._undo: EditHistory | None = None
         self._model: PrototypeSegmenter | None = None
+        # Which prototype was chosen when an edit, an undo or a redo left a version of the model.
+        self._chosen: WeakKeyDictionary[PrototypeSegmenter, int] = WeakKeyDictionary()
         self.runner = Runner(self)
         self.runner.progressed.connect(self.progressed)
         self.runner.succeeded.connect(self._on_result)
@@ -92,13 +95,19 @@ class EditSession(QObject):
         """Take the last edit back."""
         undo = self._state.undo
         if undo is not None and (version := undo.undone) is not None and not self.busy:
-            self.ask(EditRequest("undo", lambda model: version))
+            self._go_to("undo", version)
 
     def redo(self) -> None:
         """Do again what was taken back."""
         undo = self._state.undo
         if undo is not None and (version := undo.redone) is not None and not self.busy:
-            self.ask(EditRequest("redo", lambda model: version))
+            self._go_to("redo", version)
+
+    def _go_to(self, kind: Literal["undo", "redo"], version: PrototypeSegmenter) -> None:
+        """Go to a version of the model, with the prototype that was chosen when it was left."""
+        chosen = self._chosen.get(version)
+        select = None if chosen is None else (lambda _: chosen)
+        self.ask(EditRequest(kind, lambda _: version, select))
 
     def catch_up(self) -> None:
         """Decode again by the current model, after a result came that an older one made."""
@@ -152,6 +161,7 @@ class EditSession(QObject):
             key = state.current.source.unique_id
             prototypes = state.current.segmentation.prototypes
         shown = Shown(key, prototypes, state.prototype, state.quantity)
+        self._chosen[model] = state.prototype
         about = (self._current, model, before, shown)
         self.busy_changed.emit(True)
         self.runner.start(partial(run_job, "edit", "edit_job", *about))

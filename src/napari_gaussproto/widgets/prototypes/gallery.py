@@ -6,12 +6,13 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent
+from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QShowEvent
 from qtpy.QtWidgets import QFrame, QLabel, QLineEdit, QScrollArea, QSizePolicy, QWidget
 
 from napari_gaussproto.widgets.shared.forms import across, check_box, down, fill
 from napari_gaussproto.widgets.shared.pictures import PatchStrip, faint
 from napari_gaussproto.widgets.shared.share_table import ShareBar, percent_label, swatch
+from napari_gaussproto.widgets.shared.workers import single_shot
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
@@ -136,6 +137,8 @@ class GalleryView(QScrollArea):
         self.rows: list[PrototypeRow] = []
         self._headers: list[GroupHeader] = []
         self._shape: list[int] = []
+        self._chosen = 0
+        self._scroller = single_shot(self, 0, self._scroll)
         self._layout = down(spacing=2)
         self.setWidget(fill(QWidget(), self._layout, 0, 0, 4, 0))
         self.setWidgetResizable(True)
@@ -174,9 +177,19 @@ class GalleryView(QScrollArea):
         for row in self.rows:
             row.selected = row.index == m
             row.update()
-        chosen = self.row(m)
+        self._chosen = m
+        # New rows have no place yet, and neither have those of a dock that is not seen.
+        self._scroller.start()
+
+    def _scroll(self) -> None:
+        chosen = self.row(self._chosen)
         if chosen is not None:
             self.ensureWidgetVisible(chosen, 0, 20)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Bring the chosen prototype into view once there is one."""
+        super().showEvent(event)
+        self._scroller.start()
 
     def _rebuild(self, shape: list[int]) -> None:
         while (item := self._layout.takeAt(0)) is not None:

@@ -150,6 +150,7 @@ class SharedState:
 
     model_changed = Signal(object)
     result_changed = Signal(object)
+    result_closed = Signal(object)  # an ImageResult: its image was removed from the viewer
     prototype_changed = Signal(int)
     shown_changed = Signal()
     outlines_changed = Signal()
@@ -265,7 +266,9 @@ class SharedState:
 
     def remove_result(self, event: Any) -> None:
         """Remove the result of an image that was removed from the viewer."""
-        self.forget_result(event.value)
+        result = self.forget_result(event.value)
+        if result is not None:
+            self.result_closed.emit(result)
 
     def forget_result(self, image: Image) -> ImageResult | None:
         """Remove the result of an image, and return it; None if there is none."""

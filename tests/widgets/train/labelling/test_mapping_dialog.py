@@ -36,6 +36,33 @@ def open_dialog(qtbot: Any) -> Callable[..., MappingDialog]:
     return make
 
 
+def test_a_guess_by_numbers_alone_says_so(open_dialog: Callable[..., MappingDialog]) -> None:
+    values = {0: 10, 1: 20, 2: 30}
+    by_number = open_dialog(values)
+    assert not by_number.note.isHidden() and "by their numbers" in by_number.note.text()
+    colors = {1: DEFAULT_COLORS[2], 2: DEFAULT_COLORS[0]}
+    assert open_dialog(values, colors=colors).note.isHidden()
+    assert open_dialog(values, names={1: "weed", 2: "crop"}).note.isHidden()
+
+
+def test_the_picture_shows_what_is_chosen(
+    open_dialog: Callable[..., MappingDialog], qtbot: Any
+) -> None:
+    asked: list[dict[int, int]] = []
+
+    def preview(labels: dict[int, int], colors: list[str]) -> np.ndarray:
+        assert colors == [entry.color for entry in TABLE]
+        asked.append(dict(labels))
+        return np.full((20, 30, 3), 100, np.uint8)
+
+    dialog = open_dialog({0: 50, 1: 20, 2: 30}, preview=preview)
+    assert dialog.picture.isVisible() and dialog.picture.pixmap().width() > 100
+    assert asked[-1] == {0: 1, 1: 2, 2: 3}
+    choose(dialog, 1, "weed", qtbot)
+    assert asked[-1] == {0: 1, 1: 3, 2: 3}
+    assert open_dialog({0: 50, 1: 20}).picture.isHidden()
+
+
 def choose(dialog: MappingDialog, row: int, text: str, qtbot: Any) -> None:
     """Open a combo box and click an entry of its list, as a person does."""
     combo = dialog.combos[row]
@@ -167,7 +194,7 @@ def test_many_values_are_said_to_look_like_objects(
     labels = import_mask(mask, dialog.mapping(), 3)
     assert labels[0, 0] == 0 and (labels.ravel()[1:] == 2).all()
     few = open_dialog({0: 1, 1: 1})
-    assert not few.note.isVisible()
+    assert "by their numbers" in few.note.text()
 
 
 def test_the_wheel_scrolls_and_changes_no_class(open_dialog: Callable[..., MappingDialog]) -> None:

@@ -19,6 +19,7 @@ from napari_gaussproto.core.labels.corrections import (
     label_value_of,
     painted_classes,
 )
+from napari_gaussproto.widgets.layers.following import follow_images
 from napari_gaussproto.widgets.layers.placement import (
     has_channels,
     pixels_of,
@@ -82,6 +83,8 @@ class AnnotationLayer(QObject):
         self.classes = tuple(classes)
         self.record = Corrections(np.zeros(label_shape(image), np.uint8), labels)
         self.layer: Labels | None = None
+        # Whether the layer is being taken out by this plugin, and not by a person.
+        self.hiding = False
         self._last = self.record.codes.copy()
         self._painted: tuple[npt.NDArray[np.uint16], tuple[int, ...]] | None = None
         self._connections = Connections(self)
@@ -121,7 +124,9 @@ class AnnotationLayer(QObject):
     def hide(self) -> None:
         """Take the layer out of the viewer; `show` brings it back."""
         if self.shown:
+            self.hiding = True
             self._viewer.layers.remove(self.layer)
+            self.hiding = False
 
     def brush(self, class_index: int) -> None:
         """Paint as a class from now on."""
@@ -143,6 +148,7 @@ class AnnotationLayer(QObject):
 
     def _use_layer(self, layer: Labels) -> None:
         self.layer = layer
+        follow_images(self._viewer).watch(self.image)
         self._style(layer)
         self._connections.add(layer.events.paint, self._on_paint)
         self._connections.add(layer.events.set_data, self._on_set_data)
@@ -227,6 +233,11 @@ class AnnotationLayer(QObject):
         else:
             self.record.apply(edit)
         self.settle()
+
+    def clear(self) -> None:
+        """Take all labels back; the viewer's undo brings them again."""
+        self.settle()
+        self.apply(self.record.replace(np.zeros_like(self.record.labels)))
 
     def set_prediction(self, prediction: npt.NDArray[np.uint8]) -> None:
         """Put a newer prediction (..., H, W) below the labels; values as of `Corrections`."""

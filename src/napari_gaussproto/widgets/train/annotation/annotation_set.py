@@ -314,6 +314,11 @@ class AnnotationSet(QObject):
                 annotation.settle()
                 QTimer.singleShot(0, annotation.hide)
                 QTimer.singleShot(0, self._tell_layers)
+            elif annotation.layer is event.value and not annotation.hiding and annotation.painted:
+                self._messages.tell(
+                    f"The labels of “{annotation.image.name}” are kept and count still: Draw shows "
+                    "them again, Clear labels takes them back for good."
+                )
 
     def _on_turned(self, image: Image, orientation: int, _: Any) -> None:
         """Take the annotations of a photograph along that was turned."""

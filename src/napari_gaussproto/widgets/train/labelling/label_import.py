@@ -73,6 +73,7 @@ class LabelImport(QObject):
             colors=mask.colors,
             name=name,
             names=mask.names,
+            preview=partial(read.preview, mask),
         )
         if not self.ask(dialog):
             return

@@ -61,6 +61,7 @@ class LabelsController(QObject):
         panel.new.clicked.connect(self.draw)
         panel.accept.toggled.connect(self._on_accept)
         panel.accept_all.clicked.connect(self.accept_image)
+        panel.clear.clicked.connect(self.clear)
         panel.corrections.toggled.connect(self._show_corrections)
         annotations.drawn.connect(self._follow)
 
@@ -83,6 +84,19 @@ class LabelsController(QObject):
         self._messages.tell(
             f"Paint on “{image.name}” with the left button; the eraser (key 1) takes labels back."
         )
+
+    def clear(self) -> None:
+        """Take all labels of the chosen image back."""
+        image = self._images.image()
+        if image is None:
+            return
+        annotation = self._autosave.annotate(image)  # shown, so that its undo is at hand
+        count = int(np.count_nonzero(annotation.labels))
+        annotation.clear()
+        said = (
+            f"{count:,} pixels of “{image.name}” are no labels any more; Ctrl+Z brings them back."
+        )
+        self._messages.tell(said if count else f"“{image.name}” has no labels.")
 
     def _follow(self, annotation: AnnotationLayer) -> None:
         """Choose the image that a person draws on: a fit shows what it makes of the chosen one."""

@@ -17,6 +17,7 @@ from napari_gaussproto.widgets.shared.forms import (
 from napari_gaussproto.widgets.train.fitting.sentences import counted
 
 _ACCEPT = "Then click regions of the prediction that are right: they are labels"
+_CLEAR = "Take all labels of the chosen image back; Ctrl+Z over the image brings them again"
 _ACCEPT_ALL = "Make the whole prediction labels"
 
 
@@ -44,6 +45,8 @@ class LabelsPanel(QWidget):
         corrections = "Mark labels for which the model predicts another class"
         self.corrections = check_box("Show corrections", corrections)
         self.note = wrapped_label()
+        self.clear = button("Clear labels", _CLEAR)
+        self.clear.hide()
         closed = (
             "Labelled images of this project that are not open are read from their files, so that "
             "a fit does not forget them"
@@ -57,7 +60,7 @@ class LabelsPanel(QWidget):
         upper = across((self.new, 1), (self.use, 1))
         lower = across((self.accept, 1), (self.accept_all, 1))
         shown = across((self.corrections, 1), (outlines, 1))
-        fill(self, down(upper, lower, shown, self.note, self.closed))
+        fill(self, down(upper, lower, shown, across((self.note, 1), self.clear), self.closed))
 
     def allow_accepting(self, predicted: bool) -> None:
         """Let a prediction be accepted, or say why there is none."""
@@ -68,6 +71,7 @@ class LabelsPanel(QWidget):
         """Say how much is labelled."""
         self._n_closed = count.closed
         total, opened = sum(count.pixels), counted(count.open, "image")
+        self.clear.setVisible(total > 0)
         self.note.setText(f"{total:,} pixels on {opened} are labelled." if total else "")
         are = "is" if count.closed == 1 else "are"
         self.closed.setText(f"Learn from {counted(count.closed, 'image')} that {are} closed")

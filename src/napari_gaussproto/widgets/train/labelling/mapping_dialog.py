@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import (
@@ -26,14 +28,22 @@ from napari_gaussproto.core.labels.mask_guess import (
     TRANSPARENT,
     are_color_codes,
     guess_mapping,
+    is_by_number,
     label_values,
 )
 from napari_gaussproto.widgets.shared.forms import across, button, down, enable, fill, wrapped_label
+from napari_gaussproto.widgets.shared.pictures import pixmap_of
 from napari_gaussproto.widgets.shared.share_table import ShareBar, percent_label, swatch
 from napari_gaussproto.widgets.train.labelling.class_list import counted, grouped, plain_icon
 
 _NOT_LABELLED, _NEW = "not labelled", "New class…"
 _GREY = "#868e93"
+_PICTURE = 420, 260
+_BY_NUMBER = (
+    "The mask does not say what its values mean, so they were matched to the classes by their "
+    "numbers: check in the picture that each is right."
+)
+Preview = Callable[[Mapping[int, int], Sequence[str]], npt.NDArray[np.uint8] | None]
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,8 @@ class MappingDialog(QDialog):
         What is imported, for the title.
     names : mapping of int to str, optional
         What the file calls its values.
+    preview : callable, optional
+        Gives a picture (h, w, 3) of what labels of values make of the photograph, in these colours.
     """
 
     def __init__(
@@ -70,12 +82,13 @@ class MappingDialog(QDialog):
         colors: Mapping[int, str] | None = None,
         name: str = "",
         names: Mapping[int, str] | None = None,
+        preview: Preview | None = None,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Which class is each value?" + (f" – {name}" if name else ""))
         self._values, self._classes = dict(values), tuple(classes)
         self._colors, self._total = dict(colors or {}), max(1, sum(values.values()))
-        self._called = dict(names or {})
+        self._called, self._preview = dict(names or {}), preview
         self._new: list[WantedClass] = []
         self._groups = self._grouped()
         # Of each group: 0 for not labelled, else its class among the known and the new ones.
@@ -86,6 +99,9 @@ class MappingDialog(QDialog):
         if len(self._values) <= MANY_VALUES:
             guess = guess_mapping(self._values, self._classes, self._colors, self._called)
             self._labels = [guess.get(group.values[0], 0) for group in self._groups]
+            if any(self._labels) and is_by_number(self._classes, self._colors, self._called):
+                self.note.setText(_BY_NUMBER)
+                self.note.show()
         self._refresh()
 
     def _grouped(self) -> list[_Group]:
@@ -118,6 +134,8 @@ class MappingDialog(QDialog):
         )
         self.each_button = button("New class for each value", "", self.add_class_for_each)
         self.each_button.setAutoDefault(False)
+        self.picture = QLabel(toolTip="The photograph with the classes as they are chosen here")
+        self.picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.left_over = wrapped_label()
         which = QDialogButtonBox.StandardButton
         self.buttons = QDialogButtonBox(which.Ok | which.Cancel)
@@ -125,7 +143,7 @@ class MappingDialog(QDialog):
         self.buttons.rejected.connect(self.reject)
         self.ok_button = self.buttons.button(which.Ok)
         each = across(self.each_button, None)
-        parts = (self.note, (self._rows(), 1), each, self.left_over, self.buttons)
+        parts = (self.note, (self._rows(), 1), each, self.picture, self.left_over, self.buttons)
         fill(self, down(*parts, spacing=10), 11, 11, 11, 11)
         self.note.setVisible(len(self._values) > MANY_VALUES)
         self.each_button.setVisible(len(self._values) <= MANY_VALUES)
@@ -236,7 +254,20 @@ class MappingDialog(QDialog):
             self._fill(combo, colors, label)
             color = colors[label - 1] if label else _GREY
             bar.show_parts((group.pixels / self._total, color))
+        self._show_preview(colors)
         self._say()
+
+    def _show_preview(self, colors: Sequence[str]) -> None:
+        labels = {
+            value: label
+            for group, label in zip(self._groups, self._labels, strict=True)
+            for value in group.values
+        }
+        picture = None if self._preview is None else self._preview(labels, colors)
+        self.picture.setVisible(picture is not None)
+        if picture is not None:
+            keep = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+            self.picture.setPixmap(pixmap_of(picture).scaled(QSize(*_PICTURE), *keep))
 
     def _fill(self, combo: QComboBox, colors: Sequence[str], label: int) -> None:
         combo.clear()
