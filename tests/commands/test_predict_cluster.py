@@ -24,6 +24,7 @@ def test_processes_and_a_scheduler_give_what_one_process_gives(
         for way, out in zip(ways, outs, strict=True):
             result = cli("predict", *photos, "--model", model_file, "--out", out, *way)
             assert result.code == 0 and f"2 of 2 images segmented, into {out}/" in result.out
+            assert "3/2" not in result.out  # in the bar, an image that does not exist
     tables = {(out / "cover.csv").read_bytes() for out in outs}
     labels = {read_labels(out / "left" / "plot.labels.ome.tif")[0].tobytes() for out in outs}
     assert len(tables) == len(labels) == 1

@@ -128,7 +128,7 @@ def driven(steps: Generator[BatchStep, None, Result], device: str) -> Result:
     try:
         for step in (work := WithValue(steps)):
             bar.start()  # and not before it is plain that there is anything to do
-            name = f"{step.done + 1}/{step.total} {escape(step.name)}"
+            name = f"{min(step.done + 1, step.total)}/{step.total} {escape(step.name)}"
             done = step.done + step.share
             bar.update(task, description=name, completed=done, total=step.total)
         return work.value
