@@ -16,6 +16,7 @@ from typing import Any
 import dask
 import numpy as np
 import pytest
+import torch
 from distributed import Client
 from PIL import Image
 
@@ -39,6 +40,15 @@ OF_THE_MOMENT = {"created", "labels_modified"}
 @pytest.fixture(scope="module")
 def model() -> PrototypeSegmenter:
     return load_model("plants", "cpu")
+
+
+@pytest.fixture(autouse=True)
+def as_many_threads_as_a_worker() -> Iterator[None]:
+    """The last digits of a sum of floats hang on how many threads share it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
