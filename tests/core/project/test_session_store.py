@@ -20,7 +20,8 @@ def entry(file: str | None, number: int = 1) -> SessionImage:
 
 def session(*files: Path | None) -> Session:
     images = [entry(None if f is None else str(f), n) for n, f in enumerate(files)]
-    return Session(images=tuple(images), chosen=0, settings={"dock": {"steps": 3, "on": True}})
+    chosen = 0 if images else None
+    return Session(images=tuple(images), chosen=chosen, settings={"dock": {"steps": 3, "on": True}})
 
 
 def test_a_session_comes_back(tmp_path: Path) -> None:
@@ -60,7 +61,19 @@ def test_what_did_not_change_is_not_written_again(tmp_path: Path) -> None:
         assert not (project.folder / "session.json").exists()
 
 
-@pytest.mark.parametrize("text", ["{", '{"format_version": 1, "images": [1]}'])
+def test_an_address_stays_one(tmp_path: Path) -> None:
+    image = ImageIdentity(name="x", shape=(4, 5), sample="0" * 64, file="https://a.org/x.zarr")
+    kept = Session(images=(SessionImage(image=image),))
+    with Project.create(tmp_path / "mine") as project:
+        project.session.save(kept)
+    with Project.open(project.folder) as again:
+        assert again.session.load() == kept
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", '{"format_version": 1, "images": [1]}', '{"format_version": 1, "chosen": 3}'],
+)
 def test_a_damaged_session_is_said(tmp_path: Path, text: str) -> None:
     with Project.create(tmp_path / "mine") as project:
         (project.folder / "session.json").write_text(text)

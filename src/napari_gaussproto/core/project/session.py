@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from napari_gaussproto.core.base.config import Settings
 from napari_gaussproto.core.labels.annotations import ImageIdentity
@@ -50,3 +50,9 @@ class Session(Settings):
     images: tuple[SessionImage, ...] = ()
     chosen: int | None = None
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_the_chosen(self) -> Self:
+        if self.chosen is not None and not 0 <= self.chosen < len(self.images):
+            raise ValueError(f"chosen is image {self.chosen} of {len(self.images)}")
+        return self

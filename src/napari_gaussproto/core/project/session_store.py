@@ -52,6 +52,8 @@ class SessionStore:
             return file
 
     def _found(self, file: str) -> str:
+        if "://" in file:  # an address, such as that of an OME-Zarr on a server
+            return file
         return os.path.normpath(self._home / file)
 
 
