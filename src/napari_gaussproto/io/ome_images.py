@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.imaging.ngff import facts_of
 from napari_gaussproto.io.label_files.label_image import PIXEL
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -17,17 +18,8 @@ _COLOURS = (3, 4)
 
 def image_facts(path: Path) -> Mapping[str, Any] | None:
     """What an OME-Zarr of an image says of itself; None of labels, and of what is no OME-Zarr."""
-    import zarr
-
-    if not path.is_dir():
-        return None
-    try:
-        facts = dict(zarr.open_group(str(path), mode="r").attrs)
-    except Exception:  # zarr has an error of its own for everything that is no group
-        return None
-    inner = facts.get("ome", facts)
-    known = isinstance(inner, Mapping) and inner.get("multiscales")
-    return inner if known and "image-label" not in inner else None
+    facts = facts_of(path)
+    return None if facts is None or "image-label" in facts else facts
 
 
 def read_ome_image(path: str) -> list[LayerData]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.base.quantiles import quantiles_of
 from napari_gaussproto.core.cells.partition import cell_weights, cells_inside
 from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.explain.explain import explain, explain_mask
@@ -14,7 +15,6 @@ from napari_gaussproto.core.explain.places import most_novel_places, most_uncert
 from napari_gaussproto.core.imaging.masks import component_at, outline
 from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.predict import segment
-from napari_gaussproto.core.model.quantiles import quantiles_of
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from tests.core.builders import tiny_model, two_tone

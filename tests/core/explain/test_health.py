@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from napari_gaussproto.core.base.quantiles import QUANTILES
 from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.explain.gallery import gallery, strip
 from napari_gaussproto.core.explain.health import health
 from napari_gaussproto.core.explain.projection import project
 from napari_gaussproto.core.model.predict import segment
-from napari_gaussproto.core.model.quantiles import QUANTILES
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from tests.core.builders import random_layer, tiny_model, two_tone
 

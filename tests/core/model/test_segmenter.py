@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from napari_gaussproto.core.base.errors import PrototypeError
+from napari_gaussproto.core.base.quantiles import QUANTILES, quantiles_of, rank
 from napari_gaussproto.core.model.predict import segment
-from napari_gaussproto.core.model.quantiles import QUANTILES, quantiles_of, rank
 from napari_gaussproto.core.model.segmentation import Segmentation
 from tests.core.builders import tiny_model, two_tone
 

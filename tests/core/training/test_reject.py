@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from napari_gaussproto.core.base.errors import EditError
+from napari_gaussproto.core.base.quantiles import quantiles_of
 from napari_gaussproto.core.base.steps import TrainingStep
 from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.model.predict import run
-from napari_gaussproto.core.model.quantiles import quantiles_of
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.reject import (
     class_accuracy,

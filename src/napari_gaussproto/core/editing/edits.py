@@ -22,10 +22,10 @@ import torch
 from torch import Tensor
 
 from napari_gaussproto.core.base.errors import EditError
+from napari_gaussproto.core.base.quantiles import quantiles_of
 from napari_gaussproto.core.imaging.patches import Patches, no_patches
 from napari_gaussproto.core.mixture import surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
-from napari_gaussproto.core.model.quantiles import quantiles_of
 from napari_gaussproto.core.model.segmentation import Prototype, prototype_index
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 

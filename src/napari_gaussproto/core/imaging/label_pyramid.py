@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,8 +132,11 @@ class LabelPyramid:
 
     def close(self) -> None:
         """Let others go on with it."""
+        # Its file goes first: another program that had it by then would lose it. Windows keeps
+        # files that are open.
+        with suppress(OSError):
+            Path(self._lock.lock_file).unlink()
         self._lock.release()
-        Path(self._lock.lock_file).unlink(missing_ok=True)
 
 
 def open_pyramid(folder: Path, stem: str, new: NewLabels) -> LabelPyramid:

@@ -5,7 +5,8 @@ Format: OME-NGFF 0.5, https://ngff.openmicroscopy.org/0.5/.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from napari_gaussproto.core.base.config import SegmentationClass
@@ -14,6 +15,20 @@ VERSION = "0.5"
 # What leading axes are called where nobody named them, from the one before height on.
 _LEADING = ("t", "c", "z")
 _TYPES = {"t": "time", "c": "channel"}
+
+
+def facts_of(path: Path) -> Mapping[str, Any] | None:
+    """What an OME-Zarr of an image or of labels says of itself; None of what is none."""
+    import zarr
+
+    if not path.is_dir():
+        return None
+    try:
+        facts = dict(zarr.open_group(str(path), mode="r").attrs)
+    except Exception:  # zarr has an error of its own for everything that is no group
+        return None
+    inner = facts.get("ome", facts)
+    return inner if isinstance(inner, Mapping) and inner.get("multiscales") else None
 
 
 def label_metadata(

@@ -13,7 +13,7 @@ from sklearn.covariance import OAS
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_gaussproto.core.model.quantiles import quantiles_of, rank
+from napari_gaussproto.core.base.quantiles import quantiles_of, rank
 
 # Share of photographs like the training ones that are called unlike them.
 FALSE_ALARMS = 0.05

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import PrototypeError
+from napari_gaussproto.core.base.quantiles import quantiles_of, rank
 from napari_gaussproto.core.cells.outlines import refine_outlines
 from napari_gaussproto.core.imaging.patches import Patches, no_patches
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.familiarity import Familiarity, Look
-from napari_gaussproto.core.model.quantiles import quantiles_of, rank
 from napari_gaussproto.core.model.remarks import are_coloured, remarks_of
 
 Map = npt.NDArray[np.float32]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from napari_gaussproto.core.base.config import TrainingConfig
 from napari_gaussproto.core.base.device import one_thread
+from napari_gaussproto.core.base.quantiles import QUANTILES, quantiles_of
 from napari_gaussproto.core.base.steps import WithValue, run
 from napari_gaussproto.core.cells.partition import Partition
 from napari_gaussproto.core.imaging.patches import PATCH_PIXELS, Patches, cut_patch, shrinking
@@ -21,7 +22,6 @@ from napari_gaussproto.core.mixture import placement, surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.encode import encode_steps
 from napari_gaussproto.core.model.familiarity import FALSE_ALARMS, LEAST_PHOTOS, learn_familiarity
-from napari_gaussproto.core.model.quantiles import QUANTILES, quantiles_of
 from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, name_prototypes
 from napari_gaussproto.core.network.receptive import effective_radius

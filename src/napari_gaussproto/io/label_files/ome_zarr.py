@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.imaging.ngff import facts_of
 from napari_gaussproto.io.label_files.label_image import PIXEL, LabelImage, Spacing
 from napari_gaussproto.io.label_files.png import bytes_of
 
@@ -123,18 +124,9 @@ def read_ome_zarr(path: Path) -> LabelImage:
 
 
 def _label_facts(path: Path) -> Mapping[str, Any] | None:
-    """What an OME-Zarr says of itself; None of what is none, or holds no labels."""
-    import zarr
-
-    if not path.is_dir():
-        return None
-    try:
-        facts = dict(zarr.open_group(str(path), mode="r").attrs)
-    except Exception:  # zarr has an error of its own for everything that is no group
-        return None
-    inner = facts.get("ome", facts)
-    known = isinstance(inner, Mapping) and "image-label" in inner and "multiscales" in inner
-    return inner if known else None
+    """What an OME-Zarr of labels says of itself; None of anything else."""
+    facts = facts_of(path)
+    return None if facts is None or "image-label" not in facts else facts
 
 
 def _array(path: Path, *, lazy: bool = False) -> Any:
