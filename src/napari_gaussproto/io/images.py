@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+import psutil
+from PIL import Image, UnidentifiedImageError
 
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.imaging.arrays import picture_pixels
+from napari_gaussproto.core.imaging.colours import light_of
 from napari_gaussproto.core.imaging.orientation import UPRIGHT, upright
 
 TIFF_SUFFIXES = (".tif", ".tiff")
+# How a TIFF begins (TIFF 6.0 and BigTIFF, in both byte orders), and an array of numpy.
+_TIFF, _NPY = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), b"\x93NUMPY"
+# Raw photographs, of which libraries give the small preview.
+_RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw")
+# Pixels may take so many times the bytes of their file; PNG packs 1032 to 1, at most.
+_MOST_PACKED = 2000
 # GDAL's tag: the value of pixels without data.
 NODATA_TAG = 42113
 _ORIENTATION = 274
@@ -96,7 +107,7 @@ def read_by_suffix(path: Path, read_photo: Callable[[Path], Any], *, turn: bool 
     read_photo : callable
         Reads what Pillow opens: its way with orientation, palette and colours is the caller's.
     turn : bool
-        Whether to turn a TIFF as its orientation tag says.
+        Whether to read a TIFF as a photograph: upright, and with colours.
 
     Raises
     ------
@@ -112,11 +123,15 @@ def read_by_suffix(path: Path, read_photo: Callable[[Path], Any], *, turn: bool 
     try:
         if suffix == ".zarr":
             return _read_zarr(path)
-        if suffix == ".npy":
-            return np.load(path, allow_pickle=False)
-        if suffix in TIFF_SUFFIXES:
-            return _read_tiff(path, turn)
-        return read_photo(path)
+        if suffix in _RAW:
+            raise ImageError(
+                f"“{path.name}” is a raw photograph: develop it, and save it as TIFF or JPEG."
+            )
+        # By what it holds: names may lie.
+        first = _first_bytes(path)
+        if first == _NPY:
+            return _read_npy(path)
+        return _read_tiff(path, turn) if first[:4] in _TIFF else read_photo(path)
     except ImageError:
         raise
     except UnidentifiedImageError as error:
@@ -130,14 +145,43 @@ def read_by_suffix(path: Path, read_photo: Callable[[Path], Any], *, turn: bool 
         ) from error
 
 
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(len(_NPY))
+
+
+def _is_tiff(path: Path) -> bool:
+    return path.is_file() and _first_bytes(path)[:4] in _TIFF
+
+
+def check_size(path: Path, n_bytes: int) -> None:
+    """Make sure that pixels of so many bytes can be in a file, and fit into memory.
+
+    Raises
+    ------
+    ImageError
+    """
+    stored, free = path.stat().st_size, psutil.virtual_memory().available
+    if n_bytes > max(1 << 30, _MOST_PACKED * stored):
+        raise ImageError(
+            f"“{path.name}” says that it holds {n_bytes / 1e9:.1f} GB of pixels, in a file of "
+            f"{stored:,} bytes: it is damaged, open another copy."
+        )
+    if n_bytes > free:
+        raise ImageError(
+            f"“{path.name}” takes {n_bytes / 1e9:.1f} GB of memory, and {free / 1e9:.1f} are free: "
+            "save it as Zarr, which is read in parts, or close other programs."
+        )
+
+
 def nodata_of(path: str | Path) -> float | None:
     """The value that stands for "no data" in a GeoTIFF; None for other files and without one."""
     path = Path(path)
-    if path.suffix.lower() not in TIFF_SUFFIXES or not path.is_file():
-        return None
-    import tifffile
-
     try:
+        if not _is_tiff(path):
+            return None
+        import tifffile
+
         with tifffile.TiffFile(path) as file:
             tag = file.series[0].keyframe.tags.get(NODATA_TAG)
         return None if tag is None else _number(tag.value)
@@ -158,7 +202,7 @@ def orientation_of(path: str | Path) -> int:
     """How an image lies in its file, 1 to 8 as EXIF counts; 1 where nothing is known."""
     path = Path(path)
     try:
-        if path.suffix.lower() in TIFF_SUFFIXES:
+        if _is_tiff(path):
             import tifffile
 
             with tifffile.TiffFile(path) as file:
@@ -176,37 +220,94 @@ def _orientation(tags: Any) -> int:
 
 
 def _read_photo(path: Path, *, turn: bool = True) -> npt.NDArray[Any]:
+    with open_picture(path) as file:
+        return picture_pixels(file, turn=turn)
+
+
+@contextmanager
+def open_picture(path: Path) -> Iterator[Image.Image]:
+    """What Pillow reads, if its size can be.
+
+    Raises
+    ------
+    ImageError
+        See `check_size`.
+    """
     with Image.open(path) as file:
-        photo = ImageOps.exif_transpose(file) if turn else file
-        if photo.mode in ("P", "CMYK", "YCbCr", "HSV", "LAB"):
-            photo = photo.convert("RGBA" if "transparency" in photo.info else "RGB")
-        return np.asarray(photo)
+        # Pillow holds four bytes for each pixel of a colour image.
+        check_size(path, file.width * file.height * (1 if len(file.getbands()) == 1 else 4))
+        yield file
 
 
 def _read_stored(path: Path) -> npt.NDArray[Any]:
     """Numbers as they are stored: not upright by EXIF, no palette turned into colours."""
-    with Image.open(path) as file:
+    with open_picture(path) as file:
         return np.asarray(file)
+
+
+def _read_npy(path: Path) -> npt.NDArray[Any]:
+    """An array of numpy; one that is larger than memory stays on disk."""
+    try:
+        stored: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        if "object" in str(error).lower():
+            raise ImageError(
+                f"“{path.name}” could not be read (it holds objects): save an array of numbers."
+            ) from error
+        raise
+    return np.array(stored) if stored.nbytes < psutil.virtual_memory().available else stored
 
 
 def _read_tiff(path: Path, turn: bool) -> npt.NDArray[Any]:
     import tifffile
 
     with tifffile.TiffFile(path) as file:
+        _check_end(file)
         series = file.series[0]
-        array, axes = series.asarray(), series.axes
-        orientation = _orientation(series.keyframe.tags) if turn else UPRIGHT
-        nodata = series.keyframe.tags.get(NODATA_TAG) if turn else None
+        check_size(path, series.size * series.dtype.itemsize)
+        array, axes, page = series.asarray(), series.axes, series.keyframe
+        orientation = _orientation(page.tags) if turn else UPRIGHT
+        nodata = page.tags.get(NODATA_TAG) if turn else None
     sizes = _sizes(axes, array.shape)
     array = array.reshape([n for _, n in sizes])
     # Channels that are stored first, as in OME-TIFF, go last.
     channels = [index for index, (axis, _) in enumerate(sizes) if axis in "SC"]
     if len(channels) == 1:
         array = np.moveaxis(array, channels[0], -1)
+    if turn:
+        array = _light(path, array, page)
     is_image = _read_axes(sizes) in ("YX", "YXC")
     array = np.ascontiguousarray(upright(array, orientation)) if is_image else array
     value = None if nodata is None else _number(nodata.value)
     return array if value is None or not is_image else _masked(array, value, len(channels))
+
+
+def _check_end(file: Any) -> None:
+    """Make sure that the last page of a TIFF is the last: a file that was cut has some less."""
+    tiff, handle, page = file.tiff, file.filehandle, file.pages[-1]
+    handle.seek(page.offset)
+    (tags,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
+    handle.seek(page.offset + tiff.tagnosize + tags * tiff.tagsize)
+    (following,) = struct.unpack(tiff.offsetformat, handle.read(tiff.offsetsize))
+    if following >= handle.size:
+        raise ValueError("its end is missing")
+
+
+def _light(path: Path, array: npt.NDArray[Any], page: Any) -> npt.NDArray[Any]:
+    """Values of a page, with its channels last, as light."""
+    # What packs photographs unpacks them as RGB, whatever the tag says of the packed ones.
+    packed = any(word in page.compression.name for word in ("JP", "WEBP"))
+    kind = "RGB" if packed and page.photometric.name == "YCBCR" else page.photometric.name
+    if kind == "SEPARATED" and "InkSet" in page.tags and page.tags["InkSet"].value != 1:
+        return array  # of other inks than cyan, magenta, yellow and black
+    try:
+        return light_of(array, kind, page.bitspersample, page.colormap)
+    except ImageError as error:
+        raise ImageError(f"“{path.name}” cannot be read: {_uncapitalised(str(error))}") from error
+
+
+def _uncapitalised(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]
 
 
 def _sizes(axes: str, shape: tuple[int, ...]) -> list[tuple[str, int]]:
@@ -227,18 +328,16 @@ def axes_of(path: str | Path) -> str | None:
     tifffile call them, such as Z, T, and Q for one that nobody named.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        return None
     try:
-        if suffix == ".zarr":
+        if path.suffix.lower() == ".zarr":
             return _zarr_axes(path)
-        if suffix in TIFF_SUFFIXES:
+        if _is_tiff(path):
             import tifffile
 
             with tifffile.TiffFile(path) as file:
                 series = file.series[0]
-                return _read_axes(_sizes(series.axes, series.shape))
+                axes = _read_axes(_sizes(series.axes, series.shape))
+                return axes + "C" * (series.keyframe.photometric.name == "PALETTE")
         with Image.open(path) as photo:
             return "YX" if photo.mode in _ONE_CHANNEL else "YXC"
     except Exception:  # who reads it will say what is wrong

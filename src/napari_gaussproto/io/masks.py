@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from napari_gaussproto.core.base.errors import ImageError, LabelError
 from napari_gaussproto.core.imaging.orientation import upright
 from napari_gaussproto.core.labels.mask_guess import TRANSPARENT
 from napari_gaussproto.core.labels.mask_rules import MaskRules
-from napari_gaussproto.io.images import orientation_of, read_by_suffix
+from napari_gaussproto.io.images import open_picture, orientation_of, read_by_suffix
 from napari_gaussproto.io.mask_json import read_outlines
 
 # Someone has to say what each colour means; a photograph has thousands.
@@ -196,7 +196,7 @@ def mask_beside(photograph: Path) -> Path | None:
 
 
 def _read_picture(path: Path) -> npt.NDArray[Any] | CodedMask:
-    with Image.open(path) as file:
+    with open_picture(path) as file:
         upright = ImageOps.exif_transpose(file)
         if upright.mode in ("P", "PA"):
             return _from_palette(upright)

@@ -145,7 +145,8 @@ def thumbnail(photo: Any, side: int = _SIDE) -> npt.NDArray[np.float32]:
     ----------
     photo : (H, W) or (H, W, C) ndarray, or ImageSource
     """
-    source = photo if isinstance(photo, ImageSource) else ImageSource.from_array(photo)
+    is_source = isinstance(photo, ImageSource)
+    source = photo.with_all_channels() if is_source else ImageSource.from_array(photo)
     step = -(-max(source.height, source.width) // side)
     return as_rgb(source.read(0, 0, source.height, source.width)[:, ::step, ::step])
 

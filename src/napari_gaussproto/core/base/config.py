@@ -10,6 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from napari_gaussproto.core.base.errors import ConfigError
 
+# As many as a model can have; a label is 8 bits, and 0 means not labelled.
+MOST_CLASSES = 254
 # Okabe & Ito (2008), "Color Universal Design": told apart with any colour vision.
 # Starts with the hues that read as plant, other plant, ground in field photographs.
 DEFAULT_COLORS = (
@@ -131,7 +133,7 @@ class ModelConfig(Settings):
         Smallest standard deviation, in units of the normalised latent space.
     """
 
-    classes: Classes = Field(min_length=2, max_length=254)
+    classes: Classes = Field(min_length=2, max_length=MOST_CLASSES)
     partition: Literal["grid", "superpixel"] = "grid"
     backbone: str = "tf_efficientnet_lite0"
     pretrained: bool = True

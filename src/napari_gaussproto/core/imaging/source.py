@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from functools import cached_property
-from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.imaging.arrays import as_array
 from napari_gaussproto.core.imaging.axes import guess_channels
 from napari_gaussproto.core.imaging.gaps import Gaps, filled
 
@@ -117,10 +117,7 @@ class ImageSource:
         ImageError
             For anything that is no such image.
         """
-        if isinstance(array, str | PathLike):
-            raise ImageError(f"“{array}” is a path: read it with read_image first.")
-        if not hasattr(array, "shape") or not hasattr(array, "dtype"):
-            array = np.asarray(array)
+        array = as_array(array)
         _check_kind(array)
         axis = _find_channels(array.shape, channels, channel_axis)
         count = 1 if axis is None else int(array.shape[axis])
@@ -133,6 +130,12 @@ class ImageSource:
             )
         offset, span = value_range or range_of_planes([array], axis, nodata)
         return cls(array, wanted, offset, span, axis, nodata)
+
+    def with_all_channels(self) -> ImageSource:
+        """The same image, read with the channels that are stored."""
+        stored = 1 if self._axis is None else int(self.array.shape[self._axis])
+        about = (self._offset, self._span, self._axis, self._gaps.nodata)
+        return ImageSource(self.array, stored, *about)
 
     @cached_property
     def data_mask(self) -> npt.NDArray[np.bool_] | None:
@@ -148,7 +151,7 @@ class ImageSource:
         y1, x1 = min(y1, self.height), min(x1, self.width)
         if self._is_constant:
             return np.zeros((y1 - y0, x1 - x0), np.bool_)
-        if not self._gaps.possible(self.array):
+        if not self._gaps.possible(self._stored(0, 0, 1, 1)):  # whose type a lazy array's hides
             return None
         missing = self._gaps.find(self._stored(y0, x0, y1, x1))
         return None if missing is None else ~missing
@@ -212,6 +215,7 @@ class ImageSource:
             window.insert(self._axis, slice(None))
         try:
             values = self.array[tuple(window)]
+            values = values.compute() if hasattr(values, "compute") else values
             # Only a masked array's own type keeps its mask.
             return values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
         except MemoryError:  # a smaller window may do
@@ -224,12 +228,16 @@ class ImageSource:
 
     def _scaled(self, values: npt.NDArray[Any]) -> Tensor:
         """Values of a window as float32 (C, h, w) in [0, 1], in the memory order they had."""
-        pixels = torch.from_numpy(np.array(values, dtype=np.float32))
+        if self._offset or self._span > _FULL_SCALES[-1]:
+            # In floats of 32 bits, large values that differ little would be one.
+            wide = (np.asarray(values, dtype=np.float64) - self._offset) / self._span
+            pixels = torch.from_numpy(wide.astype(np.float32))
+        else:
+            with np.errstate(over="ignore"):  # of outliers, which are clipped
+                pixels = torch.from_numpy(np.array(values, dtype=np.float32))
+            pixels.div_(self._span)
         if values.dtype.kind == "f":
-            pixels.nan_to_num_(nan=self._offset, posinf=self._offset, neginf=self._offset)
-        if self._offset:
-            pixels.sub_(self._offset)
-        pixels.div_(self._span)
+            pixels.nan_to_num_(nan=0, posinf=0, neginf=0)
         if values.dtype != np.uint8:  # whose values cannot lie outside
             pixels.clamp_(0, 1)
         return pixels[None] if self._axis is None else pixels.movedim(self._axis, 0)
@@ -265,7 +273,7 @@ def _find_channels(
                 if shape[axis] <= 64 and convertible(shape[axis]):
                     return axis
     elif min(shape[0], shape[2]) <= 64:
-        return 2 if shape[2] <= shape[0] else 0
+        return 2 if shape[2] <= shape[0] or shape[2] in (3, 4) else 0
     # For a sentence about their number; of an axis of three, a model may expect otherwise.
     if (guess := guess_channels(shape)) != "neither":
         return 0 if guess == "first" else 2
@@ -337,6 +345,11 @@ def _float_range(sample: npt.NDArray[np.floating[Any]]) -> ValueRange:
         if outside <= _MOST_OUTSIDE * finite.size:
             return 0.0, high
     least, greatest = float(finite.min()), float(finite.max())
+    if not np.isfinite(greatest - least):
+        raise ImageError(
+            f"The values of the image lie too far apart to be scaled (from {least:g} to "
+            f"{greatest:g}): clip them first."
+        )
     logger.info("stretching float image from [%g, %g] to [0, 1]", least, greatest)
     return least, max(greatest - least, 1e-12)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_gaussproto.core.base.config import MOST_CLASSES
 from napari_gaussproto.core.base.errors import LabelError
 
 # Of an image (H, W) or a stack (..., H, W): 0 for not labelled, else class index + 1.
@@ -31,7 +32,7 @@ def check_labels(
     shape : tuple of int, optional
         (..., H, W) of the image that they belong to, if that is known.
     n_classes : int, optional
-        C; without it every number of 8 bits may be a class.
+        C; without it as many as there can be.
     what : str
         How a sentence calls them.
 
@@ -45,9 +46,7 @@ def check_labels(
     LabelError
         For another type or shape, and for a number that is no class.
     """
-    if isinstance(labels, str | PathLike):
-        raise LabelError(f"“{labels}” is a path: read it with read_mask first.")
-    labels = np.asarray(labels)
+    labels = as_labels(labels)
     if not np.issubdtype(labels.dtype, np.integer) or labels.ndim < 2:
         raise LabelError(
             f"{what} are of type {labels.dtype} and shape {labels.shape}: give an image of whole "
@@ -56,12 +55,29 @@ def check_labels(
     if shape is not None:
         check_shape(labels, shape, what)
     low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
-    most = np.iinfo(np.uint8).max if n_classes is None else n_classes
+    most = MOST_CLASSES if n_classes is None else n_classes
     if low < 0 or high > most:
         number = low if low < 0 else high
         known = "which can be no class" if n_classes is None else f"but there are {most} classes"
-        raise LabelError(f"{what} contain the value {number}, {known}: use 0 to {most}.")
+        raise LabelError(
+            f"{what} contain the value {number}, {known}: use 0 to {most}, and 0 where it "
+            "is not known."
+        )
     return np.ascontiguousarray(labels, dtype=np.uint8)
+
+
+def as_labels(labels: Any) -> npt.NDArray[Any]:
+    """What is given as labels, as an array of any shape and type; masked ones are 0.
+
+    Raises
+    ------
+    LabelError
+        For a path.
+    """
+    if isinstance(labels, str | PathLike):
+        raise LabelError(f"“{labels}” is a path: read it with read_mask first.")
+    array = np.asanyarray(labels)
+    return array.filled(0) if isinstance(array, np.ma.MaskedArray) else np.asarray(array)
 
 
 def check_pairs(images: Sized, labels: Sized) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 from PIL import ImageColor
 
 from napari_gaussproto.core.base.atomic import write_bytes_atomically
-from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.config import MOST_CLASSES, SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError
-from napari_gaussproto.core.labels.class_table import MOST_CLASSES, WantedClass
+from napari_gaussproto.core.labels.class_table import WantedClass
 
 # Under which key a JSON file lists its classes: ours, QuPath's, COCO's.
 _LISTS = ("classes", "pathClasses", "categories")

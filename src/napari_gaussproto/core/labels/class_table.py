@@ -9,15 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.core.base.config import DEFAULT_COLORS, SegmentationClass
+from napari_gaussproto.core.base.config import DEFAULT_COLORS, MOST_CLASSES, SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError, EditError, LabelError
 from napari_gaussproto.core.imaging.orientation import upright
 from napari_gaussproto.core.labels.check import Labels, check_labels
 
 Table = tuple[SegmentationClass, ...]
 
-# As many as a model can have; a label is 8 bits, and 0 means not labelled.
-MOST_CLASSES = 254
 # Grey and green, as in the shipped models, so that the vermilion of weeds, which is the next one's,
 # stands out from the soil around them.
 _FIRST_CLASSES = {"soil": DEFAULT_COLORS[7], "plant": DEFAULT_COLORS[0]}

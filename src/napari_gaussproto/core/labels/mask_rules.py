@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.config import MOST_CLASSES, SegmentationClass
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.labels.mask_guess import TRANSPARENT, VOID, are_color_codes
-
-_MOST = 254
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ class MaskRules:
         if names:
             return self._of_table(values, self._named(values, names, file))
         # Black alone may be a palette of numbers; a picture of colours has more than greys.
-        if colors and (self.colors or (are_color_codes(colors) and max(colors) > _MOST + 1)):
+        if colors and (self.colors or (are_color_codes(colors) and max(colors) > MOST_CLASSES + 1)):
             return self._of_table(values, self._coloured(values, colors, file))
         return self._numbered(values, file)
 
@@ -144,7 +142,7 @@ class MaskRules:
         known = ~np.isin(values, [*self.ignore, TRANSPARENT])
         labels = np.where(known, values.astype(np.int64) + self.offset, 0)
         low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
-        most = len(self.classes) or _MOST
+        most = len(self.classes) or MOST_CLASSES
         if low >= 0 and high <= most:
             return labels.astype(np.uint8)
         wrong = int(values[(labels < 0) | (labels > most)].max())

@@ -175,7 +175,7 @@ def maps_of_image(
     ImageError
         When the image has no pixels.
     ConfigError
-        When not even the smallest tile fits into memory.
+        When the maps, or not even the smallest tile, fit into memory.
     """
     height = round_up(source.height, model.alignment)
     width = round_up(source.width, model.alignment)
@@ -184,16 +184,32 @@ def maps_of_image(
         if window.core_y1 - window.core_y0 == height and window.core_x1 - window.core_x0 == width:
             maps = list(parts)
         else:
-            maps = maps or [
-                part.new_empty((1, part.shape[1], height // k, width // k))
-                for part, k in zip(parts, strides, strict=True)
-            ]
+            maps = maps or _room(parts, strides, height, width)
             for whole, part, k in zip(maps, parts, strides, strict=True):
                 _place(whole, part, window, k)
         yield done
     if not maps:
         raise ImageError("The image is empty: choose one with pixels.")
     return maps
+
+
+def _room(parts: Sequence[Tensor], strides: Sequence[int], height: int, width: int) -> list[Tensor]:
+    """Empty maps of an image for the parts of its tiles."""
+    counts = [
+        part.shape[1] * (height // k) * (width // k) for part, k in zip(parts, strides, strict=True)
+    ]
+    needed = sum(n * part.element_size() for n, part in zip(counts, parts, strict=True))
+    free = free_memory(parts[0].device)
+    if needed > free:
+        raise ConfigError(
+            f"The cells of an image of {height} × {width} pixels take {needed / 1e9:.0f} GB of "
+            f"memory, and {free / 1e9:.0f} are free: use segment_to_zarr or predict, which keep "
+            "one tile, or give the image in parts."
+        )
+    return [
+        part.new_empty((1, part.shape[1], height // k, width // k))
+        for part, k in zip(parts, strides, strict=True)
+    ]
 
 
 def _place(whole: Tensor, part: Tensor, window: Window, stride: int) -> None:

@@ -12,9 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from napari_gaussproto.core.base.config import Classes, SegmentationClass, wrong_setting
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError, ImageError, LabelError
+from napari_gaussproto.core.imaging.arrays import as_array
 from napari_gaussproto.core.imaging.axes import guess_channels
 from napari_gaussproto.core.imaging.source import ImageSource
-from napari_gaussproto.core.labels.check import check_labels, check_pairs
+from napari_gaussproto.core.labels.check import as_labels, check_labels, check_pairs
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import leading_of, plane_sources
 
@@ -44,7 +45,7 @@ def class_table(
     if classes is None and not new:
         return None
     if classes is None:
-        masks = [np.asarray(mask) for mask in _masks(labels)]
+        masks = [check_labels(mask) for mask in _masks(labels)]
         largest = max((int(mask.max()) for mask in masks if mask.size), default=0)
         classes = [f"class {number}" for number in range(1, max(2, largest) + 1)]
     try:
@@ -55,8 +56,7 @@ def class_table(
 
 def most_pixels(labels: Any) -> int:
     """Pixels of the largest plane of labels (..., H, W), one or several."""
-    several = labels if isinstance(labels, list | tuple) else [labels]
-    return max((int(np.prod(np.shape(mask)[-2:])) for mask in several), default=0)
+    return max((int(np.prod(as_labels(mask).shape[-2:])) for mask in _masks(labels)), default=0)
 
 
 def labelled_planes(
@@ -84,7 +84,7 @@ def labelled_planes(
     check_pairs(images, labels)
     planes = []
     for number, (image, mask) in enumerate(zip(images, labels, strict=True), start=1):
-        mask = np.asarray(mask)
+        image, mask = as_array(image), as_labels(mask)
         if image.ndim == 3 and image.shape[1:] == mask.shape != image.shape[:-1]:
             image = np.moveaxis(image, 0, -1)  # the labels tell channels in front from planes
         rgb = image.shape[:-1] == mask.shape
@@ -109,7 +109,7 @@ def first_planes(images: Any, model: PrototypeSegmenter) -> list[ImageSource]:
     ImageError
         For images that do not suit the model, and where planes may be channels.
     """
-    return [_first_plane(image, model) for image in _images(images)]
+    return [_first_plane(as_array(image), model) for image in _images(images)]
 
 
 def _first_plane(image: Any, model: PrototypeSegmenter) -> ImageSource:

@@ -274,7 +274,7 @@ def _axes(shape: tuple[int, ...], rgb: bool, channels: int) -> tuple[int | None,
         return 2, 3
     if len(shape) < 2:
         raise ImageError(
-            f"An array of shape {shape} is no image: choose a layer with height and width."
+            f"An array of shape {shape} is no image: choose one with height and width."
         )
     if len(shape) == 3 and channels not in (1, 3) and shape[0] == channels:
         return 0, 3

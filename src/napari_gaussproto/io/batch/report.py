@@ -64,7 +64,7 @@ for (const button of document.querySelectorAll('th button')) button.onclick = ()
 
 
 def write_thumbnail(folder: Path, results: str, photo: Any, segmentation: Segmentation) -> None:
-    """Keep a small picture of a photograph (H, W) or (H, W, C) beside its labels for the page.
+    """Keep a small picture of a photograph beside its labels for the page.
 
     Raises
     ------

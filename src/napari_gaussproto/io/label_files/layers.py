@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.colors import to_hex
 
-from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.config import MOST_CLASSES, SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError, LabelError
-from napari_gaussproto.core.labels.class_table import MOST_CLASSES, label_colors, label_names
+from napari_gaussproto.core.labels.class_table import label_colors, label_names
 from napari_gaussproto.io.geo import Georeference, georeference_of
 from napari_gaussproto.io.label_files.coco import coco_file
 from napari_gaussproto.io.label_files.geojson import write_geojson

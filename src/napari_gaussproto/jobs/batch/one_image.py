@@ -158,7 +158,7 @@ class ImageWork:
         if drawn is not None:
             segmentation = segmentation.with_labels(drawn)
         _ = segmentation.labels  # with all threads of the network, which rests meanwhile
-        return lambda: self._written(task, image, segmentation, entry, notes)
+        return lambda: self._written(task, pixels, segmentation, entry, notes)
 
     def _stream(
         self,
@@ -222,7 +222,7 @@ class ImageWork:
     def _written(
         self,
         task: Task,
-        image: Any,
+        pixels: ImageSource,
         segmentation: Segmentation,
         entry: Entry,
         notes: list[str],
@@ -233,8 +233,8 @@ class ImageWork:
         place = None if item.path is None else georeference_of(item.path)
         size = None if item.path is None else pixel_size_of(item.path)
         about = (card.name, outputs, title, place, task.untouched, size)
-        notes += write_results(self._out, entry.results, image, segmentation, *about)
-        write_thumbnail(self._out, entry.results, image, segmentation)
+        notes += write_results(self._out, entry.results, pixels, segmentation, *about)
+        write_thumbnail(self._out, entry.results, pixels, segmentation)
         self._tell_labels(entry, segmentation.labels)
         entry.cover, entry.data_share = segmentation.cover(), segmentation.data_share
         entry.novelty, entry.remarks = segmentation.photo_novelty(), segmentation.remarks()

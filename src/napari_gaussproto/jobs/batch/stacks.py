@@ -126,10 +126,10 @@ class StackWork:
             found = found.with_labels(self.drawn[at])
         labels[at] = found.labels
         results = f"{self.entry.results}{plane}"
-        write_thumbnail(self.out, results, source.array, found)
+        write_thumbnail(self.out, results, source, found)
         if self.outputs.overview:
             title = f"{self.name}{plane} · {self.model.card.name}"
-            write_overview(self.out, results, source.array, found, title)
+            write_overview(self.out, results, source, found, title)
         if self.outputs.maps and not self.is_streamed:
             self.maps.append(all_maps(found))
             self.last = found

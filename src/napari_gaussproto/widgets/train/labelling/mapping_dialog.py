@@ -21,8 +21,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_gaussproto.core.base.config import SegmentationClass
-from napari_gaussproto.core.labels.class_table import MOST_CLASSES, WantedClass, free_color
+from napari_gaussproto.core.base.config import MOST_CLASSES, SegmentationClass
+from napari_gaussproto.core.labels.class_table import WantedClass, free_color
 from napari_gaussproto.core.labels.mask_guess import (
     MANY_VALUES,
     TRANSPARENT,

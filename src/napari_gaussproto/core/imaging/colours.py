@@ -1,0 +1,57 @@
+"""Stored values of a TIFF that are no light yet: palettes, inks, grey that counts from white."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from napari_gaussproto.core.base.errors import ImageError
+
+Values = npt.NDArray[Any]
+
+# What cannot be turned into colours here, by its name in the tag.
+_FOREIGN = ("CIELAB", "ICCLAB", "ITULAB", "LOGL", "LOGLUV", "CFA")
+
+
+def light_of(values: Values, kind: str, bits: int = 8, palette: Values | None = None) -> Values:
+    """Stored values as grey, colours or channels.
+
+    By the tag PhotometricInterpretation of TIFF 6.0, sections 3, 16 and 21: of inks in the way
+    that Pillow has, each colour is what its ink and black leave over.
+
+    Parameters
+    ----------
+    values : (..., H, W) or (..., H, W, C) ndarray
+    kind : str
+        Name of the tag's value, such as ``MINISWHITE``.
+    bits : int
+        Of a value.
+    palette : (3, 2 ** bits) ndarray of uint16, optional
+
+    Returns
+    -------
+    (..., H, W) or (..., H, W, C) ndarray
+        Of a palette with three channels more.
+
+    Raises
+    ------
+    ImageError
+        For a kind that cannot be turned into colours.
+    """
+    if kind == "MINISWHITE" and values.dtype.kind in "bu":
+        whitest = np.array(2**bits - 1).astype(values.dtype)
+        return ~values if values.dtype.kind == "b" else np.asarray(whitest - values)
+    if kind == "PALETTE" and palette is not None:
+        return np.moveaxis(np.asarray(palette)[:, values] >> 8, 0, -1).astype(np.uint8)
+    if kind == "SEPARATED" and values.shape[-1] >= 4 and values.dtype.kind == "u":
+        most = 2**bits - 1
+        left = 1 - values[..., :4].astype(np.float32) / most
+        return np.asarray(np.round(left[..., :3] * left[..., 3:] * most).astype(values.dtype))
+    if kind == "YCBCR" and values.dtype == np.uint8 and values.ndim == 3:
+        return np.asarray(Image.fromarray(values, "YCbCr").convert("RGB"))
+    if kind in (*_FOREIGN, "YCBCR"):
+        raise ImageError(f"Its colours are stored as {kind}: save it as RGB or grey.")
+    return values
