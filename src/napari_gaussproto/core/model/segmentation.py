@@ -215,7 +215,9 @@ class Segmentation:
     def class_probabilities(self, cells: bool = False) -> Map:
         """p(c|z), (C, H, W): the log-posteriors are interpolated, then normalised."""
         paint = self.encoding.partition.to_map if cells else self.encoding.partition.to_pixels
-        return self._where_data(paint(self._scores.class_log_posterior).softmax(0).float().cpu().numpy(), cells)
+        return self._where_data(
+            paint(self._scores.class_log_posterior).softmax(0).float().cpu().numpy(), cells
+        )
 
     def log_likelihood(self, m: int | str, cells: bool = False) -> Map:
         """Gaussian log-density under prototype ``m``, (H, W)."""
@@ -229,7 +231,9 @@ class Segmentation:
         matters, to the 99.9th percentile.
         """
         active = torch.as_tensor(self.active, device=self._scores.log_likelihood.device)
-        values = self._scores.log_likelihood[self.encoding.has_data][:, active].float().cpu().numpy()
+        values = (
+            self._scores.log_likelihood[self.encoding.has_data][:, active].float().cpu().numpy()
+        )
         low, high = np.quantile(values, (0.5, 0.999))
         return float(low), max(float(high), float(low) + 1e-3)
 
@@ -270,7 +274,9 @@ class Segmentation:
         if context is None or not self.data_share:
             return None
         partition, k = self.encoding.partition, self.map_pixel_size
-        chosen = torch.nn.functional.one_hot(self._scores.class_log_posterior.argmax(1), len(self.classes))
+        chosen = torch.nn.functional.one_hot(
+            self._scores.class_log_posterior.argmax(1), len(self.classes)
+        )
         area = partition.to_map(chosen.float())
         if (shown := self.encoding.data_map) is not None:
             area = area * torch.from_numpy(shown).to(area)
