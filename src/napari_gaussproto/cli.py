@@ -24,9 +24,7 @@ Images = Annotated[
     list[str], typer.Argument(help="Folders, patterns such as 'plots/**/*.jpg', files.")
 ]
 Tile = Annotated[str, typer.Option(help="auto, none (whole image), or a side in pixels.")]
-Channels = Annotated[
-    str, typer.Option(help="auto, first or last: where arrays have their channels.")
-]
+Channels = Annotated[str, typer.Option(help="auto, first, last, or none: a stack of grey planes.")]
 Drawn = Annotated[
     Path | None, typer.Option(help="Project, NAME.gaussproto: what was drawn there overrules.")
 ]
@@ -65,9 +63,7 @@ def predict(
     labels: Annotated[str, typer.Option(help="Format of labels: tiff, png or zarr.")] = "tiff",
     maps: Annotated[bool, typer.Option(help="Write likelihood maps.")] = False,
     overview: Annotated[bool, typer.Option(help="Write an overview picture of each.")] = False,
-    channels: Annotated[
-        str, typer.Option(help="auto, first, last, or none: a stack of grey planes.")
-    ] = "auto",
+    channels: Channels = "auto",
     corrections: Drawn = None,
     again: Annotated[
         bool, typer.Option("--again", help="Segment what is up to date, too.")

@@ -58,6 +58,17 @@ def parse_channels(text: str) -> int | None:
     return named[text]
 
 
+def check_least_area(pixels: int) -> None:
+    """Make sure that objects can be so small.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if pixels < 1:
+        raise ConfigError(f"Objects of {pixels} pixels cannot be: give --least-area 1 or more.")
+
+
 def run_predict(
     given: Sequence[str],
     model_name: str,

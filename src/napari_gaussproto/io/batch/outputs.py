@@ -14,6 +14,7 @@ import numpy.typing as npt
 from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError, ImageError
+from napari_gaussproto.core.labels.check import check_labels, check_shape
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.io.geo import Georeference
 from napari_gaussproto.io.images import read_image, read_mask, read_mask_stack
@@ -241,6 +242,25 @@ def _holds(path: Path, labels: npt.NDArray[np.uint8]) -> bool:
         return np.array_equal(read_label_file(path, labels.ndim), labels)
     except GaussProtoError:
         return False
+
+
+def open_labels_of(path: Path, shape: tuple[int, ...], n_classes: int) -> Any:
+    """Labels (..., H, W) of a label file, also as a person has saved them.
+
+    Streamed ones stay on disk, and what numbers they hold is seen where they are read; others are
+    checked.
+
+    Raises
+    ------
+    ImageError, LabelError
+        When it cannot be read, or is none of an image of this shape and of so many classes.
+    """
+    about = f"The labels in “{path.name}”"
+    if not path.name.endswith(STREAMED):
+        return check_labels(read_label_file(path, len(shape)), shape, n_classes, about)
+    labels = read_image(path)
+    check_shape(labels, shape, about)
+    return labels
 
 
 def read_label_file(path: Path, ndim: int = 2) -> npt.NDArray[Any]:
