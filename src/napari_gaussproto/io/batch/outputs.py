@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -57,15 +56,10 @@ class Outputs:
         Raises
         ------
         ConfigError
-            When there is no such format, or what writes it is not installed.
+            When there is no such format.
         """
         if labels not in get_args(LabelFormat):
             raise ConfigError(f"“{labels}” is no format of labels: give tiff, png or zarr.")
-        if labels == "zarr" and find_spec("ome_zarr") is None:
-            raise ConfigError(
-                "Labels as OME-Zarr need the package ome-zarr: install it by "
-                "pip install napari-gaussproto[ome-zarr], or choose tiff or png."
-            )
         return cls(labels, maps, overview)  # type: ignore[arg-type]
 
     @property
