@@ -28,6 +28,10 @@ Channels = Annotated[str, typer.Option(help="auto, first, last, or none: a stack
 Drawn = Annotated[
     Path | None, typer.Option(help="Project, NAME.gaussproto: what was drawn there overrules.")
 ]
+Side = Annotated[
+    str | None, typer.Option(help="Side of a pixel, such as 0.5mm; else what files say.")
+]
+Least = Annotated[int, typer.Option(help="Smallest object, in pixels.")]
 DEFAULT_MODEL = "plants"
 
 
@@ -63,6 +67,9 @@ def predict(
     labels: Annotated[str, typer.Option(help="Format of labels: tiff, png or zarr.")] = "tiff",
     maps: Annotated[bool, typer.Option(help="Write likelihood maps.")] = False,
     overview: Annotated[bool, typer.Option(help="Write an overview picture of each.")] = False,
+    measure: Annotated[bool, typer.Option(help="Write tables of objects and areas.")] = False,
+    pixel_size: Side = None,
+    least_area: Least = 16,
     channels: Channels = "auto",
     corrections: Drawn = None,
     again: Annotated[
@@ -87,6 +94,9 @@ def predict(
         maps=maps,
         overview=overview,
         again=again,
+        measure=measure,
+        pixel_size=pixel_size,
+        least_area=least_area,
         corrections=corrections,
         scheduler=scheduler,
         workers=workers,
@@ -101,10 +111,8 @@ def measure(
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("measurements"),
     device: Device = "auto",
     tile: Tile = "auto",
-    pixel_size: Annotated[
-        str | None, typer.Option(help="Side of a pixel, such as 0.5mm; else what files say.")
-    ] = None,
-    least_area: Annotated[int, typer.Option(help="Smallest object, in pixels.")] = 16,
+    pixel_size: Side = None,
+    least_area: Least = 16,
     regions: Annotated[
         Path | None,
         typer.Option(help="Regions: GeoJSON in pixels, or a folder with one for each image."),

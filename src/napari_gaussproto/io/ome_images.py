@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_gaussproto.core.base.errors import ImageError
-from napari_gaussproto.core.imaging.ngff import facts_of
-from napari_gaussproto.io.label_files.label_image import PIXEL
+from napari_gaussproto.core.imaging.ngff import PIXEL, facts_of
 
 LayerData = tuple[Any, dict[str, Any], str]
 

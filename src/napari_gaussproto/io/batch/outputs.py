@@ -43,11 +43,20 @@ class Outputs:
         A map of typicality for every prototype.
     overview : bool
         A picture that shows which prototypes were responsible.
+    tables : bool
+        Tables of objects and areas.
+    least_area : int
+        Smaller objects are not in these, in pixels.
+    pixel_size : PixelSize or None
+        Of all images; by default what each file says.
     """
 
     labels: LabelFormat = "tiff"
     maps: bool = False
     overview: bool = False
+    tables: bool = False
+    least_area: int = 16
+    pixel_size: PixelSize | None = None
 
     @classmethod
     def checked(cls, labels: str, *, maps: bool, overview: bool) -> Outputs:
@@ -61,6 +70,11 @@ class Outputs:
         if labels not in get_args(LabelFormat):
             raise ConfigError(f"“{labels}” is no format of labels: give tiff, png or zarr.")
         return cls(labels, maps, overview)  # type: ignore[arg-type]
+
+    def measured_as(self, labels_digest: str) -> str:
+        """What tables of measurements follow from."""
+        size = "" if self.pixel_size is None else f"{self.pixel_size.side!r}{self.pixel_size.unit}"
+        return f"{self.least_area} {size} {labels_digest}"
 
     @property
     def label_suffix(self) -> str:

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
-from napari_gaussproto.core.imaging.ngff import facts_of, label_metadata
-from napari_gaussproto.io.label_files.label_image import PIXEL, LabelImage, Spacing
+from napari_gaussproto.core.imaging.ngff import PIXEL, facts_of, label_metadata
+from napari_gaussproto.io.label_files.label_image import LabelImage, Spacing
 
 # Sides of an OME-Zarr are halved until they are at most so many pixels.
 _SMALLEST = 512

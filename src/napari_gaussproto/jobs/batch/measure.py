@@ -36,10 +36,9 @@ from napari_gaussproto.io.images import (
 from napari_gaussproto.io.pixel_size import pixel_size_of
 from napari_gaussproto.io.stacks import stack_in
 from napari_gaussproto.jobs.batch.one_image import LARGE, BatchStep
-from napari_gaussproto.jobs.batch.plane_tables import Overrule, PlaneMeasure, Tables
+from napari_gaussproto.jobs.batch.plane_tables import Overrule, PlaneMeasure, Tables, with_origin
 
 _MASKS = (".png", ".tif", ".tiff", ".npy")
-PREDICTED, CORRECTED = "predicted", "with corrections"
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,7 @@ def measure_steps(request: MeasureRequest) -> Generator[BatchStep, None, Measure
     sentence = "There is no such file: check the name and the folder."
     measured = Measured(left_out={str(path): sentence for path in request.found.missing})
     items = named(request.found.paths, request.found.root, manifest)
-    work = _Work(request, manifest, common, drawn)
+    work = ImageMeasure(request, manifest, common, drawn)
     objects: list[pd.DataFrame] = []
     areas: list[pd.DataFrame] = []
     for done, item in enumerate(items):
@@ -151,21 +150,37 @@ def measure_steps(request: MeasureRequest) -> Generator[BatchStep, None, Measure
     return measured
 
 
-class _Work:
-    """Measures one image after the other."""
+class ImageMeasure:
+    """Measures one image after the other.
+
+    Parameters
+    ----------
+    request : MeasureRequest
+    manifest : Manifest
+        Of the folder with labels.
+    common : dict of str to list, optional
+        Regions of all images.
+    drawn : Corrections, optional
+    """
 
     def __init__(
         self,
         request: MeasureRequest,
         manifest: Manifest,
-        common: dict[str, Polygons] | None,
-        drawn: Corrections | None,
+        common: dict[str, Polygons] | None = None,
+        drawn: Corrections | None = None,
     ) -> None:
         self.request, self.manifest = request, manifest
         self.common, self.drawn = common, drawn
 
     def tables(self, item: Item) -> Generator[float, None, Tables]:
-        """Tables of an image or of all planes of a stack, one generator step a tile."""
+        """Tables of an image or of all planes of a stack, one generator step a tile.
+
+        Raises
+        ------
+        GaussProtoError
+            When it does not suit the model, or labels or objects are none of it.
+        """
         request, path = self.request, item.path
         assert path is not None  # items of files
         image, channels = read_image(path), request.model.config.channels
@@ -180,7 +195,7 @@ class _Work:
             shape = stack.shape
             about = (stack.array, request.model)
             source_of = plane_sources(*about, rgb=stack.has_channels, nodata=nodata_of(path))
-        overrule, how = self._overrule(item, image if stack is None else stack.array, shape)
+        overrule, corrected = self._overrule(item, image if stack is None else stack.array, shape)
         found: list[Tables] = []
         count = int(np.prod(shape[:-2], dtype=int))
         way = PlaneMeasure(
@@ -196,17 +211,13 @@ class _Work:
             steps = way.steps(source_of(number), _plane(overrule, at))
             for share in (work := WithValue(steps)):
                 yield (number + share) / count
-            for table in work.value:
-                table.insert(0, "image", item.name)
-                table.insert(1, "plane", number + 1)
-                table["labels"] = how
-            found.append(work.value)
+            found.append(with_origin(work.value, item.name, number, corrected=corrected))
         objects, areas = (
             pd.concat(tables, ignore_index=True) for tables in zip(*found, strict=True)
         )
         return objects, areas
 
-    def _overrule(self, item: Item, image: Any, shape: tuple[int, ...]) -> tuple[Overrule, str]:
+    def _overrule(self, item: Item, image: Any, shape: tuple[int, ...]) -> tuple[Overrule, bool]:
         """What overrules the model, with the axes of the image, and whether a person's counts."""
         request = self.request
         stored, changed = _stored(request, item, self.manifest, shape)
@@ -216,8 +227,7 @@ class _Work:
         elif self.drawn is not None:
             own, _ = self.drawn.of_stack(image, shape)
         instances = None if request.instances is None else _instances(request, item, shape)
-        how = CORRECTED if changed or own is not None else PREDICTED
-        return Overrule(stored, own, instances), how
+        return Overrule(stored, own, instances), changed or own is not None
 
 
 def _same(source: ImageSource, number: int) -> ImageSource:

@@ -15,8 +15,8 @@ from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.labels.pieces import components, large_enough
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.io.batch.regions import region_masks
-from napari_gaussproto.jobs.batch.measure import CORRECTED, PREDICTED, Measured
-from napari_gaussproto.jobs.batch.plane_tables import measured_image
+from napari_gaussproto.jobs.batch.measure import Measured
+from napari_gaussproto.jobs.batch.plane_tables import CORRECTED, PREDICTED, measured_image
 from napari_gaussproto.jobs.requests import MeasureOrder
 from napari_gaussproto.jobs.train_image import Stage
 

@@ -30,6 +30,7 @@ from napari_gaussproto.io.images import channel_axis_in, nodata_of, read_image
 from napari_gaussproto.io.ome import write_labels
 from napari_gaussproto.io.pixel_size import pixel_size_of
 from napari_gaussproto.io.stacks import Stack, stack_in
+from napari_gaussproto.jobs.batch.plane_tables import write_tables_of
 from napari_gaussproto.jobs.batch.stacks import StackWork
 
 # Above this many pixels labels are streamed to disk and no maps are kept.
@@ -238,6 +239,8 @@ class ImageWork:
         notes += write_results(self._out, entry.results, image, segmentation, *about)
         write_thumbnail(self._out, entry.results, image, segmentation)
         self._tell_labels(entry, segmentation.labels)
+        if outputs.tables:
+            write_tables_of(self._out, outputs, item.name, entry, segmentation, size)
         entry.cover, entry.data_share = segmentation.cover(), segmentation.data_share
         entry.novelty, entry.remarks = segmentation.photo_novelty(), segmentation.remarks()
         entry.uncertainty = segmentation.mean_uncertainty()

@@ -23,8 +23,12 @@ from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.predict import segment_steps, segmented_tiles
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.io.batch.manifest import Entry
+from napari_gaussproto.io.batch.outputs import Outputs
 from napari_gaussproto.io.batch.regions import Polygons, region_masks
+from napari_gaussproto.io.batch.tables import AREAS, OBJECTS, write_table
 
+PREDICTED, CORRECTED = "predicted", "with corrections"
 # Objects and areas.
 Tables = tuple[pd.DataFrame, pd.DataFrame]
 
@@ -156,3 +160,40 @@ def measured_image(
     classes = segmentation.classes
     objects = object_table(pieces, labels, classes, segmentation, pixel_size, regions)
     return objects, area_table(labels, classes, regions, pixel_size)
+
+
+def with_origin(found: Tables, image: str, number: int, *, corrected: bool) -> Tables:
+    """Tables that say of which plane of which image they are, and whose labels count."""
+    for table in found:
+        table.insert(0, "image", image)
+        table.insert(1, "plane", number + 1)
+        table["labels"] = CORRECTED if corrected else PREDICTED
+    return found
+
+
+def write_tables_of(
+    out: Path,
+    outputs: Outputs,
+    name: str,
+    entry: Entry,
+    segmentation: Segmentation,
+    size: PixelSize | None,
+) -> None:
+    """Measure an image that was just segmented; see `write_tables`."""
+    labels = segmentation.labels
+    pieces = components(labels, outputs.least_area)
+    found = measured_image(segmentation, labels, pieces, {}, outputs.pixel_size or size)
+    write_tables(out, outputs, entry, with_origin(found, name, 0, corrected=entry.corrected))
+
+
+def write_tables(out: Path, outputs: Outputs, entry: Entry, found: Tables) -> None:
+    """Write the tables of an image beside its labels, and note what they were made of.
+
+    Raises
+    ------
+    OSError
+        When the folder cannot be written to.
+    """
+    for table, ending in zip(found, (OBJECTS, AREAS), strict=True):
+        write_table(table, out / f"{entry.results}.{ending}.csv")
+    entry.measured = outputs.measured_as(entry.labels_digest)

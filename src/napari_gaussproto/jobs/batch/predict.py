@@ -26,6 +26,7 @@ from napari_gaussproto.io.batch.manifest import (
 from napari_gaussproto.io.batch.outputs import Outputs, make_folder, open_labels_of
 from napari_gaussproto.io.batch.report import write_report
 from napari_gaussproto.jobs.batch.here import work_here
+from napari_gaussproto.jobs.batch.measure import ImageMeasure, MeasureRequest
 from napari_gaussproto.jobs.batch.one_image import (
     BatchStep,
     Finished,
@@ -35,6 +36,7 @@ from napari_gaussproto.jobs.batch.one_image import (
     Task,
     differs,
 )
+from napari_gaussproto.jobs.batch.tables import collect, missing_steps
 
 # Does images somewhere: here, or on a cluster.
 Doer = Callable[[ImageWork, Sequence[Task], Take], Generator[BatchStep, None, None]]
@@ -178,6 +180,7 @@ class _Run:
             "labels": outputs.labels,
             "maps": outputs.maps,
             "overview": outputs.overview,
+            "tables": outputs.tables,
             "device": self.request.device or str(self.model.device),
         }
 
@@ -197,12 +200,36 @@ class _Run:
                 before = total - len(todo)
                 for step in do(self._work(), todo, self._take):
                     yield BatchStep(step.name, before + step.done, total, step.share)
+            yield from self._measure_rest()
         finally:
             self._save()
             write_report(self.out, self.manifest)
         found = self.result.images
         self.result.images = {i.name: found[i.name] for i in self.items if i.name in found}
         return self.result
+
+    def _measure_rest(self) -> Generator[BatchStep, None, None]:
+        """Tables of what has none yet, and those of all images in one file."""
+        request, outputs = self.request, self.request.outputs
+        if not outputs.tables:
+            return
+        measure = MeasureRequest(
+            self.model,
+            Found(self.out, [], []),
+            request.tile,
+            outputs.pixel_size,
+            outputs.least_area,
+            labels=self.out,
+            channel_axis=request.channel_axis,
+            grey=request.grey,
+            scratch=self.out,
+        )
+        items = [item for item in self.items if item.name in self.result.images]
+        about = (self.out, outputs, ImageMeasure(measure, self.manifest), items, self.manifest)
+        try:
+            self.result.notes += yield from missing_steps(*about)
+        finally:
+            collect(self.out, outputs, self.manifest)
 
     def _work(self) -> ImageWork:
         request = self.request
