@@ -68,6 +68,6 @@ def test_clusters_are_nearly_those_of_scikit_image(size: int) -> None:
 
 def test_how_much_is_computed_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = cluster(COLOURS[:61, :83], SIZE, WEIGHT)
-    monkeypatch.setattr(clusters, "_AT_A_TIME", 200)
+    monkeypatch.setattr(clusters, "AT_A_TIME", 200)
     assert np.array_equal(cluster(COLOURS[:61, :83], SIZE, WEIGHT), whole)
     assert whole.shape == (61, 83) and whole.dtype == np.int32

@@ -14,7 +14,7 @@ ROUNDS = 3
 # A pixel goes to the centre of its square or of one of the eight around it.
 _AROUND = [(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
 # Pixels whose distances are computed at a time: what fits into a cache, and is not allocated anew.
-_AT_A_TIME = 1 << 15
+AT_A_TIME = 1 << 15
 # Bits of a distance that give way to the number of its centre: a part in 500 000 of it.
 _NUMBER = 15
 
@@ -134,7 +134,7 @@ def _nearest(pixels: Tensor, centres: Tensor, shift: Tensor) -> Tensor:
 
 
 def _parts(pixels: Tensor) -> list[slice]:
-    step = max(1, _AT_A_TIME // pixels.shape[2])
+    step = max(1, AT_A_TIME // pixels.shape[2])
     return [slice(first, first + step) for first in range(0, len(pixels), step)]
 
 
