@@ -48,6 +48,8 @@ def test_classes_and_cover_have_what_is_drawn_where_that_is_wanted(
     layer = viewer.layers["field – classes, with corrections"]
     expected = np.where(labels > 0, labels, segmented_labels(dock))
     assert np.array_equal(layer.data, expected)
+    order = [known.name for known in viewer.layers]
+    assert order.index("field – classes") + 1 == order.index(layer.name) == len(order) - 2
     assert "field, with corrections" in dock.cover.heading.text()
     assert dock.cover.shares == [(expected == 1).mean(), (expected == 2).mean()]
     assert "with corrections" in dock.cover.text(",")

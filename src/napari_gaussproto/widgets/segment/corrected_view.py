@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from qtpy.QtWidgets import QWidget
@@ -108,6 +108,10 @@ class CorrectedView(QWidget):
                     opacity=LABEL_OPACITY,
                     **placement(image, ndim=result.ndim),
                 )
+                if result.labels is not None and result.labels in self._viewer.layers:
+                    # Strokes stay visible above it.
+                    layers: Any = self._viewer.layers
+                    layers.move(layers.index(layer), layers.index(result.labels) + 1)
             else:
                 layer.data = found.labels
             show_classes(layer, classes, result.provenance, corrected=True)
