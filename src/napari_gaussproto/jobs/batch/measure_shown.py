@@ -10,12 +10,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from napari_gaussproto.core.base.errors import LabelError
-from napari_gaussproto.core.labels.annotations import values_between
 from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.labels.pieces import components, large_enough
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.io.batch.regions import region_masks
-from napari_gaussproto.jobs.batch.measure import CORRECTED, PREDICTED, Measured, measured_image
+from napari_gaussproto.jobs.batch.corrected import corrected_labels
+from napari_gaussproto.jobs.batch.measure import Measured
+from napari_gaussproto.jobs.batch.plane_tables import CORRECTED, PREDICTED, measured_image
 from napari_gaussproto.jobs.requests import MeasureOrder
 from napari_gaussproto.jobs.train_image import Stage
 
@@ -33,10 +34,7 @@ def measure_job(order: MeasureOrder) -> Generator[Stage, None, Measured]:
     classes = len(order.segmentation.classes)
     labels = check_labels(order.labels, order.segmentation.shape, classes)
     if order.drawn is not None:
-        drawn, own = order.drawn
-        given = check_labels(drawn, labels.shape, len(own))
-        given = values_between(own, order.segmentation.classes, [given])[given]
-        labels = np.where((given > 0) & (labels > 0), given, labels)
+        labels = corrected_labels(labels, order.segmentation.classes, order.drawn)
     labels = labels.reshape(-1, *shape)
     masks = region_masks(order.regions, shape)
     objects: list[pd.DataFrame] = []
@@ -53,7 +51,7 @@ def measure_job(order: MeasureOrder) -> Generator[Stage, None, Measured]:
         for tables, table in zip((objects, areas), found, strict=True):
             table.insert(0, "image", name)
             table["labels"] = how
-            table["plane"] = number
+            table["plane"] = number + 1
             tables.append(table)
     return Measured(
         pd.concat(objects, ignore_index=True), pd.concat(areas, ignore_index=True), pieces=kept
