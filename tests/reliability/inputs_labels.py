@@ -37,7 +37,7 @@ def of_unknown_size() -> Any:
 
 
 WHOLE = "of type .*: give an image of whole numbers"
-TOO_LARGE = r"contain the value .*: use 0 to 2(54)?, and 0 where it is not known"
+TOO_LARGE = r"contain the value .*: use 0 to 2(5[45])?, and 0 where it is not known"
 OTHER_SHAPE = "the image has .*: choose some that belong to this image"
 
 LABELS: dict[str, Case] = {

@@ -15,8 +15,7 @@ import psutil
 from PIL import Image, UnidentifiedImageError
 
 from napari_gaussproto.core.base.errors import ImageError
-from napari_gaussproto.core.imaging.arrays import picture_pixels
-from napari_gaussproto.core.imaging.colours import light_of
+from napari_gaussproto.core.imaging.colours import light_of, picture_pixels
 from napari_gaussproto.core.imaging.orientation import UPRIGHT, upright
 
 TIFF_SUFFIXES = (".tif", ".tiff")

@@ -9,14 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from napari_gaussproto.core.base.errors import ImageError
-
-# Modes of Pillow whose values are no light, and what they are turned into.
-_NO_LIGHT = {"PA": "RGBA", "La": "LA", "RGBa": "RGBA"} | dict.fromkeys(
-    ("P", "CMYK", "YCbCr", "HSV", "LAB", "RGBX"), "RGB"
-)
+from napari_gaussproto.core.imaging.colours import picture_pixels
 
 
 def as_array(given: Any) -> Any:
@@ -43,22 +39,6 @@ def as_array(given: Any) -> Any:
             "compute_chunk_sizes(), or give it as an array of numpy."
         )
     return array
-
-
-def picture_pixels(picture: Image.Image, *, turn: bool = True) -> npt.NDArray[Any]:
-    """Pixels (H, W) or (H, W, C) of a picture of Pillow: grey or RGB, with alpha where it has any.
-
-    Parameters
-    ----------
-    picture : Image
-    turn : bool
-        Whether to turn it upright, as its EXIF orientation says.
-    """
-    upright = ImageOps.exif_transpose(picture) if turn else picture
-    if (wanted := _NO_LIGHT.get(upright.mode)) is not None:
-        has_alpha = upright.mode == "P" and "transparency" in upright.info
-        upright = upright.convert("RGBA" if has_alpha else wanted)
-    return np.asarray(upright)
 
 
 def _is_array(given: Any) -> bool:

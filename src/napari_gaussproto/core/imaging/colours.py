@@ -1,4 +1,4 @@
-"""Stored values of a TIFF that are no light yet: palettes, inks, grey that counts from white."""
+"""Stored values that are no light yet: palettes, inks, grey that counts from white."""
 
 from __future__ import annotations
 
@@ -6,14 +6,35 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 from napari_gaussproto.core.base.errors import ImageError
 
 Values = npt.NDArray[Any]
 
+# Modes of Pillow whose values are no light, and what they are turned into.
+_NO_LIGHT = {"PA": "RGBA", "La": "LA", "RGBa": "RGBA"} | dict.fromkeys(
+    ("P", "CMYK", "YCbCr", "HSV", "LAB", "RGBX"), "RGB"
+)
+
 # What cannot be turned into colours here, by its name in the tag.
 _FOREIGN = ("CIELAB", "ICCLAB", "ITULAB", "LOGL", "LOGLUV", "CFA")
+
+
+def picture_pixels(picture: Image.Image, *, turn: bool = True) -> npt.NDArray[Any]:
+    """Pixels (H, W) or (H, W, C) of a picture of Pillow: grey or RGB, with alpha where it has any.
+
+    Parameters
+    ----------
+    picture : Image
+    turn : bool
+        Whether to turn it upright, as its EXIF orientation says.
+    """
+    upright = ImageOps.exif_transpose(picture) if turn else picture
+    if (wanted := _NO_LIGHT.get(upright.mode)) is not None:
+        has_alpha = upright.mode == "P" and "transparency" in upright.info
+        upright = upright.convert("RGBA" if has_alpha else wanted)
+    return np.asarray(upright)
 
 
 def light_of(values: Values, kind: str, bits: int = 8, palette: Values | None = None) -> Values:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.core.base.config import MOST_CLASSES
 from napari_gaussproto.core.base.errors import LabelError
 
 # Of an image (H, W) or a stack (..., H, W): 0 for not labelled, else class index + 1.
@@ -32,7 +31,7 @@ def check_labels(
     shape : tuple of int, optional
         (..., H, W) of the image that they belong to, if that is known.
     n_classes : int, optional
-        C; without it as many as there can be.
+        C; without it every number of 8 bits may be a class.
     what : str
         How a sentence calls them.
 
@@ -55,7 +54,7 @@ def check_labels(
     if shape is not None:
         check_shape(labels, shape, what)
     low, high = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
-    most = MOST_CLASSES if n_classes is None else n_classes
+    most = np.iinfo(np.uint8).max if n_classes is None else n_classes
     if low < 0 or high > most:
         number = low if low < 0 else high
         known = "which can be no class" if n_classes is None else f"but there are {most} classes"

@@ -10,7 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import TypeAdapter, ValidationError
 
-from napari_gaussproto.core.base.config import Classes, SegmentationClass, wrong_setting
+from napari_gaussproto.core.base.config import (
+    MOST_CLASSES,
+    Classes,
+    SegmentationClass,
+    wrong_setting,
+)
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError, ImageError, LabelError
 from napari_gaussproto.core.imaging.arrays import as_array
 from napari_gaussproto.core.imaging.axes import guess_channels
@@ -47,6 +52,11 @@ def class_table(
     if classes is None:
         masks = [check_labels(mask) for mask in _masks(labels)]
         largest = max((int(mask.max()) for mask in masks if mask.size), default=0)
+        if largest > MOST_CLASSES:
+            raise LabelError(
+                f"The labels contain the value {largest}, which can be no class: use 0 to "
+                f"{MOST_CLASSES}, and 0 where it is not known."
+            )
         classes = [f"class {number}" for number in range(1, max(2, largest) + 1)]
     try:
         return TypeAdapter(Classes).validate_python(list(classes))
