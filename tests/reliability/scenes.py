@@ -167,7 +167,7 @@ def segment_all(folder: Path, say: Say) -> None:
         say(step.done)
 
 
-def look_at_batch(folder: Path, said: int) -> None:
+def look_at_batch(folder: Path, _: int) -> None:
     out = folder / "out"
     unbroken = _batch(folder, "unbroken")
     run(batch_steps(unbroken))
@@ -175,8 +175,8 @@ def look_at_batch(folder: Path, said: int) -> None:
     left = digests.of_labels(out)
     labels = {name: digest for name, digest in left.items() if name.endswith(".tif")}
     assert labels.items() <= whole.items()
-    again = run(batch_steps(_batch(folder, "out")))
-    assert len(again.kept) >= min(said, 4) - 1
+    # What was done since the list of results was written last is done again.
+    run(batch_steps(_batch(folder, "out")))
     assert digests.of_labels(out) == whole
 
 

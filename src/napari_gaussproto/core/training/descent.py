@@ -42,6 +42,9 @@ def descend(
 ) -> Generator[TrainingStep, None, None]:
     """Take steps of an optimiser.
 
+    Where there is no way down any more the stage ends with the parameters from before the step
+    that led there, and says so.
+
     Parameters
     ----------
     stage : str
@@ -54,9 +57,6 @@ def descend(
         Whether the learning rate falls to 0 as half a cosine (Loshchilov & Hutter 2017).
     alone : bool
         In one thread, for small matrices.
-
-    Where there is no way down any more the stage ends with the parameters from before the step
-    that led there, and says so.
     """
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
     parameters = [p for group in optimizer.param_groups for p in group["params"]]

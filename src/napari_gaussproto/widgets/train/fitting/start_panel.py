@@ -33,8 +33,8 @@ _BACKBONES = (
 # Those whose weights come with the plugin.
 _SHIPPED = _BACKBONES[:2]
 _HUB = (
-    "The first fit downloads the weights of this network from the internet, unless they are on this "
-    "computer already; nothing of yours is sent."
+    "The first fit downloads the weights of this network from the internet, unless they are on "
+    "this computer already; nothing of yours is sent."
 )
 _DETAILS = {"auto": None, "fine": 1, "normal": 2, "coarse": 4}
 # How its cells are cut, by what a new model is called.
