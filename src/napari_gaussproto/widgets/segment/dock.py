@@ -34,6 +34,7 @@ from napari_gaussproto.widgets.layers.results import present_maps, take_over
 from napari_gaussproto.widgets.layers.upright_offer import UprightOffer
 from napari_gaussproto.widgets.segment.batch_panel import BatchPanel
 from napari_gaussproto.widgets.segment.cells_panel import CellsPanel
+from napari_gaussproto.widgets.segment.corrected_view import CorrectedView
 from napari_gaussproto.widgets.segment.large_panel import LargePanel
 from napari_gaussproto.widgets.segment.likelihood_panel import LikelihoodPanel
 from napari_gaussproto.widgets.segment.maps_panel import MapsPanel
@@ -108,7 +109,10 @@ class SegmentWidget(Dock):
         self.outlines = OutlinesSwitch(self.viewer, self.state, self.messages)
         self.cover = CoverTable()
         self.large = LargePanel(self.viewer, self.state, self.images, self.cover)
-        self.measure = MeasurePanel(self.viewer, self.state, self.messages)
+        self.corrected = CorrectedView(
+            self.viewer, self.state, self.images, self.cover, self.messages
+        )
+        self.measure = MeasurePanel(self.viewer, self.state, self.images, self.messages)
         self.batch = BatchPanel(self._order, self.state, self.messages)
         self.remarks = wrapped_label()
         tip = "Open the Train dock; a new one begins with this model"
@@ -126,7 +130,8 @@ class SegmentWidget(Dock):
         form.addRow("Cells", self.cells)
         form.addRow("Also add", down(*self.extras.values(), spacing=2))
         buttons = across((self.run_button, 2), (self.cancel_button, 1))
-        show = (heading("Show"), self.likelihood, self.maps, self.outlines, self.cover)
+        cover = down(self.corrected, self.cover, spacing=2)
+        show = (heading("Show"), self.likelihood, self.maps, self.outlines, cover)
         top = (
             form,
             self.large,
@@ -338,7 +343,7 @@ class SegmentWidget(Dock):
             # What another image gave must not be taken for this one's.
             self.likelihood.setEnabled(False)
             self.maps.show_result(None)
-            for part in (self.cover, self.remarks, self.train_button):
+            for part in (self.corrected, self.cover, self.remarks, self.train_button):
                 part.hide()
             self.large.refresh()
         elif result is self.state.current:
@@ -352,8 +357,7 @@ class SegmentWidget(Dock):
 
     def _on_image_result(self, result: ImageResult) -> None:
         segmentation = result.segmentation
-        about = (segmentation.cover, segmentation.classes, segmentation.data_share)
-        self.cover.show_cover(result.source.name, *about)
+        self.corrected.refresh()
         self.maps.show_result(result)
         self.remarks.setText("<br>".join(escape(remark) for remark in segmentation.remarks))
         self.remarks.setVisible(bool(segmentation.remarks))
