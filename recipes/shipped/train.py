@@ -1,18 +1,20 @@
-"""Train a shipped model on the features of the start's backbone.
+"""Train a shipped model that begins with the network of the start.
 
     python -m recipes.shipped.train plants --fields FOLDER --photos FOLDER --out plants.safetensors
     python -m recipes.shipped.train peanut-grid --photos FOLDER --out peanut-grid.safetensors
 
-The backbone stays as the start “field” has it, so that every picture is encoded once. Neck and
-prototypes learn from that, minutes on one core; see `balanced` for how prototypes are placed and
-`finish` for what is asked of them. With ``--features FILE`` the features are kept, and a
-later training begins with them.
+With ``--minutes`` the start's backbone and neck learn the classes first, see `teach`. Then the
+backbone stays as it is, so that every picture is encoded once, and neck and prototypes learn from
+that, minutes on one core; see `balanced` for how prototypes are placed and `finish` for what is
+asked of them. With ``--features FILE`` the features are kept, and a later training begins with
+them.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,6 +39,7 @@ from recipes.shipped.card import RECIPES, Recipe
 from recipes.shipped.finish import Shown, look, select
 from recipes.shipped.learn import calibrate, chosen, features, latents, learn
 from recipes.shipped.sharpen import sharpen
+from recipes.shipped.teach import teach
 from recipes.shipped.views import View, photo_views, plant_views, whole
 from recipes.start.pictures import Pair, Pictures, open_pictures, photos_of
 
@@ -108,6 +111,14 @@ def views_of(recipe: Recipe, pictures: Pictures, seed: int) -> Iterator[View]:
     return photo_views(pictures.photos, recipe.rounds, seed)
 
 
+def taught_views(recipe: Recipe, pictures: Pictures) -> Iterator[View]:
+    """Squares without end of pictures that are not held out."""
+    for seed in itertools.count():
+        for view in views_of(recipe, pictures, seed):
+            if not is_held_out(view.number):
+                yield view
+
+
 def shown_views(recipe: Recipe, pictures: Pictures, seed: int) -> Iterator[View]:
     """What people see of the training."""
     if recipe.name == "plants":
@@ -134,6 +145,9 @@ def train(recipe: Recipe, options: argparse.Namespace) -> PrototypeSegmenter:
     """Make the model."""
     pictures = open_pictures(options.fields or Path(), options.photos, None)
     model = new_model(recipe, options.seed)
+    if options.minutes:
+        squares = taught_views(recipe, pictures)
+        teach(model, squares, options.minutes, options.seed, mixed=options.mixed)
     cells = known_features(recipe, model, pictures, options)
     taught = chosen(cells, cells.image % _HELD_OUT > 0)
     learn(model, taught, options.steps, options.seed)
@@ -194,6 +208,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the model file")
     parser.add_argument("--features", type=Path, help="keep them here")
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--minutes", type=float, default=0, help="train the backbone, too")
+    help_text = "share of the squares that hold parts of others, in these minutes"
+    parser.add_argument("--mixed", type=float, default=0, help=help_text)
     parser.add_argument("--seed", type=int, default=0)
     help_text = "levels of the backbone, fine ones look less far"
     parser.add_argument("--strides", type=int, nargs="+", help=help_text)
@@ -213,7 +230,9 @@ def _command(options: argparse.Namespace) -> str:
     """As it is said to others: without this machine's folders."""
     fields = " --fields FIELDS" if options.fields else ""
     strides = f" --strides {' '.join(map(str, options.strides))}" if options.strides else ""
-    what = f"{options.model} --photos FOLDER{fields} --out {options.out.name}{strides}"
+    given = {name: getattr(options, name) for name in ("minutes", "mixed")}
+    others = "".join(f" --{name} {value:g}" for name, value in given.items() if value)
+    what = f"{options.model} --photos FOLDER{fields} --out {options.out.name}{strides}{others}"
     return f"python -m recipes.shipped.train {what}"
 
 

@@ -73,7 +73,7 @@ class Objective(nn.Module):
             return latents.sum() * 0, 0.0
         truth = truth[asked] / truth[asked].sum(1, keepdim=True)
         ridge, prototypes = self.heads(z[support], painted[support], z[asked], episode.support)
-        loss = _both(ridge, truth) + _PROTOTYPES * _both(prototypes, truth)
+        loss = both(ridge, truth) + _PROTOTYPES * both(prototypes, truth)
         return loss / (1 + _PROTOTYPES), hard_iou(ridge, truth)
 
     @torch.no_grad()
@@ -103,7 +103,7 @@ class Objective(nn.Module):
         if not bool(asked.any()):
             return latents.sum() * 0
         value = self.plant(latents).flatten()[asked]
-        return _both(torch.stack([-value, value], 1) / 2, truth[asked])
+        return both(torch.stack([-value, value], 1) / 2, truth[asked])
 
 
 def _taught(painted: Tensor) -> Tensor:
@@ -118,7 +118,7 @@ def shares(labels: Tensor, count: int, stride: int) -> Tensor:
     return F.avg_pool2d(one_hot, stride)
 
 
-def _both(logits: Tensor, truth: Tensor) -> Tensor:
+def both(logits: Tensor, truth: Tensor) -> Tensor:
     """Cross entropy and soft IoU (Rahman and Wang 2016) of cells (Q, K)."""
     log_posterior = logits.log_softmax(1)
     entropy = -(truth * log_posterior).sum(1).mean()

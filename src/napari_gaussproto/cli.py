@@ -24,12 +24,14 @@ Images = Annotated[
     list[str], typer.Argument(help="Folders, patterns such as 'plots/**/*.jpg', files.")
 ]
 Tile = Annotated[str, typer.Option(help="auto, none (whole image), or a side in pixels.")]
-Channels = Annotated[
-    str, typer.Option(help="auto, first or last: where arrays have their channels.")
-]
+Channels = Annotated[str, typer.Option(help="auto, first, last, or none: a stack of grey planes.")]
 Drawn = Annotated[
     Path | None, typer.Option(help="Project, NAME.gaussproto: what was drawn there overrules.")
 ]
+Side = Annotated[
+    str | None, typer.Option(help="Side of a pixel, such as 0.5mm; else what files say.")
+]
+Least = Annotated[int, typer.Option(help="Smallest object, in pixels.")]
 DEFAULT_MODEL = "plants"
 
 
@@ -65,9 +67,10 @@ def predict(
     labels: Annotated[str, typer.Option(help="Format of labels: tiff, png or zarr.")] = "tiff",
     maps: Annotated[bool, typer.Option(help="Write likelihood maps.")] = False,
     overview: Annotated[bool, typer.Option(help="Write an overview picture of each.")] = False,
-    channels: Annotated[
-        str, typer.Option(help="auto, first, last, or none: a stack of grey planes.")
-    ] = "auto",
+    measure: Annotated[bool, typer.Option(help="Write tables of objects and areas.")] = False,
+    pixel_size: Side = None,
+    least_area: Least = 16,
+    channels: Channels = "auto",
     corrections: Drawn = None,
     again: Annotated[
         bool, typer.Option("--again", help="Segment what is up to date, too.")
@@ -91,6 +94,9 @@ def predict(
         maps=maps,
         overview=overview,
         again=again,
+        measure=measure,
+        pixel_size=pixel_size,
+        least_area=least_area,
         corrections=corrections,
         scheduler=scheduler,
         workers=workers,
@@ -105,10 +111,8 @@ def measure(
     out: Annotated[Path, typer.Option(help="Folder for the tables.")] = Path("measurements"),
     device: Device = "auto",
     tile: Tile = "auto",
-    pixel_size: Annotated[
-        str | None, typer.Option(help="Side of a pixel, such as 0.5mm; else what files say.")
-    ] = None,
-    least_area: Annotated[int, typer.Option(help="Smallest object, in pixels.")] = 16,
+    pixel_size: Side = None,
+    least_area: Least = 16,
     regions: Annotated[
         Path | None,
         typer.Option(help="Regions: GeoJSON in pixels, or a folder with one for each image."),

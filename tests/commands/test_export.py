@@ -13,6 +13,9 @@ from napari_gaussproto.io.mask_json import read_outlines
 from napari_gaussproto.io.ome import read_labels
 from tests.commands.conftest import Cli
 
+_SMALL = """{"classes": [{"name": "soil", "color": "#999999"}],
+ "images": {"x": {"results": "x", "labels": "x.png", "cover": {"soil": 1}}}}"""
+
 
 def test_labels_of_results_go_into_other_formats(
     cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
@@ -36,6 +39,10 @@ def test_labels_of_results_go_into_other_formats(
     left = json.loads((out / "left" / "plot.labels.geojson").read_text("utf-8"))
     about = {f["properties"]["class"]: f["properties"]["area_px"] for f in left["features"]}
     assert about == {"soil": 64 * 96 - 240, "plant": 240}
+    named = tmp_path / "new" / "all.json"
+    result = cli("export", out, "--format", "coco", "--least-area", 1, "--out", named)
+    assert result.code == 0 and f"written as coco, into {named}" in result.out
+    assert len(json.loads(named.read_text("utf-8"))["images"]) == 2
     there = tmp_path / "pictures"
     assert cli("export", out, "--format", "png", "--out", there).code == 0
     assert np.array_equal(read_mask(there / "right" / "plot.labels.png"), labels)
@@ -46,15 +53,19 @@ def test_polygons_lie_in_the_world_after_the_mosaic_was_moved(
 ) -> None:
     place = [(33550, 12, 3, (0.5, 0.5, 0.0), True)]
     place.append((33922, 12, 6, (0.0, 0.0, 0.0, 1000.0, 2000.0, 0.0), True))
-    mosaic, out = tmp_path / "field.tif", tmp_path / "out"
+    mosaic = tmp_path / "field.tif"
     pixels = np.random.default_rng(0).integers(0, 255, (40, 56, 3)).astype(np.uint8)
     tifffile.imwrite(mosaic, pixels, extratags=place)
-    cli("predict", mosaic, "--model", model_file, "--out", out)
+    for kind in ("tiff", "png"):
+        options = ("--model", model_file, "--labels", kind, "--out", tmp_path / kind)
+        assert cli("predict", mosaic, *options).code == 0
     mosaic.rename(tmp_path / "moved.tif")
-    assert cli("export", out, "--format", "geojson", "--least-area", 1).code == 0
-    [first, *_] = json.loads((out / "field.labels.geojson").read_text("utf-8"))["features"]
-    ring = first["geometry"]["coordinates"][0]
-    assert all(1000 <= x <= 1028 and 1980 <= y <= 2000 for x, y in ring)
+    for kind in ("tiff", "png"):
+        out = tmp_path / kind
+        assert cli("export", out, "--format", "geojson", "--least-area", 1).code == 0
+        [first, *_] = json.loads((out / "field.labels.geojson").read_text("utf-8"))["features"]
+        ring = first["geometry"]["coordinates"][0]
+        assert all(1000 <= x <= 1028 and 1980 <= y <= 2000 for x, y in ring)
 
 
 def test_planes_of_a_stack_are_pictures_of_their_own(
@@ -100,6 +111,13 @@ def test_what_makes_no_sense_is_a_sentence(cli: Cli, tmp_path: Path) -> None:
         "give coco, geojson, png for a folder of results, or onnx or bioimageio for a model"
         in sentence
     )
+    file = ("--format", "geojson", "--out", tmp_path / "x.json")
+    (tmp_path / "manifest.json").write_text(_SMALL)
+    assert "is the name of a file, and geojson has" in cli("export", tmp_path, *file).one_sentence()
+    assert not (tmp_path / "x.json").exists()
+    least = cli("export", tmp_path, "--format", "coco", "--least-area", -5).one_sentence()
+    assert "Objects of -5 pixels cannot be: give --least-area 1 or more" in least
+    (tmp_path / "manifest.json").unlink()
     empty = cli("export", tmp_path, "--format", "coco").one_sentence()
     assert "holds no results: give the folder that predict wrote" in empty
 

@@ -18,6 +18,7 @@ from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.project.project import Project
 from napari_gaussproto.io.images import read_image, read_mask
 from tests.commands.conftest import Cli
+from tests.core.builders import two_tone
 
 LEFT = [[-0.5, -0.5], [47.5, -0.5], [47.5, 63.5], [-0.5, 63.5], [-0.5, -0.5]]
 
@@ -122,6 +123,37 @@ def test_objects_that_were_given_take_the_place_of_pieces(
     objects = pd.read_csv(out / "objects.csv")
     assert objects["image"].tolist() == ["left/plot.png"] * 2
     assert objects["area_px"].tolist() == [200, 200] and objects["x_px"].tolist() == [69.5, 14.5]
+
+
+def test_every_plane_of_a_stack_has_its_rows(cli: Cli, model_file: Path, tmp_path: Path) -> None:
+    planes = np.stack([two_tone(64, 96, seed)[0] for seed in (3, 4, 5)])
+    path = tmp_path / "series.ome.tif"
+    tifffile.imwrite(path, planes, ome=True, metadata={"axes": "TYXS"}, photometric="rgb")
+    drawn = np.zeros((3, 64, 96), np.uint8)
+    drawn[1] = 1
+    classes = tuple(load_model_file(model_file).classes)
+    with Project.create(tmp_path / "mine") as project:
+        one = Annotation(identify(read_image(path), "series"), drawn)
+        project.annotations.save(Annotations(classes, (one,)))
+    options = ("measure", path, "--model", model_file, "--out", tmp_path / "tables")
+    assert cli(*options).code == 0
+    objects, areas = (pd.read_csv(tmp_path / "tables" / f"{n}.csv") for n in ("objects", "areas"))
+    assert set(objects["image"]) == {"series.ome.tif"} and set(objects["plane"]) == {1, 2, 3}
+    model = load_model_file(model_file)
+    for number, plane in enumerate(planes, start=1):
+        labels = segment(plane, model).labels
+        own = areas[areas["plane"] == number]
+        assert own["pixels"].tolist() == [(labels == 1).sum(), (labels == 2).sum()]
+    assert cli(*options, "--corrections", tmp_path / "mine.gaussproto").code == 0
+    areas = pd.read_csv(tmp_path / "tables" / "areas.csv")
+    assert areas[areas["plane"] == 2]["pixels"].tolist() == [64 * 96, 0]
+    (tmp_path / "objects").mkdir()
+    given = np.zeros((3, 64, 96), np.uint16)
+    given[2, :20, :20], given[0, 30:50, :40] = 4, 9
+    tifffile.imwrite(tmp_path / "objects" / "series.tif", given)
+    assert cli(*options, "--instances", tmp_path / "objects").code == 0
+    objects = pd.read_csv(tmp_path / "tables" / "objects.csv")
+    assert objects[["plane", "area_px"]].to_numpy().tolist() == [[1, 800], [3, 400]]
 
 
 def test_settings_without_meaning_are_sentences(

@@ -20,6 +20,8 @@ from recipes.shipped.balanced import even_shares, place, settle
 from recipes.shipped.card import RECIPES
 from recipes.shipped.finish import hints, look, select
 from recipes.shipped.learn import calibrate, features, latents, learn
+from recipes.shipped.mix import mix
+from recipes.shipped.teach import teach
 from recipes.shipped.views import photo_views, plant_views
 from recipes.start.pictures import Pictures, open_pictures
 from tests.core.builders import tiny_model
@@ -104,6 +106,30 @@ def test_a_model_learns_shows_its_prototypes_and_is_calibrated(pictures: Picture
     former = loss(model.layer(shown.even.values), shown.even.target)
     calibrate(model.layer, shown.even)
     assert loss(model.layer(shown.even.values), shown.even.target) < former
+
+
+def test_a_network_learns_its_classes(pictures: Pictures) -> None:
+    recipe = replace(RECIPES["plants"], rounds=4)
+    model = train.new_model(recipe, 0)
+    before = model.extractor.backbone.digest()
+    early = {name: value.clone() for name, value in model.extractor.state_dict().items()}
+    steps = teach(model, train.taught_views(recipe, pictures), 0.04, 0)
+    after = model.extractor.state_dict()
+    changed = {name for name, value in early.items() if not torch.equal(value, after[name])}
+    assert steps > 1 and model.extractor.backbone.digest() != before
+    # The first stages and all statistics of normalisation stay as they were.
+    assert not any("conv_stem" in name or "blocks.0." in name for name in changed)
+    assert not any("running" in name for name in changed)
+    assert not any(parameter.requires_grad for parameter in model.extractor.parameters())
+
+
+def test_mixed_squares_keep_the_labels_of_their_pixels() -> None:
+    labels = torch.arange(1, 5)[:, None, None].expand(4, 16, 16)
+    images = labels[:, None].expand(4, 3, 16, 16) / 4
+    mixed, known = mix(images, labels, 1.0, np.random.default_rng(0))
+    torch.testing.assert_close(mixed, known[:, None].expand_as(mixed) / 4)
+    assert all(len(one.unique()) > 1 for one in known)
+    assert torch.equal(mix(images, labels, 0.0, np.random.default_rng(0))[1], labels)
 
 
 def test_hints_say_how_the_cells_of_a_prototype_differ(pictures: Pictures) -> None:

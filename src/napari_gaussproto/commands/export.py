@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from napari_gaussproto.commands.predict import driven
+from napari_gaussproto.commands.predict import check_least_area, driven
 from napari_gaussproto.commands.results import images, say
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.model.model_file import load_model
@@ -32,9 +32,11 @@ def run_export(what: str, form: str, out: Path | None, least_area: int) -> int:
             f"“{form}” is no format: give {', '.join(_OF_RESULTS)} for a folder of results, or "
             f"{' or '.join(_OF_MODELS)} for a model."
         )
+    check_least_area(least_area)
     folder = Path(what)
     result = driven(export_steps(folder, _OF_RESULTS[form], out, least_area), form)
-    say(f"{images(len(result.images))} written as {form}, into {out or folder}/")
+    place = f"{out or folder}/" if out is None or out.is_dir() else out
+    say(f"{images(len(result.images))} written as {form}, into {place}")
     for name, reason in result.left_out.items():
         say(f"left out {name}: {reason}")
     return len(result.left_out)

@@ -6,10 +6,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from napari_gaussproto.commands.predict import driven, parse_channels, parse_tile
+from napari_gaussproto.commands.predict import check_least_area, driven, parse_channels, parse_tile
 from napari_gaussproto.commands.results import images, say
 from napari_gaussproto.core.base.atomic import write_bytes_atomically
-from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.card import now, package_versions
 from napari_gaussproto.core.model.model_file import load_model
@@ -42,18 +41,20 @@ def run_measure(
     GaussProtoError
         When the model, the device, a setting or a folder cannot be used, or there is no image.
     """
-    side, axis = parse_tile(tile), parse_channels(channels)
+    grey = channels == "none"
+    side, axis = parse_tile(tile), parse_channels("auto" if grey else channels)
     check_format(format)
-    if least_area < 1:
-        raise ConfigError(f"Objects of {least_area} pixels cannot be: give --least-area 1 or more.")
+    check_least_area(least_area)
     size = None if pixel_size is None else PixelSize.parse(pixel_size)
     found = find(given, out)
     model = load_model(model_name, device)
+    make_folder(out)
     request = MeasureRequest(
-        model, found, side, size, least_area, regions, instances, labels, axis, corrections
+        *(model, found, side, size, least_area, regions, instances, labels, axis, corrections),
+        grey=grey,
+        scratch=out,
     )
     measured = driven(measure_steps(request), str(model.device))
-    make_folder(out)
     write_table(measured.objects, out / f"objects.{format}")
     write_table(measured.areas, out / f"areas.{format}")
     about = {

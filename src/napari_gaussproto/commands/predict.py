@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.markup import escape
 from napari_gaussproto.commands.results import console, cover_table, images, progress_bar, say
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.steps import WithValue
+from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.io.batch.inputs import find
@@ -58,6 +60,17 @@ def parse_channels(text: str) -> int | None:
     return named[text]
 
 
+def check_least_area(pixels: int) -> None:
+    """Make sure that objects can be so small.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if pixels < 1:
+        raise ConfigError(f"Objects of {pixels} pixels cannot be: give --least-area 1 or more.")
+
+
 def run_predict(
     given: Sequence[str],
     model_name: str,
@@ -70,6 +83,9 @@ def run_predict(
     maps: bool,
     overview: bool,
     again: bool,
+    measure: bool = False,
+    pixel_size: str | None = None,
+    least_area: int = 16,
     corrections: Path | None = None,
     scheduler: str | None = None,
     workers: int | None = None,
@@ -85,7 +101,13 @@ def run_predict(
     """
     grey = channels == "none"
     side, axis = parse_tile(tile), parse_channels("auto" if grey else channels)
-    outputs = Outputs.checked(labels, maps=maps, overview=overview)
+    check_least_area(least_area)
+    outputs = replace(
+        Outputs.checked(labels, maps=maps, overview=overview),
+        tables=measure,
+        least_area=least_area,
+        pixel_size=None if pixel_size is None else PixelSize.parse(pixel_size),
+    )
     found = find(given, out)
     do = _doer(scheduler, workers, device)
     far = scheduler is not None or workers is not None

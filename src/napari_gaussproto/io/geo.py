@@ -41,6 +41,13 @@ class Georeference:
 
     tags: Mapping[int, tuple[int, Any]]
 
+    @classmethod
+    def from_json(cls, tags: Mapping[int, tuple[int, Any]] | None) -> Georeference | None:
+        """From tags that were in a JSON file, which knows no tuples; None without any."""
+        if tags is None:
+            return None
+        return cls({c: (k, tuple(v) if isinstance(v, list) else v) for c, (k, v) in tags.items()})
+
     def extra_tags(self, pixel_size: int = 1, nodata: str | None = None) -> list[ExtraTag]:
         """The tags as tifffile writes them, for an array over the same image.
 

@@ -15,8 +15,9 @@ import tifffile
 from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.imaging.ngff import PIXEL
 from napari_gaussproto.io.geo import ExtraTag, Georeference
-from napari_gaussproto.io.label_files.label_image import PIXEL, LabelImage, Spacing
+from napari_gaussproto.io.label_files.label_image import LabelImage, Spacing
 
 _AXES = "TZYX"
 _NAMESPACE = "napari-gaussproto/classes"

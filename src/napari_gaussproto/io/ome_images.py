@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_gaussproto.core.base.errors import ImageError
-from napari_gaussproto.core.imaging.ngff import facts_of
-from napari_gaussproto.io.label_files.label_image import PIXEL
+from napari_gaussproto.core.imaging.ngff import PIXEL, facts_of
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -57,6 +56,7 @@ def _layer(path: str, about: Mapping[str, Any], levels: list[Any]) -> LayerData:
         raise ValueError(f"axes {names} of shape {first.shape}")
     transforms = about["datasets"][0].get("coordinateTransformations", [])
     scale = next((t["scale"] for t in transforms if t["type"] == "scale"), [1.0] * first.ndim)
+    moved = next((t["translation"] for t in transforms if t["type"] == "translation"), None)
     place = names.index("c") if "c" in names else None
     colours = place is not None and first.shape[place] in _COLOURS and first.dtype == "uint8"
     kept = [
@@ -70,15 +70,17 @@ def _layer(path: str, about: Mapping[str, Any], levels: list[Any]) -> LayerData:
     elif place is not None and first.shape[place] > 1:
         order = kept = [place, *kept]
     dropped = [axis for axis in range(first.ndim) if axis not in order]
-    moved = [level.transpose(dropped + order)[(0,) * len(dropped)] for level in levels]
+    levels = [level.transpose(dropped + order)[(0,) * len(dropped)] for level in levels]
     options: dict[str, Any] = {
         "name": Path(path).name.partition(".")[0],
         "rgb": colours,
         "scale": [1.0 if axis == place else float(scale[axis]) for axis in kept],
         "units": [str(axes[axis].get("unit") or PIXEL) for axis in kept],
         "axis_labels": ["channel" if axis == place else names[axis] for axis in kept],
-        "multiscale": len(moved) > 1,
+        "multiscale": len(levels) > 1,
     }
+    if moved is not None:
+        options["translate"] = [0.0 if axis == place else float(moved[axis]) for axis in kept]
     if first.dtype == "uint8":
         options["contrast_limits"] = (0, 255)
-    return (moved if len(moved) > 1 else moved[0]), options, "image"
+    return (levels if len(levels) > 1 else levels[0]), options, "image"

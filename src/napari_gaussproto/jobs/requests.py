@@ -101,6 +101,8 @@ class BatchOrder:
         For the results.
     labels : str
         See `Outputs`.
+    tables, least_area
+        See `Outputs`.
     drawn : callable or None
         Gives all labels of the open project, which overrule predictions.
     closed : callable or None
@@ -118,6 +120,8 @@ class BatchOrder:
     out: Path
     labels: str = "tiff"
     maps: bool = False
+    tables: bool = False
+    least_area: int = 16
     follow_edges: bool | None = None
     drawn: Callable[[], Annotations] | None = None
     closed: Callable[[], Annotations] | None = None

@@ -9,7 +9,7 @@ from skimage.draw import disk
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.labels.pieces import components, large_enough
-from napari_gaussproto.core.measure.areas import area_table, region_of
+from napari_gaussproto.core.measure.areas import area_table
 from napari_gaussproto.core.measure.objects import object_table
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.predict import segment
@@ -119,9 +119,14 @@ def test_areas_are_over_the_pixels_with_data(labels: np.ndarray) -> None:
     assert table["cover_percent"][4:].isna().all()
     assert table["area_cm2"][1] == 4 * plants
     pieces = components(np.where(labels == 2, labels, 0))
-    assert region_of(pieces, {"right": ~left, "left": left}) == ["left", "left"]
-    assert region_of(pieces, {"nothing": nothing}) == ["", ""]
-    assert region_of(pieces, {}) == ["", ""]
+
+    def regions_of(**regions: np.ndarray) -> list[str]:
+        table = object_table(pieces, labels, CLASSES, regions=regions)
+        return table["region"].tolist()
+
+    assert regions_of(right=~left, left=left) == ["left", "left"]
+    assert regions_of(nothing=nothing) == ["", ""]
+    assert regions_of() == ["", ""]
 
 
 @pytest.mark.parametrize(

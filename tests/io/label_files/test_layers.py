@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from npe2.io_utils import write_get_writer
 from PIL import Image
 
 from napari_gaussproto.core.base.config import SegmentationClass
-from napari_gaussproto.core.base.errors import ConfigError, ImageError, LabelError
+from napari_gaussproto.core.base.errors import ImageError, LabelError
 from napari_gaussproto.core.labels.class_table import label_colors, label_names
 from napari_gaussproto.io.label_files import layers
 from napari_gaussproto.io.label_files.ome_zarr import read_ome_zarr
@@ -76,15 +75,30 @@ def test_ome_tiff_says_the_size_of_square_pixels(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(600, 530), (2, 300, 530)])
 def test_ome_zarr_round_trip(tmp_path: Path, plugins: PluginManager, shape: Any) -> None:
-    pytest.importorskip("ome_zarr", reason="ome-zarr is not installed")
-    scale = (5.0, 0.25, 0.5)[-len(shape) :]
-    written = layer(VALUES.reshape(shape), scale=scale, units=("mm",) * len(shape))
+    scale, moved = (5.0, 0.25, 0.5)[-len(shape) :], (10.0, 3.0, -2.5)[-len(shape) :]
+    about = {"scale": scale, "translate": moved, "units": ("mm",) * len(shape)}
+    written = layer(VALUES.reshape(shape), **about)
     path = str(tmp_path / "x.ome.zarr")
     assert write_get_writer(path, [written.as_layer_data_tuple()])[1]
     read = layers.get_zarr_reader(path)
     assert read is not None
     [(data, about, _)] = read(path)
     check_same(Labels(data, **about), written, "millimeter")
+    assert tuple(Labels(data, **about).translate) == moved
+
+
+def test_where_a_layer_lies_is_kept_or_said(tmp_path: Path) -> None:
+    shift = np.array([[2.0, 0, 10], [0, 2, 20], [0, 0, 1]])
+    moved = layer(scale=(0.5, 0.25), translate=(3, 4), affine=shift)
+    data, about, _ = moved.as_layer_data_tuple()
+    [path] = layers.write_layer_as_zarr(str(tmp_path / "x.zarr"), data, about)
+    spacing = read_ome_zarr(Path(path)).spacing
+    assert spacing.steps == (1, 0.5) and spacing.origin == (16, 28)
+    for how in ({"rotate": 30}, {"shear": [0.2]}):
+        data, about, _ = layer(scale=(0.5, 0.25), **how).as_layer_data_tuple()
+        with pytest.warns(UserWarning, match="is rotated or sheared, which a file"):
+            layers.write_layer_as_zarr(str(tmp_path / "turned.zarr"), data, about)
+        assert read_ome_zarr(tmp_path / "turned.zarr").spacing.steps == (0.5, 0.25)
 
 
 def test_an_ome_zarr_of_another_program_has_what_it_says(tmp_path: Path) -> None:
@@ -149,10 +163,3 @@ def test_labels_of_a_geotiff_are_saved_where_they_lie(tmp_path: Path) -> None:
     data, about, _ = placed.as_layer_data_tuple()
     layers.write_layer_as_geojson(str(tmp_path / "x.geojson"), data, about)
     assert "EPSG::25832" in (tmp_path / "x.geojson").read_text("utf-8")
-
-
-def test_a_missing_package_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "ome_zarr", None)
-    data, about, _ = layer().as_layer_data_tuple()
-    with pytest.raises(ConfigError, match=r"pip install napari-gaussproto\[ome-zarr\], or save as"):
-        layers.write_layer_as_zarr(str(tmp_path / "x.zarr"), data, about)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from PIL import Image
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.imaging.label_store import open_labels
 from napari_gaussproto.core.imaging.orientation import upright
 from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
 from napari_gaussproto.core.model.model_file import load_model
@@ -301,6 +303,16 @@ def test_it_is_said_when_labels_are_of_other_pixels(
     request = request_of(model, season, corrections=given)
     result = run(batch_steps(request))
     assert result.notes == [f"{NAMES[0]} holds other pixels than were drawn on: predicted alone"]
+    for _ in range(2):  # once done, it is said again and not done again
+        again = run(batch_steps(request))
+        assert again.kept == NAMES and again.notes == result.notes
+    # A drawing on these pixels is noticed, and so is that it was erased.
+    own = Annotation(identify(read_image(season / NAMES[0]), "x", str(season / NAMES[0])), drawn)
+    other_twin = Annotation(identify(other, "x"), drawn)
+    for images in ((own, other_twin), (other_twin,)):
+        given = Annotations(tuple(model.classes), images)
+        result = run(batch_steps(request_of(model, season, corrections=given)))
+        assert result.segmented == 1 and not result.notes
     assert rows_of(request.out)[NAMES[0]]["corrected"] == ""
 
 
@@ -320,6 +332,32 @@ def test_labels_that_are_streamed_are_corrected_too(
     row = rows_of(plain.out)[NAMES[0]]
     assert row["corrected"] == "yes"
     assert float(row["plant"]) == pytest.approx((labels == 2).mean(), abs=1e-6)
+
+
+def test_what_a_person_changed_in_streamed_labels_counts_and_stays(
+    model: PrototypeSegmenter, season: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_gaussproto.jobs.batch.one_image.LARGE", 48 * 64 - 1)
+    request = request_of(model, season)
+    run(batch_steps(request))
+    assert run(batch_steps(request)).segmented == 0
+    labels = open_labels(request.out / "field_a" / "x.labels.zarr")
+    labels[:] = 2
+    assert run(batch_steps(request)).segmented == 0
+    row = rows_of(request.out)[NAMES[0]]
+    assert row["corrected"] == "yes" and float(row["plant"]) == 1
+    assert rows_of(request.out)[NAMES[1]]["corrected"] == ""
+    # With other settings it is done anew, and what was changed is kept beside it.
+    result = run(batch_steps(request_of(model, season, tile=64)))
+    assert result.segmented == 3
+    former = request.out / "field_a" / "x.labels.former-1.zarr"
+    assert (np.asarray(read_image(former)) == 2).all()
+    # What holds numbers that are no classes is kept, too, and is no result.
+    open_labels(request.out / "field_a" / "x.labels.zarr")[:5] = 9
+    time.sleep(0.05)  # no person is as quick as the clock of a file system
+    result = run(batch_steps(request_of(model, season, tile=64)))
+    assert result.segmented == 1
+    assert (np.asarray(read_image(former.with_name("x.labels.former-2.zarr"))[:5]) == 9).all()
 
 
 @pytest.mark.parametrize("follow", [True, False])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from PIL import Image
 from qtpy.QtCore import Qt
@@ -60,6 +61,18 @@ def test_the_button_says_what_is_missing(panel: Any) -> None:
     panel.out.setText("out")
     panel.run_button.click()
     assert panel.status.text().startswith("Open an image first")
+
+
+def test_measurements_are_written_when_they_are_ticked(
+    dock: Any, panel: Any, press: Callable[[], None], season: Path
+) -> None:
+    press()
+    assert not list(season.parent.rglob("*objects.csv"))
+    panel.tables.setChecked(True)
+    dock.measure.least_area.setValue(200)
+    press()
+    objects = pd.read_csv(season.parent / "out" / "objects.csv")
+    assert sorted(set(objects["image"])) == NAMES and objects["area_px"].min() >= 200
 
 
 def test_a_folder_gives_a_table_that_sorts_by_numbers(

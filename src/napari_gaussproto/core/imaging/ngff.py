@@ -12,9 +12,11 @@ from typing import Any
 from napari_gaussproto.core.base.config import SegmentationClass
 
 VERSION = "0.5"
-# What leading axes are called where nobody named them, from the one before height on.
-_LEADING = ("t", "c", "z")
+# What the axes of labels are called.
+_AXES = "tczyx"
 _TYPES = {"t": "time", "c": "channel"}
+# How axes say that no unit of theirs is known.
+PIXEL = "pixel"
 
 
 def facts_of(path: Path) -> Mapping[str, Any] | None:
@@ -38,6 +40,7 @@ def label_metadata(
     classes: Sequence[SegmentationClass],
     scale: Sequence[float] | None = None,
     translate: Sequence[float] | None = None,
+    units: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """The attribute "ome" of labels whose levels are called "0", "1", ..., each half the former.
 
@@ -47,8 +50,11 @@ def label_metadata(
         2 to 5 axes, the last two of them height and width.
     scale, translate : sequence of float, optional
         Of the finest level, a value for each axis.
+    units : sequence of str, optional
+        As OME-Zarr calls them, such as "millimeter"; "pixel" where none is known.
     """
-    axes = [*_LEADING[len(_LEADING) - (ndim - 2) :], "y", "x"]
+    names = _AXES[-ndim:] if ndim != 4 else _AXES.replace("c", "")
+    axes = [_axis(*pair) for pair in zip(names, units or [PIXEL] * ndim, strict=True)]
     scale = [1.0] * ndim if scale is None else [float(value) for value in scale]
     moved = [] if translate is None else [{"type": "translation", "translation": list(translate)}]
     datasets = [
@@ -67,7 +73,7 @@ def label_metadata(
         "multiscales": [
             {
                 "name": name,
-                "axes": [{"name": axis, "type": _TYPES.get(axis, "space")} for axis in axes],
+                "axes": axes,
                 "datasets": datasets,
                 "type": "nearest",
             }
@@ -81,3 +87,8 @@ def label_metadata(
             "properties": [{"label-value": value, "name": known.name} for value, known in entries],
         },
     }
+
+
+def _axis(name: str, unit: str) -> dict[str, str]:
+    axis = {"name": name, "type": _TYPES.get(name, "space")}
+    return axis if unit == PIXEL or name in _TYPES else {**axis, "unit": unit}

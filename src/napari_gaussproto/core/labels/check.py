@@ -81,15 +81,15 @@ def check_pairs(images: Sized, labels: Sized) -> None:
         )
 
 
-def check_shape(array: npt.NDArray[Any], shape: tuple[int, ...], what: str = "The labels") -> None:
-    """Make sure that an array (..., H, W) has a number for every pixel of an image.
+def check_shape(array: Any, shape: tuple[int, ...], what: str = "The labels") -> None:
+    """Make sure that an array-like (..., H, W) has a number for every pixel of an image.
 
     Raises
     ------
     LabelError
         When its shape is another one.
     """
-    if array.shape != shape:
+    if tuple(array.shape) != shape:
         raise LabelError(
             f"{what} have shape {array.shape}, the image has {shape}: choose some that belong to "
             "this image, with the same height and width."

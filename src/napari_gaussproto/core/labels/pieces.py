@@ -36,6 +36,16 @@ def large_enough(pieces: npt.NDArray[Any], least_area: int) -> Integers:
     return _numbered_anew(kept)[inverse].reshape(pieces.shape)
 
 
+def without_gaps(pieces: npt.NDArray[Any]) -> tuple[Integers, Integers]:
+    """Numbers (K,) above 0 that are there, ascending, and pieces (H, W) numbered by them from 1."""
+    if pieces.max(initial=0) <= pieces.size:  # sorting takes several times as long
+        there = np.bincount(np.maximum(pieces, 0).ravel(), minlength=1) > 0
+        there[0] = False
+        return np.flatnonzero(there), _numbered_anew(there)[np.maximum(pieces, 0)]
+    numbers, inverse = np.unique(np.append(0, np.maximum(pieces, 0)), return_inverse=True)
+    return numbers[1:], inverse[1:].reshape(pieces.shape)
+
+
 def _numbered_anew(kept: npt.NDArray[np.bool_]) -> Integers:
     """New numbers (N,) from 1 of those that are kept, 0 of the others."""
     return np.where(kept, np.cumsum(kept), 0)

@@ -39,13 +39,30 @@ def area_table(
         ``region`` ("" is the whole image), ``class``, ``cover_percent`` of the pixels with data,
         nan where there are none, ``pixels``, and the area.
     """
-    parts = [("", labels.ravel())]
-    parts += [(name, labels[mask]) for name, mask in (regions or {}).items()]
+    regions = regions or {}
+    counts = label_counts(labels, len(classes), regions)
+    return table_of_counts(counts, classes, list(regions), pixel_size)
+
+
+def label_counts(
+    labels: npt.NDArray[Any], n_classes: int, regions: Mapping[str, Mask]
+) -> npt.NDArray[np.int64]:
+    """Pixels of each label (1 + R, C + 1), in labels (H, W) and in each region of them."""
+    parts = [labels.ravel(), *(labels[mask] for mask in regions.values())]
+    return np.stack([np.bincount(values, minlength=n_classes + 1) for values in parts])
+
+
+def table_of_counts(
+    counts: npt.NDArray[np.int64],
+    classes: Sequence[SegmentationClass],
+    regions: Sequence[str] = (),
+    pixel_size: PixelSize | None = None,
+) -> pd.DataFrame:
+    """As `area_table`, from `label_counts` (1 + R, C + 1)."""
     rows = []
-    for region, values in parts:
-        counts = np.bincount(values, minlength=len(classes) + 1)[1:]
-        total = int(counts.sum())
-        for entry, count in zip(classes, counts.tolist(), strict=True):
+    for region, own in zip(["", *regions], counts[:, 1:], strict=True):
+        total = int(own.sum())
+        for entry, count in zip(classes, own.tolist(), strict=True):
             share = 100 * count / total if total else float("nan")
             rows.append((region, entry.name, share, count))
     table = pd.DataFrame(rows, columns=["region", "class", "cover_percent", "pixels"])
@@ -54,22 +71,16 @@ def area_table(
     return table
 
 
-def region_of(pieces: npt.NDArray[Any], regions: Mapping[str, Mask]) -> list[str]:
+def region_of(inside: npt.NDArray[np.int64], regions: Sequence[str]) -> list[str]:
     """Name of the region that holds most of each piece, or "" where none holds any.
 
     Parameters
     ----------
-    pieces : (H, W) ndarray of int
-        Numbers from 1, or any others; 0 is none. The names are in ascending order of them.
-    regions : mapping of str to (H, W) ndarray of bool
+    inside : (K, R) ndarray of int
+        Pixels of each piece in each region.
+    regions : sequence of str
     """
-    numbers = np.unique(pieces[pieces > 0])
-    if not regions:
-        return [""] * len(numbers)
-    found = np.zeros((len(regions) + 1, len(numbers)), np.int64)
-    for row, mask in enumerate(regions.values(), start=1):
-        inside = pieces[mask & (pieces > 0)]
-        found[row] = np.bincount(np.searchsorted(numbers, inside), minlength=len(numbers))
-    # Where none holds any, the first row is the largest one, too.
+    # Where none holds any, the first column is the largest one, too.
+    found = np.pad(inside, ((0, 0), (1, 0))).argmax(1)
     names = ["", *regions]
-    return [names[index] for index in found.argmax(0)]
+    return [names[index] for index in found]

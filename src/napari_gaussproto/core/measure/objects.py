@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
-from scipy.sparse import coo_array
-from skimage.measure import regionprops_table
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import LabelError
+from napari_gaussproto.core.labels.pieces import without_gaps
+from napari_gaussproto.core.measure.areas import region_of
+from napari_gaussproto.core.measure.sums import PieceSums, border_lengths, sums_of
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.segmentation import Segmentation
 
 Integers = npt.NDArray[np.int64]
-
-_SHAPE = ("label", "area", "perimeter", "eccentricity", "centroid")
 
 
 def object_table(
@@ -28,6 +27,7 @@ def object_table(
     classes: Sequence[SegmentationClass],
     segmentation: Segmentation | None = None,
     pixel_size: PixelSize | None = None,
+    regions: Mapping[str, npt.NDArray[np.bool_]] | None = None,
 ) -> pd.DataFrame:
     """A row for each piece of an image.
 
@@ -42,15 +42,13 @@ def object_table(
         For what the model says of them.
     pixel_size : PixelSize, optional
         For columns in real units.
+    regions : mapping of str to (H, W) ndarray of bool, optional
+        By name.
 
     Returns
     -------
     DataFrame
-        ``object``, ``class``; ``area_px``, ``perimeter_px``, ``eccentricity`` (of the ellipse
-        with the same second moments, see `skimage.measure.regionprops`), ``y_px``, ``x_px`` (of
-        the centroid); the same in real units; and means over the cells under its pixels:
-        ``confidence`` (p(c|z) of its class), ``novelty``, ``prototype`` (the one with the
-        largest responsibility) and ``likelihood`` (typicality of that one).
+        See `table_of`.
 
     Raises
     ------
@@ -62,19 +60,63 @@ def object_table(
             f"The objects are {pieces.shape} pixels large and the labels {labels.shape}: give "
             "objects of the same image."
         )
-    found = regionprops_table(pieces, properties=_SHAPE)
-    numbers = found["label"].astype(np.int64)
-    given = _majority(pieces, labels, numbers, len(classes))
+    numbers, dense = without_gaps(pieces)
+    regions = regions or {}
+    sums = sums_of(dense, labels, len(classes), segmentation, list(regions.values()))
+    y, x, lengths = border_lengths(np.pad(dense, 2))
+    perimeter = np.bincount(dense[y, x] - 1, lengths, minlength=len(sums.area)).astype(np.float64)
+    names = [] if segmentation is None else [entry.name for entry in segmentation.prototypes]
+    sums = replace(sums, perimeter=perimeter)
+    return table_of(sums, numbers, classes, names, pixel_size, list(regions))
+
+
+def table_of(
+    sums: PieceSums,
+    numbers: npt.NDArray[Any],
+    classes: Sequence[SegmentationClass],
+    prototypes: Sequence[str],
+    pixel_size: PixelSize | None = None,
+    regions: Sequence[str] = (),
+) -> pd.DataFrame:
+    """A row for each of K pieces.
+
+    Parameters
+    ----------
+    sums : PieceSums
+    numbers : (K,) ndarray of int
+    classes : sequence of SegmentationClass
+    prototypes : sequence of str
+        Names; none without a model.
+    pixel_size : PixelSize, optional
+        For columns in real units.
+    regions : sequence of str
+        Names.
+
+    Returns
+    -------
+    DataFrame
+        ``object``, ``region`` (that holds most of it), ``class``; ``area_px``,
+        ``perimeter_px``, ``eccentricity`` (of the ellipse with the same second moments, see
+        `skimage.measure.regionprops`), ``y_px``, ``x_px`` (of the centroid); the same in real
+        units; and means over the cells under its pixels:
+        ``confidence`` (p(c|z) of its class), ``novelty``, ``prototype`` (the one with the
+        largest responsibility) and ``likelihood`` (typicality of that one).
+    """
+    votes = sums.votes.copy()
+    votes[:, 0] = 0
+    # Where no pixel has a class, the largest is the first one, which is none.
+    given = votes.argmax(1)
     names = np.array(["", *(entry.name for entry in classes)], object)
     table = pd.DataFrame(
         {
             "object": numbers,
+            "region": region_of(sums.inside, regions),
             "class": names[given],
-            "area_px": found["area"].astype(np.int64),
-            "perimeter_px": found["perimeter"],
-            "eccentricity": found["eccentricity"],
-            "y_px": found["centroid-0"],
-            "x_px": found["centroid-1"],
+            "area_px": sums.area,
+            "perimeter_px": sums.perimeter,
+            "eccentricity": _eccentricity(sums),
+            "y_px": sums.centre[:, 0],
+            "x_px": sums.centre[:, 1],
         }
     )
     if pixel_size is not None:
@@ -82,48 +124,31 @@ def object_table(
         table[f"area_{unit}2"] = table["area_px"] * side**2
         for column in ("perimeter", "y", "x"):
             table[f"{column}_{unit}"] = table[f"{column}_px"] * side
-    if segmentation is not None:
-        for column, values in _said(pieces, numbers, given, segmentation).items():
+    if prototypes:
+        for column, values in _model_columns(sums, given, prototypes).items():
             table[column] = values
     return table
 
 
-def _majority(
-    pieces: Integers, labels: npt.NDArray[Any], numbers: Integers, n_classes: int
-) -> Integers:
-    """The class + 1 that most pixels of each piece have, (K,); 0 where none has any."""
-    inside = pieces > 0
-    width = n_classes + 1
-    pairs = np.searchsorted(numbers, pieces[inside]) * width + labels[inside]
-    counts = np.bincount(pairs, minlength=len(numbers) * width).reshape(-1, width)
-    counts[:, 0] = 0
-    return np.where(counts.any(1), counts.argmax(1), 0)
+def _eccentricity(sums: PieceSums) -> npt.NDArray[np.float64]:
+    yy, xx, yx = sums.spread.T
+    middle, away = (yy + xx) / 2, np.hypot((yy - xx) / 2, yx)
+    least, most = np.maximum(middle - away, 0), middle + away
+    return np.sqrt(1 - np.divide(least, most, out=np.ones_like(most), where=most > 0))
 
 
-def _said(
-    pieces: Integers, numbers: Integers, given: Integers, segmentation: Segmentation
-) -> dict[str, Any]:
-    """What the model says of each piece: means over the cells that hold its pixels."""
-    partition = segmentation.encoding.partition
-    y, x = np.nonzero(pieces)
-    rows = np.searchsorted(numbers, pieces[y, x])
-    cells = np.asarray(partition.cells_at(y, x))
-    shape = (len(numbers), partition.n_cells)
-    pixels = coo_array((np.ones(len(y)), (rows, cells)), shape=shape).tocsr()
-    area = np.bincount(rows, minlength=len(numbers))
-    known = segmentation.at(torch.arange(partition.n_cells))
-
-    def mean(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        return (pixels @ values.reshape(len(values), -1)) / area[:, None]
-
-    chosen = mean(known.responsibility).argmax(1)
-    each = np.arange(len(numbers))
+def _model_columns(sums: PieceSums, given: Integers, prototypes: Sequence[str]) -> dict[str, Any]:
+    n_classes, count = sums.votes.shape[1] - 1, len(prototypes)
+    means = sums.said / sums.area[:, None]
+    ends = np.cumsum([n_classes, count, count])
+    posterior, responsibility, typicality, novelty = np.split(means, ends, axis=1)
+    chosen = responsibility.argmax(1)
+    each = np.arange(len(given))
     # A piece of no class, of an instance on pixels without data, has no confidence in any.
-    confidence = mean(known.posterior)[each, np.maximum(given - 1, 0)]
-    prototypes = np.array([prototype.name for prototype in segmentation.prototypes], object)
+    confidence = posterior[each, np.maximum(given - 1, 0)]
     return {
         "confidence": np.where(given > 0, confidence, np.nan),
-        "novelty": mean(known.novelty)[:, 0],
-        "prototype": prototypes[chosen],
-        "likelihood": mean(known.typicality)[each, chosen],
+        "novelty": novelty[:, 0],
+        "prototype": np.array(prototypes, object)[chosen],
+        "likelihood": typicality[each, chosen],
     }

@@ -173,26 +173,45 @@ def labelled_tiles(
     ImageError, ConfigError
         As `segment`, at the first step.
     """
+    about = (source, model, tile)
+    for done, at, found in segmented_tiles(*about, within=within, follow_edges=follow_edges):
+        yield done, found.labels[at]
+
+
+def segmented_tiles(
+    source: ImageSource,
+    model: PrototypeSegmenter,
+    tile: TileSize = "auto",
+    *,
+    within: Area | None = None,
+    follow_edges: bool | None = None,
+) -> Generator[tuple[Tile, tuple[slice, slice], Segmentation], None, None]:
+    """As `labelled_tiles`, with all that the model says.
+
+    Of every tile: its rows and columns in a segmentation that has its surroundings, too, which
+    make it agree with its neighbours.
+
+    Raises
+    ------
+    ImageError, ConfigError
+        As `segment`, at the first step.
+    """
     forward = model.extractor.maps
     for done, window, maps in tiles_of_image(source, model, forward, tile, within=within):
         parts = [part[0] for part in maps]
-        yield done, _core_labels(source, model, window, done, parts, follow_edges)
+        top, left = window.core_y0 - window.y0, window.core_x0 - window.x0
+        at = (slice(top, top + done.y1 - done.y0), slice(left, left + done.x1 - done.x0))
+        yield done, at, _decoded(source, model, window, parts, follow_edges)
 
 
 @torch.no_grad()
-def _core_labels(
+def _decoded(
     source: ImageSource,
     model: PrototypeSegmenter,
     window: Window,
-    done: Tile,
     maps: Sequence[Tensor],
     follow_edges: bool | None,
-) -> npt.NDArray[np.uint8]:
-    """Labels of a tile's core; its surroundings make them agree with the neighbours'."""
+) -> Segmentation:
     cut = model.partitioner.steps(source, (window.y0, window.x0, window.y1, window.x1))
-    partition = run(cut)
-    segmentation = model.decode(pooled(maps, partition, model, source, window.y0, window.x0))
-    if follow_edges is not None:
-        segmentation = segmentation.with_outlines(follow_edges)
-    top, left = window.core_y0 - window.y0, window.core_x0 - window.x0
-    return segmentation.labels[top : top + done.y1 - done.y0, left : left + done.x1 - done.x0]
+    found = model.decode(pooled(maps, run(cut), model, source, window.y0, window.x0))
+    return found if follow_edges is None else found.with_outlines(follow_edges)

@@ -61,12 +61,14 @@ class Corrections:
             self._values = values_between(found.classes, classes, drawn)
         except LabelError as error:
             raise ConfigError(str(error)) from error
-        self._digests = {id(drawn): array_digest(self._in_table(drawn)) for drawn in self._images}
+        # The same may be drawn on two images.
+        self._digests = {
+            id(drawn): f"{array_digest(self._in_table(drawn))}-{drawn.image.sample}"
+            for drawn in self._images
+        }
         pixels = sorted(drawn.image.sample for drawn in self._images)
         self.compared = hashlib.blake2b("".join(pixels).encode(), digest_size=16).hexdigest()
-        self._by_file = {
-            drawn.image.file: self._digests[id(drawn)] for drawn in self._images if drawn.image.file
-        }
+        self._files = {drawn.image.file for drawn in self._images}
 
     def of(
         self, image: Any, shape: tuple[int, int], item: Item | None = None
@@ -100,22 +102,18 @@ class Corrections:
                     return planes[plane], self._digests[id(drawn)]
         return None, ""
 
-    def differs(self, item: Item) -> bool:
+    def differs(self, item: Item, entry: Entry) -> bool:
         """Whether something is drawn on the image of a file, but on other pixels than it holds.
 
-        To be asked when `of` finds nothing.
+        To be asked when its entry knows what `of` has found.
         """
-        return item.path is not None and str(item.path) in self._by_file
+        return not entry.drawn and item.path is not None and str(item.path) in self._files
 
     def is_current(self, path: Path, entry: Entry) -> bool:
         """Whether results are still right for a file, as far as drawings are concerned.
 
-        It is found by its path. Elsewhere than it was drawn on it is known by its pixels, for which
-        it is read, once for the same images in the project.
+        It is known by its pixels, for which it is read, once for the same images in the project.
         """
-        known = self._by_file.get(str(path))
-        if known is not None:
-            return entry.drawn == known
         if entry.drawn:
             return entry.drawn in self._digests.values()
         if entry.compared == self.compared:

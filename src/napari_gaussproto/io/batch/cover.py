@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
-from napari_gaussproto.io.batch.manifest import Entry, PlaneEntry, rows_of
+from napari_gaussproto.core.labels.check import check_labels
+from napari_gaussproto.io.batch.manifest import Entry, PlaneEntry, Source, rows_of
 from napari_gaussproto.io.batch.outputs import set_aside
 
 COVER = "cover.csv"
+# Rows of labels on disk that are read at once.
+_ROWS = 1024
 
 
 def of_classes(
@@ -92,14 +96,48 @@ def fill_cover(
 
 
 def count_again(
-    entry: Entry, labels: npt.NDArray[Any], classes: Sequence[SegmentationClass]
+    entry: Entry, counts: npt.NDArray[np.int64], classes: Sequence[SegmentationClass]
 ) -> None:
-    """Cover of an image or of the planes of a stack, from labels (..., H, W)."""
+    """Cover of an image or of the planes of a stack, from the counts (P, C + 1) of `tally`."""
     ones: list[Entry | PlaneEntry] = [*entry.planes] or [entry]
-    for one, own in zip(ones, labels.reshape(-1, *labels.shape[-2:]), strict=True):
-        fill_cover(one, np.bincount(own.ravel(), minlength=len(classes) + 1), classes)
+    for one, own in zip(ones, counts, strict=True):
+        fill_cover(one, own, classes)
     if entry.planes:
         sum_up(entry, classes)
+
+
+def is_edited(entry: Entry, path: Path, labels: Any, n_classes: int) -> bool:
+    """Whether a label file, with labels (..., H, W), is another than was written.
+
+    Raises
+    ------
+    LabelError
+        When they hold a number that is no class.
+    """
+    if not entry.labels_digest or Source.of(path).modified == entry.labels_modified:
+        return False
+    return tally(labels, n_classes)[0] != entry.labels_digest
+
+
+def tally(labels: Any, n_classes: int) -> tuple[str, npt.NDArray[np.int64]]:
+    """Digest of labels (..., H, W), as of `array_digest`, and pixels of each label (P, C + 1).
+
+    Labels on disk are read some rows at a time.
+
+    Raises
+    ------
+    LabelError
+        When they hold a number that is no class.
+    """
+    *leading, height, _ = labels.shape
+    digest = hashlib.blake2b(str(tuple(labels.shape)).encode(), digest_size=16)
+    counts = np.zeros((int(np.prod(leading, dtype=int)), n_classes + 1), np.int64)
+    for plane, at in zip(counts, np.ndindex(*leading), strict=True):
+        for top in range(0, height, _ROWS):
+            rows = check_labels(np.asarray(labels[(*at, slice(top, top + _ROWS))]), None, n_classes)
+            digest.update(rows.tobytes())
+            plane += np.bincount(rows.ravel(), minlength=n_classes + 1)
+    return digest.hexdigest(), counts
 
 
 def sum_up(entry: Entry, classes: Sequence[SegmentationClass]) -> None:

@@ -112,6 +112,11 @@ class Entry(BaseModel):
         Digest of the images of the project that this one is none of; "" where that is not known.
     edited : bool
         Whether a person changed the label file since.
+    measured : str
+        What the image's tables of measurements were made with, and of which labels; see
+        `Outputs.measured_as`.
+    georeference : dict of int to (int, values), or None
+        `Georeference.tags` of a GeoTIFF, for when it is where it was no more.
     height, width : int
         Pixels.
     cover : dict of str to float
@@ -139,6 +144,8 @@ class Entry(BaseModel):
     drawn: str = ""
     compared: str = ""
     edited: bool = False
+    measured: str = ""
+    georeference: dict[int, tuple[int, Any]] | None = None
     height: int = 0
     width: int = 0
     cover: dict[str, float] = Field(default_factory=dict)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError, ImageError
+from napari_gaussproto.core.labels.check import check_labels, check_shape
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.io.geo import Georeference
 from napari_gaussproto.io.images import read_image, read_mask, read_mask_stack
@@ -43,11 +43,20 @@ class Outputs:
         A map of typicality for every prototype.
     overview : bool
         A picture that shows which prototypes were responsible.
+    tables : bool
+        Tables of objects and areas.
+    least_area : int
+        Smaller objects are not in these, in pixels.
+    pixel_size : PixelSize or None
+        Of all images; by default what each file says.
     """
 
     labels: LabelFormat = "tiff"
     maps: bool = False
     overview: bool = False
+    tables: bool = False
+    least_area: int = 16
+    pixel_size: PixelSize | None = None
 
     @classmethod
     def checked(cls, labels: str, *, maps: bool, overview: bool) -> Outputs:
@@ -56,16 +65,16 @@ class Outputs:
         Raises
         ------
         ConfigError
-            When there is no such format, or what writes it is not installed.
+            When there is no such format.
         """
         if labels not in get_args(LabelFormat):
             raise ConfigError(f"“{labels}” is no format of labels: give tiff, png or zarr.")
-        if labels == "zarr" and find_spec("ome_zarr") is None:
-            raise ConfigError(
-                "Labels as OME-Zarr need the package ome-zarr: install it by "
-                "pip install napari-gaussproto[ome-zarr], or choose tiff or png."
-            )
         return cls(labels, maps, overview)  # type: ignore[arg-type]
+
+    def measured_as(self, labels_digest: str) -> str:
+        """What tables of measurements follow from."""
+        size = "" if self.pixel_size is None else f"{self.pixel_size.side!r}{self.pixel_size.unit}"
+        return f"{self.least_area} {size} {labels_digest}"
 
     @property
     def label_suffix(self) -> str:
@@ -241,6 +250,25 @@ def _holds(path: Path, labels: npt.NDArray[np.uint8]) -> bool:
         return np.array_equal(read_label_file(path, labels.ndim), labels)
     except GaussProtoError:
         return False
+
+
+def open_labels_of(path: Path, shape: tuple[int, ...], n_classes: int) -> Any:
+    """Labels (..., H, W) of a label file, also as a person has saved them.
+
+    Streamed ones stay on disk, and what numbers they hold is seen where they are read; others are
+    checked.
+
+    Raises
+    ------
+    ImageError, LabelError
+        When it cannot be read, or is none of an image of this shape and of so many classes.
+    """
+    about = f"The labels in “{path.name}”"
+    if not path.name.endswith(STREAMED):
+        return check_labels(read_label_file(path, len(shape)), shape, n_classes, about)
+    labels = read_image(path)
+    check_shape(labels, shape, about)
+    return labels
 
 
 def read_label_file(path: Path, ndim: int = 2) -> npt.NDArray[Any]:

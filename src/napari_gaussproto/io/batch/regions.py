@@ -46,19 +46,27 @@ def read_regions(path: Path) -> dict[str, Polygons]:
 
 
 def region_masks(
-    regions: Mapping[str, Polygons], shape: tuple[int, int]
+    regions: Mapping[str, Polygons], shape: tuple[int, int], origin: tuple[int, int] = (0, 0)
 ) -> dict[str, npt.NDArray[np.bool_]]:
-    """Which pixels (H, W) of an image lie in each region, as masks by name."""
-    return {name: polygons_mask(polygons, shape) for name, polygons in regions.items()}
+    """Which pixels (H, W) lie in each region, as masks by name.
+
+    They are those of an image, or of a window of it that begins at ``origin``, y and x.
+    """
+    return {name: polygons_mask(polygons, shape, origin) for name, polygons in regions.items()}
 
 
-def polygons_mask(polygons: Sequence[Sequence[Ring]], shape: tuple[int, int]) -> Any:
-    """Pixels (H, W) of bool whose centres lie in a region."""
+def polygons_mask(
+    polygons: Sequence[Sequence[Ring]], shape: tuple[int, int], origin: tuple[int, int] = (0, 0)
+) -> Any:
+    """Pixels (H, W) of bool whose centres lie in a region; see `region_masks`."""
     mask = np.zeros(shape, np.bool_)
-    for outline, *holes in polygons:
-        part = polygon2mask(shape, outline[:, ::-1])
+    for rings in polygons:
+        outline, *holes = (ring[:, ::-1] - origin for ring in rings)
+        if (outline.max(0) < 0).any() or (outline.min(0) > shape).any():
+            continue
+        part = polygon2mask(shape, outline)
         for hole in holes:
-            part &= ~polygon2mask(shape, hole[:, ::-1])
+            part &= ~polygon2mask(shape, hole)
         mask |= part
     return mask
 

@@ -11,6 +11,8 @@ from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.errors import ConfigError
 
 FORMATS = ("csv", "parquet")
+# What the tables of objects and of areas are called.
+OBJECTS, AREAS = "objects", "areas"
 
 
 def check_format(name: str) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.imaging.ngff import PIXEL
 from napari_gaussproto.core.measure.units import PixelSize
 
-PIXEL = "pixel"
 # Units as OME-Zarr and napari call them, by ours; those of OME-TIFF are the same as ours, but for
 # the micrometre.
 _LONG = {
@@ -36,10 +36,13 @@ class Spacing:
     steps : tuple of float
     units : tuple of str
         As OME-Zarr and napari call them, such as "millimeter"; "pixel" where none is known.
+    origin : tuple of float
+        Where the first element lies, in these units; empty where it is not known.
     """
 
     steps: tuple[float, ...]
     units: tuple[str, ...]
+    origin: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, size: PixelSize | None, axes: int = 2) -> Spacing:

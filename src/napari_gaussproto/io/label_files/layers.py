@@ -5,9 +5,9 @@ A layer is what napari gives to plugins: data, a dict of its attributes, and its
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ import numpy.typing as npt
 from matplotlib.colors import to_hex
 
 from napari_gaussproto.core.base.config import SegmentationClass
-from napari_gaussproto.core.base.errors import ConfigError, LabelError
+from napari_gaussproto.core.base.errors import LabelError
+from napari_gaussproto.core.imaging.ngff import PIXEL
 from napari_gaussproto.core.labels.class_table import MOST_CLASSES, label_colors, label_names
 from napari_gaussproto.io.geo import Georeference, georeference_of
 from napari_gaussproto.io.label_files.coco import coco_file
 from napari_gaussproto.io.label_files.geojson import write_geojson
-from napari_gaussproto.io.label_files.label_image import PIXEL, LabelImage, Spacing
+from napari_gaussproto.io.label_files.label_image import LabelImage, Spacing
 from napari_gaussproto.io.label_files.ome_zarr import (
     holds_ome_labels,
     read_ome_zarr,
@@ -33,6 +34,11 @@ from napari_gaussproto.io.ome_images import image_facts, read_ome_image
 
 # What a layer's metadata call the file that its labels came from.
 FILE = "labels_file"
+
+_ROTATED = (
+    "The layer is rotated or sheared, which a file of labels cannot say: it was saved as it lies, "
+    "and has to be turned again when it is opened."
+)
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -62,11 +68,41 @@ class _Layer:
                 "Labels are whole numbers from 0 to 65535 in these formats: number them anew."
             )
         labels = labels.astype(np.uint8 if largest <= np.iinfo(np.uint8).max else np.uint16)
-        steps = tuple(float(step) for step in about.get("scale") or (1,) * labels.ndim)
-        units = tuple(str(unit) for unit in about.get("units") or (PIXEL,) * labels.ndim)
+        spacing = _spacing(about, labels.ndim)
         file = (about.get("metadata") or {}).get(FILE)
         place = None if file is None else georeference_of(file)
-        return cls(labels, _classes(largest, about), Spacing(steps, units), place)
+        return cls(labels, _classes(largest, about), spacing, place)
+
+
+def _spacing(about: Mapping[str, Any], ndim: int) -> Spacing:
+    """Where a layer lies, which may be moved and scaled by a matrix, too.
+
+    That it is rotated or sheared is said: there are no words for that in files of labels.
+    """
+    linear, origin = _matrix(about, ndim)
+    steps = np.diagonal(linear)
+    if not np.allclose(linear, np.diag(steps), atol=1e-6 * np.abs(linear).max()):
+        warnings.warn(_ROTATED, stacklevel=4)
+        steps = np.array(about.get("scale") or (1.0,) * ndim)
+    units = tuple(str(unit) for unit in about.get("units") or (PIXEL,) * ndim)
+    return Spacing(tuple(steps.tolist()), units, tuple(origin.tolist()))
+
+
+def _matrix(about: Mapping[str, Any], ndim: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """From elements to the world as napari places a layer: (D, D), and what is added (D,)."""
+
+    def square(name: str, side: int) -> npt.NDArray[Any]:
+        found = about.get(name)
+        return np.eye(side) if found is None else np.asarray(found, float)
+
+    shear = square("shear", ndim)
+    if shear.ndim == 1:  # napari's short form: what is above the diagonal, row by row
+        above, shear = shear, np.eye(ndim)
+        shear[np.triu_indices(ndim, 1)] = above
+    own = square("rotate", ndim) @ shear @ np.diag(about.get("scale") or (1.0,) * ndim)
+    moved = np.asarray(about.get("translate") or (0.0,) * ndim, float)
+    affine = square("affine", ndim + 1)
+    return affine[:-1, :-1] @ own, affine[:-1, :-1] @ moved + affine[:-1, -1]
 
 
 def _classes(largest: int, about: Mapping[str, Any]) -> list[SegmentationClass]:
@@ -111,16 +147,9 @@ def write_layer_as_zarr(path: str, data: Any, about: dict[str, Any]) -> list[str
 
     Raises
     ------
-    ConfigError
-        When the package ome-zarr is missing.
     LabelError
         When the format cannot hold it.
     """
-    if find_spec("ome_zarr") is None:
-        raise ConfigError(
-            "Labels as OME-Zarr need the package ome-zarr: install it by "
-            "pip install napari-gaussproto[ome-zarr], or save as .ome.tif."
-        )
     layer = _Layer.of(data, about, most_axes=4)
     write_ome_zarr(Path(path), layer.labels, layer.classes, layer.spacing)
     return [path]
@@ -198,6 +227,8 @@ def layer_of(path: str, found: LabelImage) -> LayerData:
         "units": found.spacing.units,
         "metadata": {FILE: str(Path(path).absolute())},
     }
+    if any(found.spacing.origin):
+        about["translate"] = found.spacing.origin
     if found.levels:
         about["multiscale"] = True
     if found.classes:

@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import zarr
 from pydantic import ValidationError
 
 from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
-from napari_gaussproto.core.imaging.ngff import facts_of
-from napari_gaussproto.io.label_files.label_image import PIXEL, LabelImage, Spacing
-from napari_gaussproto.io.label_files.png import bytes_of
+from napari_gaussproto.core.imaging.ngff import PIXEL, facts_of, label_metadata
+from napari_gaussproto.io.label_files.label_image import LabelImage, Spacing
 
 # Sides of an OME-Zarr are halved until they are at most so many pixels.
 _SMALLEST = 512
+_CHUNK = 1024
 # Above this many pixels labels are not read into memory.
 _LARGE = 100_000_000
-_AXES = "tzyx"
 
 
 def write_ome_zarr(
@@ -32,54 +32,23 @@ def write_ome_zarr(
 ) -> None:
     """Write labels (..., H, W), with up to two axes in front, as a pyramid.
 
-    The package ome-zarr must be installed.
+    Raises
+    ------
+    OSError
+        When it cannot be written there.
     """
-    import zarr
-    from ome_zarr.writer import write_multiscale
-
     spacing = spacing or Spacing.of(None, labels.ndim)
     levels = [np.ascontiguousarray(labels)]
     while max(levels[-1].shape[-2:]) > _SMALLEST:
         # The nearest pixel: between two classes there is no third.
         levels.append(np.ascontiguousarray(levels[-1][..., ::2, ::2]))
-    about = {
-        "colors": [
-            {"label-value": value, "rgba": list(bytes_of(entry.color))}
-            for value, entry in enumerate(classes, start=1)
-        ],
-        "properties": [
-            {"label-value": value, "name": entry.name}
-            for value, entry in enumerate(classes, start=1)
-        ],
-    }
+    about = (spacing.steps, spacing.origin if any(spacing.origin) else None, spacing.units)
     with replacing(path) as partial:
         group = zarr.open_group(str(partial), mode="w")
-        write_multiscale(levels, group, axes=_axes(labels.ndim, spacing), name=path.name)
-        facts = dict(group.attrs)
-        inner = facts.get("ome")  # from version 0.5 of the format on, all stands in there
-        known = inner if isinstance(inner, dict) else facts
-        # Versions of ome-zarr differ in how they are told the scale.
-        for level, dataset in enumerate(known["multiscales"][0]["datasets"]):
-            steps = _steps(spacing, level)
-            dataset["coordinateTransformations"] = [{"type": "scale", "scale": steps}]
-        if isinstance(inner, dict):
-            known["image-label"] = {**about, "version": inner["version"]}
-            group.attrs["ome"] = known
-        else:
-            group.attrs.update({**known, "image-label": about})
-
-
-def _steps(spacing: Spacing, level: int) -> list[float]:
-    *leading, y, x = spacing.steps
-    return [*leading, y * 2**level, x * 2**level]
-
-
-def _axes(count: int, spacing: Spacing) -> list[dict[str, str]]:
-    axes = []
-    for name, unit in zip(_AXES[-count:], spacing.units, strict=True):
-        axis = {"name": name, "type": "time" if name == "t" else "space"}
-        axes.append(axis if unit == PIXEL or name == "t" else {**axis, "unit": unit})
-    return axes
+        for number, level in enumerate(levels):
+            chunks = (*(1 for _ in level.shape[:-2]), *(min(_CHUNK, n) for n in level.shape[-2:]))
+            group.create_array(str(number), data=level, chunks=chunks)
+        group.attrs["ome"] = label_metadata(path.name, labels.ndim, len(levels), classes, *about)
 
 
 def holds_ome_labels(path: Path) -> bool:
@@ -107,12 +76,13 @@ def read_ome_zarr(path: Path) -> LabelImage:
         [about, *_] = facts["multiscales"]
         dataset = about["datasets"][0]
         array = _array(path / dataset["path"])
-        scales = [t for t in dataset.get("coordinateTransformations", []) if t["type"] == "scale"]
-        steps = scales[0]["scale"] if scales else [1.0] * array.ndim
+        told = {t["type"]: t for t in dataset.get("coordinateTransformations", [])}
+        steps = told["scale"]["scale"] if "scale" in told else [1.0] * array.ndim
+        moved = told["translation"]["translation"] if "translation" in told else ()
         units = [
             axis.get("unit", PIXEL) if isinstance(axis, dict) else PIXEL for axis in about["axes"]
         ]
-        spacing = Spacing(tuple(float(step) for step in steps), tuple(units))
+        spacing = Spacing(tuple(map(float, steps)), tuple(units), tuple(map(float, moved)))
         is_large = not isinstance(array, np.ndarray)
         levels = [_array(path / d["path"], lazy=True) for d in about["datasets"] if is_large]
         return LabelImage(array, _classes(facts["image-label"]), spacing, levels)
@@ -131,7 +101,6 @@ def _label_facts(path: Path) -> Mapping[str, Any] | None:
 
 def _array(path: Path, *, lazy: bool = False) -> Any:
     import dask.array as da
-    import zarr
 
     array = zarr.open_array(str(path), mode="r")
     if array.dtype.kind not in "ui":

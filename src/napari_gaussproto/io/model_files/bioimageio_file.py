@@ -118,7 +118,11 @@ def _described(model: PrototypeSegmenter, summary: ModelSummary, folder: Path) -
             _output(LIKELIHOOD, names[1], model, folder, spec),
         ],
         weights=spec.WeightsDescr(onnx=weights),
-        config={"napari_gaussproto": {"version": __version__, "cell_size": model.cell_size}},
+        config={
+            # The library (0.5.14) refuses every tolerance for outputs that are never above 0.
+            "bioimageio": {"reproducibility_tolerance": []},
+            "napari_gaussproto": {"version": __version__, "cell_size": model.cell_size},
+        },
     )
 
 

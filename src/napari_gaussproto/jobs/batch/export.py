@@ -16,7 +16,7 @@ from napari_gaussproto.core.labels.check import Labels, check_labels
 from napari_gaussproto.io.batch.cover import of_classes
 from napari_gaussproto.io.batch.manifest import Entry, locked, read_manifest
 from napari_gaussproto.io.batch.outputs import Outputs, make_folder, read_label_file
-from napari_gaussproto.io.geo import georeference_of
+from napari_gaussproto.io.geo import Georeference, georeference_of
 from napari_gaussproto.io.label_files.coco import coco_file
 from napari_gaussproto.io.label_files.geojson import write_geojson
 from napari_gaussproto.io.label_files.png import write_png
@@ -57,7 +57,7 @@ def export_steps(
         Results of `batch_steps`.
     form : {"coco", "geojson", "png"}
     out : Path, optional
-        Another folder for what is written.
+        Another folder for what is written; for COCO also the file, ending in .json.
     least_area : int
         Smaller pieces are left out of polygons, in pixels.
 
@@ -70,8 +70,7 @@ def export_steps(
     images = of_classes(manifest.images, manifest.classes)
     if not images:
         raise ConfigError(f"“{folder}” holds no results: give the folder that predict wrote.")
-    out = out or folder
-    make_folder(out)
+    out = _checked_out(out or folder, form)
     result = ExportResult()
     with locked(folder), ExitStack() as stack:
         put = _put(form, folder, out, manifest.classes, least_area, stack)
@@ -86,6 +85,25 @@ def export_steps(
             put(name, entry, planes[entry.plane or 0])
             result.images.append(name)
     return result
+
+
+def _checked_out(out: Path, form: ExportFormat) -> Path:
+    """The folder for what is written, or the COCO file, whose folder is there then.
+
+    Raises
+    ------
+    ConfigError
+        When it cannot be, or is the name of a file where there is one for each image.
+    """
+    if out.suffix.lower() == ".json" and form == "coco" and not out.is_dir():
+        make_folder(out.parent)
+        return out
+    if out.suffix.lower() in (".json", ".geojson", ".png") and not out.is_dir():
+        raise ConfigError(
+            f"“{out}” is the name of a file, and {form} has a file for each image: give a folder."
+        )
+    make_folder(out)
+    return out
 
 
 def _labels(folder: Path, entry: Entry, n_classes: int) -> Labels:
@@ -106,17 +124,17 @@ def _put(
     """What writes the labels (H, W) of an image."""
     if form == "coco":
         # One file for all of them, as programs for annotation expect it.
-        file = stack.enter_context(coco_file(out / COCO, classes, least_area))
+        path = out if out.suffix.lower() == ".json" and not out.is_dir() else out / COCO
+        file = stack.enter_context(coco_file(path, classes, least_area))
         return lambda name, entry, labels: file.add(name, labels)
     if form == "png":
         return lambda name, entry, labels: write_png(_path(out, entry, "png"), labels, classes)
 
     def put_polygons(name: str, entry: Entry, labels: npt.NDArray[Any]) -> None:
-        # The labels say it, too, when the image is where it was no more.
-        files = [folder / f"{entry.results}{Outputs().label_suffix}"]
-        if entry.source is not None:
-            files.insert(0, Path(entry.source.path))
-        place = next(filter(None, map(georeference_of, files)), None)
+        place = Georeference.from_json(entry.georeference)
+        if place is None and entry.source is not None:  # as of earlier versions
+            files = [Path(entry.source.path), folder / f"{entry.results}{Outputs().label_suffix}"]
+            place = next(filter(None, map(georeference_of, files)), None)
         write_geojson(_path(out, entry, "geojson"), labels, classes, place, least_area)
 
     return put_polygons

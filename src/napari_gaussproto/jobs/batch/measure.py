@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,26 +14,31 @@ import pandas as pd
 
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError, ImageError
 from napari_gaussproto.core.base.steps import WithValue
-from napari_gaussproto.core.labels.check import check_labels
-from napari_gaussproto.core.labels.pieces import components, large_enough
-from napari_gaussproto.core.measure.areas import area_table, region_of
-from napari_gaussproto.core.measure.objects import object_table
+from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.encode import TileSize, as_source
-from napari_gaussproto.core.model.predict import segment_steps
-from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.io.batch.corrections import Corrections, array_digest
+from napari_gaussproto.core.model.stack import plane_sources
+from napari_gaussproto.io.batch.corrections import Corrections
+from napari_gaussproto.io.batch.cover import is_edited
 from napari_gaussproto.io.batch.inputs import Found, Item
 from napari_gaussproto.io.batch.manifest import Manifest, named, read_manifest
-from napari_gaussproto.io.batch.outputs import read_label_file
-from napari_gaussproto.io.batch.regions import Polygons, read_regions, region_masks
-from napari_gaussproto.io.images import channel_axis_in, read_image, read_mask
+from napari_gaussproto.io.batch.outputs import open_labels_of
+from napari_gaussproto.io.batch.regions import Polygons, read_regions
+from napari_gaussproto.io.images import (
+    TIFF_SUFFIXES,
+    channel_axis_in,
+    nodata_of,
+    read_image,
+    read_mask,
+    read_mask_stack,
+)
 from napari_gaussproto.io.pixel_size import pixel_size_of
+from napari_gaussproto.io.stacks import stack_in
 from napari_gaussproto.jobs.batch.one_image import LARGE, BatchStep
+from napari_gaussproto.jobs.batch.plane_tables import Overrule, PlaneMeasure, Tables, with_origin
 
 _MASKS = (".png", ".tif", ".tiff", ".npy")
-PREDICTED, CORRECTED = "predicted", "with corrections"
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,12 @@ class MeasureRequest:
         See `BatchRequest`.
     corrections : Path or None
         A project: what was drawn there on these images overrules the classes.
+    grey : bool
+        See `BatchRequest`.
+    most : int
+        Pixels above which an image, or a plane, is measured tile by tile.
+    scratch : Path or None
+        A folder for what does not fit into memory meanwhile; by default that of the system.
     """
 
     model: PrototypeSegmenter
@@ -68,6 +80,9 @@ class MeasureRequest:
     labels: Path | None = None
     channel_axis: int | None = None
     corrections: Path | None = None
+    grey: bool = False
+    most: int = LARGE
+    scratch: Path | None = None
 
 
 @dataclass
@@ -77,7 +92,7 @@ class Measured:
     Attributes
     ----------
     objects, areas : DataFrame
-        See `object_table` and `area_table`; with the image's name in front.
+        See `object_table` and `area_table`; with the image's name and the plane, from 1, in front.
     left_out : dict of str to str
     pieces : list of (H, W) ndarray of int
         Numbers of the objects of each plane of the image that is shown; else none are kept.
@@ -92,7 +107,7 @@ class Measured:
         """Row of the object at a pixel of the image that is shown; None where there is none."""
         number = self.pieces[plane][y, x]
         table = self.objects
-        rows = np.flatnonzero((table["plane"] == plane) & (table["object"] == number))
+        rows = np.flatnonzero((table["plane"] == plane + 1) & (table["object"] == number))
         return int(rows[0]) if number and len(rows) else None
 
 
@@ -116,28 +131,18 @@ def measure_steps(request: MeasureRequest) -> Generator[BatchStep, None, Measure
     sentence = "There is no such file: check the name and the folder."
     measured = Measured(left_out={str(path): sentence for path in request.found.missing})
     items = named(request.found.paths, request.found.root, manifest)
+    work = ImageMeasure(request, manifest, common, drawn)
     objects: list[pd.DataFrame] = []
     areas: list[pd.DataFrame] = []
     for done, item in enumerate(items):
         yield BatchStep(item.name, done, len(items))
         try:
-            image = _image(item)
-            segmentation = yield from _segmented(request, item, image, done, len(items))
-            labels, how = _labels(request, item, manifest, segmentation)
-            if drawn is not None:
-                own, _ = drawn.of(image, segmentation.shape, item)
-                if own is not None:
-                    labels, how = np.where((own > 0) & (labels > 0), own, labels), CORRECTED
-            regions = _regions(request, item, common)
-            pieces = _pieces(request, item, labels)
+            for share in (steps := WithValue(work.tables(item))):
+                yield BatchStep(item.name, done, len(items), share)
         except GaussProtoError as error:
             measured.left_out[item.name] = str(error)
             continue
-        masks = region_masks(regions, labels.shape)
-        found = measured_image(segmentation, labels, pieces, masks, _size(request, item))
-        for tables, table in zip((objects, areas), found, strict=True):
-            table.insert(0, "image", item.name)
-            table["labels"] = how
+        for tables, table in zip((objects, areas), steps.value, strict=True):
             tables.append(table)
     if areas:
         measured.objects = pd.concat(objects, ignore_index=True)
@@ -145,55 +150,97 @@ def measure_steps(request: MeasureRequest) -> Generator[BatchStep, None, Measure
     return measured
 
 
-def measured_image(
-    segmentation: Segmentation,
-    labels: npt.NDArray[Any],
-    pieces: npt.NDArray[np.int64],
-    regions: Mapping[str, npt.NDArray[np.bool_]],
-    pixel_size: PixelSize | None,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Tables of objects and of areas of one image.
+class ImageMeasure:
+    """Measures one image after the other.
 
     Parameters
     ----------
-    segmentation : Segmentation
-    labels : (H, W) ndarray of int
-        Class index + 1, as predicted or as corrected.
-    pieces : (H, W) ndarray of int
-        Numbers of the objects.
-    regions : mapping of str to (H, W) ndarray of bool
-    pixel_size : PixelSize or None
+    request : MeasureRequest
+    manifest : Manifest
+        Of the folder with labels.
+    common : dict of str to list, optional
+        Regions of all images.
+    drawn : Corrections, optional
     """
-    classes = segmentation.classes
-    objects = object_table(pieces, labels, classes, segmentation, pixel_size)
-    objects.insert(1, "region", region_of(pieces, regions))
-    return objects, area_table(labels, classes, regions, pixel_size)
 
+    def __init__(
+        self,
+        request: MeasureRequest,
+        manifest: Manifest,
+        common: dict[str, Polygons] | None = None,
+        drawn: Corrections | None = None,
+    ) -> None:
+        self.request, self.manifest = request, manifest
+        self.common, self.drawn = common, drawn
 
-def _image(item: Item) -> Any:
-    assert item.path is not None  # items of files
-    return read_image(item.path)
+    def tables(self, item: Item) -> Generator[float, None, Tables]:
+        """Tables of an image or of all planes of a stack, one generator step a tile.
 
-
-def _segmented(
-    request: MeasureRequest, item: Item, image: Any, done: int, total: int
-) -> Generator[BatchStep, None, Segmentation]:
-    assert item.path is not None
-    axis = channel_axis_in(item.path, request.channel_axis)
-    source = as_source(image, request.model, axis)
-    if source.height * source.width > LARGE:
-        raise ImageError(
-            f"“{item.path.name}” has more than {LARGE // 1_000_000} megapixels: cut it into parts "
-            "to measure it."
+        Raises
+        ------
+        GaussProtoError
+            When it does not suit the model, or labels or objects are none of it.
+        """
+        request, path = self.request, item.path
+        assert path is not None  # items of files
+        image, channels = read_image(path), request.model.config.channels
+        stack = stack_in(path, image, channels, request.channel_axis, grey=request.grey)
+        source_of: Callable[[int], ImageSource]
+        if stack is None:
+            axis = channel_axis_in(path, request.channel_axis)
+            source = as_source(image, request.model, axis)
+            shape: tuple[int, ...] = (source.height, source.width)
+            source_of = partial(_same, source)
+        else:
+            shape = stack.shape
+            about = (stack.array, request.model)
+            source_of = plane_sources(*about, rgb=stack.has_channels, nodata=nodata_of(path))
+        overrule, corrected = self._overrule(item, image if stack is None else stack.array, shape)
+        found: list[Tables] = []
+        count = int(np.prod(shape[:-2], dtype=int))
+        way = PlaneMeasure(
+            request.model,
+            request.tile,
+            request.least_area,
+            request.pixel_size or pixel_size_of(path),
+            _regions(request, item, self.common),
+            request.most,
+            request.scratch,
         )
-    for tile in (work := WithValue(segment_steps(source, request.model, tile=request.tile))):
-        yield BatchStep(item.name, done, total, tile.index / tile.total)
-    return work.value
+        for number, at in enumerate(np.ndindex(*shape[:-2])):
+            steps = way.steps(source_of(number), _plane(overrule, at))
+            for share in (work := WithValue(steps)):
+                yield (number + share) / count
+            found.append(with_origin(work.value, item.name, number, corrected=corrected))
+        objects, areas = (
+            pd.concat(tables, ignore_index=True) for tables in zip(*found, strict=True)
+        )
+        return objects, areas
+
+    def _overrule(self, item: Item, image: Any, shape: tuple[int, ...]) -> tuple[Overrule, bool]:
+        """What overrules the model, with the axes of the image, and whether a person's counts."""
+        request = self.request
+        stored, changed = _stored(request, item, self.manifest, shape)
+        own = None
+        if self.drawn is not None and len(shape) == 2:
+            own, _ = self.drawn.of(image, (shape[0], shape[1]), item)
+        elif self.drawn is not None:
+            own, _ = self.drawn.of_stack(image, shape)
+        instances = None if request.instances is None else _instances(request, item, shape)
+        return Overrule(stored, own, instances), changed or own is not None
 
 
-def _size(request: MeasureRequest, item: Item) -> PixelSize | None:
-    assert item.path is not None
-    return request.pixel_size or pixel_size_of(item.path)
+def _same(source: ImageSource, number: int) -> ImageSource:
+    """The one plane of a picture."""
+    return source
+
+
+def _plane(overrule: Overrule, at: tuple[int, ...]) -> Overrule:
+    """Of one plane; objects of a single plane are those of all."""
+    if not at:
+        return overrule
+    parts = (overrule.stored, overrule.drawn, overrule.instances)
+    return Overrule(*(p if p is None or np.ndim(p) == 2 else p[at] for p in parts))
 
 
 def _results(folder: Path, model: PrototypeSegmenter) -> Manifest:
@@ -209,19 +256,16 @@ def _results(folder: Path, model: PrototypeSegmenter) -> Manifest:
     return manifest
 
 
-def _labels(
-    request: MeasureRequest, item: Item, manifest: Manifest, segmentation: Segmentation
-) -> tuple[npt.NDArray[Any], str]:
-    """Labels of an image (H, W), and whether a person changed them."""
-    predicted = segmentation.labels
+def _stored(
+    request: MeasureRequest, item: Item, manifest: Manifest, shape: tuple[int, ...]
+) -> tuple[Any, bool]:
+    """Labels (..., H, W) in the folder of results, and whether a person changed them."""
     entry = manifest.images.get(item.name)
     if request.labels is None or entry is None:
-        return predicted, PREDICTED
-    path = request.labels / entry.labels
-    about = f"The labels in “{path.name}”"
-    stored = check_labels(read_label_file(path), predicted.shape, len(segmentation.classes), about)
-    changed = entry.corrected or array_digest(stored) != entry.labels_digest
-    return stored, CORRECTED if changed else PREDICTED
+        return None, False
+    path, count = request.labels / entry.labels, len(request.model.classes)
+    stored = open_labels_of(path, shape, count)
+    return stored, entry.corrected or is_edited(entry, path, stored, count)
 
 
 def _regions(
@@ -233,19 +277,20 @@ def _regions(
     return {} if path is None else read_regions(path)
 
 
-def _pieces(request: MeasureRequest, item: Item, labels: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    if request.instances is None:
-        return components(labels, request.least_area)
+def _instances(request: MeasureRequest, item: Item, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Objects of an image, (..., H, W), or of all planes of a stack, (H, W)."""
+    assert request.instances is not None
     path = _beside(request.instances, item, _MASKS)
     if path is None:
         raise ImageError(f"“{request.instances}” holds no objects for it: add a file of its name.")
-    given = read_mask(path)
-    if given.shape != labels.shape:
+    is_stack = len(shape) > 2 and path.suffix in TIFF_SUFFIXES
+    given = read_mask_stack(path) if is_stack else read_mask(path)
+    if given.shape not in (shape, shape[-2:]):
         raise ImageError(
             f"The objects in “{path}” are {' × '.join(map(str, given.shape))} pixels and the image "
-            f"{labels.shape[0]} × {labels.shape[1]}: give objects of the same image."
+            f"{' × '.join(map(str, shape))}: give objects of the same image."
         )
-    return large_enough(given, request.least_area)
+    return given
 
 
 def _beside(folder: Path, item: Item, suffixes: tuple[str, ...]) -> Path | None:

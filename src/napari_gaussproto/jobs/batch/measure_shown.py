@@ -15,7 +15,8 @@ from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.labels.pieces import components, large_enough
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.io.batch.regions import region_masks
-from napari_gaussproto.jobs.batch.measure import CORRECTED, PREDICTED, Measured, measured_image
+from napari_gaussproto.jobs.batch.measure import Measured
+from napari_gaussproto.jobs.batch.plane_tables import CORRECTED, PREDICTED, measured_image
 from napari_gaussproto.jobs.requests import MeasureOrder
 from napari_gaussproto.jobs.train_image import Stage
 
@@ -53,7 +54,7 @@ def measure_job(order: MeasureOrder) -> Generator[Stage, None, Measured]:
         for tables, table in zip((objects, areas), found, strict=True):
             table.insert(0, "image", name)
             table["labels"] = how
-            table["plane"] = number
+            table["plane"] = number + 1
             tables.append(table)
     return Measured(
         pd.concat(objects, ignore_index=True), pd.concat(areas, ignore_index=True), pieces=kept

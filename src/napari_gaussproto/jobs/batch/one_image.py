@@ -20,16 +20,17 @@ from napari_gaussproto.core.model.predict import segment_steps, segment_to_zarr_
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.io.batch.corrections import Corrections, array_digest
-from napari_gaussproto.io.batch.cover import fill_cover
+from napari_gaussproto.io.batch.cover import count_again, tally
 from napari_gaussproto.io.batch.inputs import Item
 from napari_gaussproto.io.batch.manifest import Entry, Source
 from napari_gaussproto.io.batch.outputs import STREAMED, Outputs, set_aside, write_results
 from napari_gaussproto.io.batch.report import write_thumbnail
-from napari_gaussproto.io.geo import georeference_of
+from napari_gaussproto.io.geo import Georeference, georeference_of
 from napari_gaussproto.io.images import channel_axis_in, nodata_of, read_image
 from napari_gaussproto.io.ome import write_labels
 from napari_gaussproto.io.pixel_size import pixel_size_of
 from napari_gaussproto.io.stacks import Stack, stack_in
+from napari_gaussproto.jobs.batch.plane_tables import write_tables_of
 from napari_gaussproto.jobs.batch.stacks import StackWork
 
 # Above this many pixels labels are streamed to disk and no maps are kept.
@@ -134,6 +135,8 @@ class ImageWork:
         about = {"work": settings.work, "model": self.model.card.name, "results": task.results}
         entry = Entry(source=source, **about)
         if item.path is not None:
+            place = georeference_of(item.path)
+            entry.georeference = None if place is None else dict(place.tags)
             stack = stack_in(item.path, image, channels, axis, grey=settings.grey)
             if stack is not None:
                 return (yield from self._segment_stack(task, stack, entry))
@@ -145,8 +148,8 @@ class ImageWork:
             size = (pixels.height, pixels.width)
             drawn, entry.drawn = self._corrections.of(image, size, item)
             entry.compared = self._corrections.compared
-            if drawn is None and self._corrections.differs(item):
-                notes = [_differs(item)]
+            if self._corrections.differs(item, entry):
+                notes = [differs(item)]
         if pixels.height * pixels.width > LARGE:
             return (yield from self._stream(item, entry, pixels, drawn, notes))
         steps = segment_steps(pixels, self.model, tile=settings.tile)
@@ -178,7 +181,7 @@ class ImageWork:
         notes.append(f"{item.name} is large: labels only, as zarr")
         return lambda: (
             self._streamed(entry, pixels, drawn),
-            notes + self._write_geotiff(item, entry),
+            notes + self._write_geotiff(entry),
         )
 
     def _segment_stack(
@@ -196,14 +199,14 @@ class ImageWork:
         if self._corrections is not None:
             work.drawn, entry.drawn = self._corrections.of_stack(stack.array, stack.shape)
             entry.compared = self._corrections.compared
-            if work.drawn is None and self._corrections.differs(task.item):
-                notes.append(_differs(task.item))
+            if self._corrections.differs(task.item, entry):
+                notes.append(differs(task.item))
         yield from work.steps(store)
         if work.is_streamed:
-            entry.labels = f"{entry.results}{STREAMED}"
             notes.append(f"{task.item.name} is large: labels only, as zarr")
+            self._tell_streamed(entry)
             return lambda: (entry, notes)
-        place, size = georeference_of(path), pixel_size_of(path)
+        place, size = Georeference.from_json(entry.georeference), pixel_size_of(path)
 
         def write() -> Finished:
             told = work.write(place, task.untouched, size)
@@ -230,12 +233,14 @@ class ImageWork:
         """Write an image's results; in the writing thread."""
         item, outputs, card = task.item, self.settings.outputs, self.model.card
         title = f"{item.name} · {card.name}"
-        place = None if item.path is None else georeference_of(item.path)
+        place = Georeference.from_json(entry.georeference)
         size = None if item.path is None else pixel_size_of(item.path)
         about = (card.name, outputs, title, place, task.untouched, size)
         notes += write_results(self._out, entry.results, image, segmentation, *about)
         write_thumbnail(self._out, entry.results, image, segmentation)
         self._tell_labels(entry, segmentation.labels)
+        if outputs.tables:
+            write_tables_of(self._out, outputs, item.name, entry, segmentation, size)
         entry.cover, entry.data_share = segmentation.cover(), segmentation.data_share
         entry.novelty, entry.remarks = segmentation.photo_novelty(), segmentation.remarks()
         entry.uncertainty = segmentation.mean_uncertainty()
@@ -243,22 +248,26 @@ class ImageWork:
 
     def _streamed(self, entry: Entry, pixels: ImageSource, drawn: Labels | None) -> Entry:
         """Correct and count what was streamed, some rows at a time; in the writing thread."""
-        entry.labels = f"{entry.results}{STREAMED}"
-        path = self._out / entry.labels
-        labels = read_image(path) if drawn is None else open_labels(path)
-        counts = np.zeros(len(self.model.classes) + 1, np.int64)
-        for top in range(0, pixels.height, labels.chunks[0]):
-            rows = np.asarray(labels[top : top + labels.chunks[0]])
-            if drawn is not None:
+        if drawn is not None:
+            labels = open_labels(self._out / f"{entry.results}{STREAMED}")
+            for top in range(0, pixels.height, labels.chunks[0]):
                 own = drawn[top : top + labels.chunks[0]]
-                rows = labels[top : top + len(rows)] = np.where((own > 0) & (rows > 0), own, rows)
-            counts += np.bincount(rows.ravel(), minlength=len(counts))
-        fill_cover(entry, counts, self.model.classes)
+                rows = np.asarray(labels[top : top + len(own)])
+                labels[top : top + len(own)] = np.where((own > 0) & (rows > 0), own, rows)
+        count_again(entry, self._tell_streamed(entry), self.model.classes)
         return entry
 
-    def _write_geotiff(self, item: Item, entry: Entry) -> list[str]:
+    def _tell_streamed(self, entry: Entry) -> npt.NDArray[np.int64]:
+        """Let an entry know its streamed labels; pixels of each label on each plane (P, C + 1)."""
+        entry.labels = f"{entry.results}{STREAMED}"
+        path = self._out / entry.labels
+        entry.labels_modified = Source.of(path).modified
+        entry.labels_digest, counts = tally(read_image(path), len(self.model.classes))
+        return counts
+
+    def _write_geotiff(self, entry: Entry) -> list[str]:
         """Streamed labels as a GeoTIFF, too, where the image was one: maps are made of these."""
-        place = None if item.path is None else georeference_of(item.path)
+        place = Georeference.from_json(entry.georeference)
         if place is None:
             return []
         path = self._out / f"{entry.results}{Outputs().label_suffix}"
@@ -274,7 +283,8 @@ class ImageWork:
         return [set_aside(path)]
 
 
-def _differs(item: Item) -> str:
+def differs(item: Item) -> str:
+    """What to say of a file that holds other pixels than those that were drawn on."""
     return f"{item.name} holds other pixels than were drawn on: predicted alone"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -62,7 +62,11 @@ def batch_job(order: BatchOrder) -> Generator[Stage | BatchStep, None, BatchOutc
         model,
         images,
         order.out,
-        Outputs.checked(order.labels, maps=order.maps, overview=False),
+        replace(
+            Outputs.checked(order.labels, maps=order.maps, overview=False),
+            tables=order.tables,
+            least_area=order.least_area,
+        ),
         order.tile,
         follow_edges=order.follow_edges,
         corrections=None if order.drawn is None else order.drawn(),

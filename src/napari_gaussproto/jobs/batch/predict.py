@@ -9,11 +9,10 @@ from pathlib import Path
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.labels.annotations import Annotations
-from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.io.batch.corrections import Corrections, array_digest
-from napari_gaussproto.io.batch.cover import count_again, write_cover
+from napari_gaussproto.io.batch.corrections import Corrections
+from napari_gaussproto.io.batch.cover import count_again, tally, write_cover
 from napari_gaussproto.io.batch.inputs import Found, Item
 from napari_gaussproto.io.batch.manifest import (
     Entry,
@@ -24,9 +23,10 @@ from napari_gaussproto.io.batch.manifest import (
     results_of,
     work_digest,
 )
-from napari_gaussproto.io.batch.outputs import Outputs, make_folder, read_label_file
+from napari_gaussproto.io.batch.outputs import Outputs, make_folder, open_labels_of
 from napari_gaussproto.io.batch.report import write_report
 from napari_gaussproto.jobs.batch.here import work_here
+from napari_gaussproto.jobs.batch.measure import ImageMeasure, MeasureRequest
 from napari_gaussproto.jobs.batch.one_image import (
     BatchStep,
     Finished,
@@ -34,7 +34,9 @@ from napari_gaussproto.jobs.batch.one_image import (
     Settings,
     Take,
     Task,
+    differs,
 )
+from napari_gaussproto.jobs.batch.tables import collect, missing_steps
 
 # Does images somewhere: here, or on a cluster.
 Doer = Callable[[ImageWork, Sequence[Task], Take], Generator[BatchStep, None, None]]
@@ -178,6 +180,7 @@ class _Run:
             "labels": outputs.labels,
             "maps": outputs.maps,
             "overview": outputs.overview,
+            "tables": outputs.tables,
             "device": self.request.device or str(self.model.device),
         }
 
@@ -187,7 +190,9 @@ class _Run:
             yield BatchStep(item.name, 0, total)
             if self._is_done(item) and self._take_edited(self.manifest.images[item.name]):
                 self.result.kept.append(item.name)
-                self.result.images[item.name] = self.manifest.images[item.name]
+                self.result.images[item.name] = entry = self.manifest.images[item.name]
+                if self.corrections is not None and self.corrections.differs(item, entry):
+                    self.result.notes.append(differs(item))
             else:
                 todo.append(Task(item, self.results[item.name], self._is_untouched(item)))
         try:
@@ -195,12 +200,36 @@ class _Run:
                 before = total - len(todo)
                 for step in do(self._work(), todo, self._take):
                     yield BatchStep(step.name, before + step.done, total, step.share)
+            yield from self._measure_rest()
         finally:
             self._save()
             write_report(self.out, self.manifest)
         found = self.result.images
         self.result.images = {i.name: found[i.name] for i in self.items if i.name in found}
         return self.result
+
+    def _measure_rest(self) -> Generator[BatchStep, None, None]:
+        """Tables of what has none yet, and those of all images in one file."""
+        request, outputs = self.request, self.request.outputs
+        if not outputs.tables:
+            return
+        measure = MeasureRequest(
+            self.model,
+            Found(self.out, [], []),
+            request.tile,
+            outputs.pixel_size,
+            outputs.least_area,
+            labels=self.out,
+            channel_axis=request.channel_axis,
+            grey=request.grey,
+            scratch=self.out,
+        )
+        items = [item for item in self.items if item.name in self.result.images]
+        about = (self.out, outputs, ImageMeasure(measure, self.manifest), items, self.manifest)
+        try:
+            self.result.notes += yield from missing_steps(*about)
+        finally:
+            collect(self.out, outputs, self.manifest)
 
     def _work(self) -> ImageWork:
         request = self.request
@@ -242,16 +271,16 @@ class _Run:
         modified = Source.of(path).modified
         if modified == entry.labels_modified or not entry.labels_digest:
             return True
+        count = len(self.model.classes)
         try:
             shape = (*entry.leading, entry.height, entry.width)
-            labels = read_label_file(path, len(shape))
-            labels = check_labels(labels, shape, len(self.model.classes))
+            digest, counts = tally(open_labels_of(path, shape, count), count)
         except GaussProtoError:
             return False
         entry.labels_modified = modified
-        if array_digest(labels) != entry.labels_digest:
-            count_again(entry, labels, self.model.classes)
-            entry.labels_digest, entry.edited = array_digest(labels), True
+        if digest != entry.labels_digest:
+            count_again(entry, counts, self.model.classes)
+            entry.labels_digest, entry.edited = digest, True
         return True
 
     def _is_untouched(self, item: Item) -> bool:

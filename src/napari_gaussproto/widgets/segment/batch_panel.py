@@ -94,6 +94,8 @@ class BatchPanel(Foldable):
         self.format = combo_box("How labels are written", 6)
         self.format.addItems(list(_FORMATS))
         self.maps = check_box("Likelihood maps", "Write a map for every prototype as well")
+        tip = "Write tables of objects and areas, as Measure does; it says the smallest object"
+        self.tables = check_box("Measurements", tip)
         self.corrections = corrections_box()
         self.run_button = button("Segment all", "", self.run)
         stop = "Stop after this tile; what is done stays, and a next time goes on"
@@ -112,6 +114,7 @@ class BatchPanel(Foldable):
         form.addRow("Results", across((self.out, 1), choose_out, spacing=4))
         form.addRow("Labels", self.format)
         form.addRow("", self.maps)
+        form.addRow("", self.tables)
         form.addRow("", self.corrections)
         buttons = across((self.run_button, 2), (self.cancel_button, 1))
         below = across(self.copy_button, self.report_button, None)
@@ -126,6 +129,7 @@ class BatchPanel(Foldable):
             "out": self.out,
             "format": self.format,
             "maps": self.maps,
+            "tables": self.tables,
             "corrections": self.corrections,
         }
         return {f"batch_{name}": setting(widget) for name, widget in named.items()}
@@ -144,6 +148,7 @@ class BatchPanel(Foldable):
         if isinstance(order, str):
             self.status.setText(f"{order}.")
             return
+        order = replace(order, tables=self.tables.isChecked())
         if (project := self._state.project) is not None:
             drawn = project.drawn()
             wanted = drawn if self.corrections.isChecked() else None

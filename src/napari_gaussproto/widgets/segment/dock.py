@@ -236,6 +236,7 @@ class SegmentWidget(Dock):
             out=out,
             labels=labels,
             maps=maps,
+            least_area=self.measure.least_area.value(),
             follow_edges=self.state.follow_edges,
         )
 

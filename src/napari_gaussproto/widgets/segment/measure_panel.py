@@ -178,7 +178,7 @@ class MeasurePanel(Foldable):
             return
         place = measured.objects.iloc[row]
         leading = result.segmentation.leading
-        plane = np.unravel_index(int(place["plane"]), leading) if leading else ()
+        plane = np.unravel_index(int(place["plane"]) - 1, leading) if leading else ()
         layer = result.source if result.labels is None else result.labels
         at = layer.data_to_world((*plane, place["y_px"], place["x_px"]))
         self._viewer.dims.set_point(range(len(plane)), at[: len(plane)])
