@@ -278,5 +278,5 @@ def test_a_small_window_shows_three_rows(
         room[panel] = gallery.viewport().height()
         assert room[panel] >= 3 * gallery.rows[0].height()
         assert panel.height() >= panel.minimumSizeHint().height()  # nothing is cut off
-    # The gallery has what the open tab does not need.
-    assert room[prototypes.edit_panel] > room[prototypes.why_panel]
+    # The gallery has what the open tab does not need, here as long as nothing is explained.
+    assert room[prototypes.why_panel] > room[prototypes.edit_panel]

@@ -245,7 +245,7 @@ class Corrections:
 
 
 def laid_over(codes: Codes, labels: Labels) -> CodeEdit:
-    """The edit that sets labels wherever there are some; elsewhere codes stay, both (..., H, W)."""
+    """The edit of codes (..., H, W) that sets labels (..., H, W) wherever there are some."""
     return _change(codes, np.where(labels > 0, labels, codes))
 
 
