@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from functools import partial
 from html import escape
@@ -211,7 +212,8 @@ class SegmentWidget(Dock):
         )
         self._started = (image, request)
         self.progress.setRange(0, 0)
-        self.status.setText("Getting ready…")
+        known = "torch" in sys.modules
+        self.status.setText("Getting ready…" if known else "Loading torch, the first time only…")
         if is_large(image):
             order = self.large.begin(image)
             self.runner.start(partial(run_job, "large.fill", "fill_job", request, order))
@@ -308,8 +310,9 @@ class SegmentWidget(Dock):
         self.status.repaint()  # napari takes a while for each, and nothing is drawn meanwhile
         self._show(image, result)
         tiles = f", {result.tiles} tiles" if result.tiles > 1 else ""
-        took = f"Done in {result.seconds:.1f} s"
-        self.status.setText(f"{took} on {result.provenance.device}{tiles}.")
+        took = f"Done in {result.seconds:.1f} s on {result.provenance.device}{tiles}"
+        loading = f", after {result.loading:.1f} s of loading" if result.loading >= 0.05 else ""
+        self.status.setText(f"{took}{loading}.")
 
     def _show(self, image: Image, found: SegmentResult) -> None:
         former = self.state.results.get(image)
