@@ -11,8 +11,17 @@ import torch
 import zarr
 from PIL import Image
 
-from tests.reliability.inputs import HEIGHT, PHOTO, TRUTH, WIDTH, Case, read_only, right, told
-from tests.reliability.inputs_files import DAMAGED, Write, cut, npy, pillow, text, tiff
+from tests.reliability.inputs.arrays import (
+    HEIGHT,
+    PHOTO,
+    TRUTH,
+    WIDTH,
+    Case,
+    read_only,
+    right,
+    told,
+)
+from tests.reliability.inputs.files import DAMAGED, Write, cut, npy, pillow, text, tiff
 
 STROKES = np.zeros_like(TRUTH)
 STROKES[14:18, :30], STROKES[20:23, :30] = TRUTH[14:18, :30], TRUTH[20:23, :30]

@@ -18,7 +18,7 @@ from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.widgets.segment.dock import SegmentWidget
 from napari_gaussproto.widgets.train.dock import TrainWidget
 from tests.core.builders import TINY_BACKBONE
-from tests.reliability.inputs import (
+from tests.reliability.inputs.arrays import (
     ARRAYS,
     PHOTO,
     TRUTH,
@@ -29,8 +29,8 @@ from tests.reliability.inputs import (
     model_for,
     right,
 )
-from tests.reliability.inputs_files import FILES
-from tests.reliability.inputs_labels import MASKS, STROKES, UNKNOWN, write
+from tests.reliability.inputs.files import FILES
+from tests.reliability.inputs.labels import MASKS, STROKES, UNKNOWN, write
 from tests.widgets.docks import by_role
 from tests.widgets.train_dock import WAIT, click
 

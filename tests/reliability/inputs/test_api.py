@@ -14,7 +14,7 @@ from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
 from napari_gaussproto.core.model import encode
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.training.quick_fit import quick_fit
-from tests.reliability.inputs import (
+from tests.reliability.inputs.arrays import (
     ARRAYS,
     FLOAT,
     GREY,

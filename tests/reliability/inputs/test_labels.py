@@ -17,8 +17,8 @@ from napari_gaussproto.core.training.full_fit import fit
 from napari_gaussproto.core.training.quick_fit import quick_fit
 from napari_gaussproto.io.dataset import load_split, read_train_file
 from tests.core.builders import TINY_BACKBONE, tiny_config, tiny_training
-from tests.reliability.inputs import PHOTO, check_sentence, fingerprint, model_for
-from tests.reliability.inputs_labels import FOREIGN, LABELS, MASKS, STROKES, write
+from tests.reliability.inputs.arrays import PHOTO, check_sentence, fingerprint, model_for
+from tests.reliability.inputs.labels import FOREIGN, LABELS, MASKS, STROKES, write
 
 NEW = NewModel(backbone=TINY_BACKBONE, pretrained=False, downsample=1)
 

@@ -16,7 +16,7 @@ import zarr
 from PIL import Image
 
 from tests.io.test_images import AS_STORED
-from tests.reliability.inputs import (
+from tests.reliability.inputs.arrays import (
     COUNTS,
     FLOAT,
     GAP,

@@ -1,7 +1,7 @@
 """The input matrix: arrays that people give as an image, and what must come of each.
 
 Every row is a name, how the input is made, and either plain pixels whose segmentation is the right
-one, or what the sentence says. `inputs_files` and `inputs_labels` hold files and labels.
+one, or what the sentence says. `files` and `labels` hold files and labels.
 """
 
 from __future__ import annotations

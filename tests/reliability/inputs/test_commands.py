@@ -16,7 +16,7 @@ from napari_gaussproto.commands.predict import run_predict
 from napari_gaussproto.commands.results import console
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.io.ome import read_labels
-from tests.reliability.inputs import (
+from tests.reliability.inputs.arrays import (
     COUNTS,
     check_labels,
     check_sentence,
@@ -24,7 +24,7 @@ from tests.reliability.inputs import (
     fingerprint,
     model_for,
 )
-from tests.reliability.inputs_files import FILES
+from tests.reliability.inputs.files import FILES
 
 
 @dataclass(frozen=True)
