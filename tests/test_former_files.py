@@ -41,6 +41,8 @@ EXPECTED: dict[str, Any] = json.loads((FORMER / "expected.json").read_text(encod
 PROJECTS = {"project": "fields.gaussproto", "older": "older.gaussproto"}
 # A few cells may be a close call, which another machine decides otherwise.
 ALIKE = 0.999
+# Regions are cut by other arithmetic than then, which moves a few pixels at their borders.
+REGIONS_ALIKE = 0.995
 
 default_cfgs = generate_default_cfgs({"former_nano": {}})
 
@@ -78,9 +80,11 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str
         yield request.param, project
 
 
-def alike(labels: npt.NDArray[np.uint8], expected: npt.NDArray[np.uint8]) -> bool:
+def alike(
+    labels: npt.NDArray[np.uint8], expected: npt.NDArray[np.uint8], share: float = ALIKE
+) -> bool:
     same_kind = labels.shape == expected.shape and labels.dtype == expected.dtype
-    return same_kind and float((labels == expected).mean()) >= ALIKE
+    return same_kind and float((labels == expected).mean()) >= share
 
 
 def table(classes: Iterable[Any]) -> list[list[str]]:
@@ -136,7 +140,8 @@ def test_a_model_file(
     model = load_model_file(path)
     check_model(model, EXPECTED[name])
     assert model.card.history[0]["what"] == "fit"
-    assert alike(segment(photo, model).labels, arrays[name])
+    share = REGIONS_ALIKE if model.config.has_regions else ALIKE
+    assert alike(segment(photo, model).labels, arrays[name], share)
     summary = read_summary(path)
     assert [p.name for p in summary.prototypes] == EXPECTED[name]["prototypes"]
     assert contains(summary.card.model_dump(mode="json"), EXPECTED[name]["card"])

@@ -1,6 +1,6 @@
 """What superpixels cost and what they allow: SLIC on the photograph and on a reduced one.
 
-    python -m benchmarks.speed.slic --data FOLDER
+    OMP_NUM_THREADS=1 python -m benchmarks.speed.slic --data PEANUT
 
 Share of SLIC in `segment` on a 1296 x 966 photograph, against the backbone; then time,
 boundary recall and oracle mean IoU on validation photographs, before and after reducing.
@@ -9,18 +9,23 @@ boundary recall and oracle mean IoU on validation photographs, before and after 
 from __future__ import annotations
 
 import argparse
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from skimage import segmentation
 
 from benchmarks.measuring import interleaved, median_ratio, save
 from benchmarks.quality.accuracy import oracle_miou
 from benchmarks.quality.localisation import boundary_recall
 from napari_gaussproto import PrototypeSegmenter, load_model, segment
 from napari_gaussproto.core.base.steps import run
-from napari_gaussproto.core.cells import slic
+from napari_gaussproto.core.cells import clusters, slic
 from napari_gaussproto.core.cells.slic import SlicSettings, region_map_steps
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.imaging.tiles import round_up
@@ -46,38 +51,71 @@ def shares(model: PrototypeSegmenter, repetitions: int) -> dict[str, float]:
     )
 
     @torch.no_grad()
-    def backbone() -> Any:
-        return model.extractor.backbone(small)
+    def forward(network: torch.nn.Module) -> Any:
+        return network(small)
 
     seconds = interleaved(
         {
             "slic": lambda: run(region_map_steps(ImageSource.from_array(photo, 3), settings)),
-            "backbone": backbone,
+            "backbone": partial(forward, model.extractor.backbone),
+            "folded backbone": partial(forward, model.extractor.folded.get()),
             "segment": lambda: segment(photo, model).labels,
         },
         repetitions,
+        clock=time.process_time,
     )
     return {
         "slic / segment": median_ratio(seconds["slic"], seconds["segment"]),
         "slic / backbone": median_ratio(seconds["slic"], seconds["backbone"]),
+        "slic / folded backbone": median_ratio(seconds["slic"], seconds["folded backbone"]),
+        "segment / folded backbone": median_ratio(seconds["segment"], seconds["folded backbone"]),
     }
 
 
+@contextmanager
+def cut_by(rounds: int | None) -> Iterator[None]:
+    """Cut by so many rounds of our clusters; None: by scikit-image's five."""
+    former = clusters.ROUNDS, slic.cluster
+    if rounds is None:
+        slic.cluster = by_scikit_image
+    else:
+        clusters.ROUNDS = rounds
+    try:
+        yield
+    finally:
+        clusters.ROUNDS, slic.cluster = former
+
+
+def by_scikit_image(features: Any, size: int, weight: float) -> Any:
+    """What `cluster` was before: the same clusters, found pixel by pixel."""
+    height, width = features.shape[:2]
+    padded = np.pad(features, ((0, -height % size), (0, -width % size), (0, 0)), mode="symmetric")
+    nearest = segmentation.slic(
+        padded,
+        n_segments=padded.shape[0] * padded.shape[1] // size**2,
+        # It stretches the values that it gets to [0, 1].
+        compactness=weight / float(padded.max() - padded.min()),
+        max_num_iter=5,
+        convert2lab=False,
+        enforce_connectivity=False,
+        start_label=0,
+        channel_axis=2,
+    )
+    return nearest[:height, :width].astype(np.int32)
+
+
 def variant(
-    model: PrototypeSegmenter, pairs: list[tuple[Any, Any]], iterations: int, downsample: int
+    model: PrototypeSegmenter, pairs: list[tuple[Any, Any]], rounds: int | None, downsample: int
 ) -> dict[str, float]:
-    """Regions made on photographs shrunk by a factor, by a number of iterations."""
+    """Regions made on photographs shrunk by a factor, by a number of rounds."""
     config = model.config.model_copy(update={"downsample": downsample})
     other = PrototypeSegmenter(config)
-    former, slic._ITERATIONS = slic._ITERATIONS, iterations
-    try:
+    with cut_by(rounds):
         recall = [boundary_recall(regions_of(other, image), labels) for image, labels in pairs]
         return {
             "boundary recall": float(np.nanmean(recall)),
             "oracle mean IoU": oracle_miou(other, pairs),
         }
-    finally:
-        slic._ITERATIONS = former
 
 
 def regions_of(model: PrototypeSegmenter, image: Any) -> Any:
@@ -86,20 +124,21 @@ def regions_of(model: PrototypeSegmenter, image: Any) -> Any:
 
 
 def relative_times(
-    settings: dict[str, tuple[int, int]], image: Any, model: PrototypeSegmenter, repetitions: int
+    settings: dict[str, tuple[int | None, int]],
+    image: Any,
+    model: PrototypeSegmenter,
+    repetitions: int,
 ) -> dict[str, float]:
     """Median time of each variant over that of the last one."""
 
-    def work(iterations: int, downsample: int) -> Any:
-        slic._ITERATIONS = iterations
+    def work(rounds: int | None, downsample: int) -> Any:
         size = round(model.config.region_size / downsample)
         how = SlicSettings(size, model.config.compactness, downsample)
-        return run(region_map_steps(ImageSource.from_array(image, 3), how))
+        with cut_by(rounds):
+            return run(region_map_steps(ImageSource.from_array(image, 3), how))
 
-    former = slic._ITERATIONS
     contenders = {name: lambda s=s: work(*s) for name, s in settings.items()}
-    seconds = interleaved(contenders, repetitions, 1)
-    slic._ITERATIONS = former
+    seconds = interleaved(contenders, repetitions, 1, time.process_time)
     reference = seconds[list(settings)[-1]]
     return {name: median_ratio(values, reference) for name, values in seconds.items()}
 
@@ -114,10 +153,12 @@ def main() -> None:
     images, labels = load_split(read_train_file(CONFIG).data, options.data, "val")
     pairs = list(zip(images, labels, strict=True))[:PHOTOS]
     variants = {
-        "photograph, 10 iterations": (10, 1),
-        "photograph, 5 iterations": (5, 1),
-        "halved, 10 iterations": (10, 2),
-        "halved, 5 iterations (used)": (5, 2),
+        "halved, scikit-image (used before)": (None, 2),
+        "photograph, 3 rounds": (3, 1),
+        "halved, 5 rounds": (5, 2),
+        "halved, 2 rounds": (2, 2),
+        "halved, 1 round": (1, 2),
+        "halved, 3 rounds (used)": (clusters.ROUNDS, 2),
     }
     times = relative_times(variants, images[0], model, options.repetitions)
     rows = {
@@ -131,11 +172,14 @@ def main() -> None:
         lines.append(f"| {name} | " + " | ".join(f"{v:.3f}" for v in row.values()) + " |")
     text = "\n".join(lines) + (
         f"\n\nOn a 1296 x 966 photograph SLIC takes {share['slic / segment']:.0%} of the time of "
-        f"`segment` and {share['slic / backbone']:.2f} times that of the bare backbone. Boundary "
+        f"`segment`, {share['slic / backbone']:.2f} times that of the bare backbone and "
+        f"{share['slic / folded backbone']:.2f} times that of the folded one; `segment` takes "
+        f"{share['segment / folded backbone']:.2f} times the latter. Time is that of the "
+        "processor. Boundary "
         f"recall and oracle on {len(pairs)} validation photographs, regions of "
         f"{model.config.region_size} pixels."
     )
-    command = "python -m benchmarks.speed.slic --data FOLDER"
+    command = "OMP_NUM_THREADS=1 python -m benchmarks.speed.slic --data PEANUT"
     save("slic", command, {"variants": rows, "shares": share}, text)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from importlib import import_module
 from inspect import Parameter, signature
@@ -78,3 +80,13 @@ def any_number(parameter: Parameter) -> bool:
 
 def test_a_job_may_be_a_plain_function() -> None:
     assert "cpu" in run(run_job("segment", "devices_job"))
+
+
+def test_triton_stays_out_also_after_torch_alone() -> None:
+    """Another plugin may have imported torch: what comes on top of it would bring triton."""
+    code = (
+        "import sys, torch; from napari_gaussproto.jobs.running import load_libraries; "
+        "load_libraries(); assert 'timm' in sys.modules; print('triton' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "False"

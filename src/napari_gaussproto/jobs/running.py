@@ -53,7 +53,8 @@ def _without_triton() -> Iterator[None]:
     a segmentation fault: measured with torch 2.14, napari 0.9.2 under Xvfb. Imported before,
     it does no harm.
     """
-    if not sys.platform.startswith("linux") or "triton" in sys.modules or "torch" in sys.modules:
+    loaded = "triton" in sys.modules or {"timm", "torchvision"} <= sys.modules.keys()
+    if loaded or not sys.platform.startswith("linux"):
         yield
         return
     sys.modules["triton"] = None  # type: ignore[assignment]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class SegmentResult:
         Those that were asked for or are there from the last run.
     outlines : (..., H, W) ndarray of bool or None
         Borders of the cells, if wanted or there.
+    seconds, loading : float
+        What the run took, and what it took before that to load the model.
     """
 
     model: PrototypeSegmenter
@@ -56,6 +58,7 @@ class SegmentResult:
     outlines: npt.NDArray[np.bool_] | None
     seconds: float
     tiles: int
+    loading: float = 0.0
 
 
 def devices_job() -> list[str]:
@@ -69,6 +72,7 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile | Stage, None, S
     if request.model_file is not None and _known_key(request.model_file, request) is None:
         yield Stage("Loading the model", keep=True)
     model, key = model_of(request)
+    loaded = time.monotonic()
     yield Stage("Segmenting", keep=True)
     tiles = 0
     cutting = model.with_regions(request.region_size)
@@ -88,7 +92,8 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile | Stage, None, S
     regions = request.region_size if model.config.has_regions else None
     how = {"tile": request.tile, "region_size": regions}
     about = Provenance.of(model.card, model.device, request.model_file, **how)
-    return _result(request, model, key, work.value, about, tiles, begun)
+    result = _result(request, model, key, work.value, about, tiles, loaded)
+    return replace(result, loading=loaded - begun)
 
 
 def again_job(
@@ -97,7 +102,8 @@ def again_job(
     """Decode the cells of a result by a model that was edited while they were computed."""
     segmentation = result.segmentation.decoded_by(model)
     about, begun = result.provenance, time.monotonic() - result.seconds
-    return _result(request, model, result.key, segmentation, about, result.tiles, begun)
+    again = _result(request, model, result.key, segmentation, about, result.tiles, begun)
+    return replace(again, loading=result.loading)
 
 
 def _result(
@@ -112,7 +118,8 @@ def _result(
     """A result with every array that the GUI will show."""
     segmentation = segmentation.with_outlines(request.follow_edges)
     # Computed here, kept for the GUI.
-    _ = segmentation.labels, segmentation.cover, segmentation.remarks, segmentation.is_unlike
+    _ = segmentation.labels, segmentation.cover, segmentation.prototype_share()
+    _ = segmentation.remarks, segmentation.is_unlike
     prototype = min(request.prototype, len(segmentation.prototypes) - 1)
     roles = _roles(request, len(segmentation.classes))
     # By the same model, prototypes that were pinned are the same ones.

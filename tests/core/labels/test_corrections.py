@@ -106,7 +106,7 @@ def test_labels_and_napari_s_undo_never_disagree(sequence: list[tuple]) -> None:
                 edit = record.accept_component(*arguments[0])
             else:
                 edit = record.accept_plane()
-            layer.data_setitem(edit.indices, edit.new)
+            layer.data_setitem(np.nonzero(edit.mask), edit.new)
             expected = mask & (model.now == 0), model.prediction
         elif action == "predict":
             model.prediction = prediction(arguments[0])

@@ -265,3 +265,18 @@ def test_a_closed_dock_listens_no_more(viewer: Any, dock: Any, run: Any, qtbot: 
     assert list(viewer.mouse_drag_callbacks) == others
     dock.state.select_prototype(1)  # nobody is there to hear it
     run(dock)
+
+
+def test_a_small_window_shows_three_rows(
+    viewer: Any, prototypes: Any, shown: None, qtbot: Any
+) -> None:
+    viewer.window.resize(1280, 720)
+    gallery, room = prototypes.gallery, {}
+    for panel in (prototypes.why_panel, prototypes.edit_panel, prototypes.why_panel):
+        prototypes.tabs.setCurrentWidget(panel)
+        qtbot.wait(50)
+        room[panel] = gallery.viewport().height()
+        assert room[panel] >= 3 * gallery.rows[0].height()
+        assert panel.height() >= panel.minimumSizeHint().height()  # nothing is cut off
+    # The gallery has what the open tab does not need, here as long as nothing is explained.
+    assert room[prototypes.why_panel] > room[prototypes.edit_panel]

@@ -32,6 +32,39 @@ def segmented(panel: Any, qtbot: Any) -> dict[str, dict[str, str]]:
         return {row["image"]: row for row in csv.DictReader(file)}
 
 
+def test_classes_and_cover_have_what_is_drawn_where_that_is_wanted(
+    train: Any, viewer: Any, dock: Any, qtbot: Any
+) -> None:
+    photo = two_tone(seed=0)[0]
+    image = viewer.add_image(photo, name="field")
+    with qtbot.waitSignal(dock.runner.finished, timeout=WAIT):
+        dock.run_button.click()
+    box, predicted = dock.corrected.box, list(dock.cover.shares)
+    assert not box.isEnabled() and not box.isChecked()
+    labels = drawn_plants(train, qtbot)
+    assert box.isEnabled() and dock.cover.shares == predicted
+    with qtbot.waitSignal(dock.corrected.runner.succeeded, timeout=WAIT):
+        box.click()
+    layer = viewer.layers["field – classes, with corrections"]
+    expected = np.where(labels > 0, labels, segmented_labels(dock))
+    assert np.array_equal(layer.data, expected)
+    order = [known.name for known in viewer.layers]
+    assert order.index("field – classes") + 1 == order.index(layer.name) == len(order) - 2
+    assert "field, with corrections" in dock.cover.heading.text()
+    assert dock.cover.shares == [(expected == 1).mean(), (expected == 2).mean()]
+    assert "with corrections" in dock.cover.text(",")
+    box.click()
+    assert layer not in viewer.layers and dock.cover.shares == predicted
+    box.click()
+    qtbot.waitUntil(lambda: "field – classes, with corrections" in viewer.layers, timeout=WAIT)
+    viewer.layers.remove(image)
+    assert "field – classes, with corrections" not in viewer.layers
+
+
+def segmented_labels(dock: Any) -> np.ndarray:
+    return np.array(dock.state.current.segmentation.labels)
+
+
 def test_a_batch_has_what_is_drawn_and_says_so(
     train: Any, viewer: Any, dock: Any, qtbot: Any, tmp_path: Path
 ) -> None:

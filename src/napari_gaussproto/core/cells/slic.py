@@ -1,7 +1,7 @@
 """Superpixels of images of any size: SLIC regions, the same in whichever windows they are cut.
 
-SLIC (Achanta et al. 2012) is scikit-image's. Its cluster centres start on a regular grid and
-move a little at a time, so a region depends only on its surroundings. The grid is fixed to
+The cluster centres of SLIC (Achanta et al. 2012) start on a regular grid and move a little at a
+time, so a region depends only on its surroundings. The grid is fixed to
 the image here and not to what is read at a time; with a margin around each block, blocks
 continue each other's regions.
 """
@@ -9,33 +9,31 @@ continue each other's regions.
 from __future__ import annotations
 
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.ndimage import distance_transform_edt
-from skimage.color import rgb2lab
 from skimage.measure import label as connected_components
-from skimage.segmentation import slic
+from torch import Tensor
 from torch.nn import functional as F
 
+from napari_gaussproto.core.cells.clusters import cluster
 from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.network.extractor import shrink
+from napari_gaussproto.core.network.local import lab
 
 RegionMap = npt.NDArray[np.int32]
 
-# Half of scikit-image's; costs 0.002 of the oracle's mean IoU (benchmarks/speed/slic.py).
-_ITERATIONS = 5
-# Largest side of a block, in pixels that SLIC sees: tens of MB, about a second.
+# Largest side of a block, in pixels that SLIC sees: tens of MB, less than a second.
 BLOCK = 1024
 # Surroundings of a block, in region sizes. A centre moves by less than one in practice;
 # tests/core/cells/test_slic.py checks that blocks and whole agree.
 MARGIN = 8
+# Rows whose colours are converted at a time.
+_ROWS = 64
 # Regions below this share of the nominal area go to their neighbours.
 _LEAST_AREA = 0.25
-_PASSES = 6
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def region_map_steps(
     Yields
     ------
     Block
-        After each batch of blocks that were computed side by side; none if one batch is all.
+        After each; none if there is only one.
 
     Returns
     -------
@@ -91,33 +89,20 @@ def region_map_steps(
     y0, x0, y1, x1 = window or (0, 0, source.height, source.width)
     y1, x1 = min(y1, source.height), min(x1, source.width)
     top, left, bottom, right = y0 // k, x0 // k, -(-y1 // k), -(-x1 // k)
-    side = max(1, BLOCK // settings.size) * settings.size
-    # At least two blocks, one above the other, so that two cores always have work.
-    half = -(-(bottom - top) // (2 * settings.size)) * settings.size
     # On a lattice that is fixed to the image.
-    height = min(side, half)
-    rows = range(top // height * height, bottom, height)
-    columns = range(left // side * side, right, side)
+    side = max(1, BLOCK // settings.size) * settings.size
     cores = [
-        (max(y, top), max(x, left), min(y + rows.step, bottom), min(x + side, right))
-        for y in rows
-        for x in columns
+        (max(y, top), max(x, left), min(y + side, bottom), min(x + side, right))
+        for y in range(top // side * side, bottom, side)
+        for x in range(left // side * side, right, side)
     ]
-    regions = np.zeros((bottom - top, right - left), np.int64)
-    workers = torch.get_num_threads()
-    cut = partial(_block, source, settings)
-    with ThreadPoolExecutor(workers) as pool:
-        for first in range(0, len(cores), workers):
-            batch = cores[first : first + workers]
-            for core, block in zip(batch, pool.map(cut, batch), strict=True):
-                target = regions[core[0] - top : core[2] - top, core[1] - left : core[3] - left]
-                target[...] = block
-            if len(cores) > workers:
-                yield Block(first + len(batch), len(cores))
-    if len(cores) > 1:
-        # Blocks that did not quite agree may have left a region in pieces along their seam.
-        regions = _connected(regions, 1)
-    return consecutive(regions)
+    numbers = np.empty((bottom - top, right - left), np.int32)
+    for index, core in enumerate(cores, start=1):
+        target = numbers[core[0] - top : core[2] - top, core[1] - left : core[3] - left]
+        target[...] = _block(source, settings, core)
+        if len(cores) > 1:
+            yield Block(index, len(cores))
+    return consecutive(_connected(numbers, max(1, round(_LEAST_AREA * settings.size**2))))
 
 
 def consecutive(regions: npt.NDArray[np.integer]) -> RegionMap:
@@ -129,8 +114,8 @@ def consecutive(regions: npt.NDArray[np.integer]) -> RegionMap:
 
 def _block(
     source: ImageSource, settings: SlicSettings, core: tuple[int, int, int, int]
-) -> npt.NDArray[np.int64]:
-    """Regions of a core (shrunk pixels), numbered over the lattice of the whole image."""
+) -> npt.NDArray[np.int32]:
+    """Clusters of a core (shrunk pixels), numbered over the lattice of the whole image."""
     k, size = settings.shrink, settings.size
     height, width = -(-source.height // k), -(-source.width // k)
     margin = MARGIN * size
@@ -138,74 +123,53 @@ def _block(
     left = max(0, core[1] - margin) // size * size
     bottom, right = min(height, core[2] + margin), min(width, core[3] + margin)
     features = _colour(_shrunk(source, k, top, left, bottom, right))
-    own = _clusters(features, settings)
+    own = cluster(features, size, settings.compactness)
     columns = -(-features.shape[1] // size)
     row, column = np.divmod(own, columns)
     lattice_columns = -(-width // size)
     numbers = (row + top // size) * lattice_columns + column + left // size
-    numbers = _connected(numbers, max(1, round(_LEAST_AREA * size**2)))
     return numbers[core[0] - top : core[2] - top, core[1] - left : core[3] - left]
 
 
-def _shrunk(
-    source: ImageSource, k: int, top: int, left: int, bottom: int, right: int
-) -> npt.NDArray[np.float32]:
-    """A window of the averaged image, (h, w, C) in [0, 1]; the last square may overhang."""
+def _shrunk(source: ImageSource, k: int, top: int, left: int, bottom: int, right: int) -> Tensor:
+    """A window of the averaged image, (C, h, w) in [0, 1]; the last square may overhang."""
     y1, x1 = min(bottom * k, source.height), min(right * k, source.width)
-    pixels = source.read(top * k, left * k, y1, x1)
-    padding = (0, right * k - x1, 0, bottom * k - y1)
-    whole = F.pad(pixels[None], padding, mode="replicate")
-    small: npt.NDArray[np.float32] = F.avg_pool2d(whole, k)[0].permute(1, 2, 0).numpy()
-    return small
+    pixels = source.read(top * k, left * k, y1, x1)[None]
+    overhang = (0, right * k - x1, 0, bottom * k - y1)
+    return shrink(F.pad(pixels, overhang, mode="replicate") if any(overhang) else pixels, k)[0]
 
 
-def _colour(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Colour as SLIC compares it: Lab for RGB, otherwise channels in the range of L."""
-    if pixels.shape[2] == 3:
-        lab: npt.NDArray[np.float32] = rgb2lab(pixels).astype(np.float32)
-        return lab
-    return 100 * pixels / np.sqrt(np.float32(pixels.shape[2]))
+def _colour(pixels: Tensor) -> npt.NDArray[np.float32]:
+    """Colour (h, w, C) as SLIC compares it: Lab for RGB, otherwise channels in the range of L."""
+    if len(pixels) == 3:
+        # In bands that fit into a cache, which takes half of the time.
+        bands = [lab(band.contiguous()) for band in pixels[None].split(_ROWS, dim=2)]
+        pixels = torch.cat(bands, dim=2)[0]
+    else:
+        pixels = 100 / len(pixels) ** 0.5 * pixels
+    colours: npt.NDArray[np.float32] = pixels.permute(1, 2, 0).numpy()
+    return colours
 
 
-def _clusters(features: npt.NDArray[np.float32], settings: SlicSettings) -> npt.NDArray[np.int64]:
-    """Nearest SLIC centre of every pixel, by its number on the lattice of this block."""
-    size = settings.size
-    height, width = features.shape[:2]
-    rows, columns = -(-height // size), -(-width // size)
-    overhang = ((0, rows * size - height), (0, columns * size - width), (0, 0))
-    padded = np.pad(features, overhang, mode="symmetric" if min(height, width) >= size else "edge")
-    # scikit-image stretches the values it gets to [0, 1], by their least and greatest ones;
-    # undone in the weight of space, so that every block is cut by the same measure.
-    span = float(padded.max() - padded.min()) or 1.0
-    # It spaces centres by rounding sqrt(pixels / segments), which is the size exactly.
-    nearest = slic(
-        padded,
-        n_segments=rows * columns,
-        compactness=settings.compactness / span,
-        max_num_iter=_ITERATIONS,
-        convert2lab=False,
-        enforce_connectivity=False,
-        start_label=0,
-        channel_axis=2,
-    )
-    return nearest[:height, :width].astype(np.int64)
-
-
-def _connected(numbers: npt.NDArray[np.int64], least_area: int) -> npt.NDArray[np.int64]:
+def _connected(numbers: npt.NDArray[np.int32], least_area: int) -> npt.NDArray[np.int32]:
     """Give the smaller parts of regions, and tiny regions, to the regions next to them."""
-    # What is given away may itself come apart at its new owner; that dies out at once.
-    for _ in range(_PASSES):
-        kept = _kept(numbers, least_area)
-        if kept.all():
-            break
-        if not kept.any():
-            return np.zeros_like(numbers)
-        rows, columns = distance_transform_edt(~kept, return_distances=False, return_indices=True)
-        numbers = numbers[rows, columns]
-    return numbers
+    kept = _kept(numbers, least_area)
+    if not kept.any():
+        return np.zeros_like(numbers)
+    owner = np.pad(np.where(kept, numbers, -1), 1, constant_values=-1)
+    width, flat = owner.shape[1], owner.ravel()
+    lost = np.flatnonzero(np.pad(~kept, 1))
+    # Layer by layer, from what is kept: so what is given away touches its new owner.
+    while len(lost):
+        found = np.full(len(lost), -1, np.int32)
+        for step in (-width, -1, 1, width):
+            found = np.where(found < 0, flat[lost + step], found)
+        flat[lost] = found
+        lost = lost[found < 0]
+    return owner[1:-1, 1:-1]
 
 
-def _kept(numbers: npt.NDArray[np.int64], least_area: int) -> npt.NDArray[np.bool_]:
+def _kept(numbers: npt.NDArray[np.int32], least_area: int) -> npt.NDArray[np.bool_]:
     """Pixels that lie in the largest part of their region, if that is large enough."""
     parts = connected_components(numbers, connectivity=1, background=-1)
     areas = np.bincount(parts.ravel())

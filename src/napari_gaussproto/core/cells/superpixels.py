@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.ops import roi_align
 
 from napari_gaussproto.core.base.config import Pooling
@@ -19,9 +20,10 @@ from napari_gaussproto.core.network.extractor import normalise
 # Points along each side of a region's box that `roi_align` samples.
 _ROI_POINTS = 4
 _MASKED_ROI_POINTS = 7
-# A sparse matrix (N, h' * w'), what each latent position adds to each region's mean: regions,
-# positions and values.
+# A sparse matrix (N, h' * w'), what each latent position adds to each region's mean: positions and
+# values, region by region, and where each region begins.
 _Weights = tuple[Tensor, Tensor, Tensor]
+Shares = npt.NDArray[np.float64]
 
 
 class Superpixels(Partition):
@@ -82,18 +84,15 @@ class Superpixels(Partition):
     def _boxes(self) -> Tensor:
         """(N, 4) float32: x0, y0, x1, y1 of each region in shrunk pixels, ends excluded."""
         height, width = self.regions.shape
-        index = self._index.flatten()
-        rows = torch.arange(height).repeat_interleave(width)
-        columns = torch.arange(width).repeat(height)
-        ends = [
-            rows.new_zeros(self.n_cells).scatter_reduce(
-                0, index, values, reduce, include_self=False
-            )
-            for values, reduce in (
-                (columns, "amin"), (rows, "amin"), (columns + 1, "amax"), (rows + 1, "amax"),
-            )
-        ]  # fmt: skip
-        return torch.stack(ends, dim=1).float()
+        region = self.regions.ravel()
+        row, column = np.divmod(np.arange(region.size), width)
+        ends = np.zeros((4, self.n_cells), np.int64)
+        ends[0], ends[1] = width, height
+        for end, values in zip(ends[:2], (column, row), strict=True):
+            np.minimum.at(end, region, values)
+        for end, values in zip(ends[2:], (column + 1, row + 1), strict=True):
+            np.maximum.at(end, region, values)
+        return torch.from_numpy(ends.T).float()
 
     # -- pixels to cells --------------------------------------------------------------------
 
@@ -120,17 +119,21 @@ class Superpixels(Partition):
 
     # -- cells to pixels --------------------------------------------------------------------
 
-    def to_map(self, values: Tensor) -> Tensor:
-        """Values (N, K) painted at the shrunk resolution, (K, h, w)."""
-        return values.T[:, self._index.to(values.device)]
+    def to_map(self, values: Tensor, rows: slice = slice(None)) -> Tensor:
+        """Values (N, K) painted at the shrunk resolution, (K, h, w), or some rows of that."""
+        index = self._index[rows].to(values.device)
+        return values.T.index_select(1, index.flatten()).unflatten(1, index.shape)
 
     def pixel_rows(self, values: Tensor) -> Iterator[tuple[int, Tensor]]:
         """See `Partition.pixel_rows`."""
-        columns = values.T.contiguous()
-        step = max(1, PAINT_PIXELS // self.shape[1])
-        for first in range(0, self.shape[0], step):
-            last = min(first + step, self.shape[0])
-            yield first, columns[:, self._at_pixels(first, last).to(values.device)]
+        (height, width), k = self.shape, self._shrink
+        step = max(1, PAINT_PIXELS // (width * k)) * k
+        for first in range(0, height, step):
+            last = min(first + step, height)
+            shrunk = self.to_map(values, slice(first // k, -(-last // k)))
+            # Painted small and then enlarged, which is quicker than to look up every pixel.
+            band = shrunk.repeat_interleave(k, 1).repeat_interleave(k, 2)
+            yield first, band[:, : last - first, :width]
 
     def largest(self, values: Tensor) -> Tensor:
         """See `Partition.largest`."""
@@ -206,43 +209,57 @@ def _mask_mean(partition: Superpixels, features: Tensor) -> Tensor:
     """
     size = (features.shape[1], features.shape[2])
     if size not in partition._mean_weights:
-        partition._mean_weights[size] = _mean_weights(partition._index, partition._stride, size)
-    region, position, value = (part.to(features.device) for part in partition._mean_weights[size])
-    parts = features.flatten(1).T[position] * value.to(features.dtype)[:, None]
-    return features.new_zeros(partition.n_cells, features.shape[0]).index_add(0, region, parts)
+        partition._mean_weights[size] = _mean_weights(partition, size)
+    position, value, first = (part.to(features.device) for part in partition._mean_weights[size])
+    table = features.flatten(1).T.contiguous()
+    return F.embedding_bag(
+        position, table, first, mode="sum", per_sample_weights=value.to(features.dtype)
+    )
 
 
-def _mean_weights(index: Tensor, stride: int, size: tuple[int, int]) -> _Weights:
-    """Weights of the mean over each region of a map (h', w') upsampled by ``stride``."""
-    rows, row_shares = _neighbours(index.shape[0], stride, size[0])
-    columns, column_shares = _neighbours(index.shape[1], stride, size[1])
-    count = size[0] * size[1]
-    keys, values = [], []
-    # In bands: four times the pixels of a large image would not fit. What a region gets from
-    # a position in two bands stays two entries.
-    for band in torch.arange(index.shape[0]).split(max(1, PAINT_PIXELS // index.shape[1])):
-        position = rows[band, None, :, None] * size[1] + columns[None, :, None, :]
-        share = row_shares[band, None, :, None] * column_shares[None, :, None, :]
-        key, inverse = torch.unique(
-            index[band, :, None, None] * count + position, return_inverse=True
-        )
-        keys.append(key)
-        values.append(torch.zeros(len(key)).index_add(0, inverse.flatten(), share.flatten()))
-    key = torch.cat(keys)
-    region, position = key // count, key % count
-    return region, position, torch.cat(values) / torch.bincount(index.flatten())[region]
+def _mean_weights(partition: Superpixels, size: tuple[int, int]) -> _Weights:
+    """Weights of the mean over each region of a map (h', w') that is upsampled."""
+    regions, stride = partition.regions, partition._stride
+    rows, row_shares = _neighbours(regions.shape[0], stride, size[0])
+    columns, column_shares = _neighbours(regions.shape[1], stride, size[1])
+    # Each region has a table of the positions in its box, one after the other: a pixel's place
+    # in it needs no search.
+    x0, y0, x1, y1 = partition._boxes.long().numpy().T
+    first_row, first_column = rows[y0, 0], columns[x0, 0]
+    height = rows[y1 - 1, 1] - first_row + 1
+    width = columns[x1 - 1, 1] - first_column + 1
+    start = np.concatenate([[0], np.cumsum(height * width)])
+    origin = start[:-1] - first_row * width - first_column
+    sums = np.zeros(start[-1])
+    # In bands: four times the pixels of a large image would not fit.
+    step = max(1, PAINT_PIXELS // regions.shape[1])
+    for top in range(0, len(regions), step):
+        band = np.s_[top : top + step]
+        base, across = origin[regions[band]], width[regions[band]]
+        for a, b in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            place = base + rows[band, a, None] * across + columns[:, b]
+            share = row_shares[band, a, None] * column_shares[:, b]
+            sums += np.bincount(place.ravel(), share.ravel(), len(sums))
+    used = np.flatnonzero(sums)
+    region = np.repeat(np.arange(partition.n_cells), height * width)[used]
+    row, column = np.divmod(used - start[region], width[region])
+    position = (first_row[region] + row) * size[1] + first_column[region] + column
+    area = np.bincount(regions.ravel(), minlength=partition.n_cells)
+    first = np.searchsorted(region, np.arange(partition.n_cells))
+    value = (sums[used] / area[region]).astype(np.float32)
+    return torch.from_numpy(position), torch.from_numpy(value), torch.from_numpy(first)
 
 
-def _neighbours(pixels: int, stride: int, positions: int) -> tuple[Tensor, Tensor]:
+def _neighbours(pixels: int, stride: int, positions: int) -> tuple[Places, Shares]:
     """Both positions that each pixel is interpolated from, (pixels, 2), and their shares.
 
     As `torch.nn.functional.interpolate` does in mode "bilinear" without aligned corners.
     """
-    at = ((torch.arange(pixels) + 0.5) / stride - 0.5).clamp(0, positions - 1)
-    low = at.long()
+    at = ((np.arange(pixels) + 0.5) / stride - 0.5).clip(0, positions - 1)
+    low = at.astype(np.int64)
     share = at - low
-    high = (low + 1).clamp_max(positions - 1)
-    return torch.stack([low, high], dim=1), torch.stack([1 - share, share], dim=1)
+    high = (low + 1).clip(max=positions - 1)
+    return np.stack([low, high], axis=1), np.stack([1 - share, share], axis=1)
 
 
 def _roi(partition: Superpixels, features: Tensor, points: int) -> Tensor:

@@ -32,17 +32,17 @@ Codes = npt.NDArray[np.uint16]
 
 @dataclass(frozen=True)
 class CodeEdit:
-    """A change of codes, in the form that viewers keep for undo.
+    """A change of codes.
 
     Attributes
     ----------
-    indices : tuple of (K,) ndarray
-        Positions of the changed pixels along every axis.
+    mask : (..., H, W) ndarray of bool
+        The K pixels that change.
     old, new : (K,) ndarray
         Their codes before and after.
     """
 
-    indices: tuple[npt.NDArray[np.intp], ...]
+    mask: Mask
     old: Codes
     new: Codes
 
@@ -167,9 +167,7 @@ class Corrections:
     def replace(self, labels: npt.NDArray[Any]) -> CodeEdit:
         """Make these (..., H, W) the labels, all of them."""
         given = check_labels(labels, self.codes.shape)
-        new = np.where(given > 0, given.astype(np.uint16), self._predicted)
-        changed = new != self.codes
-        return self._edit(changed, new[changed])
+        return _change(self.codes, np.where(given > 0, given.astype(np.uint16), self._predicted))
 
     def accept(self, mask: Mask) -> CodeEdit:
         """Turn the prediction in a mask (..., H, W) into labels; what is labelled stays."""
@@ -209,18 +207,16 @@ class Corrections:
 
     def apply(self, edit: CodeEdit) -> None:
         """Do, or do again, an edit."""
-        self.codes[edit.indices] = edit.new
+        self.codes[edit.mask] = edit.new
 
     def revert(self, edit: CodeEdit) -> None:
         """Undo an edit."""
-        self.codes[edit.indices] = edit.old
+        self.codes[edit.mask] = edit.old
 
     def _edit(self, mask: Mask, codes: Any) -> CodeEdit:
-        indices = np.nonzero(mask)
-        new = np.broadcast_to(np.asarray(codes, np.uint16), indices[0].shape)
-        old = self.codes[indices]
-        changed = old != new
-        return CodeEdit(tuple(i[changed] for i in indices), old[changed], new[changed])
+        new = self.codes.copy()
+        new[mask] = np.asarray(codes, np.uint16)
+        return _change(self.codes, new)
 
     # -- the prediction moves on -------------------------------------------------------------
 
@@ -248,5 +244,17 @@ class Corrections:
         return bool(stale.any())
 
 
+def laid_over(codes: Codes, labels: Labels) -> CodeEdit:
+    """The edit of codes (..., H, W) that sets labels (..., H, W) wherever there are some."""
+    return _change(codes, np.where(labels > 0, labels, codes))
+
+
+def _change(before: Codes, after: Codes) -> CodeEdit:
+    changed = before != after
+    return CodeEdit(changed, before[changed], after[changed])
+
+
 def _predicted_codes(labels: Labels) -> Codes:
-    return np.where(labels > 0, labels.astype(np.uint16) + PREDICTED, 0).astype(np.uint16)
+    codes = labels.astype(np.uint16)
+    np.add(codes, np.uint16(PREDICTED), out=codes, where=codes > 0)
+    return codes

@@ -246,7 +246,10 @@ def _forward(
     source: ImageSource, model: PrototypeSegmenter, forward: Forward, window: Window
 ) -> Sequence[Tensor]:
     pixels = source.read_padded(window.y0, window.x0, window.y1 - window.y0, window.x1 - window.x0)
-    return forward(pixels[None].to(model.device, memory_format=torch.channels_last))
+    # The axis of one goes before rows and columns: in front of the channels, torch would not see
+    # that a photograph lies in memory as it should, and would copy it.
+    image = pixels.permute(1, 2, 0)[None].permute(0, 3, 1, 2)
+    return forward(image.to(model.device, memory_format=torch.channels_last))
 
 
 def _is_covered(window: Window, covered: list[Window]) -> bool:

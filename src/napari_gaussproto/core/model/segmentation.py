@@ -148,15 +148,9 @@ class Segmentation:
         self._density_quantiles = density_quantiles
         self._dim = layer.dim
         self.active: list[bool] = layer.active.tolist()
-        scores = layer.scores(encoding.latents)
-        # Everything that a later change of the layer would change is computed now.
-        with torch.no_grad():
-            self._mahalanobis = scores.mahalanobis
-            self._log_likelihood = scores.log_likelihood
-            self._log_responsibility = scores.log_responsibility
-            self._log_posterior = scores.class_log_posterior
-            self._log_density = scores.log_density
-            self._class_log_likelihood = scores.class_log_likelihood
+        # What is asked for later must not follow later changes of the layer.
+        frozen = copy.deepcopy(layer).requires_grad_(False)
+        self._scores = frozen.scores(encoding.latents.detach())
 
     def __repr__(self) -> str:
         height, width = self.shape
@@ -206,10 +200,10 @@ class Segmentation:
     def labels(self) -> npt.NDArray[np.uint8]:
         """Class index + 1 of every pixel, (H, W); 0 where there is no data."""
         encoding = self.encoding
-        best = encoding.partition.largest(self._log_posterior)
+        best = encoding.partition.largest(self._scores.class_log_posterior)
         if encoding.rows is not None and encoding.colours is not None and encoding.follow_edges:
             to_map, k = encoding.partition.to_map, self.map_pixel_size
-            maps = to_map(self._log_posterior.exp())
+            maps = to_map(self._scores.class_log_posterior.exp())
             refine_outlines(best, maps, to_map(encoding.colours), encoding.rows, k)
         labels: npt.NDArray[np.uint8] = (best + 1).cpu().numpy()
         if encoding.data_mask is not None:
@@ -221,12 +215,14 @@ class Segmentation:
     def class_probabilities(self, cells: bool = False) -> Map:
         """p(c|z), (C, H, W): the log-posteriors are interpolated, then normalised."""
         paint = self.encoding.partition.to_map if cells else self.encoding.partition.to_pixels
-        return self._where_data(paint(self._log_posterior).softmax(0).float().cpu().numpy(), cells)
+        return self._where_data(
+            paint(self._scores.class_log_posterior).softmax(0).float().cpu().numpy(), cells
+        )
 
     def log_likelihood(self, m: int | str, cells: bool = False) -> Map:
         """Gaussian log-density under prototype ``m``, (H, W)."""
         m = prototype_index(self.prototypes, m)
-        return self._paint(self._log_likelihood[:, m], cells)
+        return self._paint(self._scores.log_likelihood[:, m], cells)
 
     def log_likelihood_limits(self) -> tuple[float, float]:
         """Range that shows the log-likelihoods of all active prototypes on one scale.
@@ -234,8 +230,10 @@ class Segmentation:
         From the median over all cells and prototypes, below which nothing is told apart that
         matters, to the 99.9th percentile.
         """
-        active = torch.as_tensor(self.active, device=self._log_likelihood.device)
-        values = self._log_likelihood[self.encoding.has_data][:, active].float().cpu().numpy()
+        active = torch.as_tensor(self.active, device=self._scores.log_likelihood.device)
+        values = (
+            self._scores.log_likelihood[self.encoding.has_data][:, active].float().cpu().numpy()
+        )
         low, high = np.quantile(values, (0.5, 0.999))
         return float(low), max(float(high), float(low) + 1e-3)
 
@@ -252,7 +250,7 @@ class Segmentation:
         return self._share_map(self._typicality(m, slice(None)), cells)
 
     def _typicality(self, m: int, cells: Any) -> Tensor:
-        distance = self._mahalanobis[cells, m]
+        distance = self._scores.mahalanobis[cells, m]
         quantiles = self.prototypes[m].distance_quantiles
         if not self.active[m]:
             return torch.zeros_like(distance)
@@ -267,7 +265,7 @@ class Segmentation:
         Those of a class sum to its posterior; see `MixtureScores.log_responsibility`.
         """
         m = prototype_index(self.prototypes, m)
-        return self._share_map(self._log_responsibility[:, m].exp(), cells)
+        return self._share_map(self._scores.log_responsibility[:, m].exp(), cells)
 
     @cached_property
     def look(self) -> Look | None:
@@ -276,7 +274,9 @@ class Segmentation:
         if context is None or not self.data_share:
             return None
         partition, k = self.encoding.partition, self.map_pixel_size
-        chosen = torch.nn.functional.one_hot(self._log_posterior.argmax(1), len(self.classes))
+        chosen = torch.nn.functional.one_hot(
+            self._scores.class_log_posterior.argmax(1), len(self.classes)
+        )
         area = partition.to_map(chosen.float())
         if (shown := self.encoding.data_map) is not None:
             area = area * torch.from_numpy(shown).to(area)
@@ -334,15 +334,15 @@ class Segmentation:
         """Of every cell, (N,)."""
         quantiles = self._density_quantiles
         if not self.knows_training_cells:
-            quantiles = quantiles_of(self._log_density[self.encoding.has_data])
-        novelty = 1 - rank(self._log_density, quantiles)
+            quantiles = quantiles_of(self._scores.log_density[self.encoding.has_data])
+        novelty = 1 - rank(self._scores.log_density, quantiles)
         if self._class_quantiles is None:
             return novelty
-        given = self._log_posterior.argmax(1)
+        given = self._scores.class_log_posterior.argmax(1)
         for c, known in enumerate(self._class_quantiles):
             if not np.isnan(known).any():
                 own = given == c
-                novelty[own] = 1 - rank(self._class_log_likelihood[own, c], known)
+                novelty[own] = 1 - rank(self._scores.class_log_likelihood[own, c], known)
         return novelty
 
     @property
@@ -359,12 +359,12 @@ class Segmentation:
 
     def log_density(self, cells: bool = False) -> Map:
         """Log p(z), (H, W); unlike novelty it orders what is farther than all training cells."""
-        return self._paint(self._log_density, cells)
+        return self._paint(self._scores.log_density, cells)
 
     def uncertainty(self, cells: bool = False) -> Map:
         """Entropy of p(c|z) over its largest possible value, (H, W) in [0, 1]."""
-        probability = self._log_posterior.exp()
-        entropy = -(probability * self._log_posterior).sum(1)
+        probability = self._scores.class_log_posterior.exp()
+        entropy = -(probability * self._scores.class_log_posterior).sum(1)
         return self._share_map(entropy / float(np.log(len(self.classes))), cells)
 
     def mean_uncertainty(self) -> float | None:
@@ -375,11 +375,11 @@ class Segmentation:
 
     def at(self, cells: Sequence[int] | Tensor) -> CellValues:
         """Values of some cells, by their indices (K,) in the partition."""
-        rows = torch.as_tensor(cells, dtype=torch.long, device=self._log_density.device)
+        rows = torch.as_tensor(cells, dtype=torch.long, device=self._scores.log_density.device)
         typicality = [self._typicality(m, rows) for m in range(len(self.prototypes))]
         values = (
-            self._log_posterior[rows].exp(),
-            self._log_responsibility[rows].exp(),
+            self._scores.class_log_posterior[rows].exp(),
+            self._scores.log_responsibility[rows].exp(),
             torch.stack(typicality, dim=1),
             self._novelty[rows],
         )
@@ -387,7 +387,7 @@ class Segmentation:
 
     def most_responsible(self) -> npt.NDArray[np.int64]:
         """Index of the most responsible prototype of every cell, (N,)."""
-        return self._log_responsibility.argmax(1).cpu().numpy()
+        return self._scores.log_responsibility.argmax(1).cpu().numpy()
 
     def cover(self) -> dict[str, float]:
         """Share of each class in the pixels with data, by name; they sum to 1.
@@ -410,12 +410,12 @@ class Segmentation:
 
     @cached_property
     def _prototype_share(self) -> Map:
-        areas = self.encoding.partition.areas.to(self._log_responsibility)
+        areas = self.encoding.partition.areas.to(self._scores.log_responsibility)
         if self.encoding.data_share is not None:
             # Without any data all cells count, so that there is a share.
             areas = areas * self.encoding.data_share if self.data_share else areas
         weight = areas / areas.sum()
-        return (weight @ self._log_responsibility.exp()).float().cpu().numpy()
+        return (weight @ self._scores.log_responsibility.exp()).float().cpu().numpy()
 
     def _where_data(self, values: Map, cells: bool) -> Map:
         """A map (..., H, W) with 0 where there is no data."""

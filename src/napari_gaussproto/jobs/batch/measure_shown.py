@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from napari_gaussproto.core.base.errors import LabelError
-from napari_gaussproto.core.labels.annotations import values_between
 from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.labels.pieces import components, large_enough
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.io.batch.regions import region_masks
+from napari_gaussproto.jobs.batch.corrected import corrected_labels
 from napari_gaussproto.jobs.batch.measure import Measured
 from napari_gaussproto.jobs.batch.plane_tables import CORRECTED, PREDICTED, measured_image
 from napari_gaussproto.jobs.requests import MeasureOrder
@@ -34,10 +34,7 @@ def measure_job(order: MeasureOrder) -> Generator[Stage, None, Measured]:
     classes = len(order.segmentation.classes)
     labels = check_labels(order.labels, order.segmentation.shape, classes)
     if order.drawn is not None:
-        drawn, own = order.drawn
-        given = check_labels(drawn, labels.shape, len(own))
-        given = values_between(own, order.segmentation.classes, [given])[given]
-        labels = np.where((given > 0) & (labels > 0), given, labels)
+        labels = corrected_labels(labels, order.segmentation.classes, order.drawn)
     labels = labels.reshape(-1, *shape)
     masks = region_masks(order.regions, shape)
     objects: list[pd.DataFrame] = []

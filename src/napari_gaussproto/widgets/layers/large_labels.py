@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from napari.viewer import Viewer
 
+# What a person can do where a large image is too large for something.
+CUT_OUT = (
+    "cut the place out as an image of its own, such as by viewer.add_image(data[y0:y1, x0:x1])"
+)
 _MEGA = 1_000_000
 # Stacks may hold so many times the pixels of a single image: each plane is segmented by itself,
 # and what all of them leave in memory is little beside it.

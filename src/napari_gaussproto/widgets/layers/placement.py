@@ -25,6 +25,7 @@ from napari_gaussproto.widgets.layers.captions import PROTOTYPE_AXIS, captions
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
 from napari_gaussproto.widgets.shared.state import ImageResult
 from napari_gaussproto.widgets.shared.tags import tag
+from napari_gaussproto.widgets.shared.workarounds import write_labels
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -259,18 +260,13 @@ def keep_colors(layer: Labels) -> None:
 
 def _replace(layer: Labels, labels: npt.NDArray[np.uint8]) -> None:
     """Write new labels pixel by pixel, so that the undo of the layer takes them back."""
-    changed = np.nonzero(layer.data != labels)
-    if len(changed[0]):
+    changed = layer.data != labels
+    if changed.any():
         if not layer.visible:
             # napari writes into what is in view, too, and forgets that of a hidden layer when
             # another layer changes the extent of the viewer.
             layer.set_view_slice()
-        layer.data_setitem(changed, labels[changed])
-
-
-def reset_undo(layer: Labels) -> None:
-    """Empty a layer's undo; napari has no public way to."""
-    getattr(layer, "_reset_history", lambda: None)()
+        write_labels(layer, changed, layer.data[changed], labels[changed])
 
 
 def remove_result(viewer: Viewer, result: ImageResult | None) -> None:

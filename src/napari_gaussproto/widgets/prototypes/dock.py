@@ -67,6 +67,7 @@ class PrototypesWidget(Dock):
         super().__init__(viewer, 360)
         self._map = prototype_map(viewer)
         self._gallery: Gallery | None = None
+        self._moved = False
         self._connected: WeakSet[Image] = WeakSet()
         self.session = EditSession(self)
         self._build()
@@ -111,10 +112,13 @@ class PrototypesWidget(Dock):
 
     def _arrange(self) -> None:
         show = across(QLabel("Map"), (self.quantity, 1), self.classes_button, self.pin)
-        splitter = QSplitter(Qt.Orientation.Vertical, childrenCollapsible=False)
+        self._splitter = splitter = QSplitter(Qt.Orientation.Vertical, childrenCollapsible=False)
         splitter.addWidget(fill(QWidget(), down((self.gallery, 1), show)))
         splitter.addWidget(self.tabs)
         splitter.setStretchFactor(0, 1)
+        splitter.splitterMoved.connect(self._on_moved)
+        self.tabs.currentChanged.connect(self._divide)
+        self._divide()
         steps = (self.undo_button, self.redo_button, self.save_button)
         top = across((self.model_name, 1), *steps)
         full = fill(QWidget(), down(top, self.image_name, (splitter, 1), self.status))
@@ -126,6 +130,22 @@ class PrototypesWidget(Dock):
         content = QWidget()
         content.setLayout(down(self._pages))
         self.setWidget(content)
+
+    def _divide(self, index: int = 0) -> None:
+        """Let the open tab have the room that it needs, and the gallery the rest."""
+        for i in range(self.tabs.count()):
+            page, is_open = self.tabs.widget(i), i == self.tabs.currentIndex()
+            policy = page.sizePolicy()
+            how = QSizePolicy.Policy.Preferred if is_open else QSizePolicy.Policy.Ignored
+            policy.setVerticalPolicy(how)
+            page.setSizePolicy(policy)
+            if not is_open:
+                page.setMinimumHeight(0)
+        if not self._moved:
+            self._splitter.setSizes([self.height(), 0])
+
+    def _on_moved(self, *_: int) -> None:
+        self._moved = True  # from now on the person divides
 
     def _connect(self) -> None:
         state = self.state

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.explain.health import Mark
 
 _PATCHES, _SIDE = 3, 36
+# Three rows, also in a small window: the dock scrolls then.
+_LEAST = 150
 
 
 class PrototypeRow(QFrame):
@@ -144,6 +146,7 @@ class GalleryView(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumHeight(_LEAST)
 
     def sizeHint(self) -> QSize:
         """Room for a few rows."""

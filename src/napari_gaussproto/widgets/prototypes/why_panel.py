@@ -141,7 +141,8 @@ class WhyPanel(QWidget):
     def event(self, event: QEvent) -> bool:
         """Keep the height that wrapped words need: tabs do not ask for it, and would cut them."""
         done = super().event(event)
-        if event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize):
+        asked = event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize, QEvent.Type.Show)
+        if asked and self.isVisible():
             self.setMinimumHeight(max(0, self.heightForWidth(self.width())))
         return bool(done)
 

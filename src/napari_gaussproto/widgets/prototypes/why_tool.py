@@ -10,6 +10,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.imaging.masks import haloed_strips
 from napari_gaussproto.widgets.layers.clicks import is_click, moves_image, pixel_at
+from napari_gaussproto.widgets.layers.large_labels import CUT_OUT, is_large
 from napari_gaussproto.widgets.layers.overlays import WHY
 from napari_gaussproto.widgets.layers.placement import layer_of, pixels_of, placement, undisturbed
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
@@ -86,10 +87,15 @@ class WhyTool(QObject):
     def _pointed_at(self, position: Any) -> ImageResult | None:
         """The result of the image that a person sees there, which becomes the current one."""
         state, seen = self._state, image_at(self._viewer, position)
-        if seen is None or state.current is None or seen is state.current.source:
+        result = state.current if seen is None else state.results.get(seen)
+        if result is None and seen is not None and is_large(seen):
+            self.missed.emit(
+                f"{seen.name} is segmented tile by tile, and of a tile nothing is kept but its "
+                f"classes: {CUT_OUT}, segment that and ask there."
+            )
+        elif seen is None or state.current is None or result is state.current:
             return state.current
-        result = state.results.get(seen)
-        if result is None:
+        elif result is None:
             self.missed.emit(
                 f"{seen.name} is not segmented yet: choose it in the Segment dock and press "
                 "Segment."

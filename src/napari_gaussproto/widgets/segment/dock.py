@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from functools import partial
 from html import escape
@@ -34,6 +35,7 @@ from napari_gaussproto.widgets.layers.results import present_maps, take_over
 from napari_gaussproto.widgets.layers.upright_offer import UprightOffer
 from napari_gaussproto.widgets.segment.batch_panel import BatchPanel
 from napari_gaussproto.widgets.segment.cells_panel import CellsPanel
+from napari_gaussproto.widgets.segment.corrected_view import CorrectedView
 from napari_gaussproto.widgets.segment.large_panel import LargePanel
 from napari_gaussproto.widgets.segment.likelihood_panel import LikelihoodPanel
 from napari_gaussproto.widgets.segment.maps_panel import MapsPanel
@@ -108,7 +110,10 @@ class SegmentWidget(Dock):
         self.outlines = OutlinesSwitch(self.viewer, self.state, self.messages)
         self.cover = CoverTable()
         self.large = LargePanel(self.viewer, self.state, self.images, self.cover)
-        self.measure = MeasurePanel(self.viewer, self.state, self.messages)
+        self.corrected = CorrectedView(
+            self.viewer, self.state, self.images, self.cover, self.messages
+        )
+        self.measure = MeasurePanel(self.viewer, self.state, self.images, self.messages)
         self.batch = BatchPanel(self._order, self.state, self.messages)
         self.remarks = wrapped_label()
         tip = "Open the Train dock; a new one begins with this model"
@@ -126,7 +131,8 @@ class SegmentWidget(Dock):
         form.addRow("Cells", self.cells)
         form.addRow("Also add", down(*self.extras.values(), spacing=2))
         buttons = across((self.run_button, 2), (self.cancel_button, 1))
-        show = (heading("Show"), self.likelihood, self.maps, self.outlines, self.cover)
+        cover = down(self.corrected, self.cover, spacing=2)
+        show = (heading("Show"), self.likelihood, self.maps, self.outlines, cover)
         top = (
             form,
             self.large,
@@ -206,7 +212,8 @@ class SegmentWidget(Dock):
         )
         self._started = (image, request)
         self.progress.setRange(0, 0)
-        self.status.setText("Getting ready…")
+        known = "torch" in sys.modules
+        self.status.setText("Getting ready…" if known else "Loading torch, the first time only…")
         if is_large(image):
             order = self.large.begin(image)
             self.runner.start(partial(run_job, "large.fill", "fill_job", request, order))
@@ -303,8 +310,9 @@ class SegmentWidget(Dock):
         self.status.repaint()  # napari takes a while for each, and nothing is drawn meanwhile
         self._show(image, result)
         tiles = f", {result.tiles} tiles" if result.tiles > 1 else ""
-        took = f"Done in {result.seconds:.1f} s"
-        self.status.setText(f"{took} on {result.provenance.device}{tiles}.")
+        took = f"Done in {result.seconds:.1f} s on {result.provenance.device}{tiles}"
+        loading = f", after {result.loading:.1f} s of loading" if result.loading >= 0.05 else ""
+        self.status.setText(f"{took}{loading}.")
 
     def _show(self, image: Image, found: SegmentResult) -> None:
         former = self.state.results.get(image)
@@ -338,7 +346,7 @@ class SegmentWidget(Dock):
             # What another image gave must not be taken for this one's.
             self.likelihood.setEnabled(False)
             self.maps.show_result(None)
-            for part in (self.cover, self.remarks, self.train_button):
+            for part in (self.corrected, self.cover, self.remarks, self.train_button):
                 part.hide()
             self.large.refresh()
         elif result is self.state.current:
@@ -352,8 +360,7 @@ class SegmentWidget(Dock):
 
     def _on_image_result(self, result: ImageResult) -> None:
         segmentation = result.segmentation
-        about = (segmentation.cover, segmentation.classes, segmentation.data_share)
-        self.cover.show_cover(result.source.name, *about)
+        self.corrected.refresh()
         self.maps.show_result(result)
         self.remarks.setText("<br>".join(escape(remark) for remark in segmentation.remarks))
         self.remarks.setVisible(bool(segmentation.remarks))

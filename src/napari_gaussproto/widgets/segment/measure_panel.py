@@ -15,8 +15,10 @@ from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QFormLayout, QL
 from napari_gaussproto.jobs.requests import MeasureOrder
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.clicks import is_click, moves_image, pixel_at
+from napari_gaussproto.widgets.layers.large_labels import is_large
 from napari_gaussproto.widgets.layers.regions import regions_of, size_of
 from napari_gaussproto.widgets.segment.corrections import corrections_box, offer_corrections
+from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import (
     Foldable,
@@ -41,6 +43,10 @@ if TYPE_CHECKING:
     from napari_gaussproto.jobs.batch.measure import Measured
 
 _PIECES, _WHOLE = "connected pieces of a class", "the whole image"
+_LARGE = (
+    "A large image is measured from its file, tile by tile: napari-gaussproto measure FILE --model "
+    "MODEL"
+)
 # How numbers of a column are written; others have six digits that count.
 _FORMS = {"object": "d", "area_px": "d", "confidence": ".2f", "novelty": ".2f", "likelihood": ".2f"}
 
@@ -48,10 +54,13 @@ _FORMS = {"object": "d", "area_px": "d", "confidence": ".2f", "novelty": ".2f", 
 class MeasurePanel(Foldable):
     """Measures cover and objects of the current result; a row shows its object, and back."""
 
-    def __init__(self, viewer: Viewer, state: SharedState, messages: Messages) -> None:
+    def __init__(
+        self, viewer: Viewer, state: SharedState, images: ImageChooser, messages: Messages
+    ) -> None:
         tip = "Cover in real units, and size, shape and place of every object"
         super().__init__("Measure", tip)
         self._viewer, self._state, self._messages = viewer, state, messages
+        self._images = images
         self._measured: Measured | None = None
         self._of: ImageResult | None = None
         self.runner = Runner(self)
@@ -65,6 +74,7 @@ class MeasurePanel(Foldable):
             connections.add(event, self._on_layers)
         connections.add(state.result_changed, self._on_current)
         connections.add(state.project_changed, self._update)
+        images.image_changed.connect(self._update)
         self.header.toggled.connect(self._listen)
         self._on_layers()
         self._update()
@@ -79,6 +89,7 @@ class MeasurePanel(Foldable):
         self.corrections = corrections_box()
         self.run_button = button("Measure", "", self.run)
         self.status, self.areas = wrapped_label(), wrapped_label()
+        self.large = wrapped_label(f"{_LARGE}.")
         self.table = ResultTable()
         self.table.setMinimumHeight(180)
         self.table.row_chosen.connect(self._go_to)
@@ -93,7 +104,7 @@ class MeasurePanel(Foldable):
         form.addRow("Pixel size", self.pixel_size)
         form.addRow("", self.corrections)
         below = across(self.copy_button, self.save_button, None)
-        parts = (form, self.run_button, self.status, self.areas, self.table, below)
+        parts = (form, self.large, self.run_button, self.status, self.areas, self.table, below)
         self.set_content(down(*parts, spacing=4))
 
     def kept(self) -> dict[str, Setting]:
@@ -224,6 +235,11 @@ class MeasurePanel(Foldable):
 
     def _update(self, event: object = None) -> None:
         missing = "" if self._state.current is not None else "Segment the image first"
+        image = self._images.image()
+        is_streamed = image is not None and is_large(image) and image not in self._state.results
+        if is_streamed:
+            missing = _LARGE
+        self.large.setVisible(is_streamed)
         missing = "It is being measured" if self.runner.running else missing
         enable(self.run_button, "Measure the labels as they are, painted ones too", missing)
         offer_corrections(self.corrections, self._state.project)

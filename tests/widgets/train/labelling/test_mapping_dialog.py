@@ -193,8 +193,17 @@ def test_many_values_are_said_to_look_like_objects(
     choose(dialog, 1, "crop", qtbot)
     labels = import_mask(mask, dialog.mapping(), 3)
     assert labels[0, 0] == 0 and (labels.ravel()[1:] == 2).all()
-    few = open_dialog({0: 1, 1: 1})
-    assert "by their numbers" in few.note.text()
+
+
+def test_three_values_are_no_objects(open_dialog: Callable[..., MappingDialog]) -> None:
+    """Neither the sentence about many values nor a button that is grey without a reason."""
+    few = open_dialog({7: 1, 9: 1, 11: 1}, [])
+    assert few.note.isHidden() and not few.note.text() and few.each_button.isEnabled()
+    numbers = open_dialog({0: 1, 1: 1, 2: 1})
+    assert "by their numbers" in numbers.note.text() and "objects" not in numbers.note.text()
+    nothing = open_dialog({0: 5}, [])
+    assert not nothing.each_button.isEnabled()
+    assert "not labelled" in nothing.each_button.toolTip()
 
 
 def test_the_wheel_scrolls_and_changes_no_class(open_dialog: Callable[..., MappingDialog]) -> None:

@@ -24,10 +24,10 @@ from napari_gaussproto.widgets.layers.placement import (
     has_channels,
     pixels_of,
     placement,
-    reset_undo,
 )
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.preferences import PLUGIN
+from napari_gaussproto.widgets.shared.workarounds import reset_undo, write_labels
 from napari_gaussproto.widgets.shared.workers import single_shot
 
 if TYPE_CHECKING:
@@ -76,16 +76,19 @@ class AnnotationLayer(QObject):
         classes: Sequence[SegmentationClass],
         parent: QObject,
         labels: npt.NDArray[Any] | None = None,
+        prediction: npt.NDArray[np.uint8] | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self.image = image
         self.classes = tuple(classes)
-        self.record = Corrections(np.zeros(label_shape(image), np.uint8), labels)
+        nothing = np.zeros(label_shape(image), np.uint8)
+        self.record = Corrections(nothing if prediction is None else prediction, labels)
         self.layer: Labels | None = None
         # Whether the layer is being taken out by this plugin, and not by a person.
         self.hiding = False
         self._last = self.record.codes.copy()
+        self._settled_for = -1  # so many classes
         self._painted: tuple[npt.NDArray[np.uint16], tuple[int, ...]] | None = None
         self._connections = Connections(self)
         self._timer = single_shot(self, 0, self.settle)
@@ -202,6 +205,9 @@ class AnnotationLayer(QObject):
         self._timer.stop()
         self._rebind()
         codes = self.record.codes
+        if self._settled_for == len(self.classes) and np.array_equal(codes, self._last):
+            return  # all below looks at every pixel
+        self._settled_for = len(self.classes)
         codes[(codes > len(self.classes)) & (codes < PREDICTED)] = 0  # no class
         if self.record.refresh():
             self._redraw()
@@ -224,15 +230,22 @@ class AnnotationLayer(QObject):
         layer.data = codes
         self._timer.stop()
 
-    def apply(self, edit: CodeEdit) -> None:
-        """Do an edit by the viewer, so that its undo knows it."""
+    def apply(self, edit: CodeEdit, *, later: bool = False) -> None:
+        """Do an edit by the viewer, so that its undo knows it.
+
+        With ``later`` it is taken note of in the next turn of the event loop: for an edit of a
+        whole photograph, both would hold it for too long.
+        """
         if not len(edit):
             return
         if self.layer is not None:
-            self.layer.data_setitem(edit.indices, edit.new)
+            write_labels(self.layer, edit.mask, edit.old, edit.new)
         else:
             self.record.apply(edit)
-        self.settle()
+        if later:
+            self._timer.start(0)
+        else:
+            self.settle()
 
     def clear(self) -> None:
         """Take all labels back; the viewer's undo brings them again."""

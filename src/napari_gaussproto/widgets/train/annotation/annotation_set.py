@@ -17,7 +17,12 @@ from napari_gaussproto.jobs.requests import Drawn
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
-from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer, layers_of
+from napari_gaussproto.widgets.shared.workarounds import write_labels
+from napari_gaussproto.widgets.train.annotation.annotation_layer import (
+    AnnotationLayer,
+    label_shape,
+    layers_of,
+)
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -102,7 +107,7 @@ class AnnotationSet(QObject):
             When given labels do not fit the image.
         """
         known = self.find(image)
-        found = known or AnnotationLayer(self._viewer, image, self.classes, self, labels)
+        found = known or self._new(image, labels)
         if known is None:
             self._add(found)
             self._take_over(found)
@@ -111,6 +116,12 @@ class AnnotationSet(QObject):
             self.layers_changed.emit()
         found.brush(self.selected)
         return found
+
+    def _new(self, image: Image, labels: Values | None) -> AnnotationLayer:
+        result = self._state.results.get(image)
+        fits = result is not None and result.segmentation.labels.shape == label_shape(image)
+        below = _predicted(result, self.classes) if result is not None and fits else None
+        return AnnotationLayer(self._viewer, image, self.classes, self, labels, below)
 
     def adopt(self, image: Image) -> None:
         """Go on with the layer that a former dock made for an image, if there is one."""
@@ -243,8 +254,7 @@ class AnnotationSet(QObject):
         """Put what is predicted now, by the names of the classes, below the labels."""
         result = self._state.results.get(annotation.image)
         if result is not None:
-            table = _name_table(result, annotation.classes)
-            annotation.set_prediction(table[result.segmentation.labels])
+            annotation.set_prediction(_predicted(result, annotation.classes))
 
     def unknown_classes(self, image: Image, *place: int) -> list[str]:
         """Predicted classes that the table does not have, of an image, a plane or a pixel of it."""
@@ -290,8 +300,7 @@ class AnnotationSet(QObject):
         self._messages.tell("Corrections are drawn on the annotation layer, over the prediction.")
 
     def _take_over(self, annotation: AnnotationLayer) -> None:
-        """Begin with the prediction below, and with what was painted into its layer."""
-        self._predict(annotation)
+        """Begin with what was painted into the layer of the prediction."""
         result = self._state.results.get(annotation.image)
         layer = None if result is None else result.labels
         if result is None or layer is None or layer not in self._viewer.layers:
@@ -304,7 +313,7 @@ class AnnotationSet(QObject):
             new = np.where(differs, _name_table(result, self.classes)[painted], 0)
             merged = np.where(annotation.labels > 0, annotation.labels, new)
             annotation.apply(annotation.record.replace(merged))
-            layer.data_setitem(np.nonzero(differs), predicted[differs])
+            write_labels(layer, differs, painted[differs], predicted[differs])
             result.labels_checksum = checksum(layer.data)
 
     def _on_removed(self, event: Any) -> None:
@@ -343,6 +352,14 @@ class AnnotationSet(QObject):
             annotation.close()
         self._gone = True
         self._connections.close()
+
+
+def _predicted(result: ImageResult, classes: Sequence[SegmentationClass]) -> Values:
+    """Labels (..., H, W) of a result in a class table, by the names of the classes."""
+    labels, table = result.segmentation.labels, _name_table(result, classes)
+    n_classes = len(result.segmentation.classes)
+    same = np.array_equal(table[: n_classes + 1], np.arange(n_classes + 1))
+    return labels if same else table[labels]
 
 
 def _name_table(result: ImageResult, classes: Sequence[SegmentationClass]) -> Values:

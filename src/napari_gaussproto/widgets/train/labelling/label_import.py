@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QDialog, QWidget
 
 from napari_gaussproto.core.labels.class_table import extend_table, import_mask
+from napari_gaussproto.core.labels.corrections import CodeEdit, laid_over
 from napari_gaussproto.io.masks import CodedMask, read_coded_mask
 from napari_gaussproto.io.reader import is_upright
 from napari_gaussproto.jobs.mask_import import ReadMask, read_job
@@ -95,11 +96,31 @@ class LabelImport(QObject):
     def _put(self, image: Image, name: str, turned: bool, labels: npt.NDArray[np.uint8]) -> None:
         """Put labels over those that are there, by the viewer's undo."""
         annotation = self._autosave.annotate(image)
-        if annotation.record.codes.shape != labels.shape:
+        annotation.settle()
+        before = annotation.snapshot
+        if before.shape != labels.shape:
             self._messages.warn("The image was turned meanwhile: use the labels once more.")
             return
-        merged = np.where(labels > 0, labels, annotation.labels)
-        annotation.apply(annotation.record.replace(merged))
+        lay = partial(self._lay, image, name, turned, labels, before)
+        self._autosave.queue.put(partial(laid_over, before, labels), lay)
+
+    def _lay(
+        self,
+        image: Image,
+        name: str,
+        turned: bool,
+        labels: npt.NDArray[np.uint8],
+        before: npt.NDArray[np.uint16],
+        edit: CodeEdit,
+    ) -> None:
+        annotation = self._annotations.find(image)
+        if annotation is None:  # another project was opened
+            return
+        annotation.settle()
+        if annotation.snapshot is not before:  # painted on meanwhile
+            self._put(image, name, turned, labels)
+            return
+        annotation.apply(edit, later=True)
         how = f", turned to lie as “{image.name}” does" if turned else ""
         self._messages.tell(f"Labels were taken from “{name}”{how}; Ctrl+Z takes them back.")
 

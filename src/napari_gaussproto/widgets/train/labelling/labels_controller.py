@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.io.masks import mask_beside
 from napari_gaussproto.widgets.layers.channels import missing_answer
+from napari_gaussproto.widgets.layers.large_labels import CUT_OUT, is_large
 from napari_gaussproto.widgets.layers.overlays import CorrectionOverlay
 from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
@@ -81,6 +82,12 @@ class LabelsController(QObject):
         if self._state.shows_likelihood:
             self._state.show(likelihood=False)
         self._autosave.annotate(image)
+        if is_large(image):
+            self._messages.warn(
+                f"“{image.name}” is large, and a fit holds all of it in memory: better {CUT_OUT}, "
+                "and paint there."
+            )
+            return
         self._messages.tell(
             f"Paint on “{image.name}” with the left button; the eraser (key 1) takes labels back."
         )

@@ -39,6 +39,10 @@ from napari_gaussproto.widgets.train.labelling.class_list import counted, groupe
 _NOT_LABELLED, _NEW = "not labelled", "New class…"
 _GREY = "#868e93"
 _PICTURE = 420, 260
+_MANY = (
+    "There are {} different values: this looks like numbered objects or a grey picture, not like "
+    "classes. Everything other than 0 can be one class."
+)
 _BY_NUMBER = (
     "The mask does not say what its values mean, so they were matched to the classes by their "
     "numbers: check in the picture that each is right."
@@ -96,12 +100,13 @@ class MappingDialog(QDialog):
         self.combos: list[QComboBox] = []
         self._bars: list[ShareBar] = []
         self._build()
-        if len(self._values) <= MANY_VALUES:
+        if len(self._values) > MANY_VALUES:
+            self._note(_MANY.format(grouped(len(self._values))))
+        else:
             guess = guess_mapping(self._values, self._classes, self._colors, self._called)
             self._labels = [guess.get(group.values[0], 0) for group in self._groups]
             if any(self._labels) and is_by_number(self._classes, self._colors, self._called):
-                self.note.setText(_BY_NUMBER)
-                self.note.show()
+                self._note(_BY_NUMBER)
         self._refresh()
 
     def _grouped(self) -> list[_Group]:
@@ -128,10 +133,7 @@ class MappingDialog(QDialog):
 
     def _build(self) -> None:
         self.note = wrapped_label()
-        self.note.setText(
-            f"There are {grouped(len(self._values))} different values: this looks like numbered "
-            "objects or a grey picture, not like classes. Everything other than 0 can be one class."
-        )
+        self.note.hide()
         self.each_button = button("New class for each value", "", self.add_class_for_each)
         self.each_button.setAutoDefault(False)
         self.picture = QLabel(toolTip="The photograph with the classes as they are chosen here")
@@ -145,9 +147,12 @@ class MappingDialog(QDialog):
         each = across(self.each_button, None)
         parts = (self.note, (self._rows(), 1), each, self.picture, self.left_over, self.buttons)
         fill(self, down(*parts, spacing=10), 11, 11, 11, 11)
-        self.note.setVisible(len(self._values) > MANY_VALUES)
         self.each_button.setVisible(len(self._values) <= MANY_VALUES)
         self.setMinimumWidth(440)
+
+    def _note(self, words: str) -> None:
+        self.note.setText(words)
+        self.note.show()
 
     def _rows(self) -> QWidget:
         content = QWidget()
@@ -308,7 +313,9 @@ class MappingDialog(QDialog):
         added = (
             f"Add {counted(unmapped, 'class', 'classes')}, named after the values, to rename later"
         )
-        none = "" if unmapped else "Every value other than 0 is a class already"
+        nothing = "No value marks anything: 0 and numbers such as 255 mean “not labelled”"
+        already = "Every value that marks something is a class already"
+        none = "" if unmapped else already if any(self._labels) else nothing
         enable(self.each_button, added, none)
 
     def ask_name(self, value: str) -> str:

@@ -1,0 +1,86 @@
+"""What a person drew over what was predicted, for the Segment dock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.labels.annotations import values_between
+from napari_gaussproto.core.labels.check import Labels, check_labels
+from napari_gaussproto.jobs.requests import Drawn
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """Labels of a person and of a model as one.
+
+    Attributes
+    ----------
+    labels : (..., H, W) ndarray
+        Class index + 1; 0 without data.
+    cover : dict of str to float
+        Share of each class in the pixels with data.
+    data_share : float
+    """
+
+    labels: Labels
+    cover: dict[str, float]
+    data_share: float
+
+
+def corrected_labels(
+    labels: npt.NDArray[np.uint8], classes: Sequence[SegmentationClass], drawn: Drawn
+) -> Labels:
+    """Labels where what was drawn overrules, but where there is no data.
+
+    Parameters
+    ----------
+    labels : (..., H, W) ndarray
+        Class index + 1.
+    classes : sequence of SegmentationClass
+        C of them.
+    drawn : tuple
+        Labels (..., H, W), and the classes that these are of.
+
+    Returns
+    -------
+    (..., H, W) ndarray
+
+    Raises
+    ------
+    LabelError
+        When what was drawn is of another image, or of a class that is not among these.
+    """
+    given, own = drawn
+    given = check_labels(given, labels.shape, len(own))
+    given = values_between(own, classes, [given])[given]
+    return np.where((given > 0) & (labels > 0), given, labels)
+
+
+def corrected_job(
+    labels: npt.NDArray[np.uint8], classes: Sequence[SegmentationClass], drawn: Drawn
+) -> Corrected:
+    """Labels with what was drawn, and what they cover.
+
+    Parameters
+    ----------
+    labels : (..., H, W) ndarray
+        See `corrected_labels`, as for the others.
+    classes : sequence of SegmentationClass
+    drawn : tuple
+        Labels (..., H, W), and the classes that these are of.
+
+    Raises
+    ------
+    LabelError
+        See `corrected_labels`.
+    """
+    found = corrected_labels(labels, classes, drawn)
+    counts = np.bincount(found.ravel(), minlength=len(classes) + 1)
+    total = max(1, int(counts[1:].sum()))
+    cover = {c.name: float(n) / total for c, n in zip(classes, counts[1:], strict=True)}
+    return Corrected(found, cover, float(counts[1:].sum() / max(1, found.size)))

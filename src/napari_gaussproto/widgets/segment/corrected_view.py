@@ -1,0 +1,125 @@
+"""The classes and the cover of the Segment dock, with what a person drew."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from qtpy.QtWidgets import QWidget
+
+from napari_gaussproto.jobs.running import run_job
+from napari_gaussproto.widgets.layers.placement import (
+    LABEL_OPACITY,
+    placement,
+    show_classes,
+    undisturbed,
+)
+from napari_gaussproto.widgets.segment.corrections import corrections_box, offer_corrections
+from napari_gaussproto.widgets.shared.choosers import ImageChooser
+from napari_gaussproto.widgets.shared.dock import Connections
+from napari_gaussproto.widgets.shared.forms import down, fill
+from napari_gaussproto.widgets.shared.messages import Messages
+from napari_gaussproto.widgets.shared.share_table import CoverTable
+from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
+from napari_gaussproto.widgets.shared.workers import Runner
+
+if TYPE_CHECKING:
+    from napari.layers import Image, Labels
+    from napari.viewer import Viewer
+
+    from napari_gaussproto.jobs.batch.corrected import Corrected
+
+
+class CorrectedView(QWidget):
+    """A box: the cover is with corrections, and so is a layer of classes of its own.
+
+    The layer of the prediction stays, for corrections are told by what differs from it.
+
+    Parameters
+    ----------
+    viewer, state
+    images : ImageChooser
+        Whose image it speaks of.
+    cover : CoverTable
+        Shows the cover of its result.
+    messages
+    """
+
+    def __init__(
+        self,
+        viewer: Viewer,
+        state: SharedState,
+        images: ImageChooser,
+        cover: CoverTable,
+        messages: Messages,
+    ) -> None:
+        super().__init__()
+        self._viewer, self._state, self._images, self._cover = viewer, state, images, cover
+        self._layers: WeakKeyDictionary[Image, Labels] = WeakKeyDictionary()
+        self._of: ImageResult | None = None
+        self.box = corrections_box()
+        self.box.setChecked(False)
+        fill(self, down(self.box))
+        self.runner = Runner(self)
+        self.runner.succeeded.connect(self._show)
+        self.runner.failed.connect(partial(messages.report, quietly=True))
+        self.box.toggled.connect(self.refresh)
+        connections = Connections(self)
+        connections.add(state.project_changed, self.refresh)
+        connections.add(state.result_closed, self._on_closed)
+        self.refresh()
+
+    def refresh(self, *_: object) -> None:
+        """Follow the project, the current result and the box."""
+        state, result, chosen = self._state, self._state.current, self._images.image()
+        offer_corrections(self.box, state.project)
+        self.setVisible(result is not None)
+        self.runner.cancel()
+        if result is None or chosen is None or result.source is not chosen:
+            return
+        drawn = None
+        if self.box.isChecked() and state.project is not None:
+            drawn = state.project.drawn_on(chosen)
+        if drawn is None:
+            self._remove(chosen)
+            found = result.segmentation
+            about = (found.cover, found.classes, found.data_share)
+            self._cover.show_cover(chosen.name, *about)
+            return
+        self._of = result
+        labels, classes = result.segmentation.labels, result.segmentation.classes
+        job = partial(run_job, "batch.corrected", "corrected_job", labels, classes, drawn)
+        self.runner.start(job)
+
+    def _show(self, found: Corrected) -> None:
+        result = self._of
+        if result is None or result is not self._state.current:
+            return
+        image, classes = result.source, result.segmentation.classes
+        name = f"{image.name}, with corrections"
+        self._cover.show_cover(name, found.cover, classes, found.data_share)
+        layer = self._layers.get(image)
+        with undisturbed(self._viewer):
+            if layer is None or layer not in self._viewer.layers:
+                layer = self._layers[image] = self._viewer.add_labels(
+                    found.labels,
+                    name=f"{image.name} – classes, with corrections",
+                    opacity=LABEL_OPACITY,
+                    **placement(image, ndim=result.ndim),
+                )
+                if result.labels is not None and result.labels in self._viewer.layers:
+                    # Strokes stay visible above it.
+                    layers: Any = self._viewer.layers
+                    layers.move(layers.index(layer), layers.index(result.labels) + 1)
+            else:
+                layer.data = found.labels
+            show_classes(layer, classes, result.provenance, corrected=True)
+
+    def _on_closed(self, result: ImageResult) -> None:
+        self._remove(result.source)
+
+    def _remove(self, image: Image) -> None:
+        layer = self._layers.pop(image, None)
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)

@@ -1,0 +1,49 @@
+"""The window answers while a person works: the small form of `benchmarks.speed.gui`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qtpy.QtCore import QTimer
+
+from benchmarks.speed.gui import WANTED_MS, Work, measure, table
+from benchmarks.speed.holding import Holding, until
+from napari_gaussproto.io.field import synthetic_field
+
+
+def busy(milliseconds: float) -> None:
+    end = time.thread_time() + milliseconds / 1e3
+    while time.thread_time() < end:
+        pass
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_what_holds_the_loop_is_told_apart(qtbot: Any, is_ours: bool) -> None:
+    done: list[bool] = []
+
+    def work() -> None:
+        if is_ours:
+            synthetic_field(300, 400)
+        else:
+            busy(150)
+        done.append(True)
+
+    with Holding() as holding:
+        QTimer.singleShot(0, work)
+        until(lambda: bool(done))
+    hold = holding.hold
+    assert hold.clock >= hold.processor - 5 > 20
+    assert (hold.ours > hold.processor / 2) == is_ours
+    assert bool(hold.where) == is_ours
+
+
+def test_our_code_never_holds_the_window(
+    make_napari_viewer: Any, model_file: Path, qtbot: Any
+) -> None:
+    found = measure(Work(600, 800, model_file, make_napari_viewer))
+    assert len(found) == 20 and "Bring it back" in table(found)
+    slow = {name: hold for name, hold in found.items() if hold.ours > WANTED_MS}
+    assert not slow
