@@ -57,18 +57,6 @@ def test_a_class_that_one_photograph_alone_shows_stays() -> None:
         assert sum(mask.any() for mask in held_out) == 1
 
 
-def test_of_three_painted_photographs_a_whole_one_is_set_aside() -> None:
-    labels = [painted(3, 9, 12), np.zeros_like(full()), painted(3, 9), painted(4, 30)]
-    kept, held_out = hold_out(labels)
-    assert held_out is not None
-    (aside,) = (number for number, mask in enumerate(held_out) if mask.any())
-    assert not kept[aside].any() and np.array_equal(held_out[aside], labels[aside])
-    two = hold_out([labels[0], labels[2]])[1]
-    assert two is not None and sum(np.count_nonzero(mask) for mask in two) < np.count_nonzero(
-        labels[2]
-    )
-
-
 def test_strokes_are_set_aside_where_there_is_one_dense_photograph() -> None:
     kept, held_out = hold_out([full(), painted(3, 9, 12, 40)])
     assert held_out is not None

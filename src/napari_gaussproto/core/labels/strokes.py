@@ -12,8 +12,6 @@ from skimage import measure
 
 # Share of a photograph that is labelled from which on it counts as dense.
 _DENSE = 0.5
-# Photographs of which whole ones are set aside: that many dense ones, or with strokes.
-_DENSE_ONES, _PAINTED_ONES = 2, 3
 
 # Which pixels (H, W) of an image hold data.
 Data = npt.NDArray[np.bool_]
@@ -40,17 +38,16 @@ def hold_out(
     seed: int = 0,
     data: Sequence[Data | None] | None = None,
 ) -> tuple[list[npt.NDArray[Any]], list[npt.NDArray[Any]] | None]:
-    """Set labels aside: those of whole photographs where there are some, strokes otherwise.
+    """Set labels aside: whole photographs where two or more are dense, strokes otherwise.
 
-    A piece of a photograph says little of others, for the model has seen all around it. Two dense
-    photographs are enough for that, or three with strokes.
+    A piece of a dense photograph says little of others, for the model has seen all around it.
 
     Parameters
     ----------
     labels : sequence of (H, W) ndarray of integers
         0 not labelled.
     share : float
-        Of these photographs, rounded down, but at least one; each class stays labelled. Of
+        Of the dense photographs, rounded down, but at least one; each class stays labelled. Of
         strokes as in `hold_out_strokes`.
     seed : int
     data : sequence of (H, W) ndarray of bool or None, optional
@@ -66,14 +63,12 @@ def hold_out(
     pairs = zip(labels, known, strict=True)
     dense = [number for number, (mask, there) in enumerate(pairs) if is_dense(mask, there)]
     holding = {number: set(np.unique(mask)) - {0} for number, mask in enumerate(labels)}
-    labelled = [number for number, own in holding.items() if own]
-    enough, whole = (_DENSE_ONES, dense) if len(dense) >= _DENSE_ONES else (_PAINTED_ONES, labelled)
     aside: list[int] = []
-    for number in np.random.default_rng(seed).permutation(whole).tolist():
+    for number in np.random.default_rng(seed).permutation(dense).tolist():
         others = (own for other, own in holding.items() if other not in (number, *aside))
-        if len(aside) < max(1, int(share * len(whole))) and holding[number] <= set().union(*others):
+        if len(aside) < max(1, int(share * len(dense))) and holding[number] <= set().union(*others):
             aside.append(number)
-    if len(whole) < enough or not aside:
+    if len(dense) < 2 or not aside:
         return hold_out_strokes(labels, share, seed)
     nothing = [np.zeros_like(mask) for mask in labels]
     both = list(enumerate(zip(labels, nothing, strict=True)))
