@@ -65,6 +65,7 @@ def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for m, prototype in enumerate(model.prototypes):
         prototype.usage, prototype.purity = 0.125 + 0.25 * m, float("nan")
         prototype.patches = np.full((2, 48, 48, 3), 40 * m, np.uint8)
+        prototype.patch_labels = np.full(2, prototype.class_index)
     return save_model(model, tmp_path_factory.mktemp("model") / "tiny.safetensors")
 
 

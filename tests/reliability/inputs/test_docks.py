@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -36,6 +36,21 @@ from tests.widgets.train_dock import WAIT, click
 
 _used = count(1)
 LAYERS = [name for name, case in ARRAYS.items() if case.layer is not None]
+
+
+# What the docks themselves do to an input: one row of each kind. The others are of the full round.
+QUICK = {
+    "int16 below 0", "float64", "NaN in rows", "1 x N grey", "RGBA with a gap", "read-only",
+    "first of 5", "last of 2", "palette.tif", "exif 6.tif", "rgba with a gap.png", "half.tif",
+    "huge.png", "palette.png", "colours.png", "255.png", "negative.tif", "another size.png",
+    "dask",
+}  # fmt: skip
+
+
+def rows(names: Iterable[str]) -> list[Any]:
+    """Names as parameters, of which all but the quick ones are slow."""
+    slow = pytest.mark.slow
+    return [pytest.param(name, marks=() if name in QUICK else slow) for name in names]
 
 
 @dataclass(frozen=True)
@@ -100,7 +115,7 @@ def another(photo: Any) -> Any:
     return photo
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", rows(LAYERS))
 def test_segment(name: str, docks: Docks, qtbot: Any, tmp_path: Path) -> None:
     case = ARRAYS[name]
     given = case.make(tmp_path)
@@ -111,10 +126,10 @@ def test_segment(name: str, docks: Docks, qtbot: Any, tmp_path: Path) -> None:
     assert fingerprint(given) == before
 
 
-@pytest.mark.parametrize("channels", [2, 5, 12])
-@pytest.mark.parametrize("place", ["first", "last"])
-def test_channels(channels: int, place: str, docks: Docks, qtbot: Any) -> None:
+@pytest.mark.parametrize("name", rows(f"{p} of {n}" for p in ("first", "last") for n in (2, 5, 12)))
+def test_channels(name: str, docks: Docks, qtbot: Any) -> None:
     """They are asked about, and then read as what they are."""
+    place, channels = name.split()[0], int(name.split()[2])
     docks.choose_model(channels)
     last = bands(channels)
     given = np.ascontiguousarray(np.moveaxis(last, -1, 0)) if place == "first" else last
@@ -145,7 +160,7 @@ OPENED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", OPENED)
+@pytest.mark.parametrize("name", rows(OPENED))
 def test_files(name: str, docks: Docks, qtbot: Any, tmp_path: Path) -> None:
     case, path = FILES[name], tmp_path / name
     case.make(path)
@@ -161,7 +176,7 @@ def test_files(name: str, docks: Docks, qtbot: Any, tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", MASKS)
+@pytest.mark.parametrize("name", rows(MASKS))
 def test_masks(name: str, docks: Docks, qtbot: Any, tmp_path: Path) -> None:
     """What they mean is asked; here a person agrees to what is proposed."""
     docks.viewer.add_image(another(PHOTO), name="field")
@@ -192,7 +207,7 @@ ASKED = (
 FITTED = ["uint8", "float64", "NaN in rows", "dask", "zarr 3", "read-only", "grey", "RGBA"]
 
 
-@pytest.mark.parametrize("name", FITTED)
+@pytest.mark.parametrize("name", rows(FITTED))
 def test_quick_fit(name: str, docks: Docks, qtbot: Any, tmp_path: Path) -> None:
     case = ARRAYS[name]
     given = case.make(tmp_path)
