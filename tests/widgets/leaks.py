@@ -1,0 +1,145 @@
+"""What a viewer holds after each round of work: counted, so that what grows is found."""
+
+from __future__ import annotations
+
+import gc
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import napari.layers
+import psutil
+import torch
+from qtpy.QtCore import QObject
+
+from napari_gaussproto.core.project.version import Version
+
+OURS = "napari_gaussproto"
+# The list of versions grows by one with each fit: it is what the person made.
+RECORDS = (Version,)
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """What was there at one moment.
+
+    Attributes
+    ----------
+    counts : dict
+        Objects of our classes by the names of these, tensors, layers, objects of Qt in the
+        window, callbacks of the viewer's events, and threads of the process.
+    n_objects : int
+        Everything that Python's collector of garbage knows.
+    n_bytes : int
+        Resident memory of the process.
+    """
+
+    counts: dict[str, int]
+    n_objects: int
+    n_bytes: int
+
+
+@dataclass
+class Watch:
+    """Holdings of one viewer after each round."""
+
+    viewer: Any
+    seen: list[Holdings] = field(default_factory=list)
+
+    def look(self) -> None:
+        """Count once more."""
+        gc.collect()
+        known = gc.get_objects()
+        counts: Counter[str] = Counter()
+        for thing in known:
+            kind = type(thing)
+            if kind.__module__.startswith(OURS) and not issubclass(kind, RECORDS):
+                counts[f"{kind.__module__}.{kind.__qualname__}"] += 1
+            elif issubclass(kind, torch.Tensor):
+                counts["tensors"] += 1
+            elif issubclass(kind, napari.layers.Layer):
+                counts["layers"] += 1
+        counts["objects of Qt"] = len(self.viewer.window._qt_window.findChildren(QObject))
+        counts["callbacks"] = _callbacks(self.viewer)
+        process = psutil.Process()
+        counts["threads"] = process.num_threads()
+        self.seen.append(Holdings(dict(counts), len(known), process.memory_info().rss))
+
+    def growth(self, first: int) -> dict[str, int]:
+        """By how much the greatest of the last third exceeds that of the first rounds counted.
+
+        Parameters
+        ----------
+        first : int
+            The round from which on nothing should grow: before, modules are loaded and caches
+            filled.
+        """
+        third = max(1, (len(self.seen) - first) // 3)
+        before, after = self.seen[first : first + third], self.seen[-third:]
+        names = {name for seen in after for name in seen.counts}
+        most = {
+            name: _most(name, after) - _most(name, before)
+            for name in names
+        }
+        return {name: n for name, n in sorted(most.items()) if n > 0}
+
+    def bytes_a_round(self, first: int) -> float:
+        """Slope of the resident memory over the rounds, in bytes."""
+        return _slope([seen.n_bytes for seen in self.seen[first:]])
+
+    def objects_a_round(self, first: int) -> float:
+        """Slope of the number of all objects of Python over the rounds."""
+        return _slope([seen.n_objects for seen in self.seen[first:]])
+
+
+def _most(name: str, seen: list[Holdings]) -> int:
+    return max(holdings.counts.get(name, 0) for holdings in seen)
+
+
+def _slope(values: list[int]) -> float:
+    """Of the line through the values, by least squares."""
+    mean = (len(values) - 1) / 2
+    steps = [number - mean for number in range(len(values))]
+    return sum(s * v for s, v in zip(steps, values, strict=True)) / sum(s * s for s in steps)
+
+
+def _callbacks(viewer: Any) -> int:
+    """Functions that are connected to events of the viewer, of its layers, and of its parts."""
+    parts = (viewer, viewer.layers, viewer.layers.selection, viewer.camera, viewer.cursor, viewer.dims)
+    groups = [part.events for part in parts]
+    emitters = [group[name] for group in groups for name in group.emitters]
+    tools = (viewer.mouse_drag_callbacks, viewer.mouse_move_callbacks)
+    return sum(len(emitter.callbacks) for emitter in emitters) + sum(map(len, tools))
+
+
+def holders(kind: str, depth: int = 3) -> list[str]:
+    """What holds objects of a class, in words: to find the reason of a growth."""
+    gc.collect()
+    found = [o for o in gc.get_objects() if f"{type(o).__module__}.{type(o).__qualname__}" == kind]
+    lines = []
+
+    def tell(thing: Any, level: int) -> None:
+        for holder in gc.get_referrers(thing):
+            if holder is found or type(holder).__name__ == "frame":
+                continue
+            lines.append("  " * level + f"{type(holder).__qualname__}: {str(holder)[:150]}")
+            if level < depth:
+                tell(holder, level + 1)
+
+    for thing in found[:2]:
+        lines.append(str(thing)[:100])
+        tell(thing, 1)
+    return lines
+
+
+Round = Callable[[], None]
+
+
+def rounds(viewer: Any, work: Round, number: int) -> Watch:
+    """Do a piece of work so often, and look after each time."""
+    watch = Watch(viewer)
+    for _ in range(number):
+        work()
+        watch.look()
+    return watch
