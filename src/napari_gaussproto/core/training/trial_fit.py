@@ -26,6 +26,7 @@ from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.labels.strokes import Data, hold_out
 from napari_gaussproto.core.model.labelled import first_planes, labelled_planes
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.training.descent import Trained
 from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tune_steps, fine_tuning
 from napari_gaussproto.core.training.full_fit import Pairs, refuse_two_budgets
 from napari_gaussproto.core.training.pyramid import EncodedImage, encode_pyramid_steps
@@ -33,7 +34,6 @@ from napari_gaussproto.core.training.quick_fit import QuickFit, quick_fit_steps
 from napari_gaussproto.core.training.samples import known_labels
 from napari_gaussproto.core.training.semi import SemiSettings
 from napari_gaussproto.core.training.start import begin
-from napari_gaussproto.core.training.trainer import Trained
 
 # The few labels that judge must see a clear gain in mean IoU: five dense photographs of one field
 # say little of another one.
@@ -233,7 +233,11 @@ class _Work:
         last = replace(_limited(settings, best), minutes=None, checkpoint=None)
         last = replace(last, finish=not self.refits)
         tuned = yield from self._with_head(_named("final", self._tune(start, labels, last)))
-        return replace(tuned, validation_miou=tried.validation_miou)
+        return replace(
+            tuned,
+            validation_miou=tried.validation_miou,
+            astray=tuned.astray or tried.astray,
+        )
 
     def _untrained(self, encoded: list[EncodedImage]) -> Generator[Any, None, Trained]:
         """What is kept of a training that is stopped before its trial."""
