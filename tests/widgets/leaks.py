@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,12 +11,12 @@ import napari.layers
 import psutil
 import torch
 from qtpy.QtCore import QObject
-
-from napari_gaussproto.core.project.version import Version
+from superqt.utils import WorkerBase
 
 OURS = "napari_gaussproto"
-# The list of versions grows by one with each fit: it is what the person made.
-RECORDS = (Version,)
+MB = 1_000_000
+# napari's list of tasks keeps every worker, which is empty when it has ended.
+_KEPT_BY_NAPARI = WorkerBase
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Watch:
         counts: Counter[str] = Counter()
         for thing in known:
             kind = type(thing)
-            if kind.__module__.startswith(OURS) and not issubclass(kind, RECORDS):
+            if kind.__module__.startswith(OURS) and not issubclass(kind, _KEPT_BY_NAPARI):
                 counts[f"{kind.__module__}.{kind.__qualname__}"] += 1
             elif issubclass(kind, torch.Tensor):
                 counts["tensors"] += 1
@@ -78,11 +77,19 @@ class Watch:
         third = max(1, (len(self.seen) - first) // 3)
         before, after = self.seen[first : first + third], self.seen[-third:]
         names = {name for seen in after for name in seen.counts}
-        most = {
-            name: _most(name, after) - _most(name, before)
-            for name in names
-        }
+        most = {name: _most(name, after) - _most(name, before) for name in names}
         return {name: n for name, n in sorted(most.items()) if n > 0}
+
+    def told(self, first: int) -> str:
+        """What was found, in one line."""
+        last = self.seen[-1]
+        kinds = ("layers", "tensors", "objects of Qt", "callbacks", "threads")
+        counts = ", ".join(f"{name} {last.counts.get(name, 0)}" for name in kinds)
+        return (
+            f"{len(self.seen) - first} rounds: {counts}; grew: {self.growth(first) or 'nothing'}; "
+            f"a round {self.objects_a_round(first):.0f} objects of Python and "
+            f"{self.bytes_a_round(first) / MB:.2f} MB"
+        )
 
     def bytes_a_round(self, first: int) -> float:
         """Slope of the resident memory over the rounds, in bytes."""
@@ -106,40 +113,8 @@ def _slope(values: list[int]) -> float:
 
 def _callbacks(viewer: Any) -> int:
     """Functions that are connected to events of the viewer, of its layers, and of its parts."""
-    parts = (viewer, viewer.layers, viewer.layers.selection, viewer.camera, viewer.cursor, viewer.dims)
+    parts = (viewer, viewer.layers, viewer.layers.selection, viewer.cursor, viewer.dims)
     groups = [part.events for part in parts]
     emitters = [group[name] for group in groups for name in group.emitters]
     tools = (viewer.mouse_drag_callbacks, viewer.mouse_move_callbacks)
     return sum(len(emitter.callbacks) for emitter in emitters) + sum(map(len, tools))
-
-
-def holders(kind: str, depth: int = 3) -> list[str]:
-    """What holds objects of a class, in words: to find the reason of a growth."""
-    gc.collect()
-    found = [o for o in gc.get_objects() if f"{type(o).__module__}.{type(o).__qualname__}" == kind]
-    lines = []
-
-    def tell(thing: Any, level: int) -> None:
-        for holder in gc.get_referrers(thing):
-            if holder is found or type(holder).__name__ == "frame":
-                continue
-            lines.append("  " * level + f"{type(holder).__qualname__}: {str(holder)[:150]}")
-            if level < depth:
-                tell(holder, level + 1)
-
-    for thing in found[:2]:
-        lines.append(str(thing)[:100])
-        tell(thing, 1)
-    return lines
-
-
-Round = Callable[[], None]
-
-
-def rounds(viewer: Any, work: Round, number: int) -> Watch:
-    """Do a piece of work so often, and look after each time."""
-    watch = Watch(viewer)
-    for _ in range(number):
-        work()
-        watch.look()
-    return watch

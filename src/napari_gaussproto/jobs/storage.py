@@ -351,9 +351,10 @@ class ProjectSession:
         """
         if generation != self._generation:
             return None
-        self._saved = {image.key: self._saved[image.key] for image in images}
         # Kept in memory first: when it cannot be written, it is not lost.
         self.kept, counts = self.drawn(classes, images)
+        keys = {image.key for image in images}
+        self._saved = {key: known for key, known in self._saved.items() if key in keys}
         if self.project is not None or self.kept.images:
             self.ensure_project().annotations.save(self.kept)
         return counts

@@ -83,19 +83,20 @@ class AnnotationLayer(QObject):
         self._viewer = viewer
         self.image = image
         self.classes = tuple(classes)
-        ready = ready or ReadyLabels.of(np.zeros(label_shape(image), np.uint8))
-        self.record = ready.record
+        if ready is None:
+            nothing = np.zeros(label_shape(image), np.uint8)
+            record = Corrections(nothing if prediction is None else prediction)
+            ready, prediction = ReadyLabels(record, record.codes.copy(), ()), None
+        self.record, self._last = ready.record, ready.codes
+        if prediction is not None:
+            self.record.update(prediction)
+            self._last = self.record.codes.copy()
+        self._painted = self._last, ready.painted
         self.layer: Labels | None = None
         # Whether the layer is being taken out by this plugin, and not by a person.
         self.hiding = False
         self._brush_size = brush_for(image)
-        self._last = ready.codes
         self._settled_for = -1  # so many classes
-        self._painted = ready.codes, ready.painted
-        if prediction is not None:
-            self.record.update(prediction)
-            self._last = self.record.codes.copy()
-            self._painted = self._last, ready.painted
         self._connections = Connections(self)
         self._timer = single_shot(self, 0, self.settle)
 
@@ -141,6 +142,8 @@ class AnnotationLayer(QObject):
     def _let_go(self) -> None:
         """Keep the labels, but not what napari needs to draw and undo them."""
         if self.layer is not None:
+            if self._timer.isActive():
+                self.settle()
             self.close()
             self._brush_size, self.layer = self.layer.brush_size, None
 

@@ -144,15 +144,15 @@ class AnnotationSet(QObject):
             self.dropped.emit(annotation.image.unique_id)
         return lost
 
-    def drop_empty(self) -> None:
-        """Let go of removed images on which nothing is labelled, nor would be after an undo."""
-        empty = {
+    @property
+    def empty(self) -> set[Any]:
+        """Keys of removed images on which nothing is labelled, nor would be after an undo."""
+        return {
             a.image.unique_id
             for a in self._all
             if not (a.painted or a.image in self._viewer.layers)
             and not any(a in lost and len(lost[a].indices) for _, lost in self._done)
         }
-        self.remove(empty)
 
     def remember(self, annotation: AnnotationLayer, lost: Mapping[int, Forgotten]) -> None:
         """Take over, by the ids of changes of the table, what these made indistinguishable."""

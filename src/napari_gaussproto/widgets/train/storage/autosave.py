@@ -14,8 +14,8 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.labels.annotations import Annotations
-from napari_gaussproto.core.labels.corrections import ReadyLabels
 from napari_gaussproto.core.labels.class_table import TableChange
+from napari_gaussproto.core.labels.corrections import ReadyLabels
 from napari_gaussproto.jobs.storage import (
     Count,
     Found,
@@ -142,7 +142,7 @@ class Autosave(QObject):
 
     def save_now(self, kind: str = "save") -> None:
         """Save in the background, at once; a save of a kind of its own is never left out."""
-        self.put(self._save_job(), self._on_saved, kind)
+        self.put(self._save_job(), partial(self._on_saved, self._annotations.empty), kind)
         self.saving.emit()
 
     def _save_job(self) -> Callable[[ProjectSession], Count | None]:
@@ -186,12 +186,12 @@ class Autosave(QObject):
 
         return ask
 
-    def _on_saved(self, count: Count | None) -> None:
+    def _on_saved(self, empty: set[Any], count: Count | None) -> None:
         if count is None:
             return  # of a project that was left meanwhile
         self.counted.emit(count)
-        if not (self.queue.busy or self._timer.isActive()):
-            self._annotations.drop_empty()
+        # The project knows now that nothing is labelled there.
+        self._annotations.remove(empty & self._annotations.empty)
         self._show_saved(f"{datetime.now():%H:%M:%S}")
 
     def _show_saved(self, when: str) -> None:
