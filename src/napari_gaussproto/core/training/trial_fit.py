@@ -6,8 +6,8 @@ many steps learns from all strokes, and is what is kept: strokes are few, and a 
 a quarter of them is clearly worse (python -m benchmarks.loop). Of photographs that are labelled
 densely, whole ones are set aside.
 
-Strokes are drawn where a fit is wrong, so strokes alone would favour any change: what the fit is sure
-of has to stay, too (`core/measure/agreement.py`).
+Strokes are drawn where a fit is wrong, so strokes alone would favour any change: what the fit is
+sure of has to stay, too (`core/measure/agreement.py`).
 
 Where little is labelled only the network of a new model is taken from a training. Its head is
 fitted in closed form as before, which knows better how common the classes are.
