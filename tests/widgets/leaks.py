@@ -11,6 +11,7 @@ import napari.layers
 import psutil
 import torch
 from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QApplication
 from superqt.utils import WorkerBase
 
 OURS = "napari_gaussproto"
@@ -59,7 +60,8 @@ class Watch:
                 counts["tensors"] += 1
             elif issubclass(kind, napari.layers.Layer):
                 counts["layers"] += 1
-        counts["objects of Qt"] = len(self.viewer.window._qt_window.findChildren(QObject))
+        windows = QApplication.topLevelWidgets()
+        counts["objects of Qt"] = sum(len(window.findChildren(QObject)) for window in windows)
         counts["callbacks"] = _callbacks(self.viewer)
         process = psutil.Process()
         counts["threads"] = process.num_threads()
