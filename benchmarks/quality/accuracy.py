@@ -26,8 +26,9 @@ from napari_gaussproto.core.measure.metrics import confusion_matrix, mean_iou
 from napari_gaussproto.core.model.encode import as_source
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.training.descent import RunSettings
 from napari_gaussproto.core.training.samples import prepare
-from napari_gaussproto.core.training.trainer import RunSettings, Trainer
+from napari_gaussproto.core.training.trainer import Trainer
 from napari_gaussproto.io.dataset import TrainFile, load_split, read_train_file
 
 KINDS: dict[str, tuple[type[PrototypeSegmenter], type[Trainer]]] = {

@@ -16,7 +16,7 @@ _CROPS = [
     SegmentationClass(name="weed", color="#d55e00"),
 ]
 _FIELDS = (
-    "Backbone of the start “field”; neck and prototypes trained on the same pictures, photographs "
+    "Began with the network of the start “field” and was trained on the same pictures, photographs "
     "of the train split and synthetic fields; their classes other than soil are joined.\n"
 )
 _PEANUT = (

@@ -155,6 +155,9 @@ def train(recipe: Recipe, options: argparse.Namespace) -> PrototypeSegmenter:
     shown = look(model, views, LOOKED_AT, options.seed, is_held_out)
     best_of(model, shown, latents(model, taught), options.steps // 2, _HELD, options.seed)
     calibrate(model.layer, chosen(shown.even, shown.held_out))
+    model.card = recipe.card(_command(options))
+    details = {"minutes": options.minutes} if options.minutes else {}
+    model.card.log("training", steps=options.steps, seed=options.seed, **details)
     learn_look(model, looks(pictures))
     return model
 
@@ -219,8 +222,6 @@ def main(arguments: list[str] | None = None) -> None:
     if options.strides:
         recipe = replace(recipe, strides=tuple(options.strides))
     model = train(recipe, options)
-    model.card = recipe.card(_command(options))
-    model.card.log("training on features", steps=options.steps, seed=options.seed)
     save_model(model, options.out)  # what follows takes long
     model.card.measures = measures_of(model, options.photos)
     save_model(model, options.out)

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.core.base.errors import GaussProtoError, memory_in_words
 
 app = typer.Typer(
     help="Explainable segmentation of field photographs with Gaussian prototypes.",
@@ -204,7 +204,8 @@ def info(
 def main() -> None:
     """Run the command line; a user error is one line and exit code 1."""
     try:
-        app()
+        with memory_in_words():
+            app()
     except GaussProtoError as error:
         _fail(str(error))
     except OSError as error:  # a full disk, a folder without permission

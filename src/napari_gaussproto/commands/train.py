@@ -79,6 +79,9 @@ def run_train(
 
 
 def _report(model: PrototypeSegmenter, path: Path) -> None:
+    for event in model.card.history:
+        if "astray" in event:
+            say(str(event["astray"]))
     for split, values in model.card.measures.items():
         shares = "  ".join(f"{name} {_number(v)}" for name, v in values["iou"].items())
         miou, ece = _number(values["miou"]), _number(values["ece"])

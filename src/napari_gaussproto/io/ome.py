@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +81,10 @@ def _write(
     path: Path, array: npt.NDArray[Any], metadata: dict[str, Any], tags: list[ExtraTag]
 ) -> Path:
     named = {"Name": _xml_text(path.name), **metadata}
+    # Of what it names, not of the clock and the network card: equal results are equal files.
+    digest = hashlib.blake2b(repr(named).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(array).data)
+    named["UUID"] = str(UUID(bytes=digest.digest(), version=5))
     options: dict[str, Any] = {"compression": "zlib", "photometric": "minisblack"}
     options |= {"metadata": named, "extratags": tags}
     with replacing(path) as partial:

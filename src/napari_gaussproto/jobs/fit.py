@@ -27,6 +27,7 @@ from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import StackSegmentation, leading_of, plane_sources
 from napari_gaussproto.core.project.version import ACCURACY, HELD_OUT
+from napari_gaussproto.core.training.descent import Trained
 from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tuning
 from napari_gaussproto.core.training.pyramid import (
     EncodedImage,
@@ -36,7 +37,6 @@ from napari_gaussproto.core.training.pyramid import (
 from napari_gaussproto.core.training.quick_fit import quick_fit_steps
 from napari_gaussproto.core.training.semi import SemiSettings
 from napari_gaussproto.core.training.start import begin, detail
-from napari_gaussproto.core.training.trainer import Trained
 from napari_gaussproto.core.training.trial_fit import trial_fit_steps
 from napari_gaussproto.jobs.caches import PyramidCache
 from napari_gaussproto.jobs.closed_images import lost_sentence
@@ -46,7 +46,9 @@ from napari_gaussproto.jobs.train_image import Stage, TrainImage
 # Held-out mean IoU above which no training can do better.
 _PERFECT = 0.999
 
-Judgement = Literal["too few strokes", "no gain", "right already", "stopped", "stopped at once"]
+Judgement = Literal[
+    "too few strokes", "no gain", "right already", "stopped", "stopped at once", "astray"
+]
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ class FitResult:
     judgement : str or None
         What the labels that were set aside say about a fine-tune, if not that it gained:
         "too few strokes" to set any aside; "no gain", "right already" or "stopped", where a quick
-        fit is kept instead; "stopped at once", where the model is the one that there was.
+        fit is kept instead; "stopped at once", where the model is the one that there was;
+        "astray", where a training was given up.
     kept : bool
         The model is the one that was in use before.
     lost : list of str
@@ -218,6 +221,8 @@ def _equal(a: PrototypeSegmenter, b: PrototypeSegmenter) -> bool:
 def _judgement(learned: Trained, stopped: bool) -> Judgement | None:
     if stopped and not learned.steps:
         return "stopped"
+    if learned.astray is not None:
+        return "astray"
     if learned.validation_miou is None:
         return "too few strokes"
     if learned.steps:

@@ -9,6 +9,7 @@ from importlib import import_module
 from threading import Lock
 from typing import Any
 
+from napari_gaussproto.core.base.errors import memory_in_words
 from napari_gaussproto.core.base.steps import driven
 
 _lock = Lock()
@@ -24,11 +25,14 @@ def run_job(module: str, name: str, *arguments: Any) -> Generator[Any, None, Any
     ------
     ImportError
         When a library is not installed.
+    ShortOfMemoryError
+        When memory is too short for the job.
     """
     yield None  # a cancel takes effect before anything is loaded
     load_libraries()
-    result = getattr(import_module(f"napari_gaussproto.jobs.{module}"), name)(*arguments)
-    return (yield from driven(result))
+    with memory_in_words():
+        result = getattr(import_module(f"napari_gaussproto.jobs.{module}"), name)(*arguments)
+        return (yield from driven(result))
 
 
 def load_libraries() -> None:

@@ -20,6 +20,7 @@ from napari_gaussproto.core.editing.new_classes import unfitted
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.cells import LabelledCells
+from napari_gaussproto.core.training.descent import RunSettings
 from napari_gaussproto.core.training.fine_tune import (
     FineTuner,
     TuneSettings,
@@ -29,7 +30,7 @@ from napari_gaussproto.core.training.fine_tune import (
 )
 from napari_gaussproto.core.training.samples import Crops, prepare
 from napari_gaussproto.core.training.semi import SemiSettings
-from napari_gaussproto.core.training.trainer import RunSettings, Trainer
+from napari_gaussproto.core.training.trainer import Trainer
 from tests.core.builders import tiny_model, tiny_training, two_tone
 
 IMAGE, TRUTH = two_tone(seed=3)

@@ -167,3 +167,11 @@ def test_what_is_printed_is_short(model: PrototypeSegmenter) -> None:
     segmentation = segment(PHOTO, model)
     text = repr(explain(segmentation, 3, 4))
     assert text.startswith("<Explanation of the cell at (y 3, x 4): ") and len(text) < 200
+
+
+def test_labels_where_there_is_no_data_are_told_apart_from_none() -> None:
+    labels = np.zeros((96, 96), np.uint8)
+    labels[5:10], labels[50:60] = 1, 2
+    for way in (quick_fit, fine_tune):
+        with pytest.raises(GaussProtoError, match="Only pixels without data are labelled"):
+            way(np.full((96, 96, 3), 77, np.uint8), labels, tiny_model())

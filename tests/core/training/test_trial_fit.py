@@ -21,12 +21,11 @@ from napari_gaussproto.core.measure.evaluation import validation_steps
 from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training import trial_fit
-from napari_gaussproto.core.training.descent import Clock
+from napari_gaussproto.core.training.descent import Clock, Trained
 from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tuning
 from napari_gaussproto.core.training.pyramid import encode_pyramid
 from napari_gaussproto.core.training.quick_fit import quick_fit_steps
 from napari_gaussproto.core.training.semi import SemiSettings
-from napari_gaussproto.core.training.trainer import Trained
 from napari_gaussproto.core.training.trial_fit import trial_fit_steps
 from tests.core.builders import tiny_model, two_tone
 

@@ -137,16 +137,16 @@ class ModelConfig(Settings):
     pretrained: bool = True
     strides: tuple[int, ...] | None = Field(None, min_length=1)
     local_features: bool = False
-    channels: int = Field(3, ge=1)
+    channels: int = Field(3, ge=1, le=4096)
     downsample: int = Field(1, ge=1, le=16)
     output_stride: Literal[4, 8] = 4
     follow_edges: bool = True
     neck: Literal["fused", "none"] = "fused"
-    neck_channels: int = Field(64, ge=4)
+    neck_channels: int = Field(64, ge=4, le=4096)
     latent_dim: int = Field(32, ge=2, le=512)
     prototypes_per_class: int = Field(5, ge=1, le=64)
-    region_size: int = Field(12, ge=2)
-    compactness: float = Field(10.0, gt=0)
+    region_size: int = Field(12, ge=2, le=1024)
+    compactness: float = Field(10.0, ge=1e-4, le=1e4)
     pooling: Pooling = "mask_mean"
     covariance: Literal["diagonal", "spherical", "full"] = "diagonal"
     learned_scale: bool = True
@@ -175,7 +175,7 @@ class ModelConfig(Settings):
         try:
             return ModelConfig.model_validate(self.model_dump() | {"region_size": size})
         except ValidationError as error:
-            raise ConfigError(f"Regions of {size} pixels cannot be: give 2 or more.") from error
+            raise ConfigError(f"Regions of {size} pixels cannot be: give 2 to 1024.") from error
 
     @property
     def cell_size(self) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class GaussProtoError(Exception):
     """Base of every error whose message is meant for the person at the screen."""
@@ -29,3 +32,37 @@ class PrototypeError(GaussProtoError, IndexError):
 
 class EditError(GaussProtoError):
     """An edit of the prototypes would make no sense."""
+
+
+class ShortOfMemoryError(GaussProtoError):
+    """Memory of the machine or of its graphics card is too short."""
+
+
+_SIGNS = ("out of memory", "can't allocate memory", "not enough memory")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says, as Python or as torch does, that memory is too short."""
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return known or (
+        isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
+    )
+
+
+@contextmanager
+def memory_in_words() -> Iterator[None]:
+    """Say in a sentence when memory is too short for what is done inside.
+
+    Raises
+    ------
+    ShortOfMemoryError
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ShortOfMemoryError(
+            "Memory is too short for this: close other programs, work on smaller images or crops, "
+            "or choose another device."
+        ) from error

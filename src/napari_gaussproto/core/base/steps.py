@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from napari_gaussproto.core.base.errors import memory_in_words
+
 Step = TypeVar("Step")
 Result = TypeVar("Result")
 
@@ -27,12 +29,18 @@ class WithValue(Generic[Step, Result]):
 def run(
     steps: Generator[Step, None, Result], progress: Callable[[Step], None] | None = None
 ) -> Result:
-    """Drive a generator to its end and return its value; an error of ``progress`` closes it."""
+    """Drive a generator to its end and return its value; an error of ``progress`` closes it.
+
+    Raises
+    ------
+    ShortOfMemoryError
+    """
     try:
-        for step in (work := WithValue(steps)):
-            if progress is not None:
-                progress(step)
-        return work.value
+        with memory_in_words():
+            for step in (work := WithValue(steps)):
+                if progress is not None:
+                    progress(step)
+            return work.value
     finally:
         steps.close()
 
@@ -74,6 +82,8 @@ class TrainingStep:
         Mean IoU on the labelled cells of the last crops, which are augmented; joint stage.
     seconds_left : float or None
         Of the joint stage; during a trial, of the final training too, at most.
+    note : str
+        A sentence for the person at the screen, as when a stage went astray; mostly empty.
     """
 
     stage: str
@@ -84,8 +94,9 @@ class TrainingStep:
     best_miou: float | None = None
     labelled_miou: float | None = None
     seconds_left: float | None = None
+    note: str = ""
 
     @property
     def keep(self) -> bool:
-        """Whether who shows steps must not leave it out; measurements are rare."""
-        return self.validation_miou is not None
+        """Whether who shows steps must not leave it out; measurements and notes are rare."""
+        return self.validation_miou is not None or bool(self.note)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from napari_gaussproto.core.base.device import free_memory, release_memory
-from napari_gaussproto.core.base.errors import ConfigError, ImageError
+from napari_gaussproto.core.base.errors import ConfigError, ImageError, is_out_of_memory
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.cells.partition import Partition
 from napari_gaussproto.core.imaging.source import ImageSource
@@ -235,7 +235,7 @@ def tiles_of_image(
                 yield Tile(done, total, window.core_y0, window.core_x0, y1, x1), window, maps
             return
         except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             side = _halved(side, model, error)
             release_memory(model.device)
@@ -286,13 +286,6 @@ def tile_side(source: ImageSource, model: PrototypeSegmenter, tile: TileSize) ->
     window = min(affordable**0.5, _LARGEST_SIDE * shrunk + 2 * model.receptive_radius)
     side = int(window) - 2 * round_up(model.receptive_radius, model.alignment)
     return max(model.alignment, side // model.alignment * model.alignment)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-        sign in text for sign in ("out of memory", "can't allocate memory", "not enough memory")
-    )
 
 
 def _halved(side: int, model: PrototypeSegmenter, error: Exception) -> int:

@@ -113,7 +113,7 @@ class Familiarity:
         mean, precision, held_out = (
             tensors[f"{_PREFIX}{name}"] for name in ("mean", "precision", "held_out")
         )
-        if precision.shape != (*mean.shape, mean.shape[1]) or held_out.ndim != 1:
+        if precision.shape != (*mean.shape, mean.shape[1]) or not held_out.numel():
             raise ValueError(f"familiarity of shapes {mean.shape} and {precision.shape}")
         return cls(mean, precision, held_out.numpy())
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from napari_gaussproto.core.base.atomic import refuse_folder
@@ -20,7 +20,12 @@ from napari_gaussproto.core.model.card import ModelSummary
 from napari_gaussproto.core.model.familiarity import Familiarity
 from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.model.soundness import UnsoundError, check_tensors
+from napari_gaussproto.core.model.soundness import (
+    UnsoundError,
+    check_answers,
+    check_shapes,
+    check_tensors,
+)
 from napari_gaussproto.core.model.summary import (
     FORMAT,
     FORMAT_VERSION,
@@ -167,10 +172,11 @@ def load_model_file(path: str | Path, device: torch.device | str = "cpu") -> Pro
     path = Path(path)
     description = read_description(path)
     summary = parse_summary(path, description)
-    with safe_open(path, framework="pt") as file:
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     try:
-        model = build_model(summary, tensors, description)
+        with safe_open(path, framework="pt") as file:
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        model = build_model(summary, tensors, description).eval()
+        check_answers(model)
     except GaussProtoError:
         raise
     except UnsoundError as error:
@@ -178,12 +184,19 @@ def load_model_file(path: str | Path, device: torch.device | str = "cpu") -> Pro
             f"“{path.name}” cannot be computed with, because it has {error}: get a fresh copy of "
             "it, or save the model anew."
         ) from error
-    except (KeyError, ValueError, RuntimeError, TypeError, IndexError) as error:
+    except _MISFIT as error:
         raise ModelFileError(
             f"“{path.name}” does not fit its own description: "
             "it is damaged, get a fresh copy of it."
         ) from error
-    return model.to(device).eval()
+    return model.to(device)
+
+
+# What tensors of a damaged file raise, when they are read and when a model is made of them.
+_MISFIT = (
+    *(KeyError, ValueError, RuntimeError, TypeError, IndexError, AttributeError, OverflowError),
+    *(OSError, SafetensorError),
+)
 
 
 def _stored(key: str, value: Tensor, half: bool) -> Tensor:
@@ -199,13 +212,25 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _patches(tensors: dict[str, Tensor], m: int) -> dict[str, npt.NDArray[Any]]:
+def _radius(value: Any, alignment: int) -> int:
+    """A radius of pixels, of which `effective_radius` finds none that is larger than this."""
+    radius = int(value)
+    if not 0 <= radius <= max(4 * alignment, 1024):
+        raise ValueError(f"a receptive radius of {radius} pixels")
+    return radius
+
+
+def _patches(tensors: dict[str, Tensor], m: int, classes: int) -> dict[str, npt.NDArray[Any]]:
     """Patches of a prototype and the labels in their middle, checked."""
     patches = tensors[f"prototype/{m}/patches"].numpy()
     labels = tensors[f"prototype/{m}/patch_labels"].numpy()
     square = patches.ndim == 4 and patches.shape[1] == patches.shape[2] and patches.shape[3] == 3
     if not square or patches.dtype != np.uint8 or labels.ndim != 1:
         raise ValueError(f"patches of shape {patches.shape} and labels of shape {labels.shape}")
+    if len(labels) != len(patches) or labels.dtype.kind not in "iu":
+        raise ValueError(f"{len(patches)} patches with {len(labels)} labels of {labels.dtype}")
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError("patches of a class that there is not")
     return {"patches": patches, "patch_labels": labels}
 
 
@@ -227,6 +252,8 @@ def build_model(
     entries = summary.prototypes
     class_index = [entry.class_index for entry in entries]
     check_tensors(tensors, class_index, len(summary.config.classes))
+    weights = {k.removeprefix(WEIGHTS): v for k, v in tensors.items() if k.startswith(WEIGHTS)}
+    check_shapes(weights, summary.config, class_index, backbone)
     model = PrototypeSegmenter(summary.config, class_index=class_index, backbone=backbone)
     modules: dict[str, nn.Module] = {"extractor.neck.": model.extractor.neck, "layer.": model.layer}
     if backbone is None:
@@ -235,19 +262,23 @@ def build_model(
     for prefix, module in modules.items():
         own = module.state_dict().items()
         module.load_state_dict(
-            {key: tensors[f"{WEIGHTS}{prefix}{key}"].to(value.dtype) for key, value in own}
+            {key: weights[f"{prefix}{key}"].to(value.dtype) for key, value in own}
         )
     model.card = summary.card
-    model.receptive_radius = int(description["receptive_radius"])
+    model.receptive_radius = _radius(description["receptive_radius"], model.alignment)
     model.density_quantiles = tensors["density_quantiles"].float().numpy()
     if "class_quantiles" in tensors:  # not in files of before
         model.class_quantiles = tensors["class_quantiles"].float().numpy()
     model.familiarity = Familiarity.of_tensors(tensors)
+    width = model.extractor.backbone.widths[model.extractor.context_level]
+    known = (len(model.classes), width)
+    if model.familiarity is not None and model.familiarity.mean.shape != known:
+        raise ValueError(f"familiarity of another shape than {known}")
     model.prototypes = [
         Prototype(
             name=entry.name,
             class_index=entry.class_index,
-            **_patches(tensors, m),
+            **_patches(tensors, m, len(model.classes)),
             usage=float("nan") if entry.usage is None else entry.usage,
             purity=float("nan") if entry.purity is None else entry.purity,
             distance_quantiles=tensors[f"prototype/{m}/quantiles"].float().numpy(),

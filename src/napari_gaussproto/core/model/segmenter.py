@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import itertools
+from collections import defaultdict
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -201,7 +204,5 @@ def make_layer(config: ModelConfig, class_index: list[int]) -> GaussianPrototype
 
 def name_prototypes(classes: list[SegmentationClass], class_index: list[int]) -> list[Prototype]:
     """Name prototypes after their class and their number in it: “weed 3”."""
-    numbers = [class_index[: i + 1].count(c) for i, c in enumerate(class_index)]
-    return [
-        Prototype(f"{classes[c].name} {n}", c) for c, n in zip(class_index, numbers, strict=True)
-    ]
+    numbers = defaultdict[int, Iterator[int]](lambda: itertools.count(1))
+    return [Prototype(f"{classes[c].name} {next(numbers[c])}", c) for c in class_index]

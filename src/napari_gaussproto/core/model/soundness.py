@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
+
+from napari_gaussproto.core.base.config import ModelConfig
+from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.network.backbone import Backbone
+
+logger = logging.getLogger(__name__)
 
 _VARIANCE = ".running_var"
 _CLASS_INDEX = "layer.class_index"
@@ -38,6 +47,8 @@ def check_tensors(tensors: Mapping[str, Tensor], class_index: Sequence[int], cla
     for key, value in tensors.items():
         if key.endswith(_CLASS_INDEX) and value.tolist() != list(class_index):
             raise UnsoundError("prototypes of other classes than are listed")
+        if value.is_complex():
+            raise UnsoundError(f"complex numbers in {key}")
         if value.is_floating_point():
             _check_numbers(key, value, classes)
 
@@ -46,11 +57,11 @@ def _check_numbers(key: str, value: Tensor, classes: int) -> None:
     if key == "class_quantiles":
         _check_quantiles(key, value, (classes,))
         return
-    if "quantiles" in key:
+    if "quantiles" in key or key == "familiarity/held_out":
         _check_quantiles(key, value, ())
         return
     # A class that was never seen has no familiarity.
-    astray = value.isinf() if key.startswith("familiarity/") else ~value.isfinite()
+    astray = value.isinf() if key == "familiarity/mean" else ~value.isfinite()
     if astray.any():
         raise UnsoundError(f"numbers that are not finite in {key}")
     if key.endswith(_VARIANCE) and (value < 0).any():
@@ -66,3 +77,70 @@ def _check_quantiles(key: str, value: Tensor, rows: tuple[int, ...]) -> None:
         raise UnsoundError(f"numbers that are not finite in {key}")
     if (torch.diff(known.float()) < 0).any():
         raise UnsoundError(f"quantiles that do not ascend as {key}")
+
+
+def check_shapes(
+    tensors: Mapping[str, Tensor],
+    config: ModelConfig,
+    class_index: list[int],
+    backbone: Backbone | None = None,
+) -> None:
+    """Make sure that weights fit a network, before memory for that network is asked for.
+
+    A file may name any network and any width, and hold next to nothing.
+
+    Parameters
+    ----------
+    tensors : mapping of str to Tensor
+        Weights of any shapes, as the state of a model names them.
+    config : ModelConfig
+    class_index : list of int
+    backbone : Backbone, optional
+        One to share, whose weights are not looked for.
+
+    Raises
+    ------
+    KeyError, ValueError
+        When a weight is missing, or of another shape.
+    ConfigError
+        As `Backbone`.
+    """
+    try:
+        with torch.device("meta"):
+            own = backbone or _bare(config.backbone, config.channels, config.strides)
+            bare = PrototypeSegmenter(config, class_index=class_index, backbone=own)
+    except (GaussProtoError, ValueError):
+        raise
+    except Exception as error:  # what a network of timm does is its own
+        logger.info("%s cannot be made without memory: %s", config.backbone, error)
+        return
+    for key, value in bare.state_dict().items():
+        shared = backbone is not None and key.startswith("extractor.backbone.")
+        if not shared and tensors[key].shape != value.shape:
+            raise ValueError(f"{key} of shape {tuple(tensors[key].shape)}")
+
+
+@lru_cache(maxsize=8)
+def _bare(name: str, channels: int, strides: tuple[int, ...] | None) -> Backbone:
+    """A backbone that has shapes only; on the device “meta”, that the caller has chosen."""
+    return Backbone(name, channels, pretrained=False, strides=strides)
+
+
+def check_answers(model: PrototypeSegmenter) -> None:
+    """Make sure that a model in evaluation mode says something of a small image.
+
+    Weights that are finite, but far too large, say nothing.
+
+    Raises
+    ------
+    UnsoundError
+    """
+    side, generator = model.alignment, torch.Generator().manual_seed(0)
+    image = torch.rand(1, model.config.channels, side, side, generator=generator)
+    # With gradients the network itself is used, not a copy of it for prediction.
+    with torch.enable_grad():
+        latents = model.extract(image.to(model.device))[0].flatten(1).T
+        scores = model.layer.scores(latents)
+        answers = (latents, scores.class_log_posterior, scores.log_density, scores.mahalanobis)
+    if not all(bool(answer.isfinite().all()) for answer in answers):
+        raise UnsoundError("numbers that are too large")

@@ -15,12 +15,20 @@ from safetensors import SafetensorError, safe_open
 
 from napari_gaussproto.core.base.config import FIELD, FIRST_LOOK, ModelConfig
 from napari_gaussproto.core.base.errors import GaussProtoError, ModelFileError
-from napari_gaussproto.core.model.card import ModelCard, ModelSummary, PrototypeEntry, SplitMeasures
+from napari_gaussproto.core.model.card import (
+    LogEntry,
+    ModelCard,
+    ModelSummary,
+    PrototypeEntry,
+    SplitMeasures,
+)
 
 FORMAT = "napari-gaussproto"
 # 2: local features, and levels of the backbone that are left out. All fields of 1 are the same.
 FORMAT_VERSION = 2
 SUFFIX = ".safetensors"
+# Lists and dictionaries within each other in a description; what is written has half a dozen.
+_DEEPEST = 64
 # Packages with compiled or large data are always installed unzipped.
 _FOLDER = Path(str(resources.files("napari_gaussproto"))) / "models"
 
@@ -130,7 +138,8 @@ def read_description(path: Path) -> dict[str, Any]:
     try:
         description = json.loads(metadata[FORMAT])
         version = int(description["format_version"])
-    except (ValueError, KeyError, TypeError) as error:
+        _refuse_nonsense(metadata[FORMAT], description)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ModelFileError(
             f"The description inside “{path.name}” is damaged: get a fresh copy of it."
         ) from error
@@ -140,6 +149,24 @@ def read_description(path: Path) -> dict[str, Any]:
             "update the plugin to open it."
         )
     return dict(description)
+
+
+def _refuse_nonsense(text: str, description: Any) -> None:
+    """Refuse what JSON can spell, and what later is too much for a screen, a file or a copy.
+
+    Raises
+    ------
+    ValueError
+        For halves of surrogate pairs, and for lists in lists in lists without end.
+    """
+    if "\\u" in text:
+        json.dumps(description, ensure_ascii=False).encode()
+    level = [description] if isinstance(description, dict | list) else []
+    for _ in range(_DEEPEST):
+        inside = (v.values() if isinstance(v, dict) else v for v in level)
+        level = [v for values in inside for v in values if isinstance(v, dict | list)]
+    if level:
+        raise ValueError("a description that is nested too deeply")
 
 
 def parse_summary(path: Path, description: dict[str, Any]) -> ModelSummary:
@@ -158,8 +185,14 @@ def parse_summary(path: Path, description: dict[str, Any]) -> ModelSummary:
             raise ValueError("a prototype of an unknown class")
         for measures in card.measures.values():
             SplitMeasures.model_validate(measures)
+        for event in card.history:
+            LogEntry.model_validate(event)
+        if (card.strokes or 0) < 0:
+            raise ValueError("less than no strokes")
         return ModelSummary(config, card, entries)
-    except (ValidationError, KeyError, TypeError, ValueError) as error:
+    except (
+        *(ValidationError, KeyError, TypeError, ValueError, OverflowError, RecursionError),
+    ) as error:
         raise ModelFileError(
             f"The description inside “{path.name}” is damaged: get a fresh copy of it."
         ) from error

@@ -154,13 +154,14 @@ def _create(name: str, channels: int, pretrained: bool, strides: Sequence[int] |
     try:
         network = _any_size(name, more)
     except Exception as error:  # timm and its hub raise a wide range of types
+        why = (str(error).splitlines() or [type(error).__name__])[0]
         if pretrained:
             raise ConfigError(
-                f"The weights of the backbone “{name}” could not be fetched ({error}): connect to "
+                f"The weights of the backbone “{name}” could not be fetched ({why}): connect to "
                 f"the internet once, or use “{OFFLINE_BACKBONE}”, which needs no network."
             ) from error
         raise ConfigError(
-            f"The backbone “{name}” cannot return feature maps ({error}): choose another one."
+            f"The backbone “{name}” cannot return feature maps ({why}): choose another one."
         ) from error
     if strides is not None:
         _leave_out_the_rest(network)
@@ -245,8 +246,8 @@ def _normalisation(name: str, network: nn.Module, channels: int) -> tuple[Tensor
     if name == OFFLINE_BACKBONE:
         mean = std = (0.5, 0.5, 0.5)
     if channels != len(mean):
-        mean = (sum(mean) / len(mean),) * channels
-        std = (sum(std) / len(std),) * channels
+        average = torch.ones(channels)
+        return average * (sum(mean) / len(mean)), average * (sum(std) / len(std))
     return torch.tensor(mean), torch.tensor(std)
 
 

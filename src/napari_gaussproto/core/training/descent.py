@@ -1,23 +1,34 @@
-"""The loop of an optimiser, how long and how fast it learns, and the search of the temperature."""
+"""How a training goes: its settings, steps, length and speed, and when it goes astray."""
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 
+from napari_gaussproto.core.base.config import TrainingConfig
 from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.steps import TrainingStep
+from napari_gaussproto.core.measure.evaluation import validation_steps
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.cells import LabelledCells
 
 _TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
+# Mean loss, over the usual one, of a training that went astray, and at most of weights to keep.
+_ASTRAY, _SOUND = 10.0, 2.0
+
+logger = logging.getLogger(__name__)
 
 
 def descend(
@@ -30,6 +41,9 @@ def descend(
     alone: bool = False,
 ) -> Generator[TrainingStep, None, None]:
     """Take steps of an optimiser.
+
+    Where there is no way down any more the stage ends with the parameters from before the step
+    that led there, and says so.
 
     Parameters
     ----------
@@ -45,9 +59,22 @@ def descend(
         In one thread, for small matrices.
     """
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    good: list[Tensor] = []
     for step in range(1, steps + 1):
-        with one_thread() if alone else nullcontext():
-            losses = descent_step(optimizer, terms())
+        before = [p.detach().clone() for p in parameters]
+        try:
+            with one_thread() if alone else nullcontext():
+                losses = descent_step(optimizer, terms())
+        except ASTRAY:
+            with torch.no_grad():
+                for parameter, value in zip(parameters, good or before, strict=True):
+                    parameter.copy_(value)
+            note = f"The stage “{stage}” went astray at step {step}, and ended one step before."
+            logger.warning(note)
+            yield TrainingStep(stage, step, step, note=note)
+            return
+        good = before
         if falling:
             schedule.step()
         yield TrainingStep(stage, step, steps, losses)
@@ -56,14 +83,23 @@ def descend(
 def descent_step(
     optimizer: torch.optim.Optimizer, terms: dict[str, Tensor], clip: float | None = None
 ) -> dict[str, float]:
-    """One step down the sum of some terms, scalars by name; gradients are clipped to a norm."""
+    """One step down the sum of some terms, scalars by name; gradients are clipped to a norm.
+
+    Raises
+    ------
+    AstrayError
+        When the terms or their gradients are not finite; then no parameter was moved.
+    """
     optimizer.zero_grad()
     torch.stack(list(terms.values())).sum().backward()
-    if clip is not None:
-        every = [p for group in optimizer.param_groups for p in group["params"]]
-        nn.utils.clip_grad_norm_(every, clip)
+    every = [p for group in optimizer.param_groups for p in group["params"]]
+    # The norm of gradients one of which is not finite is not finite either.
+    norm = nn.utils.clip_grad_norm_(every, math.inf if clip is None else clip)
+    losses = {name: float(value.detach()) for name, value in terms.items()}
+    if not math.isfinite(sum(losses.values()) + float(norm)):
+        raise AstrayError
     optimizer.step()
-    return {name: float(value.detach()) for name, value in terms.items()}
+    return losses
 
 
 def trainable(module: nn.Module) -> list[nn.Parameter]:
@@ -200,3 +236,167 @@ class Clock:
             return self.steps
         progress = self.progress(step)
         return max(step, round(step / progress)) if progress else step
+
+
+# -- settings and result --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """How a training goes, whatever it learns from.
+
+    Attributes
+    ----------
+    training : TrainingConfig
+    minutes : float or None
+        Budget of the joint stage, instead of steps.
+    seed : int
+    checkpoint : Path or None
+        Where to keep the state of the joint stage, to go on after a kill.
+    stop : callable
+        Asked after every joint step; True ends the stage with the best weights so far.
+    at_once : bool
+        A stop ends the stage without judging the last weights, also while any are judged.
+    finish : bool
+        Whether the model is calibrated and described at last, which reads all images.
+    clock : callable
+        Gives the clock of the joint stage, from steps and minutes.
+    judge : callable
+        Says how good a model is, by images or their cells, and labels; see `validation_steps`.
+
+    Raises
+    ------
+    ConfigError
+        For a budget that cannot be.
+    """
+
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    minutes: float | None = None
+    seed: int = 0
+    checkpoint: Path | None = None
+    stop: Callable[[], bool] = lambda: False
+    at_once: bool = False
+    finish: bool = True
+    clock: Callable[[int, float | None], Clock] = Clock
+    judge: Callable[[PrototypeSegmenter, Any], Generator[int, None, float]] = validation_steps
+
+    def __post_init__(self) -> None:
+        check_budget(self.training.steps, self.minutes)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that was trained end to end.
+
+    Attributes
+    ----------
+    model : PrototypeSegmenter
+        In evaluation mode, on the training device.
+    steps : int
+        Taken, those before a resumption included.
+    best_step : int
+        Whose weights are kept; 0 for those of the start, or without validation.
+    validation_miou : float or None
+        Of those weights.
+    astray : int or None
+        The step at which the training was given up, for its losses grew beyond all bounds.
+    """
+
+    model: PrototypeSegmenter
+    steps: int
+    best_step: int
+    validation_miou: float | None
+    astray: int | None = None
+
+
+# -- going astray --------------------------------------------------------------------------------
+
+
+class AstrayError(ArithmeticError):
+    """A step of a training has no way down: a loss or a gradient is not finite."""
+
+
+# What a step raises then; the factor of a covariance may not exist any more either.
+ASTRAY = (AstrayError, torch.linalg.LinAlgError)  # type: ignore[attr-defined]
+
+
+class Watch:
+    """Notices when a joint stage goes astray, and keeps the last weights from before.
+
+    It does when a loss or a gradient is not finite, or when the mean loss over some steps is many
+    times that of its first step and that of a model which knows nothing.
+
+    Parameters
+    ----------
+    n_classes : int
+
+    Attributes
+    ----------
+    astray : int or None
+        The step at which it was noticed.
+    kept_at : int
+        The step of the weights that are kept.
+    good : dict of str to Tensor
+        These weights, of any shapes.
+    """
+
+    def __init__(self, n_classes: int) -> None:
+        self._knows_nothing = math.log(n_classes)
+        self._first: float | None = None
+        self._mean = 0.0
+        self.astray: int | None = None
+        self.kept_at = 0
+        self.good: dict[str, Tensor] = {}
+        self._waiting: tuple[int, dict[str, Tensor]] | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What happened, and what a person can do."""
+        return (
+            f"Training went astray at step {self.astray} and ended; the weights of step "
+            f"{self.kept_at} are kept: check the labels, or train with a smaller learning rate."
+        )
+
+    def look(self, step: int, losses: dict[str, float]) -> None:
+        """Look at the terms of a step, scalars by name."""
+        total = sum(losses.values()) - losses.get("gate", 0.0)
+        if self._first is None:
+            self._first = self._mean = total
+        self._mean = 0.9 * self._mean + 0.1 * total
+        if self._mean > _ASTRAY * self._usual:
+            self.lose(step)
+        elif self._waiting is not None and self._mean <= _SOUND * self._usual:
+            self.kept_at, self.good = self._waiting
+            self._waiting = None
+
+    def lose(self, step: int) -> None:
+        """The training went astray at a step."""
+        self.astray = step
+
+    @property
+    def _usual(self) -> float:
+        return max(self._first or 0.0, self._knows_nothing)
+
+    def keep(self, step: int, average: nn.Module) -> None:
+        """Keep the averaged weights of a step, once a further one shows that they were sound."""
+        state = {key: value.clone() for key, value in average.state_dict().items()}
+        self._waiting = (step, state)
+        if not self.good:
+            self.kept_at, self.good = self._waiting
+
+    def turn_back(self, average: nn.Module) -> int:
+        """Give the averaged weights their last good values; returns the step of these."""
+        logger.warning(self.sentence)
+        average.load_state_dict(self.good)
+        return self.kept_at
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """What a training needs to go on as if nothing had been, but the weights."""
+        return {"first": self._first, "mean": self._mean, "kept_at": self.kept_at}
+
+    def recall(self, memory: dict[str, Any] | None, good: dict[str, Tensor] | None) -> None:
+        """Go on from a memory and good weights of any shapes; files of before have neither."""
+        if memory is not None:
+            self._first, self._mean = memory["first"], memory["mean"]
+            self.kept_at, self.good = memory["kept_at"], good or {}

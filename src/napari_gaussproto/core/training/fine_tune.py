@@ -30,6 +30,7 @@ from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_laye
 from napari_gaussproto.core.training import semi
 from napari_gaussproto.core.training.cells import LabelledCells, areas_of_crops, sample_cells_steps
 from napari_gaussproto.core.training.checkpoint import classes_of_prototypes
+from napari_gaussproto.core.training.descent import RunSettings, Trained
 from napari_gaussproto.core.training.full_fit import Pairs, prepare_validation
 from napari_gaussproto.core.training.samples import (
     Crops,
@@ -39,7 +40,7 @@ from napari_gaussproto.core.training.samples import (
     prepare,
 )
 from napari_gaussproto.core.training.semi import SemiSettings
-from napari_gaussproto.core.training.trainer import RunSettings, Trained, Trainer
+from napari_gaussproto.core.training.trainer import Trainer
 
 # How far the student's view of an unlabelled crop differs in brightness and contrast, and
 # between channels.

@@ -17,8 +17,9 @@ from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.base.seeds import seeded
 from napari_gaussproto.core.base.steps import TrainingStep, run
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.training.descent import RunSettings
 from napari_gaussproto.core.training.samples import TrainingImage, pixel_counts, prepare
-from napari_gaussproto.core.training.trainer import RunSettings, Trainer
+from napari_gaussproto.core.training.trainer import Trainer
 
 Pairs = tuple[Sequence[Any], Sequence[Any]]
 

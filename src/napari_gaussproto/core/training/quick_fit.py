@@ -45,7 +45,7 @@ from napari_gaussproto.core.training.pyramid import (
     encode_pyramid,
     latents_of_image,
 )
-from napari_gaussproto.core.training.samples import with_data
+from napari_gaussproto.core.training.samples import all_with_data
 from napari_gaussproto.core.training.start import begin, standardise, with_own_head
 
 # Of the covariance, see `fit_discriminant`: for latents of a neck that was trained for few strokes,
@@ -257,10 +257,11 @@ def _checked(
         raise LabelError(
             "The image was encoded by another backbone than the model's: encode it again."
         )
-    checked = [
-        with_data(check_labels(mask, image.shape, len(names)), image.source)
-        for image, mask in zip(images, labels, strict=True)
-    ]
+    pairs = zip(images, labels, strict=True)
+    checked = all_with_data(
+        [check_labels(mask, image.shape, len(names)) for image, mask in pairs],
+        [image.source for image in images],
+    )
     counts = sum(np.bincount(mask.ravel(), minlength=len(names) + 1)[1:] for mask in checked)
     present = np.flatnonzero(counts).tolist()
     if not present:

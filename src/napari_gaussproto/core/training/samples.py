@@ -126,11 +126,27 @@ def known_labels(
         See `check_labels`.
     """
     check_pairs(sources, labels)
-    known = []
+    checked = []
     for number, (source, mask) in enumerate(zip(sources, labels, strict=True), start=1):
         shape, what = (source.height, source.width), f"The labels of image {number}"
-        checked = check_labels(mask, shape, len(config.classes), what)
-        known.append(with_data(checked, source))
+        checked.append(check_labels(mask, shape, len(config.classes), what))
+    return all_with_data(checked, sources)
+
+
+def all_with_data(labels: Sequence[Labels], sources: Sequence[ImageSource]) -> list[Labels]:
+    """Labels (H, W) of images as by `with_data`.
+
+    Raises
+    ------
+    LabelError
+        When some pixels are labelled, and none of them holds data.
+    """
+    known = [with_data(mask, source) for mask, source in zip(labels, sources, strict=True)]
+    if any(mask.any() for mask in labels) and not any(mask.any() for mask in known):
+        raise LabelError(
+            "Only pixels without data are labelled: label others, which are not transparent, "
+            "of the value for no data, or all alike."
+        )
     return known
 
 

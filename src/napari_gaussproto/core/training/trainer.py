@@ -6,24 +6,24 @@ import copy
 import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from napari_gaussproto.core.base.config import TrainingConfig
 from napari_gaussproto.core.base.seeds import seeded
 from napari_gaussproto.core.base.steps import TrainingStep, WithValue, without_pauses
-from napari_gaussproto.core.measure.evaluation import RunningOverlap, validation_steps
+from napari_gaussproto.core.measure.evaluation import RunningOverlap
 from napari_gaussproto.core.mixture import objective, placement
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.cells import LabelledCells, cells_of_crops, draw_cells
 from napari_gaussproto.core.training.checkpoint import identity, load_checkpoint, save_checkpoint
 from napari_gaussproto.core.training.descent import (
+    ASTRAY,
     Clock,
-    check_budget,
+    RunSettings,
+    Trained,
+    Watch,
     descend,
     descent_step,
     fit_temperature,
@@ -47,71 +47,6 @@ _BATCH = 4096
 # Joint steps between two searches for dead prototypes, and the share of the stage with any.
 _RESEED_EVERY = 50
 _RESEED_UNTIL = 0.5
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """How a training goes, whatever it learns from.
-
-    Attributes
-    ----------
-    training : TrainingConfig
-    minutes : float or None
-        Budget of the joint stage, instead of steps.
-    seed : int
-    checkpoint : Path or None
-        Where to keep the state of the joint stage, to go on after a kill.
-    stop : callable
-        Asked after every joint step; True ends the stage with the best weights so far.
-    at_once : bool
-        A stop ends the stage without judging the last weights, also while any are judged.
-    finish : bool
-        Whether the model is calibrated and described at last, which reads all images.
-    clock : callable
-        Gives the clock of the joint stage, from steps and minutes.
-    judge : callable
-        Says how good a model is, by images or their cells, and labels; see `validation_steps`.
-
-    Raises
-    ------
-    ConfigError
-        For a budget that cannot be.
-    """
-
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    minutes: float | None = None
-    seed: int = 0
-    checkpoint: Path | None = None
-    stop: Callable[[], bool] = lambda: False
-    at_once: bool = False
-    finish: bool = True
-    clock: Callable[[int, float | None], Clock] = Clock
-    judge: Callable[[PrototypeSegmenter, Any], Generator[int, None, float]] = validation_steps
-
-    def __post_init__(self) -> None:
-        check_budget(self.training.steps, self.minutes)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A model that was trained end to end.
-
-    Attributes
-    ----------
-    model : PrototypeSegmenter
-        In evaluation mode, on the training device.
-    steps : int
-        Taken, those before a resumption included.
-    best_step : int
-        Whose weights are kept; 0 for those of the start, or without validation.
-    validation_miou : float or None
-        Of those weights.
-    """
-
-    model: PrototypeSegmenter
-    steps: int
-    best_step: int
-    validation_miou: float | None
 
 
 class Trainer:
@@ -159,6 +94,7 @@ class Trainer:
         self.seconds_before = 0.0
         self.progress = 0.0
         self.labelled = RunningOverlap(n_classes)
+        self.watch = Watch(n_classes)
         self.started = time.monotonic()
 
     def run(self) -> Generator[TrainingStep, None, Trained]:
@@ -176,7 +112,8 @@ class Trainer:
         if self.settings.finish:
             yield from self.finish()
         self.model.card.log_training(self.name, **self.log_details())
-        return Trained(self.model, self.steps_done, self.best_step, self.best_miou)
+        astray = self.watch.astray
+        return Trained(self.model, self.steps_done, self.best_step, self.best_miou, astray)
 
     @property
     def _goes_on(self) -> bool:
@@ -275,13 +212,17 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(self._groups(), weight_decay=self.config.weight_decay)
         self.average = copy.deepcopy(self.model).requires_grad_(False)
         step = first = self._resume() if self._goes_on else 0
+        self.watch.keep(first, self.average)
         clock.begin(first, self.seconds_before)
         while not clock.over(step) and not self._quits():
             self.progress = clock.progress(step)
             for group in self.optimizer.param_groups:
                 group["lr"] = group["peak"] * one_cycle(self.progress)
-            losses = self._step(step)
+            losses = self._watched(step)
             step += 1
+            if self.watch.astray is not None:
+                yield from self._turn_back(step)
+                break
             if step % _RESEED_EVERY == 0 and clock.progress(step) < _RESEED_UNTIL:
                 self._reseed(step)
             # The decay starts small: early weights are far off and must be forgotten.
@@ -290,6 +231,7 @@ class Trainer:
             last = clock.over(step) or self.settings.stop()
             miou = None
             if not self._quits() and (last or step % self.config.validate_every == 0):
+                self.watch.keep(step, self.average)
                 miou = yield from self._validate(step)
                 last = last or self.settings.stop()
                 self._save(step, clock.spent())
@@ -307,6 +249,23 @@ class Trainer:
                 break
         self.steps_done = step
         self.model.load_state_dict(self.best or self.average.state_dict())
+
+    def _watched(self, step: int) -> dict[str, float]:
+        """A step; what it raises where there is no way down is noted, and nothing has moved."""
+        try:
+            losses = self._step(step)
+        except ASTRAY:
+            self.watch.lose(step + 1)
+            return {}
+        self.watch.look(step + 1, losses)
+        return losses
+
+    def _turn_back(self, step: int) -> Iterator[TrainingStep]:
+        """Go back to the last good weights, which may be the best ones."""
+        good = self.watch.turn_back(self.average)
+        yield from self._validate(good)
+        note = self.watch.sentence
+        yield TrainingStep("joint", step, step, best_miou=self.best_miou, note=note)
 
     def _quits(self) -> bool:
         return self.settings.at_once and self.settings.stop()
@@ -401,11 +360,13 @@ class Trainer:
         }
         if self.best is not None:
             states["best"] = self.best
+        states["good"] = self.watch.good
         progress = {
             "step": step,
             "best_miou": self.best_miou,
             "best_step": self.best_step,
             "seconds": seconds,
+            "watch": self.watch.memory,
             "training": self._identity(),
         }
         save_checkpoint(self.settings.checkpoint, states, self.optimizer, progress)
@@ -423,6 +384,7 @@ class Trainer:
         self.average.load_state_dict(states["average"])
         self.used = states["usage"]["usage"].to(self.model.device)
         self.best = states.get("best")
+        self.watch.recall(progress.get("watch"), states.get("good"))
         self.best_miou, self.best_step = progress["best_miou"], int(progress["best_step"])
         self.seconds_before = float(progress["seconds"])
         return int(progress["step"])
@@ -447,4 +409,4 @@ class Trainer:
             "validation_miou": self.best_miou,
             "best_step": self.best_step,
             "training": self.config.model_dump(),
-        }
+        } | ({} if self.watch.astray is None else {"astray": self.watch.sentence})

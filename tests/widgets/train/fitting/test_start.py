@@ -152,3 +152,15 @@ def test_strokes_of_one_class_correct_a_fitted_model(
     assert train.quick.isEnabled()  # the next one begins there, too
     train.start.choose_new()
     assert not train.quick.isEnabled() and "paint another class" in train.quick.toolTip()
+
+
+def test_it_is_said_first_that_weights_are_downloaded(train: Any) -> None:
+    choose(train, NEW)
+    start = train.start
+    start.pretrained = True
+    for name, fetched in (("resnet18", True), ("field", False), ("tf_efficientnet_lite0", False)):
+        start.backbone.setCurrentText(name)
+        assert start.hub.isVisibleTo(start.options) == fetched
+    start.pretrained = False  # a file brings its own
+    start.backbone.setCurrentText("resnet18")
+    assert not start.hub.isVisibleTo(start.options)

@@ -23,6 +23,8 @@ JUDGEMENTS: dict[Judgement, str] = {
     "stopped": "It was stopped before labels that were set aside were any better, so the quick "
     "fit is kept.",
     "stopped at once": "It was stopped before the training began, so the model is as it was.",
+    "astray": "Training went astray and was ended; what was good before is kept. Labels that "
+    "contradict each other lead to this: look them through.",
     "right already": "Labels that were set aside were right without it, so the quick fit is "
     "kept. Paint where it is wrong, then fine-tune.",
 }

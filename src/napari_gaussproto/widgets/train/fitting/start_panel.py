@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QFormLayout, QSizePolicy, QSpinBox, QWidget
+from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSizePolicy, QSpinBox, QWidget
 
 from napari_gaussproto.core.base.config import FIELD, NewModel
 from napari_gaussproto.jobs.requests import Start
@@ -29,6 +29,12 @@ _BACKBONES = (
     "mobilenetv3_large_100",
     "resnet18",
     "convnext_tiny",
+)
+# Those whose weights come with the plugin.
+_SHIPPED = _BACKBONES[:2]
+_HUB = (
+    "The first fit downloads the weights of this network from the internet, unless they are on "
+    "this computer already; nothing of yours is sent."
 )
 _DETAILS = {"auto": None, "fine": 1, "normal": 2, "coarse": 4}
 # How its cells are cut, by what a new model is called.
@@ -82,6 +88,8 @@ class StartPanel(QWidget):
         self._form = QFormLayout(self.options)
         self._form.setContentsMargins(0, 0, 0, 0)
         self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        self.hub = QLabel(_HUB, wordWrap=True)
+        self.backbone.currentTextChanged.connect(lambda _: self._show_options())
         for field in (self.backbone, self.detail):
             field.currentTextChanged.connect(lambda _: self.changed.emit())
         self.region.valueChanged.connect(lambda _: self.changed.emit())
@@ -90,6 +98,7 @@ class StartPanel(QWidget):
             field.setToolTip(tip)
             field.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             self._form.addRow(label, field)
+        self._form.insertRow(1, self.hub)
         fill(self, down(across((self.model, 1), self.device), self.options))
         self.model.model_chosen.connect(self._on_model)
         self._on_model()
@@ -175,4 +184,6 @@ class StartPanel(QWidget):
     def _show_options(self) -> None:
         new = self.model.other()
         self.options.setVisible(new is not None)
+        fetched = self.pretrained and self.backbone.currentText().strip() not in _SHIPPED
+        self._form.setRowVisible(self.hub, fetched)
         self._form.setRowVisible(self.region, new is not None and _NEW[new] == "superpixel")
