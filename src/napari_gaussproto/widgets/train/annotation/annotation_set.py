@@ -8,6 +8,7 @@ from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_gaussproto.core.base.config import SegmentationClass
@@ -351,7 +352,8 @@ class AnnotationSet(QObject):
         self.edited.emit(annotation)
 
     def _tell_layers(self) -> None:
-        if not self._gone:
+        # PySide6, unlike PyQt6, calls a method of what was deleted in the meantime.
+        if isalive(self) and not self._gone:
             self.layers_changed.emit()
 
     def close(self) -> None:
