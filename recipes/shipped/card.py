@@ -21,8 +21,8 @@ _FIELDS = (
 )
 _PEANUT = (
     "peanut_weed: 163 of the 400 photographs of the public Peanut-dataset (commit ec8e68d), split "
-    "by scene. Neck and prototypes learned from the 99 of train, settings were chosen on the 32 of "
-    "val. The backbone is that of the start “field”, which has seen the same 99 and:\n"
+    "by scene. It learned from the 99 of train, settings were chosen on the 32 of val. It began "
+    "with the network of the start “field”, which has seen the same 99 and:\n"
 )
 
 

@@ -156,7 +156,8 @@ def train(recipe: Recipe, options: argparse.Namespace) -> PrototypeSegmenter:
     best_of(model, shown, latents(model, taught), options.steps // 2, _HELD, options.seed)
     calibrate(model.layer, chosen(shown.even, shown.held_out))
     model.card = recipe.card(_command(options))
-    details = {"minutes": options.minutes} if options.minutes else {}
+    given = {name: getattr(options, name) for name in ("minutes", "mixed")}
+    details = {name: value for name, value in given.items() if value}
     model.card.log("training", steps=options.steps, seed=options.seed, **details)
     learn_look(model, looks(pictures))
     return model

@@ -95,5 +95,5 @@ def test_strokes_in_a_hole_teach_nothing() -> None:
     fits = [quick_fit(holed(), own, start=start, device="cpu") for own in (labels, wrong)]
     means = [fit.layer.mean.detach().numpy() for fit in fits]
     assert np.array_equal(*means)
-    with pytest.raises(LabelError, match="Nothing is labelled"):
+    with pytest.raises(LabelError, match="Only pixels without data are labelled"):
         quick_fit(holed(), wrong * HOLE, start=start, device="cpu")

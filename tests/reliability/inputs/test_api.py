@@ -72,7 +72,7 @@ def test_quick_fit(name: str, tmp_path: Path) -> None:
     if case.says or nothing or (labels == 2).sum() == 0:
         with pytest.raises(GaussProtoError) as caught:
             quick_fit(given, labels, model, device="cpu")
-        says = "draw a stroke of"
+        says = "Only pixels without data .*: label others" if nothing else "draw a stroke of"
         says = f"{case.says or says}|the image has .*: choose|is no image: choose"
         check_sentence(Case(case.make, says=says), str(caught.value))
     else:

@@ -6,6 +6,9 @@ many steps learns from all strokes, and is what is kept: strokes are few, and a 
 a quarter of them is clearly worse (python -m benchmarks.loop). Of photographs that are labelled
 densely, whole ones are set aside.
 
+Strokes are drawn where a fit is wrong, so strokes alone would favour any change: what the fit is
+sure of has to stay, too (`core/measure/agreement.py`).
+
 Where little is labelled only the network of a new model is taken from a training. Its head is
 fitted in closed form as before, which knows better how common the classes are.
 """
@@ -23,7 +26,8 @@ from napari_gaussproto.core.base.steps import TrainingStep, WithValue, run, with
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.amount import Amount
 from napari_gaussproto.core.labels.check import Labels
-from napari_gaussproto.core.labels.strokes import Data, hold_out
+from napari_gaussproto.core.labels.strokes import LEAST_DENSE, Data, hold_out
+from napari_gaussproto.core.measure.agreement import faithful, sure_labels
 from napari_gaussproto.core.model.labelled import first_planes, labelled_planes
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.descent import Trained
@@ -187,9 +191,18 @@ class _Work:
     pauses: list[float] = field(default_factory=list)
 
     @cached_property
+    def amount(self) -> Amount:
+        return Amount.of(self.labels, self._data)
+
+    @property
     def refits(self) -> bool:
         """Whether the head is fitted in closed form after a training, too."""
-        return self.scratch and not Amount.of(self.labels, self._data).pays
+        return self.scratch and not self.amount.pays
+
+    @property
+    def _by_strokes(self) -> bool:
+        """Whether strokes judge, and not whole photographs; see `hold_out`."""
+        return self.amount.dense < LEAST_DENSE
 
     @property
     def _data(self) -> list[Data | None]:
@@ -210,7 +223,8 @@ class _Work:
             return (yield from self._with_head(self._tune(start, labels, settings)))
         longest = settings.training.steps
         half, other = (longest + 1) // 2, max(1, longest // 2)
-        start = yield from self._quick(encoded, kept)
+        fitted = yield from self._quick_fit(encoded, kept)
+        start = fitted.model
         if settings.stop():
             return (yield from self._untrained(encoded))
         numbers = [number for number, mask in enumerate(held_out) if mask.any()]
@@ -220,7 +234,9 @@ class _Work:
         judged = replace(_limited(settings, half), minutes=minutes, at_once=True, finish=False)
         judged = replace(judged, lead=_LEAD)
         if self.refits:
-            judged = replace(judged, judge=self._judge_of(kept, numbers))
+            cells = [fitted.encodings[n] for n in numbers]
+            sure = [sure_labels(start.decode(own)) for own in cells] if self._by_strokes else None
+            judged = replace(judged, judge=self._judge_of(kept, numbers, sure))
         trial = self._tune(start, kept, judged, pairs)
         tried = yield from _named("trial", trial, replace(rest, steps=other))
         if settings.stop() and tried.best_step:
@@ -277,18 +293,22 @@ class _Work:
             return trained
         return replace(trained, model=(yield from self._fitted(trained.model, self.labels)).model)
 
-    def _judge_of(self, labels: Sequence[Labels], numbers: Sequence[int]) -> Any:
+    def _judge_of(
+        self, labels: Sequence[Labels], numbers: Sequence[int], sure: Sequence[Labels] | None
+    ) -> Any:
         """As the judge of the settings, of the model that a quick fit to labels would make.
 
-        It judges by the images of these numbers, whose cells the fit knows already.
+        It judges by the images of these numbers, whose cells the fit knows already, and by what
+        is ``sure`` there; see `faithful`.
         """
+        judge = self.settings.judge if sure is None else faithful(self.settings.judge, sure)
 
         def steps(model: PrototypeSegmenter, pairs: Any) -> Generator[int, None, float]:
             for _ in (work := WithValue(self._fitted(model, labels))):
                 yield 1
             cells = [work.value.encodings[number] for number in numbers]
             known = [(own, mask) for own, (_, mask) in zip(cells, pairs, strict=True)]
-            return (yield from self.settings.judge(work.value.model, known))
+            return (yield from judge(work.value.model, known))
 
         return steps
 
@@ -296,9 +316,14 @@ class _Work:
         self, encoded: list[EncodedImage], labels: Sequence[Labels]
     ) -> Generator[Any, None, PrototypeSegmenter]:
         """The start of a training: a quick fit to what it will learn from."""
+        return (yield from self._quick_fit(encoded, labels)).model
+
+    def _quick_fit(
+        self, encoded: list[EncodedImage], labels: Sequence[Labels]
+    ) -> Generator[Any, None, QuickFit]:
         seed = self.settings.seed
         steps = quick_fit_steps(encoded, labels, self.model, scratch=self.scratch, seed=seed)
-        return (yield from steps).model
+        return (yield from steps)
 
     def _tune(
         self,
