@@ -66,7 +66,10 @@ def class_table(
 
 def most_pixels(labels: Any) -> int:
     """Pixels of the largest plane of labels (..., H, W), one or several."""
-    return max((int(np.prod(as_labels(mask).shape[-2:])) for mask in _masks(labels)), default=0)
+    several = labels if isinstance(labels, list | tuple) else [labels]
+    # Paths are refused by `labelled_planes`, after those of images.
+    masks = [as_labels(mask) for mask in several if not isinstance(mask, str | PathLike)]
+    return max((int(np.prod(mask.shape[-2:])) for mask in masks), default=0)
 
 
 def labelled_planes(
