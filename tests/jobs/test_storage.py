@@ -149,6 +149,10 @@ def test_an_image_is_found_in_its_project_and_in_others(
     found = session.find(image, labels_like(image.pixels).shape, [removed])
     assert found is not None and found.here is not None and found.same_pixels == ["removed"]
     assert np.array_equal(found.here.images[0].labels, labels_like(image.pixels))
+    assert found.ready is not None
+    assert np.array_equal(found.ready.record.labels, labels_like(image.pixels))
+    assert found.ready.painted == (0,)
+    assert found.ready.codes is not found.ready.record.codes
     session.close()
     elsewhere = ProjectSession(Identities()).find(image, labels_like(image.pixels).shape, [])
     assert elsewhere is not None and elsewhere.elsewhere is not None

@@ -24,7 +24,7 @@ from napari_gaussproto.core.labels.annotations import (
 )
 from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
-from napari_gaussproto.core.labels.corrections import labels_of
+from napari_gaussproto.core.labels.corrections import ReadyLabels, labels_of
 from napari_gaussproto.jobs.running import load_libraries
 from napari_gaussproto.jobs.session.view import Opened, View, located, opened, session_of
 from napari_gaussproto.jobs.train_image import TrainImage
@@ -69,6 +69,7 @@ class Identities:
             known = self._known.get(image.key)
             if known is None or known[0]() is not image.pixels:
                 identity = identify(image.pixels, image.name, image.file)
+                self._known = {key: of for key, of in self._known.items() if of[0]() is not None}
                 known = self._known[image.key] = (_reference(image.pixels), identity)
             return known[1]
 
@@ -114,6 +115,8 @@ class Found:
     ----------
     here : Annotations or None
         Its annotation in this project, as the only one.
+    ready : ReadyLabels or None
+        The same, for the layer that a person paints on.
     elsewhere : FoundProject or None
         Another project that knows it; only one of the two is given.
     same_pixels : list
@@ -125,6 +128,7 @@ class Found:
     """
 
     here: Annotations | None = None
+    ready: ReadyLabels | None = None
     elsewhere: FoundProject | None = None
     same_pixels: list[Any] = field(default_factory=list)
     forgotten: dict[int, Forgotten] = field(default_factory=dict)
@@ -250,7 +254,8 @@ class ProjectSession:
             place = _place(here)
             lost = {key: lost[place] for key, lost in self._forgotten.items() if place in lost}
             found = Annotations(self.kept.classes, (here,))
-            return Found(found, None, same_pixels, lost, lying is not None)
+            ready = ReadyLabels.of(here.labels)
+            return Found(found, ready, None, same_pixels, lost, lying is not None)
         load_libraries()
         from napari_gaussproto.core.project.places import projects_root
         from napari_gaussproto.core.project.project import find_annotation
@@ -348,6 +353,8 @@ class ProjectSession:
             return None
         # Kept in memory first: when it cannot be written, it is not lost.
         self.kept, counts = self.drawn(classes, images)
+        keys = {image.key for image in images}
+        self._saved = {key: known for key, known in self._saved.items() if key in keys}
         if self.project is not None or self.kept.images:
             self.ensure_project().annotations.save(self.kept)
         return counts

@@ -244,6 +244,38 @@ class Corrections:
         return bool(stale.any())
 
 
+@dataclass(frozen=True)
+class ReadyLabels:
+    """Labels made ready to be worked on, by a thread: all that looks at every pixel.
+
+    Attributes
+    ----------
+    record : Corrections
+        Without a prediction.
+    codes : (..., H, W) ndarray of uint16
+        A copy of its codes.
+    painted : tuple of int
+        Indices of the classes that are labelled.
+    """
+
+    record: Corrections
+    codes: Codes
+    painted: tuple[int, ...]
+
+    @classmethod
+    def of(cls, labels: Labels) -> ReadyLabels:
+        """Of labels (..., H, W), class index + 1 or 0.
+
+        Raises
+        ------
+        LabelError
+            When they can be none.
+        """
+        record = Corrections(np.zeros(np.shape(labels), np.uint8), labels)
+        codes = record.codes.copy()
+        return cls(record, codes, painted_classes(codes))
+
+
 def laid_over(codes: Codes, labels: Labels) -> CodeEdit:
     """The edit of codes (..., H, W) that sets labels (..., H, W) wherever there are some."""
     return _change(codes, np.where(labels > 0, labels, codes))

@@ -54,7 +54,12 @@ class Connections(QObject):
 def _disconnect(pairs: list[tuple[Any, Callable[..., Any]]], destroyed: object = None) -> None:
     while pairs:
         signal, slot = pairs.pop()
-        signal.disconnect(slot)
+        try:
+            signal.disconnect(slot)
+        except RuntimeError:
+            # To find a method, napari 0.6 compares its widget, which Qt has deleted by now, with
+            # what else listens. A widget itself is found by identity.
+            signal.disconnect(getattr(slot, "__self__", slot))
 
 
 class Dock(QScrollArea):

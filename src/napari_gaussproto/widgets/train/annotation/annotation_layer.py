@@ -14,6 +14,7 @@ from napari_gaussproto.core.labels.corrections import (
     PREDICTED,
     CodeEdit,
     Corrections,
+    ReadyLabels,
     code_colors,
     code_names,
     label_value_of,
@@ -75,21 +76,27 @@ class AnnotationLayer(QObject):
         image: Image,
         classes: Sequence[SegmentationClass],
         parent: QObject,
-        labels: npt.NDArray[Any] | None = None,
+        ready: ReadyLabels | None = None,
         prediction: npt.NDArray[np.uint8] | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self.image = image
         self.classes = tuple(classes)
-        nothing = np.zeros(label_shape(image), np.uint8)
-        self.record = Corrections(nothing if prediction is None else prediction, labels)
+        if ready is None:
+            nothing = np.zeros(label_shape(image), np.uint8)
+            record = Corrections(nothing if prediction is None else prediction)
+            ready, prediction = ReadyLabels(record, record.codes.copy(), ()), None
+        self.record, self._last = ready.record, ready.codes
+        if prediction is not None:
+            self.record.update(prediction)
+            self._last = self.record.codes.copy()
+        self._painted = self._last, ready.painted
         self.layer: Labels | None = None
         # Whether the layer is being taken out by this plugin, and not by a person.
         self.hiding = False
-        self._last = self.record.codes.copy()
+        self._brush_size = brush_for(image)
         self._settled_for = -1  # so many classes
-        self._painted: tuple[npt.NDArray[np.uint16], tuple[int, ...]] | None = None
         self._connections = Connections(self)
         self._timer = single_shot(self, 0, self.settle)
 
@@ -125,11 +132,20 @@ class AnnotationLayer(QObject):
         return layer
 
     def hide(self) -> None:
-        """Take the layer out of the viewer; `show` brings it back."""
+        """Take the layer out of the viewer and let go of it; `show` brings another one."""
         if self.shown:
             self.hiding = True
             self._viewer.layers.remove(self.layer)
             self.hiding = False
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Keep the labels, but not what napari needs to draw and undo them."""
+        if self.layer is not None:
+            if self._timer.isActive():
+                self.settle()
+            self.close()
+            self._brush_size, self.layer = self.layer.brush_size, None
 
     def brush(self, class_index: int) -> None:
         """Paint as a class from now on."""
@@ -145,7 +161,8 @@ class AnnotationLayer(QObject):
             **placement(self.image, ndim=self.record.codes.ndim),
         )
         # Brought back, it has the brush that the person left it with.
-        layer.brush_size = brush_for(self.image) if self.layer is None else self.layer.brush_size
+        self._let_go()
+        layer.brush_size = self._brush_size
         self._use_layer(layer)
         return layer
 
@@ -302,7 +319,7 @@ class AnnotationLayer(QObject):
     @property
     def painted(self) -> tuple[int, ...]:
         """Indices of the classes that are labelled here, as of the last `settle`."""
-        if self._painted is None or self._painted[0] is not self._last:
+        if self._painted[0] is not self._last:
             self._painted = self._last, painted_classes(self._last)
         return self._painted[1]
 

@@ -8,11 +8,13 @@ from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.labels.check import checksum
 from napari_gaussproto.core.labels.class_table import Forgotten, Table, TableChange
+from napari_gaussproto.core.labels.corrections import ReadyLabels
 from napari_gaussproto.jobs.requests import Drawn
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.messages import Messages
@@ -42,6 +44,7 @@ class AnnotationSet(QObject):
     classes_changed = Signal()
     drawn = Signal(object)  # AnnotationLayer: labels were drawn, erased, undone or redone there
     edited = Signal(object)  # AnnotationLayer: the same, or its classes changed
+    dropped = Signal(object)  # key of a removed image whose annotations are not held any more
     layers_changed = Signal()  # an image got annotations, or lost them
 
     def __init__(
@@ -92,22 +95,17 @@ class AnnotationSet(QObject):
         annotation.settle()
         return (annotation.labels, self.classes) if annotation.painted else None
 
-    def annotate(self, image: Image, labels: Values | None = None) -> AnnotationLayer:
+    def annotate(self, image: Image, ready: ReadyLabels | None = None) -> AnnotationLayer:
         """Show the layer that an image is painted on; it is made the first time.
 
         Parameters
         ----------
         image : Image
-        labels : ndarray, optional
-            (..., H, W) class index + 1 or 0, to begin with.
-
-        Raises
-        ------
-        LabelError
-            When given labels do not fit the image.
+        ready : ReadyLabels, optional
+            Labels of the image to begin with.
         """
         known = self.find(image)
-        found = known or self._new(image, labels)
+        found = known or self._new(image, ready)
         if known is None:
             self._add(found)
             self._take_over(found)
@@ -117,11 +115,11 @@ class AnnotationSet(QObject):
         found.brush(self.selected)
         return found
 
-    def _new(self, image: Image, labels: Values | None) -> AnnotationLayer:
+    def _new(self, image: Image, ready: ReadyLabels | None) -> AnnotationLayer:
         result = self._state.results.get(image)
         fits = result is not None and result.segmentation.labels.shape == label_shape(image)
         below = _predicted(result, self.classes) if result is not None and fits else None
-        return AnnotationLayer(self._viewer, image, self.classes, self, labels, below)
+        return AnnotationLayer(self._viewer, image, self.classes, self, ready, below)
 
     def adopt(self, image: Image) -> None:
         """Go on with the layer that a former dock made for an image, if there is one."""
@@ -143,7 +141,19 @@ class AnnotationSet(QObject):
             for change, forgotten in self._done:
                 if annotation in forgotten:
                     lost[id(change)] = forgotten.pop(annotation)
+            annotation.deleteLater()
+            self.dropped.emit(annotation.image.unique_id)
         return lost
+
+    @property
+    def empty(self) -> set[Any]:
+        """Keys of removed images on which nothing is labelled, nor would be after an undo."""
+        return {
+            a.image.unique_id
+            for a in self._all
+            if not (a.painted or a.image in self._viewer.layers)
+            and not any(a in lost and len(lost[a].indices) for _, lost in self._done)
+        }
 
     def remember(self, annotation: AnnotationLayer, lost: Mapping[int, Forgotten]) -> None:
         """Take over, by the ids of changes of the table, what these made indistinguishable."""
@@ -342,7 +352,8 @@ class AnnotationSet(QObject):
         self.edited.emit(annotation)
 
     def _tell_layers(self) -> None:
-        if not self._gone:
+        # PySide6, unlike PyQt6, calls a method of what was deleted in the meantime.
+        if isalive(self) and not self._gone:
             self.layers_changed.emit()
 
     def close(self) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from qtpy.QtCore import Signal
-from qtpy.QtGui import QIcon
+from qtpy.QtCore import QSize, Qt, Signal
+from qtpy.QtGui import QIcon, QPixmap
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QProgressBar, QWidget
 from superqt import QCollapsible
 
@@ -71,7 +71,12 @@ class BudgetPanel(QWidget):
         self.advice.hide()
         self.progress = QProgressBar(textVisible=False)
         self.boxes: dict[str, QCheckBox] = {}
-        self.unlabelled = QCollapsible(expandedIcon=QIcon(), collapsedIcon=QIcon())
+        # The text has an arrow of its own. With PySide6 an empty icon is false, and then superqt
+        # has none at all, which it does not expect.
+        blank = QPixmap(1, 1)
+        blank.fill(Qt.GlobalColor.transparent)
+        self.unlabelled = QCollapsible(expandedIcon=QIcon(blank), collapsedIcon=QIcon(blank))
+        self.unlabelled.toggleButton().setIconSize(QSize(0, 0))
         self._fill_terms(terms)
         self.running = QWidget()
         fill(self.running, across((self.progress, 1), self.pause, self.stop, spacing=4))

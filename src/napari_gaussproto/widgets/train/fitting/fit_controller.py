@@ -76,6 +76,7 @@ class FitController(QObject):
         self._viewer, self._state, self._messages = viewer, state, messages
         self._annotations = annotations
         self.cache = PyramidCache()
+        annotations.dropped.connect(self.cache.remove)
         # What the last quick fit was asked with.
         self.asked: FitRequest | None = None
         self.beginning = Beginning(Start(), table=annotations.classes)

@@ -15,6 +15,7 @@ from qtpy.QtCore import QObject, Signal
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.labels.annotations import Annotations
 from napari_gaussproto.core.labels.class_table import TableChange
+from napari_gaussproto.core.labels.corrections import ReadyLabels
 from napari_gaussproto.jobs.storage import (
     Count,
     Found,
@@ -86,6 +87,7 @@ class Autosave(QObject):
         self._stored: dict[Any, Any] = {}
         self._timer = single_shot(self, _REST, self.save_now)
         annotations.table_changed.connect(self._on_table)
+        annotations.dropped.connect(self._forget)
         connections = Connections(self)
         connections.add(viewer.layers.events.removed, self._on_removed)
         connections.add(state.turned, self._on_turned)
@@ -140,7 +142,7 @@ class Autosave(QObject):
 
     def save_now(self, kind: str = "save") -> None:
         """Save in the background, at once; a save of a kind of its own is never left out."""
-        self.put(self._save_job(), self._on_saved, kind)
+        self.put(self._save_job(), partial(self._on_saved, self._annotations.empty), kind)
         self.saving.emit()
 
     def _save_job(self) -> Callable[[ProjectSession], Count | None]:
@@ -184,10 +186,12 @@ class Autosave(QObject):
 
         return ask
 
-    def _on_saved(self, count: Count | None) -> None:
+    def _on_saved(self, empty: set[Any], count: Count | None) -> None:
         if count is None:
             return  # of a project that was left meanwhile
         self.counted.emit(count)
+        # The project knows now that nothing is labelled there.
+        self._annotations.remove(empty & self._annotations.empty)
         self._show_saved(f"{datetime.now():%H:%M:%S}")
 
     def _show_saved(self, when: str) -> None:
@@ -241,7 +245,7 @@ class Autosave(QObject):
         removed = self._annotations.remove(found.same_pixels)
         lost = found.forgotten if found.turned else found.forgotten | removed
         if (annotation := self._annotations.find(image)) is None:
-            annotation = self._bring_back(image)
+            annotation = self._bring_back(image, found.ready)
         else:
             # Drawing began before they were found: what is new lies on top.
             merged = np.where(annotation.labels > 0, annotation.labels, labels)
@@ -261,11 +265,12 @@ class Autosave(QObject):
 
     def _on_removed(self, event: Any) -> None:
         """Take an offer back that spoke of a removed image; it is made again with the image."""
-        gone = self._offered
-        if gone is not None and gone is event.value:
+        gone = event.value
+        if gone is self._offered:
             self._offered = None
-            self._looked.discard(gone.unique_id)
             self.bar.show_offer(None)
+        if self._annotations.find(gone) is None:
+            self._forget(gone.unique_id)
 
     def annotate(self, image: Image) -> AnnotationLayer:
         """Get an image ready to be painted on, with what was drawn on it before."""
@@ -279,10 +284,16 @@ class Autosave(QObject):
         if annotation is not None and annotation.shown:
             annotation.show()
 
-    def _bring_back(self, image: Image) -> AnnotationLayer:
+    def _bring_back(self, image: Image, ready: ReadyLabels | None = None) -> AnnotationLayer:
         labels = self._stored[image.unique_id]
         fits = labels.shape == label_shape(image)
-        return self._annotations.annotate(image, labels if fits else None)
+        ready = ready or ReadyLabels.of(labels)
+        return self._annotations.annotate(image, ready if fits else None)
+
+    def _forget(self, key: Any) -> None:
+        """Look anew for the labels of a removed image, should it come again."""
+        self._looked.discard(key)
+        self._stored.pop(key, None)
 
     # -- projects ----------------------------------------------------------------------------
 
