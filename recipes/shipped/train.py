@@ -68,11 +68,7 @@ def new_model(recipe: Recipe, seed: int) -> PrototypeSegmenter:
             config, class_index=recipe.class_index, backbone=backbone_of(start, recipe.strides)
         )
     take_neck(model.eval().extractor, start.extractor)
-    shrunk = config.downsample // start.config.downsample
-    model.receptive_radius = start.receptive_radius * shrunk
-    if recipe.strides is not None:
-        about = (config.channels, model.alignment)
-        model.receptive_radius = effective_radius(model.extract, *about)
+    model.receptive_radius = effective_radius(model.extract, config.channels, model.alignment)
     return model
 
 
