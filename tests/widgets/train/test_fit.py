@@ -128,10 +128,10 @@ def test_a_fit_waits_for_two_classes_and_says_so(train: Any, image: Any, qtbot: 
 
 
 def judge_by(monkeypatch: Any, figures: Iterator[float]) -> None:
-    """Let these be the figures on the strokes that are set aside."""
-    monkeypatch.setattr(
-        "napari_gaussproto.core.measure.evaluation.mean_iou", lambda confusion: next(figures)
-    )
+    """Let these be the figures on the strokes that are set aside, and nothing else be asked."""
+    measure = "napari_gaussproto.core.measure"
+    monkeypatch.setattr(f"{measure}.evaluation.mean_iou", lambda confusion: next(figures))
+    monkeypatch.setattr(f"{measure}.agreement.ALIKE", 0.0)
 
 
 def test_fine_tune_shows_curves_and_adds_a_version(

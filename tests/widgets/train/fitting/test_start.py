@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def test_a_run_beside_the_dock_is_offered_and_not_taken(
 def test_fits_to_more_strokes_begin_anew_and_after_a_fine_tune_they_go_on(
     train: Any, image: Any, qtbot: Any, monkeypatch: Any
 ) -> None:
-    figures = iter([0.1, 0.9, 0.9, 0.9, 0.9])
+    figures = chain([0.1], repeat(0.99))
     monkeypatch.setattr(
         "napari_gaussproto.core.measure.evaluation.mean_iou", lambda confusion: next(figures)
     )
