@@ -68,7 +68,6 @@ def new_model(recipe: Recipe, seed: int) -> PrototypeSegmenter:
             config, class_index=recipe.class_index, backbone=backbone_of(start, recipe.strides)
         )
     take_neck(model.eval().extractor, start.extractor)
-    model.receptive_radius = effective_radius(model.extract, config.channels, model.alignment)
     return model
 
 
@@ -144,6 +143,7 @@ def train(recipe: Recipe, options: argparse.Namespace) -> PrototypeSegmenter:
     if options.minutes:
         squares = taught_views(recipe, pictures)
         teach(model, squares, options.minutes, options.seed, mixed=options.mixed)
+    model.receptive_radius = effective_radius(model.extract, 3, model.alignment)
     cells = known_features(recipe, model, pictures, options)
     taught = chosen(cells, cells.image % _HELD_OUT > 0)
     learn(model, taught, options.steps, options.seed)

@@ -12,8 +12,6 @@ from skimage import measure
 
 # Share of a photograph that is labelled from which on it counts as dense.
 _DENSE = 0.5
-# So many dense photographs are enough to set whole ones aside.
-LEAST_DENSE = 2
 
 # Which pixels (H, W) of an image hold data.
 Data = npt.NDArray[np.bool_]
@@ -70,7 +68,7 @@ def hold_out(
         others = (own for other, own in holding.items() if other not in (number, *aside))
         if len(aside) < max(1, int(share * len(dense))) and holding[number] <= set().union(*others):
             aside.append(number)
-    if len(dense) < LEAST_DENSE or not aside:
+    if len(dense) < 2 or not aside:
         return hold_out_strokes(labels, share, seed)
     nothing = [np.zeros_like(mask) for mask in labels]
     both = list(enumerate(zip(labels, nothing, strict=True)))

@@ -26,7 +26,7 @@ from napari_gaussproto.core.base.steps import TrainingStep, WithValue, run, with
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.amount import Amount
 from napari_gaussproto.core.labels.check import Labels
-from napari_gaussproto.core.labels.strokes import LEAST_DENSE, Data, hold_out
+from napari_gaussproto.core.labels.strokes import Data, hold_out
 from napari_gaussproto.core.measure.agreement import faithful, sure_labels
 from napari_gaussproto.core.model.labelled import first_planes, labelled_planes
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -200,11 +200,6 @@ class _Work:
         return self.scratch and not self.amount.pays
 
     @property
-    def _by_strokes(self) -> bool:
-        """Whether strokes judge, and not whole photographs; see `hold_out`."""
-        return self.amount.dense < LEAST_DENSE
-
-    @property
     def _data(self) -> list[Data | None]:
         return [source.data_mask for source in self.sources]
 
@@ -234,8 +229,9 @@ class _Work:
         judged = replace(_limited(settings, half), minutes=minutes, at_once=True, finish=False)
         judged = replace(judged, lead=_LEAD)
         if self.refits:
-            cells = [fitted.encodings[n] for n in numbers]
-            sure = [sure_labels(start.decode(own)) for own in cells] if self._by_strokes else None
+            # Strokes judge where their photographs teach, too; see `hold_out`.
+            by_strokes = any(kept[n].any() for n in numbers)
+            sure = self._sure(fitted, numbers) if by_strokes else None
             judged = replace(judged, judge=self._judge_of(kept, numbers, sure))
         trial = self._tune(start, kept, judged, pairs)
         tried = yield from _named("trial", trial, replace(rest, steps=other))
@@ -292,6 +288,11 @@ class _Work:
         if not self.refits:
             return trained
         return replace(trained, model=(yield from self._fitted(trained.model, self.labels)).model)
+
+    def _sure(self, fitted: QuickFit, numbers: Sequence[int]) -> list[Labels]:
+        """What a fit is sure of in images of these numbers."""
+        found = [fitted.model.decode(fitted.encodings[n]) for n in numbers]
+        return [sure_labels(one, self.labels[n]) for one, n in zip(found, numbers, strict=True)]
 
     def _judge_of(
         self, labels: Sequence[Labels], numbers: Sequence[int], sure: Sequence[Labels] | None
