@@ -140,9 +140,10 @@ def train(recipe: Recipe, options: argparse.Namespace) -> PrototypeSegmenter:
     """Make the model."""
     pictures = open_pictures(options.fields or Path(), options.photos, None)
     model = new_model(recipe, options.seed)
+    taught_steps = 0
     if options.minutes:
         squares = taught_views(recipe, pictures)
-        teach(model, squares, options.minutes, options.seed, mixed=options.mixed)
+        taught_steps = teach(model, squares, options.minutes, options.seed, mixed=options.mixed)
     model.receptive_radius = effective_radius(model.extract, 3, model.alignment)
     cells = known_features(recipe, model, pictures, options)
     taught = chosen(cells, cells.image % _HELD_OUT > 0)
@@ -153,6 +154,7 @@ def train(recipe: Recipe, options: argparse.Namespace) -> PrototypeSegmenter:
     calibrate(model.layer, chosen(shown.even, shown.held_out))
     model.card = recipe.card(_command(options))
     given = {name: getattr(options, name) for name in ("minutes", "mixed")}
+    given["network_steps"] = taught_steps
     details = {name: value for name, value in given.items() if value}
     model.card.log("training", steps=options.steps, seed=options.seed, **details)
     learn_look(model, looks(pictures))
@@ -215,6 +217,8 @@ def main(arguments: list[str] | None = None) -> None:
     help_text = "levels of the backbone, fine ones look less far"
     parser.add_argument("--strides", type=int, nargs="+", help=help_text)
     options = parser.parse_args(arguments)
+    if options.features and options.minutes:
+        parser.error("--features are of the start's backbone, which --minutes changes: give one")
     recipe = RECIPES[options.model]
     if options.strides:
         recipe = replace(recipe, strides=tuple(options.strides))

@@ -87,7 +87,8 @@ def prepare(
         for image in images
     ]
     for source, known in zip(sources, known_labels(sources, labels, config), strict=True):
-        checked = torch.from_numpy(known)
+        # torch warns of arrays that are read only, as a mask from a file may be.
+        checked = torch.from_numpy(known if known.flags.writeable else known.copy())
         pixels = shrink(_whole(source, config.downsample)[None], config.downsample)[0]
         guide = run(partitioner.steps(source)).guide
         prepared.append(

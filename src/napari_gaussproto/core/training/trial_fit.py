@@ -62,8 +62,8 @@ def fine_tune(
     """Train a model end to end on strokes, as the Fine-tune button of the Train dock does.
 
     A trial learns from three quarters of the strokes and is judged by the others; then as many
-    steps as were best are taken on all strokes. A training that only does harm is not kept:
-    then the result is a quick fit.
+    steps as were best are taken on all strokes. A training that brings no clear gain, or that
+    changes what the quick fit was sure of, is not kept: then the result is a quick fit.
 
     Parameters
     ----------

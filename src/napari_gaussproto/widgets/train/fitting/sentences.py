@@ -18,8 +18,8 @@ Phase = Literal["idle", "fitting", "running", "paused", "finishing"]
 JUDGEMENTS: dict[Judgement, str] = {
     "too few strokes": "There are too few strokes to set some aside: no IoU can be given, and the "
     "last weights are kept. Draw at least two strokes of a class.",
-    "no gain": "Fine-tuning made labels that were set aside no better, so the quick fit is kept. "
-    "More strokes, on more images, help.",
+    "no gain": "Fine-tuning made labels that were set aside no better, or changed what the quick "
+    "fit was sure of, so the quick fit is kept. More strokes, on more images, help.",
     "stopped": "It was stopped before labels that were set aside were any better, so the quick "
     "fit is kept.",
     "stopped at once": "It was stopped before the training began, so the model is as it was.",
