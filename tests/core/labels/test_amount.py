@@ -62,3 +62,12 @@ def test_strokes_are_set_aside_where_there_is_one_dense_photograph() -> None:
     assert held_out is not None
     assert all(mask.any() for mask in kept)
     assert held_out[1].any()
+
+
+def test_what_holds_most_of_a_class_teaches() -> None:
+    labels = np.zeros((100, 100), np.uint8)
+    labels[10:40, 10:90] = labels[60, 5:8] = labels[70, 5:8] = 1
+    for seed in range(6):
+        kept, held_out = hold_out([labels], seed=seed)
+        assert held_out is not None and kept[0][20, 20] == 1
+        assert 0 < np.count_nonzero(held_out[0]) < 10

@@ -88,7 +88,8 @@ def hold_out_strokes(
     labels : sequence of (H, W) ndarray of integers
         0 not labelled.
     share : float
-        Of the strokes of each class, rounded down, but at least one where there are two.
+        Of the strokes of each class, rounded down, but at least one where there are two. One that
+        holds most of its class stays.
 
     Returns
     -------
@@ -105,7 +106,10 @@ def hold_out_strokes(
     held_out = [np.zeros_like(mask) for mask in labels]
     for value, choice in sorted(by_class.items(), key=itemgetter(0)):
         count = max(1, int(share * len(choice))) if len(choice) > 1 else 0
-        for position in rng.permutation(len(choice))[:count].tolist():
+        half = sum(len(places) for _, places in choice) / 2
+        # What holds most of a class stays: a filled region beside specks, for example.
+        small = [n for n in rng.permutation(len(choice)).tolist() if len(choice[n][1]) <= half]
+        for position in small[:count]:
             image, places = choice[position]
             kept[image].flat[places] = 0
             held_out[image].flat[places] = value
