@@ -207,7 +207,9 @@ def test_labels_of_a_layer_are_taken_over_by_a_mapping(
     train.labelling.use_layer(viewer.layers["mask"])
     qtbot.waitUntil(lambda: bool(train.annotations.open), timeout=WAIT)
     annotation = train.annotations.open[0]
-    assert np.array_equal(annotation.labels, two_tone()[1])
+    # They are made ready in a thread.
+    taken = two_tone()[1]
+    qtbot.waitUntil(lambda: np.array_equal(annotation.labels, taken), timeout=WAIT)
     annotation.layer.undo()
     annotation.settle()
     assert not annotation.labels.any()
