@@ -31,10 +31,19 @@ def sure_labels(segmentation: Segmentation, painted: Labels) -> Labels:
 
 
 def agreement(found: Sequence[Labels], sure: Sequence[Labels], n_classes: int) -> float:
-    """Mean IoU of labels (H, W) with what was sure, over classes of which anything was.
+    """Mean IoU of labels with what was sure, over classes of which anything was.
 
-    Classes of which nothing was sure don't count: a few pixels that change to one would have
-    an IoU of 0. It is nan where nothing was sure at all.
+    Parameters
+    ----------
+    found, sure : sequence of (H, W) ndarray
+        Class index + 1 of every pixel, of one image each; 0 where nothing was sure.
+    n_classes : int
+
+    Returns
+    -------
+    float
+        Classes of which nothing was sure don't count: a few pixels that change to one would have
+        an IoU of 0. It is nan where nothing was sure at all.
     """
     pairs = zip(found, sure, strict=True)
     confusion = sum(
