@@ -1,16 +1,16 @@
-"""A kill -9 at any moment: what was whole on disk is found again, and nothing is torn."""
+"""A kill at any moment: what was whole on disk is found again, and nothing is torn.
+
+It is kill -9, and on Windows TerminateProcess, which ends a process as suddenly.
+"""
 
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 
 import pytest
 
 from tests.reliability.scenes import SCENES, killed
-
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="there is no kill -9 elsewhere")
 
 
 @pytest.mark.parametrize("scene", SCENES)
