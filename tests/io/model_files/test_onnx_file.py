@@ -16,6 +16,7 @@ from napari_gaussproto.core.mixture.frozen import FrozenMixture
 from napari_gaussproto.core.mixture.layer import LOG_ZERO, GaussianPrototypeLayer
 from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.predict import segment
+from napari_gaussproto.core.training.quick_fit import quick_fit
 from napari_gaussproto.io.model_files.onnx_file import write_onnx
 from tests.core.builders import tiny_model, two_tone
 
@@ -43,6 +44,21 @@ def test_a_shipped_model_answers_as_here(tmp_path: Path, name: str) -> None:
     assert json.loads(about["classes"])[0]["name"] == model.classes[0].name
     assert len(json.loads(about["prototypes"])) == len(model.prototypes)
     assert about["cell_size"] == str(model.cell_size)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_likelihoods_of_a_fitted_model_agree_absolutely(tmp_path: Path, seed: int) -> None:
+    """Its values are small; those of shipped models are in the thousands where a cell is far."""
+    model = quick_fit(*two_tone(128, 128), tiny_model(seed))
+    path = write_onnx(model, tmp_path / "fitted")
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    photo = two_tone(7 * model.alignment, 5 * model.alignment, 1)[0]
+    image = np.moveaxis(photo, -1, 0)[None].astype(np.float32) / 255
+    _, likelihood = session.run(None, {"image": image})
+    with torch.no_grad():
+        cells = model.extract(torch.from_numpy(image))[0].flatten(1).T
+        wanted = model.layer.scores(cells).log_likelihood.T.reshape(likelihood[0].shape).numpy()
+    np.testing.assert_allclose(likelihood[0], wanted, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("covariance", ["diagonal", "spherical", "full"])
