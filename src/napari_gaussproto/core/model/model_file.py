@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from napari_gaussproto.core.base.atomic import refuse_folder
 from napari_gaussproto.core.base.device import resolve_device
-from napari_gaussproto.core.base.errors import GaussProtoError, ModelFileError
+from napari_gaussproto.core.base.errors import GaussProtoError, ModelFileError, memory_in_words
 from napari_gaussproto.core.base.tensor_file import write_tensors
 from napari_gaussproto.core.model.card import ModelSummary
 from napari_gaussproto.core.model.familiarity import Familiarity
@@ -168,15 +168,17 @@ def load_model_file(path: str | Path, device: torch.device | str = "cpu") -> Pro
     ------
     ModelFileError
         When the file is missing, broken, foreign or of a newer version.
+    ShortOfMemoryError
+        When memory is too short for the model.
     """
     path = Path(path)
     description = read_description(path)
     summary = parse_summary(path, description)
     try:
-        with safe_open(path, framework="pt") as file:
+        with memory_in_words(), safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        model = build_model(summary, tensors, description).eval()
-        check_answers(model)
+            model = build_model(summary, tensors, description).eval()
+            check_answers(model)
     except GaussProtoError:
         raise
     except UnsoundError as error:
