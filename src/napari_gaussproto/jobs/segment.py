@@ -89,7 +89,9 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile | Stage, None, S
         tiles = done.total
         yield done
     yield Stage("Computing the maps", keep=True)
-    how = {"tile": request.tile, "cell_size": request.cell_size}
+    cells = work.value.planes[0].encoding.partition.map_pixel_size
+    size = cutting.config.region_size if cutting.config.has_regions else cells
+    how = {"tile": request.tile, "cell_size": size}
     about = Provenance.of(model.card, model.device, request.model_file, **how)
     result = _result(request, model, key, work.value, about, tiles, loaded)
     return replace(result, loading=loaded - begun)

@@ -115,6 +115,7 @@ def test_cells_suit_the_photograph_until_a_person_chooses(
     assert dock.cells.size.value() == 12 and dock.cells.chosen is None
     run(dock)
     assert dock.state.current.segmentation.planes[0].encoding.partition.cell_size == 12
+    assert dock.state.current.labels.metadata["napari-gaussproto"]["cell_size"] == 12
     dock.cells.size.setValue(8)
     run(dock)
     assert dock.state.current.segmentation.planes[0].encoding.partition.cell_size == 8

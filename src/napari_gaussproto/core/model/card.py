@@ -136,7 +136,7 @@ class ModelCard(BaseModel):
 class Provenance:
     """Which model made a result, and how and when, as the metadata of its layers tells it.
 
-    ``how`` is the kind of fit, or tile and region size; ``edits`` are a person's, None where
+    ``how`` is the kind of fit, or tile and size of cells; ``edits`` are a person's, None where
     nothing is known of any.
     """
 
