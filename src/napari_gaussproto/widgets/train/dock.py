@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QTabWidget, QWidget
 
 from napari_gaussproto.core.base.config import SegmentationClass
@@ -29,6 +28,7 @@ from napari_gaussproto.widgets.shared.forms import (
     heading,
 )
 from napari_gaussproto.widgets.shared.preferences import preference
+from napari_gaussproto.widgets.shared.workers import soon
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.budget import BudgetPanel
@@ -387,7 +387,7 @@ class TrainWidget(Dock):
         self.status.setText(fitted_sentence(fitted))
         self.labelling.refresh_corrections()
         # Another image may have been chosen while this one was fitted.
-        QTimer.singleShot(0, self._see_annotated)
+        soon(self, self._see_annotated)
 
     # -- what else changes ------------------------------------------------------------------
 
