@@ -227,7 +227,7 @@ def test_impossible_tiles_are_refused(tile: int) -> None:
 
 
 def test_effective_radius_of_known_networks() -> None:
-    pointwise = torch.nn.Conv2d(3, 4, 1, stride=1)
-    wide = torch.nn.Conv2d(3, 4, 9, dilation=16, padding=64)  # 64 px far, by nine rows
+    pointwise = torch.nn.Conv2d(3, 4, 1, stride=32)
+    wide = torch.nn.Conv2d(3, 4, 9, stride=32, dilation=16, padding=64)  # 64 px far, by nine rows
     assert effective_radius(pointwise, 3, 32) == 32
     assert 32 < effective_radius(wide, 3, 32) <= 96
