@@ -344,7 +344,7 @@ class TrainWidget(Dock):
 
     def _take_classes(self, classes: Sequence[SegmentationClass]) -> None:
         """A model's table; what is labelled, on open images or others, keeps its class."""
-        labelled = any(a.labels.any() for a in self.annotations.all)
+        labelled = any(a.painted for a in self.annotations.all)
         if not labelled and not self.autosave.state.kept.images:
             self.annotations.set_table(classes)
             return
@@ -368,7 +368,7 @@ class TrainWidget(Dock):
         """Whether there is anything that a change of all classes would lose."""
         annotations = self.annotations
         changed = annotations.can_undo or annotations.can_redo
-        labelled = any(a.labels.any() for a in annotations.all)
+        labelled = any(a.painted for a in annotations.all)
         fitted = self.fits.busy or bool(self.version_panel.versions)
         return changed or labelled or fitted or bool(self.autosave.state.kept.images)
 
