@@ -125,6 +125,26 @@ def test_a_network_learns_its_classes(pictures: Pictures) -> None:
     assert not any(parameter.requires_grad for parameter in model.extractor.parameters())
 
 
+def test_a_network_goes_on_from_a_model_file(tmp_path: Path) -> None:
+    former = train.new_model(RECIPES["plants"], 0)
+    neck = former.extractor.neck
+    with torch.no_grad():
+        for weights in (*former.extractor.backbone.parameters(), *neck.parameters()):
+            weights.mul_(1.5)
+    place(former.layer, torch.randn(99, 64), torch.nn.functional.one_hot(torch.arange(99) % 2), 0)
+    path = save_model(former, tmp_path / "former")
+    model = train.new_model(RECIPES["plants"], 1, str(path))
+    for name, value in model.extractor.state_dict().items():
+        # Files hold the backbone with half of the digits.
+        torch.testing.assert_close(value, former.extractor.state_dict()[name], rtol=1e-3, atol=1e-4)
+
+
+def test_some_cameras_have_a_single_band(pictures: Pictures) -> None:
+    seen = [view.image for view in plant_views(pictures, 60, 0)]
+    grey = [bool((image == image[..., :1]).all()) for image in seen]
+    assert 1 <= sum(grey) <= 15
+
+
 def test_mixed_squares_keep_the_labels_of_their_pixels() -> None:
     labels = torch.arange(1, 5)[:, None, None].expand(4, 16, 16)
     images = labels[:, None].expand(4, 3, 16, 16) / 4
