@@ -29,7 +29,7 @@ from napari_gaussproto.core.imaging.tiles import round_up
 from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.network.extractor import shrink
+from napari_gaussproto.core.network.stride import shrink
 from napari_gaussproto.io.field import synthetic_field
 
 HEIGHT, WIDTH = 966, 1296

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 from napari_gaussproto.core.cells.clusters import cluster
 from napari_gaussproto.core.imaging.source import ImageSource
-from napari_gaussproto.core.network.extractor import shrink
 from napari_gaussproto.core.network.local import lab
+from napari_gaussproto.core.network.stride import shrink
 
 RegionMap = npt.NDArray[np.int32]
 
