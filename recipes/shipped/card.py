@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -128,3 +130,18 @@ RECIPES = {
         ),
     )
 }
+
+
+def changed(options: argparse.Namespace, usual: Mapping[str, Any]) -> str:
+    """The options that are not as usual, as a command line says them, with a space before each."""
+    words = ""
+    for name, value in usual.items():
+        given = getattr(options, name)
+        if given != value:
+            values = given if isinstance(given, list) else [given]
+            words += f" --{name} " + " ".join(map(_number, values))
+    return words
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -17,6 +17,7 @@ from napari_gaussproto.core.model.model_file import load_model, save_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_layer
 from napari_gaussproto.core.training.describe import learn_look
 from recipes.shipped.balanced import place
+from recipes.shipped.card import changed
 from recipes.shipped.finish import look
 from recipes.shipped.learn import calibrate, chosen
 from recipes.shipped.train import LOOKED_AT, best_of, is_held_out, measures_of
@@ -27,6 +28,8 @@ from recipes.start.pictures import Pair, photos_of
 _HELD = 0.1
 # Cells of each photograph that teach or calibrate.
 _EVEN = 2000
+# Options that the card notes where they are others.
+_USUAL = {"counts": [5, 4, 4], "steps": 300, "seed": 0}
 
 
 def anew(
@@ -64,16 +67,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("model", help="name or file of a model")
     parser.add_argument("--photos", type=Path, required=True, help="images, masks, index.csv")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--counts", type=int, nargs="+", default=[5, 4, 4])
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--counts", type=int, nargs="+")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seed", type=int)
+    parser.set_defaults(**_USUAL)
     options = parser.parse_args(arguments)
     photos = photos_of(options.photos, "train")
     former = load_model(options.model, "cpu")
     model = anew(former, photos, options.counts, options.steps, options.seed)
     model.card.measures = measures_of(model, options.photos)
     again = f"python -m recipes.shipped.place {former.card.name} --photos FOLDER"
-    model.card.command = f"{former.card.command} && {again} --out {options.out.name}"
+    again += f" --out {options.out.name}{changed(options, _USUAL)}"
+    model.card.command = f"{former.card.command} && {again}"
     details = {"photographs": len(photos), "steps": options.steps, "seed": options.seed}
     model.card.log("prototypes placed anew", **details)
     save_model(model, options.out)

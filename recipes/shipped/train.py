@@ -36,7 +36,7 @@ from napari_gaussproto.core.network.receptive import effective_radius
 from napari_gaussproto.core.training.cells import LabelledCells
 from napari_gaussproto.core.training.describe import learn_look
 from recipes.shipped.balanced import settle
-from recipes.shipped.card import RECIPES, Recipe
+from recipes.shipped.card import RECIPES, Recipe, changed
 from recipes.shipped.finish import Shown, look, select
 from recipes.shipped.learn import calibrate, chosen, features, latents, learn
 from recipes.shipped.sharpen import sharpen
@@ -46,6 +46,8 @@ from recipes.start.pictures import Pair, Pictures, open_pictures, photos_of
 
 # Of so many photographs and fields one.
 _HELD_OUT = 6
+# Options that the card notes where they are others.
+_USUAL = {"strides": None, "steps": 200, "minutes": 0.0, "mixed": 0.0, "seed": 0}
 # How much prototypes are held on their cells at last.
 _HELD = 0.5
 # Photographs, and fields, by which a model knows what is familiar.
@@ -210,13 +212,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--fields", type=Path, help="from recipes.field.make, for “plants”")
     parser.add_argument("--out", type=Path, required=True, help="the model file")
     parser.add_argument("--features", type=Path, help="keep them here")
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--minutes", type=float, default=0, help="train the backbone, too")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--minutes", type=float, help="train the backbone, too")
     help_text = "share of the squares that hold parts of others, in these minutes"
-    parser.add_argument("--mixed", type=float, default=0, help=help_text)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--mixed", type=float, help=help_text)
+    parser.add_argument("--seed", type=int)
     help_text = "levels of the backbone, fine ones look less far"
     parser.add_argument("--strides", type=int, nargs="+", help=help_text)
+    parser.set_defaults(**_USUAL)
     options = parser.parse_args(arguments)
     if options.features and options.minutes:
         parser.error("--features are of the start's backbone, which --minutes changes: give one")
@@ -232,10 +235,8 @@ def main(arguments: list[str] | None = None) -> None:
 def _command(options: argparse.Namespace) -> str:
     """As it is said to others: without this machine's folders."""
     fields = " --fields FIELDS" if options.fields else ""
-    strides = f" --strides {' '.join(map(str, options.strides))}" if options.strides else ""
-    given = {name: getattr(options, name) for name in ("minutes", "mixed")}
-    others = "".join(f" --{name} {value:g}" for name, value in given.items() if value)
-    what = f"{options.model} --photos FOLDER{fields} --out {options.out.name}{strides}{others}"
+    others = changed(options, _USUAL)
+    what = f"{options.model} --photos FOLDER{fields} --out {options.out.name}{others}"
     return f"python -m recipes.shipped.train {what}"
 
 

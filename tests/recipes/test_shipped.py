@@ -160,7 +160,9 @@ def test_the_command_writes_a_model(
     train.main([*words, "--features", str(kept), "--out", str(out)])
     model = load_model(out, "cpu")
     assert model.card.name == name and set(model.card.measures) == {"val", "test"}
-    assert str(folder) not in model.card.command and "CC BY-SA 4.0" in model.card.licence
+    assert "CC BY-SA 4.0" in model.card.licence
+    said = f"{name} --photos FOLDER --fields FIELDS --out {out.name} --steps 5"
+    assert model.card.command == f"python -m recipes.shipped.train {said}"
     image, species = view(9)
     found = segment(image, model).labels > 1
     overlap = (found & (species > 0)).sum() / (found | (species > 0)).sum()
@@ -182,10 +184,12 @@ def test_prototypes_are_placed_anew_in_a_trained_network(folder: Path, tmp_path:
         Image.fromarray(species).save(joined / "masks" / mask.name)
     out = tmp_path / "placed.safetensors"
     words = ["--photos", str(joined), "--counts", "3", "2", "--steps", "10", "--out", str(out)]
+    words += ["--seed", "7"]
     place_anew.main([str(path), *words])
     model = load_model(out, "cpu")
     assert not torch.equal(model.layer.mean[:2], former.layer.mean[:2])
     assert all(len(prototype.patches) == 10 for prototype in model.prototypes)
+    assert model.card.command.endswith("--out placed.safetensors --counts 3 2 --steps 10 --seed 7")
     assert "prototypes placed anew" in [entry["what"] for entry in model.card.history]
     assert set(model.card.measures) == {"val", "test"} and model.card.measures["val"]["images"] == 1
 

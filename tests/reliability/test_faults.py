@@ -11,14 +11,12 @@ from typing import Any
 
 import pytest
 import safetensors.torch
-import torch
 
 from napari_gaussproto.cli import main
 from napari_gaussproto.core.base.errors import GaussProtoError, ShortOfMemoryError
 from napari_gaussproto.core.base.steps import TrainingStep, run
 from napari_gaussproto.core.model.model_file import load_model_file, save_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.network.extractor import Extractor
 from napari_gaussproto.core.project.project import Project
 from napari_gaussproto.core.project.session import Session
 from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tune_steps, fine_tuning
@@ -29,7 +27,7 @@ from tests.core.builders import tiny_config, tiny_model, tiny_training, two_tone
 from tests.core.drawings import AFTER, BEFORE, equal
 from tests.core.project.stores import is_whole
 from tests.reliability import digests
-from tests.reliability.scenes import CONTEXT
+from tests.reliability.faults import SHORT, held, short
 
 IMAGE, TRUTH = two_tone(seed=3)
 
@@ -176,29 +174,6 @@ def test_a_checkpoint_that_cannot_be_written_is_a_sentence_and_the_last_one_stay
 # -- too little memory ----------------------------------------------------------------------------
 
 
-SHORT: dict[str, Exception] = {
-    "python": MemoryError("Unable to allocate 9 GiB for an array"),
-    "torch": RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
-    "cuda": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
-}
-
-
-def short(monkeypatch: pytest.MonkeyPatch, error: Exception, after: int = 0) -> None:
-    """The network fails for want of memory from the ``after``-th call on."""
-    calls = 0
-    for name in ("at_working_resolution", "pyramid"):
-        function = getattr(Extractor, name)
-
-        def fail(*arguments: Any, function: Any = function) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls > after:
-                raise error
-            return function(*arguments)
-
-        monkeypatch.setattr(Extractor, name, fail)
-
-
 @pytest.mark.parametrize("kind", SHORT)
 def test_a_training_without_memory_is_a_sentence_and_goes_on_later(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -229,6 +204,15 @@ def test_fits_without_memory_are_a_sentence(kind: str, monkeypatch: pytest.Monke
         fit([IMAGE], [TRUTH], tiny_config(), training=tiny_training())
     with pytest.raises(GaussProtoError, match="Memory is too short"):
         quick_fit(IMAGE, TRUTH, tiny_model())
+
+
+@pytest.mark.parametrize("kind", SHORT)
+def test_a_model_that_is_read_without_memory_is_not_said_to_be_damaged(
+    kind: str, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short(monkeypatch, SHORT[kind])
+    with pytest.raises(ShortOfMemoryError, match="close other programs"):
+        load_model_file(prepared / "m.safetensors")
 
 
 def test_a_job_without_memory_or_with_a_fault_tells_who_waits_for_it(
@@ -262,24 +246,12 @@ def test_a_command_without_memory_is_one_line(
 # -- two at once ----------------------------------------------------------------------------------
 
 
-def _hold(folder: Path, says: Any, end: Any) -> None:
-    with Project.open(folder):
-        says.send(0)
-        end.recv()
-
-
 def test_two_processes_on_one_project(prepared: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(prepared, tmp_path / "two") / "a.gaussproto"
-    ours, theirs = CONTEXT.Pipe(duplex=False)
-    end, go = CONTEXT.Pipe(duplex=False)
-    process = CONTEXT.Process(target=_hold, args=(folder, theirs, end))
-    process.start()
-    ours.recv()
-    with pytest.raises(GaussProtoError, match="is open in another window: close it") as caught:
+    expected = "is open in another window: close it"
+    with held(folder), pytest.raises(GaussProtoError, match=expected) as caught:
         Project.open(folder)
     check_sentence(caught.value)
-    go.send(0)
-    process.join()
     with Project.open(folder) as project:
         assert equal(project.annotations.load(), BEFORE)
 

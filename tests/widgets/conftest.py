@@ -13,7 +13,8 @@ from qtpy.QtCore import QSettings
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.widgets.prototypes.dock import PrototypesWidget
 from napari_gaussproto.widgets.segment.dock import SegmentWidget
-from tests.core.builders import TINY_BACKBONE, tiny_model, two_tone
+from tests.core.builders import tiny_model, two_tone
+from tests.widgets.train_dock import open_train
 
 
 @pytest.fixture(autouse=True)
@@ -121,13 +122,7 @@ def other_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def train(viewer: Any, qtbot: Any) -> Any:
     """The Train dock, set to a tiny new model."""
-    from napari_gaussproto.widgets.train.dock import TrainWidget
-
-    widget = TrainWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Train", area="right")
-    widget.start.pretrained = False
-    widget.start.backbone.setCurrentText(TINY_BACKBONE)
-    widget.start.detail.setCurrentText("fine")
+    widget = open_train(viewer)
     yield widget
     if not widget.abandoned:
         widget.fits.cancel()

@@ -12,6 +12,7 @@ from qtpy.QtCore import QTimer
 from benchmarks.speed.gui import WANTED_MS, Work, measure, table
 from benchmarks.speed.holding import Holding, until
 from napari_gaussproto.io.field import synthetic_field
+from tests.reliability.connections import refused
 
 
 def busy(milliseconds: float) -> None:
@@ -40,10 +41,12 @@ def test_what_holds_the_loop_is_told_apart(qtbot: Any, is_ours: bool) -> None:
     assert bool(hold.where) == is_ours
 
 
-def test_our_code_never_holds_the_window(
+def test_our_code_never_holds_the_window_and_opens_no_connection(
     make_napari_viewer: Any, model_file: Path, qtbot: Any
 ) -> None:
-    found = measure(Work(600, 800, model_file, make_napari_viewer))
+    with refused() as attempts:
+        found = measure(Work(600, 800, model_file, make_napari_viewer))
+    assert attempts == []
     assert len(found) == 20 and "Bring it back" in table(found)
     slow = {name: hold for name, hold in found.items() if hold.ours > WANTED_MS}
     assert not slow

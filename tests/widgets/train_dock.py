@@ -7,10 +7,21 @@ from typing import Any
 import numpy as np
 from qtpy.QtTest import QTest
 
-from tests.core.builders import two_tone
+from napari_gaussproto.widgets.train.dock import TrainWidget
+from tests.core.builders import TINY_BACKBONE, two_tone
 from tests.widgets.docks import LEFT
 
 WAIT = 120_000
+
+
+def open_train(viewer: Any) -> TrainWidget:
+    """The Train dock of a viewer, set to a tiny new model."""
+    widget = TrainWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Train", area="right")
+    widget.start.pretrained = False
+    widget.start.backbone.setCurrentText(TINY_BACKBONE)
+    widget.start.detail.setCurrentText("fine")
+    return widget
 
 
 def click(button: Any) -> None:

@@ -167,7 +167,7 @@ def test_a_place_that_cannot_be_written_to_gives_a_sentence(
 
 def damaged(model: PrototypeSegmenter, path: Path, change: Callable[[Any], None]) -> Path:
     """A model file whose description was changed."""
-    save_model(model, path)
+    path = save_model(model, path)
     with safe_open(path, framework="pt") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     description = read_description(path)
@@ -197,13 +197,67 @@ def test_a_damaged_list_of_prototypes_or_measures_is_a_sentence(
             read(path)
 
 
-@pytest.mark.parametrize("shape", [(3, 5), (3, 48, 40, 3), (3, 48, 48)])
-def test_patches_that_are_no_pictures_are_a_sentence(
-    model: PrototypeSegmenter, tmp_path: Path, shape: tuple[int, ...]
+NO_PICTURES = {
+    "flat": (np.zeros((3, 5), np.uint8), np.zeros(3, int), "patches of the shape"),
+    "not square": (np.zeros((3, 48, 40, 3), np.uint8), np.zeros(3, int), "patches of the shape"),
+    "grey": (np.zeros((3, 48, 48), np.uint8), np.zeros(3, int), "patches of the shape"),
+    "float": (np.zeros((3, 8, 8, 3)), np.zeros(3, int), "patches of the shape"),
+    "no labels": (np.zeros((3, 8, 8, 3), np.uint8), np.zeros(0, int), "3 patches with labels"),
+    "shares": (np.zeros((3, 8, 8, 3), np.uint8), np.zeros(3), "3 patches with labels"),
+    "unknown": (np.zeros((3, 8, 8, 3), np.uint8), np.full(3, 2), "a class that there is not"),
+}
+
+
+@pytest.mark.parametrize("fault", NO_PICTURES)
+def test_patches_that_are_no_pictures_are_neither_saved_nor_loaded(
+    model: PrototypeSegmenter, tmp_path: Path, fault: str
 ) -> None:
-    model.prototypes[1].patches = np.zeros(shape, np.uint8)
-    with pytest.raises(ModelFileError, match="does not fit its own description"):
-        load_model_file(save_model(model, tmp_path / "m"))
+    patches, labels, words = NO_PICTURES[fault]
+    path = bent(model, tmp_path / "m", "prototype/1/patches", lambda _: torch.from_numpy(patches))
+    path = bent_file(path, "prototype/1/patch_labels", lambda _: torch.from_numpy(labels))
+    before = path.read_bytes()
+    with pytest.raises(ModelFileError, match=f"cannot be computed with, .*{words}"):
+        load_model_file(path)
+    model.prototypes[1].patches, model.prototypes[1].patch_labels = patches, labels
+    with pytest.raises(ModelFileError, match=f"not saved, because “wet soil” has .*{words}"):
+        save_model(model, path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: setattr(m.card, "name", 3), "name: Input should be a valid string"),
+        (lambda m: setattr(m.card, "name", "f\udce4d"), "surrogates"),
+        (lambda m: m.card.history.append({"what": 3}), "what: Input should"),
+        (lambda m: m.card.history.append({"when": object()}), "unknown type"),
+        (lambda m: m.card.measures.update(val=0.5), "SplitMeasures"),
+        (lambda m: setattr(m.prototypes[0], "name", None), "name: Input should"),
+        (lambda m: setattr(m, "receptive_radius", 10**6), "radius of 1000000 pixels"),
+    ],
+)
+def test_what_could_not_be_read_again_is_not_saved(
+    model: PrototypeSegmenter,
+    tmp_path: Path,
+    change: Callable[[PrototypeSegmenter], None],
+    words: str,
+) -> None:
+    change(model)
+    with pytest.raises(ModelFileError, match=f"could not be read again .*{words}.*: undo"):
+        save_model(model, tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("radius", [0, 31])
+def test_tiles_of_a_file_that_denies_its_surroundings_have_no_seams(
+    model: PrototypeSegmenter, tmp_path: Path, radius: int
+) -> None:
+    path = damaged(model, tmp_path / "m", lambda d: d.update(receptive_radius=radius))
+    again = load_model(path, "cpu")
+    assert again.receptive_radius == 512
+    image = two_tone(160, 224)[0]
+    tiled, whole = segment(image, again, tile=64), segment(image, again, tile=None)
+    np.testing.assert_array_equal(tiled.labels, whole.labels)
 
 
 def test_statistics_of_normalisation_survive_half_precision(
@@ -245,7 +299,10 @@ def test_a_saved_model_has_the_mode_of_new_files(model: PrototypeSegmenter, tmp_
 
 def bent(model: PrototypeSegmenter, path: Path, key: str, bend: Any) -> Path:
     """A file of a model in which a tensor was replaced."""
-    save_model(model, path)
+    return bent_file(save_model(model, path), key, bend)
+
+
+def bent_file(path: Path, key: str, bend: Any) -> Path:
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
     tensors = load_file(path)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from napari_gaussproto.core.base.atomic import refuse_folder
 from napari_gaussproto.core.base.device import resolve_device
-from napari_gaussproto.core.base.errors import GaussProtoError, ModelFileError
+from napari_gaussproto.core.base.errors import GaussProtoError, ModelFileError, memory_in_words
 from napari_gaussproto.core.base.tensor_file import write_tensors
 from napari_gaussproto.core.model.card import ModelSummary
 from napari_gaussproto.core.model.familiarity import Familiarity
@@ -23,18 +23,22 @@ from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.soundness import (
     UnsoundError,
     check_answers,
+    check_patches,
     check_shapes,
     check_tensors,
 )
 from napari_gaussproto.core.model.summary import (
     FORMAT,
     FORMAT_VERSION,
+    UNREADABLE,
+    check_description,
     model_path,
     parse_summary,
     read_description,
     with_suffix,
 )
 from napari_gaussproto.core.network.backbone import Backbone
+from napari_gaussproto.core.network.receptive import largest_radius
 
 # Where a function takes a model: itself, the name of a shipped one, or the path of a file.
 AnyModel = PrototypeSegmenter | str | Path
@@ -76,8 +80,8 @@ def save_model(model: AnyModel, path: str | Path, half: bool = True) -> Path:
     Raises
     ------
     ModelFileError
-        When the file cannot be written there, ``path`` is a folder, or numbers of the model are
-        none.
+        When the file cannot be written there, ``path`` is a folder, or the model could not be
+        loaded again.
     """
     model = as_model(model)
     refuse_folder(Path(path), ModelFileError)
@@ -109,7 +113,8 @@ def sound_tensors_of(model: PrototypeSegmenter) -> dict[str, Tensor]:
     Raises
     ------
     ModelFileError
-        When it cannot be computed with, as after a training that went astray.
+        When it cannot be computed with, as after a training that went astray, or its pictures
+        could not be shown.
     """
     tensors = tensors_of(model)
     class_index = [prototype.class_index for prototype in model.prototypes]
@@ -120,14 +125,42 @@ def sound_tensors_of(model: PrototypeSegmenter) -> dict[str, Tensor]:
             f"“{model.card.name}” is not saved, because it has {error}: go back to an earlier "
             "version of it."
         ) from error
+    for m, prototype in enumerate(model.prototypes):
+        try:
+            _check_patches(tensors, m, len(model.classes))
+        except UnsoundError as error:
+            raise ModelFileError(
+                f"“{model.card.name}” is not saved, because “{prototype.name}” has {error}: give "
+                "it square RGB patches, and the index of a class for each."
+            ) from error
     return tensors
 
 
 def description_of(model: PrototypeSegmenter) -> dict[str, Any]:
-    """Everything else in a model, as JSON."""
+    """Everything else in a model, as JSON.
+
+    Raises
+    ------
+    ModelFileError
+        When it could not be read again.
+    """
+    try:
+        description = _described(model)
+        check_description(description)
+        _radius(model.receptive_radius, model.alignment)
+    except UNREADABLE as error:
+        reason = ": ".join(line.strip() for line in str(error).splitlines()[1:3]) or error
+        raise ModelFileError(
+            f"The model is not saved, because its description could not be read again ({reason}): "
+            "undo what was last changed in it."
+        ) from error
+    return description
+
+
+def _described(model: PrototypeSegmenter) -> dict[str, Any]:
     return {
         "config": model.config.model_dump(mode="json"),
-        "card": model.card.model_dump(mode="json"),
+        "card": model.card.model_dump(mode="json", warnings=False),
         "receptive_radius": model.receptive_radius,
         "prototypes": [
             {
@@ -168,15 +201,17 @@ def load_model_file(path: str | Path, device: torch.device | str = "cpu") -> Pro
     ------
     ModelFileError
         When the file is missing, broken, foreign or of a newer version.
+    ShortOfMemoryError
+        When memory is too short for the model.
     """
     path = Path(path)
     description = read_description(path)
     summary = parse_summary(path, description)
     try:
-        with safe_open(path, framework="pt") as file:
+        with memory_in_words(), safe_open(path, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        model = build_model(summary, tensors, description).eval()
-        check_answers(model)
+            model = build_model(summary, tensors, description).eval()
+            check_answers(model)
     except GaussProtoError:
         raise
     except UnsoundError as error:
@@ -213,25 +248,28 @@ def _finite(value: float) -> float | None:
 
 
 def _radius(value: Any, alignment: int) -> int:
-    """A radius of pixels, of which `effective_radius` finds none that is larger than this."""
+    """A radius in pixels that `effective_radius` could have found.
+
+    Files of before, and of models made from them, may hold less than there is; tiles then need
+    surroundings for the farthest looking network. A fit measures it.
+    """
     radius = int(value)
     if not 0 <= radius <= max(4 * alignment, 1024):
         raise ValueError(f"a receptive radius of {radius} pixels")
-    return radius
+    return radius if radius >= alignment else largest_radius(alignment)
 
 
-def _patches(tensors: dict[str, Tensor], m: int, classes: int) -> dict[str, npt.NDArray[Any]]:
+def _check_patches(tensors: dict[str, Tensor], m: int, classes: int) -> None:
+    check_patches(
+        tensors[f"prototype/{m}/patches"], tensors[f"prototype/{m}/patch_labels"], classes
+    )
+
+
+def _pictures(tensors: dict[str, Tensor], m: int, classes: int) -> dict[str, npt.NDArray[Any]]:
     """Patches of a prototype and the labels in their middle, checked."""
-    patches = tensors[f"prototype/{m}/patches"].numpy()
-    labels = tensors[f"prototype/{m}/patch_labels"].numpy()
-    square = patches.ndim == 4 and patches.shape[1] == patches.shape[2] and patches.shape[3] == 3
-    if not square or patches.dtype != np.uint8 or labels.ndim != 1:
-        raise ValueError(f"patches of shape {patches.shape} and labels of shape {labels.shape}")
-    if len(labels) != len(patches) or labels.dtype.kind not in "iu":
-        raise ValueError(f"{len(patches)} patches with {len(labels)} labels of {labels.dtype}")
-    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
-        raise ValueError("patches of a class that there is not")
-    return {"patches": patches, "patch_labels": labels}
+    _check_patches(tensors, m, classes)
+    names = ("patches", "patch_labels")
+    return {name: tensors[f"prototype/{m}/{name}"].numpy() for name in names}
 
 
 def build_model(
@@ -278,7 +316,7 @@ def build_model(
         Prototype(
             name=entry.name,
             class_index=entry.class_index,
-            **_patches(tensors, m, len(model.classes)),
+            **_pictures(tensors, m, len(model.classes)),
             usage=float("nan") if entry.usage is None else entry.usage,
             purity=float("nan") if entry.purity is None else entry.purity,
             distance_quantiles=tensors[f"prototype/{m}/quantiles"].float().numpy(),

@@ -79,6 +79,32 @@ def _check_quantiles(key: str, value: Tensor, rows: tuple[int, ...]) -> None:
         raise UnsoundError(f"quantiles that do not ascend as {key}")
 
 
+def check_patches(patches: Tensor, labels: Tensor, classes: int) -> None:
+    """Make sure that the pictures of a prototype can be shown.
+
+    Parameters
+    ----------
+    patches : (K, S, S, 3) Tensor of uint8
+    labels : (K,) Tensor of int
+        Class index in the middle of each.
+    classes : int
+
+    Raises
+    ------
+    UnsoundError
+        For what is no picture, and when there is not one label of a known class for each.
+    """
+    square = patches.ndim == 4 and patches.shape[1] == patches.shape[2] and patches.shape[3] == 3
+    if not square or patches.dtype != torch.uint8:
+        raise UnsoundError(f"patches of the shape {tuple(patches.shape)} and of {patches.dtype}")
+    whole = not labels.is_floating_point() and labels.dtype != torch.bool
+    if labels.shape != patches.shape[:1] or not whole:
+        shape = tuple(labels.shape)
+        raise UnsoundError(f"{len(patches)} patches with labels of the shape {shape}")
+    if any(not 0 <= label < classes for label in labels.tolist()):
+        raise UnsoundError("patches of a class that there is not")
+
+
 def check_shapes(
     tensors: Mapping[str, Tensor],
     config: ModelConfig,

@@ -10,7 +10,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
 from napari_gaussproto.core.base.config import FIELD, FIRST_LOOK, ModelConfig
@@ -29,6 +28,8 @@ FORMAT_VERSION = 2
 SUFFIX = ".safetensors"
 # Lists and dictionaries within each other in a description; what is written has half a dozen.
 _DEEPEST = 64
+# What is raised by a description that has no meaning; that of pydantic is a ValueError.
+UNREADABLE = (KeyError, TypeError, ValueError, OverflowError, RecursionError)
 # Packages with compiled or large data are always installed unzipped.
 _FOLDER = Path(str(resources.files("napari_gaussproto"))) / "models"
 
@@ -139,7 +140,7 @@ def read_description(path: Path) -> dict[str, Any]:
         description = json.loads(metadata[FORMAT])
         version = int(description["format_version"])
         _refuse_nonsense(metadata[FORMAT], description)
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except UNREADABLE as error:
         raise ModelFileError(
             f"The description inside “{path.name}” is damaged: get a fresh copy of it."
         ) from error
@@ -178,21 +179,36 @@ def parse_summary(path: Path, description: dict[str, Any]) -> ModelSummary:
         When something is missing or has no meaning.
     """
     try:
-        config = ModelConfig.model_validate(description["config"])
-        card = ModelCard.model_validate(description["card"])
-        entries = [PrototypeEntry.model_validate(entry) for entry in description["prototypes"]]
-        if any(entry.class_index >= len(config.classes) for entry in entries):
-            raise ValueError("a prototype of an unknown class")
-        for measures in card.measures.values():
-            SplitMeasures.model_validate(measures)
-        for event in card.history:
-            LogEntry.model_validate(event)
-        if (card.strokes or 0) < 0:
-            raise ValueError("less than no strokes")
-        return ModelSummary(config, card, entries)
-    except (
-        *(ValidationError, KeyError, TypeError, ValueError, OverflowError, RecursionError),
-    ) as error:
+        return _summary_of(description)
+    except UNREADABLE as error:
         raise ModelFileError(
             f"The description inside “{path.name}” is damaged: get a fresh copy of it."
         ) from error
+
+
+def check_description(description: dict[str, Any]) -> None:
+    """Make sure that a description can be read again when it is written.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError, OverflowError, RecursionError
+        As pydantic, JSON and this module say it.
+    """
+    text = json.dumps(description)
+    _refuse_nonsense(text, description)
+    _summary_of(json.loads(text))
+
+
+def _summary_of(description: dict[str, Any]) -> ModelSummary:
+    config = ModelConfig.model_validate(description["config"])
+    card = ModelCard.model_validate(description["card"])
+    entries = [PrototypeEntry.model_validate(entry) for entry in description["prototypes"]]
+    if any(entry.class_index >= len(config.classes) for entry in entries):
+        raise ValueError("a prototype of an unknown class")
+    for measures in card.measures.values():
+        SplitMeasures.model_validate(measures)
+    for event in card.history:
+        LogEntry.model_validate(event)
+    if (card.strokes or 0) < 0:
+        raise ValueError("less than no strokes")
+    return ModelSummary(config, card, entries)

@@ -17,7 +17,7 @@ from timm.models import PretrainedCfg, adapt_input_conv
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_gaussproto.core.base.errors import ConfigError
+from napari_gaussproto.core.base.errors import ConfigError, is_out_of_memory
 from napari_gaussproto.core.network.folding import Key, weight_versions
 
 logger = logging.getLogger(__name__)
@@ -154,6 +154,8 @@ def _create(name: str, channels: int, pretrained: bool, strides: Sequence[int] |
     try:
         network = _any_size(name, more)
     except Exception as error:  # timm and its hub raise a wide range of types
+        if is_out_of_memory(error):
+            raise
         why = (str(error).splitlines() or [type(error).__name__])[0]
         if pretrained:
             raise ConfigError(
@@ -201,7 +203,9 @@ def _takes_any_size(backbone: Backbone, channels: int) -> bool:
     side = backbone.alignment
     try:
         levels = backbone.eval().network(torch.zeros(1, channels, 2 * side, 3 * side))
-    except (RuntimeError, ValueError, AssertionError):
+    except (RuntimeError, ValueError, AssertionError) as error:
+        if is_out_of_memory(error):
+            raise
         return False
     finally:
         backbone.train()

@@ -38,12 +38,12 @@ def effective_radius(
         A multiple of the alignment; at most half the side of the noise image, which is what
         networks with global attention give.
     """
-    side = alignment * max(4, -(-1024 // alignment // 2) * 2)
+    centre = largest_radius(alignment)
+    side = 2 * centre
     generator = torch.Generator().manual_seed(0)
     energy = torch.zeros(side, side)
     for _ in range(_TRIALS):
         energy += _gradient(extract, _texture(channels, side, generator).to(device))
-    centre = side // 2
     offset = torch.arange(side) + 0.5 - centre
     distance = torch.maximum(offset.abs()[:, None], offset.abs()[None])
     share = energy / energy.sum()
@@ -51,6 +51,11 @@ def effective_radius(
         if float(share[distance > radius].sum()) <= _OUTSIDE:
             return radius
     return centre
+
+
+def largest_radius(alignment: int) -> int:
+    """The largest that `effective_radius` finds, in pixels: half the side of its noise image."""
+    return alignment * max(2, -(-1024 // alignment // 2))
 
 
 def _texture(channels: int, side: int, generator: torch.Generator) -> Tensor:

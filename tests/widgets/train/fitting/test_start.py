@@ -11,6 +11,7 @@ import numpy as np
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.widgets.train.dock import TrainWidget
 from tests.core.builders import TINY_BACKBONE, tiny_model
+from tests.reliability.connections import HUB, refused
 from tests.widgets.train_dock import click, draw, quick, settled, stroke, tune
 
 NEW = "A new model, on a grid"
@@ -155,13 +156,20 @@ def test_strokes_of_one_class_correct_a_fitted_model(
     assert not train.quick.isEnabled() and "paint another class" in train.quick.toolTip()
 
 
-def test_it_is_said_first_that_weights_are_downloaded(train: Any) -> None:
+def test_it_is_said_first_that_weights_are_downloaded(train: Any, image: Any, qtbot: Any) -> None:
     choose(train, NEW)
     start = train.start
     start.pretrained = True
-    for name, fetched in (("resnet18", True), ("field", False), ("tf_efficientnet_lite0", False)):
-        start.backbone.setCurrentText(name)
-        assert start.hub.isVisibleTo(start.options) == fetched
+    draw(train)
+    with refused() as attempts:
+        for name, fetched in (("field", False), ("tf_efficientnet_lite0", False), (HUB, True)):
+            start.backbone.setCurrentText(name)
+            assert start.hub.isVisibleTo(start.options) == fetched
+        assert attempts == []
+        click(train.quick)
+        qtbot.waitUntil(lambda: train.fits.phase == "idle", timeout=60_000)
+    assert any("huggingface" in attempt for attempt in attempts)
+    assert f"weights of the backbone “{HUB}” could not be fetched" in train.status.text()
     start.pretrained = False  # a file brings its own
-    start.backbone.setCurrentText("resnet18")
+    start.backbone.setCurrentText("resnet34")
     assert not start.hub.isVisibleTo(start.options)

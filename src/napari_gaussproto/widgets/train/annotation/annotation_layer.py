@@ -69,6 +69,7 @@ class AnnotationLayer(QObject):
 
     edited = Signal()  # labels changed: by a stroke, a fill, the eraser, undo or redo
     brushed = Signal(int)  # another class was chosen in the layer's own controls
+    refused = Signal()  # data of another shape was put into the layer, which has its own again
 
     def __init__(
         self,
@@ -241,11 +242,15 @@ class AnnotationLayer(QObject):
     def _rebind(self) -> None:
         """Make the record the layer's array again, after another one was put there."""
         layer, codes = self.layer, self.record.codes
-        if layer is None or layer.data is codes or layer.data.shape != codes.shape:
+        if layer is None or layer.data is codes:
             return
-        np.copyto(codes, np.asarray(layer.data).astype(np.uint16))
+        fits = layer.data.shape == codes.shape
+        if fits:
+            np.copyto(codes, np.asarray(layer.data).astype(np.uint16))
         layer.data = codes
         self._timer.stop()
+        if not fits:
+            self.refused.emit()
 
     def apply(self, edit: CodeEdit, *, later: bool = False) -> None:
         """Do an edit by the viewer, so that its undo knows it.

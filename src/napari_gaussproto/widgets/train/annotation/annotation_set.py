@@ -165,6 +165,12 @@ class AnnotationSet(QObject):
         annotation.edited.connect(lambda: self.drawn.emit(annotation))
         annotation.edited.connect(lambda: self.edited.emit(annotation))
         annotation.brushed.connect(self.brushed)
+        annotation.refused.connect(
+            lambda: self._messages.warn(
+                f"Labels must have the size of their image: those of “{annotation.image.name}” "
+                "are as they were before."
+            )
+        )
         self._all.append(annotation)
 
     def select(self, class_index: int) -> None:
