@@ -6,6 +6,7 @@ import json
 import platform
 import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -102,7 +103,18 @@ def machine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "threads": torch.get_num_threads(),
         "packages": package_versions(),
+        "revision": revision(),
     }
+
+
+def revision() -> str:
+    """The commit of this working tree, with "-dirty" where files differ from it; or ""."""
+    words = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run(words, cwd=RESULTS.parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return done.stdout.strip()
 
 
 def save(name: str, command: str, result: dict[str, Any], text: str) -> None:

@@ -36,7 +36,7 @@ import torch
 from benchmarks.loop.figure import draw_rounds
 from benchmarks.loop.first import run_first
 from benchmarks.loop.methods import OURS, STARTS, method
-from benchmarks.loop.report import report_first, report_rounds, report_tuning
+from benchmarks.loop.report import LEGEND, report_first, report_rounds, report_tuning
 from benchmarks.loop.rivals import RIVALS
 from benchmarks.loop.rounds import ROUNDS, run_rounds
 from benchmarks.loop.score import Row
@@ -85,7 +85,7 @@ def main(given: Sequence[str] | None = None) -> None:
     name = ("sealed-" if options.sealed else "") + TABLES[options.mode]
     name += "-terms" if options.terms else ""
     rows = run(options, chosen, draws, name)
-    text = REPORTS[options.mode](rows)
+    text = f"{LEGEND}\n\n{REPORTS[options.mode](rows)}"
     if options.quick:
         print(text)
         return

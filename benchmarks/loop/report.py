@@ -11,6 +11,15 @@ from benchmarks.loop.methods import OURS
 from benchmarks.loop.score import Row
 
 MEAN = "mean of the families"
+# What a reader of any of the tables needs to know.
+LEGEND = """All figures are mean IoU over the classes of a task, of 1, and means over the draws of
+strokes; tasks count alike in their family, families alike in the mean. A difference is taken draw
+by draw, and ± is its standard error over draws: tasks are given, so it says nothing of other
+tasks. The best rival is looked for in each column anew.
+
+“quick fit, auto” begins with the shipped start `field`, “new” with features of ImageNet, “auto
+superpixel” with `field` on superpixels, any other name with that model. All others are rivals:
+features or colours, and how they are told apart."""
 
 
 @dataclass(frozen=True)

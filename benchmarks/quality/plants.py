@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from skimage.filters import threshold_otsu
 
 from benchmarks.loop.photos import OPEN_EYES, Photo, as_bytes, bands
@@ -57,7 +58,15 @@ def grey_soil(photo: Photo) -> Photo:
     return replace(photo, image=as_bytes(np.clip(values * (mean.mean() / mean), 0, 1)))
 
 
-EYES = {name: eye for (_, name), eye in OPEN_EYES.items()} | {"two bands, grey soil": grey_soil}
+def enlarged(photo: Photo) -> Photo:
+    """The same from a camera with sixteen times as many pixels, which show nothing more."""
+    size = (4 * photo.truth.shape[1], 4 * photo.truth.shape[0])
+    image = np.asarray(Image.fromarray(photo.image).resize(size, Image.Resampling.BICUBIC))
+    return replace(photo, image=image, truth=np.kron(photo.truth, np.ones((4, 4), np.uint8)))
+
+
+EYES = {name: eye for (_, name), eye in OPEN_EYES.items()}
+EYES |= {"two bands, grey soil": grey_soil, "16 times the pixels": enlarged}
 
 
 def seen(photos: list[Callable[[], Photo]], eye: str) -> Iterator[Photo]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.config import PHOTO_PIXELS, SegmentationClass
 from napari_gaussproto.core.model.card import ModelCard
 from recipes.start.card import ATTRIBUTION, CITATION, DATA, LICENCE
 
@@ -42,6 +42,8 @@ class Recipe:
         Cells of a class that are drawn from each of them, at most.
     strides : tuple of int, optional
         Levels of the start's backbone, by default all. Fine ones look less far.
+    photo_pixels : int, optional
+        See `ModelConfig`.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Recipe:
     not_for: tuple[str, ...]
     partition: Literal["grid", "superpixel"] = "grid"
     strides: tuple[int, ...] | None = None
+    photo_pixels: int | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -64,6 +67,7 @@ class Recipe:
             "downsample": self.downsample,
             "partition": self.partition,
             "prototypes_per_class": max(self.counts),
+            "photo_pixels": self.photo_pixels,
             **({} if self.strides is None else {"strides": self.strides}),
         }
 
@@ -101,6 +105,7 @@ _PEANUT_GRID = Recipe(
     per_class=400,
     data=_PEANUT,
     not_for=_NOT_PEANUT,
+    photo_pixels=960 * 720,
 )
 RECIPES = {
     recipe.name: recipe
@@ -114,6 +119,7 @@ RECIPES = {
             downsample=1,
             rounds=800,
             per_class=150,
+            photo_pixels=PHOTO_PIXELS,
             data=_FIELDS,
             not_for=(
                 "Telling crop from weeds, or species apart: every plant is one class.",
@@ -127,6 +133,7 @@ RECIPES = {
             name="peanut-superpixel",
             description=_PEANUT_GRID.description.removesuffix(".") + "; cells are SLIC regions.",
             partition="superpixel",
+            photo_pixels=None,
         ),
     )
 }

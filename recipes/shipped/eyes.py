@@ -16,6 +16,8 @@ _INFRARED, _ANY = 0.25, 0.2
 # Of infrared cameras: those that show it as green and red twice; else it is shown as red, red
 # as green and green as blue. And those whose white is that of the ground.
 _TWO_BANDS, _NEUTRAL = 0.7, 0.6
+# Share of all cameras that have a single band.
+_GREY = 0.1
 
 
 def see_plants(image: Bytes, plants: npt.NDArray[np.bool_], rng: np.random.Generator) -> Bytes:
@@ -29,7 +31,10 @@ def see_plants(image: Bytes, plants: npt.NDArray[np.bool_], rng: np.random.Gener
     elif kind > _INFRARED + _ANY:
         turn = float(rng.normal(0, 0.12))
         camera = replace(camera, turn=turn, bands=(0, 1, 2), neutral=bool(rng.random() < 0.1))
-    return as_bytes(camera.see(image, ~plants, rng))
+    seen = camera.see(image, ~plants, rng)
+    if rng.random() < _GREY:
+        seen = seen[..., [int(rng.integers(3))] * 3]
+    return as_bytes(seen)
 
 
 def infrared(image: Bytes, plants: npt.NDArray[np.bool_], rng: np.random.Generator) -> Bytes:

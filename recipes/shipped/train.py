@@ -3,11 +3,11 @@
     python -m recipes.shipped.train plants --fields FOLDER --photos FOLDER --out plants.safetensors
     python -m recipes.shipped.train peanut-grid --photos FOLDER --out peanut-grid.safetensors
 
-With ``--minutes`` the start's backbone and neck learn the classes first, see `teach`. Then the
-backbone stays as it is, so that every picture is encoded once, and neck and prototypes learn from
-that, minutes on one core; see `balanced` for how prototypes are placed and `finish` for what is
-asked of them. With ``--features FILE`` the features are kept, and a later training begins with
-them.
+With ``--minutes`` the start's backbone and neck learn the classes first, see `teach`; with
+``--begin FILE`` they are those of another model, so that it learns on. Then the backbone stays as
+it is, so that every picture is encoded once, and neck and prototypes learn from that, minutes on
+one core; see `balanced` for how prototypes are placed and `finish` for what is asked of them.
+With ``--features FILE`` the features are kept, and a later training begins with them.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def is_held_out(number: int) -> bool:
     return number % _HELD_OUT == 0
 
 
-def new_model(recipe: Recipe, seed: int) -> PrototypeSegmenter:
-    """The network of the start with unfitted prototypes."""
-    start = load_model(FIELD, "cpu")
+def new_model(recipe: Recipe, seed: int, begin: str = FIELD) -> PrototypeSegmenter:
+    """The network of a start, by name or file, with unfitted prototypes."""
+    start = load_model(begin, "cpu")
     settings = start.config.model_dump() | {"covariance": "diagonal"} | recipe.settings
     config = ModelConfig.model_validate(settings)
     with seeded(seed):
@@ -142,7 +142,7 @@ def known_features(
 def train(recipe: Recipe, options: argparse.Namespace) -> PrototypeSegmenter:
     """Make the model."""
     pictures = open_pictures(options.fields or Path(), options.photos, None)
-    model = new_model(recipe, options.seed)
+    model = new_model(recipe, options.seed, options.begin)
     taught_steps = 0
     if options.minutes:
         squares = taught_views(recipe, pictures)
@@ -214,12 +214,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--features", type=Path, help="keep them here")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--minutes", type=float, help="train the backbone, too")
+    help_text = "a start or a model file whose network it begins with"
+    parser.add_argument("--begin", help=help_text)
     help_text = "share of the squares that hold parts of others, in these minutes"
     parser.add_argument("--mixed", type=float, help=help_text)
     parser.add_argument("--seed", type=int)
     help_text = "levels of the backbone, fine ones look less far"
     parser.add_argument("--strides", type=int, nargs="+", help=help_text)
-    parser.set_defaults(**_USUAL)
+    parser.set_defaults(begin=FIELD, **_USUAL)
     options = parser.parse_args(arguments)
     if options.features and options.minutes:
         parser.error("--features are of the start's backbone, which --minutes changes: give one")
@@ -235,7 +237,8 @@ def main(arguments: list[str] | None = None) -> None:
 def _command(options: argparse.Namespace) -> str:
     """As it is said to others: without this machine's folders."""
     fields = " --fields FIELDS" if options.fields else ""
-    others = changed(options, _USUAL)
+    others = "" if options.begin == FIELD else f" --begin {Path(options.begin).name}"
+    others += changed(options, _USUAL)
     what = f"{options.model} --photos FOLDER{fields} --out {options.out.name}{others}"
     return f"python -m recipes.shipped.train {what}"
 

@@ -29,7 +29,7 @@ def request(path: Path, known: dict[Any, Any]) -> SegmentRequest:
         tile="auto",
         extras=frozenset(),
         prototype=0,
-        region_size=12,
+        cell_size=12,
         present=[],
         former_model=None,
         known_key=None,

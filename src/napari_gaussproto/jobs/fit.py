@@ -278,11 +278,11 @@ def base_of(request: FitRequest) -> tuple[PrototypeSegmenter, bool]:
     start = request.start
     source = start.model or start.file or start.new
     assert source is not None  # as `Start` says
-    pixels = 0
-    if start.new is not None:
-        pixels = most_pixels([mask for _, _, mask in labelled_places(request)])
-        if start.model is None or start.model.config.downsample != detail(start.new, pixels):
-            source = start.new
+    pixels = most_pixels([mask for _, _, mask in labelled_places(request)])
+    if start.new is not None and (
+        start.model is None or start.model.config.downsample != detail(start.new, pixels)
+    ):
+        source = start.new
     return begin(source, request.classes, start.device, request.renamed, pixels)
 
 

@@ -60,8 +60,8 @@ class SegmentRequest:
         None runs the known model of ``known_key``, which is in no file.
     extras : frozenset of str
         Of ``"probability"``, ``"novelty"``, ``"uncertainty"``, ``"outlines"``.
-    region_size : int
-        Nominal side of a superpixel, in pixels; grid models take no notice.
+    cell_size : int or None
+        Nominal side of a cell, in pixels; see `PrototypeSegmenter.with_cells`.
     present : list of MapRole
         Roles of the maps of the ``former_model``, the last run's; they are brought up to date.
     known_models : mapping
@@ -78,7 +78,7 @@ class SegmentRequest:
     tile: TileSize
     extras: frozenset[str]
     prototype: int
-    region_size: int
+    cell_size: int | None
     present: list[MapRole]
     former_model: PrototypeSegmenter | None
     known_key: ModelKey | None
@@ -113,7 +113,7 @@ class BatchOrder:
     device: str
     known_key: ModelKey | None
     known_models: Mapping[ModelKey, PrototypeSegmenter]
-    region_size: int
+    cell_size: int | None
     tile: TileSize
     images: Sequence[TrainImage]
     folder: Path | None

@@ -75,7 +75,7 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile | Stage, None, S
     loaded = time.monotonic()
     yield Stage("Segmenting", keep=True)
     tiles = 0
-    cutting = model.with_regions(request.region_size)
+    cutting = model.with_cells(request.cell_size)
     memos = request.memo.planes(request.pixels, cutting.config)
     steps = segment_stack_steps(
         request.pixels,
@@ -89,8 +89,7 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile | Stage, None, S
         tiles = done.total
         yield done
     yield Stage("Computing the maps", keep=True)
-    regions = request.region_size if model.config.has_regions else None
-    how = {"tile": request.tile, "region_size": regions}
+    how = {"tile": request.tile, "cell_size": request.cell_size}
     about = Provenance.of(model.card, model.device, request.model_file, **how)
     result = _result(request, model, key, work.value, about, tiles, loaded)
     return replace(result, loading=loaded - begun)

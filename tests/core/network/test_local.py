@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import torch
 from skimage.color import rgb2lab
 
 from napari_gaussproto.core.base.errors import ConfigError
-from napari_gaussproto.core.model.model_file import load_model, save_model
+from napari_gaussproto.core.model import model_file
+from napari_gaussproto.core.model.model_file import description_of, load_model, save_model
 from napari_gaussproto.core.model.predict import segment
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.network.backbone import Backbone
 from napari_gaussproto.core.network.local import lab, local_features, width_of_local
 from napari_gaussproto.core.training.pyramid import encode_pyramid, latents_of_image
@@ -98,7 +101,14 @@ def test_a_model_with_them_is_saved_tiled_and_fitted(partition: str, tmp_path: P
     assert (segment(image, fitted).labels == truth).mean() > 0.9
 
 
-def test_files_of_before_have_neither() -> None:
-    model = load_model("peanut-grid", device="cpu")
-    assert not model.extractor.has_local
+def test_files_of_before_have_neither(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def as_before(model: PrototypeSegmenter) -> dict[str, Any]:
+        description = description_of(model)
+        for name in ("local_features", "strides", "follow_edges", "photo_pixels"):
+            del description["config"][name]
+        return description
+
+    monkeypatch.setattr(model_file, "description_of", as_before)
+    model = load_model(save_model(tiny_model(), tmp_path / "before"), "cpu")
+    assert not model.extractor.has_local and model.config.photo_pixels is None
     assert model.extractor.strides == model.extractor.backbone.strides == [2, 4, 8, 16, 32]

@@ -25,7 +25,7 @@ def order(folder: Path, images: list[TrainImage], **changes: Any) -> BatchOrder:
     model = save_model(tiny_model(), folder / "tiny")
     settings = {
         "model_file": model, "device": "cpu", "known_key": None, "known_models": {},
-        "region_size": 16, "tile": "auto", "images": images, "folder": None,
+        "cell_size": 16, "tile": "auto", "images": images, "folder": None,
         "out": folder / "out",
     }  # fmt: skip
     return BatchOrder(**(settings | changes))

@@ -320,5 +320,5 @@ def test_a_second_run_cuts_no_regions_again(
     photo.data[:20] = 255 - photo.data[:20]  # in place, as a script might
     run(dock)
     assert len(cuts) == 3
-    expected = segment(photo.data, prototypes.state.model.with_regions(12)).labels
+    expected = segment(photo.data, prototypes.state.model.with_cells(12)).labels
     np.testing.assert_array_equal(prototypes.state.current.segmentation.labels, expected)

@@ -92,7 +92,7 @@ def test_run_with_another_size_and_outlines(viewer: Any, superpixel_dock: Any, r
     run(dock)
     assert dock.state.current.segmentation.n_cells < 0.3 * cells
     assert dock.state.current.maps[MapRole("outlines")] is lines
-    assert dock.state.current.labels.metadata["napari-gaussproto"]["region_size"] == 20
+    assert dock.state.current.labels.metadata["napari-gaussproto"]["cell_size"] == 20
     labels, partition = (
         dock.state.current.labels.data,
         dock.state.current.segmentation.planes[0].encoding.partition,
@@ -101,3 +101,22 @@ def test_run_with_another_size_and_outlines(viewer: Any, superpixel_dock: Any, r
         y0, x0, mask = partition.cell_mask(cell)
         window = labels[y0 : y0 + mask.shape[0], x0 : x0 + mask.shape[1]]
         assert len(np.unique(window[mask])) == 1
+
+
+def test_cells_suit_the_photograph_until_a_person_chooses(
+    viewer: Any, dock: Any, run: Any, tmp_path: Path
+) -> None:
+    file = save_model(tiny_model(photo_pixels=96 * 128), tmp_path / "suits")
+    assert dock.models.choose_file(file)
+    viewer.add_image(two_tone()[0], name="small")
+    assert dock.cells.size.isEnabled() and dock.cells.size.value() == 4
+    viewer.add_image(np.kron(two_tone()[0], np.ones((3, 3, 1), np.uint8)), name="large")
+    dock.images.setCurrentText("large")
+    assert dock.cells.size.value() == 12 and dock.cells.chosen is None
+    run(dock)
+    assert dock.state.current.segmentation.planes[0].encoding.partition.cell_size == 12
+    dock.cells.size.setValue(8)
+    run(dock)
+    assert dock.state.current.segmentation.planes[0].encoding.partition.cell_size == 8
+    dock.images.setCurrentText("small")
+    assert dock.cells.size.value() == 8  # what a person chose stays

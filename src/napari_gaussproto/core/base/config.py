@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import re
 from reprlib import repr as short_repr
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from napari_gaussproto.core.base.errors import ConfigError
 
 # As many as a model can have; a label is 8 bits, and 0 means not labelled.
 MOST_CLASSES = 254
+# Pixels that a network sees of a photograph: small leaves want many, and a person does not wait for
+# more. What is larger than the largest photograph is a mosaic.
+PHOTO_PIXELS, _LARGEST_PHOTO = 1_500_000, 64_000_000
+_MOST_DOWNSAMPLE = 16
 # Okabe & Ito (2008), "Color Universal Design": told apart with any colour vision.
 # Starts with the hues that read as plant, other plant, ground in field photographs.
 DEFAULT_COLORS = (
@@ -107,6 +120,10 @@ class ModelConfig(Settings):
         Image channels.
     downsample : int
         The image is averaged over squares of this side, in pixels, before the backbone.
+    photo_pixels : int, optional
+        What a photograph of usual size has. Larger ones are downsampled more, so that the network
+        sees their leaves in a size that it knows; see `suited_to`. By default none are, and not
+        with superpixels.
     output_stride : {4, 8}
         Pixels of the downsampled image per latent position.
     follow_edges : bool
@@ -140,7 +157,8 @@ class ModelConfig(Settings):
     strides: tuple[int, ...] | None = Field(None, min_length=1)
     local_features: bool = False
     channels: int = Field(3, ge=1, le=4096)
-    downsample: int = Field(1, ge=1, le=16)
+    downsample: int = Field(1, ge=1, le=_MOST_DOWNSAMPLE)
+    photo_pixels: int | None = Field(None, ge=1)
     output_stride: Literal[4, 8] = 4
     follow_edges: bool = True
     neck: Literal["fused", "none"] = "fused"
@@ -162,27 +180,67 @@ class ModelConfig(Settings):
             raise ValueError("class names must differ from each other")
         return value
 
+    @model_validator(mode="after")
+    def _grid_suits_itself(self) -> Self:
+        if self.has_regions and self.photo_pixels is not None:
+            raise ValueError("photo_pixels is for grids: leave it out for superpixels")
+        return self
+
     @property
     def has_regions(self) -> bool:
-        """Whether the size of cells can be chosen for every image anew."""
+        """Whether cells are superpixels."""
         return self.partition == "superpixel"
 
-    def with_region_size(self, size: int) -> ModelConfig:
-        """Copy of the configuration with another region size, checked.
+    @property
+    def has_cell_sizes(self) -> bool:
+        """Whether the size of cells can be chosen for every image anew."""
+        return self.has_regions or self.photo_pixels is not None
+
+    @property
+    def nominal_size(self) -> int:
+        """Side of a cell in pixels of the original image, of a superpixel about that."""
+        return self.region_size if self.has_regions else self.cell_size
+
+    def with_cell_size(self, size: int) -> ModelConfig:
+        """Copy with another region size, or with the downsampling that makes cells of a size.
+
+        Itself where the size is the same, or cannot be chosen.
 
         Raises
         ------
         ConfigError
         """
+        if not self.has_regions and self.photo_pixels is not None:
+            downsample = min(_MOST_DOWNSAMPLE, max(1, round(size / self.output_stride)))
+            return self.model_copy(update={"downsample": downsample, "photo_pixels": None})
+        if not self.has_regions or size == self.region_size:
+            return self
         try:
             return ModelConfig.model_validate(self.model_dump() | {"region_size": size})
         except ValidationError as error:
             raise ConfigError(f"Regions of {size} pixels cannot be: give 2 to 1024.") from error
 
+    def suited_to(self, pixels: int) -> ModelConfig:
+        """For an image of so many pixels: itself, or a copy that downsamples it more.
+
+        Nothing is known of the scale of a mosaic, so that what is too large for one photograph is
+        taken as it is.
+        """
+        if self.photo_pixels is None:
+            return self
+        more = 1 if pixels > _LARGEST_PHOTO else shrinkage(pixels, self.photo_pixels)
+        downsample = min(_MOST_DOWNSAMPLE, self.downsample * more)
+        return self.model_copy(update={"downsample": downsample, "photo_pixels": None})
+
     @property
     def cell_size(self) -> int:
         """Pixels of the original image along the side of one grid cell."""
         return self.downsample * self.output_stride
+
+
+def shrinkage(pixels: int, usual: int = PHOTO_PIXELS) -> int:
+    """Side of the squares over which an image is averaged, so that about the usual pixels stay."""
+    return min(_MOST_DOWNSAMPLE, max(1, round(math.sqrt(pixels / usual))))
 
 
 # The shipped start, and the shipped model for photographs of which nothing is known.
@@ -209,7 +267,7 @@ class NewModel(Settings):
 
     partition: Literal["grid", "superpixel"] = "grid"
     backbone: str = FIELD
-    downsample: int | None = Field(None, ge=1, le=16)
+    downsample: int | None = Field(None, ge=1, le=_MOST_DOWNSAMPLE)
     region_size: int = 12
     pretrained: bool = True
 

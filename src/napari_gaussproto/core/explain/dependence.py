@@ -164,7 +164,9 @@ def dependence_steps(
         As `dependence`, at the first step.
     """
     check_place(segmentation, y, x)
-    source, reach = as_source(image, model), model.receptive_radius
+    source = as_source(image, model)
+    model = model.suited_to(source.pixels)
+    reach = model.receptive_radius
     if (source.height, source.width) != segmentation.shape:
         raise ImageError(
             f"The image has {source.height} x {source.width} pixels and the segmentation "

@@ -81,6 +81,11 @@ class ImageSource:
         self.height, self.width = int(spatial[0]), int(spatial[1])
         self.memo: dict[Any, Any] = {}
 
+    @property
+    def pixels(self) -> int:
+        """Height times width."""
+        return self.height * self.width
+
     @classmethod
     def from_array(
         cls,
@@ -174,7 +179,7 @@ class ImageSource:
         """Whether all pixels are the same; a photograph tells by its first rows."""
         first = self._stored(0, 0, 1, 1)
         rows = max(1, _SAMPLE // self.width)
-        return self.height * self.width > 1 and all(
+        return self.pixels > 1 and all(
             bool((self._stored(top, 0, min(top + step, self.height), self.width) == first).all())
             for top, step in [(0, 1), *((top, rows) for top in range(0, self.height, rows))]
         )

@@ -314,6 +314,11 @@ def _making(summary: ModelSummary) -> str:
         f"images shrunk {config.downsample}-fold, cells of {config.cell_size} px, "
         f"D = {config.latent_dim}, {config.covariance} covariance",
     ]
+    if config.photo_pixels is not None:
+        facts.append(
+            f"photographs larger than {config.photo_pixels / 1e6:g} megapixels are shrunk to about "
+            "that, in whole factors, and their cells are as much larger; mosaics above 64 are not"
+        )
     facts += [_event(event) for event in card.history]
     if card.command:
         facts.append(f"`{card.command}`")

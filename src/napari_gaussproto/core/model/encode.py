@@ -84,6 +84,7 @@ def encode_steps(
         As `segment`, at the first step; and when the image has no pixels.
     """
     source = as_source(image, model)
+    model = model.suited_to(source.pixels)
     blocks = 0
     for block in (work := WithValue(model.partitioner.steps(source))):
         blocks = block.total

@@ -196,6 +196,7 @@ def segmented_tiles(
     ImageError, ConfigError
         As `segment`, at the first step.
     """
+    model = model.suited_to(source.pixels)
     forward = model.extractor.maps
     for done, window, maps in tiles_of_image(source, model, forward, tile, within=within):
         parts = [part[0] for part in maps]

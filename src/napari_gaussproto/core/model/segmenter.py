@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -156,22 +157,36 @@ class PrototypeSegmenter(nn.Module):
         """A copy of the model on a device; this one stays where it is."""
         return self.with_extractor(copy.deepcopy(self.extractor).to(device))
 
-    def with_regions(self, region_size: int) -> PrototypeSegmenter:
-        """Same model with superpixels of another nominal side in pixels; weights are shared.
+    def with_cells(self, size: int | None) -> PrototypeSegmenter:
+        """Same model with cells of another nominal side in pixels; weights are shared.
 
-        The prototypes were learned from regions of the model's own size: far from it, expect
-        worse results. Models whose cells are no superpixels are returned as they are.
+        Those are superpixels, or the squares of a model that suits itself to photographs, which
+        get the nearest size that they can have. None leaves the size to the model. The prototypes
+        were learned from cells of the model's own size: far from it, expect worse results. Other
+        models are returned as they are.
 
         Raises
         ------
         ConfigError
-            For a size that regions cannot have.
+            For a size that cells cannot have.
         """
-        if not self.config.has_regions or region_size == self.config.region_size:
+        return self if size is None else self._configured(self.config.with_cell_size(size))
+
+    def suited_to(self, pixels: int) -> PrototypeSegmenter:
+        """Same model for an image of so many pixels; see `ModelConfig.suited_to`."""
+        return self._configured(self.config.suited_to(pixels))
+
+    def _configured(self, config: ModelConfig) -> PrototypeSegmenter:
+        """Same model that cuts and downsamples otherwise."""
+        if config is self.config:
             return self
         other = copy.copy(self)
-        other.config = self.config.with_region_size(region_size)
-        other.partitioner = Partitioner(other.config)
+        # A shallow copy of a module shares the table of its parts; this one needs its own.
+        other._modules = dict(self._modules)
+        other.config, other.partitioner = config, Partitioner(config)
+        other.extractor = self.extractor.downsampling(config.downsample)
+        more = config.downsample / self.config.downsample
+        other.receptive_radius = math.ceil(self.receptive_radius * more)
         return other
 
     def __repr__(self) -> str:

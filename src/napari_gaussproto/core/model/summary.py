@@ -23,7 +23,8 @@ from napari_gaussproto.core.model.card import (
 )
 
 FORMAT = "napari-gaussproto"
-# 2: local features, and levels of the backbone that are left out. All fields of 1 are the same.
+# 2: local features, levels of the backbone that are left out, the size of photographs. All fields
+# of 1 are the same.
 FORMAT_VERSION = 2
 SUFFIX = ".safetensors"
 # Lists and dictionaries within each other in a description; what is written has half a dozen.

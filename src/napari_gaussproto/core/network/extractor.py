@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -67,6 +68,14 @@ class Extractor(nn.Module):
             config.neck_channels,
             config.latent_dim,
         )
+
+    def downsampling(self, downsample: int) -> Extractor:
+        """Same extractor that averages over squares of another side first; weights are shared."""
+        if downsample == self.downsample:
+            return self
+        other = copy.copy(self)
+        other.downsample = downsample
+        return other
 
     @property
     def alignment(self) -> int:

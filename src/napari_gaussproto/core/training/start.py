@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from napari_gaussproto.core.base.config import FIELD, ModelConfig, NewModel, SegmentationClass
+from napari_gaussproto.core.base.config import (
+    FIELD,
+    ModelConfig,
+    NewModel,
+    SegmentationClass,
+    shrinkage,
+)
 from napari_gaussproto.core.base.device import resolve_device, same_device
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.seeds import seeded
@@ -21,9 +26,6 @@ from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.summary import start_path
 from napari_gaussproto.core.network.backbone import fine_strides
 from napari_gaussproto.core.training.pyramid import EncodedImage
-
-# That a network sees of a photograph: small leaves want many, and a person does not wait for more.
-_PIXELS = 1.5e6
 
 
 def begin(
@@ -47,7 +49,8 @@ def begin(
         From the name of a class of the start to its index now; None if it was removed. See
         `adapt`.
     pixels : int
-        Of the largest photograph, by which a new model's downsampling is chosen.
+        Of the largest photograph, by which the downsampling is chosen of a new model, and of one
+        that suits itself to photographs. A training sees all of them alike.
 
     Returns
     -------
@@ -68,6 +71,7 @@ def begin(
         moved = renamed or {}
         mapping = {i: moved[c.name] for i, c in enumerate(model.classes) if c.name in moved}
         model = adapt(model, classes, mapping)
+    model = model.suited_to(pixels)
     there = resolve_device(device)
     if not same_device(model.device, there):
         model = model.on_device(there)
@@ -76,7 +80,7 @@ def begin(
 
 def detail(new: NewModel, pixels: int) -> int:
     """The downsampling of a new model, by default as the largest photograph's pixels want it."""
-    return new.downsample or min(16, max(1, round(math.sqrt(pixels / _PIXELS))))
+    return new.downsample or shrinkage(pixels)
 
 
 def _new_model(

@@ -28,7 +28,7 @@ from napari_gaussproto.core.labels.amount import Amount
 from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.labels.strokes import Data, hold_out
 from napari_gaussproto.core.measure.agreement import faithful, sure_labels
-from napari_gaussproto.core.model.labelled import first_planes, labelled_planes
+from napari_gaussproto.core.model.labelled import first_planes, labelled_planes, most_pixels
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.descent import Trained
 from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tune_steps, fine_tuning
@@ -98,7 +98,7 @@ def fine_tune(
         When it cannot be trained; the sentence says what to do.
     """
     refuse_two_budgets(steps, minutes)
-    base, scratch = begin(model, device=device)
+    base, scratch = begin(model, device=device, pixels=most_pixels(labels))
     planes = labelled_planes(images, labels, base)
     sources, masks = [source for source, _ in planes], [mask for _, mask in planes]
     amount = Amount.of(masks, [source.data_mask for source in sources])

@@ -52,7 +52,7 @@ def batch_job(order: BatchOrder) -> Generator[Stage | BatchStep, None, BatchOutc
         When the model, the folder or the place for the results cannot be used.
     """
     yield Stage("Loading the model", keep=True)
-    model = model_of(order)[0].with_regions(order.region_size)
+    model = model_of(order)[0].with_cells(order.cell_size)
     images: Found | list[Item]
     if order.folder is None:
         images = [*open_items(order, model), *closed_items(order, model)]

@@ -40,7 +40,8 @@ def fill_job(
     yield Stage("Loading the model", keep=True)
     model, key = model_of(request)
     yield Stage("Opening the labels", keep=True)
-    cutting = model.with_regions(request.region_size)
+    source = plane_sources(request.pixels, model, rgb=request.rgb)(0)
+    cutting = model.with_cells(request.cell_size).suited_to(source.pixels)
     labels = _opened(request, order, cutting)
     try:
         about = Provenance.of(model.card, model.device, request.model_file, tile=labels.side)

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtWidgets import QSpinBox, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
@@ -31,18 +32,26 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import ModelConfig
     from napari_gaussproto.core.cells.partitioner import CellPreview
 
+_TIPS = {
+    "regions": "Side of a superpixel; this model was trained with {} px",
+    "photos": "Side of a cell. This model has cells of {} px in photographs of usual size, and "
+    "larger ones in larger photographs; smaller ones show finer leaves and take longer",
+    "fixed": "This model's cells are squares of {} px",
+}
 # Milliseconds of rest after the last change of size or view before the preview follows.
 _REST = 200
 _NAME = "cells (preview)"
 
 
 class CellsPanel(QWidget):
-    """Choose the size of superpixels, with their outlines over the visible part."""
+    """Choose the size of cells, with their outlines over the visible part."""
 
     def __init__(self, viewer: Viewer, images: ImageChooser) -> None:
         super().__init__()
         self._viewer, self._images = viewer, images
         self._config: ModelConfig | None = None
+        # What the model would choose for the image.
+        self._proposed = 0
         self.layer: Layer | None = None
         self._shown: tuple[Image, tuple[int, ...]] | None = None
         self.runner = Runner(self)
@@ -50,7 +59,7 @@ class CellsPanel(QWidget):
         self.runner.failed.connect(self._on_failure)
         self._timer = single_shot(self, _REST, self._start)
         self._build()
-        images.image_changed.connect(self._later)
+        images.image_changed.connect(self._on_image)
         Connections(self).add(getattr(viewer, "scene", viewer).camera.events, self._later)
 
     def _build(self) -> None:
@@ -76,13 +85,35 @@ class CellsPanel(QWidget):
         self.setEnabled(config is not None)
         if config is None:
             return
-        self.size.setEnabled(config.has_regions)
-        self.size.setValue(config.region_size if config.has_regions else config.cell_size)
-        self.size.setToolTip(
-            f"Side of a superpixel; this model was trained with {config.region_size} px"
-            if config.has_regions
-            else f"This model's cells are squares of {config.cell_size} px"
-        )
+        self.size.setEnabled(config.has_cell_sizes)
+        self.size.setSingleStep(1 if config.has_regions else config.output_stride)
+        self.size.setToolTip(_tip(config))
+        self._propose()
+        self._later()
+
+    @property
+    def chosen(self) -> int | None:
+        """The size that a person wants; None where it is what the model chooses for an image."""
+        return None if self.size.value() == self._proposed else self.size.value()
+
+    def _propose(self) -> None:
+        """Show the size that the model has for the image."""
+        if self._config is not None:
+            self._proposed = self._config.suited_to(self._pixels).nominal_size
+            self.size.setValue(self._proposed)
+
+    @property
+    def _pixels(self) -> int:
+        """Of a plane of the chosen image."""
+        image = self._images.image()
+        if image is None:
+            return 0
+        pixels = pixels_of(image)
+        return int(np.prod(pixels.shape[: pixels.ndim - has_channels(image)][-2:]))
+
+    def _on_image(self) -> None:
+        if self.chosen is None:
+            self._propose()
         self._later()
 
     # -- the preview ------------------------------------------------------------------------
@@ -109,8 +140,7 @@ class CellsPanel(QWidget):
         image, config = self._images.image(), self._config
         if image is None or config is None or not self.preview.isChecked():
             return
-        if config.has_regions:
-            config = config.with_region_size(self.size.value())
+        config = config.with_cell_size(self.size.value())
         pixels = pixels_of(image)
         ndim = pixels.ndim - has_channels(image)
         leading = plane_in_view(self._viewer, image, pixels.shape[: ndim - 2])
@@ -145,3 +175,8 @@ class CellsPanel(QWidget):
     def abandon(self) -> None:
         """Take the preview away, before the dock goes."""
         self.preview.setChecked(False)
+
+
+def _tip(config: ModelConfig) -> str:
+    kind = "regions" if config.has_regions else "photos" if config.has_cell_sizes else "fixed"
+    return _TIPS[kind].format(config.nominal_size)
