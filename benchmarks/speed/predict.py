@@ -78,7 +78,7 @@ def measure(name: str, height: int, width: int, repetitions: int) -> dict[str, A
     """Seconds and ratios of one model on one photograph."""
     model = load_model(name, "cpu").eval()
     photo, _ = synthetic_field(height, width)
-    pixels = backbone_input(photo, model)
+    pixels = backbone_input(photo, model.suited_to(height * width))
     seconds = interleaved(
         {
             "segment": partial(labels, photo, model),

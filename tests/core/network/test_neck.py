@@ -32,7 +32,7 @@ def test_bands_are_parts_of_the_whole(
     pairs = zip(made.widths, strides, strict=True)
     pyramid = [torch.randn(1, width, 96 // stride, 160 // stride) for width, stride in pairs]
     whole = made(pyramid).detach()
-    monkeypatch.setattr(neck, "_BAND", band)
+    monkeypatch.setattr(neck, "BAND", band)
     with torch.no_grad():
         found = made(pyramid)
     assert found.shape == (1, 7, 96 // output_stride, 160 // output_stride)

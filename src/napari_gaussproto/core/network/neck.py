@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from napari_gaussproto.core.network.stride import to_stride
 
 # Values between projection and head that are computed at a time: what fits into a cache.
-_BAND = 1 << 18
+BAND = 1 << 18
 
 
 def normalise(latents: Tensor) -> Tensor:
@@ -97,7 +97,7 @@ class Neck(nn.Module):
             else:
                 coarse.append((_widened(level, own, width), _shares(level, height)))
         latents = bias.new_empty(height * width, weight.shape[1])
-        step = min(height, max(1, _BAND // (width * len(bias))))
+        step = min(height, max(1, BAND // (width * len(bias))))
         room = bias.new_empty(step * width, len(bias))
         for top in range(0, height, step):
             bottom = min(top + step, height)
