@@ -10,9 +10,10 @@ import pytest
 from tifffile import imwrite
 
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
-from napari_gaussproto.jobs.closed_images import ClosedImages
+from napari_gaussproto.jobs.closed_images import ClosedImages, is_on_disk, moved_to_disk
 from napari_gaussproto.jobs.storage import Identities
 from napari_gaussproto.jobs.train_image import TrainImage
 from tests.core.builders import two_tone
@@ -123,3 +124,22 @@ def test_dark_16_bit_files_are_scaled_as_when_they_are_open(
         for array in (pixels, image.pixels)
     )
     assert np.array_equal(whole, lazy)
+
+
+def test_pixels_on_disk_are_the_same_and_leave_no_file(tmp_path: Path) -> None:
+    kinds = (np.uint8, ">u2", np.float32)
+    for number, kind in enumerate(kinds):
+        pixels = two_tone()[0].astype(kind)[:, ::-1]
+        found = run(moved_to_disk(pixels, tmp_path / str(number)))
+        assert type(found) is np.ndarray and found.dtype == pixels.dtype
+        assert np.array_equal(found, pixels)
+        assert is_on_disk(found) and is_on_disk(found[3:]) and not is_on_disk(pixels)
+        found[0] = 0  # may be changed, as any array
+        if os.name == "posix":
+            assert not list((tmp_path / str(number)).iterdir())
+
+
+def test_a_full_disk_leaves_pixels_where_they_are(tmp_path: Path) -> None:
+    (tmp_path / "no folder").write_text("")
+    with pytest.raises(OSError, match="no folder"):
+        run(moved_to_disk(two_tone()[0], tmp_path / "no folder"))

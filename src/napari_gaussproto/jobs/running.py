@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -13,6 +15,9 @@ from napari_gaussproto.core.base.errors import memory_in_words
 from napari_gaussproto.core.base.steps import driven
 
 _lock = Lock()
+# Python goes through everything several times when it ends, for nothing, and torch and napari are
+# so much that a viewer that was closed would not be gone for two more seconds.
+atexit.register(gc.freeze)
 
 
 def run_job(module: str, name: str, *arguments: Any) -> Generator[Any, None, Any]:

@@ -238,3 +238,15 @@ def test_effective_radius_of_known_networks() -> None:
     wide = torch.nn.Conv2d(3, 4, 9, stride=32, dilation=16, padding=64)  # 64 px far, by nine rows
     assert effective_radius(pointwise, 3, 32) == 32
     assert 32 < effective_radius(wide, 3, 32) <= 96
+
+
+@pytest.mark.parametrize(("far", "least"), [(64, 48), (128, 96), (256, 192)])
+def test_effective_radius_of_fine_networks_that_look_far(far: int, least: int) -> None:
+    """The first image reaches 128 px from its middle."""
+    wide = torch.nn.Conv2d(3, 4, 9, stride=8, dilation=far // 4, padding=far)
+    assert least < effective_radius(wide, 3, 8) <= far + 8
+
+
+def test_effective_radius_of_a_network_that_sees_everything() -> None:
+    local = torch.nn.Conv2d(3, 4, 1, stride=8)
+    assert effective_radius(lambda image: local(image) * image.mean(), 3, 8) == 512

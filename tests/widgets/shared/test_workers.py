@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 from napari.qt.threading import WorkerBase
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QApplication
 
 from napari_gaussproto.core.base import steps as steps_module
 from napari_gaussproto.core.base.steps import TrainingStep, run
 from napari_gaussproto.jobs import fit
-from napari_gaussproto.widgets.shared.workers import Runner
+from napari_gaussproto.widgets.shared.workers import Runner, soon
 
 WAIT = 10_000
 
@@ -42,6 +44,30 @@ def runner(qtbot: Any) -> Any:
     yield runner
     runner.cancel()
     qtbot.waitUntil(lambda: not runner.busy, timeout=WAIT)
+
+
+class Owner(QObject):
+    """Notes that it was called; a method of Qt's tells whether it is there still."""
+
+    def __init__(self, calls: list[str]) -> None:
+        super().__init__()
+        self._calls = calls
+
+    def call(self) -> None:
+        self._calls.append(self.objectName())
+
+
+def test_what_is_done_soon_is_done_once_and_not_for_what_was_deleted(qtbot: Any) -> None:
+    calls: list[str] = []
+    owners = [Owner(calls), Owner(calls)]
+    owners[0].setObjectName("there")
+    for owner in owners:
+        soon(owner, owner.call)
+    owners[1].deleteLater()
+    QApplication.sendPostedEvents(owners[1], QEvent.Type.DeferredDelete)
+    assert not calls
+    qtbot.wait(50)
+    assert calls == ["there"] and not owners[0].children()
 
 
 def test_going_on_before_the_rest_began_does_not_rest(runner: Runner, qtbot: Any) -> None:

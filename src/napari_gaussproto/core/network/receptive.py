@@ -12,6 +12,9 @@ from torch import Tensor
 _OUTSIDE = 0.02
 # Noise images to average over.
 _TRIALS = 3
+# Multiples of the alignment from the middle of the first noise image to its rim: a network of fine
+# levels looks near, and takes long for a large image.
+_CELLS = 16
 
 
 def effective_radius(
@@ -38,19 +41,39 @@ def effective_radius(
         A multiple of the alignment; at most half the side of the noise image, which is what
         networks with global attention give.
     """
-    centre = largest_radius(alignment)
-    side = 2 * centre
+    largest = largest_radius(alignment)
+    reach = min(_CELLS * alignment, largest)
+    while True:
+        radius = _within(extract, channels, alignment, device, reach)
+        if radius is not None or reach == largest:
+            return radius or largest
+        reach = min(2 * reach, largest)
+
+
+def _within(
+    extract: Callable[[Tensor], Tensor],
+    channels: int,
+    alignment: int,
+    device: torch.device | str,
+    reach: int,
+) -> int | None:
+    """The radius, as a noise image shows it that reaches so far from its middle, if it does.
+
+    What lies farther away is taken to be as strong as the rim of the image.
+    """
+    side, whole = 2 * reach, 2 * largest_radius(alignment)
     generator = torch.Generator().manual_seed(0)
     energy = torch.zeros(side, side)
     for _ in range(_TRIALS):
         energy += _gradient(extract, _texture(channels, side, generator).to(device))
-    offset = torch.arange(side) + 0.5 - centre
+    offset = torch.arange(side) + 0.5 - reach
     distance = torch.maximum(offset.abs()[:, None], offset.abs()[None])
-    share = energy / energy.sum()
-    for radius in range(alignment, centre, alignment):
-        if float(share[distance > radius].sum()) <= _OUTSIDE:
+    beyond = energy[distance > reach - alignment].mean() * (whole**2 - side**2)
+    most = _OUTSIDE * (energy.sum() + beyond)
+    for radius in range(alignment, reach, alignment):
+        if float(energy[distance > radius].sum() + beyond) <= most:
             return radius
-    return centre
+    return None
 
 
 def largest_radius(alignment: int) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.notifications import show_warning
-from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import (
     QApplication,
     QDockWidget,
@@ -24,7 +24,7 @@ from napari_gaussproto.widgets.shared.forms import wrapped_label
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import Setting, state_of
-from napari_gaussproto.widgets.shared.workers import Runner
+from napari_gaussproto.widgets.shared.workers import Runner, soon
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -151,7 +151,7 @@ class Dock(QScrollArea):
         if event.type() == QEvent.Type.ParentChange and not self._was_framed:
             self._was_framed = isinstance(self.parentWidget(), QDockWidget)
             if self._was_framed:  # napari places it after this
-                QTimer.singleShot(0, self._join_sibling)
+                soon(self, self._join_sibling)
         lost = event.type() == QEvent.Type.ParentChange and self.parentWidget() is None
         if lost and not self.abandoned:
             self.close_work()

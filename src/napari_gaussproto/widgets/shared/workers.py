@@ -29,6 +29,16 @@ def single_shot(parent: QObject, milliseconds: int, then: Callable[[], Any]) -> 
     return timer
 
 
+def soon(owner: QObject, then: Callable[[], Any]) -> None:
+    """Call a function in the next turn of the event loop, if its owner is there still.
+
+    `QTimer.singleShot` of PySide6, unlike that of PyQt6, calls a method of what was deleted.
+    """
+    timer = single_shot(owner, 0, then)
+    timer.timeout.connect(timer.deleteLater)
+    timer.start()
+
+
 class _Gate:
     """Lets a thread rest between two steps.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QTabWidget, QWidget
 
 from napari_gaussproto.core.base.config import SegmentationClass
@@ -29,6 +28,7 @@ from napari_gaussproto.widgets.shared.forms import (
     heading,
 )
 from napari_gaussproto.widgets.shared.preferences import preference
+from napari_gaussproto.widgets.shared.workers import soon
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.budget import BudgetPanel
@@ -344,7 +344,7 @@ class TrainWidget(Dock):
 
     def _take_classes(self, classes: Sequence[SegmentationClass]) -> None:
         """A model's table; what is labelled, on open images or others, keeps its class."""
-        labelled = any(a.labels.any() for a in self.annotations.all)
+        labelled = any(a.painted for a in self.annotations.all)
         if not labelled and not self.autosave.state.kept.images:
             self.annotations.set_table(classes)
             return
@@ -368,7 +368,7 @@ class TrainWidget(Dock):
         """Whether there is anything that a change of all classes would lose."""
         annotations = self.annotations
         changed = annotations.can_undo or annotations.can_redo
-        labelled = any(a.labels.any() for a in annotations.all)
+        labelled = any(a.painted for a in annotations.all)
         fitted = self.fits.busy or bool(self.version_panel.versions)
         return changed or labelled or fitted or bool(self.autosave.state.kept.images)
 
@@ -387,7 +387,7 @@ class TrainWidget(Dock):
         self.status.setText(fitted_sentence(fitted))
         self.labelling.refresh_corrections()
         # Another image may have been chosen while this one was fitted.
-        QTimer.singleShot(0, self._see_annotated)
+        soon(self, self._see_annotated)
 
     # -- what else changes ------------------------------------------------------------------
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from napari_gaussproto.core.labels.class_table import remove_class, rename_class
+from napari_gaussproto.jobs.closed_images import is_on_disk
 from tests.core.builders import two_tone
 from tests.jobs.images import kept_of, saved
+from tests.reliability.digests import of_model
 from tests.widgets.train_dock import click, draw, fitted, quick, settled, stroke
 
 
@@ -198,3 +202,33 @@ def test_nothing_that_can_be_read_is_said(
         train.fits.quick_fit(image, closed=asked)
     assert "cannot be read" in said.args[0] and "photo.tif" in said.args[0]
     qtbot.waitUntil(lambda: train.fits.phase == "idle", timeout=60_000)
+
+
+def test_pixels_that_go_to_disk_teach_the_same(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    pixels = image.data
+    draw(train)
+    settled(train, qtbot)
+    quick(train, qtbot)
+    viewer.layers.remove(image)
+    other = viewer.add_image(two_tone(seed=4)[0], name="next")
+    settled(train, qtbot)
+    train.fits.begin_with()
+    quick(train, qtbot)
+    digest = of_model(train.fits.model)
+    assert image.data is pixels
+    train.fits.closed_pixels.most_bytes = 0
+    held = weakref.ref(pixels)
+    del pixels
+    viewer.layers.remove(other)  # it has no labels: nothing of it is kept
+    qtbot.waitUntil(lambda: is_on_disk(image.data), timeout=60_000)
+    other = viewer.add_image(two_tone(seed=4)[0], name="next")
+    settled(train, qtbot)
+    train.fits.begin_with()
+    quick(train, qtbot)
+    gc.collect()
+    assert of_model(train.fits.model) == digest and held() is None
+    viewer.layers.remove(other)
+    brought_back(train, viewer, qtbot)
+    assert not any(annotation.image is image for annotation in train.annotations.all)

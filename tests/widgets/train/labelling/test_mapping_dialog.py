@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,15 @@ TABLE = [
     SegmentationClass(name=name, color=DEFAULT_COLORS[i])
     for i, name in enumerate(["soil", "crop", "weed"])
 ]
+
+
+@pytest.fixture(autouse=True)
+def quick_clicks(qapp: QApplication) -> Iterator[None]:
+    """Two clicks are two after less than the half second of a person."""
+    before = qapp.doubleClickInterval()
+    qapp.setDoubleClickInterval(50)
+    yield
+    qapp.setDoubleClickInterval(before)
 
 
 @pytest.fixture
@@ -79,13 +88,17 @@ def choose(dialog: MappingDialog, row: int, text: str, qtbot: Any) -> None:
 
 
 def type_into_question(text: str, button: bool = True) -> None:
-    def answer() -> None:
-        question = QApplication.activeModalWidget()
-        assert isinstance(question, QInputDialog)
-        question.setTextValue(text)
-        question.accept() if button else question.reject()
+    """Answer the next question as soon as it is asked."""
 
-    QTimer.singleShot(1500, answer)
+    def answer(tries: int) -> None:
+        question = QApplication.activeModalWidget()
+        if isinstance(question, QInputDialog):
+            question.setTextValue(text)
+            question.accept() if button else question.reject()
+        elif tries:
+            QTimer.singleShot(20, lambda: answer(tries - 1))
+
+    answer(1500)
 
 
 def shown(dialog: MappingDialog) -> list[str]:

@@ -8,8 +8,7 @@ from weakref import WeakSet
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.compat import isalive
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.labels.check import checksum
@@ -20,6 +19,7 @@ from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
 from napari_gaussproto.widgets.shared.workarounds import write_labels
+from napari_gaussproto.widgets.shared.workers import soon
 from napari_gaussproto.widgets.train.annotation.annotation_layer import (
     AnnotationLayer,
     label_shape,
@@ -337,8 +337,8 @@ class AnnotationSet(QObject):
         for annotation in self._all:
             if annotation.image is event.value:
                 annotation.settle()
-                QTimer.singleShot(0, annotation.hide)
-                QTimer.singleShot(0, self._tell_layers)
+                soon(annotation, annotation.hide)
+                soon(self, self._tell_layers)
             elif annotation.layer is event.value and not annotation.hiding and annotation.painted:
                 self._messages.tell(
                     f"The labels of “{annotation.image.name}” are kept and count still: Draw shows "
@@ -358,8 +358,7 @@ class AnnotationSet(QObject):
         self.edited.emit(annotation)
 
     def _tell_layers(self) -> None:
-        # PySide6, unlike PyQt6, calls a method of what was deleted in the meantime.
-        if isalive(self) and not self._gone:
+        if not self._gone:
             self.layers_changed.emit()
 
     def close(self) -> None:

@@ -28,6 +28,7 @@ from napari_gaussproto.widgets.shared.workers import Runner
 from napari_gaussproto.widgets.train.annotation.annotation_layer import label_shape
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.beginning import Beginning
+from napari_gaussproto.widgets.train.fitting.closed_pixels import ClosedPixels
 from napari_gaussproto.widgets.train.fitting.sentences import JUDGEMENTS, Fitted, Kind, Phase
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class FitController(QObject):
         self._annotations = annotations
         self.cache = PyramidCache()
         annotations.dropped.connect(self.cache.remove)
+        self.closed_pixels = ClosedPixels(viewer, annotations, self.cache, self)
         # What the last quick fit was asked with.
         self.asked: FitRequest | None = None
         self.beginning = Beginning(Start(), table=annotations.classes)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import repeat
 
-from qtpy.QtCore import QSize, Qt, QTimer, Signal
+from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QKeyEvent, QKeySequence, QPainter, QPaintEvent
 from qtpy.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.widgets.shared.share_table import swatch
+from napari_gaussproto.widgets.shared.workers import soon
 
 KEY, COLOR, NAME, AMOUNT = range(4)
 _ROW, _SWATCH = 26, 14
@@ -91,7 +93,7 @@ class ClassList(QTableWidget):
     def rename(self, row: int) -> None:
         """Open the name of a class for typing."""
         # Later: now the event that led here may still take the focus away.
-        QTimer.singleShot(0, lambda: self._open(row))
+        soon(self, partial(self._open, row))
 
     def _open(self, row: int) -> None:
         item = self.item(row, NAME)

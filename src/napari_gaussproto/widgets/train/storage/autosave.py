@@ -256,7 +256,7 @@ class Autosave(QObject):
     def _offer(self, image: Image, project: FoundProject) -> None:
         self._found, self._offered = project.folder, image
         when = project.saved.astimezone()
-        drawn = any(a.labels.any() for a in self._annotations.all)
+        drawn = any(a.painted for a in self._annotations.all)
         stays = " What is drawn now stays in its own project." if drawn else ""
         self.bar.show_offer(
             f"“{image.name}” was labelled before, in the project “{project.name}”, "
