@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from benchmarks.loop.photos import Image, Labels
 from napari_gaussproto.core.network.backbone import OFFLINE_BACKBONE, Backbone
-from napari_gaussproto.core.network.extractor import to_stride
+from napari_gaussproto.core.network.stride import to_stride
 
 CELL = 8
 Features = npt.NDArray[np.float32]

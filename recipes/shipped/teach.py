@@ -15,7 +15,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from napari_gaussproto.core.base.seeds import seeded
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.network.extractor import shrink
+from napari_gaussproto.core.network.stride import shrink
 from recipes.shipped.mix import mix
 from recipes.shipped.views import View
 from recipes.start.network import Trunk

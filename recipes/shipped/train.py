@@ -30,7 +30,8 @@ from napari_gaussproto.core.measure.evaluation import measure
 from napari_gaussproto.core.model.model_file import load_model, save_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.network.backbone import Backbone
-from napari_gaussproto.core.network.extractor import Extractor, Neck
+from napari_gaussproto.core.network.extractor import Extractor
+from napari_gaussproto.core.network.neck import Neck
 from napari_gaussproto.core.network.receptive import effective_radius
 from napari_gaussproto.core.training.cells import LabelledCells
 from napari_gaussproto.core.training.describe import learn_look

@@ -23,8 +23,8 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from napari_gaussproto.core.model.model_file import load_model, save_model
-from napari_gaussproto.core.network.extractor import to_stride
 from napari_gaussproto.core.network.local import local_features
+from napari_gaussproto.core.network.stride import to_stride
 from recipes.start.cameras import Camera, draw_camera
 from recipes.start.crops import cut
 from recipes.start.network import new_model

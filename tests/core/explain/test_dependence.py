@@ -17,7 +17,7 @@ from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.explain.dependence import Dependence, dependence_steps
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.network.extractor import normalise
+from napari_gaussproto.core.network.neck import normalise
 from tests.core.builders import tiny_model, two_tone
 
 # Pixels to the right of a cell that the network looks at, and of a latent position.

@@ -119,7 +119,7 @@ def test_downsampling_averages_and_coarsens() -> None:
 def test_points_of_the_neck_agree_with_its_map() -> None:
     config = ModelConfig(classes=["a", "b"], latent_dim=8)
     extractor = Extractor(config, pretrained=False).eval()
-    from napari_gaussproto.core.network.extractor import to_stride
+    from napari_gaussproto.core.network.stride import to_stride
 
     with torch.no_grad():
         pyramid = extractor.pyramid(torch.rand(1, 3, 64, 64))

@@ -20,8 +20,8 @@ Places = npt.NDArray[np.int64]
 
 # Pixels painted at a time: bounds the memory of a full-resolution, many-channel map.
 PAINT_PIXELS = 1 << 21
-# Squares between cells interpolated at a time: bounds the memory.
-_BLOCK = 1 << 11
+# Squares between cells interpolated at a time: what fits into a cache.
+_BLOCK = 1 << 10
 # A cell belongs to a mask when at least this share of it lies inside.
 _INSIDE = 0.5
 
@@ -273,32 +273,43 @@ def largest_between(maps: Tensor, k: int, height: int, width: int) -> Tensor:
     weights for every map. Only the other squares, those on outlines, need interpolation.
     """
     padded = F.pad(maps[None], (1, 1, 1, 1), mode="replicate")[0]
-    best = padded.max(0).indices.to(torch.uint8)
+    best = largest_of(padded)
     corner = best[:-1, :-1]
     mixed = (corner != best[:-1, 1:]) | (corner != best[1:, :-1]) | (corner != best[1:, 1:])
-    rows, columns = corner.shape
-    pixels = corner.repeat_interleave(k, 0).repeat_interleave(k, 1)
-    squares = pixels.view(rows, k, columns, k)
+    # Along rows first: the other way round takes five times as long.
+    pixels = corner.repeat_interleave(k, 1).repeat_interleave(k, 0)
+    wide, side = pixels.shape[1], torch.arange(k, device=maps.device)
+    inside = (wide * side[:, None] + side).view(-1, 1)
     where = mixed.nonzero()
-    for chosen in where.split(_BLOCK) if len(where) else ():
-        row, column = chosen.T
-        squares[row, :, column, :] = _interpolated(padded, row, column, k)
+    for row, column in (part.T for part in where.split(_BLOCK) if len(part)):
+        at = k * (wide * row + column) + inside
+        pixels.view(-1).scatter_(0, at.view(-1), _interpolated(padded, row, column, k).view(-1))
     # The first centre lies k // 2 pixels inside the image, and the first square before it.
     start = k - k // 2
     return pixels[start : start + height, start : start + width]
 
 
+def largest_of(maps: Tensor) -> Tensor:
+    """Index of the largest of a few maps (K, ...), the first of equal ones, (...) uint8.
+
+    Faster than `argmax`, whose inner loop goes over them.
+    """
+    best, index = maps[0], torch.zeros(maps.shape[1:], dtype=torch.uint8, device=maps.device)
+    for number, values in enumerate(maps[1:], start=1):
+        index = torch.maximum(index, (values > best).view(torch.uint8) * number)
+        best = torch.maximum(best, values)
+    return index
+
+
 def _interpolated(padded: Tensor, row: Tensor, column: Tensor, k: int) -> Tensor:
-    """Index of the largest map at the pixels of some squares, (M, k, k) uint8."""
+    """Index of the largest map at the pixels of M squares, (k, k, M) uint8."""
     # From a centre to the next; with an odd k, the first pixel is the centre itself.
     share = (torch.arange(k, device=padded.device) + (0.0 if k % 2 else 0.5)) / k
-    share = share.to(padded.dtype)
-    above = _lerp(padded[:, row, column], padded[:, row, column + 1], share)
-    below = _lerp(padded[:, row + 1, column], padded[:, row + 1, column + 1], share)
-    between = above[:, :, None] * (1 - share)[:, None] + below[:, :, None] * share[:, None]
-    return between.max(0).indices.to(torch.uint8)
-
-
-def _lerp(left: Tensor, right: Tensor, share: Tensor) -> Tensor:
-    """Between two columns of corners (K, M), at k places, (K, M, k)."""
-    return left[..., None] * (1 - share) + right[..., None] * share
+    right = share.to(padded.dtype)[:, None]
+    down = right[:, None]
+    wide, flat = padded.shape[2], padded.flatten(1)
+    corners = [
+        flat.index_select(1, wide * (row + y) + column + x)[:, None] for y in (0, 1) for x in (0, 1)
+    ]
+    above, below = (a * (1 - right) + b * right for a, b in (corners[:2], corners[2:]))
+    return largest_of(above[:, None] * (1 - down) + below[:, None] * down)

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 from napari_gaussproto.core.cells.clusters import cluster
 from napari_gaussproto.core.imaging.source import ImageSource
-from napari_gaussproto.core.network.extractor import shrink
 from napari_gaussproto.core.network.local import lab
+from napari_gaussproto.core.network.stride import shrink
 
 RegionMap = npt.NDArray[np.int32]
 
@@ -123,11 +123,11 @@ def _block(
     left = max(0, core[1] - margin) // size * size
     bottom, right = min(height, core[2] + margin), min(width, core[3] + margin)
     features = _colour(_shrunk(source, k, top, left, bottom, right))
-    own = cluster(features, size, settings.compactness)
-    columns = -(-features.shape[1] // size)
-    row, column = np.divmod(own, columns)
-    lattice_columns = -(-width // size)
-    numbers = (row + top // size) * lattice_columns + column + left // size
+    numbers = cluster(features, size, settings.compactness)
+    columns, lattice_columns = -(-features.shape[1] // size), -(-width // size)
+    if (top, left, columns) != (0, 0, lattice_columns):
+        row, column = np.divmod(numbers, columns)
+        numbers = (row + top // size) * lattice_columns + column + left // size
     return numbers[core[0] - top : core[2] - top, core[1] - left : core[3] - left]
 
 

@@ -15,7 +15,7 @@ from torchvision.ops import roi_align
 from napari_gaussproto.core.base.config import Pooling
 from napari_gaussproto.core.cells.partition import PAINT_PIXELS, Partition, Places
 from napari_gaussproto.core.cells.slic import RegionMap, consecutive
-from napari_gaussproto.core.network.extractor import normalise
+from napari_gaussproto.core.network.neck import normalise
 
 # Points along each side of a region's box that `roi_align` samples.
 _ROI_POINTS = 4

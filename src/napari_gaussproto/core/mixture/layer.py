@@ -20,6 +20,8 @@ Covariance = Literal["diagonal", "spherical", "full"]
 # Stands for log(0): far below any log-likelihood that a float32 latent can reach, yet
 # finite, so that neither a softmax nor a gradient ever meets inf - inf.
 LOG_ZERO = -1e30
+# The exponential of this is nothing beside 1, and still an ordinary number in float32.
+_VANISHED = -80.0
 
 
 def inverse_softplus(value: Tensor) -> Tensor:
@@ -222,8 +224,10 @@ class GaussianPrototypeLayer(nn.Module):
         precision = self.scale.to(z.dtype).reciprocal().square()
         linear = mean * precision
         constant = (linear * mean).sum(1)
-        distance = torch.addmm(constant, z * z, precision.T)
-        return distance.addmm_(z, linear.T, alpha=-2)
+        # Cells lie side by side in memory, here and in what follows: sums over the few prototypes
+        # of a cell then take a fraction of the time.
+        distance = torch.addmm(constant[:, None], precision, (z * z).T)
+        return distance.addmm_(linear, z.T, alpha=-2).T
 
     def _mahalanobis_full(self, z: Tensor) -> Tensor:
         # One prototype at a time: memory stays at (N, D). Cells are whitened anew only where the
@@ -233,7 +237,7 @@ class GaussianPrototypeLayer(nn.Module):
             if former is None or not torch.equal(factor, former):
                 former, whitened = factor, _solved(factor, z.T)
             distances.append((whitened - _solved(factor, mean[:, None])).square().sum(0))
-        return torch.stack(distances, dim=1)
+        return torch.stack(distances).T
 
     # -- relations between prototypes -------------------------------------------------------
 
@@ -279,6 +283,15 @@ class GaussianPrototypeLayer(nn.Module):
         ]
 
 
+def _log_sum_exp(values: Tensor) -> Tensor:
+    """Logarithm of the sum of the exponentials of K rows (K, N), (N,); `LOG_ZERO` of none."""
+    if not len(values):
+        return values.new_full(values.shape[1:], LOG_ZERO)
+    largest = values.detach().amax(0)
+    # An exponential that underflows takes ten times as long as one that is lost in the sum.
+    return (values - largest).clamp_min(_VANISHED).exp().sum(0).log() + largest
+
+
 def _solved(factor: Tensor, columns: Tensor) -> Tensor:
     return torch.linalg.solve_triangular(factor, columns, upper=False)
 
@@ -322,17 +335,17 @@ class MixtureScores:
         members = self._layer.members()
         order = torch.cat(members)
         log_weight = self._layer.log_weight.to(self.log_likelihood.dtype)[order]
-        weighted = self.log_likelihood.index_select(1, order).add_(log_weight)
+        weighted = self.log_likelihood.T.index_select(0, order).add_(log_weight[:, None])
         # Views of one array: autograd keeps it once, however many classes there are.
-        parts = weighted.split([len(own) for own in members], dim=1)
+        parts = weighted.split([len(own) for own in members])
         # A class without prototypes has an empty part, whose sum is log(0).
-        columns = [part.logsumexp(1) for part in parts]
-        return torch.stack(columns, dim=1).clamp_min(LOG_ZERO)
+        rows = [_log_sum_exp(part) for part in parts]
+        return torch.stack(rows).clamp_min(LOG_ZERO).T
 
     @cached_property
     def log_density(self) -> Tensor:
         """Log p(z), (N,)."""
-        return (self.class_log_likelihood + self._layer.log_prior).logsumexp(1)
+        return _log_sum_exp((self.class_log_likelihood + self._layer.log_prior).T)
 
     @cached_property
     def class_log_posterior(self) -> Tensor:
@@ -345,7 +358,7 @@ class MixtureScores:
         # The largest is taken off before the division, so that cells very far from every
         # prototype keep their differences in float32.
         joint = joint - joint.max(1, keepdim=True).values.detach()
-        return (joint / temperature).clamp_min(LOG_ZERO).log_softmax(1)
+        return (joint / temperature).clamp_min(LOG_ZERO).T.log_softmax(0).T
 
     @cached_property
     def log_responsibility(self) -> Tensor:
@@ -357,16 +370,17 @@ class MixtureScores:
         T = 1 this is Bayes' rule over all prototypes (`log_assignment`).
         """
         layer = self._layer
-        weighted = self.log_likelihood + layer.log_weight.to(self.log_likelihood.dtype)
+        log_weight = layer.log_weight.to(self.log_likelihood.dtype)
+        weighted = (self.log_likelihood + log_weight).T
         share = torch.full_like(weighted, LOG_ZERO)
         for members in layer.members():
-            own = weighted[:, members]
+            own = weighted[members]
             if len(members):
                 # As in the posterior: what is far from everything keeps its differences.
-                own = own - own.max(1, keepdim=True).values.detach()
-                share[:, members] = (own / layer.temperature).log_softmax(1)
-        share = share + self.class_log_posterior[:, layer.class_index]
-        return share.masked_fill(~layer.active, LOG_ZERO).clamp_min(LOG_ZERO)
+                own = own - own.amax(0).detach()
+                share[members] = (own / layer.temperature).log_softmax(0)
+        share = share + self.class_log_posterior.T[layer.class_index]
+        return share.masked_fill(~layer.active[:, None], LOG_ZERO).clamp_min(LOG_ZERO).T
 
     @cached_property
     def log_assignment(self) -> Tensor:
@@ -378,4 +392,4 @@ class MixtureScores:
         layer, log_likelihood = self._layer, self.log_likelihood
         prior = layer.log_prior.to(log_likelihood.dtype)[layer.class_index]
         joint = log_likelihood + layer.log_weight.to(log_likelihood.dtype) + prior
-        return joint.clamp_min(LOG_ZERO).log_softmax(1).clamp_min(LOG_ZERO)
+        return joint.clamp_min(LOG_ZERO).T.log_softmax(0).T.clamp_min(LOG_ZERO)

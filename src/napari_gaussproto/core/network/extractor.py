@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import operator
-from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -15,118 +13,8 @@ from napari_gaussproto.core.base.config import ModelConfig
 from napari_gaussproto.core.network.backbone import Backbone
 from napari_gaussproto.core.network.folding import folded_copy_of
 from napari_gaussproto.core.network.local import colours_in, local_features, width_of_local
-
-
-def normalise(latents: Tensor) -> Tensor:
-    """LayerNorm over axis 1 of latents (N, D) or (B, D, h, w), in float32 (Ba et al. 2016).
-
-    There are no affine parameters: mean is 0 and variance 1 along axis 1.
-    """
-    latents = latents if latents.dtype == torch.float64 else latents.float()
-    centred = latents - latents.mean(1, keepdim=True)
-    return centred * torch.rsqrt(centred.square().mean(1, keepdim=True) + 1e-5)
-
-
-class Neck(nn.Module):
-    """Fuse a feature pyramid at one stride into a normalised latent space.
-
-    Every level is projected, brought to the output stride and summed; what follows acts on
-    each position alone. So a position's latent vector depends on the pyramid's values at
-    that position only, and can be computed for a few positions as well as for all.
-
-    Parameters
-    ----------
-    widths, strides : list of int
-        Channels and stride of each level.
-    output_stride, hidden, dim : int
-        Stride of the fused map, its channels, and D.
-    """
-
-    def __init__(
-        self, widths: list[int], strides: list[int], output_stride: int, hidden: int, dim: int
-    ) -> None:
-        super().__init__()
-        self.widths = widths
-        self.strides = strides
-        self.output_stride = output_stride
-        self.projections = nn.ModuleList(nn.Conv2d(width, hidden, 1) for width in widths)
-        # Levels differ in magnitude by orders; without this the loudest one drowns the rest.
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths)
-        self.head = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(hidden, dim, 1))
-
-    def forward(self, pyramid: list[Tensor]) -> Tensor:
-        """Latent map (B, D, h, w) of a pyramid; each position has mean 0 and variance 1."""
-        return normalise(self.head(self._fuse(pyramid)))
-
-    def _fuse(self, pyramid: list[Tensor]) -> Tensor:
-        height = pyramid[0].shape[-2] * self.strides[0] // self.output_stride
-        width = pyramid[0].shape[-1] * self.strides[0] // self.output_stride
-        fused: Tensor | None = None
-        for level, norm, project in zip(pyramid, self.norms, self.projections, strict=True):
-            if level.shape[-2] > height:
-                # Projecting is linear, so it may follow the averaging, where it is cheaper.
-                value = project(norm(to_stride(level, (height, width))))
-            else:
-                value = to_stride(project(norm(level)), (height, width))
-            fused = value if fused is None else fused.add_(value)
-        if fused is None:
-            raise ValueError("a pyramid needs at least one level")
-        return fused
-
-    def points(self, features: Tensor) -> Tensor:
-        """Latents (N, D) of single positions, from their values at all levels side by side.
-
-        Parameters
-        ----------
-        features : (N, sum of widths) Tensor
-            Each level brought to the output stride beforehand.
-        """
-        levels = features.T[None, :, :, None].split(self.widths, dim=1)
-        pairs = zip(levels, self.norms, self.projections, strict=True)
-        fused = torch.stack([project(norm(level)) for level, norm, project in pairs]).sum(0)
-        latents: Tensor = normalise(self.head(fused))
-        return latents[0, :, :, 0].T
-
-
-class SideBySide(nn.Module):
-    """All levels at one stride side by side, each channel standardised: for want of a neck.
-
-    Parameters
-    ----------
-    widths, strides : list of int
-        Channels and stride of each level.
-    output_stride : int
-    """
-
-    def __init__(self, widths: list[int], strides: list[int], output_stride: int) -> None:
-        super().__init__()
-        self.widths = widths
-        self.strides = strides
-        self.output_stride = output_stride
-        self.norms = nn.ModuleList(nn.BatchNorm2d(width, affine=False) for width in widths)
-
-    def forward(self, pyramid: list[Tensor]) -> Tensor:
-        """Latent map (B, D, h, w) of a pyramid."""
-        first = pyramid[0]
-        height = first.shape[-2] * self.strides[0] // self.output_stride
-        width = first.shape[-1] * self.strides[0] // self.output_stride
-        pairs = zip(pyramid, self.norms, strict=True)
-        return torch.cat([to_stride(norm(level), (height, width)) for level, norm in pairs], 1)
-
-    def points(self, features: Tensor) -> Tensor:
-        """Latents (N, D) of single positions; see `Neck.points`."""
-        levels = features.T[None, :, :, None].split(self.widths, dim=1)
-        parts = [norm(level) for level, norm in zip(levels, self.norms, strict=True)]
-        return torch.cat(parts, 1)[0, :, :, 0].T
-
-
-def to_stride(level: Tensor, size: tuple[int, int]) -> Tensor:
-    """A level (B, F, h, w) at another size (H, W): averaged when finer, bilinear when coarser."""
-    if level.shape[-2:] == size:
-        return level
-    if level.shape[-2] > size[0]:
-        return F.avg_pool2d(level, level.shape[-2] // size[0])
-    return F.interpolate(level, size=size, mode="bilinear", align_corners=False)
+from napari_gaussproto.core.network.neck import Neck, SideBySide
+from napari_gaussproto.core.network.stride import shrink
 
 
 class Extractor(nn.Module):
@@ -261,21 +149,3 @@ class _Traceable(nn.Module):
             levels = [*levels, local_features(image, self.neck.output_stride)]
         latents: Tensor = self.neck(levels)
         return latents
-
-
-def shrink(image: Tensor, factor: int) -> Tensor:
-    """Average images (B, C, H, W) over squares of side ``factor``."""
-    if factor == 1:
-        return image
-    height, width = (n // factor * factor for n in image.shape[-2:])
-    # Strided sums: avg_pool2d takes several times as long for the few channels of an image.
-    rows = _strided_sum(image[..., :height, :width], factor, -2)
-    return _strided_sum(rows, factor, -1).div_(factor**2)
-
-
-def _strided_sum(values: Tensor, factor: int, axis: int) -> Tensor:
-    """Sums of ``factor`` neighbours along one of the last two axes."""
-    parts = (
-        values[..., i::factor, :] if axis == -2 else values[..., i::factor] for i in range(factor)
-    )
-    return reduce(operator.add, parts)

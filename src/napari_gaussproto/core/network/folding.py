@@ -121,5 +121,7 @@ def fold(network: nn.Module) -> int:
 
 def weight_versions(network: nn.Module) -> Key:
     """What changes with every change of a weight, in place or by another tensor."""
-    tensors = [*network.parameters(), *network.buffers()]
+    # From the tables of the modules: to look up every name would take several times as long.
+    tables = (table for m in network.modules() for table in (m._parameters, m._buffers))
+    tensors = (tensor for table in tables for tensor in table.values() if tensor is not None)
     return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)

@@ -11,6 +11,8 @@ from scipy.special import ive
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_gaussproto.core.network.stride import shrink
+
 # Standard deviations of the Gaussian blurs, in pixels that the backbone sees. Averaging over a
 # position of the output counts as a part of them.
 BLURS = (3.0, 6.0)
@@ -41,14 +43,15 @@ def local_features(image: Tensor, stride: int) -> Tensor:
     the fine texture, the root of the mean squared difference of neighbouring pixels, at the
     last one.
     """
-    image, count = image.float(), int(image.shape[1])
+    # Channel by channel, as they are used here.
+    image, count = image.float().contiguous(), int(image.shape[1])
     # Two pixels are fine enough for colour, and Lab takes a quarter of the time.
-    values = F.avg_pool2d(image, 2)
+    values = shrink(image, 2)
     values = lab(values) / 100 if count == 3 else values
     light = values[:, :1] if count == 3 else values.mean(1, keepdim=True)
     parts = [values, light, light.square(), values.square().sum(1, keepdim=True)]
-    means = F.avg_pool2d(torch.cat(parts, 1), stride // 2)
-    means = torch.cat([means, F.avg_pool2d(_steps(image.mean(1, keepdim=True)), stride)], 1)
+    means = shrink(torch.cat(parts, 1), stride // 2)
+    means = torch.cat([means, shrink(_steps(image.mean(1, keepdim=True)), stride)], 1)
     blurred = [_blurred(means, sigma, stride) for sigma in BLURS]
     near, far = blurred[0], blurred[-1]
     light_variance = near[:, count + 1] - near[:, count].square()
@@ -81,11 +84,17 @@ def _steps(grey: Tensor) -> Tensor:
 def lab(image: Tensor) -> Tensor:
     """CIE Lab (B, 3, H, W) of sRGB images (B, 3, H, W) in [0, 1], white point D65."""
     image = image.clamp(0, 1)
-    linear = torch.where(image > 0.04045, ((image + 0.055) / 1.055) ** 2.4, image / 12.92)
+    linear = torch.where(image > 0.04045, _power((image + 0.055) / 1.055, 2.4), image / 12.92)
     xyz = F.conv2d(linear, image.new_tensor(_TO_XYZ)[:, :, None, None])
-    roots = torch.where(xyz > _CUBIC, xyz.clamp_min(_CUBIC) ** (1 / 3), xyz * (841 / 108) + 4 / 29)
+    third = _power(xyz.clamp_min(_CUBIC), 1 / 3)
+    roots = torch.where(xyz > _CUBIC, third, xyz * (841 / 108) + 4 / 29)
     weight, offset = image.new_tensor(_TO_LAB), image.new_tensor((-16.0, 0.0, 0.0))
     return F.conv2d(roots, weight[:, :, None, None], offset)
+
+
+def _power(values: Tensor, exponent: float) -> Tensor:
+    """Powers of positive values, in three quarters of the time of torch's."""
+    return (values.log() * exponent).exp()
 
 
 def _blurred(means: Tensor, sigma: float, stride: int) -> Tensor:

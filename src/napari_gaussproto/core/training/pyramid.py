@@ -25,8 +25,8 @@ from napari_gaussproto.core.model.encode import (
 from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.network.backbone import Backbone
-from napari_gaussproto.core.network.extractor import to_stride
 from napari_gaussproto.core.network.local import colours_in
+from napari_gaussproto.core.network.stride import to_stride
 
 # Values of one level, brought to the output stride, that are held at a time.
 _BAND_VALUES = 1 << 25

@@ -19,7 +19,7 @@ from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.cells.partitioner import Partitioner
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.check import Labels, check_labels, check_pairs
-from napari_gaussproto.core.network.extractor import shrink
+from napari_gaussproto.core.network.stride import shrink
 
 # How often a crop is centred on a labelled pixel of a class drawn evenly; else of any pixel.
 _CLASS_CENTRED = 0.5
