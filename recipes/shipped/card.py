@@ -44,6 +44,8 @@ class Recipe:
         Levels of the start's backbone, by default all. Fine ones look less far.
     photo_pixels : int, optional
         See `ModelConfig`.
+    grey : float
+        See `plant_views`.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Recipe:
     partition: Literal["grid", "superpixel"] = "grid"
     strides: tuple[int, ...] | None = None
     photo_pixels: int | None = None
+    grey: float = 0.0
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -16,12 +16,15 @@ _INFRARED, _ANY = 0.25, 0.2
 # Of infrared cameras: those that show it as green and red twice; else it is shown as red, red
 # as green and green as blue. And those whose white is that of the ground.
 _TWO_BANDS, _NEUTRAL = 0.7, 0.6
-# Share of all cameras that have a single band.
-_GREY = 0.1
 
 
-def see_plants(image: Bytes, plants: npt.NDArray[np.bool_], rng: np.random.Generator) -> Bytes:
-    """A picture (H, W, 3) with plants in (H, W), by a camera at random."""
+def see_plants(
+    image: Bytes, plants: npt.NDArray[np.bool_], rng: np.random.Generator, grey: float = 0.0
+) -> Bytes:
+    """A picture (H, W, 3) with plants in (H, W), by a camera at random.
+
+    A share ``grey`` of cameras has a single band.
+    """
     kind = rng.random()
     camera = draw_camera(rng)
     if kind < _INFRARED:
@@ -32,7 +35,7 @@ def see_plants(image: Bytes, plants: npt.NDArray[np.bool_], rng: np.random.Gener
         turn = float(rng.normal(0, 0.12))
         camera = replace(camera, turn=turn, bands=(0, 1, 2), neutral=bool(rng.random() < 0.1))
     seen = camera.see(image, ~plants, rng)
-    if rng.random() < _GREY:
+    if grey and rng.random() < grey:
         seen = seen[..., [int(rng.integers(3))] * 3]
     return as_bytes(seen)
 

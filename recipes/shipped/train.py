@@ -47,7 +47,7 @@ from recipes.start.pictures import Pair, Pictures, open_pictures, photos_of
 # Of so many photographs and fields one.
 _HELD_OUT = 6
 # Options that the card notes where they are others.
-_USUAL = {"strides": None, "steps": 200, "minutes": 0.0, "mixed": 0.0, "seed": 0}
+_USUAL = {"strides": None, "steps": 200, "minutes": 0.0, "mixed": 0.0, "grey": 0.0, "seed": 0}
 # How much prototypes are held on their cells at last.
 _HELD = 0.5
 # Photographs, and fields, by which a model knows what is familiar.
@@ -105,7 +105,7 @@ def take_neck(extractor: Extractor, start: Extractor) -> None:
 def views_of(recipe: Recipe, pictures: Pictures, seed: int) -> Iterator[View]:
     """What neck and prototypes learn from."""
     if recipe.name == "plants":
-        return plant_views(pictures, recipe.rounds, seed)
+        return plant_views(pictures, recipe.rounds, seed, grey=recipe.grey)
     return photo_views(pictures.photos, recipe.rounds, seed)
 
 
@@ -218,6 +218,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--begin", help=help_text)
     help_text = "share of the squares that hold parts of others, in these minutes"
     parser.add_argument("--mixed", type=float, help=help_text)
+    help_text = "share of the pictures of “plants” that are seen by a camera with a single band"
+    parser.add_argument("--grey", type=float, help=help_text)
     parser.add_argument("--seed", type=int)
     help_text = "levels of the backbone, fine ones look less far"
     parser.add_argument("--strides", type=int, nargs="+", help=help_text)
@@ -226,6 +228,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.features and options.minutes:
         parser.error("--features are of the start's backbone, which --minutes changes: give one")
     recipe = RECIPES[options.model]
+    recipe = replace(recipe, grey=options.grey)
     if options.strides:
         recipe = replace(recipe, strides=tuple(options.strides))
     model = train(recipe, options)

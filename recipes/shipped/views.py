@@ -39,7 +39,7 @@ class View:
 
 
 def plant_views(
-    pictures: Pictures, count: int, seed: int, *, plain: bool = False
+    pictures: Pictures, count: int, seed: int, *, plain: bool = False, grey: float = 0.0
 ) -> Iterator[View]:
     """Soil and plants of fields and photographs, at any scale and by any camera.
 
@@ -49,13 +49,15 @@ def plant_views(
     count, seed : int
     plain : bool
         As they are, to be shown to people.
+    grey : float
+        Share of the cameras that have a single band.
     """
     rng = np.random.default_rng(seed)
     for _ in range(count):
         pair, number = _of_any(pictures, rng)
         scale = float(np.exp(rng.uniform(*np.log(SCALES))))
         crop = cut(pair, scale, _SIDE, rng)
-        image = crop.image if plain else see_plants(crop.image, crop.species > 0, rng)
+        image = crop.image if plain else see_plants(crop.image, crop.species > 0, rng, grey)
         yield View(image, np.minimum(crop.species, 1) + np.uint8(1), number)
 
 

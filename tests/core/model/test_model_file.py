@@ -381,3 +381,18 @@ def test_weights_beyond_half_precision_are_kept_whole(
         bias[0] = 1e6
     again = load_model_file(save_model(model, tmp_path / "large"))
     assert any(float(p.max()) == 1e6 for p in again.extractor.neck.parameters())
+
+
+def test_a_name_without_end_is_cut_in_the_sentence(
+    model: PrototypeSegmenter, tmp_path: Path
+) -> None:
+    path = save_model(model, tmp_path / "tiny")
+    with safe_open(path, framework="pt") as file:
+        texts = file.metadata()
+    tensors = load_file(path) | {"x" * 5000: torch.tensor([float("nan")])}
+    save_file(tensors, path, texts)
+    with pytest.raises(ModelFileError, match=r"not finite in x{79}…") as caught:
+        load_model(path, device="cpu")
+    assert str(caught.value).endswith(".")
+    with pytest.raises(ConfigError, match=r"called “y{79}…”"):
+        tiny_model(backbone="y" * 5000)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_LONGEST_NAME = 80
+
 
 class GaussProtoError(Exception):
     """Base of every error whose message is meant for the person at the screen."""
@@ -66,3 +68,8 @@ def memory_in_words() -> Iterator[None]:
             "Memory is too short for this: close other programs, work on smaller images or crops, "
             "or choose another device."
         ) from error
+
+
+def brief(name: str) -> str:
+    """A name that a file holds, at most 80 characters of it, for a sentence."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from napari_gaussproto.core.base.config import ModelConfig
-from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.core.base.errors import GaussProtoError, brief
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.network.backbone import Backbone
 
@@ -48,7 +48,7 @@ def check_tensors(tensors: Mapping[str, Tensor], class_index: Sequence[int], cla
         if key.endswith(_CLASS_INDEX) and value.tolist() != list(class_index):
             raise UnsoundError("prototypes of other classes than are listed")
         if value.is_complex():
-            raise UnsoundError(f"complex numbers in {key}")
+            raise UnsoundError(f"complex numbers in {brief(key)}")
         if value.is_floating_point():
             _check_numbers(key, value, classes)
 
@@ -63,20 +63,20 @@ def _check_numbers(key: str, value: Tensor, classes: int) -> None:
     # A class that was never seen has no familiarity.
     astray = value.isinf() if key == "familiarity/mean" else ~value.isfinite()
     if astray.any():
-        raise UnsoundError(f"numbers that are not finite in {key}")
+        raise UnsoundError(f"numbers that are not finite in {brief(key)}")
     if key.endswith(_VARIANCE) and (value < 0).any():
-        raise UnsoundError(f"a variance below zero in {key}")
+        raise UnsoundError(f"a variance below zero in {brief(key)}")
 
 
 def _check_quantiles(key: str, value: Tensor, rows: tuple[int, ...]) -> None:
     """Quantiles (Q,), or (C, Q) of which rows without any training cell are not numbers."""
     if value.ndim != len(rows) + 1 or value.shape[:-1] != rows or value.shape[-1] == 1:
-        raise UnsoundError(f"a table of the shape {tuple(value.shape)} as {key}")
+        raise UnsoundError(f"a table of the shape {tuple(value.shape)} as {brief(key)}")
     known = value[~value.isnan().all(-1)] if rows else value
     if not known.isfinite().all():
-        raise UnsoundError(f"numbers that are not finite in {key}")
+        raise UnsoundError(f"numbers that are not finite in {brief(key)}")
     if (torch.diff(known.float()) < 0).any():
-        raise UnsoundError(f"quantiles that do not ascend as {key}")
+        raise UnsoundError(f"quantiles that do not ascend as {brief(key)}")
 
 
 def check_patches(patches: Tensor, labels: Tensor, classes: int) -> None:

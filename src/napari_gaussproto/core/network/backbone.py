@@ -17,7 +17,7 @@ from timm.models import PretrainedCfg, adapt_input_conv
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_gaussproto.core.base.errors import ConfigError, is_out_of_memory
+from napari_gaussproto.core.base.errors import ConfigError, brief, is_out_of_memory
 from napari_gaussproto.core.network.folding import Key, weight_versions
 
 logger = logging.getLogger(__name__)
@@ -145,7 +145,7 @@ def _create(name: str, channels: int, pretrained: bool, strides: Sequence[int] |
     # A name such as "hf-hub:someone/model", which a model file may hold, would be fetched.
     if not timm.is_model(name):
         raise ConfigError(
-            f"There is no backbone called “{name}”: choose a name from timm.list_models(), "
+            f"There is no backbone called “{brief(name)}”: choose a name from timm.list_models(), "
             f"or the default “{OFFLINE_BACKBONE}”."
         )
     more: dict[str, Any] = {"in_chans": channels, "pretrained": pretrained and not offline}

@@ -37,7 +37,13 @@ def save_checkpoint(
 
 
 # Settings of a model that former versions did not know, as it was without them.
-_UNKNOWN_BEFORE = {"follow_edges": True, "neck": "fused", "strides": None, "local_features": False}
+_UNKNOWN_BEFORE = {
+    "follow_edges": True,
+    "neck": "fused",
+    "strides": None,
+    "local_features": False,
+    "photo_pixels": None,
+}
 
 
 def read_progress(path: Path) -> dict[str, Any]:
