@@ -44,6 +44,7 @@ def test_a_shipped_model_answers_as_here(tmp_path: Path, name: str) -> None:
     assert json.loads(about["classes"])[0]["name"] == model.classes[0].name
     assert len(json.loads(about["prototypes"])) == len(model.prototypes)
     assert about["cell_size"] == str(model.cell_size)
+    assert about["photo_pixels"] == str(model.config.photo_pixels or "")
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -121,7 +121,11 @@ def _described(model: PrototypeSegmenter, summary: ModelSummary, folder: Path) -
         config={
             # The library (0.5.14) refuses every tolerance for outputs that are never above 0.
             "bioimageio": {"reproducibility_tolerance": []},
-            "napari_gaussproto": {"version": __version__, "cell_size": model.cell_size},
+            "napari_gaussproto": {
+                "version": __version__,
+                "cell_size": model.cell_size,
+                "photo_pixels": model.config.photo_pixels,
+            },
         },
     )
 

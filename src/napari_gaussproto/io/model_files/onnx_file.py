@@ -163,6 +163,7 @@ def _describe(model: PrototypeSegmenter, path: Path) -> None:
         ),
         "cell_size": str(model.cell_size),
         "alignment": str(model.alignment),
+        "photo_pixels": str(model.config.photo_pixels or ""),
         "range": "0 to 1",
     }
     for key, value in about.items():
