@@ -83,7 +83,7 @@ def main() -> None:
     labels = strokes(np.asarray(truth).astype(np.uint8))
     classes = load_model(MODEL, "cpu").classes
     starts = {
-        f"from {MODEL}": begin(MODEL, device="cpu"),
+        f"from {MODEL}": begin(MODEL, device="cpu", pixels=height * width),
         "a new model": begin(NewModel(), classes, "cpu", pixels=height * width),
     }
     result: dict[str, Any] = {}

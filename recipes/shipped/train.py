@@ -227,6 +227,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.features and options.minutes:
         parser.error("--features are of the start's backbone, which --minutes changes: give one")
+    if options.grey and options.model != "plants":
+        parser.error("--grey is for “plants”: leave it out")
     recipe = RECIPES[options.model]
     recipe = replace(recipe, grey=options.grey)
     if options.strides:

@@ -139,7 +139,7 @@ def test_pixels_on_disk_are_the_same_and_leave_no_file(tmp_path: Path) -> None:
             assert not list((tmp_path / str(number)).iterdir())
 
 
-def test_a_full_disk_leaves_pixels_where_they_are(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "no folder").write_text("")
     with pytest.raises(OSError, match="no folder"):
         run(moved_to_disk(two_tone()[0], tmp_path / "no folder"))

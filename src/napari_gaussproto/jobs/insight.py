@@ -42,7 +42,7 @@ def places_job(
 ) -> Generator[None, None, list[FoundPlaces]]:
     """The most novel and the most uncertain places of a plane."""
     source = ImageSource.from_array(pixels, model.config.channels, 2 if rgb else None)
-    size, found = model.suited_to(source.pixels).cell_size, []
+    size, found = model.as_for(segmentation).cell_size, []
     for kind, search in (("novel", most_novel_places), ("uncertain", most_uncertain_places)):
         places = search(segmentation, _PLACES)
         pictures = [cut_patch(source, p.y, p.x, size) for p in places]

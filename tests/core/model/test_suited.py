@@ -13,9 +13,10 @@ from napari_gaussproto.core.explain.dependence import dependence
 from napari_gaussproto.core.model.model_file import load_model, save_model
 from napari_gaussproto.core.model.predict import segment, segment_to_zarr
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.training.full_fit import fit
 from napari_gaussproto.core.training.start import begin
 from napari_gaussproto.io.images import read_image
-from tests.core.builders import tiny_config, tiny_model, two_tone
+from tests.core.builders import tiny_config, tiny_model, tiny_training, two_tone
 
 USUAL = 96 * 128
 
@@ -50,7 +51,18 @@ def test_tiles_and_explanations_see_the_same(model: PrototypeSegmenter, tmp_path
     whole = segment(large, model)
     stored = read_image(segment_to_zarr(large, model, tmp_path / "labels.zarr", tile=128))
     assert (np.asarray(stored) == whole.labels).mean() > 0.999
-    assert dependence(large, model, whole, 40, 50).share.shape > (0, 0)
+
+
+@pytest.mark.parametrize("size", [None, 4, 16])
+def test_a_dependence_is_that_of_the_cells_there_are(
+    model: PrototypeSegmenter, size: int | None
+) -> None:
+    large = np.kron(two_tone()[0], np.ones((2, 2, 1), np.uint8))
+    chosen = model.with_cells(size)
+    found = segment(large, chosen)
+    ours, theirs = (dependence(large, one, found, 40, 50) for one in (model, chosen))
+    assert found.map_pixel_size == (size or 8) and ours.share.any()
+    np.testing.assert_array_equal(ours.share, theirs.share)
 
 
 def test_a_training_sees_all_photographs_alike(model: PrototypeSegmenter) -> None:
@@ -62,6 +74,28 @@ def test_a_training_sees_all_photographs_alike(model: PrototypeSegmenter) -> Non
 
 def test_a_mosaic_is_taken_as_it_is(model: PrototypeSegmenter) -> None:
     assert model.suited_to(65_000_000).config.downsample == 1
+
+
+@pytest.mark.parametrize("name", ["plants", "peanut-grid"])
+@pytest.mark.parametrize("megapixels", [1, 24, 64])
+def test_what_a_fit_of_any_photograph_makes_can_be_kept(
+    name: str, megapixels: int, tmp_path: Path
+) -> None:
+    suited = load_model(name, "cpu").suited_to(megapixels * 1_000_000)
+    found = load_model(save_model(suited, tmp_path / "suited"), "cpu")
+    assert found.receptive_radius == suited.receptive_radius
+    assert found.config.downsample == suited.config.downsample
+
+
+def test_a_fit_sees_all_its_photographs_alike() -> None:
+    image, truth = two_tone()
+    images, labels = (
+        [one, np.kron(one, np.ones((2, 2) + (1,) * (one.ndim - 2), np.uint8))]
+        for one in (image, truth)
+    )
+    config = tiny_config(photo_pixels=USUAL)
+    found = fit(images, labels, config, training=tiny_training(), device="cpu")
+    assert found.config.downsample == 2 and found.config.photo_pixels is None
 
 
 def test_files_keep_it(model: PrototypeSegmenter, tmp_path: Path) -> None:

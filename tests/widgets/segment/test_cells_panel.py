@@ -121,3 +121,12 @@ def test_cells_suit_the_photograph_until_a_person_chooses(
     assert dock.state.current.segmentation.planes[0].encoding.partition.cell_size == 8
     dock.images.setCurrentText("small")
     assert dock.cells.size.value() == 8  # what a person chose stays
+    dock.cells.size.setValue(13)
+    assert dock.cells.size.value() == dock.cells.chosen == 12
+    read, write = dock.cells.setting()
+    dock.cells.set_model(file)
+    assert dock.cells.chosen is None and dock.cells.size.value() == 4 and read() == 0
+    write(0)
+    assert dock.cells.chosen is None
+    write(12)
+    assert dock.cells.chosen == read() == 12

@@ -21,8 +21,8 @@ from napari_gaussproto.core.base.errors import ConfigError
 
 # As many as a model can have; a label is 8 bits, and 0 means not labelled.
 MOST_CLASSES = 254
-# Pixels that a network sees of a photograph: small leaves want many, and a person does not wait for
-# more. What is larger than the largest photograph is a mosaic.
+# Pixels of a photograph of usual size: small leaves want many, and a person does not wait for more.
+# What is larger than the largest photograph is a mosaic.
 PHOTO_PIXELS, _LARGEST_PHOTO = 1_500_000, 64_000_000
 _MOST_DOWNSAMPLE = 16
 # Okabe & Ito (2008), "Color Universal Design": told apart with any colour vision.
@@ -204,7 +204,8 @@ class ModelConfig(Settings):
     def with_cell_size(self, size: int) -> ModelConfig:
         """Copy with another region size, or with the downsampling that makes cells of a size.
 
-        Itself where the size is the same, or cannot be chosen.
+        Itself where regions have that size, or where the size cannot be chosen. A grid takes the
+        nearest multiple of its output stride.
 
         Raises
         ------

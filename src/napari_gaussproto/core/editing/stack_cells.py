@@ -47,10 +47,10 @@ def cutter(
             number = int(np.searchsorted(starts, row, side="right")) - 1
             if number not in sources:
                 sources[number] = planes(number)
-            source = sources[number]
-            partition = segmentation.planes[number].encoding.partition
+            plane = segmentation.planes[number]
+            partition, size = plane.encoding.partition, model.as_for(plane).cell_size
             y, x = partition.center(int(row - starts[number]))
-            pictures.append(cut_patch(source, y, x, model.suited_to(source.pixels).cell_size))
+            pictures.append(cut_patch(sources[number], y, x, size))
         return np.stack(pictures) if pictures else no_patches()
 
     return cut

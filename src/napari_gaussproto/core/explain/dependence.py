@@ -165,7 +165,7 @@ def dependence_steps(
     """
     check_place(segmentation, y, x)
     source = as_source(image, model)
-    model = model.suited_to(source.pixels)
+    model = model.as_for(segmentation)
     reach = model.receptive_radius
     if (source.height, source.width) != segmentation.shape:
         raise ImageError(

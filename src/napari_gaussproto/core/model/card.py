@@ -316,8 +316,9 @@ def _making(summary: ModelSummary) -> str:
     ]
     if config.photo_pixels is not None:
         facts.append(
-            f"photographs larger than {config.photo_pixels / 1e6:g} megapixels are shrunk to about "
-            "that, in whole factors, and their cells are as much larger; mosaics above 64 are not"
+            "larger photographs are made about as small as one of "
+            f"{config.photo_pixels / 1e6:.3g} megapixels before that, in whole factors, and their "
+            "cells are as much larger; mosaics above 64 megapixels are not"
         )
     facts += [_event(event) for event in card.history]
     if card.command:

@@ -147,7 +147,7 @@ def description_of(model: PrototypeSegmenter) -> dict[str, Any]:
     try:
         description = _described(model)
         check_description(description)
-        _radius(model.receptive_radius, model.alignment)
+        _radius(model.receptive_radius, model.alignment, model.config.downsample)
     except UNREADABLE as error:
         reason = ": ".join(line.strip() for line in str(error).splitlines()[1:3]) or error
         raise ModelFileError(
@@ -247,14 +247,14 @@ def _finite(value: float) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _radius(value: Any, alignment: int) -> int:
+def _radius(value: Any, alignment: int, downsample: int) -> int:
     """A radius in pixels that `effective_radius` could have found.
 
     Files of before, and of models made from them, may hold less than there is; tiles then need
     surroundings for the farthest looking network. A fit measures it.
     """
     radius = int(value)
-    if not 0 <= radius <= max(4 * alignment, 1024):
+    if not 0 <= radius <= max(4 * alignment, 1024 * downsample):
         raise ValueError(f"a receptive radius of {radius} pixels")
     return radius if radius >= alignment else largest_radius(alignment)
 
@@ -303,7 +303,9 @@ def build_model(
             {key: weights[f"{prefix}{key}"].to(value.dtype) for key, value in own}
         )
     model.card = summary.card
-    model.receptive_radius = _radius(description["receptive_radius"], model.alignment)
+    model.receptive_radius = _radius(
+        description["receptive_radius"], model.alignment, model.config.downsample
+    )
     model.density_quantiles = tensors["density_quantiles"].float().numpy()
     if "class_quantiles" in tensors:  # not in files of before
         model.class_quantiles = tensors["class_quantiles"].float().numpy()

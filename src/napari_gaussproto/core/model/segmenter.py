@@ -172,6 +172,11 @@ class PrototypeSegmenter(nn.Module):
         """
         return self if size is None else self._configured(self.config.with_cell_size(size))
 
+    def as_for(self, segmentation: Segmentation) -> PrototypeSegmenter:
+        """Same model with the cells that a segmentation of it has, whoever chose their size."""
+        regions = self.config.has_regions
+        return self if regions else self.with_cells(segmentation.map_pixel_size)
+
     def suited_to(self, pixels: int) -> PrototypeSegmenter:
         """Same model for an image of so many pixels; see `ModelConfig.suited_to`."""
         return self._configured(self.config.suited_to(pixels))

@@ -60,7 +60,7 @@ class PicturedSource:
     @cached_property
     def partition(self) -> Partition:
         """The cells of the image."""
-        return self.model.partition(self.source)
+        return self._seen.partition(self.source)
 
     def center(self, cell: int) -> tuple[int, int]:
         """Pixel (y, x) in the middle of a cell."""
@@ -68,12 +68,16 @@ class PicturedSource:
 
     def picture(self, y: int, x: int) -> Patches:
         """The surroundings of a pixel, (S, S, 3) uint8."""
-        return cut_patch(self.source, y, x, self.model.cell_size)
+        return cut_patch(self.source, y, x, self._seen.cell_size)
 
     @property
     def reach(self) -> int:
         """Pixels of the image across a picture."""
-        return PATCH_PIXELS * shrinking(self.source, self.model.cell_size)
+        return PATCH_PIXELS * shrinking(self.source, self._seen.cell_size)
+
+    @cached_property
+    def _seen(self) -> PrototypeSegmenter:
+        return self.model.suited_to(self.source.pixels)
 
 
 def finish_steps(

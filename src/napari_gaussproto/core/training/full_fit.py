@@ -16,6 +16,7 @@ from napari_gaussproto.core.base.device import resolve_device
 from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.base.seeds import seeded
 from napari_gaussproto.core.base.steps import TrainingStep, run
+from napari_gaussproto.core.model.labelled import most_pixels
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.descent import RunSettings
 from napari_gaussproto.core.training.samples import TrainingImage, pixel_counts, prepare
@@ -94,6 +95,7 @@ def fit(
         training = training.model_copy(update={"steps": steps})
     path = None if checkpoint is None else Path(checkpoint)
     settings = RunSettings(training, minutes, seed, path, stop or (lambda: False))
+    config = config.suited_to(most_pixels(labels))
     data = prepare(images, labels, config)
     held_out = prepare_validation(validation, config)
     with seeded(seed):

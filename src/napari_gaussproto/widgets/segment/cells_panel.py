@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QSpinBox, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.model.summary import read_summary
 from napari_gaussproto.jobs.running import run_job
+from napari_gaussproto.widgets.layers.large_labels import shape_of
 from napari_gaussproto.widgets.layers.placement import (
     area_in_view,
     has_channels,
@@ -50,8 +53,7 @@ class CellsPanel(QWidget):
         super().__init__()
         self._viewer, self._images = viewer, images
         self._config: ModelConfig | None = None
-        # What the model would choose for the image.
-        self._proposed = 0
+        self._by_hand = False
         self.layer: Layer | None = None
         self._shown: tuple[Image, tuple[int, ...]] | None = None
         self.runner = Runner(self)
@@ -63,8 +65,8 @@ class CellsPanel(QWidget):
         Connections(self).add(getattr(viewer, "scene", viewer).camera.events, self._later)
 
     def _build(self) -> None:
-        self.size = QSpinBox(minimum=2, maximum=200, suffix=" px")
-        self.size.valueChanged.connect(self._later)
+        self.size = QSpinBox(suffix=" px", keyboardTracking=False)
+        self.size.valueChanged.connect(self._on_size)
         tip = "Show the outlines of the cells over the visible part of the image"
         self.preview = check_box("Preview", tip)
         self.preview.toggled.connect(self._on_toggled)
@@ -85,35 +87,48 @@ class CellsPanel(QWidget):
         self.setEnabled(config is not None)
         if config is None:
             return
+        step = 1 if config.has_regions else config.output_stride
+        with QSignalBlocker(self.size):
+            self.size.setRange(2 if config.has_regions else step, 200)
+            self.size.setSingleStep(step)
         self.size.setEnabled(config.has_cell_sizes)
-        self.size.setSingleStep(1 if config.has_regions else config.output_stride)
         self.size.setToolTip(_tip(config))
+        self._by_hand = False
         self._propose()
         self._later()
 
     @property
     def chosen(self) -> int | None:
-        """The size that a person wants; None where it is what the model chooses for an image."""
-        return None if self.size.value() == self._proposed else self.size.value()
+        """The size that a person wants; None leaves it to the model."""
+        return self.size.value() if self._by_hand else None
+
+    def setting(self) -> tuple[Callable[[], int], Callable[[object], None]]:
+        """Functions that read and set what a person wants; 0 for nothing."""
+
+        def write(value: object) -> None:
+            if isinstance(value, int) and value:
+                self.size.setValue(value)
+
+        return lambda: self.chosen or 0, write
 
     def _propose(self) -> None:
-        """Show the size that the model has for the image."""
-        if self._config is not None:
-            self._proposed = self._config.suited_to(self._pixels).nominal_size
-            self.size.setValue(self._proposed)
+        """Show the size that the model has for the image, unless a person wants another."""
+        if self._config is None or self._by_hand:
+            return
+        pixels = _pixels_of(self._images.image())
+        with QSignalBlocker(self.size):
+            self.size.setValue(self._config.suited_to(pixels).nominal_size)
 
-    @property
-    def _pixels(self) -> int:
-        """Of a plane of the chosen image."""
-        image = self._images.image()
-        if image is None:
-            return 0
-        pixels = pixels_of(image)
-        return int(np.prod(pixels.shape[: pixels.ndim - has_channels(image)][-2:]))
+    def _on_size(self, size: int) -> None:
+        """A person chose a size: a grid takes the nearest that it can have."""
+        config, self._by_hand = self._config, True
+        if config is not None:
+            with QSignalBlocker(self.size):
+                self.size.setValue(config.with_cell_size(size).nominal_size)
+        self._later()
 
     def _on_image(self) -> None:
-        if self.chosen is None:
-            self._propose()
+        self._propose()
         self._later()
 
     # -- the preview ------------------------------------------------------------------------
@@ -175,6 +190,11 @@ class CellsPanel(QWidget):
     def abandon(self) -> None:
         """Take the preview away, before the dock goes."""
         self.preview.setChecked(False)
+
+
+def _pixels_of(image: Image | None) -> int:
+    """Of a plane of an image."""
+    return 0 if image is None else int(np.prod(shape_of(image)[-2:]))
 
 
 def _tip(config: ModelConfig) -> str:

@@ -151,7 +151,7 @@ class SegmentWidget(Dock):
     def _kept(self) -> dict[str, Setting]:
         """What projects keep of the settings; where to compute is a matter of the machine."""
         boxes = {key: setting(box) for key, box in self.extras.items()}
-        more = {"model": self.models.setting(), "region_size": setting(self.cells.size)}
+        more = {"model": self.models.setting(), "cell_size": self.cells.setting()}
         return more | boxes | self.measure.kept() | self.batch.kept()
 
     def _connect(self) -> None:

@@ -44,9 +44,13 @@ class ClosedPixels(QObject):
         self.runner = Runner(self)
         self.runner.failed.connect(self._on_failure)
         self.runner.succeeded.connect(self._on_disk)
+        self.runner.cancelled.connect(self._forget)
+        # Only then is the runner free for the next image.
+        self.runner.finished.connect(self._on_finished)
         # What is being written.
         self._image: Image | None = None
         self._pixels: Any = None
+        self._moved = False
         Connections(self).add(viewer.layers.events.removed, self._on_removed)
 
     def _on_removed(self, event: object) -> None:
@@ -66,13 +70,21 @@ class ClosedPixels(QObject):
 
     def _on_disk(self, pixels: Any) -> None:
         image, former = self._image, self._pixels
-        self._image = self._pixels = None
+        self._forget()
+        self._moved = True
         if image is not None and image.data is former and image in self._closed():
             image.data = pixels
             # Features hold the former array; they are computed anew when they are needed.
             self._cache.remove(image.unique_id)
-        soon(self, self._make_room)
+
+    def _on_finished(self) -> None:
+        if self._moved:
+            self._moved = False
+            soon(self, self._make_room)
+
+    def _forget(self) -> None:
+        self._image = self._pixels = None
 
     def _on_failure(self, error: Exception) -> None:
-        self._image = self._pixels = None
+        self._forget()
         logger.warning("images that were closed stay in memory: %s", error)
