@@ -123,6 +123,11 @@ def test_cells_suit_the_photograph_until_a_person_chooses(
     assert dock.cells.size.value() == 8  # what a person chose stays
     dock.cells.size.setValue(13)
     assert dock.cells.size.value() == dock.cells.chosen == 12
+    dock.cells.size.setValue(4)
+    assert dock.cells.chosen is None  # it is what the model has
+    dock.images.setCurrentText("large")
+    assert dock.cells.size.value() == 12
+    dock.images.setCurrentText("small")
     read, write = dock.cells.setting()
     dock.cells.set_model(file)
     assert dock.cells.chosen is None and dock.cells.size.value() == 4 and read() == 0

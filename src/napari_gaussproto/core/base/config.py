@@ -23,7 +23,7 @@ from napari_gaussproto.core.base.errors import ConfigError
 MOST_CLASSES = 254
 # Pixels of a photograph of usual size: small leaves want many, and a person does not wait for more.
 # What is larger than the largest photograph is a mosaic.
-PHOTO_PIXELS, _LARGEST_PHOTO = 1_500_000, 64_000_000
+PHOTO_PIXELS, LARGEST_PHOTO = 1_500_000, 64_000_000
 _MOST_DOWNSAMPLE = 16
 # Okabe & Ito (2008), "Color Universal Design": told apart with any colour vision.
 # Starts with the hues that read as plant, other plant, ground in field photographs.
@@ -229,7 +229,7 @@ class ModelConfig(Settings):
         """
         if self.photo_pixels is None:
             return self
-        more = 1 if pixels > _LARGEST_PHOTO else shrinkage(pixels, self.photo_pixels)
+        more = 1 if pixels > LARGEST_PHOTO else shrinkage(pixels, self.photo_pixels)
         downsample = min(_MOST_DOWNSAMPLE, self.downsample * more)
         return self.model_copy(update={"downsample": downsample, "photo_pixels": None})
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_gaussproto.core.cells.partition import largest_of
+from napari_gaussproto.core.cells.partition import largest_of, square_places
 from napari_gaussproto.core.network.local import pixel_colours
 
 # Pixels (C, rows, W) of some rows of an image in [0, 1], from one row up to another.
@@ -65,7 +65,10 @@ def _refine_band(
     squares = F.pad(pixels[None], overhang, mode="replicate")[0].flatten(1)
     refined, flat = F.pad(cut, overhang), coefficients.flatten(1)
     weights = torch.einsum("ia,jb->ijab", share, share).reshape(k * k, -1)
-    inside, around = _places(k, width).to(where), _places(3, coefficients.shape[2]).to(where)
+    inside, around = (
+        square_places(k, width).to(where),
+        square_places(3, coefficients.shape[2]).to(where),
+    )
     for row, column in (part.T for part in where.split(_CELLS)):
         near = flat[:, around + coefficients.shape[2] * row + column]
         fine = torch.einsum("pa,nam->npm", weights, near)
@@ -75,12 +78,6 @@ def _refine_band(
         values = (slopes[:, :-1] * colours).sum(1) + slopes[:, -1]
         refined.view(-1).scatter_(0, at.flatten(), largest_of(values).flatten())
     cut.copy_(refined[: len(cut), : cut.shape[1]])
-
-
-def _places(k: int, width: int) -> Tensor:
-    """Where a square of k x k lies in a flat map, counted from its first place, (k * k, 1)."""
-    side = torch.arange(k)
-    return (width * side[:, None] + side).view(-1, 1)
 
 
 def _shares(k: int) -> Tensor:

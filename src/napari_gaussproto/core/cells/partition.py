@@ -278,8 +278,8 @@ def largest_between(maps: Tensor, k: int, height: int, width: int) -> Tensor:
     mixed = (corner != best[:-1, 1:]) | (corner != best[1:, :-1]) | (corner != best[1:, 1:])
     # Along rows first: the other way round takes five times as long.
     pixels = corner.repeat_interleave(k, 1).repeat_interleave(k, 0)
-    wide, side = pixels.shape[1], torch.arange(k, device=maps.device)
-    inside = (wide * side[:, None] + side).view(-1, 1)
+    wide = pixels.shape[1]
+    inside = square_places(k, wide).to(maps.device)
     where = mixed.nonzero()
     for row, column in (part.T for part in where.split(_BLOCK) if len(part)):
         at = k * (wide * row + column) + inside
@@ -287,6 +287,12 @@ def largest_between(maps: Tensor, k: int, height: int, width: int) -> Tensor:
     # The first centre lies k // 2 pixels inside the image, and the first square before it.
     start = k - k // 2
     return pixels[start : start + height, start : start + width]
+
+
+def square_places(k: int, width: int) -> Tensor:
+    """Where a square of k x k lies in a flat map, counted from its first place, (k * k, 1)."""
+    side = torch.arange(k)
+    return (width * side[:, None] + side).view(-1, 1)
 
 
 def largest_of(maps: Tensor) -> Tensor:

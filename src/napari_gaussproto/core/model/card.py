@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from napari_gaussproto import __version__
-from napari_gaussproto.core.base.config import ModelConfig
+from napari_gaussproto.core.base.config import LARGEST_PHOTO, ModelConfig
 
 _PACKAGES = ("napari-gaussproto", "torch", "timm", "numpy", "scikit-learn", "safetensors")
 
@@ -318,7 +318,7 @@ def _making(summary: ModelSummary) -> str:
         facts.append(
             "larger photographs are made about as small as one of "
             f"{config.photo_pixels / 1e6:.3g} megapixels before that, in whole factors, and their "
-            "cells are as much larger; mosaics above 64 megapixels are not"
+            f"cells are as much larger; mosaics above {LARGEST_PHOTO / 1e6:g} megapixels are not"
         )
     facts += [_event(event) for event in card.history]
     if card.command:

@@ -115,17 +115,21 @@ class CellsPanel(QWidget):
         """Show the size that the model has for the image, unless a person wants another."""
         if self._config is None or self._by_hand:
             return
-        pixels = _pixels_of(self._images.image())
         with QSignalBlocker(self.size):
-            self.size.setValue(self._config.suited_to(pixels).nominal_size)
+            self.size.setValue(self._proposal(self._config))
 
     def _on_size(self, size: int) -> None:
         """A person chose a size: a grid takes the nearest that it can have."""
-        config, self._by_hand = self._config, True
-        if config is not None:
+        if self._config is not None:
             with QSignalBlocker(self.size):
-                self.size.setValue(config.with_cell_size(size).nominal_size)
+                self.size.setValue(self._config.with_cell_size(size).nominal_size)
+            # Who goes back to what the model has leaves the choice to it again.
+            self._by_hand = self.size.value() != self._proposal(self._config)
         self._later()
+
+    def _proposal(self, config: ModelConfig) -> int:
+        """The size that a model has for the image."""
+        return config.suited_to(_pixels_of(self._images.image())).nominal_size
 
     def _on_image(self) -> None:
         self._propose()
