@@ -290,7 +290,13 @@ def largest_between(maps: Tensor, k: int, height: int, width: int) -> Tensor:
 
 
 def square_places(k: int, width: int) -> Tensor:
-    """Where a square of k x k lies in a flat map, counted from its first place, (k * k, 1)."""
+    """Where a square of k x k places lies in a flat map of some width.
+
+    Returns
+    -------
+    (k * k, 1) Tensor
+        Counted from its first place.
+    """
     side = torch.arange(k)
     return (width * side[:, None] + side).view(-1, 1)
 
