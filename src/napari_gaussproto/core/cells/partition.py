@@ -294,8 +294,8 @@ def square_places(k: int, width: int) -> Tensor:
 
     Returns
     -------
-    (k * k, 1) Tensor
-        Counted from its first place.
+    (K, 1) Tensor
+        Of all K = k * k places, counted from the first.
     """
     side = torch.arange(k)
     return (width * side[:, None] + side).view(-1, 1)
