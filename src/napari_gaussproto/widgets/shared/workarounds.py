@@ -5,16 +5,21 @@ draws a visual, and never off. When a removed layer's buffers are freed, an arra
 visual uses still points there, and the next drawing reads from nowhere: a segmentation fault, seen
 with Mesa's software renderer. Whatever is drawn next switches on what it needs, so switching all
 off is always right.
+
+Qt can crash, too: when a painter outlives the drawing that it was made for.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
+from qtpy.QtGui import QPaintDevice, QPainter
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -89,3 +94,17 @@ def _reset_vertex_arrays(viewer: Viewer) -> None:
     for number in range(_VERTEX_ARRAYS):
         gl.glDisableVertexAttribArray(number)
     canvas.native.doneCurrent()
+
+
+@contextmanager
+def painting(device: QPaintDevice) -> Iterator[QPainter]:
+    """A painter that ends with the block.
+
+    Left to Python it ends with the frame that made it, and what looks at frames, a traceback or a
+    profiler, keeps that for longer than Qt keeps what is drawn on: a segmentation fault.
+    """
+    painter = QPainter(device)
+    try:
+        yield painter
+    finally:
+        painter.end()
