@@ -118,7 +118,7 @@ def announce(owner: QObject, cancel: Callable[[], object]) -> Callable[[], objec
     while not (thing is None or isinstance(thing, QWidget)):
         thing = thing.parent()
     window = getattr(None if thing is None else thing.window(), "_window", None)
-    if not hasattr(window, "_register_task_status"):
+    if window is None or not hasattr(window, "_register_task_status"):
         return lambda: None
     from napari.utils.task_status import Status
 
