@@ -27,7 +27,7 @@ class Work:
     def __init__(self, kinds: list[str], model: Path, folder: Path) -> None:
         self._kinds, self._waits = kinds, set(kinds)
         self._model, self._folder = model, folder
-        self.viewer = napari.Viewer(show_welcome_screen=False)
+        self.viewer = napari.Viewer()
         self._photo, self._truth = synthetic_field(*_SIZE)
         self.viewer.add_image(self._photo, name="field")
         self.segment, self.train = SegmentWidget(self.viewer), TrainWidget(self.viewer)

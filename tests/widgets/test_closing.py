@@ -42,7 +42,8 @@ def ending(kinds: str, model: Path, folder: Path) -> _Ending:
         used = _wait(process)
         ended = time.time()
     assert process.returncode == 0
-    clock, processor, threads = said.split()
+    *_, last = said.splitlines()  # napari prints warnings, too
+    clock, processor, threads = last.split()
     assert threads == "0"
     taken = ended - float(clock)
     return _Ending(taken, taken if used is None else used - float(processor))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from collections.abc import Callable
@@ -10,12 +11,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QObject
 from qtpy.QtGui import QPainter
 from vispy.gloo import gl
 
 from napari_gaussproto.widgets.prototypes.gallery import GalleryView, PrototypeRow
+from napari_gaussproto.widgets.shared.dock import Connections
+from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.share_table import ShareBar
 from napari_gaussproto.widgets.shared.state import state_of
+from napari_gaussproto.widgets.shared.workarounds import when_gone
+from napari_gaussproto.widgets.shared.workers import Runner
 from napari_gaussproto.widgets.train.labelling.class_list import ClassList
 
 ENABLED = 0x8622  # GL_VERTEX_ATTRIB_ARRAY_ENABLED
@@ -45,6 +51,43 @@ def test_a_viewer_never_shown_is_left_alone(
     layer = viewer.add_image(np.zeros((20, 30), np.uint8))
     viewer.layers.remove(layer)
     assert "could not be switched off" not in caplog.text
+
+
+class _Owner(QObject):
+    """Garbage as soon as nobody else holds it, while Qt has it until it deletes it."""
+
+    def __init__(self, make: Callable[[QObject], object]) -> None:
+        super().__init__()
+        self.itself, self.made = self, make(self)
+        self.deleteLater()
+
+
+class _Bare(QObject):
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+
+
+@pytest.mark.parametrize("make", [Runner, JobQueue, Connections])
+def test_what_is_garbage_before_qt_deletes_it_ends_quietly(
+    make: Callable[[QObject], object], qtbot: Any
+) -> None:
+    _Owner(make)
+    gc.collect()
+    qtbot.wait(10)
+
+
+def test_what_is_called_last_is_called_once(qtbot: Any) -> None:
+    calls: list[str] = []
+
+    def made(owner: QObject) -> QObject:
+        bare = _Bare(owner)
+        when_gone(bare, lambda: calls.append("gone"))
+        return bare
+
+    _Owner(made)
+    gc.collect()
+    qtbot.wait(10)
+    assert calls == ["gone"]
 
 
 def _row() -> PrototypeRow:

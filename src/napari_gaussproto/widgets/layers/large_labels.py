@@ -25,6 +25,7 @@ from napari_gaussproto.widgets.layers.placement import (
     undisturbed,
 )
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
+from napari_gaussproto.widgets.shared.workarounds import replace_levels
 from napari_gaussproto.widgets.shared.workers import single_shot
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class LargeLabels(QObject):
         layer = self.layer_of(image)
         with undisturbed(self._viewer):
             if layer is not None and layer.metadata[PLUGIN].get("folder") == str(step.path):
-                layer.data = list(step.levels)
+                replace_levels(layer, step.levels)
             else:
                 layer = self._layers[image] = self._viewer.add_labels(
                     list(step.levels),

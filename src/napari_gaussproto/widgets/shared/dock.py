@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
@@ -24,10 +25,15 @@ from napari_gaussproto.widgets.shared.forms import wrapped_label
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import Setting, state_of
+from napari_gaussproto.widgets.shared.workarounds import when_gone
 from napari_gaussproto.widgets.shared.workers import Runner, soon
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
+
+
+class _Pairs(list[tuple[Any, Callable[..., Any]]]):
+    """Signals and what they call; not a list, since it can be held weakly."""
 
 
 class Connections(QObject):
@@ -38,8 +44,8 @@ class Connections(QObject):
 
     def __init__(self, owner: QObject) -> None:
         super().__init__(owner)
-        self._pairs: list[tuple[Any, Callable[..., Any]]] = []
-        self.destroyed.connect(partial(_disconnect, self._pairs))
+        self._pairs = _Pairs()
+        when_gone(self, partial(_disconnect_all, ref(self._pairs)))
 
     def add(self, signal: Any, slot: Callable[..., Any]) -> None:
         """Connect an event of napari or a signal of the shared state."""
@@ -51,7 +57,11 @@ class Connections(QObject):
         _disconnect(self._pairs)
 
 
-def _disconnect(pairs: list[tuple[Any, Callable[..., Any]]], destroyed: object = None) -> None:
+def _disconnect_all(pairs: ref[_Pairs]) -> None:
+    _disconnect(pairs() or _Pairs())
+
+
+def _disconnect(pairs: _Pairs) -> None:
     while pairs:
         signal, slot = pairs.pop()
         try:

@@ -11,6 +11,8 @@ from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 
+from napari_gaussproto.widgets.shared.workarounds import when_gone
+
 logger = logging.getLogger(__name__)
 
 Job = Callable[[], Any]
@@ -32,7 +34,7 @@ class JobQueue(QObject):
         self._newest: dict[str, Future[None]] = {}
         self._closed = Event()
         self._open = 0
-        self.destroyed.connect(partial(_finish, self._pool, self._closed))
+        when_gone(self, partial(_finish, self._pool, self._closed))
         self._ended.connect(self._on_ended)
 
     @property
@@ -98,7 +100,7 @@ class JobQueue(QObject):
             done(result)
 
 
-def _finish(pool: ThreadPoolExecutor, closed: Event, destroyed: object = None) -> None:
+def _finish(pool: ThreadPoolExecutor, closed: Event) -> None:
     if not closed.is_set():
         closed.set()
         pool.shutdown(wait=True)

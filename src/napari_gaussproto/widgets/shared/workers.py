@@ -15,7 +15,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 from superqt.utils import create_worker
 
 from napari_gaussproto.core.base.steps import WithValue, driven
-from napari_gaussproto.widgets.shared.workarounds import announce
+from napari_gaussproto.widgets.shared.workarounds import announce, when_gone
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class Runner(QObject):
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._thread = _Thread()
-        self.destroyed.connect(partial(_quit, self._thread))
+        when_gone(self, partial(_quit, self._thread))
         self._gate = _Gate()
         self._wanted = False
         self._pending: Work | None = None
@@ -212,7 +212,7 @@ class Runner(QObject):
             self.finished.emit()
 
 
-def _quit(thread: _Thread, destroyed: object = None) -> None:
+def _quit(thread: _Thread) -> None:
     if thread.worker is not None:
         thread.worker.quit()
 
