@@ -42,7 +42,8 @@ def labels_along_edges(maps: Tensor, guide: Tensor, rows: Rows, k: int) -> Tenso
 
     Returns
     -------
-    (h k, w k) Tensor of uint8
+    (H, W) Tensor of uint8
+        Of whole cells: h k and w k, which may overhang the image.
     """
     best = largest_of(maps)
     labels = best.repeat_interleave(k, 1).repeat_interleave(k, 0)
