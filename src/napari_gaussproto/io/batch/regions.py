@@ -51,7 +51,7 @@ class Regions:
         return bool(self.system) or not self.named
 
     def in_pixels(self, place: Georeference | None = None) -> dict[str, Polygons]:
-        """Polygons in an image, where 0 is the centre of the first pixel, as in napari.
+        """Polygons in an image, as lists of (N, 2) rings: x, y, where 0 is the first centre.
 
         Parameters
         ----------
