@@ -174,7 +174,7 @@ def test_two_viewers_label_the_same_photograph(
     assert not np.array_equal(*drawn)
     assert twin.autosave.state.folder.parent == train.autosave.state.folder.parent
     assert twin.autosave.state.folder != train.autosave.state.folder
-    QApplication.sendEvent(other.window._qt_window, QEvent(QEvent.Type.WindowActivate))
+    QApplication.sendEvent(other.window._qt_viewer.window(), QEvent(QEvent.Type.WindowActivate))
     click(train.quick)
     with qtbot.waitSignals([dock.fits.fitted for dock in (train, twin)], timeout=WAIT):
         click(twin.quick)

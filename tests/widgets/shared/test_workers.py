@@ -152,7 +152,7 @@ def test_a_viewer_that_is_closed_ends_no_work_of_another(
 ) -> None:
     viewer, other, dock, work = make_napari_viewer(), make_napari_viewer(), QWidget(), Tiles()
     viewer.window.add_dock_widget(dock, name="ours")
-    QApplication.sendEvent(other.window._qt_window, QEvent(QEvent.Type.WindowActivate))
+    QApplication.sendEvent(other.window._qt_viewer.window(), QEvent(QEvent.Type.WindowActivate))
     runner = Runner(QObject(dock))
     with qtbot.waitSignal(runner.succeeded, timeout=WAIT):
         runner.start(work)
