@@ -11,6 +11,7 @@ hidden beyond a margin. See `locality` for the measures. Writes a table (JSON an
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,15 +28,18 @@ from benchmarks.quality.explanation import CONFIG
 from benchmarks.quality.hidden import alone, class_alone, hide
 from benchmarks.quality.locality import NAMES, far_and_near, look, markdown
 from napari_gaussproto import PrototypeSegmenter, dependence, load_model, segment
+from napari_gaussproto.core.base.config import FIELD
 from napari_gaussproto.core.measure.evaluation import measure
 from napari_gaussproto.core.measure.metrics import mean_iou
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.io.dataset import load_split, read_train_file
 from recipes.shipped.card import RECIPES
+from recipes.shipped.learn import features
 from recipes.shipped.mix import mix
 from recipes.shipped.reach import places_in
 from recipes.shipped.teach import Length, teach
-from recipes.shipped.train import finish, new_model, taught_views
+from recipes.shipped.train import finish, new_model, taught_views, views_of
+from recipes.shipped.views import View
 from recipes.start.network import Trunk
 from recipes.start.pictures import open_pictures
 
@@ -81,10 +85,22 @@ VARIANTS = {
 }
 
 
-def trained(variant: Variant, photos: Path, steps: int) -> PrototypeSegmenter:
-    """A model of the recipe whose network learned as a variant says; the start's without steps."""
+def changed(views: Iterator[View], variant: Variant) -> Iterator[View]:
+    """Views as a variant shows them, by eights."""
+    rng = np.random.default_rng(0)
+    while some := list(itertools.islice(views, 8)):
+        images = torch.from_numpy(np.stack([view.image for view in some])).movedim(-1, 1)
+        labels = torch.from_numpy(np.stack([view.labels for view in some]))
+        images, labels = variant.change(images.float() / 255, labels, rng)
+        shown = (255 * images.movedim(1, -1)).round().to(torch.uint8).numpy()
+        for view, image, known in zip(some, shown, labels.numpy(), strict=True):
+            yield View(image, known, view.number)
+
+
+def trained(variant: Variant, photos: Path, steps: int, begin: str) -> PrototypeSegmenter:
+    """A model of the recipe that learned as a variant says, without steps above its backbone."""
     pictures = open_pictures(Path(), photos, None)
-    model = new_model(RECIPE, 0)
+    model = new_model(RECIPE, 0, begin)
     if variant.averaged:
         model.extractor = AveragedExtractor.of(model.extractor, model.config)
     trunk = AveragedTrunk if variant.averaged else Trunk
@@ -92,18 +108,20 @@ def trained(variant: Variant, photos: Path, steps: int) -> PrototypeSegmenter:
         views = taught_views(RECIPE, pictures)
         teach(model, views, Length(steps=steps), 0, change=variant.change, trunk_of=trunk)
     options = argparse.Namespace(features=None, steps=_STEPS, seed=0)
-    finish(model, RECIPE, pictures, options)
+    shown = changed(views_of(RECIPE, pictures, 0), variant)
+    cells = features(model, shown, RECIPE.per_class, 0)
+    finish(model, cells, RECIPE, pictures, options)
     return model
 
 
-def known(name: str, folder: Path | None, photos: Path, steps: int) -> PrototypeSegmenter:
-    """A variant, from a folder if it is there, or a model by name or file."""
-    variant = VARIANTS.get(name)
+def known(name: str, options: argparse.Namespace) -> PrototypeSegmenter:
+    """A variant, from the folder of those that are kept if it is there, or any other model."""
+    variant, folder = VARIANTS.get(name), options.kept
     if variant is None:
         return load_model(name, "cpu")
     file = folder / f"{name}.safetensors" if folder else None
     if file is None or not file.exists():
-        model = trained(variant, photos, steps)
+        model = trained(variant, options.data, options.steps, options.begin)
         if file is not None:
             save_model(model, file)
         return model
@@ -208,6 +226,7 @@ def main(arguments: list[str] | None = None) -> None:
         default=460,
         help="of the network; without any its backbone stays as the start has it",
     )
+    parser.add_argument("--begin", default=FIELD, help="whose network variants begin with")
     parser.add_argument("--kept", type=Path, help="a folder for the models of variants")
     parser.add_argument("--margins", type=int, nargs="*", default=[], help="around regions, in px")
     parser.add_argument("--every", type=int, default=16, help="of val, for the places")
@@ -216,11 +235,11 @@ def main(arguments: list[str] | None = None) -> None:
     images, labels = load_split(read_train_file(CONFIG).data, options.data, "val")
     val, rows = Val(images, labels, options.every, options.count), dict[str, Any]()
     for name in options.models:
-        model = known(name, options.kept, options.data, options.steps)
+        model = known(name, options)
         rows.update(rows_of(Path(name).stem, model, val, options.margins))
         print(rows, flush=True)
     command = f"python -m benchmarks.quality.surroundings --data PEANUT {' '.join(options.models)}"
-    command += f" --steps {options.steps}"
+    command += f" --steps {options.steps} --begin {Path(options.begin).name}"
     if options.margins:
         command += f" --margins {' '.join(map(str, options.margins))}"
     names = NAMES | {"regions": "mean IoU of drawn regions (val)"}

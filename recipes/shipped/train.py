@@ -158,7 +158,8 @@ def train(recipe: Recipe, options: argparse.Namespace) -> PrototypeSegmenter:
         squares = taught_views(recipe, pictures)
         change = partial(mix, share=options.mixed)
         taught_steps = teach(model, squares, length, options.seed, change=change)
-    finish(model, recipe, pictures, options)
+    cells = known_features(recipe, model, pictures, options)
+    finish(model, cells, recipe, pictures, options)
     model.card = recipe.card(_command(options))
     given = {name: getattr(options, name) for name in ("minutes", "mixed")}
     given["network_steps"] = taught_steps
@@ -168,11 +169,14 @@ def train(recipe: Recipe, options: argparse.Namespace) -> PrototypeSegmenter:
 
 
 def finish(
-    model: PrototypeSegmenter, recipe: Recipe, pictures: Pictures, options: argparse.Namespace
+    model: PrototypeSegmenter,
+    cells: LabelledCells,
+    recipe: Recipe,
+    pictures: Pictures,
+    options: argparse.Namespace,
 ) -> None:
     """Give a model whose backbone stays its neck, its prototypes and what it calls familiar."""
     model.receptive_radius = effective_radius(model.extract, 3, model.alignment)
-    cells = known_features(recipe, model, pictures, options)
     taught = chosen(cells, cells.image % _HELD_OUT > 0)
     learn(model, taught, options.steps, options.seed)
     views = shown_views(recipe, pictures, options.seed)

@@ -10,11 +10,12 @@ from torch.nn import functional as F
 from benchmarks.quality.averaged import FINE, AveragedExtractor, averaged
 from benchmarks.quality.hidden import alone, class_alone, hide
 from benchmarks.quality.shown import like, markdown
-from benchmarks.quality.surroundings import VARIANTS, drawn, look_alone, regions_alone
+from benchmarks.quality.surroundings import VARIANTS, changed, drawn, look_alone, regions_alone
 from napari_gaussproto import PrototypeSegmenter, segment
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.cells.slic import SlicSettings, region_map_steps
 from napari_gaussproto.core.imaging.source import ImageSource
+from recipes.shipped.views import View
 from tests.core.builders import tiny_model, two_tone
 
 
@@ -43,6 +44,22 @@ def test_variants_mix_and_hide() -> None:
     assert not torch.equal(mixed[0], images) and bool((mixed[1] == 1).all())
     hidden = VARIANTS["hidden"].change(images, labels, np.random.default_rng(0))
     assert bool((hidden[1] == 0).any())
+
+
+def test_views_are_changed_by_eights() -> None:
+    rng = np.random.default_rng(1)
+    views = [
+        View(rng.integers(0, 256, (320, 320, 3), np.uint8), np.ones((320, 320), np.uint8), number)
+        for number in range(11)
+    ]
+    same = list(changed(iter(views), VARIANTS["plain"]))
+    assert [view.number for view in same] == list(range(11))
+    for before, after in zip(views, same, strict=True):
+        assert np.array_equal(before.image, after.image)
+        assert np.array_equal(before.labels, after.labels)
+    hidden = list(changed(iter(views), VARIANTS["hidden"]))
+    some = [bool((view.labels == 0).any()) for view in hidden]
+    assert 0 < sum(some) < 11
 
 
 def test_a_region_alone_is_what_it_was_and_the_rest_is_the_mean_of_it(
