@@ -41,6 +41,11 @@ run_logged() {
         tail -n 25 "$log" >&2
         echo "This failed: $*" >&2
         echo "The whole output is in $log" >&2
+        if tail -n 25 "$log" | grep -q "No space left on device"; then
+            echo "The disk is full. torch with its CUDA libraries, Qt and the rest take 8 GB here" \
+                "($PWD) and, while they are installed, some in ${TMPDIR:-/tmp}: make room, and call" \
+                "this again." >&2
+        fi
         return 1
     fi
 }
