@@ -97,9 +97,9 @@ def test_ome_tiff_says_where_a_layer_lies(tmp_path: Path, shape: Any, unit: str)
     [path] = layers.write_layer_as_tiff(str(tmp_path / "x.ome.tif"), data, known)
     [(data, known, _)] = read_layers(path)
     read = Labels(data, **known)
-    # When a series begins OME has no word for.
-    expected = (0.0, *moved[1:]) if len(shape) == 4 else moved
-    assert tuple(read.translate) == expected and tuple(read.scale) == scale
+    # When a series begins, and its steps, are not told.
+    expected = [(0.0, *moved[1:]), (1.0, *scale[1:])] if len(shape) == 4 else [moved, scale]
+    assert [tuple(read.translate), tuple(read.scale)] == expected
     with TiffFile(path) as file:
         pixels = xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
     planes = pixels["Plane"] if isinstance(pixels["Plane"], list) else [pixels["Plane"]]
