@@ -81,6 +81,10 @@ class LabelsController(QObject):
         self._panel.accept.setChecked(False)
         if self._state.shows_likelihood:
             self._state.show(likelihood=False)
+        # First, for what becomes of labels and corrections that are there already is said after it.
+        self._messages.tell(
+            f"Paint on “{image.name}” with the left button; the eraser (key 1) takes labels back."
+        )
         self._autosave.annotate(image)
         if is_large(image):
             self._messages.warn(
@@ -88,9 +92,6 @@ class LabelsController(QObject):
                 "and paint there."
             )
             return
-        self._messages.tell(
-            f"Paint on “{image.name}” with the left button; the eraser (key 1) takes labels back."
-        )
 
     def clear(self) -> None:
         """Take all labels of the chosen image back."""
