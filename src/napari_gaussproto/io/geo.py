@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from napari_gaussproto.io.images import NODATA_TAG, TIFF_SUFFIXES
+from napari_gaussproto.core.imaging.tiff_pages import NODATA_TAG, main_series
+from napari_gaussproto.io.images import TIFF_SUFFIXES
 
 # OGC GeoTIFF 1.1, annex B: size of a pixel, points that are known, a matrix; keys of the system.
 _PIXEL_SCALE, _TIE_POINTS, _MATRIX = 33550, 33922, 34264
@@ -130,7 +131,7 @@ def georeference_of(path: str | Path) -> Georeference | None:
         return None
     try:
         with tifffile.TiffFile(path) as file:
-            stored = file.series[0].keyframe.tags
+            stored = main_series(file).keyframe.tags
             found = {
                 code: (int(stored[code].dtype), stored[code].value)
                 for code in (*_PLACES, _KEYS, _DOUBLES, _TEXTS)

@@ -9,6 +9,7 @@ import numpy as np
 import tifffile
 
 from napari_gaussproto.core.base.errors import ConfigError
+from napari_gaussproto.core.imaging.tiff_pages import main_series
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.io.images import TIFF_SUFFIXES
 
@@ -31,7 +32,7 @@ def pixel_size_of(path: str | Path) -> PixelSize | None:
         with tifffile.TiffFile(path) as file:
             if file.ome_metadata is not None:
                 return _of_ome(tifffile.xml2dict(file.ome_metadata))
-            return _of_tags(file.series[0].keyframe.tags)
+            return _of_tags(main_series(file).keyframe.tags)
     except (ConfigError, OSError, KeyError, ValueError, TypeError, IndexError, AttributeError):
         return None
     except tifffile.TiffFileError:  # who reads it will say what is wrong

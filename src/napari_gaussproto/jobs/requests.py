@@ -141,7 +141,7 @@ class MeasureOrder:
     instances : ndarray or None
         (H, W) or (..., H, W): objects, in the place of connected pieces of a class.
     regions : dict of str to list
-        See `read_regions`.
+        In pixels; see `Regions.in_pixels`.
     pixel_size : str
         Such as "0.5mm"; empty where it is not known.
     least_area : int

@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from napari_gaussproto.core.imaging.tiles import Area
 from napari_gaussproto.core.labels.pieces import components, without_gaps
 from napari_gaussproto.core.measure.areas import label_counts
+from napari_gaussproto.core.measure.regions import RegionMask
 from napari_gaussproto.core.measure.sums import (
     Integers,
     PieceSums,
@@ -62,7 +63,7 @@ class TiledPieces:
         labels: npt.NDArray[Any],
         segmentation: Segmentation | None,
         at: tuple[int, int],
-        regions: Mapping[str, npt.NDArray[np.bool_]],
+        regions: Mapping[str, RegionMask],
         instances: npt.NDArray[Any] | None = None,
     ) -> None:
         """Take a tile.
@@ -77,7 +78,7 @@ class TiledPieces:
             Of the tile and its surroundings; without it nothing is said of what the model says.
         at : tuple of int
             Where the tile begins in that.
-        regions : mapping of str to (h, w) ndarray of bool
+        regions : mapping of str to RegionMask
         instances : (h, w) ndarray of int, optional
             Objects, by numbers that hold for the whole image; else connected pieces of a class.
         """

@@ -17,6 +17,7 @@ from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.labels.pieces import components, large_enough
 from napari_gaussproto.core.measure.areas import area_table, table_of_counts
 from napari_gaussproto.core.measure.objects import object_table, table_of
+from napari_gaussproto.core.measure.regions import RegionMask
 from napari_gaussproto.core.measure.tiled import tiled_pieces
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.encode import TileSize
@@ -142,7 +143,7 @@ def measured_image(
     segmentation: Segmentation,
     labels: npt.NDArray[Any],
     pieces: npt.NDArray[np.int64],
-    regions: Mapping[str, npt.NDArray[np.bool_]],
+    regions: Mapping[str, RegionMask],
     pixel_size: PixelSize | None,
 ) -> Tables:
     """Tables of objects and of areas of one image.
@@ -154,7 +155,7 @@ def measured_image(
         Class index + 1, as predicted or as corrected.
     pieces : (H, W) ndarray of int
         Numbers of the objects.
-    regions : mapping of str to (H, W) ndarray of bool
+    regions : mapping of str to RegionMask
     pixel_size : PixelSize or None
     """
     classes = segmentation.classes

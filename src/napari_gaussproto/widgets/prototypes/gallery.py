@@ -6,12 +6,13 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QShowEvent
+from qtpy.QtGui import QColor, QMouseEvent, QPaintEvent, QShowEvent
 from qtpy.QtWidgets import QFrame, QLabel, QLineEdit, QScrollArea, QSizePolicy, QWidget
 
 from napari_gaussproto.widgets.shared.forms import across, check_box, down, fill
 from napari_gaussproto.widgets.shared.pictures import PatchStrip, faint
 from napari_gaussproto.widgets.shared.share_table import ShareBar, percent_label, swatch
+from napari_gaussproto.widgets.shared.workarounds import painting
 from napari_gaussproto.widgets.shared.workers import single_shot
 
 if TYPE_CHECKING:
@@ -96,10 +97,10 @@ class PrototypeRow(QFrame):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the class colour at the left, and all over when chosen."""
-        painter = QPainter(self)
-        if self.selected:
-            painter.fillRect(self.rect(), faint(self._color, 70))
-        painter.fillRect(0, 0, 3, self.height(), self._color)
+        with painting(self) as painter:
+            if self.selected:
+                painter.fillRect(self.rect(), faint(self._color, 70))
+            painter.fillRect(0, 0, 3, self.height(), self._color)
 
     def _on_name(self) -> None:
         text = self.name.text().strip()
