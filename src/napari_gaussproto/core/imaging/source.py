@@ -142,6 +142,11 @@ class ImageSource:
         about = (self._offset, self._span, self._axis, self._gaps.nodata)
         return ImageSource(self.array, stored, *about)
 
+    def part(self, y0: int, x0: int, y1: int, x1: int) -> ImageSource:
+        """A window of the same image as one of its own, in memory, scaled as the whole is."""
+        about = (self._offset, self._span, self._axis, self._gaps.nodata)
+        return ImageSource(self._stored(y0, x0, y1, x1), self.channels, *about)
+
     @cached_property
     def data_mask(self) -> npt.NDArray[np.bool_] | None:
         """Which pixels (H, W) hold data; None if all do, or if it is not known without looking.

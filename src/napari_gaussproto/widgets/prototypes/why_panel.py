@@ -155,6 +155,10 @@ class WhyPanel(QWidget):
         self.heading.setText(escape(sentence))
         self._result.hide()
 
+    def wait(self, what: str) -> None:
+        """Say that an answer takes a while, and what is done for it."""
+        self.say(f"{what}…")
+
     def show_explanation(
         self,
         explanation: Explanation,
