@@ -23,13 +23,13 @@ from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import (
     Foldable,
+    SlimBar,
     across,
     button,
     combo_box,
     down,
     enable,
     setting,
-    slim_progress_bar,
     wrapped_label,
 )
 from napari_gaussproto.widgets.shared.messages import Messages
@@ -103,7 +103,7 @@ class MeasurePanel(Foldable):
         self.corrections = corrections_box()
         self.run_button = button("Measure", "", self.run)
         self.cancel_button = button("Cancel", "Stop at once", self.runner.cancel)
-        self.progress = slim_progress_bar()
+        self.progress = SlimBar()
         self.status, self.areas = wrapped_label(), wrapped_label()
         self.large = wrapped_label(_LARGE)
         self.table = ResultTable()
