@@ -335,12 +335,13 @@ class AnnotationSet(QObject):
         if taken.any():
             annotation.apply(annotation.record.replace(np.where(taken, values, drawn)))
             write_labels(layer, taken, painted[taken], predicted[taken])
-        kept = np.count_nonzero(differs) - np.count_nonzero(taken)
+        n_taken = int(np.count_nonzero(taken))
+        kept = int(np.count_nonzero(differs)) - n_taken
         if not kept:
             # Nothing of a person is left there, so that a next run may write over it.
             result.labels_checksum = checksum(layer.data)
         if differs.any():
-            self._messages.tell(_taken_over(layer.name, np.count_nonzero(taken), kept))
+            self._messages.tell(_taken_over(layer.name, n_taken, kept))
 
     def _on_removed(self, event: Any) -> None:
         """Take the annotations of a removed image along; what was drawn is saved."""
