@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QMenu
 
 from napari_gaussproto.jobs.running import run_job
-from napari_gaussproto.widgets.layers.placement import pixels_of
+from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.prototypes.dependence_controller import (
     Asked,
     DependenceController,
@@ -160,17 +160,10 @@ class WhyController(QObject):
         if self._asked is None or self.explanation is None:
             return
         result, leading, *_ = self._asked
-        pixels = plane_pixels(result, leading)
-        plane = result.segmentation.plane_at(leading)
-        about = (path, pixels, plane, self.explanation)
+        image, plane = train_image(result.source), result.segmentation.plane_at(leading)
+        about = (path, image, leading, plane, self.explanation)
         self.exporter.start(partial(run_job, "insight", "figure_job", *about))
 
     def abandon(self) -> None:
         """Stop listening to the mouse, without waiting for an explanation."""
         self.tool.switch(False)
-
-
-def plane_pixels(result: ImageResult, leading: tuple[int, ...]) -> Any:
-    """The pixels of one plane of a stack."""
-    pixels = pixels_of(result.source)
-    return pixels[leading] if leading else pixels
