@@ -51,7 +51,8 @@ def write_labels(
     georeference : Georeference, optional
         Of the image; the file is a GeoTIFF then, in which 0 stands for "no data".
     spacing : Spacing, optional
-        Of the axes; stored as the physical size of a pixel.
+        Of the axes; stored as the physical size of a pixel, and where the first one lies as the
+        position of each plane. For the start of times OME has no word.
     axes : str, optional
         As OME calls them.
     """
@@ -63,7 +64,8 @@ def write_labels(
     annotation = {"Namespace": _NAMESPACE, **entries, **texts}
     tags = [] if georeference is None else georeference.extra_tags(nodata="0")
     axes = axes or _axes_of(labels.ndim, spacing)
-    metadata = {"axes": axes, "MapAnnotation": annotation, **_physical_sizes(axes, spacing)}
+    where = {**_physical_sizes(axes, spacing), **_positions(axes, spacing, labels.shape)}
+    metadata = {"axes": axes, "MapAnnotation": annotation, **where}
     return _write(Path(path), labels, metadata, tags)
 
 
@@ -87,6 +89,23 @@ def _physical_sizes(axes: str, spacing: Spacing | None) -> dict[str, Any]:
             key = _size_key(axis)
             sizes |= {key: spacing.steps[number], f"{key}Unit": unit}
     return sizes
+
+
+def _positions(axes: str, spacing: Spacing | None, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Where the first element of each of P planes lies, along every axis of space."""
+    if spacing is None or not any(spacing.origin):
+        return {}
+    planes = list(np.ndindex(shape[:-2]))
+    found: dict[str, list[Any]] = {}
+    units = zip(axes, spacing.ome_units, strict=True)
+    for number, (axis, unit) in enumerate(units):
+        if axis != "T":
+            # Along rows and columns all planes begin at one place.
+            steps = [at[number] if number < len(at) else 0 for at in planes]
+            first, step = spacing.origin[number], spacing.steps[number]
+            found[f"Position{axis}"] = [first + step * count for count in steps]
+            found[f"Position{axis}Unit"] = [unit] * len(planes)
+    return {"Plane": found}
 
 
 def _write(
@@ -169,7 +188,18 @@ def _spacing(about: Any, axes: str) -> Spacing:
         pixels.get(f"{key}Unit", unit) if key in pixels else PIXEL
         for key, unit in zip(keys, usual, strict=True)
     ]
-    return Spacing.from_ome(steps, units)
+    return Spacing.from_ome(steps, units, _origin(pixels, axes, units))
+
+
+def _origin(pixels: Any, axes: str, units: Sequence[str]) -> tuple[float, ...]:
+    """Where the first plane lies, in the units of the sizes; empty where a file does not say."""
+    plane = _as_list(pixels.get("Plane") or {})[0]
+    told = (plane.get(f"Position{axis}Unit") for axis in axes)
+    known = [unit is not None and unit == own for unit, own in zip(told, units, strict=True)]
+    if not any(known):
+        return ()
+    pairs = zip(axes, known, strict=True)
+    return tuple(float(plane[f"Position{axis}"]) if there else 0.0 for axis, there in pairs)
 
 
 def _classes(parsed: Any) -> list[SegmentationClass] | None:

@@ -14,6 +14,7 @@ from napari.layers import Labels
 from npe2 import PluginManager
 from npe2.io_utils import write_get_writer
 from PIL import Image
+from tifffile import TiffFile, xml2dict
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError, LabelError
@@ -87,6 +88,34 @@ def test_ome_zarr_round_trip(tmp_path: Path, plugins: PluginManager, shape: Any)
     [(data, about, _)] = read(path)
     check_same(Labels(data, **about), written, "millimeter")
     assert tuple(Labels(data, **about).translate) == moved
+
+
+@pytest.mark.parametrize("unit", ["pixel", "mm", "um"])
+@pytest.mark.parametrize("shape", [(600, 530), (2, 300, 530), (2, 3, 100, 530)])
+def test_ome_tiff_says_where_a_layer_lies(tmp_path: Path, shape: Any, unit: str) -> None:
+    scale, moved = (7.0, 5.0, 0.25, 0.5)[-len(shape) :], (9.0, 10.0, 3.0, -2.5)[-len(shape) :]
+    about = {"scale": scale, "translate": moved, "units": (unit,) * len(shape)}
+    data, known, _ = layer(VALUES.reshape(shape), **about).as_layer_data_tuple()
+    [path] = layers.write_layer_as_tiff(str(tmp_path / "x.ome.tif"), data, known)
+    [(data, known, _)] = read_layers(path)
+    read = Labels(data, **known)
+    # When a series begins, and its steps, are not told.
+    expected = [(0.0, *moved[1:]), (1.0, *scale[1:])] if len(shape) == 4 else [moved, scale]
+    assert [tuple(read.translate), tuple(read.scale)] == expected
+    with TiffFile(path) as file:
+        pixels = xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
+    planes = pixels["Plane"] if isinstance(pixels["Plane"], list) else [pixels["Plane"]]
+    assert {(plane["PositionY"], plane["PositionX"]) for plane in planes} == {(3.0, -2.5)}
+    if len(shape) == 3:
+        assert [plane["PositionZ"] for plane in planes] == [10.0, 15.0]
+
+
+def test_ome_tiff_of_a_layer_that_was_not_moved_is_as_before(tmp_path: Path) -> None:
+    data, known, _ = layer(scale=(0.5, 0.5), units=("mm", "mm")).as_layer_data_tuple()
+    [path] = layers.write_layer_as_tiff(str(tmp_path / "x.ome.tif"), data, known)
+    with TiffFile(path) as file:
+        assert "Position" not in file.ome_metadata
+    assert "translate" not in read_layers(path)[0][1]
 
 
 def test_where_a_layer_lies_is_kept_or_said(tmp_path: Path) -> None:

@@ -59,10 +59,12 @@ class Spacing:
         return cls((size.side,) * axes, (_LONG[size.unit],) * axes)
 
     @classmethod
-    def from_ome(cls, steps: Sequence[float], units: Sequence[str]) -> Spacing:
+    def from_ome(
+        cls, steps: Sequence[float], units: Sequence[str], origin: Sequence[float] = ()
+    ) -> Spacing:
         """With the units as OME-TIFF writes them, such as "µm"."""
         plain = (unit.replace("µ", "u").replace("μ", "u") for unit in units)
-        return cls(tuple(steps), tuple(_LONG.get(unit, unit) for unit in plain))
+        return cls(tuple(steps), tuple(_LONG.get(unit, unit) for unit in plain), tuple(origin))
 
     @property
     def ome_units(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -15,6 +15,7 @@ import pandas as pd
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError, ImageError
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.measure.tiled import TiledPieces
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.encode import TileSize, as_source
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -101,7 +102,7 @@ class Measured:
     left_out : dict of str to str
     notes : list of str
         What to know of the regions of some images.
-    pieces : list of (H, W) ndarray of int
+    pieces : list of (H, W) ndarray of int, or of TiledPieces
         Numbers of the objects of each plane of the image that is shown; else none are kept.
     """
 
@@ -109,7 +110,7 @@ class Measured:
     areas: pd.DataFrame = field(default_factory=pd.DataFrame)
     left_out: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    pieces: list[npt.NDArray[np.int32]] = field(default_factory=list)
+    pieces: Sequence[npt.NDArray[np.int32] | TiledPieces] = field(default_factory=list)
 
     def object_at(self, plane: int, y: int, x: int) -> int | None:
         """Row of the object at a pixel of the image that is shown; None where there is none."""
