@@ -15,7 +15,7 @@ from PIL import Image
 
 from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.core.imaging.source import ImageSource
-from napari_gaussproto.io.images import read_image, read_mask
+from napari_gaussproto.io.images import axes_of, read_image, read_mask
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (22, 31, 3), np.uint8)
@@ -392,3 +392,23 @@ def test_a_thumbnail_in_front_is_not_the_image(tmp_path: Path) -> None:
         file.write(RGB[::2, ::2], photometric="rgb", subfiletype=1)
         file.write(RGB, photometric="rgb", subfiletype=0)
     assert np.array_equal(read_image(path), RGB)
+
+
+@pytest.mark.parametrize(
+    ("shape", "read"),
+    [((1, 5, 20, 30), (5, 20, 30)), ((1, 20, 30, 3), (20, 30, 3)), ((1, 20, 30), (1, 20, 30))],
+)
+def test_empty_axes_of_an_array_are_dropped(
+    tmp_path: Path, shape: tuple[int, ...], read: tuple[int, ...]
+) -> None:
+    np.save(tmp_path / "a.npy", np.ones(shape, np.uint8))
+    assert read_image(tmp_path / "a.npy").shape == read
+
+
+@pytest.mark.parametrize(("mode", "clear"), [("L", 7), ("RGB", (7, 7, 7))])
+def test_a_transparent_colour_of_a_png_is_no_data(tmp_path: Path, mode: str, clear: Any) -> None:
+    picture = Image.fromarray(np.where(GREY < 99, 7, GREY)).convert(mode)
+    picture.save(tmp_path / "a.png", transparency=clear)
+    assert axes_of(tmp_path / "a.png") == "YXC"
+    source = ImageSource.from_array(read_image(tmp_path / "a.png"), 3)
+    assert source.data_mask is not None and np.array_equal(source.data_mask, GREY >= 99)

@@ -15,7 +15,7 @@ import psutil
 from PIL import Image, UnidentifiedImageError
 
 from napari_gaussproto.core.base.errors import ImageError
-from napari_gaussproto.core.imaging.colours import picture_pixels
+from napari_gaussproto.core.imaging.colours import picture_pixels, with_alpha
 from napari_gaussproto.core.imaging.orientation import UPRIGHT
 from napari_gaussproto.core.imaging.tiff_pages import (
     PICTURES,
@@ -145,8 +145,10 @@ def read_by_suffix(path: Path, read_photo: Callable[[Path], Any], *, turn: bool 
     except ImageError:
         raise
     except UnidentifiedImageError as error:
+        if not path.stat().st_size:
+            raise ImageError(f"“{path.name}” is an empty file: copy it once more.") from error
         raise ImageError(
-            f"“{path.name}” is no image this program can read: "
+            f"“{path.name}” is no image this program can read, whatever its name says: "
             "use JPEG, PNG, TIFF, WebP, BMP, NPY or Zarr."
         ) from error
     except Exception as error:  # every format's library has errors of its own
@@ -255,6 +257,7 @@ def _read_npy(path: Path) -> npt.NDArray[Any]:
                 f"“{path.name}” could not be read (it holds objects): save an array of numbers."
             ) from error
         raise
+    stored = stored.squeeze(_empty_axes(stored.shape))
     return np.array(stored) if stored.nbytes < psutil.virtual_memory().available else stored
 
 
@@ -318,7 +321,7 @@ def axes_of(path: str | Path) -> str | None:
                 axes = axes_as_read(sizes_of(series))
                 return axes + "C" * (series.keyframe.photometric.name == "PALETTE")
         with Image.open(path) as photo:
-            return "YX" if photo.mode in _ONE_CHANNEL else "YXC"
+            return "YX" if (with_alpha(photo) or photo.mode) in _ONE_CHANNEL else "YXC"
     except Exception:  # who reads it will say what is wrong
         return None
 
@@ -368,7 +371,7 @@ def _opened_zarr(path: Path) -> tuple[Any, Any]:
 
 
 def _empty_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Axes of length 1, as OME-Zarr has for time and depth; three axes are always left."""
+    """Leading axes of length 1, as OME-Zarr has for time and depth; three axes are left."""
     empty = [axis for axis in reversed(range(len(shape) - 2)) if shape[axis] == 1]
     return tuple(empty[: max(0, len(shape) - 3)])
 

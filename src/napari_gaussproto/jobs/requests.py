@@ -183,8 +183,7 @@ class Seen:
     """An image as a person sees it who asks for an edit: an edit may need its cells."""
 
     segmentation: StackSegmentation
-    pixels: Any
-    rgb: bool
+    image: TrainImage
     model: PrototypeSegmenter
 
 

@@ -50,6 +50,11 @@ class TrainImage:
         """The value of pixels without data, if the file says one."""
         return nodata_of_file(self.file)
 
+    def plane(self, leading: tuple[int, ...]) -> Any:
+        """Pixels of one plane, (H, W) or (H, W, C), by its place in the leading axes."""
+        # An empty index would read the whole of an array on disk.
+        return self.pixels[leading] if leading else self.pixels
+
     def data_of(self, planes: Sequence[int]) -> list[Data | None]:
         """Which pixels (H, W) of some labelled planes hold data; None where all do."""
         shape = self.pixels.shape[:-1] if self.rgb else self.pixels.shape

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from napari.layers import Labels
 from npe2 import PluginManager
@@ -20,6 +21,7 @@ from napari_gaussproto.core.base.errors import ImageError, LabelError
 from napari_gaussproto.core.labels.class_table import label_colors, label_names
 from napari_gaussproto.io.label_files import layers
 from napari_gaussproto.io.label_files.ome_zarr import read_ome_zarr
+from napari_gaussproto.io.ome import read_label_image
 from napari_gaussproto.io.pixel_size import pixel_size_of
 from napari_gaussproto.io.reader import read_layers
 from tests.io.test_geo import SCALE, TIE, geotiff
@@ -130,6 +132,26 @@ def test_where_a_layer_lies_is_kept_or_said(tmp_path: Path) -> None:
         assert read_ome_zarr(tmp_path / "turned.zarr").spacing.steps == (0.5, 0.25)
 
 
+@pytest.mark.parametrize("leading", [(3,), (3, 2)])
+@pytest.mark.parametrize("unit", ["second", "hour", "microsecond"])
+def test_steps_in_time_are_kept(tmp_path: Path, leading: tuple[int, ...], unit: str) -> None:
+    values = np.arange(np.prod(leading) * 63).reshape(*leading, 7, 9) % 3
+    depth = len(leading) - 1
+    scale = (30, *(2,) * depth, 0.5, 0.5)
+    units = (unit, *("micrometer",) * (depth + 2))
+    data, about, _ = layer(values, scale=scale, units=units).as_layer_data_tuple()
+    tiff = Path(layers.write_layer_as_tiff(str(tmp_path / "x.ome.tif"), data, about)[0])
+    folder = Path(layers.write_layer_as_zarr(str(tmp_path / "x.zarr"), data, about)[0])
+    for found in (read_label_image(tiff), read_ome_zarr(folder)):
+        assert np.array_equal(found.values, values)
+        assert found.spacing.steps == scale and found.spacing.units == units
+    with tifffile.TiffFile(tiff) as file:
+        assert file.series[0].axes == ("TZYX" if depth else "TYX")
+        assert 'TimeIncrement="30' in str(file.ome_metadata)
+    [about, *_] = zarr.open_group(str(folder), mode="r").attrs["ome"]["multiscales"]
+    assert about["axes"][0] == {"name": "t", "type": "time", "unit": unit}
+
+
 def test_an_ome_zarr_of_another_program_has_what_it_says(tmp_path: Path) -> None:
     """As version 0.4 of the format has it: nothing but colours, and no unit."""
     group = zarr.open_group(str(tmp_path / "x.zarr"), mode="w")
@@ -143,6 +165,14 @@ def test_an_ome_zarr_of_another_program_has_what_it_says(tmp_path: Path) -> None
         ("label 2", "#009e73"),
     ]
     assert found.spacing.steps == (1, 1) and found.spacing.units == ("pixel", "pixel")
+    # What it says of all levels comes after what it says of each.
+    level = [{"type": "scale", "scale": [2, 2]}, {"type": "translation", "translation": [1, 3]}]
+    whole = [{"type": "scale", "scale": [0.25, 0.5]}]
+    datasets = [{"path": "0", "coordinateTransformations": level}]
+    about = {"axes": axes, "datasets": datasets, "coordinateTransformations": whole}
+    group.attrs["multiscales"] = [about]
+    found = read_ome_zarr(tmp_path / "x.zarr")
+    assert found.spacing.steps == (0.5, 1) and found.spacing.origin == (0.25, 1.5)
     zarr.open_group(str(tmp_path / "photo.zarr"), mode="w").create_array("0", data=VALUES)
     assert layers.get_zarr_reader(str(tmp_path / "photo.zarr")) is None
     with pytest.raises(ImageError, match="is no OME-Zarr of labels"):

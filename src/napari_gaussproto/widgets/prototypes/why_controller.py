@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu
 
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.large_labels import streamed_of
-from napari_gaussproto.widgets.layers.placement import pixels_of
+from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.prototypes.dependence_controller import (
     Asked,
     DependenceController,
@@ -266,17 +266,10 @@ class WhyController(QObject):
             job = partial(run_job, "large.why", "figure_job", path, self.explained)
             self.exporter.start(job)
             return
-        pixels = plane_pixels(result, leading)
-        plane = result.segmentation.plane_at(leading)
-        about = (path, pixels, plane, self.explanation)
+        image, plane = train_image(result.source), result.segmentation.plane_at(leading)
+        about = (path, image, leading, plane, self.explanation)
         self.exporter.start(partial(run_job, "insight", "figure_job", *about))
 
     def abandon(self) -> None:
         """Stop listening to the mouse, without waiting for an explanation."""
         self.tool.switch(False)
-
-
-def plane_pixels(result: ImageResult, leading: tuple[int, ...]) -> Any:
-    """The pixels of one plane of a stack."""
-    pixels = pixels_of(result.source)
-    return pixels[leading] if leading else pixels
