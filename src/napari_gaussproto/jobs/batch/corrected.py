@@ -11,6 +11,7 @@ import numpy.typing as npt
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.labels.annotations import values_between
 from napari_gaussproto.core.labels.check import Labels, check_labels
+from napari_gaussproto.core.labels.cover import cover_of
 from napari_gaussproto.jobs.requests import Drawn
 
 
@@ -81,6 +82,4 @@ def corrected_job(
     """
     found = corrected_labels(labels, classes, drawn)
     counts = np.bincount(found.ravel(), minlength=len(classes) + 1)
-    total = max(1, int(counts[1:].sum()))
-    cover = {c.name: float(n) / total for c, n in zip(classes, counts[1:], strict=True)}
-    return Corrected(found, cover, float(counts[1:].sum() / max(1, found.size)))
+    return Corrected(found, *cover_of(counts, classes))
