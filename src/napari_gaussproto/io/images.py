@@ -145,8 +145,10 @@ def read_by_suffix(path: Path, read_photo: Callable[[Path], Any], *, turn: bool 
     except ImageError:
         raise
     except UnidentifiedImageError as error:
+        if not path.stat().st_size:
+            raise ImageError(f"“{path.name}” is an empty file: copy it once more.") from error
         raise ImageError(
-            f"“{path.name}” is no image this program can read: "
+            f"“{path.name}” is no image this program can read, whatever its name says: "
             "use JPEG, PNG, TIFF, WebP, BMP, NPY or Zarr."
         ) from error
     except Exception as error:  # every format's library has errors of its own

@@ -227,9 +227,9 @@ def test_the_reasons_are_of_the_class_that_they_explain(prototypes: Any, pure: b
     assert [row.percent.text() for row in rows] == (
         ["80%", "10%", "10%"] if pure else ["40%", "50%", "10%"]
     )
-    assert "30% of its own cells lie farther from it" in rows[0].closeness.text()
+    assert "more typical than 30% of its own examples" in rows[0].closeness.text()
     leads = [row.lead.text() for row in rows if row.lead.isVisibleTo(panel)]
-    assert leads == ["a little like" if pure else "and on the other side like"]
+    assert leads == ["other classes have a small part" if pure else "and on the other side like"]
     heading = panel.heading.text()
     assert f"<b>{classes[found.label].name}</b>" in heading
     assert (f"<b>{classes[1 - found.label].name}</b>" in heading) == (not pure)

@@ -87,7 +87,7 @@ def test_a_cancel_keeps_what_is_done_and_segment_goes_on(
     done = int(dock.status.text().split("; ")[1].split()[0])
     assert 3 <= done < 30
     assert dock.status.text() == (
-        f"Cancelled; {done} of 30 tiles are done and stay. Segment goes on."
+        f"Cancelled; {done} of 30 tiles are done and stay. Press Segment to go on."
     )
     part = np.asarray(layer.data[0][:])
     filled = part > 0

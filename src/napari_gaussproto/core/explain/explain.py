@@ -50,8 +50,8 @@ class Responsible:
     def closeness(self) -> str:
         """Typicality in words."""
         if self.typicality < _UNLIKE:
-            return f"unlike it: only {self.typicality:.0%} of its own cells lie farther from it"
-        return f"{self.typicality:.0%} of its own cells lie farther from it"
+            return f"unlike it: less typical than {1 - self.typicality:.0%} of its own examples"
+        return f"more typical than {self.typicality:.0%} of its own examples"
 
 
 @dataclass(frozen=True)

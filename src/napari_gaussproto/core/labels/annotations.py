@@ -196,8 +196,8 @@ def values_between(
     for value in sorted(used):
         if (name := own[value - 1].name) not in names:
             raise LabelError(
-                f"“{name}” is drawn and is no class of the model: choose a model of that project, "
-                "or go without corrections."
+                f"“{name}” is drawn on it and is no class of the model: choose a model of that "
+                "project, or go without corrections."
             )
     places = (names.index(c.name) + 1 if c.name in names else 0 for c in own)
     return np.array([0, *places], np.uint8)

@@ -202,7 +202,11 @@ def _heading(explanation: Explanation, classes: list[SegmentationClass]) -> str:
 
 
 def _lead(explanation: Explanation) -> str:
-    return "a little like" if explanation.rival is None else "and on the other side like"
+    return (
+        "other classes have a small part"
+        if explanation.rival is None
+        else "and on the other side like"
+    )
 
 
 def _named(entry: SegmentationClass) -> str:

@@ -138,7 +138,7 @@ class LargePanel(QWidget):
         if step is None or step.cover.done == step.cover.total:
             return "Cancelled."
         done, total = step.cover.done, step.cover.total
-        return f"Cancelled; {done} of {total} tiles are done and stay. Segment goes on."
+        return f"Cancelled; {done} of {total} tiles are done and stay. Press Segment to go on."
 
     def _show_cover(self, image: Image) -> None:
         step = self._steps.get(image)

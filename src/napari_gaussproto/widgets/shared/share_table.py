@@ -94,15 +94,16 @@ class CoverTable(QWidget):
         classes: Sequence[SegmentationClass],
         data_share: float = 1.0,
         so_far: float = 1.0,
+        counted: str = "with data",
     ) -> None:
-        """Fill the table with the cover of the share of an image that holds data.
+        """Fill the table with the cover of the share of an image that is counted.
 
         ``so_far`` is the share that was segmented yet.
         """
         while (item := self._grid.takeAt(0)) is not None:
             item.widget().deleteLater()
         self._image = image
-        over = "" if data_share == 1 else f", over the {data_share:.1%} with data"
+        over = "" if data_share == 1 else f", over the {data_share:.1%} {counted}"
         part = "" if so_far == 1 else f"{so_far:.0%} of "
         self.heading.setText(f"<b>Cover</b> of {part}{escape(image)}{over}")
         self._names = [entry.name for entry in classes]

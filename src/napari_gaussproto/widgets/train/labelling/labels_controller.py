@@ -98,8 +98,9 @@ class LabelsController(QObject):
         if is_large(image):
             self._draw_in_window(image)
             return
-        self._autosave.annotate(image)
+        # First, for what becomes of labels and corrections that are there already is said after it.
         self._messages.tell(f"Paint on “{image.name}” with the left button; {_ERASER}.")
+        self._autosave.annotate(image)
 
     def _draw_in_window(self, image: Image) -> None:
         """Take the brush to the window of a large image that is in view."""
