@@ -85,7 +85,7 @@ def test_a_disk_that_fails_is_a_sentence(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_gaussproto.jobs.batch.one_image.write_results", full)
+    monkeypatch.setattr("napari_gaussproto.jobs.batch.one_image.write_label_file", full)
     result = cli("predict", photos[0], "--model", model_file, "--out", tmp_path / "o")
     assert result.code == 1 and "Traceback" not in result.err
     [line] = result.err.splitlines()

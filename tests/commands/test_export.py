@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tifffile
 
+from napari_gaussproto.io.batch.manifest import locked
+from napari_gaussproto.io.batch.outputs import read_label_file
 from napari_gaussproto.io.images import read_mask
 from napari_gaussproto.io.mask_json import read_outlines
 from napari_gaussproto.io.ome import read_labels
+from napari_gaussproto.jobs.batch import export
 from tests.commands.conftest import Cli
 
 _SMALL = """{"classes": [{"name": "soil", "color": "#999999"}],
@@ -69,16 +75,41 @@ def test_polygons_lie_in_the_world_after_the_mosaic_was_moved(
 
 
 def test_planes_of_a_stack_are_pictures_of_their_own(
-    cli: Cli, model_file: Path, tmp_path: Path
+    cli: Cli, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planes = np.random.default_rng(0).integers(0, 255, (3, 40, 56)).astype(np.uint8)
     tifffile.imwrite(tmp_path / "z.ome.tif", planes, metadata={"axes": "ZYX"})
     out = tmp_path / "out"
     cli("predict", tmp_path / "z.ome.tif", "--model", model_file, "--out", out)
+    read: list[Path] = []
+
+    def reading(path: Path, ndim: int) -> np.ndarray:
+        read.append(path)
+        return read_label_file(path, ndim)
+
+    monkeypatch.setattr(export, "read_label_file", reading)
     assert cli("export", out, "--format", "png").code == 0
+    assert read == [out / "z.labels.ome.tif"]  # and not once for each plane
     labels, _ = read_labels(out / "z.labels.ome.tif")
     for number, plane in enumerate(labels, start=1):
         assert np.array_equal(read_mask(out / "z" / f"plane {number}.labels.png"), plane)
+
+
+def test_what_another_run_wrote_until_the_lock_is_exported(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    options = ("--model", model_file, "--out", out)
+    cli("predict", photos[0], *options)
+
+    @contextmanager
+    def waited(folder: Path) -> Iterator[int]:
+        cli("predict", *photos, *options)
+        with locked(folder) as began:
+            yield began
+
+    monkeypatch.setattr(export, "locked", waited)
+    assert "2 images written" in cli("export", out, "--format", "png").out
 
 
 def test_a_label_file_that_is_gone_is_named(

@@ -119,6 +119,21 @@ def test_what_a_person_corrected_counts_and_is_told(
     assert result.code == 1 and "left out left/plot.png: The labels in “plot.labels" in result.out
 
 
+def test_labels_of_another_photograph_are_not_taken(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
+) -> None:
+    results, out = tmp_path / "results", tmp_path / "tables"
+    options = ("--model", model_file, "--out")
+    assert cli("predict", photos[0].parent.parent / "*/*.png", *options, results).code == 0
+    new = photos[0].with_name("new.png")
+    photos[0].rename(new)
+    photos[1].rename(photos[0])  # it has another's name now
+    result = cli("measure", photos[0], new, *options, out, "--labels", results)
+    assert result.code == 1 and "left out left/plot.png: “plot.png” is another image" in result.out
+    assert f"left/new.png is not in “{results}”: predicted" in result.out
+    assert set(pd.read_csv(out / "areas.csv")["image"]) == {"left/new.png"}
+
+
 def test_labels_of_another_model_are_told_apart(
     cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
 ) -> None:

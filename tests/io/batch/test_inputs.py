@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,45 @@ def test_what_is_not_there_is_told(season: Path) -> None:
     (season / "empty").mkdir()
     with pytest.raises(ConfigError, match="empty” holds no image: give a folder with"):
         find([str(season / "empty")], season / "results")
+
+
+@pytest.mark.parametrize("out", [".", "..", "../.."])
+def test_results_may_be_beside_or_above_the_photographs(season: Path, out: str) -> None:
+    found = find([season], season / out)
+    names = [path.relative_to(season).as_posix() for path in found.paths]
+    assert names == ["a/x.png", "a/y.JPG", "b/x.png", "mosaic.zarr", "results/a/z.png"]
+    assert not found.notes  # what this program writes there is its own
+    assert len(find([season / "**" / "*.png"], season / out).paths) == 3
+
+
+def test_who_is_called_like_a_result_is_told_and_like_none_is_taken(season: Path) -> None:
+    for name in (
+        "plot.labels.jpg",
+        "x.former-crop.jpg",
+        "north.overview.png",
+        "n.labels.former-3.png",
+    ):
+        (season / "b" / name).touch()
+    found = find([season], season / "results")
+    assert {path.name for path in found.paths if path.parent.name == "b"} == {
+        "plot.labels.jpg", "x.former-crop.jpg", "x.png",
+    }  # fmt: skip
+    assert found.notes == [
+        "4 files named as results of this program are left out (x.labels.png, x.overview.png, "
+        "n.labels.former-3.png, …): give files by name"
+    ]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
+def test_names_that_are_no_text_are_told(season: Path) -> None:
+    odd = os.fsencode(season / "a") + b"/caf\xe9.png"
+    Path(os.fsdecode(odd)).touch()
+    Path(os.fsdecode(odd.replace(b".png", b"_mask.png"))).touch()
+    found = find([season, os.fsdecode(b"none\xe9.png")], season / "results")
+    assert len(found.paths) == 4 and not found.masks
+    told = {Path(name).name: sentence for name, sentence in found.left_out.items()}
+    assert sorted(told) == ["caf?.png", "caf?_mask.png", "none?.png"]
+    assert told["caf?.png"].startswith("Its name is no text in UTF-8")
 
 
 def test_masks_of_the_photographs_are_left_out_and_told(tmp_path: Path) -> None:

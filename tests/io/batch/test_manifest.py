@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.io.batch.manifest import (
+    LOCK,
     MANIFEST,
     Entry,
     Manifest,
@@ -114,6 +115,19 @@ def test_results_are_named_without_suffix_where_that_is_enough() -> None:
         "a.jpg": "a", "a.png": "a.png", "A.tif": "A.tif", "b/a.ome.tif": "b/a",
         "c.d.jpg": "c.d", "m.ome.zarr": "m", "layer 1.5": "layer 1.5",
     }  # fmt: skip
+
+
+def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    stays = ["x.labels.zarr", ".mine.labels", ".x.labels.7.png", "a/.index.json.7.part"]
+    goes = [".x.labels.zarr.77.part", "a/.x.labels.zarr.part", "a/.x.labels.zarr.77.former"]
+    for name in (*stays, *goes):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "chunk").touch()
+    (tmp_path / "a" / ".y.labels.ome.tif.77.part").touch()
+    with locked(tmp_path):
+        left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
+    assert left == {"a", LOCK, *stays, *(f"{name}/chunk" for name in stays)}
 
 
 stems = st.text(st.sampled_from("aA-2."), min_size=1, max_size=4)

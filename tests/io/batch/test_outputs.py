@@ -12,7 +12,8 @@ from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.predict import segment
-from napari_gaussproto.io.batch.outputs import Outputs, make_folder, write_results
+from napari_gaussproto.io.batch.manifest import Entry
+from napari_gaussproto.io.batch.outputs import Outputs, make_folder, write_label_file
 from napari_gaussproto.io.images import read_mask
 from napari_gaussproto.io.label_files.label_image import Spacing
 from napari_gaussproto.io.label_files.ome_zarr import write_ome_zarr
@@ -29,9 +30,11 @@ def test_a_png_holds_numbers_and_shows_the_colours_of_the_classes(tmp_path: Path
     photo, model = two_tone()[0], tiny_model()
     found = segment(photo, model)
     outputs = Outputs.checked("png", maps=False, overview=False)
-    assert not outputs.are_there(tmp_path, "a/x")
-    assert write_results(tmp_path, "a/x", photo, found, "tiny", outputs) == []
-    assert outputs.are_there(tmp_path, "a/x")
+    entry = Entry(results="a/x", labels="a/x.labels.png")
+    about = (tmp_path, "a/x", found.labels, model.classes, outputs, "tiny")
+    assert not outputs.are_there(tmp_path, entry)
+    assert write_label_file(*about) == []
+    assert outputs.are_there(tmp_path, entry)
     path = tmp_path / "a" / "x.labels.png"
     assert np.array_equal(read_mask(path), found.labels)
     with Image.open(path) as picture:
@@ -40,9 +43,9 @@ def test_a_png_holds_numbers_and_shows_the_colours_of_the_classes(tmp_path: Path
         colour = [int(entry.color[i : i + 2], 16) for i in (1, 3, 5)]
         assert (seen[found.labels == value] == colour).all()
     # Labels that somebody changed are kept, the same ones are not.
-    assert write_results(tmp_path, "a/x", photo, found, "tiny", outputs) == []
+    assert write_label_file(*about) == []
     Image.fromarray(np.full_like(found.labels, 2)).save(path)
-    [note] = write_results(tmp_path, "a/x", photo, found, "tiny", outputs)
+    [note] = write_label_file(*about)
     assert note == "x.labels.png was there and differs: kept as x.labels.former-1.png"
     assert (read_mask(tmp_path / "a" / "x.labels.former-1.png") == 2).all()
 
@@ -70,9 +73,8 @@ def test_an_ome_zarr_is_read_by_its_own_library_with_names_and_colours(tmp_path:
 
 
 def test_the_size_of_a_pixel_is_kept(tmp_path: Path) -> None:
-    photo, model = two_tone()[0], tiny_model()
-    size = PixelSize(0.5, "mm")
-    write_results(tmp_path, "x", photo, segment(photo, model), "tiny", Outputs(), pixel_size=size)
+    labels, size = np.ones((4, 5), np.uint8), PixelSize(0.5, "mm")
+    write_label_file(tmp_path, "x", labels, CLASSES, Outputs(), "tiny", pixel_size=size)
     assert pixel_size_of(tmp_path / "x.labels.ome.tif") == size
 
 

@@ -74,6 +74,10 @@ def test_tables_follow_the_labels(
     assert own["area_px"].tolist() == [100, 48 * 64 - 100]
     assert set(own["labels"]) == {"with corrections"}
     assert (out / "y.areas.csv").stat().st_mtime_ns == before
+    # What somebody removed is made again.
+    (out / "y.objects.csv").unlink()
+    assert run(batch_steps(request)).segmented == 0
+    check_tables(model, season, out)
     # Large images are measured from their streamed labels.
     monkeypatch.setattr("napari_gaussproto.jobs.batch.one_image.LARGE", 100)
     large = tmp_path / "large"

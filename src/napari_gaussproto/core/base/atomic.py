@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from napari_gaussproto.core.base.errors import GaussProtoError
+
+# Names of files that are being written, and bytes above which a name is not taken into them whole.
+_HIDDEN = re.compile(r"\..*\.part|\..*\.\d+\.former")
+_LONG = 160
 
 
 def refuse_folder(path: Path, error: type[GaussProtoError]) -> None:
@@ -37,7 +43,7 @@ def replacing(path: Path) -> Iterator[Path]:
         When the folder cannot be written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = _hidden(path, f"{os.getpid()}.part")
     try:
         yield partial
         for file in partial.rglob("*") if partial.is_dir() else (partial,):
@@ -47,10 +53,12 @@ def replacing(path: Path) -> Iterator[Path]:
         _rename(partial, path)
         _flush_folder(path.parent)
     finally:
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
+        _remove(partial)
+
+
+def new_beside(path: Path) -> Path:
+    """Where a folder is made that will take the name of another one later, beside it."""
+    return _hidden(path, "part")
 
 
 def write_bytes_atomically(path: Path, data: bytes) -> None:
@@ -81,12 +89,51 @@ def copy_files(source: Path, target: Path) -> None:
             shutil.copy2(path, target / path.name)
 
 
+def remove_abandoned(folder: Path, kind: str) -> None:
+    """Remove what `replacing` of killed processes has left below a folder, where none writes now.
+
+    It is told by its name, of which ``kind`` is a part. Folders that are hidden, or end in .zarr,
+    are not searched.
+    """
+    try:
+        paths = list(folder.iterdir())
+    except OSError:  # it may not be looked into, and so was not written to
+        return
+    for path in paths:
+        if _HIDDEN.fullmatch(path.name) and kind in path.name:
+            _remove(path)
+        elif path.is_dir() and not (path.is_symlink() or _is_closed(path)):
+            remove_abandoned(path, kind)
+
+
+def _is_closed(folder: Path) -> bool:
+    return folder.name.startswith(".") or folder.suffix == ".zarr"
+
+
+def _hidden(path: Path, ending: str) -> Path:
+    """A hidden name beside that of a file, of which it has the end where it is long.
+
+    Every name that a file system takes gives one that it takes, too.
+    """
+    name, size = path.name, len(os.fsencode(path.name))
+    if size > _LONG:
+        name = f"{hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()}{name[-40:]}"
+    return path.with_name(f".{name}.{ending}")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _rename(partial: Path, path: Path) -> None:
     if not (partial.is_dir() and path.exists()):
         partial.replace(path)
         return
     # A folder cannot be renamed onto another one.
-    former = path.with_name(f".{path.name}.{os.getpid()}.former")
+    former = _hidden(path, f"{os.getpid()}.former")
     path.rename(former)
     partial.rename(path)
     shutil.rmtree(former, ignore_errors=True)

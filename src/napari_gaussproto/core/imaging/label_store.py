@@ -10,6 +10,8 @@ from typing import Any
 from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.errors import ConfigError
 
+# Above this many pixels labels are streamed to disk, and not read into memory.
+LARGE = 100_000_000
 # The attribute by which labels of this package are known again.
 ATTRIBUTE = "napari-gaussproto"
 

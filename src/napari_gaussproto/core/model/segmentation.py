@@ -18,6 +18,7 @@ from napari_gaussproto.core.base.errors import PrototypeError
 from napari_gaussproto.core.base.quantiles import quantiles_of, rank
 from napari_gaussproto.core.cells.outlines import labels_along_edges
 from napari_gaussproto.core.imaging.patches import Patches, no_patches
+from napari_gaussproto.core.labels.cover import cover_of
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.familiarity import Familiarity, Look
@@ -190,8 +191,12 @@ class Segmentation:
 
         Pixels without data stay without a label.
         """
+        return self.relabelled(np.where((drawn > 0) & (self.labels > 0), drawn, self.labels))
+
+    def relabelled(self, labels: npt.NDArray[np.uint8]) -> Segmentation:
+        """The same, with labels (H, W) in the place of what the model said."""
         other = copy.copy(self)
-        labels = np.where((drawn > 0) & (self.labels > 0), drawn, self.labels)
+        labels = labels.view()
         labels.flags.writeable = False
         other.__dict__["labels"] = labels
         return other
@@ -399,9 +404,8 @@ class Segmentation:
 
         Where there are none, all are 0; see `data_share`.
         """
-        counts = np.bincount(self.labels.ravel(), minlength=len(self.classes) + 1)[1:]
-        total = max(1, int(counts.sum()))
-        return {c.name: float(n) / total for c, n in zip(self.classes, counts, strict=True)}
+        counts = np.bincount(self.labels.ravel(), minlength=len(self.classes) + 1)
+        return cover_of(counts, self.classes)[0]
 
     @property
     def data_share(self) -> float:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.labels.check import check_labels
-from napari_gaussproto.io.batch.manifest import Entry, PlaneEntry, Source, rows_of
-from napari_gaussproto.io.batch.outputs import set_aside
+from napari_gaussproto.core.labels.cover import cover_of
+from napari_gaussproto.io.batch.manifest import Entry, LabelFile, PlaneEntry, rows_of
+from napari_gaussproto.io.batch.outputs import open_any_labels, set_aside
 
 COVER = "cover.csv"
 # Rows of labels on disk that are read at once.
@@ -89,10 +92,7 @@ def fill_cover(
     entry: Entry | PlaneEntry, counts: npt.NDArray[np.int64], classes: Sequence[SegmentationClass]
 ) -> None:
     """Cover from the numbers of pixels (C + 1,) of each label, the first without data."""
-    known = int(counts[1:].sum())
-    entry.data_share = known / int(counts.sum())
-    shares = (counts[1:] / max(1, known)).tolist()
-    entry.cover = {c.name: share for c, share in zip(classes, shares, strict=True)}
+    entry.cover, entry.data_share = cover_of(counts, classes)
 
 
 def count_again(
@@ -106,17 +106,39 @@ def count_again(
         sum_up(entry, classes)
 
 
-def is_edited(entry: Entry, path: Path, labels: Any, n_classes: int) -> bool:
-    """Whether a label file, with labels (..., H, W), is another than was written.
+def changed(
+    file: LabelFile, path: Path, labels: Callable[[], Any], n_classes: int
+) -> tuple[str, npt.NDArray[np.int64]] | None:
+    """What `tally` says of a label file that holds other labels than were written; else None.
+
+    Where its time is another, as after a copy, the content decides: ``labels`` gives it,
+    (..., H, W).
 
     Raises
     ------
-    LabelError
-        When they hold a number that is no class.
+    GaussProtoError
+        When it cannot be read, or holds a number that is no class.
     """
-    if not entry.labels_digest or Source.of(path).modified == entry.labels_modified:
+    if not file.digest or file.has_its_time(path):
+        return None
+    found = tally(labels(), n_classes)
+    return None if found[0] == file.digest else found
+
+
+def is_untouched(file: LabelFile, path: Path, ndim: int) -> bool:
+    """Whether a label file holds what this program wrote, so that nobody would miss it.
+
+    ``ndim`` is the number of axes of its labels.
+    """
+    if file.edited or not path.exists():
         return False
-    return tally(labels, n_classes)[0] != entry.labels_digest
+    if not file.digest:
+        return file.has_its_time(path)
+    most = np.iinfo(np.uint8).max - 1  # more classes there cannot be
+    try:
+        return changed(file, path, partial(open_any_labels, path, ndim), most) is None
+    except GaussProtoError:
+        return False
 
 
 def tally(labels: Any, n_classes: int) -> tuple[str, npt.NDArray[np.int64]]:

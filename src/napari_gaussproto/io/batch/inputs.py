@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +15,10 @@ from napari_gaussproto.core.labels.annotations import ImageIdentity
 from napari_gaussproto.io.masks import MASK_WORDS, unmarked
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".npy", ".zarr")
-# How files that are written beside images end, which are no photographs.
-OUTPUTS = (".labels", ".likelihood", ".overview", ".former-")
+# What files are called that this program writes beside images.
+_OUTPUT = re.compile(
+    r".+\.(labels(\.former-\d+)?\.(ome\.tif|png|ome\.zarr|zarr)|likelihood\.ome\.tif|overview\.png)"
+)
 
 
 @dataclass(frozen=True)
@@ -56,24 +59,42 @@ class Found:
         Absolute, each once, in the order in which they were given and by name within a folder.
     missing : list of Path
         What was given and is not there.
-    masks : list of Path
-        What was left out because its name says that it is the mask of a photograph.
+    masks, results : list of Path
+        What was left out because its name says that it is the mask of a photograph, or what this
+        program writes, outside of the folder of the results.
+    nameless : list of Path
+        What has no name that can be written down.
     """
 
     root: Path
     paths: list[Path]
     missing: list[Path]
     masks: list[Path] = field(default_factory=list)
+    results: list[Path] = field(default_factory=list)
+    nameless: list[Path] = field(default_factory=list)
 
     @property
     def notes(self) -> list[str]:
-        """A sentence about masks, if there are any."""
-        if not self.masks:
-            return []
-        count, names = len(self.masks), ", ".join(path.name for path in self.masks[:3])
-        more = ", …" if count > 3 else ""
-        which = "1 mask" if count == 1 else f"{count} masks"
-        return [f"{which} of these photographs left out ({names}{more}): give files by name"]
+        """Sentences about masks and results, if there are any."""
+        kinds = (
+            (self.masks, "mask", "masks", "of these photographs"),
+            (self.results, "file", "files", "named as results of this program are"),
+        )
+        return [
+            f"{len(paths)} {one if len(paths) == 1 else many} {which} left out "
+            f"({_listed(paths)}): give files by name"
+            for paths, one, many, which in kinds
+            if paths
+        ]
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Why something that was given cannot be taken, by its name."""
+        sentences = (
+            (self.missing, "There is no such file: check the name and the folder."),
+            (self.nameless, "Its name is no text in UTF-8: give it or its folder another one."),
+        )
+        return {_text(path): sentence for paths, sentence in sentences for path in paths}
 
 
 def find(given: Sequence[str | Path], out: Path) -> Found:
@@ -100,22 +121,43 @@ def find(given: Sequence[str | Path], out: Path) -> Found:
             named.add(path)
         elif path.is_dir():
             roots.append(path)
-            paths += _images_in(path, out)
+            paths += _images_in(path, _apart(out, path))
         elif matches := _matches(path):
             roots.append(_plain_part(path))
+            apart = _apart(out, roots[-1])
             for match in matches:
-                paths += _images_in(match, out) if match.is_dir() else _of(match, out)
+                paths += _images_in(match, apart) if match.is_dir() else _of(match, apart)
         else:
             missing.append(Path(one))
     if not roots:
         raise ConfigError(f"There is no file “{given[0]}”: check the name and the folder.")
+    paths = list(dict.fromkeys(paths))
+    results = [p for p in paths if p not in named and _OUTPUT.fullmatch(p.name)]
+    paths = [p for p in paths if p in named or not _OUTPUT.fullmatch(p.name)]
     if not paths:
         kinds = ", ".join(SUFFIXES)
         raise ConfigError(f"“{given[0]}” holds no image: give a folder with files of {kinds}.")
+    nameless = [path for path in paths if str(path) != _text(path)]
+    paths = [path for path in paths if str(path) == _text(path)]
     masks = _masks(paths) - named
-    paths = list(dict.fromkeys(paths))
     kept = [path for path in paths if path not in masks]
-    return Found(_common(roots), kept, missing, [path for path in paths if path in masks])
+    theirs = [path for path in results if not path.is_relative_to(out)]
+    own = [path for path in paths if path in masks]
+    return Found(_common(roots), kept, missing, own, theirs, nameless)
+
+
+def _text(path: Path) -> str:
+    """A path as text that can be written, with a question mark for what is none."""
+    return str(path).encode("utf-8", "replace").decode()
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    return ", ".join(_text(Path(path.name)) for path in paths[:3]) + ", …" * (len(paths) > 3)
+
+
+def _apart(out: Path, root: Path) -> Path | None:
+    """The folder of the results, but for who writes them beside or above the photographs."""
+    return None if root.is_relative_to(out) else out
 
 
 def _masks(paths: Sequence[Path]) -> set[Path]:
@@ -157,7 +199,7 @@ def _absolute(path: str | Path) -> Path:
     return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100
 
 
-def _images_in(folder: Path, out: Path) -> Iterator[Path]:
+def _images_in(folder: Path, out: Path | None) -> Iterator[Path]:
     if _is_image_folder(folder):
         yield from _of(folder, out)
         return
@@ -171,10 +213,9 @@ def _images_in(folder: Path, out: Path) -> Iterator[Path]:
             yield from _of(path, out)
 
 
-def _of(path: Path, out: Path) -> Iterator[Path]:
-    """The path itself, if it is an image and none that this program wrote."""
-    ours = any(kind in path.name for kind in OUTPUTS) or path.is_relative_to(out)
-    if path.suffix.lower() in SUFFIXES and not ours:
+def _of(path: Path, out: Path | None) -> Iterator[Path]:
+    """The path itself, if it is an image and not in the folder of the results."""
+    if path.suffix.lower() in SUFFIXES and not (out and path.is_relative_to(out)):
         yield path
 
 

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field, ValidationError
 
 from napari_gaussproto import __version__
-from napari_gaussproto.core.base.atomic import write_bytes_atomically
+from napari_gaussproto.core.base.atomic import remove_abandoned, write_bytes_atomically
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.model.card import now, package_versions
@@ -79,6 +79,29 @@ class Source(BaseModel):
         return bool(self.digest) and digest_of(path) == self.digest
 
 
+class LabelFile(BaseModel):
+    """A label file as it was when it was written, or when a person's changes were seen.
+
+    Attributes
+    ----------
+    modified, digest : int, str
+        Time of change in nanoseconds, and of what it held; "" where that is not known.
+    edited : bool
+        Whether a person's labels are in it, so that it is never overwritten without a copy.
+    former : bool
+        Whether it is of an earlier model, photograph or setting.
+    """
+
+    modified: int
+    digest: str = ""
+    edited: bool = False
+    former: bool = False
+
+    def has_its_time(self, path: Path) -> bool:
+        """Whether nobody has written it since, as far as its time says."""
+        return Source.of(path).modified == self.modified
+
+
 class PlaneEntry(BaseModel):
     """What was made of one plane of a stack; see `Entry`."""
 
@@ -112,6 +135,10 @@ class Entry(BaseModel):
         Digest of the images of the project that this one is none of; "" where that is not known.
     edited : bool
         Whether a person changed the label file since.
+    others : dict of str to LabelFile
+        Label files in other formats, by their paths in the folder.
+    also : list of str
+        How maps and overviews end that were written by this work.
     measured : str
         What the image's tables of measurements were made with, and of which labels; see
         `Outputs.measured_as`.
@@ -144,6 +171,8 @@ class Entry(BaseModel):
     drawn: str = ""
     compared: str = ""
     edited: bool = False
+    others: dict[str, LabelFile] = Field(default_factory=dict)
+    also: list[str] = Field(default_factory=list)
     measured: str = ""
     georeference: dict[int, tuple[int, Any]] | None = None
     height: int = 0
@@ -168,6 +197,50 @@ class Entry(BaseModel):
     def corrected(self) -> bool:
         """Whether labels of a person count, drawn in a project or in the label file."""
         return self.edited or bool(self.drawn)
+
+    @property
+    def label_file(self) -> LabelFile:
+        """What is known of the label file."""
+        return LabelFile(
+            modified=self.labels_modified, digest=self.labels_digest, edited=self.edited
+        )
+
+    @property
+    def label_files(self) -> dict[str, LabelFile]:
+        """All label files that are known, by their paths in the folder."""
+        return self.others | {self.labels: self.label_file}
+
+    def agrees(self, other: LabelFile) -> bool:
+        """Whether a label file in another format holds the same labels."""
+        return not other.former and other.digest == self.labels_digest
+
+    def know(self, labels: str, modified: int, digest: str) -> None:
+        """Let a file that was just written be the label file."""
+        self.labels, self.labels_modified, self.labels_digest = labels, modified, digest
+        self.others.pop(labels, None)
+
+    def turn_to(self, labels: str) -> bool:
+        """Let another file with the same labels be the label file; whether there is one."""
+        other = self.others.get(labels)
+        if other is None or not self.agrees(other):
+            return False
+        self.others[self.labels] = self.label_file
+        self.edited = other.edited
+        self.know(labels, other.modified, other.digest)
+        return True
+
+    def follow(self, former: Entry, *, known: bool, pictures: bool) -> None:
+        """Take over what a former entry knows of its files.
+
+        ``known`` says that it is of the same model, photograph and settings, ``pictures`` that
+        those that it has are still right.
+        """
+        self.others = {
+            name: file.model_copy(update={"former": file.former or not known})
+            for name, file in former.label_files.items()
+        }
+        if pictures:
+            self.also, self.measured = list(former.also), former.measured
 
     def share_of(self, name: str) -> float | None:
         """Share of a class in the pixels with data; None where there are none."""
@@ -252,6 +325,8 @@ def read_manifest(folder: Path) -> Manifest:
 def locked(folder: Path) -> Iterator[int]:
     """Keep a folder of results for one run; the lock goes with the process.
 
+    Labels that a run before was killed over are removed: they may be as large as the image.
+
     The value is the time of the folder's file system, in nanoseconds: what is older was there
     before.
 
@@ -268,6 +343,7 @@ def locked(folder: Path) -> Iterator[int]:
             f"Another run is writing into “{folder}”: wait for its end, or choose another folder."
         ) from error
     try:
+        remove_abandoned(folder, ".labels.")
         os.utime(folder / LOCK)
         yield (folder / LOCK).stat().st_mtime_ns
     finally:

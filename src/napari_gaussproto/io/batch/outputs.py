@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -24,6 +24,7 @@ from napari_gaussproto.io.ome import write_labels, write_maps
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.model.segmentation import Segmentation
+    from napari_gaussproto.io.batch.manifest import Entry
 
 LabelFormat = Literal["tiff", "png", "zarr"]
 _SUFFIXES = {"tiff": ".labels.ome.tif", "png": ".labels.png", "zarr": ".labels.ome.zarr"}
@@ -81,16 +82,35 @@ class Outputs:
         """How label files end."""
         return _SUFFIXES[self.labels]
 
-    def are_there(self, folder: Path, results: str, pictures: Sequence[str] = ()) -> bool:
-        """Whether all that is wanted of an image is in the folder of results.
+    @property
+    def also(self) -> list[str]:
+        """How maps and overviews end that are wanted."""
+        return [*[_MAPS] * self.maps, *[_OVERVIEW] * self.overview]
 
-        ``pictures`` are the names of its planes, by default its own.
-        """
-        if (folder / f"{results}{STREAMED}").exists():
-            return True
-        wanted = [f"{results}{suffix}" for suffix in (self.label_suffix, *[_MAPS] * self.maps)]
-        wanted += [f"{name}{_OVERVIEW}" for name in pictures or [results] if self.overview]
+    def are_there(self, folder: Path, entry: Entry) -> bool:
+        """Whether all that is wanted of an image is in the folder of results, of its last work."""
+        wanted = [f"{entry.results}{self.label_suffix}"]
+        if entry.labels == f"{entry.results}{STREAMED}":
+            wanted = [entry.labels]  # large ones have no maps
+        elif entry.labels not in wanted or not set(self.also) <= set(entry.also):
+            return False
+        else:
+            wanted += _pictures(entry, self.also)
         return all((folder / name).exists() for name in wanted)
+
+
+def _pictures(entry: Entry, endings: Sequence[str]) -> Iterator[str]:
+    """Maps and overviews of an image, of which these have one for every plane."""
+    for ending in endings:
+        owners = entry.pictures if ending == _OVERVIEW else [entry.results]
+        yield from (f"{name}{ending}" for name in owners)
+
+
+def outdated(folder: Path, former: Entry, now: Entry) -> list[str]:
+    """What lies in the folder still of an earlier model, photograph or setting; paths in it."""
+    gone = [ending for ending in former.also if ending not in now.also]
+    labels = [name for name, file in now.others.items() if not now.agrees(file)]
+    return [name for name in (*labels, *_pictures(former, gone)) if (folder / name).exists()]
 
 
 def make_folder(path: Path) -> None:
@@ -112,41 +132,30 @@ def make_folder(path: Path) -> None:
         ) from error
 
 
-def write_results(
+def write_pictures(
     folder: Path,
     results: str,
     photo: Any,
     segmentation: Segmentation,
-    model_name: str,
     outputs: Outputs,
     title: str = "",
     georeference: Georeference | None = None,
-    untouched: bool = False,
-    pixel_size: PixelSize | None = None,
-) -> list[str]:
-    """Write what is wanted of one image; sentences about what was set aside.
+) -> None:
+    """Write the maps and the overview that are wanted of one image; every file appears whole.
 
-    With a georeference, what is written as TIFF is a GeoTIFF. The size of a pixel is kept in labels
-    as OME-TIFF and OME-Zarr.
-
-    Labels of that name that differ, for example because a person corrected them, are kept
-    under another name, but for ``untouched`` ones, which are this program's. Every file appears
-    whole.
+    With a georeference, maps are a GeoTIFF.
 
     Raises
     ------
     OSError
         When the folder cannot be written to.
     """
-    about = (outputs, model_name, georeference, untouched, pixel_size)
-    notes = write_label_file(folder, results, segmentation.labels, segmentation.classes, *about)
     if outputs.maps:
         maps, names = all_maps(segmentation), [p.name for p in segmentation.prototypes]
         path, size = folder / f"{results}{_MAPS}", segmentation.map_pixel_size
         write_maps(path, maps, names, size, georeference)
     if outputs.overview:
         write_overview(folder, results, photo, segmentation, title)
-    return notes
 
 
 def write_label_file(
@@ -161,7 +170,13 @@ def write_label_file(
     pixel_size: PixelSize | None = None,
     axes: str | None = None,
 ) -> list[str]:
-    """Write labels (..., H, W), of a stack too; see `write_results`.
+    """Write labels (..., H, W), of a stack too; sentences about what was set aside.
+
+    With a georeference, a TIFF is a GeoTIFF. The size of a pixel is kept in OME-TIFF and OME-Zarr.
+
+    Labels of that name that differ, for example because a person corrected them, are kept
+    under another name, but for ``untouched`` ones, which are this program's. The file appears
+    whole.
 
     Raises
     ------
@@ -264,11 +279,22 @@ def open_labels_of(path: Path, shape: tuple[int, ...], n_classes: int) -> Any:
         When it cannot be read, or is none of an image of this shape and of so many classes.
     """
     about = f"The labels in “{path.name}”"
+    labels = open_any_labels(path, len(shape))
     if not path.name.endswith(STREAMED):
-        return check_labels(read_label_file(path, len(shape)), shape, n_classes, about)
-    labels = read_image(path)
+        return check_labels(labels, shape, n_classes, about)
     check_shape(labels, shape, about)
     return labels
+
+
+def open_any_labels(path: Path, ndim: int) -> Any:
+    """What a label file holds, in whatever shape; streamed labels stay on disk.
+
+    Raises
+    ------
+    ImageError
+        When it cannot be read.
+    """
+    return read_image(path) if path.name.endswith(STREAMED) else read_label_file(path, ndim)
 
 
 def read_label_file(path: Path, ndim: int = 2) -> npt.NDArray[Any]:

@@ -14,14 +14,13 @@ from pydantic import ValidationError
 from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.imaging.label_store import LARGE
 from napari_gaussproto.core.imaging.ngff import PIXEL, facts_of, label_metadata, placement_of
 from napari_gaussproto.io.label_files.label_image import LabelImage, Spacing
 
 # Sides of an OME-Zarr are halved until they are at most so many pixels.
 _SMALLEST = 512
 _CHUNK = 1024
-# Above this many pixels labels are not read into memory.
-_LARGE = 100_000_000
 
 
 def write_ome_zarr(
@@ -103,7 +102,7 @@ def _array(path: Path, *, lazy: bool = False) -> Any:
     array = zarr.open_array(str(path), mode="r")
     if array.dtype.kind not in "ui":
         raise ValueError(f"labels of type {array.dtype}")
-    in_memory = array.size <= _LARGE and not lazy
+    in_memory = array.size <= LARGE and not lazy
     return np.asarray(array[...]) if in_memory else da.from_zarr(array)
 
 

@@ -38,6 +38,7 @@ from napari_gaussproto.jobs.batch.one_image import (
     Settings,
     Take,
     Task,
+    finished,
     read,
 )
 
@@ -256,7 +257,7 @@ class _Segmenting(WorkerPlugin):
                     write = run(work.segment(task, image, source))
             except GaussProtoError as error:
                 return error
-            return write()
+            return finished(write)
 
     def _load(self) -> ImageWork:
         if self._version != __version__:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.labels.annotations import values_between
 from napari_gaussproto.core.labels.check import Labels, check_labels
+from napari_gaussproto.core.labels.cover import cover_of
 from napari_gaussproto.jobs.requests import Drawn
 
 
@@ -87,6 +88,4 @@ def corrected_job(
     if drawn is not None:
         found = corrected_labels(found, classes, drawn)
     counts = np.bincount(found.ravel(), minlength=len(classes) + 1)
-    total = int(counts[1:].sum())
-    cover = {c.name: float(n) / max(1, total) for c, n in zip(classes, counts[1:], strict=True)}
-    return Corrected(found, cover, total / max(1, found.size), drawn is not None)
+    return Corrected(found, *cover_of(counts, classes), drawn is not None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,18 +67,18 @@ def export_steps(
     ConfigError
         When there is nothing to write, or the folder cannot be used.
     """
-    manifest = read_manifest(folder)
-    images = of_classes(manifest.images, manifest.classes)
-    if not images:
-        raise ConfigError(f"“{folder}” holds no results: give the folder that predict wrote.")
+    _results(folder)  # where there are none, no file of a lock is made
     out = _checked_out(out or folder, form)
     result = ExportResult()
     with locked(folder), ExitStack() as stack:
-        put = _put(form, folder, out, manifest.classes, least_area, stack)
+        images, classes = _results(folder)
+        put = _put(form, folder, out, classes, least_area, stack)
+        labels_of = lru_cache(1)(_labels)  # the planes of a stack are in one file
         for done, (name, entry) in enumerate(images.items()):
             yield BatchStep(name, done, len(images))
             try:
-                labels = _labels(folder, entry, len(manifest.classes))
+                shape = (*entry.leading, entry.height, entry.width)
+                labels = labels_of(folder, entry.labels, shape, len(classes))
             except GaussProtoError as error:
                 result.left_out[name] = str(error)
                 continue
@@ -106,11 +107,25 @@ def _checked_out(out: Path, form: ExportFormat) -> Path:
     return out
 
 
-def _labels(folder: Path, entry: Entry, n_classes: int) -> Labels:
+def _results(folder: Path) -> tuple[dict[str, Entry], list[SegmentationClass]]:
+    """Images and planes that were divided into the classes of the last run, and these.
+
+    Raises
+    ------
+    ConfigError
+        When there are none.
+    """
+    manifest = read_manifest(folder)
+    images = of_classes(manifest.images, manifest.classes)
+    if not images:
+        raise ConfigError(f"“{folder}” holds no results: give the folder that predict wrote.")
+    return images, manifest.classes
+
+
+def _labels(folder: Path, name: str, shape: tuple[int, ...], n_classes: int) -> Labels:
     """Labels (..., H, W) of an image or a stack, also as a person has saved them."""
-    shape = (*entry.leading, entry.height, entry.width)
-    labels = read_label_file(folder / entry.labels, len(shape))
-    return check_labels(labels, shape, n_classes, f"The labels in “{entry.labels}”")
+    labels = read_label_file(folder / name, len(shape))
+    return check_labels(labels, shape, n_classes, f"The labels in “{name}”")
 
 
 def _put(

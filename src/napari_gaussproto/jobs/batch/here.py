@@ -10,7 +10,15 @@ from typing import Any
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.io.batch.manifest import Source
-from napari_gaussproto.jobs.batch.one_image import BatchStep, Finished, ImageWork, Take, Task, read
+from napari_gaussproto.jobs.batch.one_image import (
+    BatchStep,
+    Finished,
+    ImageWork,
+    Take,
+    Task,
+    finished,
+    read,
+)
 
 # So many images are read ahead, and so many wait to be written: more would only cost memory.
 _AHEAD = 2
@@ -32,7 +40,7 @@ def work_here(
         When a result cannot be written.
     """
     reader, writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
-    pending: deque[tuple[Task, Future[Finished]]] = deque()
+    pending: deque[tuple[Task, Future[Finished | GaussProtoError]]] = deque()
     try:
         yield from _segment_all(work, tasks, take, reader, writer, pending)
     finally:
@@ -51,7 +59,7 @@ def _segment_all(
     take: Take,
     reader: ThreadPoolExecutor,
     writer: ThreadPoolExecutor,
-    pending: deque[tuple[Task, Future[Finished]]],
+    pending: deque[tuple[Task, Future[Finished | GaussProtoError]]],
 ) -> Generator[BatchStep, None, None]:
     waiting = deque(tasks)
     ahead: deque[tuple[Task, Future[tuple[Any, Source | None]]]] = deque()
@@ -65,7 +73,7 @@ def _segment_all(
         try:
             for share in (steps := WithValue(work.segment(task, *image.result()))):
                 yield BatchStep(task.item.name, done, len(tasks), share)
-            pending.append((task, writer.submit(steps.value)))
+            pending.append((task, writer.submit(finished, steps.value)))
         except GaussProtoError as error:
             take(task, error)
         while len(pending) > _AHEAD or (pending and pending[0][1].done()):
@@ -73,6 +81,8 @@ def _segment_all(
         done += 1
 
 
-def _take_written(pending: deque[tuple[Task, Future[Finished]]], take: Take) -> None:
+def _take_written(
+    pending: deque[tuple[Task, Future[Finished | GaussProtoError]]], take: Take
+) -> None:
     task, written = pending.popleft()
     take(task, written.result())

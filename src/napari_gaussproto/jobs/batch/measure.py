@@ -14,6 +14,7 @@ import pandas as pd
 
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError, ImageError
 from napari_gaussproto.core.base.steps import WithValue
+from napari_gaussproto.core.imaging.label_store import LARGE
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.measure.tiled import TiledPieces
 from napari_gaussproto.core.measure.units import PixelSize
@@ -21,7 +22,7 @@ from napari_gaussproto.core.model.encode import TileSize, as_source
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import plane_sources
 from napari_gaussproto.io.batch.corrections import Corrections
-from napari_gaussproto.io.batch.cover import is_edited
+from napari_gaussproto.io.batch.cover import changed
 from napari_gaussproto.io.batch.inputs import Found, Item
 from napari_gaussproto.io.batch.manifest import Manifest, named, read_manifest
 from napari_gaussproto.io.batch.outputs import open_labels_of
@@ -37,7 +38,7 @@ from napari_gaussproto.io.images import (
 )
 from napari_gaussproto.io.pixel_size import pixel_size_of
 from napari_gaussproto.io.stacks import stack_in
-from napari_gaussproto.jobs.batch.one_image import LARGE, BatchStep
+from napari_gaussproto.jobs.batch.one_image import BatchStep
 from napari_gaussproto.jobs.batch.plane_tables import Overrule, PlaneMeasure, Tables, with_origin
 
 _MASKS = (".png", ".tif", ".tiff", ".npy")
@@ -101,7 +102,7 @@ class Measured:
         See `object_table` and `area_table`; with the image's name and the plane, from 1, in front.
     left_out : dict of str to str
     notes : list of str
-        What to know of the regions of some images.
+        What to know of the labels and regions of some images.
     pieces : list of (H, W) ndarray of int, or of TiledPieces
         Numbers of the objects of each plane of the image that is shown; else none are kept.
     """
@@ -137,8 +138,7 @@ def measure_steps(request: MeasureRequest) -> Generator[BatchStep, None, Measure
     drawn = None
     if request.corrections is not None:
         drawn = Corrections(request.corrections, request.model.classes)
-    sentence = "There is no such file: check the name and the folder."
-    measured = Measured(left_out={str(path): sentence for path in request.found.missing})
+    measured = Measured(left_out=dict(request.found.left_out))
     items = named(request.found.paths, request.found.root, manifest)
     work = ImageMeasure(request, manifest, common, drawn)
     objects: list[pd.DataFrame] = []
@@ -153,6 +153,7 @@ def measure_steps(request: MeasureRequest) -> Generator[BatchStep, None, Measure
             continue
         for tables, table in zip((objects, areas), steps.value, strict=True):
             tables.append(table)
+        measured.notes += _about_labels(request, item.name, manifest)
         measured.notes += _notes(request, item.name, areas[-1])
     if areas:
         measured.objects = pd.concat(objects, ignore_index=True)
@@ -269,13 +270,26 @@ def _results(folder: Path, model: PrototypeSegmenter) -> Manifest:
 def _stored(
     request: MeasureRequest, item: Item, manifest: Manifest, shape: tuple[int, ...]
 ) -> tuple[Any, bool]:
-    """Labels (..., H, W) in the folder of results, and whether a person changed them."""
+    """Labels (..., H, W) in the folder of results, and whether a person changed them.
+
+    Raises
+    ------
+    ImageError, LabelError
+        When they are of another image, or cannot be read.
+    """
     entry = manifest.images.get(item.name)
     if request.labels is None or entry is None:
         return None, False
+    # Of an image that was open in a viewer nothing but the name is known.
+    if entry.source is not None and item.path and not entry.source.is_unchanged(item.path):
+        raise ImageError(
+            f"“{item.path.name}” is another image now than its labels in “{request.labels}” are "
+            "of: call predict again."
+        )
     path, count = request.labels / entry.labels, len(request.model.classes)
     stored = open_labels_of(path, shape, count)
-    return stored, entry.corrected or is_edited(entry, path, stored, count)
+    theirs = changed(entry.label_file, path, lambda: stored, count) is not None
+    return stored, entry.corrected or theirs
 
 
 def _regions(request: MeasureRequest, item: Item, common: Regions | None) -> dict[str, Polygons]:
@@ -287,6 +301,13 @@ def _regions(request: MeasureRequest, item: Item, common: Regions | None) -> dic
         return {}
     place = georeference_of(item.path) if regions.need_place and item.path is not None else None
     return regions.in_pixels(place)
+
+
+def _about_labels(request: MeasureRequest, name: str, manifest: Manifest) -> list[str]:
+    """What to know of the labels of an image: that there are none in the folder of results."""
+    if request.labels is None or name in manifest.images:
+        return []
+    return [f"{name} is not in “{request.labels}”: predicted"]
 
 
 def _notes(request: MeasureRequest, name: str, areas: pd.DataFrame) -> list[str]:

@@ -16,7 +16,7 @@ from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.io.batch.regions import region_masks
 from napari_gaussproto.jobs.batch.corrected import corrected_labels
 from napari_gaussproto.jobs.batch.measure import Measured
-from napari_gaussproto.jobs.batch.plane_tables import CORRECTED, PREDICTED, measured_image
+from napari_gaussproto.jobs.batch.plane_tables import measured_image, with_origin
 from napari_gaussproto.jobs.requests import MeasureOrder
 from napari_gaussproto.jobs.train_image import Stage
 
@@ -46,12 +46,9 @@ def measure_job(order: MeasureOrder) -> Generator[Stage, None, Measured]:
         pieces = _pieces(order, own, number)
         kept.append(pieces.astype(np.int32))
         found = measured_image(plane, own, pieces, masks, size)
-        name = order.name if len(planes) == 1 else f"{order.name}/plane {number + 1}"
-        how = PREDICTED if np.array_equal(own, plane.labels) else CORRECTED
+        corrected = not np.array_equal(own, plane.labels)
+        with_origin(found, order.name, number, corrected=corrected)
         for tables, table in zip((objects, areas), found, strict=True):
-            table.insert(0, "image", name)
-            table["labels"] = how
-            table["plane"] = number + 1
             tables.append(table)
     return Measured(
         pd.concat(objects, ignore_index=True), pd.concat(areas, ignore_index=True), pieces=kept

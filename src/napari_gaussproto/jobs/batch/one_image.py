@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import errno
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,20 +12,29 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_gaussproto.core.base.atomic import new_beside, replacing
 from napari_gaussproto.core.base.errors import GaussProtoError, ImageError
 from napari_gaussproto.core.base.steps import WithValue
-from napari_gaussproto.core.imaging.label_store import open_labels
+from napari_gaussproto.core.imaging.label_store import LARGE, check_apart, open_labels
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.check import Labels
+from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.encode import TileSize, as_source
 from napari_gaussproto.core.model.predict import segment_steps, segment_to_zarr_steps
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.io.batch.corrections import Corrections, array_digest
-from napari_gaussproto.io.batch.cover import count_again, tally
+from napari_gaussproto.io.batch.cover import count_again, is_untouched, tally
 from napari_gaussproto.io.batch.inputs import Item
-from napari_gaussproto.io.batch.manifest import Entry, Source
-from napari_gaussproto.io.batch.outputs import STREAMED, Outputs, set_aside, write_results
+from napari_gaussproto.io.batch.manifest import Entry, LabelFile, Source
+from napari_gaussproto.io.batch.outputs import (
+    STREAMED,
+    Outputs,
+    open_labels_of,
+    set_aside,
+    write_label_file,
+    write_pictures,
+)
 from napari_gaussproto.io.batch.report import write_thumbnail
 from napari_gaussproto.io.geo import Georeference, georeference_of
 from napari_gaussproto.io.images import channel_axis_in, nodata_of, read_image
@@ -32,9 +43,6 @@ from napari_gaussproto.io.pixel_size import pixel_size_of
 from napari_gaussproto.io.stacks import Stack, stack_in
 from napari_gaussproto.jobs.batch.plane_tables import write_tables_of
 from napari_gaussproto.jobs.batch.stacks import StackWork
-
-# Above this many pixels labels are streamed to disk and no maps are kept.
-LARGE = 100_000_000
 
 # What was made of an image, and sentences about it.
 Finished = tuple[Entry, list[str]]
@@ -82,13 +90,25 @@ class Task:
     ----------
     results : str
         Path of its results below the folder, without what follows their names.
-    untouched : bool
-        Whether its label file is as an earlier run wrote it, so that nobody would miss it.
+    former : Entry or None
+        What an earlier run made of it.
+    known : bool
+        Whether that is of the same model, photograph and settings.
+    again : bool
+        Whether it is done anew nevertheless; else it only lacks some files.
     """
 
     item: Item
     results: str
-    untouched: bool
+    former: Entry | None = None
+    known: bool = False
+    again: bool = False
+
+    @property
+    def kept(self) -> Entry | None:
+        """What an earlier run made of it, where its labels are a person's, which stay."""
+        stays = self.known and not self.again
+        return self.former if stays and self.former is not None and self.former.edited else None
 
 
 # Gets what was made of an image, or why nothing was.
@@ -132,8 +152,7 @@ class ImageWork:
         """
         item, settings = task.item, self.settings
         axis, channels = settings.channel_axis, self.model.config.channels
-        about = {"work": settings.work, "model": self.model.card.name, "results": task.results}
-        entry = Entry(source=source, **about)
+        entry = self._new_entry(task, source)
         if item.path is not None:
             place = georeference_of(item.path)
             entry.georeference = None if place is None else dict(place.tags)
@@ -151,7 +170,7 @@ class ImageWork:
             if self._corrections.differs(item, entry):
                 notes = [differs(item)]
         if pixels.height * pixels.width > LARGE:
-            return (yield from self._stream(item, entry, pixels, drawn, notes))
+            return (yield from self._stream(task, entry, pixels, drawn, notes))
         steps = segment_steps(pixels, self.model, tile=settings.tile)
         for tile in (work := WithValue(steps)):
             yield tile.index / tile.total
@@ -160,29 +179,60 @@ class ImageWork:
             segmentation = segmentation.with_outlines(settings.follow_edges)
         if drawn is not None:
             segmentation = segmentation.with_labels(drawn)
+        if (kept := self._kept(task, (pixels.height, pixels.width))) is not None:
+            segmentation = segmentation.relabelled(kept)
         _ = segmentation.labels  # with all threads of the network, which rests meanwhile
         return lambda: self._written(task, pixels, segmentation, entry, notes)
 
+    def _new_entry(self, task: Task, source: Source | None) -> Entry:
+        """What is known of an image before it is segmented."""
+        about = {"work": self.settings.work, "model": self.model.card.name}
+        entry = Entry(source=source, results=task.results, **about)
+        if task.former is not None:
+            drops = task.former.edited and task.kept is None
+            entry.follow(task.former, known=task.known, pictures=task.known and not drops)
+        return entry
+
     def _stream(
         self,
-        item: Item,
+        task: Task,
         entry: Entry,
         pixels: ImageSource,
         drawn: Labels | None,
         notes: list[str],
     ) -> Generator[float, None, Callable[[], Finished]]:
-        store = self._out / f"{entry.results}{STREAMED}"
-        notes += self._set_former_aside(store)
-        store.parent.mkdir(parents=True, exist_ok=True)
+        """Segment a large image, and give what lets its labels take the place of former ones."""
+        store = self._store_of(entry, pixels.array)
         tile_size, follow = self.settings.tile, self.settings.follow_edges
-        about = (pixels, self.model, store)
+        about = (pixels, self.model, new_beside(store))
         for tile in segment_to_zarr_steps(*about, tile=tile_size, follow_edges=follow):
             yield tile.index / tile.total
-        notes.append(f"{item.name} is large: labels only, as zarr")
-        return lambda: (
-            self._streamed(entry, pixels, drawn),
-            notes + self._write_geotiff(entry),
-        )
+        notes.append(f"{task.item.name} is large: labels only, as zarr")
+
+        def write() -> Finished:
+            if drawn is not None:
+                _draw_over(open_labels(new_beside(store)), drawn)
+            told = self._put_streamed(task, entry, store)
+            count_again(entry, self._tell_streamed(entry), self.model.classes)
+            return entry, notes + told + self._write_geotiff(task, entry)
+
+        return write
+
+    def _store_of(self, entry: Entry, array: Any) -> Path:
+        """Where labels of a large image go in the end."""
+        store = self._out / f"{entry.results}{STREAMED}"
+        check_apart(store, array)
+        with _names_fit(), suppress(FileNotFoundError):
+            store.stat()
+        store.parent.mkdir(parents=True, exist_ok=True)
+        return store
+
+    def _put_streamed(self, task: Task, entry: Entry, store: Path) -> list[str]:
+        """Let streamed labels, which are complete, take their name."""
+        notes = self._set_former_aside(task, f"{entry.results}{STREAMED}")
+        with replacing(store) as partial:
+            new_beside(store).rename(partial)
+        return notes
 
     def _segment_stack(
         self, task: Task, stack: Stack, entry: Entry
@@ -192,35 +242,74 @@ class ImageWork:
         assert path is not None  # as only files hold stacks
         about = (settings.outputs, task.item.name, LARGE, settings.tile, settings.follow_edges)
         work = StackWork(self.model, stack, entry, self._out, *about, nodata_of(path))
-        store, notes = self._out / f"{entry.results}{STREAMED}", list[str]()
-        if work.is_streamed:
-            notes = self._set_former_aside(store)
-            store.parent.mkdir(parents=True, exist_ok=True)
+        notes = list[str]()
+        work.kept = self._kept(task, stack.shape)
         if self._corrections is not None:
             work.drawn, entry.drawn = self._corrections.of_stack(stack.array, stack.shape)
             entry.compared = self._corrections.compared
             if self._corrections.differs(task.item, entry):
                 notes.append(differs(task.item))
-        yield from work.steps(store)
+        store = self._store_of(entry, stack.array)
+        yield from work.steps(new_beside(store))
         if work.is_streamed:
             notes.append(f"{task.item.name} is large: labels only, as zarr")
-            self._tell_streamed(entry)
-            return lambda: (entry, notes)
+
+            def put() -> Finished:
+                told = self._put_streamed(task, entry, store)
+                self._tell_streamed(entry)
+                return entry, notes + told
+
+            return put
         place, size = Georeference.from_json(entry.georeference), pixel_size_of(path)
 
         def write() -> Finished:
-            told = work.write(place, task.untouched, size)
             assert work.labels is not None  # as it was not streamed
-            self._tell_labels(entry, work.labels)
+            told = self._write_labels(task, entry, work.labels, place, size, f"{stack.axes}YX")
+            work.write_maps()
+            self._note_pictures(task, entry, work.labels)
             return entry, notes + told
 
         return write
 
-    def _tell_labels(self, entry: Entry, labels: npt.NDArray[np.uint8]) -> None:
-        """Let an entry know its label file (..., H, W), which was just written."""
-        entry.labels = f"{entry.results}{self.settings.outputs.label_suffix}"
-        entry.labels_modified = Source.of(self._out / entry.labels).modified
-        entry.labels_digest = array_digest(labels)
+    def _kept(self, task: Task, shape: tuple[int, ...]) -> Labels | None:
+        """Labels (..., H, W) of a person that stay."""
+        if task.kept is None:
+            return None
+        labels = open_labels_of(self._out / task.kept.labels, shape, len(self.model.classes))
+        return np.asarray(labels)
+
+    def _write_labels(
+        self,
+        task: Task,
+        entry: Entry,
+        labels: Labels,
+        place: Georeference | None,
+        size: PixelSize | None,
+        axes: str | None = None,
+    ) -> list[str]:
+        """Write a label file (..., H, W), unless a person's stays, and let the entry know it."""
+        outputs, digest = self.settings.outputs, array_digest(labels)
+        name = f"{entry.results}{outputs.label_suffix}"
+        if task.kept is not None and task.kept.labels == name:
+            entry.know(name, task.kept.labels_modified, digest)
+            return []
+        about = (outputs, self.model.card.name, place, self._is_ours(task, name, labels.ndim))
+        classes = self.model.classes
+        notes = write_label_file(self._out, entry.results, labels, classes, *about, size, axes)
+        entry.know(name, Source.of(self._out / name).modified, digest)
+        return notes
+
+    def _is_ours(self, task: Task, name: str, ndim: int = 2) -> bool:
+        """Whether a label file is as an earlier run wrote it."""
+        file = None if task.former is None else task.former.label_files.get(name)
+        return file is not None and is_untouched(file, self._out / name, ndim)
+
+    def _note_pictures(self, task: Task, entry: Entry, labels: Labels) -> None:
+        """Let an entry know what else was written, and whose labels (..., H, W) count."""
+        entry.also = sorted({*entry.also, *self.settings.outputs.also})
+        if task.kept is not None:
+            entry.edited = True
+            count_again(entry, tally(labels, len(self.model.classes))[1], self.model.classes)
 
     def _written(
         self,
@@ -235,52 +324,82 @@ class ImageWork:
         title = f"{item.name} · {card.name}"
         place = Georeference.from_json(entry.georeference)
         size = None if item.path is None else pixel_size_of(item.path)
-        about = (card.name, outputs, title, place, task.untouched, size)
-        notes += write_results(self._out, entry.results, pixels, segmentation, *about)
+        notes += self._write_labels(task, entry, segmentation.labels, place, size)
+        about = (segmentation, outputs, title, place)
+        write_pictures(self._out, entry.results, pixels, *about)
         write_thumbnail(self._out, entry.results, pixels, segmentation)
-        self._tell_labels(entry, segmentation.labels)
-        if outputs.tables:
-            write_tables_of(self._out, outputs, item.name, entry, segmentation, size)
         entry.cover, entry.data_share = segmentation.cover(), segmentation.data_share
         entry.novelty, entry.remarks = segmentation.photo_novelty(), segmentation.remarks()
         entry.uncertainty = segmentation.mean_uncertainty()
+        self._note_pictures(task, entry, segmentation.labels)
+        if outputs.tables:
+            write_tables_of(self._out, outputs, item.name, entry, segmentation, size)
         return entry, notes
-
-    def _streamed(self, entry: Entry, pixels: ImageSource, drawn: Labels | None) -> Entry:
-        """Correct and count what was streamed, some rows at a time; in the writing thread."""
-        if drawn is not None:
-            labels = open_labels(self._out / f"{entry.results}{STREAMED}")
-            for top in range(0, pixels.height, labels.chunks[0]):
-                own = drawn[top : top + labels.chunks[0]]
-                rows = np.asarray(labels[top : top + len(own)])
-                labels[top : top + len(own)] = np.where((own > 0) & (rows > 0), own, rows)
-        count_again(entry, self._tell_streamed(entry), self.model.classes)
-        return entry
 
     def _tell_streamed(self, entry: Entry) -> npt.NDArray[np.int64]:
         """Let an entry know its streamed labels; pixels of each label on each plane (P, C + 1)."""
-        entry.labels = f"{entry.results}{STREAMED}"
-        path = self._out / entry.labels
-        entry.labels_modified = Source.of(path).modified
-        entry.labels_digest, counts = tally(read_image(path), len(self.model.classes))
+        name = f"{entry.results}{STREAMED}"
+        path = self._out / name
+        modified = Source.of(path).modified
+        digest, counts = tally(read_image(path), len(self.model.classes))
+        entry.know(name, modified, digest)
         return counts
 
-    def _write_geotiff(self, entry: Entry) -> list[str]:
+    def _write_geotiff(self, task: Task, entry: Entry) -> list[str]:
         """Streamed labels as a GeoTIFF, too, where the image was one: maps are made of these."""
         place = Georeference.from_json(entry.georeference)
         if place is None:
             return []
-        path = self._out / f"{entry.results}{Outputs().label_suffix}"
-        notes = self._set_former_aside(path)
+        name = f"{entry.results}{Outputs().label_suffix}"
+        path, notes = self._out / name, self._set_former_aside(task, name)
         labels = np.asarray(read_image(self._out / entry.labels))
         write_labels(path, labels, self.model.classes, {"model": self.model.card.name}, place)
+        modified = Source.of(path).modified
+        entry.others[name] = LabelFile(modified=modified, digest=entry.labels_digest)
         return notes
 
-    def _set_former_aside(self, path: Path) -> list[str]:
-        """Keep what was there before the run; a worker that died may have written it just now."""
+    def _set_former_aside(self, task: Task, name: str) -> list[str]:
+        """Keep what a person made before the run; a worker that died may have written it now."""
+        path = self._out / name
         if not path.exists() or Source.of(path).modified >= self.settings.began:
             return []
-        return [set_aside(path)]
+        return [] if self._is_ours(task, name) else [set_aside(path)]
+
+
+def _draw_over(labels: Any, drawn: Labels) -> None:
+    """Correct labels on disk by what was drawn (H, W), some rows at a time."""
+    for top in range(0, len(drawn), labels.chunks[0]):
+        own = drawn[top : top + labels.chunks[0]]
+        rows = np.asarray(labels[top : top + len(own)])
+        labels[top : top + len(own)] = np.where((own > 0) & (rows > 0), own, rows)
+
+
+def finished(write: Callable[[], Finished]) -> Finished | GaussProtoError:
+    """Write the results of an image; what is known of it then, or why they cannot be.
+
+    Raises
+    ------
+    OSError
+        When the folder cannot be written to.
+    """
+    try:
+        with _names_fit():
+            return write()
+    except ImageError as error:
+        return error
+
+
+@contextmanager
+def _names_fit() -> Iterator[None]:
+    """Let an image be left out whose results cannot be called as they should be."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise ImageError(
+            "The names of its results would be too long for this disk: give the file a shorter one."
+        ) from error
 
 
 def differs(item: Item) -> str:

@@ -208,5 +208,10 @@ def write_tables(out: Path, outputs: Outputs, entry: Entry, found: Tables) -> No
         When the folder cannot be written to.
     """
     for table, ending in zip(found, (OBJECTS, AREAS), strict=True):
-        write_table(table, out / f"{entry.results}.{ending}.csv")
+        write_table(table, table_file(out, entry, ending))
     entry.measured = outputs.measured_as(entry.labels_digest)
+
+
+def table_file(out: Path, entry: Entry, ending: str) -> Path:
+    """Where a table of an image is in the folder of results."""
+    return out / f"{entry.results}.{ending}.csv"

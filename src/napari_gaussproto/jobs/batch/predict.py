@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from napari_gaussproto.core.base.errors import GaussProtoError
@@ -12,7 +13,7 @@ from napari_gaussproto.core.labels.annotations import Annotations
 from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.io.batch.corrections import Corrections
-from napari_gaussproto.io.batch.cover import count_again, tally, write_cover
+from napari_gaussproto.io.batch.cover import changed, count_again, write_cover
 from napari_gaussproto.io.batch.inputs import Found, Item
 from napari_gaussproto.io.batch.manifest import (
     Entry,
@@ -23,7 +24,13 @@ from napari_gaussproto.io.batch.manifest import (
     results_of,
     work_digest,
 )
-from napari_gaussproto.io.batch.outputs import Outputs, make_folder, open_labels_of
+from napari_gaussproto.io.batch.outputs import (
+    STREAMED,
+    Outputs,
+    make_folder,
+    open_labels_of,
+    outdated,
+)
 from napari_gaussproto.io.batch.report import write_report
 from napari_gaussproto.jobs.batch.here import work_here
 from napari_gaussproto.jobs.batch.measure import ImageMeasure, MeasureRequest
@@ -157,6 +164,7 @@ class _Run:
             self.corrections = Corrections(request.corrections, self.model.classes)
         self.items = self._items(request.images)
         self.results = results_of([item.name for item in self.items], manifest)
+        self.outdated: list[str] = []
         self.saved = time.monotonic()
         self._describe()
 
@@ -164,8 +172,7 @@ class _Run:
         if not isinstance(images, Found):
             return list(images)
         self.manifest.root = self.manifest.root or str(images.root)
-        sentence = "There is no such file: check the name and the folder."
-        self.result.left_out |= {str(path): sentence for path in images.missing}
+        self.result.left_out |= images.left_out
         self.result.notes += images.notes
         return named(images.paths, images.root, self.manifest)
 
@@ -188,19 +195,23 @@ class _Run:
         todo, total = [], len(self.items)
         for item in self.items:
             yield BatchStep(item.name, 0, total)
-            if self._is_done(item) and self._take_edited(self.manifest.images[item.name]):
+            former, known = self.manifest.images.get(item.name), self._known(item)
+            again = self.request.again
+            if known and not again and self.request.outputs.are_there(self.out, known):
                 self.result.kept.append(item.name)
-                self.result.images[item.name] = entry = self.manifest.images[item.name]
-                if self.corrections is not None and self.corrections.differs(item, entry):
+                self.result.images[item.name] = known
+                if self.corrections is not None and self.corrections.differs(item, known):
                     self.result.notes.append(differs(item))
             else:
-                todo.append(Task(item, self.results[item.name], self._is_untouched(item)))
+                about = (former, known is not None, again)
+                todo.append(Task(item, self.results[item.name], *about))
         try:
             if todo:
                 before = total - len(todo)
                 for step in do(self._work(), todo, self._take):
                     yield BatchStep(step.name, before + step.done, total, step.share)
             yield from self._measure_rest()
+            self.result.notes += _about_outdated(self.outdated)
         finally:
             self._save()
             write_report(self.out, self.manifest)
@@ -246,18 +257,34 @@ class _Run:
         )
         return ImageWork(self.model, settings, self.corrections)
 
-    def _is_done(self, item: Item) -> bool:
+    def _known(self, item: Item) -> Entry | None:
+        """What an earlier run made of an image as it is now, by this model and these settings.
+
+        Its label file is the one in the format that is wanted, where there is one.
+        """
         entry = self.manifest.images.get(item.name)
-        return (
-            not self.request.again
-            and entry is not None
+        is_known = (
+            entry is not None
             and item.path is not None
             and entry.source is not None
             and entry.work == self.work
             and entry.source.is_unchanged(item.path)
-            and self.request.outputs.are_there(self.out, entry.results, entry.pictures)
             and self._is_drawn(entry, item.path)
+            and self._take_edited(entry)
+            and self._turn_to_format(entry)
         )
+        return entry if is_known else None
+
+    def _turn_to_format(self, entry: Entry) -> bool:
+        """Let the label file in the wanted format count; no, when it is none for this model."""
+        wanted = f"{entry.results}{self.request.outputs.label_suffix}"
+        if entry.labels.endswith(STREAMED):  # of which a GeoTIFF is a copy
+            return True
+        if wanted not in entry.others or not (self.out / wanted).exists():
+            return True
+        if not entry.turn_to(wanted):
+            return True
+        return self._take_edited(entry)
 
     def _is_drawn(self, entry: Entry, path: Path) -> bool:
         """Whether results have what is drawn now, no less and no more."""
@@ -267,29 +294,19 @@ class _Run:
 
     def _take_edited(self, entry: Entry) -> bool:
         """Let what a person saved in a label file count; no, when it is none for this model."""
-        path = self.out / entry.labels
-        modified = Source.of(path).modified
-        if modified == entry.labels_modified or not entry.labels_digest:
-            return True
-        count = len(self.model.classes)
+        path, count = self.out / entry.labels, len(self.model.classes)
+        modified, shape = Source.of(path).modified, (*entry.leading, entry.height, entry.width)
         try:
-            shape = (*entry.leading, entry.height, entry.width)
-            digest, counts = tally(open_labels_of(path, shape, count), count)
+            labels = partial(open_labels_of, path, shape, count)
+            found = changed(entry.label_file, path, labels, count)
         except GaussProtoError:
             return False
         entry.labels_modified = modified
-        if digest != entry.labels_digest:
+        if found is not None:
+            entry.labels_digest, counts = found
             count_again(entry, counts, self.model.classes)
-            entry.labels_digest, entry.edited = digest, True
+            entry.edited = True
         return True
-
-    def _is_untouched(self, item: Item) -> bool:
-        """Whether the label file is as an earlier run wrote it."""
-        former = self.manifest.images.get(item.name)
-        if former is None or former.edited:
-            return False
-        path = self.out / former.labels
-        return path.exists() and Source.of(path).modified == former.labels_modified
 
     def _take(self, task: Task, came: Finished | GaussProtoError) -> None:
         """Note what was made of an image, or why nothing was."""
@@ -300,6 +317,8 @@ class _Run:
             self.manifest.images.pop(name, None)
             return
         entry, notes = came
+        if task.former is not None:
+            self.outdated += outdated(self.out, task.former, entry)
         self.manifest.images[name] = self.result.images[name] = entry
         self.result.notes += notes
         if time.monotonic() - self.saved > _SAVE_EVERY:
@@ -310,3 +329,14 @@ class _Run:
         self.manifest.write(self.out)
         self.result.notes += write_cover(self.out, self.manifest.images, self.manifest.classes)
         self.saved = time.monotonic()
+
+
+def _about_outdated(names: Sequence[str]) -> list[str]:
+    """A sentence about files beside the results that are not of this model any more."""
+    if not names:
+        return []
+    files = "1 file" if len(names) == 1 else f"{len(names)} files"
+    return [
+        f"{files} of an earlier model, photograph or setting left in the folder, as {names[0]}: "
+        "call for the same again, or remove what you do not need"
+    ]

@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.base.steps import WithValue
-from napari_gaussproto.core.imaging.label_store import check_apart, new_label_store
+from napari_gaussproto.core.imaging.label_store import new_label_store
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.check import Labels
-from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.predict import labelled_tiles, segment_steps
 from napari_gaussproto.core.model.segmentation import Segmentation
@@ -26,12 +25,10 @@ from napari_gaussproto.io.batch.outputs import (
     Outputs,
     all_maps,
     check_format,
-    write_label_file,
     write_overview,
     write_stack_maps,
 )
 from napari_gaussproto.io.batch.report import write_thumbnail
-from napari_gaussproto.io.geo import Georeference
 from napari_gaussproto.io.stacks import Stack
 
 
@@ -45,6 +42,8 @@ class StackWork:
         Of the file, as tables call it.
     drawn : (..., H, W) ndarray or None
         What a person drew, which overrules.
+    kept : (..., H, W) ndarray or None
+        Labels of a person in the place of the model's.
     most : int
         Pixels of a stack, or a plane, above which labels are streamed to disk.
     labels : (..., H, W) array-like
@@ -66,6 +65,7 @@ class StackWork:
     follow_edges: bool | None = None
     nodata: float | None = None
     drawn: Labels | None = None
+    kept: Labels | None = None
     labels: Labels | None = None
     maps: list[npt.NDArray[np.float32]] = field(default_factory=list)
     last: Segmentation | None = None
@@ -95,7 +95,6 @@ class StackWork:
             self.labels = np.zeros(shape, np.uint8)
             yield from self._fill(self.labels, source_of)
         else:
-            check_apart(store, self.stack.array)
             classes = [c.model_dump() for c in self.model.classes]
             about = {"model": self.model.card.name, "classes": classes}
             with new_label_store(store, shape, about) as labels:
@@ -124,6 +123,8 @@ class StackWork:
             found = found.with_outlines(self.follow_edges)
         if self.drawn is not None:
             found = found.with_labels(self.drawn[at])
+        if self.kept is not None:
+            found = found.relabelled(self.kept[at])
         labels[at] = found.labels
         results = f"{self.entry.results}{plane}"
         write_thumbnail(self.out, results, source, found)
@@ -158,21 +159,15 @@ class StackWork:
         fill_cover(entry, counts, self.model.classes)
         return entry
 
-    def write(
-        self, place: Georeference | None, untouched: bool, size: PixelSize | None
-    ) -> list[str]:
-        """Write labels that are in memory, and maps; sentences about what was set aside.
+    def write_maps(self) -> None:
+        """Write the maps, where they are wanted.
 
         Raises
         ------
         OSError
             When the folder cannot be written to.
         """
-        assert self.labels is not None
-        about = (self.model.classes, self.outputs, self.model.card.name, place, untouched, size)
-        axes, results = self.stack.axes, self.entry.results
-        notes = write_label_file(self.out, results, self.labels, *about, axes=f"{axes}YX")
         if self.last is not None:
             maps = np.stack(self.maps).reshape(*self.entry.leading, *self.maps[0].shape)
-            write_stack_maps(self.out, results, maps, self.last, f"{axes}CYX")
-        return notes
+            axes, results = f"{self.stack.axes}CYX", self.entry.results
+            write_stack_maps(self.out, results, maps, self.last, axes)

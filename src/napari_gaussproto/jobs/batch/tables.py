@@ -15,7 +15,7 @@ from napari_gaussproto.io.batch.outputs import Outputs
 from napari_gaussproto.io.batch.tables import AREAS, OBJECTS, write_table
 from napari_gaussproto.jobs.batch.measure import ImageMeasure
 from napari_gaussproto.jobs.batch.one_image import BatchStep
-from napari_gaussproto.jobs.batch.plane_tables import write_tables
+from napari_gaussproto.jobs.batch.plane_tables import table_file, write_tables
 
 
 def missing_steps(
@@ -27,7 +27,7 @@ def missing_steps(
     segmented once more, for what the model says of an object.
     """
     notes = []
-    todo = [item for item in items if _lacks(outputs, manifest.images.get(item.name))]
+    todo = [item for item in items if _lacks(out, outputs, manifest.images.get(item.name))]
     for done, item in enumerate(todo):
         yield BatchStep(f"measuring {item.name}", done, len(todo))
         entry = manifest.images[item.name]
@@ -44,8 +44,11 @@ def missing_steps(
     return notes
 
 
-def _lacks(outputs: Outputs, entry: Entry | None) -> bool:
-    return entry is not None and entry.measured != outputs.measured_as(entry.labels_digest)
+def _lacks(out: Path, outputs: Outputs, entry: Entry | None) -> bool:
+    if entry is None:
+        return False
+    are_there = all(table_file(out, entry, ending).is_file() for ending in (OBJECTS, AREAS))
+    return not are_there or entry.measured != outputs.measured_as(entry.labels_digest)
 
 
 def collect(out: Path, outputs: Outputs, manifest: Manifest) -> None:
@@ -54,8 +57,9 @@ def collect(out: Path, outputs: Outputs, manifest: Manifest) -> None:
         found = []
         for name in sorted(manifest.images):
             entry = manifest.images[name]
-            path = out / f"{entry.results}.{ending}.csv"
-            if not _lacks(outputs, entry) and path.is_file():
-                found.append(pd.read_csv(path, keep_default_na=False))
+            if not _lacks(out, outputs, entry):
+                # Names may look like numbers, and numbers stay as they were written.
+                path = table_file(out, entry, ending)
+                found.append(pd.read_csv(path, keep_default_na=False, dtype=str))
         if found:
             write_table(pd.concat(found, ignore_index=True), out / f"{ending}.csv")

@@ -71,8 +71,7 @@ def measure_job(order: LargeMeasure) -> Generator[Stage, None, KeptPieces]:
         yield Stage("Measuring", _PARTS * number, _PARTS * count)
         for share in (work := WithValue(way.fill(kept, source_of(number), overrule))):
             yield Stage("Measuring", round(_PARTS * (number + share)), _PARTS * count)
-        name = order.name if count == 1 else f"{order.name}/plane {number + 1}"
-        found.append(with_origin(work.value, name, number, corrected=drawn is not None))
+        found.append(with_origin(work.value, order.name, number, corrected=drawn is not None))
         pieces.append(kept)
     objects, areas = (pd.concat(tables, ignore_index=True) for tables in zip(*found, strict=True))
     return KeptPieces(objects, areas, pieces=pieces, folder=folder)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.imaging.tiles import Area, Focus
+from napari_gaussproto.core.labels.cover import cover_of
 from napari_gaussproto.core.model.card import Provenance
 from napari_gaussproto.jobs.requests import Drawn, DrawnParts, ModelKey
 
@@ -59,13 +60,12 @@ class LargeCover:
     @property
     def data_share(self) -> float:
         """Share of the pixels so far that hold data."""
-        return float(self.counts[1:].sum() / max(1, self.counts.sum()))
+        return cover_of(self.counts, self.classes)[1]
 
     @property
     def shares(self) -> dict[str, float]:
         """Share of each class in these, by name."""
-        shares = self.counts[1:] / max(1, self.counts[1:].sum())
-        return {c.name: float(share) for c, share in zip(self.classes, shares, strict=True)}
+        return cover_of(self.counts, self.classes)[0]
 
 
 @dataclass(frozen=True, eq=False)

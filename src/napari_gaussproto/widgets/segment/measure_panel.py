@@ -271,7 +271,7 @@ class MeasurePanel(Foldable):
         self.status.setText(f"{len(objects)} objects{how}.")
         self.areas.setText("<br>".join(_sentences(areas)))
         # Columns that say nothing here are in the file alone.
-        hidden = {"labels", "plane"} | (set() if objects["image"].nunique() > 1 else {"image"})
+        hidden = {"labels", "image"} | (set() if objects["plane"].nunique() > 1 else {"plane"})
         hidden |= set() if objects["region"].any() else {"region"}
         names = [str(name) for name in objects if name not in hidden]
         self.table.show_columns([_column(name, objects[name].tolist()) for name in names])
