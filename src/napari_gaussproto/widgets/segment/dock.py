@@ -7,7 +7,7 @@ import time
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_info
 from qtpy.QtWidgets import QFormLayout, QWidget
@@ -252,10 +252,6 @@ class SegmentWidget(Dock):
         add = self.viewer.window.add_plugin_dock_widget
         area, _ = add("napari-gaussproto", "Train", tabify=True)
         area.raise_()
-
-    def reset_choices(self, event: Any = None) -> None:
-        """Follow the layer list; napari calls this for docks it adds."""
-        self.images.refresh()
 
     # -- results ----------------------------------------------------------------------------
 

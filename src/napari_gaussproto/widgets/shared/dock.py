@@ -31,6 +31,8 @@ from napari_gaussproto.widgets.shared.workers import Runner, soon
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
+    from napari_gaussproto.widgets.shared.choosers import ImageChooser
+
 
 class _Pairs(list[tuple[Any, Callable[..., Any]]]):
     """Signals and what they call; not a list, since it can be held weakly."""
@@ -148,6 +150,12 @@ class Dock(QScrollArea):
         """End all work once; a subclass waits here, but only for a person's work to be written."""
         if not self.abandoned:
             self.abandon()
+
+    def reset_choices(self, event: Any = None) -> None:
+        """Follow the layer list; napari calls this for docks it adds, 0.6 for closed ones, too."""
+        images: ImageChooser | None = getattr(self, "images", None)
+        if images is not None and not self.abandoned:
+            images.refresh()
 
     def minimumSizeHint(self) -> QSize:
         """As wide as what is inside, so that nothing is cut off at the right."""

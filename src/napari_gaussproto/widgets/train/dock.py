@@ -444,7 +444,3 @@ class TrainWidget(Dock):
         self.start.hold(_TUNING if tuning else "")
         image = self.images.image()
         self.labels.allow_accepting(image is not None and image in self.state.results)
-
-    def reset_choices(self, event: Any = None) -> None:
-        """Follow the layer list; napari calls this for docks it adds."""
-        self.images.refresh()
