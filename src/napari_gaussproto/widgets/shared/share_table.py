@@ -75,7 +75,8 @@ class CoverTable(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.shares: list[float] = []
-        self._names: list[str] = []
+        self._classes: list[SegmentationClass] = []
+        self._rows: list[tuple[QLabel, ShareBar]] = []
         self._image = ""
         self.heading = heading("Cover")
         self._grid = QGridLayout()
@@ -100,28 +101,36 @@ class CoverTable(QWidget):
 
         ``so_far`` is the share that was segmented yet.
         """
-        while (item := self._grid.takeAt(0)) is not None:
-            item.widget().deleteLater()
         self._image = image
         over = "" if data_share == 1 else f", over the {data_share:.1%} {counted}"
         part = "" if so_far == 1 else f"{so_far:.0%} of "
         self.heading.setText(f"<b>Cover</b> of {part}{escape(image)}{over}")
-        self._names = [entry.name for entry in classes]
-        self.shares = [cover[name] for name in self._names]
-        for row, (entry, share) in enumerate(zip(classes, self.shares, strict=True)):
-            color, percent = QLabel(pixmap=swatch(entry.color)), percent_label(f"{share:.1%}")
-            parts = (color, QLabel(entry.name), percent, ShareBar(share, entry.color))
+        if list(classes) != self._classes:
+            self._build_rows(classes)
+        self.shares = [cover[entry.name] for entry in classes]
+        for (percent, bar), entry, share in zip(self._rows, classes, self.shares, strict=True):
+            percent.setText(f"{share:.1%}")
+            bar.show_parts((share, entry.color))
+        self.show()
+
+    def _build_rows(self, classes: Sequence[SegmentationClass]) -> None:
+        # Rows stay while classes do: tile after tile brings other shares.
+        while (item := self._grid.takeAt(0)) is not None:
+            item.widget().deleteLater()
+        self._classes, self._rows = list(classes), []
+        for row, entry in enumerate(classes):
+            self._rows.append((percent_label(), ShareBar()))
+            parts = (QLabel(pixmap=swatch(entry.color)), QLabel(entry.name), *self._rows[-1])
             for column, part in enumerate(parts):
                 self._grid.addWidget(part, row, column)
-        self.show()
 
     def text(self, delimiter: str) -> str:
         """The table as text, a header and a row per class."""
         stream = io.StringIO()
         writer = csv.writer(stream, delimiter=delimiter, lineterminator="\n")
         writer.writerow(["image", "class", "cover"])
-        for name, share in zip(self._names, self.shares, strict=True):
-            writer.writerow([self._image, name, f"{share:.6f}"])
+        for entry, share in zip(self._classes, self.shares, strict=True):
+            writer.writerow([self._image, entry.name, f"{share:.6f}"])
         return stream.getvalue()
 
     def save(self, path: Path) -> None:
