@@ -31,8 +31,6 @@ from napari_gaussproto.widgets.shared.workers import Runner, soon
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-    from napari_gaussproto.widgets.shared.choosers import ImageChooser
-
 
 class _Pairs(list[tuple[Any, Callable[..., Any]]]):
     """Signals and what they call; not a list, since it can be held weakly."""
@@ -153,7 +151,7 @@ class Dock(QScrollArea):
 
     def reset_choices(self, event: Any = None) -> None:
         """Follow the layer list; napari calls this for docks it adds, 0.6 for closed ones, too."""
-        images: ImageChooser | None = getattr(self, "images", None)
+        images: Any = getattr(self, "images", None)
         if images is not None and not self.abandoned:
             images.refresh()
 
