@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import QObject
-from qtpy.QtGui import QPainter
+from qtpy.QtGui import QOffscreenSurface, QOpenGLContext, QPainter
 from vispy.gloo import gl
 
 from napari_gaussproto.widgets.prototypes.gallery import GalleryView, PrototypeRow
@@ -40,6 +40,32 @@ def test_vertex_arrays_are_switched_off(make_napari_viewer: Callable[..., Any]) 
     canvas.set_current()
     assert not any(gl.glGetVertexAttrib(number, ENABLED) for number in range(16))
     assert viewer.screenshot(flash=False).any() and kept in viewer.layers
+
+
+def test_what_is_freed_dies_in_the_context_of_the_canvas(
+    make_napari_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = make_napari_viewer(show=True)
+    state_of(viewer)
+    layer = viewer.add_labels(np.ones((20, 30), np.uint8))
+    viewer.screenshot(flash=False)
+    own = viewer.window._qt_viewer.canvas._scene_canvas.native.context()
+    contexts: list[Any] = []
+    free = gl.glDeleteProgram
+
+    def watched(handle: int) -> None:
+        contexts.append(QOpenGLContext.currentContext())
+        free(handle)
+
+    monkeypatch.setattr(gl, "glDeleteProgram", watched)
+    # As after a repaint, when the context that Qt puts the window together with is current.
+    surface, other = QOffscreenSurface(), QOpenGLContext()
+    surface.create()
+    assert other.create() and other.makeCurrent(surface)
+    viewer.layers.remove(layer)
+    del layer
+    viewer.screenshot(flash=False)
+    assert contexts and all(context is own for context in contexts)
 
 
 def test_a_viewer_never_shown_is_left_alone(

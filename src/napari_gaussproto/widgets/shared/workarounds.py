@@ -1,6 +1,12 @@
 """What napari has no public way for, and what keeps it from crashing.
 
-It can crash when it draws after a layer was removed. vispy switches vertex arrays on before it
+It can crash when it draws after a layer was removed, for two reasons.
+
+napari frees what belongs to the layer in whatever OpenGL context is current. After a repaint that
+is Qt's own, and shaders that die there leave the canvas with pointers to nothing. So the canvas'
+context is made current before.
+
+vispy switches vertex arrays on before it
 draws a visual, and never off. When a removed layer's buffers are freed, an array that no remaining
 visual uses still points there, and the next drawing reads from nowhere: a segmentation fault, seen
 with Mesa's software renderer. Whatever is drawn next switches on what it needs, so switching all
@@ -93,7 +99,11 @@ def _bare(layer: Labels) -> Labels:
 
 
 def guard_canvas(viewer: Viewer) -> None:
-    """From now on, switch vertex arrays off whenever a layer is removed from a viewer."""
+    """From now on, keep the canvas whole whenever a layer is removed from a viewer.
+
+    Its context is current when napari frees what belongs to the layer, and stays so: Qt makes its
+    own current when it draws. Vertex arrays are off afterwards.
+    """
     weak = ref(viewer)
 
     def reset(event: Any = None) -> None:
@@ -105,6 +115,8 @@ def guard_canvas(viewer: Viewer) -> None:
         except Exception:  # of napari's inside only; a drawing goes on without it
             logger.debug("vertex arrays could not be switched off", exc_info=True)
 
+    # Before, as napari has freed everything when it tells of the removal, and after.
+    viewer.layers.events.removing.connect(reset)
     viewer.layers.events.removed.connect(reset)
 
 
@@ -117,7 +129,6 @@ def _reset_vertex_arrays(viewer: Viewer) -> None:
     canvas.set_current()
     for number in range(_VERTEX_ARRAYS):
         gl.glDisableVertexAttribArray(number)
-    canvas.native.doneCurrent()
 
 
 def announce(owner: QObject, cancel: Callable[[], object]) -> Callable[[], object]:
