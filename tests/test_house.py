@@ -24,6 +24,7 @@ FOREIGN = {
     "_repr_html_": "the name by which Jupyter asks for HTML",
     "_undo_history": "napari's labels layer gives no public way to count the steps of its undo",
     "_worker_set": "napari has no public list of running workers",
+    "_task_status_manager": "napari has no public list of what runs in a window",
 }
 
 # Functions that reach an attribute by its name in a string.

@@ -56,18 +56,22 @@ def look(
     model: PrototypeSegmenter, images: list[Any], labels: list[Any], count: int
 ) -> dict[str, float]:
     """Medians over places; the same places for every model."""
-    found = list(answers(model, zip(images, labels, strict=True), count))
+    return far_and_near(list(answers(model, zip(images, labels, strict=True), count)))
+
+
+def far_and_near(found: list[tuple[Dependence, Segmentation]]) -> dict[str, float]:
+    """Medians over places."""
     rows = [(share_outside(one, result), share_beyond(one, FAR)) for one, result in found]
     outside, far = np.nanmedian(rows, axis=0).tolist()
     return {**medians(one for one, _ in found).model_dump(), "outside": outside, "far": far}
 
 
-def markdown(rows: dict[str, dict[str, float]]) -> str:
+def markdown(rows: dict[str, dict[str, float]], names: dict[str, str] = NAMES) -> str:
     """The table, a row for each model."""
-    lines = ["| model | " + " | ".join(NAMES.values()) + " |", "|" + " --- |" * (len(NAMES) + 1)]
+    lines = ["| model | " + " | ".join(names.values()) + " |", "|" + " --- |" * (len(names) + 1)]
     for name, row in rows.items():
         cells = (
-            f"{row[key]:.0f}" if key in ("half", "most") else f"{row[key]:.3f}" for key in NAMES
+            f"{row[key]:.0f}" if key in ("half", "most") else f"{row[key]:.3f}" for key in names
         )
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

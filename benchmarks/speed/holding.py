@@ -110,9 +110,10 @@ class Holding:
     def _look(self) -> None:
         last = time.perf_counter()
         while not self._ended.wait(_LOOK):
-            frame = sys._current_frames().get(self._main)
+            # The frame has no name here, which would keep all that it holds until the next look.
+            found = whose(sys._current_frames().get(self._main))
             now = time.perf_counter()
-            self._looks.append(_Look(now, now - last, *whose(frame)))
+            self._looks.append(_Look(now, now - last, *found))
             last = now
 
     @property

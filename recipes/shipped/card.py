@@ -149,7 +149,7 @@ def changed(options: argparse.Namespace, usual: Mapping[str, Any]) -> str:
         given = getattr(options, name)
         if given != value:
             values = given if isinstance(given, list) else [given]
-            words += f" --{name} " + " ".join(map(_number, values))
+            words += f" --{name.replace('_', '-')} " + " ".join(map(_number, values))
     return words
 
 

@@ -14,7 +14,7 @@ _PARTS, _SIDES = (1, 4), (0.2, 0.6)
 
 
 def mix(
-    images: Tensor, labels: Tensor, share: float, rng: np.random.Generator
+    images: Tensor, labels: Tensor, rng: np.random.Generator, share: float
 ) -> tuple[Tensor, Tensor]:
     """Copies in which some squares hold rectangles of others.
 
@@ -22,9 +22,9 @@ def mix(
     ----------
     images : (B, 3, S, S) Tensor
     labels : (B, S, S) Tensor
+    rng : Generator
     share : float
         Of the squares that are changed.
-    rng : Generator
     """
     mixed, known = images.clone(), labels.clone()
     count, side = len(images), images.shape[-1]

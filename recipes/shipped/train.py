@@ -18,6 +18,7 @@ import itertools
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,24 @@ from recipes.shipped.balanced import settle
 from recipes.shipped.card import RECIPES, Recipe, changed
 from recipes.shipped.finish import Shown, look, select
 from recipes.shipped.learn import calibrate, chosen, features, latents, learn
+from recipes.shipped.mix import mix
 from recipes.shipped.sharpen import sharpen
-from recipes.shipped.teach import teach
+from recipes.shipped.teach import Length, teach
 from recipes.shipped.views import View, photo_views, plant_views, whole
 from recipes.start.pictures import Pair, Pictures, open_pictures, photos_of
 
 # Of so many photographs and fields one.
 _HELD_OUT = 6
 # Options that the card notes where they are others.
-_USUAL = {"strides": None, "steps": 200, "minutes": 0.0, "mixed": 0.0, "grey": 0.0, "seed": 0}
+_USUAL = {
+    "strides": None,
+    "steps": 200,
+    "minutes": 0.0,
+    "network_steps": 0,
+    "mixed": 0.0,
+    "grey": 0.0,
+    "seed": 0,
+}
 # How much prototypes are held on their cells at last.
 _HELD = 0.5
 # Photographs, and fields, by which a model knows what is familiar.
@@ -143,25 +153,37 @@ def train(recipe: Recipe, options: argparse.Namespace) -> PrototypeSegmenter:
     """Make the model."""
     pictures = open_pictures(options.fields or Path(), options.photos, None)
     model = new_model(recipe, options.seed, options.begin)
-    taught_steps = 0
-    if options.minutes:
+    length, taught_steps = Length(options.minutes, options.network_steps), 0
+    if length.any:
         squares = taught_views(recipe, pictures)
-        taught_steps = teach(model, squares, options.minutes, options.seed, mixed=options.mixed)
-    model.receptive_radius = effective_radius(model.extract, 3, model.alignment)
+        change = partial(mix, share=options.mixed)
+        taught_steps = teach(model, squares, length, options.seed, change=change)
     cells = known_features(recipe, model, pictures, options)
+    finish(model, cells, recipe, pictures, options)
+    model.card = recipe.card(_command(options))
+    given = {name: getattr(options, name) for name in ("minutes", "mixed")}
+    given["network_steps"] = taught_steps
+    details = {name: value for name, value in given.items() if value}
+    model.card.log("training", steps=options.steps, seed=options.seed, **details)
+    return model
+
+
+def finish(
+    model: PrototypeSegmenter,
+    cells: LabelledCells,
+    recipe: Recipe,
+    pictures: Pictures,
+    options: argparse.Namespace,
+) -> None:
+    """Give a model whose backbone stays its neck, its prototypes and what it calls familiar."""
+    model.receptive_radius = effective_radius(model.extract, 3, model.alignment)
     taught = chosen(cells, cells.image % _HELD_OUT > 0)
     learn(model, taught, options.steps, options.seed)
     views = shown_views(recipe, pictures, options.seed)
     shown = look(model, views, LOOKED_AT, options.seed, is_held_out)
     best_of(model, shown, latents(model, taught), options.steps // 2, _HELD, options.seed)
     calibrate(model.layer, chosen(shown.even, shown.held_out))
-    model.card = recipe.card(_command(options))
-    given = {name: getattr(options, name) for name in ("minutes", "mixed")}
-    given["network_steps"] = taught_steps
-    details = {name: value for name, value in given.items() if value}
-    model.card.log("training", steps=options.steps, seed=options.seed, **details)
     learn_look(model, looks(pictures))
-    return model
 
 
 def looks(pictures: Pictures) -> list[Any]:
@@ -214,6 +236,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--features", type=Path, help="keep them here")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--minutes", type=float, help="train the backbone, too")
+    help_text = "train the backbone, too, as long on any machine"
+    parser.add_argument("--network-steps", type=int, help=help_text)
     help_text = "a start or a model file whose network it begins with"
     parser.add_argument("--begin", help=help_text)
     help_text = "share of the squares that hold parts of others, in these minutes"
@@ -225,8 +249,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--strides", type=int, nargs="+", help=help_text)
     parser.set_defaults(begin=FIELD, **_USUAL)
     options = parser.parse_args(arguments)
-    if options.features and options.minutes:
-        parser.error("--features are of the start's backbone, which --minutes changes: give one")
+    if options.features and (options.minutes or options.network_steps):
+        parser.error("--features are of the start's backbone, which then changes: leave them out")
     if options.grey and options.model != "plants":
         parser.error("--grey is for “plants”: leave it out")
     recipe = RECIPES[options.model]

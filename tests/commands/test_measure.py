@@ -54,6 +54,49 @@ def test_tables_have_cover_and_objects_of_all_images(
     assert about["settings"]["pixel_size"] == "0.5mm" and "left/torn.png" in about["left_out"]
 
 
+def test_exported_polygons_of_a_geotiff_are_taken_back_as_regions(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "maps").mkdir()
+    for name, left in (("a.tif", 400_000.0), ("b.tif", 500_000.0)):
+        place = geotiff_tags(32632, left)
+        tifffile.imwrite(
+            tmp_path / "maps" / name, read_image(photos[0]), photometric="rgb", extratags=place
+        )
+    tifffile.imwrite(tmp_path / "maps" / "plain.tif", read_image(photos[0]), photometric="rgb")
+    results, out = tmp_path / "results", tmp_path / "tables"
+    about = (tmp_path / "maps", "--model", model_file, "--out")
+    assert cli("predict", *about, results).code == 0
+    assert cli("export", results, "--format", "geojson", "--least-area", 1).code == 0
+    plots = results / "a.labels.geojson"
+    features = json.loads(plots.read_text())["features"]
+    result = cli("measure", *about, out, "--regions", plots)
+    assert result.code == 1
+    assert "left out plain.tif: The regions in “a.labels.geojson” are in EPSG:32632" in result.out
+    assert "b.tif: regions that hold none of its pixels with data: 1" in result.out
+    areas = pd.read_csv(out / "areas.csv", keep_default_na=False)
+    own = areas[(areas["image"] == "a.tif") & (areas["region"] != "")]
+    for number, feature in enumerate(features, start=1):
+        known, region = feature["properties"], own[own["region"] == str(number)]
+        pixels = dict(zip(region["class"], region["pixels"], strict=True))
+        assert pixels.pop(known["class"]) == known["area_px"] and not any(pixels.values())
+    # In a folder each image finds its own.
+    result = cli("measure", *about, out, "--regions", results)
+    assert result.code == 0 and "hold none" not in result.out
+    (results / "plain.labels.geojson").unlink()
+    result = cli("measure", *about, out, "--regions", results)
+    assert f"plain.tif: “{results}” holds no regions for it" in result.out
+
+
+def geotiff_tags(code: int, left: float) -> list[tuple[int, str, int, tuple[float, ...], bool]]:
+    keys = (1, 1, 0, 2, 1024, 0, 1, 1, 3072, 0, 1, code)
+    return [
+        (33550, "d", 3, (0.1, 0.1, 0.0), True),
+        (33922, "d", 6, (0.0, 0.0, 0.0, left, 5_000_000.0, 0.0), True),
+        (34735, "H", len(keys), keys, True),
+    ]
+
+
 def test_what_a_person_corrected_counts_and_is_told(
     cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.core.imaging.source import ImageSource
-from napari_gaussproto.io.images import nodata_of, read_image, read_mask
+from napari_gaussproto.io.images import axes_of, read_image, read_mask
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (22, 31, 3), np.uint8)
@@ -386,39 +386,29 @@ def test_a_coloured_mask_is_refused(tmp_path: Path) -> None:
         read_mask(save(tmp_path / "a.png", RGB))
 
 
-# -- pixels without data ----------------------------------------------------------------------
+def test_a_thumbnail_in_front_is_not_the_image(tmp_path: Path) -> None:
+    path = tmp_path / "thumb.tif"
+    with tifffile.TiffWriter(path) as file:
+        file.write(RGB[::2, ::2], photometric="rgb", subfiletype=1)
+        file.write(RGB, photometric="rgb", subfiletype=0)
+    assert np.array_equal(read_image(path), RGB)
 
 
 @pytest.mark.parametrize(
-    ("value", "dtype"), [("-9999", "float32"), ("0 ", "uint8"), ("0", "int16")]
+    ("shape", "read"),
+    [((1, 5, 20, 30), (5, 20, 30)), ((1, 20, 30, 3), (20, 30, 3)), ((1, 20, 30), (1, 20, 30))],
 )
-def test_the_value_without_data_of_a_geotiff_is_masked(
-    tmp_path: Path, value: str, dtype: str
+def test_empty_axes_of_an_array_are_dropped(
+    tmp_path: Path, shape: tuple[int, ...], read: tuple[int, ...]
 ) -> None:
-    image = (RGB.astype(dtype) + 1).clip(1).astype(dtype)
-    image[:5] = float(value)
-    image[10, 10, 0] = float(value)  # in one channel only
-    path = tmp_path / "mosaic.tif"
-    tag = (42113, "s", 0, value, True)
-    tifffile.imwrite(path, image, photometric="rgb", extratags=[tag])
-    assert nodata_of(path) == float(value)
-    read = read_image(path)
-    missing = np.ma.getmaskarray(read)
-    assert missing[:5].all() and not missing[5:].any()
-    assert np.array_equal(np.asarray(read), image)
-    source = ImageSource.from_array(read, 3)
-    assert source.data_mask is not None and np.array_equal(source.data_mask, ~missing.any(-1))
+    np.save(tmp_path / "a.npy", np.ones(shape, np.uint8))
+    assert read_image(tmp_path / "a.npy").shape == read
 
 
-@pytest.mark.parametrize("value", ["nan", "none", None])
-def test_a_tiff_that_says_nothing_of_use_stays_as_it_is(tmp_path: Path, value: str | None) -> None:
-    tags = [] if value is None else [(42113, "s", 0, value, True)]
-    tifffile.imwrite(tmp_path / "plain.tif", GREY, extratags=tags)
-    assert nodata_of(tmp_path / "plain.tif") is None
-    assert not isinstance(read_image(tmp_path / "plain.tif"), np.ma.MaskedArray)
-    save(tmp_path / "grey.png", GREY)
-    assert nodata_of(tmp_path / "grey.png") is None
-    whole = (tmp_path / "plain.tif").read_bytes()
-    for length in (0, 3, 7, 20):
-        (tmp_path / "cut.tif").write_bytes(whole[:length])
-        assert nodata_of(tmp_path / "cut.tif") is None
+@pytest.mark.parametrize(("mode", "clear"), [("L", 7), ("RGB", (7, 7, 7))])
+def test_a_transparent_colour_of_a_png_is_no_data(tmp_path: Path, mode: str, clear: Any) -> None:
+    picture = Image.fromarray(np.where(GREY < 99, 7, GREY)).convert(mode)
+    picture.save(tmp_path / "a.png", transparency=clear)
+    assert axes_of(tmp_path / "a.png") == "YXC"
+    source = ImageSource.from_array(read_image(tmp_path / "a.png"), 3)
+    assert source.data_mask is not None and np.array_equal(source.data_mask, GREY >= 99)

@@ -144,3 +144,21 @@ def test_what_cannot_be_read_is_a_sentence(tmp_path: Path, content: Any, sentenc
     with pytest.raises(ImageError) as caught:
         read_coded_mask(saved(tmp_path, content), "x.jpg")
     assert sentence in str(caught.value) and str(caught.value).endswith(".")
+
+
+def test_a_mask_that_begins_beside_the_image_keeps_what_lies_in_it(tmp_path: Path) -> None:
+    text = BytesIO()
+    Image.fromarray(np.full((4, 5), 255, np.uint8)).save(text, "PNG")
+    mask = base64.b64encode(text.getvalue()).decode()
+    shape = {"label": "a", "points": [[-2, -1], [2, 2]], "shape_type": "mask", "mask": mask}
+    content = {"imageHeight": 10, "imageWidth": 10, "shapes": [shape]}
+    (tmp_path / "x.json").write_text(json.dumps(content))
+    expected = np.zeros((10, 10), np.int32)
+    expected[:3, :3] = 1
+    assert np.array_equal(read_coded_mask(tmp_path / "x.json").values, expected)
+
+
+def test_a_file_that_is_nested_too_deep_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text("[" * 100_000)
+    with pytest.raises(ImageError, match="nested too deep"):
+        read_coded_mask(tmp_path / "x.json")

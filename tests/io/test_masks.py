@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image
 
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.imaging.orientation import upright
 from napari_gaussproto.core.labels.class_table import import_mask, mask_values
 from napari_gaussproto.core.labels.mask_guess import TRANSPARENT
 from napari_gaussproto.io.masks import read_coded_mask
@@ -48,6 +49,21 @@ def test_numbers_are_those_stored(tmp_path: Path) -> None:
         assert mask.values.dtype.kind in "ui" and np.array_equal(mask.values, values), name
         assert mask.colors == {}
         mask_values(mask.values)  # what the dialog begins with
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_a_tiff_is_upright_as_its_tag_says(tmp_path: Path, orientation: int) -> None:
+    turned = upright(MASK, orientation)
+    tag = [(274, 3, 1, orientation, True)]
+    tifffile.imwrite(tmp_path / "grey.tif", MASK, extratags=tag)
+    tifffile.imwrite(tmp_path / "plane.tif", MASK[None], extratags=tag, metadata=None)
+    tifffile.imwrite(tmp_path / "rgb.tif", COLORS[MASK], photometric="rgb", extratags=tag)
+    about = Image.Exif()
+    about[274] = orientation
+    palette_image().save(tmp_path / "a.png", exif=about)
+    for name in ("grey.tif", "plane.tif", "a.png"):
+        assert np.array_equal(read_coded_mask(tmp_path / name).values, turned), name
+    assert np.array_equal(read_coded_mask(tmp_path / "rgb.tif").values, CODES[turned])
 
 
 def test_a_palette_gives_numbers_and_their_colours(tmp_path: Path) -> None:

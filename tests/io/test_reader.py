@@ -91,6 +91,11 @@ def test_grey_alpha_and_stacks_are_shown(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "z.tif", planes, metadata={"axes": "ZYX"})
     data, about = layer(tmp_path / "z.tif")
     assert np.array_equal(data, planes) and about["rgb"] is False
+    for colours in (np.stack([RGB, RGB // 2]), np.stack([RGB] * 6).reshape(2, 3, *RGB.shape)):
+        axes = {"axes": "TZYXS"[-colours.ndim :]}
+        tifffile.imwrite(tmp_path / "c.tif", colours, photometric="rgb", metadata=axes)
+        data, about = layer(tmp_path / "c.tif")
+        assert np.array_equal(data, colours) and about["rgb"] is True
 
 
 def test_several_photographs_become_a_stack(tmp_path: Path) -> None:

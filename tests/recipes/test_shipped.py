@@ -23,7 +23,7 @@ from recipes.shipped.card import RECIPES
 from recipes.shipped.finish import hints, look, select
 from recipes.shipped.learn import calibrate, features, latents, learn
 from recipes.shipped.mix import mix
-from recipes.shipped.teach import teach
+from recipes.shipped.teach import Length, teach
 from recipes.shipped.views import photo_views, plant_views
 from recipes.start.pictures import Pictures, open_pictures
 from tests.core.builders import tiny_model
@@ -115,14 +115,43 @@ def test_a_network_learns_its_classes(pictures: Pictures) -> None:
     model = train.new_model(recipe, 0)
     before = model.extractor.backbone.digest()
     early = {name: value.clone() for name, value in model.extractor.state_dict().items()}
-    steps = teach(model, train.taught_views(recipe, pictures), 0.04, 0)
+    steps = teach(model, train.taught_views(recipe, pictures), Length(steps=2), 0)
     after = model.extractor.state_dict()
     changed = {name for name, value in early.items() if not torch.equal(value, after[name])}
-    assert steps > 1 and model.extractor.backbone.digest() != before
+    assert steps == 2 and model.extractor.backbone.digest() != before
     # The first stages and all statistics of normalisation stay as they were.
     assert not any("conv_stem" in name or "blocks.0." in name for name in changed)
     assert not any("running" in name for name in changed)
     assert not any(parameter.requires_grad for parameter in model.extractor.parameters())
+
+
+def test_a_network_learns_for_minutes_or_for_steps() -> None:
+    assert Length(minutes=2).share(7, 30) == 0.25 and Length(minutes=2).any
+    assert Length(minutes=2, steps=10).share(7, 30) == 0.7 and Length(steps=10).any
+    assert not Length().any
+
+
+def test_pixels_without_labels_teach_nothing(pictures: Pictures) -> None:
+    recipe, states = replace(RECIPES["plants"], rounds=4), []
+    for noise in (0.0, 1.0):
+
+        def change(
+            images: torch.Tensor,
+            labels: torch.Tensor,
+            rng: np.random.Generator,
+            noise: float = noise,
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            images, labels = images.clone(), labels.clone()
+            images[4:] += noise * torch.from_numpy(rng.random(images[4:].shape)).float()
+            labels[4:] = 0
+            return images, labels
+
+        model = train.new_model(recipe, 0)
+        views = train.taught_views(recipe, pictures)
+        assert teach(model, views, Length(steps=2), 0, change=change) == 2
+        states.append(model.extractor.state_dict())
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value)
 
 
 def test_a_network_goes_on_from_a_model_file(tmp_path: Path) -> None:
@@ -148,10 +177,10 @@ def test_some_cameras_have_a_single_band(pictures: Pictures) -> None:
 def test_mixed_squares_keep_the_labels_of_their_pixels() -> None:
     labels = torch.arange(1, 5)[:, None, None].expand(4, 16, 16)
     images = labels[:, None].expand(4, 3, 16, 16) / 4
-    mixed, known = mix(images, labels, 1.0, np.random.default_rng(0))
+    mixed, known = mix(images, labels, np.random.default_rng(0), 1.0)
     torch.testing.assert_close(mixed, known[:, None].expand_as(mixed) / 4)
     assert all(len(one.unique()) > 1 for one in known)
-    assert torch.equal(mix(images, labels, 0.0, np.random.default_rng(0))[1], labels)
+    assert torch.equal(mix(images, labels, np.random.default_rng(0), 0.0)[1], labels)
 
 
 def test_hints_say_how_the_cells_of_a_prototype_differ(pictures: Pictures) -> None:

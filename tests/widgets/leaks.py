@@ -16,8 +16,8 @@ from superqt.utils import WorkerBase
 
 OURS = "napari_gaussproto"
 MB = 1_000_000
-# napari's list of tasks keeps every worker, which is empty when it has ended.
-_KEPT_BY_NAPARI = WorkerBase
+# With PySide6 some workers stay when they have ended, empty, and nothing in Python holds them.
+_KEPT_BY_QT = WorkerBase
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Watch:
         counts: Counter[str] = Counter()
         for thing in known:
             kind = type(thing)
-            if kind.__module__.startswith(OURS) and not issubclass(kind, _KEPT_BY_NAPARI):
+            if kind.__module__.startswith(OURS) and not issubclass(kind, _KEPT_BY_QT):
                 counts[f"{kind.__module__}.{kind.__qualname__}"] += 1
             elif issubclass(kind, torch.Tensor):
                 counts["tensors"] += 1

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_gaussproto.core.project.project import Project
 from tests.reliability.faults import SHORT, held, short
@@ -172,6 +174,7 @@ def test_two_viewers_label_the_same_photograph(
     assert not np.array_equal(*drawn)
     assert twin.autosave.state.folder.parent == train.autosave.state.folder.parent
     assert twin.autosave.state.folder != train.autosave.state.folder
+    QApplication.sendEvent(other.window._qt_viewer.window(), QEvent(QEvent.Type.WindowActivate))
     click(train.quick)
     with qtbot.waitSignals([dock.fits.fitted for dock in (train, twin)], timeout=WAIT):
         click(twin.quick)

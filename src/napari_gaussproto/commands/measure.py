@@ -82,7 +82,7 @@ def run_measure(
     count = 0 if measured.areas.empty else measured.areas["image"].nunique()
     total = count + len(measured.left_out)
     say(f"{len(measured.objects)} objects in {count} of {images(total)}, into {out}/")
-    for note in found.notes:
+    for note in (*found.notes, *measured.notes):
         say(note)
     for name, reason in measured.left_out.items():
         say(f"left out {name}: {reason}")

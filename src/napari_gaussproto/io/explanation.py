@@ -36,6 +36,7 @@ def explanation_figure(
     explanation: Explanation,
     *,
     title: str = "",
+    nodata: float | None = None,
 ) -> Figure:
     """Draw the place, the prototypes responsible for it, the class posterior and the novelty.
 
@@ -45,13 +46,16 @@ def explanation_figure(
         The image that was segmented.
     title : str
         By default what was explained.
+    nodata : float, optional
+        See `ImageSource.from_array`.
     """
     figure = new_figure(10, 4.6)
     grid = GridSpec(
         2, 2, figure, left=0.02, right=0.98, top=0.88, bottom=0.1, wspace=0.06, hspace=0.5,
         width_ratios=[0.8, 1.2], height_ratios=[3.2, 1],
     )  # fmt: skip
-    _draw_place(figure.add_subplot(grid[:, 0]), photo, segmentation, explanation)
+    source = ImageSource.from_array(photo, nodata=nodata)
+    _draw_place(figure.add_subplot(grid[:, 0]), source, segmentation, explanation)
     _draw_responsible(figure.add_subplot(grid[0, 1]), segmentation, _worth_a_row(explanation))
     _draw_posterior(figure.add_subplot(grid[1, 1]), segmentation, explanation)
     figure.suptitle(
@@ -70,6 +74,7 @@ def save_explanation(
     explanation: Explanation,
     *,
     title: str = "",
+    nodata: float | None = None,
 ) -> Path:
     """Write the figure of an explanation of a photograph; see `explanation_figure`.
 
@@ -88,7 +93,7 @@ def save_explanation(
         raise ConfigError(
             f"An explanation cannot be saved as “{path.suffix}”: choose PNG, SVG or PDF."
         )
-    figure = explanation_figure(photo, segmentation, explanation, title=title)
+    figure = explanation_figure(photo, segmentation, explanation, title=title, nodata=nodata)
     with rc_context({"svg.fonttype": "none", "pdf.fonttype": 42}), replacing(path) as partial:
         figure.savefig(partial, dpi=300, format=path.suffix.lower().removeprefix("."))
     return path
@@ -104,10 +109,9 @@ def heading(segmentation: Segmentation, explanation: Explanation) -> str:
 
 
 def _draw_place(
-    axes: Axes, photo: npt.NDArray[Any], segmentation: Segmentation, explanation: Explanation
+    axes: Axes, source: ImageSource, segmentation: Segmentation, explanation: Explanation
 ) -> None:
     top, left, bottom, right = _crop(segmentation.shape, explanation)
-    source = ImageSource.from_array(photo)
     rgb = as_rgb(source.read(top, left, bottom, right))
     extent = (left - 0.5, right - 0.5, bottom - 0.5, top - 0.5)
     axes.imshow(rgb, extent=extent)

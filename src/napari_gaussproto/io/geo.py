@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from napari_gaussproto.io.images import NODATA_TAG, TIFF_SUFFIXES
+from napari_gaussproto.core.imaging.orientation import UPRIGHT
+from napari_gaussproto.core.imaging.tiff_pages import NODATA_TAG, main_series, orientation_in
+from napari_gaussproto.io.images import is_tiff
 
 # OGC GeoTIFF 1.1, annex B: size of a pixel, points that are known, a matrix; keys of the system.
 _PIXEL_SCALE, _TIE_POINTS, _MATRIX = 33550, 33922, 34264
@@ -23,8 +25,15 @@ _KEYS, _DOUBLES, _TEXTS = 34735, 34736, 34737
 _PLACES = (_PIXEL_SCALE, _TIE_POINTS, _MATRIX)
 # The key that says what a pixel's position is: of its corner, or of its centre.
 _RASTER_TYPE, _OF_CENTRE = 1025, 2
+# Keys of the kind of a system, which may be projected, and of its unit, which may be the metre.
+_KIND, _IS_PROJECTED, _UNIT, _METRE = 1024, 1, 3076, 9001
+# Numbers at EPSG of systems in metres: UTM by WGS 84 and by ETRS89.
+_IN_METRES = (range(32601, 32661), range(32701, 32761), range(25828, 25839))
 # Keys with the EPSG code of a system, projected or of degrees; this one is nobody's.
 _PROJECTED, _GEOGRAPHIC, _OWN = 3072, 2048, 32767
+
+# How far the sides of a pixel may be from a right angle, as a share of its area.
+_SKEW = 1e-3
 
 ExtraTag = tuple[int, int, int | None, Any, bool]
 
@@ -106,6 +115,28 @@ class Georeference:
         return found
 
     @property
+    def pixel_sides(self) -> tuple[float, float] | None:
+        """Width and height of a pixel in the unit of the system; None where they are not known."""
+        if _PIXEL_SCALE in self.tags:
+            width, height = self.tags[_PIXEL_SCALE][1][:2]
+            return float(width), float(height)
+        matrix = self.matrix()
+        if matrix is None or abs(matrix[:, 0] @ matrix[:, 1]) > _SKEW * abs(_area(matrix)):
+            return None  # pixels that are no rectangles
+        width, height = np.hypot(*matrix[:, :2])
+        return float(width), float(height)
+
+    @property
+    def is_in_metres(self) -> bool:
+        """Whether the system is projected, and known to be in metres."""
+        keys = self._keys
+        if keys.get(_KIND) != _IS_PROJECTED:
+            return False
+        if _UNIT in keys:
+            return keys[_UNIT] == _METRE
+        return any((self.epsg or 0) in numbers for numbers in _IN_METRES)
+
+    @property
     def epsg(self) -> int | None:
         """Number of the reference system at EPSG; None where the file has its own."""
         code = self._keys.get(_PROJECTED, self._keys.get(_GEOGRAPHIC, _OWN))
@@ -123,23 +154,29 @@ class Georeference:
         return {int(entry[0]): int(entry[3]) for entry in entries if not entry[1]}
 
 
+def _area(matrix: npt.NDArray[np.float64]) -> float:
+    return float(np.linalg.det(matrix[:, :2]))
+
+
 def georeference_of(path: str | Path) -> Georeference | None:
     """Where a GeoTIFF lies on the earth; None for other files, and if it cannot be read."""
     path = Path(path)
-    if path.suffix.lower() not in TIFF_SUFFIXES or not path.is_file():
-        return None
     try:
+        if not is_tiff(path):
+            return None
         with tifffile.TiffFile(path) as file:
-            stored = file.series[0].keyframe.tags
-            found = {
-                code: (int(stored[code].dtype), stored[code].value)
-                for code in (*_PLACES, _KEYS, _DOUBLES, _TEXTS)
-                if code in stored
-            }
-            lies = "Orientation" in stored and int(stored["Orientation"].value) != 1
+            tags = main_series(file).keyframe.tags
+            # Of an image that is turned upright they hold no more.
+            return georeference_in(tags) if orientation_in(tags) == UPRIGHT else None
     except Exception:  # tifffile raises many types for a cut file; who reads it will say so
         return None
-    # Of an image that is turned upright the tags hold no more.
-    if lies or not any(code in found for code in _PLACES):
-        return None
-    return Georeference(found)
+
+
+def georeference_in(tags: Any) -> Georeference | None:
+    """What the tags of a page, as tifffile has them, say of its pixels as they are stored."""
+    found = {
+        code: (int(tags[code].dtype), tags[code].value)
+        for code in (*_PLACES, _KEYS, _DOUBLES, _TEXTS)
+        if code in tags
+    }
+    return Georeference(found) if any(code in found for code in _PLACES) else None

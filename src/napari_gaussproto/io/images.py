@@ -15,8 +15,17 @@ import psutil
 from PIL import Image, UnidentifiedImageError
 
 from napari_gaussproto.core.base.errors import ImageError
-from napari_gaussproto.core.imaging.colours import light_of, picture_pixels
-from napari_gaussproto.core.imaging.orientation import UPRIGHT, upright
+from napari_gaussproto.core.imaging.colours import picture_pixels, with_alpha
+from napari_gaussproto.core.imaging.orientation import UPRIGHT
+from napari_gaussproto.core.imaging.tiff_pages import (
+    PICTURES,
+    axes_as_read,
+    main_series,
+    nodata_as_light,
+    orientation_in,
+    photograph,
+    sizes_of,
+)
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 # How a TIFF begins (TIFF 6.0 and BigTIFF, in both byte orders), and an array of numpy.
@@ -25,8 +34,6 @@ _TIFF, _NPY = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), b"\x93NUMPY"
 _RAW = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw")
 # Pixels may take so many times the bytes of their file; PNG packs 1032 to 1, at most.
 _MOST_PACKED = 2000
-# GDAL's tag: the value of pixels without data.
-NODATA_TAG = 42113
 _ORIENTATION = 274
 # Pillow's names of pictures that become arrays of two axes.
 _ONE_CHANNEL = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
@@ -39,7 +46,8 @@ def read_image(path: str | Path) -> Any:
 
     Photographs and plain TIFFs are turned upright as their orientation tag says. A ``.zarr`` is
     a lazy array with the axes as stored, less empty ones. Of a GeoTIFF that says which value
-    stands for "no data", pixels of that value in all channels are masked, if there are any.
+    stands for "no data", pixels of that value in all channels are masked, if there are any; those
+    of a palette are transparent.
 
     Raises
     ------
@@ -51,6 +59,9 @@ def read_image(path: str | Path) -> Any:
 
 def read_lying(path: str | Path) -> Any:
     """Read an image as `read_image`, but with its pixels as they lie in the file.
+
+    Those of a TIFF are the numbers that are stored, also of palettes and grey that counts from
+    white.
 
     Raises
     ------
@@ -134,8 +145,10 @@ def read_by_suffix(path: Path, read_photo: Callable[[Path], Any], *, turn: bool 
     except ImageError:
         raise
     except UnidentifiedImageError as error:
+        if not path.stat().st_size:
+            raise ImageError(f"“{path.name}” is an empty file: copy it once more.") from error
         raise ImageError(
-            f"“{path.name}” is no image this program can read: "
+            f"“{path.name}” is no image this program can read, whatever its name says: "
             "use JPEG, PNG, TIFF, WebP, BMP, NPY or Zarr."
         ) from error
     except Exception as error:  # every format's library has errors of its own
@@ -149,7 +162,8 @@ def _first_bytes(path: Path) -> bytes:
         return file.read(len(_NPY))
 
 
-def _is_tiff(path: Path) -> bool:
+def is_tiff(path: Path) -> bool:
+    """Whether a file is a TIFF, by how it begins."""
     return path.is_file() and _first_bytes(path)[:4] in _TIFF
 
 
@@ -174,48 +188,37 @@ def check_size(path: Path, n_bytes: int) -> None:
 
 
 def nodata_of(path: str | Path) -> float | None:
-    """The value that stands for "no data" in a GeoTIFF; None for other files and without one."""
+    """The value that stands for "no data" in what `read_image` gives for a GeoTIFF.
+
+    None for other files and without one, and where the colours of such pixels do not tell them
+    from others.
+    """
     path = Path(path)
     try:
-        if not _is_tiff(path):
+        if not is_tiff(path):
             return None
         import tifffile
 
         with tifffile.TiffFile(path) as file:
-            tag = file.series[0].keyframe.tags.get(NODATA_TAG)
-        return None if tag is None else _number(tag.value)
+            return nodata_as_light(main_series(file).keyframe)
     except Exception:  # tifffile raises many types for a cut file; who reads it will say so
         return None
-
-
-def _number(text: Any) -> float | None:
-    """What the tag says; GDAL writes text, "nan" among others, which needs no comparison."""
-    try:
-        value = float(str(text).strip().strip("\x00"))
-    except ValueError:
-        return None
-    return value if np.isfinite(value) else None
 
 
 def orientation_of(path: str | Path) -> int:
     """How an image lies in its file, 1 to 8 as EXIF counts; 1 where nothing is known."""
     path = Path(path)
     try:
-        if _is_tiff(path):
+        if is_tiff(path):
             import tifffile
 
             with tifffile.TiffFile(path) as file:
-                return _orientation(file.series[0].keyframe.tags)
+                return orientation_in(main_series(file).keyframe.tags)
         with Image.open(path) as photo:
             found = photo.getexif().get(_ORIENTATION, UPRIGHT)
         return found if found in range(1, 9) else UPRIGHT
     except Exception:  # every format's library has errors of its own; who reads it will say so
         return UPRIGHT
-
-
-def _orientation(tags: Any) -> int:
-    tag = tags.get("Orientation")
-    return UPRIGHT if tag is None or int(tag.value) not in range(1, 9) else int(tag.value)
 
 
 def _read_photo(path: Path, *, turn: bool = True) -> npt.NDArray[Any]:
@@ -254,6 +257,7 @@ def _read_npy(path: Path) -> npt.NDArray[Any]:
                 f"“{path.name}” could not be read (it holds objects): save an array of numbers."
             ) from error
         raise
+    stored = stored.squeeze(_empty_axes(stored.shape))
     return np.array(stored) if stored.nbytes < psutil.virtual_memory().available else stored
 
 
@@ -262,23 +266,26 @@ def _read_tiff(path: Path, turn: bool) -> npt.NDArray[Any]:
 
     with tifffile.TiffFile(path) as file:
         _check_end(file)
-        series = file.series[0]
+        series = main_series(file)
         check_size(path, series.size * series.dtype.itemsize)
-        array, axes, page = series.asarray(), series.axes, series.keyframe
-        orientation = _orientation(page.tags) if turn else UPRIGHT
-        nodata = page.tags.get(NODATA_TAG) if turn else None
-    sizes = _sizes(axes, array.shape)
-    array = array.reshape([n for _, n in sizes])
-    # Channels that are stored first, as in OME-TIFF, go last.
-    channels = [index for index, (axis, _) in enumerate(sizes) if axis in "SC"]
-    if len(channels) == 1:
-        array = np.moveaxis(array, channels[0], -1)
-    if turn:
-        array = _light(path, array, page)
-    is_image = _read_axes(sizes) in ("YX", "YXC")
-    array = np.ascontiguousarray(upright(array, orientation)) if is_image else array
-    value = None if nodata is None else _number(nodata.value)
-    return array if value is None or not is_image else _masked(array, value, len(channels))
+        array, sizes, page = series.asarray(), sizes_of(series), series.keyframe
+        array = array.reshape([n for _, n in sizes])
+        # Channels that are stored first, as in OME-TIFF, go last.
+        channels = [index for index, (axis, _) in enumerate(sizes) if axis in "SC"]
+        if len(channels) == 1:
+            array = np.moveaxis(array, channels[0], -1)
+        axes = axes_as_read(sizes)
+        array = _as_photograph(path, array, page, axes) if turn else array
+    if axes not in PICTURES or isinstance(array, np.ma.MaskedArray):
+        return array
+    return np.ascontiguousarray(array)
+
+
+def _as_photograph(path: Path, array: npt.NDArray[Any], page: Any, axes: str) -> npt.NDArray[Any]:
+    try:
+        return photograph(array, page, axes)
+    except ImageError as error:
+        raise ImageError(f"“{path.name}” cannot be read: {_uncapitalised(str(error))}") from error
 
 
 def _check_end(file: Any) -> None:
@@ -292,32 +299,8 @@ def _check_end(file: Any) -> None:
         raise ValueError("its end is missing")
 
 
-def _light(path: Path, array: npt.NDArray[Any], page: Any) -> npt.NDArray[Any]:
-    """Values of a page, with its channels last, as light."""
-    # What packs photographs unpacks them as RGB, whatever the tag says of the packed ones.
-    packed = any(word in page.compression.name for word in ("JP", "WEBP"))
-    kind = "RGB" if packed and page.photometric.name == "YCBCR" else page.photometric.name
-    if kind == "SEPARATED" and "InkSet" in page.tags and page.tags["InkSet"].value != 1:
-        return array  # of other inks than cyan, magenta, yellow and black
-    try:
-        return light_of(array, kind, page.bitspersample, page.colormap)
-    except ImageError as error:
-        raise ImageError(f"“{path.name}” cannot be read: {_uncapitalised(str(error))}") from error
-
-
 def _uncapitalised(sentence: str) -> str:
     return sentence[0].lower() + sentence[1:]
-
-
-def _sizes(axes: str, shape: tuple[int, ...]) -> list[tuple[str, int]]:
-    """Axes of a TIFF that are more than one long, besides height and width, with their lengths."""
-    return [(a, n) for a, n in zip(axes, shape, strict=True) if n > 1 or a in "YX"]
-
-
-def _read_axes(sizes: list[tuple[str, int]]) -> str:
-    """The axes as `_read_tiff` gives them: channels are C, and last where it is one axis."""
-    names = "".join("C" if axis in "SC" else axis for axis, _ in sizes)
-    return names.replace("C", "") + "C" if names.count("C") == 1 else names
 
 
 def axes_of(path: str | Path) -> str | None:
@@ -330,15 +313,15 @@ def axes_of(path: str | Path) -> str | None:
     try:
         if path.suffix.lower() == ".zarr":
             return _zarr_axes(path)
-        if _is_tiff(path):
+        if is_tiff(path):
             import tifffile
 
             with tifffile.TiffFile(path) as file:
-                series = file.series[0]
-                axes = _read_axes(_sizes(series.axes, series.shape))
+                series = main_series(file)
+                axes = axes_as_read(sizes_of(series))
                 return axes + "C" * (series.keyframe.photometric.name == "PALETTE")
         with Image.open(path) as photo:
-            return "YX" if photo.mode in _ONE_CHANNEL else "YXC"
+            return "YX" if (with_alpha(photo) or photo.mode) in _ONE_CHANNEL else "YXC"
     except Exception:  # who reads it will say what is wrong
         return None
 
@@ -367,14 +350,6 @@ def channel_axis_in(path: Path, wanted: int | None) -> int | None:
     return axes.index("C") if "C" in axes else None
 
 
-def _masked(array: npt.NDArray[Any], nodata: float, channels: int) -> npt.NDArray[Any]:
-    """An image whose pixels are masked where all channels have a value; as it is without any."""
-    missing = array == nodata
-    if channels:
-        missing = np.broadcast_to(missing.all(-1, keepdims=True), array.shape)
-    return np.ma.MaskedArray(array, missing) if missing.any() else array
-
-
 def _read_zarr(path: Path) -> Any:
     array = _opened_zarr(path)[1]
     if array is None:
@@ -396,7 +371,7 @@ def _opened_zarr(path: Path) -> tuple[Any, Any]:
 
 
 def _empty_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Axes of length 1, as OME-Zarr has for time and depth; three axes are always left."""
+    """Leading axes of length 1, as OME-Zarr has for time and depth; three axes are left."""
     empty = [axis for axis in reversed(range(len(shape) - 2)) if shape[axis] == 1]
     return tuple(empty[: max(0, len(shape) - 3)])
 

@@ -64,6 +64,10 @@ def read_outlines(path: Path, image_name: str = "") -> Outlined:
             return _coco(path, content, image_name)
     except ImageError:
         raise
+    except RecursionError as error:
+        raise ImageError(
+            f"“{path.name}” is nested too deep for outlines: save it again as labelme or COCO."
+        ) from error
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, OSError) as error:
         raise ImageError(
             f"“{path.name}” could not be read as outlines ({type(error).__name__}: {error}): it "
@@ -106,6 +110,8 @@ def _put_mask(values: Values, shape: Mapping[str, Any], value: int) -> None:
     picture = Image.open(BytesIO(base64.b64decode(shape["mask"])))
     inside = np.asarray(picture.convert("L")) > 0
     left, top = (round(n) for n in shape["points"][0])
+    # What lies beside the image is none of it.
+    inside, left, top = inside[max(0, -top) :, max(0, -left) :], max(0, left), max(0, top)
     window = values[top : top + inside.shape[0], left : left + inside.shape[1]]
     window[inside[: window.shape[0], : window.shape[1]]] = value
 

@@ -17,7 +17,7 @@ from napari_gaussproto.core.base.errors import ImageError, LabelError
 from napari_gaussproto.core.imaging.orientation import upright
 from napari_gaussproto.core.labels.mask_guess import TRANSPARENT
 from napari_gaussproto.core.labels.mask_rules import MaskRules
-from napari_gaussproto.io.images import open_picture, orientation_of, read_by_suffix
+from napari_gaussproto.io.images import is_tiff, open_picture, orientation_of, read_by_suffix
 from napari_gaussproto.io.mask_json import read_outlines
 
 # Someone has to say what each colour means; a photograph has thousands.
@@ -52,7 +52,7 @@ class CodedMask:
 def read_coded_mask(path: str | Path, image_name: str = "") -> CodedMask:
     """Read a mask in whatever coding. A large one takes seconds: call it from a worker.
 
-    It is upright as its EXIF orientation says, as the photographs of `read_image` are. The
+    It is upright as its orientation tag says, as the photographs of `read_image` are. The
     numbers of a grey or a palette image are as they are stored; whole numbers stored as floats
     become integers. In an image made of colours each colour is the value 0xRRGGBB, the same in
     every file, and what is fully transparent is ``TRANSPARENT``.
@@ -82,6 +82,8 @@ def read_coded_mask(path: str | Path, image_name: str = "") -> CodedMask:
     if isinstance(read, CodedMask):
         return read
     array = _without_empty_axes(np.asarray(read))
+    if is_tiff(path):  # of which only numbers were read; pictures are upright by now
+        array = upright(array, orientation_of(path))
     if array.ndim == 3 and array.shape[-1] in (2, 3, 4):
         return _from_channels(path, array)
     if array.ndim != 2:

@@ -17,7 +17,7 @@ import tifffile
 from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
-from napari_gaussproto.core.imaging.ngff import PIXEL
+from napari_gaussproto.core.imaging.ngff import PIXEL, TIMES
 from napari_gaussproto.io.geo import ExtraTag, Georeference
 from napari_gaussproto.io.label_files.label_image import LabelImage, Spacing
 
@@ -51,7 +51,8 @@ def write_labels(
     georeference : Georeference, optional
         Of the image; the file is a GeoTIFF then, in which 0 stands for "no data".
     spacing : Spacing, optional
-        Of the axes; stored as the physical size of a pixel.
+        Of the axes; stored as the physical size of a pixel, and where the first one lies as the
+        position of each plane. For the start of times OME has no word.
     axes : str, optional
         As OME calls them.
     """
@@ -62,19 +63,49 @@ def write_labels(
     texts = {key: _xml_text(value) for key, value in (provenance or {}).items()}
     annotation = {"Namespace": _NAMESPACE, **entries, **texts}
     tags = [] if georeference is None else georeference.extra_tags(nodata="0")
-    axes = axes or _AXES[-labels.ndim :]
-    metadata = {"axes": axes, "MapAnnotation": annotation, **_physical_sizes(axes, spacing)}
+    axes = axes or _axes_of(labels.ndim, spacing)
+    where = {**_physical_sizes(axes, spacing), **_positions(axes, spacing, labels.shape)}
+    metadata = {"axes": axes, "MapAnnotation": annotation, **where}
     return _write(Path(path), labels, metadata, tags)
+
+
+def _axes_of(count: int, spacing: Spacing | None) -> str:
+    is_series = count == 3 and spacing is not None and spacing.units[0] in TIMES
+    return "TYX" if is_series else _AXES[-count:]
+
+
+def _size_key(axis: str) -> str:
+    """What OME calls how far elements lie apart along an axis."""
+    return "TimeIncrement" if axis == "T" else f"PhysicalSize{axis}"
 
 
 def _physical_sizes(axes: str, spacing: Spacing | None) -> dict[str, Any]:
     if spacing is None:
         return {}
     sizes: dict[str, Any] = {}
-    for axis, step, unit in zip(axes, spacing.steps, spacing.ome_units, strict=True):
-        if axis != "T":
-            sizes |= {f"PhysicalSize{axis}": step, f"PhysicalSize{axis}Unit": unit}
+    for number, (axis, unit) in enumerate(zip(axes, spacing.ome_units, strict=True)):
+        # The schema knows no times in pixels.
+        if axis != "T" or spacing.units[number] in TIMES:
+            key = _size_key(axis)
+            sizes |= {key: spacing.steps[number], f"{key}Unit": unit}
     return sizes
+
+
+def _positions(axes: str, spacing: Spacing | None, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Where the first element of each of P planes lies, along every axis of space."""
+    if spacing is None or not any(spacing.origin):
+        return {}
+    planes = list(np.ndindex(shape[:-2]))
+    found: dict[str, list[Any]] = {}
+    units = zip(axes, spacing.ome_units, strict=True)
+    for number, (axis, unit) in enumerate(units):
+        if axis != "T":
+            # Along rows and columns all planes begin at one place.
+            steps = [at[number] if number < len(at) else 0 for at in planes]
+            first, step = spacing.origin[number], spacing.steps[number]
+            found[f"Position{axis}"] = [first + step * count for count in steps]
+            found[f"Position{axis}Unit"] = [unit] * len(planes)
+    return {"Plane": found}
 
 
 def _write(
@@ -120,7 +151,7 @@ def read_label_image(path: str | Path) -> LabelImage:
             labels = file.asarray()
             about = _about(file.ome_metadata)
             classes = _classes(about)
-            spacing = None if classes is None else _spacing(about, labels.ndim)
+            spacing = None if classes is None else _spacing(about, file.series[0].axes)
     except Exception as error:  # of the TIFF's structure, its compression, its XML or our JSON
         raise ImageError(
             f"“{path.name}” could not be read as a TIFF ({error}): "
@@ -147,16 +178,28 @@ def _about(description: str | None) -> Any:
     return {} if description is None else tifffile.xml2dict(description).get("OME", {})
 
 
-def _spacing(about: Any, count: int) -> Spacing:
+def _spacing(about: Any, axes: str) -> Spacing:
     pixels = _as_list(about["Image"])[0]["Pixels"]
-    axes = _AXES[-count:]
-    steps = [float(pixels.get(f"PhysicalSize{axis}", 1)) for axis in axes]
-    # Where a file says no size, an element is a pixel; else the schema's unit is the micrometre.
+    keys = [_size_key(axis) for axis in axes]
+    steps = [float(pixels.get(key, 1)) for key in keys]
+    # Where a file says no size, an element is a pixel; else these are the units of the schema.
+    usual = ["s" if axis == "T" else "µm" for axis in axes]
     units = [
-        pixels.get(f"PhysicalSize{axis}Unit", "µm") if f"PhysicalSize{axis}" in pixels else PIXEL
-        for axis in axes
+        pixels.get(f"{key}Unit", unit) if key in pixels else PIXEL
+        for key, unit in zip(keys, usual, strict=True)
     ]
-    return Spacing.from_ome(steps, units)
+    return Spacing.from_ome(steps, units, _origin(pixels, axes, units))
+
+
+def _origin(pixels: Any, axes: str, units: Sequence[str]) -> tuple[float, ...]:
+    """Where the first plane lies, in the units of the sizes; empty where a file does not say."""
+    plane = _as_list(pixels.get("Plane") or {})[0]
+    told = (plane.get(f"Position{axis}Unit") for axis in axes)
+    known = [unit is not None and unit == own for unit, own in zip(told, units, strict=True)]
+    if not any(known):
+        return ()
+    pairs = zip(axes, known, strict=True)
+    return tuple(float(plane[f"Position{axis}"]) if there else 0.0 for axis, there in pairs)
 
 
 def _classes(parsed: Any) -> list[SegmentationClass] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_gaussproto.core.base.errors import ImageError
-from napari_gaussproto.core.imaging.ngff import PIXEL, facts_of
+from napari_gaussproto.core.imaging.ngff import PIXEL, facts_of, placement_of
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -54,9 +54,7 @@ def _layer(path: str, about: Mapping[str, Any], levels: list[Any]) -> LayerData:
     names = [str(axis["name"]).lower() for axis in axes]
     if len(names) != first.ndim or names[-2:] != ["y", "x"]:
         raise ValueError(f"axes {names} of shape {first.shape}")
-    transforms = about["datasets"][0].get("coordinateTransformations", [])
-    scale = next((t["scale"] for t in transforms if t["type"] == "scale"), [1.0] * first.ndim)
-    moved = next((t["translation"] for t in transforms if t["type"] == "translation"), None)
+    scale, moved = placement_of(about, first.ndim)
     place = names.index("c") if "c" in names else None
     colours = place is not None and first.shape[place] in _COLOURS and first.dtype == "uint8"
     kept = [
@@ -74,13 +72,13 @@ def _layer(path: str, about: Mapping[str, Any], levels: list[Any]) -> LayerData:
     options: dict[str, Any] = {
         "name": Path(path).name.partition(".")[0],
         "rgb": colours,
-        "scale": [1.0 if axis == place else float(scale[axis]) for axis in kept],
+        "scale": [1.0 if axis == place else scale[axis] for axis in kept],
         "units": [str(axes[axis].get("unit") or PIXEL) for axis in kept],
         "axis_labels": ["channel" if axis == place else names[axis] for axis in kept],
         "multiscale": len(levels) > 1,
     }
     if moved is not None:
-        options["translate"] = [0.0 if axis == place else float(moved[axis]) for axis in kept]
+        options["translate"] = [0.0 if axis == place else moved[axis] for axis in kept]
     if first.dtype == "uint8":
         options["contrast_limits"] = (0, 255)
     return (levels if len(levels) > 1 else levels[0]), options, "image"

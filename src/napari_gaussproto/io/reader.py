@@ -65,17 +65,19 @@ def _layer(path: Path) -> LayerData:
     axes = axes_of(path) or ""
     read = {"file": str(path.absolute()), "orientation": orientation_of(path), "upright": True}
     about: dict[str, Any] = {"metadata": {PHOTOGRAPH: read}}
-    if axes == "YXC" and array.shape[-1] == 2:
+    has_channels = axes.endswith("YXC")
+    if has_channels and array.shape[-1] == 2:
         array = _colours(array)
-    if axes == "YXC" and array.shape[-1] not in (3, 4):
+    is_rgb = has_channels and array.shape[-1] in (3, 4)
+    if axes == "YXC" and not is_rgb:
         # Where napari has its sliders, so that each channel can be looked at.
         array = np.moveaxis(array, -1, 0)
         return array, about | {"rgb": False, "axis_labels": ("channel", "y", "x")}, "image"
-    return array, about | {"rgb": axes == "YXC"}, "image"
+    return array, about | {"rgb": is_rgb}, "image"
 
 
 def _colours(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Grey with alpha (H, W, 2) as colours with alpha (H, W, 4), which napari can show."""
+    """Grey with alpha (..., H, W, 2) as colours with alpha (..., H, W, 4), for napari."""
     return array[..., [0, 0, 0, 1]]
 
 

@@ -88,4 +88,6 @@ def train_away(
 
 
 def _cutter(seen: Seen) -> Any:
-    return cutter(seen.pixels, seen.rgb, seen.model, seen.segmentation)
+    image = seen.image
+    about = (image.pixels, image.rgb, seen.model, seen.segmentation)
+    return cutter(*about, nodata=image.nodata)

@@ -210,7 +210,8 @@ class ClosedImages:
         rgb = len(identity.shape) > annotation.labels.ndim
         key = ("closed", identity.sample, rgb)
         codes = annotation.labels.astype(np.uint16)
-        return TrainImage(key, file, rgb, codes, identity.name, identity.file)
+        about = (identity.name, identity.file)
+        return TrainImage(key, file, rgb, codes, *about, window=identity.window)
 
     def _file(self, identity: ImageIdentity) -> FileImage | None:
         """The file of an image, if it still holds it; the same object as long as it does."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,13 +37,16 @@ class FoundPlaces:
 
 
 def places_job(
-    segmentation: Segmentation, pixels: Any, rgb: bool, model: PrototypeSegmenter
+    segmentation: StackSegmentation,
+    image: TrainImage,
+    leading: tuple[int, ...],
+    model: PrototypeSegmenter,
 ) -> Generator[None, None, list[FoundPlaces]]:
-    """The most novel and the most uncertain places of a plane."""
-    source = ImageSource.from_array(pixels, model.config.channels, 2 if rgb else None)
-    size, found = model.as_for(segmentation).cell_size, []
+    """The most novel and the most uncertain places of a plane, which is given by ``leading``."""
+    source, plane = _source_of(image, segmentation, model, leading), segmentation.plane_at(leading)
+    size, found = model.as_for(plane).cell_size, []
     for kind, search in (("novel", most_novel_places), ("uncertain", most_uncertain_places)):
-        places = search(segmentation, _PLACES)
+        places = search(plane, _PLACES)
         pictures = [cut_patch(source, p.y, p.x, size) for p in places]
         found.append(FoundPlaces(kind, places, pictures))
         yield
@@ -74,16 +76,29 @@ def dependence_job(
     x: int,
 ) -> Generator[Probed, None, Dependence]:
     """What the class of a pixel depends on; its plane is given by ``leading``."""
-    sources = plane_sources(image.pixels, model, rgb=image.rgb, nodata=image.nodata)
-    number = int(np.ravel_multi_index(leading, segmentation.leading)) if leading else 0
-    plane = segmentation.plane_at(leading)
-    found = yield from dependence_steps(sources(number), model, plane, y, x)
+    source, plane = _source_of(image, segmentation, model, leading), segmentation.plane_at(leading)
+    found = yield from dependence_steps(source, model, plane, y, x)
     _ = found.levels  # computed here, kept for the GUI
     return found
 
 
 def figure_job(
-    path: Path, pixels: Any, segmentation: Segmentation, explanation: Explanation
+    path: Path,
+    image: TrainImage,
+    leading: tuple[int, ...],
+    segmentation: Segmentation,
+    explanation: Explanation,
 ) -> Path:
-    """Write the figure of an explanation."""
-    return save_explanation(path, np.asarray(pixels), segmentation, explanation)
+    """Write the figure of an explanation in a plane, which is given by ``leading``."""
+    photo = np.asarray(image.plane(leading))
+    return save_explanation(path, photo, segmentation, explanation, nodata=image.nodata)
+
+
+def _source_of(
+    image: TrainImage,
+    segmentation: StackSegmentation,
+    model: PrototypeSegmenter,
+    leading: tuple[int, ...],
+) -> ImageSource:
+    sources = plane_sources(image.pixels, model, rgb=image.rgb, nodata=image.nodata)
+    return sources(int(np.ravel_multi_index(leading, segmentation.leading)) if leading else 0)

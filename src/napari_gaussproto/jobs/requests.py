@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import NewModel, SegmentationClass
+from napari_gaussproto.core.imaging.tiles import Area
 from napari_gaussproto.core.model.maps import MapRole, Quantity
 
 if TYPE_CHECKING:
@@ -30,6 +32,24 @@ if TYPE_CHECKING:
 
 # Labels of a person, (..., H, W), and their classes.
 Drawn = tuple[npt.NDArray[Any], tuple[SegmentationClass, ...]]
+
+
+@dataclass(frozen=True)
+class DrawnParts:
+    """What a person labelled in windows of a large image.
+
+    Attributes
+    ----------
+    parts : sequence of (Area, (h, w) ndarray of uint8)
+        Pixels of each window, and its labels.
+    classes : tuple of SegmentationClass
+        That these are of.
+    """
+
+    parts: Sequence[tuple[Area, npt.NDArray[np.uint8]]]
+    classes: tuple[SegmentationClass, ...]
+
+
 # File, change time and device of a model.
 ModelKey = tuple[str, float, str]
 
@@ -141,7 +161,7 @@ class MeasureOrder:
     instances : ndarray or None
         (H, W) or (..., H, W): objects, in the place of connected pieces of a class.
     regions : dict of str to list
-        See `read_regions`.
+        In pixels; see `Regions.in_pixels`.
     pixel_size : str
         Such as "0.5mm"; empty where it is not known.
     least_area : int
@@ -163,8 +183,7 @@ class Seen:
     """An image as a person sees it who asks for an edit: an edit may need its cells."""
 
     segmentation: StackSegmentation
-    pixels: Any
-    rgb: bool
+    image: TrainImage
     model: PrototypeSegmenter
 
 

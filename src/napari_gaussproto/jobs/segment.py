@@ -6,7 +6,6 @@ import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +28,7 @@ from napari_gaussproto.core.model.model_file import load_model_file
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import StackSegmentation, StackTile, segment_stack_steps
 from napari_gaussproto.jobs.requests import BatchOrder, ModelKey, SegmentRequest
-from napari_gaussproto.jobs.train_image import Stage, nodata_of_file
+from napari_gaussproto.jobs.train_image import Stage, TrainImage, nodata_of_file
 
 
 @dataclass(frozen=True)
@@ -154,16 +153,14 @@ def outlines_job(
 
 
 def preview_job(
-    pixels: Any,
+    image: TrainImage,
     leading: tuple[int, ...],
-    rgb: bool,
     config: ModelConfig,
     window: tuple[int, int, int, int],
 ) -> Generator[Block, None, CellPreview]:
     """Cut the visible part of a plane into cells; ``leading`` says which plane."""
-    # An empty index would read the whole of an array on disk.
-    plane = pixels[leading] if leading else pixels
-    return (yield from preview_steps(plane, config, window, 2 if rgb else None))
+    axis, plane = 2 if image.rgb else None, image.plane(leading)
+    return (yield from preview_steps(plane, config, window, axis, image.nodata))
 
 
 def model_of(request: SegmentRequest | BatchOrder) -> tuple[PrototypeSegmenter, ModelKey]:

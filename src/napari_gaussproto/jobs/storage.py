@@ -68,7 +68,7 @@ class Identities:
         with self._lock:
             known = self._known.get(image.key)
             if known is None or known[0]() is not image.pixels:
-                identity = identify(image.pixels, image.name, image.file)
+                identity = identify(image.pixels, image.name, image.file, image.window)
                 self._known = {key: of for key, of in self._known.items() if of[0]() is not None}
                 known = self._known[image.key] = (_reference(image.pixels), identity)
             return known[1]
@@ -282,7 +282,7 @@ class ProjectSession:
         return None
 
     def _identity(self, image: TrainImage) -> ImageIdentity:
-        return identify(image.pixels, image.name, image.file)
+        return identify(image.pixels, image.name, image.file, image.window)
 
     def _turn(self, former: Annotation, identity: ImageIdentity, orientation: int) -> Annotation:
         """Keep an annotation turned, as that of the turned image; the former one goes."""

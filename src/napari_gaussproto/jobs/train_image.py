@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.imaging.gaps import Gaps
+from napari_gaussproto.core.imaging.tiles import Area
 from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.labels.corrections import labels_of
 from napari_gaussproto.core.labels.strokes import Data
@@ -31,6 +32,8 @@ class TrainImage:
         That it was read from.
     is_open : bool
         False when the layer was removed from the viewer since.
+    window : Area or None
+        Which pixels of the picture in that file it shows, if it is a window of it.
     """
 
     key: Any
@@ -40,11 +43,17 @@ class TrainImage:
     name: str = ""
     file: str | None = None
     is_open: bool = True
+    window: Area | None = None
 
     @property
     def nodata(self) -> float | None:
         """The value of pixels without data, if the file says one."""
         return nodata_of_file(self.file)
+
+    def plane(self, leading: tuple[int, ...]) -> Any:
+        """Pixels of one plane, (H, W) or (H, W, C), by its place in the leading axes."""
+        # An empty index would read the whole of an array on disk.
+        return self.pixels[leading] if leading else self.pixels
 
     def data_of(self, planes: Sequence[int]) -> list[Data | None]:
         """Which pixels (H, W) of some labelled planes hold data; None where all do."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import GaussProtoError
@@ -118,13 +117,25 @@ def export_version(session: ProjectSession, version_id: str, path: Path) -> None
 
 
 def compare_models(
-    former: PrototypeSegmenter, pixels: Any, rgb: bool, now: StackSegmentation
+    former: PrototypeSegmenter,
+    image: TrainImage,
+    now: StackSegmentation,
+    cell_size: int | None = None,
 ) -> Comparison:
     """What another model labels otherwise; this needs no project, and may run in any thread.
 
-    The pixels are (..., H, W) or, for colours, (..., H, W, C), as of ``now``.
+    Parameters
+    ----------
+    former : PrototypeSegmenter
+    image : TrainImage
+    now : StackSegmentation
+        Of the image.
+    cell_size : int, optional
+        Of the cells of that, so that both models see the same ones.
     """
-    return compare(run(segment_stack_steps(pixels, former, rgb=rgb)), now)
+    cutting = former.with_cells(cell_size)
+    steps = segment_stack_steps(image.pixels, cutting, rgb=image.rgb, nodata=image.nodata)
+    return compare(run(steps).with_outlines(now.follows_edges), now)
 
 
 def _project(session: ProjectSession) -> Project:

@@ -11,6 +11,7 @@ from napari_gaussproto.core.base.errors import ConfigError, LabelError
 from napari_gaussproto.core.labels.pieces import components, large_enough
 from napari_gaussproto.core.measure.areas import area_table
 from napari_gaussproto.core.measure.objects import object_table
+from napari_gaussproto.core.measure.regions import RegionMask
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.predict import segment
 from tests.core.builders import tiny_model, two_tone
@@ -110,7 +111,7 @@ def test_areas_are_over_the_pixels_with_data(labels: np.ndarray) -> None:
     left[:, :60] = True
     nothing = np.zeros(labels.shape, np.bool_)
     nothing[:, 110:] = True
-    regions = {"left": left, "nothing": nothing}
+    regions = {"left": RegionMask(left), "nothing": RegionMask(nothing)}
     table = area_table(labels, CLASSES, regions, PixelSize(2, "cm"))
     assert table["region"].tolist() == ["", "", "left", "left", "nothing", "nothing"]
     plants = int((labels == 2).sum())
@@ -121,7 +122,8 @@ def test_areas_are_over_the_pixels_with_data(labels: np.ndarray) -> None:
     pieces = components(np.where(labels == 2, labels, 0))
 
     def regions_of(**regions: np.ndarray) -> list[str]:
-        table = object_table(pieces, labels, CLASSES, regions=regions)
+        masks = {name: RegionMask(mask) for name, mask in regions.items()}
+        table = object_table(pieces, labels, CLASSES, regions=masks)
         return table["region"].tolist()
 
     assert regions_of(right=~left, left=left) == ["left", "left"]

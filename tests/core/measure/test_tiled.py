@@ -14,6 +14,7 @@ from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.pieces import components, large_enough
 from napari_gaussproto.core.measure.areas import area_table, table_of_counts
 from napari_gaussproto.core.measure.objects import object_table, table_of
+from napari_gaussproto.core.measure.regions import RegionMask
 from napari_gaussproto.core.measure.tiled import tiled_pieces
 from napari_gaussproto.core.model.predict import segment, segmented_tiles
 from tests.core.builders import tiny_model
@@ -36,7 +37,7 @@ def test_tiles_give_what_the_whole_image_gives(tmp_path: Path, given: bool, leas
     whole = segment(image, model, tile=None)
     half = np.zeros(labels.shape, np.bool_)
     half[:, :150] = True
-    regions = {"left": half, "right": ~half}
+    regions = {"left": RegionMask(half), "right": RegionMask(~half)}
     # Instances need not be connected, and one has pixels in all corners.
     instances = np.where(labels == 2, 5, np.where(labels == 1, components(labels) + 9, 0))
     pieces = large_enough(instances, least) if given else components(labels, least)
@@ -47,7 +48,7 @@ def test_tiles_give_what_the_whole_image_gives(tmp_path: Path, given: bool, leas
         for tile, at, found in segmented_tiles(source, model, 96):
             area = (tile.y0, tile.x0, tile.y1, tile.x1)
             own = (slice(tile.y0, tile.y1), slice(tile.x0, tile.x1))
-            parts = {name: mask[own] for name, mask in regions.items()}
+            parts = {name: RegionMask(region.mask[own]) for name, region in regions.items()}
             ids = instances[own] if given else None
             start = (at[0].start, at[1].start)
             made.add(area, labels[own], found, start, parts, ids)

@@ -57,3 +57,16 @@ def test_pictures_of_one_photograph_lie_apart() -> None:
     for prototype in model.prototypes:
         flat = prototype.patches.reshape(len(prototype.patches), -1)
         assert len(np.unique(flat, axis=0)) == len(flat)
+
+
+def test_a_prototype_of_one_short_stroke_shows_that_stroke_alone() -> None:
+    image, truth = two_tone(seed=3)
+    labels = np.zeros_like(truth)
+    for value in (1, 2):
+        y, x = np.argwhere(truth == value)[100]
+        labels[y, x : x + 12] = np.where(truth[y, x : x + 12] == value, value, 0)
+    encoded = encode_pyramid(image, start := blank())
+    model = run(quick_fit_steps([encoded], [labels], start, scratch=True)).model
+    for prototype in model.prototypes:
+        assert len(prototype.patches) < 3
+        assert (prototype.patch_labels == prototype.class_index).all() and prototype.purity == 1

@@ -8,17 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from napari.layers import Labels
 from npe2 import PluginManager
 from npe2.io_utils import write_get_writer
 from PIL import Image
+from tifffile import TiffFile, xml2dict
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError, LabelError
 from napari_gaussproto.core.labels.class_table import label_colors, label_names
 from napari_gaussproto.io.label_files import layers
 from napari_gaussproto.io.label_files.ome_zarr import read_ome_zarr
+from napari_gaussproto.io.ome import read_label_image
 from napari_gaussproto.io.pixel_size import pixel_size_of
 from napari_gaussproto.io.reader import read_layers
 from tests.io.test_geo import SCALE, TIE, geotiff
@@ -87,6 +90,34 @@ def test_ome_zarr_round_trip(tmp_path: Path, plugins: PluginManager, shape: Any)
     assert tuple(Labels(data, **about).translate) == moved
 
 
+@pytest.mark.parametrize("unit", ["pixel", "mm", "um"])
+@pytest.mark.parametrize("shape", [(600, 530), (2, 300, 530), (2, 3, 100, 530)])
+def test_ome_tiff_says_where_a_layer_lies(tmp_path: Path, shape: Any, unit: str) -> None:
+    scale, moved = (7.0, 5.0, 0.25, 0.5)[-len(shape) :], (9.0, 10.0, 3.0, -2.5)[-len(shape) :]
+    about = {"scale": scale, "translate": moved, "units": (unit,) * len(shape)}
+    data, known, _ = layer(VALUES.reshape(shape), **about).as_layer_data_tuple()
+    [path] = layers.write_layer_as_tiff(str(tmp_path / "x.ome.tif"), data, known)
+    [(data, known, _)] = read_layers(path)
+    read = Labels(data, **known)
+    # When a series begins, and its steps, are not told.
+    expected = [(0.0, *moved[1:]), (1.0, *scale[1:])] if len(shape) == 4 else [moved, scale]
+    assert [tuple(read.translate), tuple(read.scale)] == expected
+    with TiffFile(path) as file:
+        pixels = xml2dict(file.ome_metadata)["OME"]["Image"]["Pixels"]
+    planes = pixels["Plane"] if isinstance(pixels["Plane"], list) else [pixels["Plane"]]
+    assert {(plane["PositionY"], plane["PositionX"]) for plane in planes} == {(3.0, -2.5)}
+    if len(shape) == 3:
+        assert [plane["PositionZ"] for plane in planes] == [10.0, 15.0]
+
+
+def test_ome_tiff_of_a_layer_that_was_not_moved_is_as_before(tmp_path: Path) -> None:
+    data, known, _ = layer(scale=(0.5, 0.5), units=("mm", "mm")).as_layer_data_tuple()
+    [path] = layers.write_layer_as_tiff(str(tmp_path / "x.ome.tif"), data, known)
+    with TiffFile(path) as file:
+        assert "Position" not in file.ome_metadata
+    assert "translate" not in read_layers(path)[0][1]
+
+
 def test_where_a_layer_lies_is_kept_or_said(tmp_path: Path) -> None:
     shift = np.array([[2.0, 0, 10], [0, 2, 20], [0, 0, 1]])
     moved = layer(scale=(0.5, 0.25), translate=(3, 4), affine=shift)
@@ -99,6 +130,26 @@ def test_where_a_layer_lies_is_kept_or_said(tmp_path: Path) -> None:
         with pytest.warns(UserWarning, match="is rotated or sheared, which a file"):
             layers.write_layer_as_zarr(str(tmp_path / "turned.zarr"), data, about)
         assert read_ome_zarr(tmp_path / "turned.zarr").spacing.steps == (0.5, 0.25)
+
+
+@pytest.mark.parametrize("leading", [(3,), (3, 2)])
+@pytest.mark.parametrize("unit", ["second", "hour", "microsecond"])
+def test_steps_in_time_are_kept(tmp_path: Path, leading: tuple[int, ...], unit: str) -> None:
+    values = np.arange(np.prod(leading) * 63).reshape(*leading, 7, 9) % 3
+    depth = len(leading) - 1
+    scale = (30, *(2,) * depth, 0.5, 0.5)
+    units = (unit, *("micrometer",) * (depth + 2))
+    data, about, _ = layer(values, scale=scale, units=units).as_layer_data_tuple()
+    tiff = Path(layers.write_layer_as_tiff(str(tmp_path / "x.ome.tif"), data, about)[0])
+    folder = Path(layers.write_layer_as_zarr(str(tmp_path / "x.zarr"), data, about)[0])
+    for found in (read_label_image(tiff), read_ome_zarr(folder)):
+        assert np.array_equal(found.values, values)
+        assert found.spacing.steps == scale and found.spacing.units == units
+    with tifffile.TiffFile(tiff) as file:
+        assert file.series[0].axes == ("TZYX" if depth else "TYX")
+        assert 'TimeIncrement="30' in str(file.ome_metadata)
+    [about, *_] = zarr.open_group(str(folder), mode="r").attrs["ome"]["multiscales"]
+    assert about["axes"][0] == {"name": "t", "type": "time", "unit": unit}
 
 
 def test_an_ome_zarr_of_another_program_has_what_it_says(tmp_path: Path) -> None:
@@ -114,6 +165,14 @@ def test_an_ome_zarr_of_another_program_has_what_it_says(tmp_path: Path) -> None
         ("label 2", "#009e73"),
     ]
     assert found.spacing.steps == (1, 1) and found.spacing.units == ("pixel", "pixel")
+    # What it says of all levels comes after what it says of each.
+    level = [{"type": "scale", "scale": [2, 2]}, {"type": "translation", "translation": [1, 3]}]
+    whole = [{"type": "scale", "scale": [0.25, 0.5]}]
+    datasets = [{"path": "0", "coordinateTransformations": level}]
+    about = {"axes": axes, "datasets": datasets, "coordinateTransformations": whole}
+    group.attrs["multiscales"] = [about]
+    found = read_ome_zarr(tmp_path / "x.zarr")
+    assert found.spacing.steps == (0.5, 1) and found.spacing.origin == (0.25, 1.5)
     zarr.open_group(str(tmp_path / "photo.zarr"), mode="w").create_array("0", data=VALUES)
     assert layers.get_zarr_reader(str(tmp_path / "photo.zarr")) is None
     with pytest.raises(ImageError, match="is no OME-Zarr of labels"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from napari_gaussproto.core.base.config import SegmentationClass
-from napari_gaussproto.io.batch.regions import polygons_mask, read_regions, region_masks
+from napari_gaussproto.io.batch.regions import read_regions, region_mask, region_masks
 from napari_gaussproto.io.geo import Georeference, georeference_of
 from napari_gaussproto.io.label_files.coco import coco_file
 from napari_gaussproto.io.label_files.geojson import write_geojson
@@ -46,9 +46,9 @@ def ring() -> np.ndarray:
 def test_pieces_and_their_polygons_are_the_labels(labels: np.ndarray) -> None:
     found = np.zeros_like(labels)
     for piece in pieces_of(labels):
-        part = polygons_mask([[r - 0.5 for r in p] for p in piece.polygons()], labels.shape)
-        assert part.sum() == piece.area and not found[part].any()
-        found[part] = piece.value
+        part = region_mask([[r - 0.5 for r in p] for p in piece.polygons()], labels.shape)
+        assert part.mask.sum() == piece.area and not part.of(found).any()
+        found[part.window][part.mask] = piece.value
     assert np.array_equal(found, labels)
 
 
@@ -103,11 +103,17 @@ def test_geojson_without_a_place_is_in_pixels_as_regions_are(tmp_path: Path) -> 
     assert "crs" not in content
     about = [feature["properties"] for feature in content["features"]]
     assert about[0] == {"class": "plant", "label": 2, "area_px": 350, "fill": "#009e73"}
-    masks = region_masks(read_regions(tmp_path / "x.geojson"), (30, 40))
-    found = np.zeros((30, 40), np.uint8)
-    for number, mask in masks.items():
-        found[mask] = about[int(number) - 1]["label"]
-    assert np.array_equal(found, ring())
+    assert np.array_equal(taken_back(tmp_path / "x.geojson", (30, 40)), ring())
+
+
+def taken_back(path: Path, shape: tuple[int, int], image: Path | None = None) -> np.ndarray:
+    """Labels (H, W) of the pieces in a file, by what is measured in its regions."""
+    features = json.loads(path.read_text("utf-8"))["features"]
+    regions = read_regions(path).in_pixels(None if image is None else georeference_of(image))
+    found = np.zeros(shape, np.uint8)
+    for number, region in region_masks(regions, shape).items():
+        found[region.window][region.mask] = features[int(number) - 1]["properties"]["label"]
+    return found
 
 
 @pytest.mark.parametrize("raster_type", [1, 2], ids=["area", "point"])
@@ -128,6 +134,7 @@ def test_geojson_of_a_geotiff_lies_where_the_image_lies(
     for corner in ((10, 5.5), (10, 29.5), (20, 5.5), (19.5, 30), (10.5, 5)):
         assert np.abs(outline - position(path, *corner)).sum(1).min() < 1e-6
     assert area_of(outline) > 0 > area_of(hole)  # as RFC 7946 wants them to turn
+    assert np.array_equal(taken_back(tmp_path / "x.geojson", labels.shape, path), labels)
     features = pytest.importorskip("rasterio.features", reason="rasterio is not installed")
     with features.rasterio.open(path) as file:
         transform = file.transform

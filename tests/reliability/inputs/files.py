@@ -193,7 +193,7 @@ def huge_npy(path: Path) -> None:
 COLOUR_MAP = np.zeros((3, 256), np.uint16)
 COLOUR_MAP[:, :200] = np.reshape(PALETTE.getpalette()[:600], (200, 3)).T * 257
 CLAIM = r"says that it holds .* GB of pixels, in a file of .* bytes: it is damaged"
-NO_IMAGE = "is no image this program can read: use JPEG, PNG, TIFF"
+NO_IMAGE = "is no image this program can read, whatever its name says: use JPEG, PNG, TIFF"
 DAMAGED = r"could not be read \(.+\): it may be damaged, open another copy"
 WRITTEN: dict[str, Case] = {}
 
@@ -309,7 +309,7 @@ _add("numpy.png", called(npy(PHOTO), ".npy"))
 _add("jpeg.png", called(pillow(PHOTO, quality=98), ".jpg"), share=ROUNDED)
 for _suffix in ("jpg", "png", "tif", "webp", "npy"):
     _fail(f"notes.{_suffix}", text("<!doctype html><title>404</title>"), NO_IMAGE)
-    _fail(f"nothing.{_suffix}", text(""), NO_IMAGE)
+    _fail(f"nothing.{_suffix}", text(""), "is an empty file")
 _fail("apple.jpg", lambda p: p.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"), NO_IMAGE)
 _fail("notes.zarr", text("notes"), DAMAGED)
 _fail("huge.png", huge_png, CLAIM)

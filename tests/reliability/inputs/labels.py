@@ -134,7 +134,9 @@ MASKS: dict[str, Case] = {
     "a photograph.png": told(pillow(PHOTO), "which is no class's|as a photograph does: choose"),
     "blurred.jpg": told(pillow(TRUTH), "JPEG, which blurs .*: save it as PNG or TIFF"),
     "half.png": told(cut(pillow(TRUTH), ".png"), DAMAGED),
-    "notes.png": told(text("notes"), "is no image this program can read: use"),
+    "notes.png": told(
+        text("notes"), "is no image this program can read, whatever its name says: use"
+    ),
     "three planes.npy": told(npy(np.stack([TRUTH] * 5)), "a mask is one plane, height × width"),
     "one class.png": told(pillow(np.ones_like(TRUTH)), "No pixel is labelled as .*: label some"),
     "nothing.png": told(pillow(np.zeros_like(TRUTH)), "No pixel is labelled as .*: label some"),

@@ -59,7 +59,7 @@ def test_a_photograph_that_lies_is_turned_and_turned_back(
     outline = (spot + np.array([[0, 0], [0, 4], [4, 4], [4, 0]])) * (2, 3)
     shapes = viewer.add_shapes([outline, outline + 3], shape_type=["rectangle", "ellipse"])
     shown(dock.upright, qtbot)
-    assert "lies as the camera stored it" in dock.upright.words.text()
+    assert "is shown as the camera stored it" in dock.upright.words.text()
     assert dock.upright.button.text() == "Turn it upright"
     pressed(dock.upright, qtbot)
     assert np.array_equal(image.data, PHOTO) and np.array_equal(labels.data, TRUTH)

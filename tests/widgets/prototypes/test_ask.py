@@ -12,7 +12,6 @@ from qtpy.QtCore import QPoint
 from skimage.segmentation import flood
 
 from napari_gaussproto.core.explain.explain import explain
-from napari_gaussproto.widgets.layers import large_labels
 from napari_gaussproto.widgets.layers.clicks import pixel_at
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
 from tests.core.builders import two_tone
@@ -81,7 +80,6 @@ def test_an_image_without_a_result_is_not_explained_by_another(
     run: Any,
     qtbot: Any,
     shown: None,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert prototypes.image_name.text() == "Image: field"
     photo.name = "plot 7"
@@ -95,11 +93,6 @@ def test_an_image_without_a_result_is_not_explained_by_another(
     assert prototypes.why.explanation is None
     heading = prototypes.why_panel.heading.text()
     assert heading.startswith("B &lt;1&gt; is not segmented yet: choose it in the Segment dock")
-    with monkeypatch.context() as patch:
-        patch.setattr(large_labels, "preference", lambda name: 0)  # now everything is large
-        qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (41, 66)))
-    heading = prototypes.why_panel.heading.text()
-    assert heading.startswith("B &lt;1&gt; is segmented tile by tile") and "cut the" in heading
     # Beside it, and where it is hidden, the image below is seen.
     qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (80, 100)))
     assert prototypes.why.explanation is not None
@@ -234,9 +227,9 @@ def test_the_reasons_are_of_the_class_that_they_explain(prototypes: Any, pure: b
     assert [row.percent.text() for row in rows] == (
         ["80%", "10%", "10%"] if pure else ["40%", "50%", "10%"]
     )
-    assert "30% of its own cells lie farther from it" in rows[0].closeness.text()
+    assert "more typical than 30% of its own examples" in rows[0].closeness.text()
     leads = [row.lead.text() for row in rows if row.lead.isVisibleTo(panel)]
-    assert leads == ["a little like" if pure else "and on the other side like"]
+    assert leads == ["other classes have a small part" if pure else "and on the other side like"]
     heading = panel.heading.text()
     assert f"<b>{classes[found.label].name}</b>" in heading
     assert (f"<b>{classes[1 - found.label].name}</b>" in heading) == (not pure)

@@ -61,6 +61,29 @@ def test_classes_and_cover_have_what_is_drawn_where_that_is_wanted(
     assert "field – classes, with corrections" not in viewer.layers
 
 
+def test_cover_follows_the_brush_and_its_undo(viewer: Any, dock: Any, qtbot: Any, run: Any) -> None:
+    viewer.add_image(two_tone(seed=0)[0], name="field")
+    run(dock)
+    layer, predicted = dock.state.current.labels, list(dock.cover.shares)
+    assert "painted" not in dock.cover.heading.text()
+    expected = layer.data.copy()
+    expected[:20] = 2
+    expected[20:22] = 0
+    for value in (2, 0):
+        layer.data_setitem(np.nonzero((expected == value) & (layer.data != value)), value)
+    qtbot.waitUntil(lambda: dock.cover.shares != predicted, timeout=WAIT)
+    counted = (expected > 0).sum()
+    shares = [(expected == value).sum() / counted for value in (1, 2)]
+    qtbot.waitUntil(lambda: np.allclose(dock.cover.shares, shares), timeout=WAIT)
+    heading = dock.cover.heading.text()
+    assert "field, as painted" in heading and "with a class" in heading
+    assert "as painted" in dock.cover.text(",")
+    layer.undo()
+    layer.undo()
+    qtbot.waitUntil(lambda: dock.cover.shares == predicted, timeout=WAIT)
+    assert "painted" not in dock.cover.heading.text()
+
+
 def segmented_labels(dock: Any) -> np.ndarray:
     return np.array(dock.state.current.segmentation.labels)
 

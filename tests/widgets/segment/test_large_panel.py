@@ -57,20 +57,6 @@ def stopped(dock: Any, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: not dock.runner.busy, timeout=60_000)
 
 
-def test_the_docks_say_what_to_do_where_an_image_is_too_large(
-    train: Any, viewer: Any, dock: Any, qtbot: Any
-) -> None:
-    viewer.add_image(PHOTO, name="mosaic")
-    dock.measure.header.click()
-    assert dock.measure.large.isVisibleTo(dock) and not dock.measure.run_button.isEnabled()
-    assert "napari-gaussproto measure FILE" in dock.measure.run_button.toolTip()
-    with qtbot.waitSignal(train.messages.warned) as warned:
-        train.labels.new.click()
-    assert warned.args[0].startswith("“mosaic” is large, and a fit holds all of it in memory")
-    dock.images.choose(viewer.add_image(two_tone()[0], name="small"))
-    assert not dock.measure.large.isVisibleTo(dock)
-
-
 def test_a_large_image_fills_in_and_gives_the_same_labels(
     viewer: Any, dock: Any, run: Callable[[Any], None], out: Path, expected: np.ndarray
 ) -> None:
@@ -101,7 +87,7 @@ def test_a_cancel_keeps_what_is_done_and_segment_goes_on(
     done = int(dock.status.text().split("; ")[1].split()[0])
     assert 3 <= done < 30
     assert dock.status.text() == (
-        f"Cancelled; {done} of 30 tiles are done and stay. Segment goes on."
+        f"Cancelled; {done} of 30 tiles are done and stay. Press Segment to go on."
     )
     part = np.asarray(layer.data[0][:])
     filled = part > 0

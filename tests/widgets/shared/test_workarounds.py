@@ -1,16 +1,22 @@
-"""After a layer was removed, no vertex array is left that points to its freed buffers."""
+"""What would crash when it is drawn: freed buffers of removed layers, painters that were kept."""
 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtGui import QPainter
 from vispy.gloo import gl
 
+from napari_gaussproto.widgets.prototypes.gallery import GalleryView, PrototypeRow
+from napari_gaussproto.widgets.shared.share_table import ShareBar
 from napari_gaussproto.widgets.shared.state import state_of
+from napari_gaussproto.widgets.train.labelling.class_list import ClassList
 
 ENABLED = 0x8622  # GL_VERTEX_ATTRIB_ARRAY_ENABLED
 
@@ -39,3 +45,24 @@ def test_a_viewer_never_shown_is_left_alone(
     layer = viewer.add_image(np.zeros((20, 30), np.uint8))
     viewer.layers.remove(layer)
     assert "could not be switched off" not in caplog.text
+
+
+def _row() -> PrototypeRow:
+    return PrototypeRow(GalleryView())
+
+
+@pytest.mark.parametrize("make", [ShareBar, ClassList, _row])
+def test_a_painter_ends_with_its_drawing(make: Callable[[], Any], qtbot: Any) -> None:
+    widget = make()
+    qtbot.addWidget(widget)
+    with qtbot.waitExposed(widget):
+        widget.show()
+    drawn = widget.viewport() if isinstance(widget, ClassList) else widget
+    frames: list[FrameType] = []  # as a profiler or a traceback keeps them
+    sys.setprofile(lambda frame, event, argument: frames.append(frame))
+    try:
+        drawn.repaint()
+    finally:
+        sys.setprofile(None)
+    kept = [v for frame in frames for v in frame.f_locals.values() if isinstance(v, QPainter)]
+    assert kept and not any(painter.isActive() for painter in kept)

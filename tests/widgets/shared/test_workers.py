@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from napari.qt.threading import WorkerBase
 from qtpy.QtCore import QEvent, QObject
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_gaussproto.core.base import steps as steps_module
 from napari_gaussproto.core.base.steps import TrainingStep, run
@@ -145,6 +145,34 @@ def test_a_destroyed_runner_ends_its_work(qtbot: Any) -> None:
     work.go.set()
     qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=WAIT)
     assert work.done == 1
+
+
+def test_a_viewer_that_is_closed_ends_no_work_of_another(
+    make_napari_viewer: Any, qtbot: Any
+) -> None:
+    viewer, other, dock, work = make_napari_viewer(), make_napari_viewer(), QWidget(), Tiles()
+    viewer.window.add_dock_widget(dock, name="ours")
+    QApplication.sendEvent(other.window._qt_viewer.window(), QEvent(QEvent.Type.WindowActivate))
+    runner = Runner(QObject(dock))
+    with qtbot.waitSignal(runner.succeeded, timeout=WAIT):
+        runner.start(work)
+        # napari asks before it closes a window with work.
+        busy = [v.window._task_status_manager.is_busy() for v in (viewer, other)]
+        assert work.begun.wait(10) and busy == [True, False]
+        other.close()
+        work.go.set()
+    qtbot.waitUntil(lambda: not viewer.window._task_status_manager.is_busy(), timeout=WAIT)
+
+
+def test_work_that_somebody_else_ends_is_cancelled(runner: Runner, qtbot: Any) -> None:
+    work = Tiles()
+    with qtbot.waitSignals([runner.cancelled, runner.finished], timeout=WAIT):
+        runner.start(work)
+        assert work.begun.wait(10)
+        for worker in WorkerBase._worker_set:
+            worker.quit()
+        work.go.set()
+    assert not runner.running
 
 
 def test_measurements_are_never_left_out(runner: Runner, qtbot: Any) -> None:

@@ -111,6 +111,27 @@ def test_painting_on_the_segment_dock_s_labels_goes_to_the_annotations(
     assert (drawn.data >= PREDICTED).all()
 
 
+def test_what_was_painted_on_a_prediction_before_is_taken_over_or_stays(
+    viewer: Any, model_file: Path, image: Any, dock: Any, run: Any, train: Any
+) -> None:
+    run(dock)
+    (labels,) = by_role(viewer, "labels")
+    predicted = labels.data.copy()
+    soil, plant = np.argwhere(predicted == 1)[:300], np.argwhere(predicted == 2)[:200]
+    labels.data_setitem(tuple(soil.T), 2)
+    labels.data_setitem(tuple(plant.T), 0)
+    click(train.labels.new)
+    (annotation,) = train.annotations.open
+    assert (annotation.labels[tuple(soil.T)] == 2).all() and (annotation.labels > 0).sum() == 300
+    assert (labels.data[tuple(soil.T)] == 1).all(), "they are labels now"
+    assert (labels.data[tuple(plant.T)] == 0).all(), "what is erased stays erased"
+    said = train.status.text()
+    assert "300 pixels that you painted" in said and "200 pixels that you changed" in said
+    run(dock)
+    (kept,) = [known for known in viewer.layers if known.name.endswith("(edited)")]
+    assert (kept.data[tuple(plant.T)] == 0).all()
+
+
 def test_corrections_can_be_shown(train: Any, viewer: Any, image: Any, qtbot: Any) -> None:
     layer = draw(train)
     quick(train, qtbot)

@@ -8,7 +8,7 @@ partition they came from. ``partitioner.py`` is the one place that chooses.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -301,14 +301,15 @@ def square_places(k: int, width: int) -> Tensor:
     return (width * side[:, None] + side).view(-1, 1)
 
 
-def largest_of(maps: Tensor) -> Tensor:
+def largest_of(maps: Tensor | Sequence[Tensor]) -> Tensor:
     """Index of the largest of a few maps (K, ...), the first of equal ones, (...) uint8.
 
     Faster than `argmax`, whose inner loop goes over them.
     """
-    best, index = maps[0], torch.zeros(maps.shape[1:], dtype=torch.uint8, device=maps.device)
+    best, index = maps[0], torch.zeros_like(maps[0], dtype=torch.uint8)
     for number, values in enumerate(maps[1:], start=1):
-        index = torch.maximum(index, (values > best).view(torch.uint8) * number)
+        larger = (values > best).view(torch.uint8)
+        index = larger if number == 1 else torch.maximum(index, larger.mul_(number))
         best = torch.maximum(best, values)
     return index
 

@@ -105,6 +105,7 @@ def preview_steps(
     config: ModelConfig,
     window: PixelWindow,
     channel_axis: int | None = None,
+    nodata: float | None = None,
 ) -> Generator[Block, None, CellPreview]:
     """Cut a window of an image into the cells of a model; see `ImageSource.from_array`.
 
@@ -115,7 +116,7 @@ def preview_steps(
     ImageError
         When the image does not suit the model.
     """
-    source = ImageSource.from_array(image, config.channels, channel_axis)
+    source = ImageSource.from_array(image, config.channels, channel_axis, nodata=nodata)
     y0, y1 = _clipped(window[0], window[2], source.height, config.cell_size)
     x0, x1 = _clipped(window[1], window[3], source.width, config.cell_size)
     cut = yield from Partitioner(config).steps(source, (y0, x0, y1, x1))

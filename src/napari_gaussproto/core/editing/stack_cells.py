@@ -31,7 +31,11 @@ def first_rows(segmentation: StackSegmentation) -> list[int]:
 
 
 def cutter(
-    array: Any, rgb: bool, model: PrototypeSegmenter, segmentation: StackSegmentation
+    array: Any,
+    rgb: bool,
+    model: PrototypeSegmenter,
+    segmentation: StackSegmentation,
+    nodata: float | None = None,
 ) -> Cutter:
     """A function that cuts the patches of cells, by their rows in `latents_of`.
 
@@ -39,7 +43,7 @@ def cutter(
     """
     starts = np.array(first_rows(segmentation))
     sources: dict[int, ImageSource] = {}
-    planes = plane_sources(array, model, rgb=rgb)
+    planes = plane_sources(array, model, rgb=rgb, nodata=nodata)
 
     def cut(rows: Sequence[int]) -> Patches:
         pictures = []

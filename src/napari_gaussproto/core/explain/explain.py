@@ -50,8 +50,8 @@ class Responsible:
     def closeness(self) -> str:
         """Typicality in words."""
         if self.typicality < _UNLIKE:
-            return f"unlike it: only {self.typicality:.0%} of its own cells lie farther from it"
-        return f"{self.typicality:.0%} of its own cells lie farther from it"
+            return f"unlike it: less typical than {1 - self.typicality:.0%} of its own examples"
+        return f"more typical than {self.typicality:.0%} of its own examples"
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,8 @@ class Explanation:
         (H, W) bool, pixels explained: a cell or a mask; its first one lies at (top, left).
     n_cells : int
         Cells that took part; 1 for a pixel.
+    is_cut : bool
+        Whether a mask goes on beyond the part of the image that was looked at.
     """
 
     y: int
@@ -89,6 +91,7 @@ class Explanation:
     left: int
     mask: Mask
     n_cells: int
+    is_cut: bool = False
 
     def __repr__(self) -> str:
         """The explanation in one line: without the mask and those that hardly count."""
@@ -162,6 +165,11 @@ class Explanation:
             sentences.append(
                 f"It is unlike {self.reasons[0].name}, too, and only less unlike than the other "
                 "prototypes are: the best of a bad lot."
+            )
+        if self.is_cut:
+            sentences.append(
+                "The region goes on beyond the tile that was looked at; this is about the outlined "
+                "part of it."
             )
         return " ".join(sentences)
 

@@ -121,6 +121,7 @@ def _impure(model: PrototypeSegmenter, prototype: Prototype) -> Iterator[Mark]:
         yield Mark(
             "impure",
             "mixed patches",
-            f"{rest} of its {len(labels)} nearest training patches do not carry the label “{own}”.",
+            f"{rest} of its {len(labels)} nearest training patches "
+            f"{'carries' if rest == 1 else 'carry'} another label than “{own}”.",
             "Split it, or turn it off and see what changes.",
         )

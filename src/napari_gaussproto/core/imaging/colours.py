@@ -17,6 +17,9 @@ _NO_LIGHT = {"PA": "RGBA", "La": "LA", "RGBa": "RGBA"} | dict.fromkeys(
     ("P", "CMYK", "YCbCr", "HSV", "LAB", "RGBX"), "RGB"
 )
 
+# Modes in which a file may say that a colour is transparent, and the same with alpha.
+_WITH_ALPHA = {"P": "RGBA", "L": "LA", "RGB": "RGBA"}
+
 # What cannot be turned into colours here, by its name in the tag.
 _FOREIGN = ("CIELAB", "ICCLAB", "ITULAB", "LOGL", "LOGLUV", "CFA")
 
@@ -31,10 +34,13 @@ def picture_pixels(picture: Image.Image, *, turn: bool = True) -> npt.NDArray[An
         Whether to turn it upright, as its EXIF orientation says.
     """
     upright = ImageOps.exif_transpose(picture) if turn else picture
-    if (wanted := _NO_LIGHT.get(upright.mode)) is not None:
-        has_alpha = upright.mode == "P" and "transparency" in upright.info
-        upright = upright.convert("RGBA" if has_alpha else wanted)
-    return np.asarray(upright)
+    wanted = with_alpha(upright) or _NO_LIGHT.get(upright.mode)
+    return np.asarray(upright if wanted is None else upright.convert(wanted))
+
+
+def with_alpha(picture: Image.Image) -> str | None:
+    """The mode with alpha of a picture in which one colour is transparent; else None."""
+    return _WITH_ALPHA.get(picture.mode) if "transparency" in picture.info else None
 
 
 def light_of(values: Values, kind: str, bits: int = 8, palette: Values | None = None) -> Values:

@@ -18,7 +18,7 @@ from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.imaging.label_store import ATTRIBUTE
 from napari_gaussproto.core.imaging.ngff import label_metadata
-from napari_gaussproto.core.imaging.tiles import Area
+from napari_gaussproto.core.imaging.tiles import Area, area_of
 
 # Sides are halved until both are at most this many pixels, and stored in chunks of as many.
 _SMALLEST = _CHUNK = 512
@@ -99,8 +99,7 @@ class LabelPyramid:
 
     def area(self, row: int, column: int) -> Area:
         """Pixels of a tile: y0, x0, y1, x1."""
-        y0, x0 = row * self.side, column * self.side
-        return y0, x0, min(y0 + self.side, self.shape[-2]), min(x0 + self.side, self.shape[-1])
+        return area_of(row, column, self.side, *self.shape[-2:])
 
     def write(self, plane: int, row: int, column: int, labels: npt.NDArray[np.uint8]) -> None:
         """Write the labels (h, w) of a tile, which is finished then.

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from napari_gaussproto.core.base.config import SegmentationClass
 
 VERSION = "0.5"
@@ -17,6 +19,8 @@ _AXES = "tczyx"
 _TYPES = {"t": "time", "c": "channel"}
 # How axes say that no unit of theirs is known.
 PIXEL = "pixel"
+# Units of time, as the format and napari call them.
+TIMES = ("nanosecond", "microsecond", "millisecond", "second", "minute", "hour", "day")
 
 
 def facts_of(path: Path) -> Mapping[str, Any] | None:
@@ -53,8 +57,8 @@ def label_metadata(
     units : sequence of str, optional
         As OME-Zarr calls them, such as "millimeter"; "pixel" where none is known.
     """
-    names = _AXES[-ndim:] if ndim != 4 else _AXES.replace("c", "")
-    axes = [_axis(*pair) for pair in zip(names, units or [PIXEL] * ndim, strict=True)]
+    units = units or [PIXEL] * ndim
+    axes = [_axis(*pair) for pair in zip(_names(ndim, units), units, strict=True)]
     scale = [1.0] * ndim if scale is None else [float(value) for value in scale]
     moved = [] if translate is None else [{"type": "translation", "translation": list(translate)}]
     datasets = [
@@ -89,6 +93,36 @@ def label_metadata(
     }
 
 
+def placement_of(about: Mapping[str, Any], ndim: int) -> tuple[list[float], list[float] | None]:
+    """Scale and translation of the finest level of an entry of "multiscales", for each axis.
+
+    Transformations of the entry come after those of the level; None where nothing is moved.
+
+    Raises
+    ------
+    ValueError
+        When they are of another number of axes.
+    """
+    scale, moved = np.ones(ndim), None
+    levels = about["datasets"][0].get("coordinateTransformations", [])
+    for step in (*levels, *about.get("coordinateTransformations", [])):
+        if step["type"] == "scale":
+            factor = np.array(step["scale"], np.float64)
+            scale, moved = scale * factor, None if moved is None else moved * factor
+        elif step["type"] == "translation":
+            moved = np.array(step["translation"], np.float64) + (0 if moved is None else moved)
+    if scale.shape != (ndim,) or (moved is not None and moved.shape != (ndim,)):
+        raise ValueError(f"a place of {len(scale)} axes for {ndim}")
+    return scale.tolist(), None if moved is None else moved.tolist()
+
+
+def _names(ndim: int, units: Sequence[str]) -> str:
+    """What axes of labels are called; the first of three is time if its unit is one."""
+    if ndim == 3 and units[0] in TIMES:
+        return "tyx"
+    return _AXES[-ndim:] if ndim != 4 else _AXES.replace("c", "")
+
+
 def _axis(name: str, unit: str) -> dict[str, str]:
     axis = {"name": name, "type": _TYPES.get(name, "space")}
-    return axis if unit == PIXEL or name in _TYPES else {**axis, "unit": unit}
+    return axis if unit == PIXEL or name == "c" else {**axis, "unit": unit}

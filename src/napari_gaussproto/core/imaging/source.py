@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -142,6 +142,11 @@ class ImageSource:
         about = (self._offset, self._span, self._axis, self._gaps.nodata)
         return ImageSource(self.array, stored, *about)
 
+    def part(self, y0: int, x0: int, y1: int, x1: int) -> ImageSource:
+        """A window of the same image as one of its own, in memory, scaled as the whole is."""
+        about = (self._offset, self._span, self._axis, self._gaps.nodata)
+        return ImageSource(self._stored(y0, x0, y1, x1), self.channels, *about)
+
     @cached_property
     def data_mask(self) -> npt.NDArray[np.bool_] | None:
         """Which pixels (H, W) hold data; None if all do, or if it is not known without looking.
@@ -200,13 +205,34 @@ class ImageSource:
         What lies beyond is mirrored, which continues texture; a border repeated or black
         would be an edge that is not in the photograph.
         """
+        return self._read_padded(y0, x0, height, width, self._scaled)
+
+    def read_levels(self, y0: int, x0: int, height: int, width: int) -> Tensor:
+        """As `read_padded`, in uint8 from 0 to 255 where the image is stored so.
+
+        For what can do without the division by 255, or does it when there is less to divide.
+        """
+        makes_grey = self.channels == 1 and self._axis is not None
+        return self._read_padded(
+            y0, x0, height, width, self._scaled if makes_grey else self._levels
+        )
+
+    def _read_padded(
+        self,
+        y0: int,
+        x0: int,
+        height: int,
+        width: int,
+        scaled: Callable[[npt.NDArray[Any]], Tensor],
+    ) -> Tensor:
         values = self._whole(y0, x0, min(y0 + height, self.height), min(x0 + width, self.width))
         beyond = [(0, max(0, y0 + height - self.height)), (0, max(0, x0 + width - self.width))]
         if self._axis is not None:
             beyond.insert(self._axis, (0, 0))
         # Mirrored as stored, which for a photograph is a quarter of the size in floats.
-        values = np.pad(values, beyond, mode="reflect")
-        return _to_channels(self._scaled(values), self.channels)
+        if any(after for _, after in beyond):
+            values = np.pad(values, beyond, mode="reflect")
+        return _to_channels(scaled(values), self.channels)
 
     def _whole(self, y0: int, x0: int, y1: int, x1: int) -> npt.NDArray[Any]:
         """Stored values of a window; pixels without data take over those of the nearest with."""
@@ -230,6 +256,13 @@ class ImageSource:
                 f"The image could not be read from where it is stored ({error}): "
                 "check that the file is still there and open it again."
             ) from error
+
+    def _levels(self, values: npt.NDArray[Any]) -> Tensor:
+        """As `_scaled`, or uint8."""
+        if values.dtype != np.uint8 or (self._offset, self._span) != (0, 255):
+            return self._scaled(values)
+        pixels = torch.from_numpy(np.require(values, requirements=["C", "W"]))
+        return pixels[None] if self._axis is None else pixels.movedim(self._axis, 0)
 
     def _scaled(self, values: npt.NDArray[Any]) -> Tensor:
         """Values of a window as float32 (C, h, w) in [0, 1], in the memory order they had."""

@@ -54,6 +54,12 @@ def plan(
             yield Window(y, x, y1, x1, *start, min(bottom, y1 + halo), min(right, x1 + halo))
 
 
+def area_of(row: int, column: int, side: int, height: int, width: int) -> Area:
+    """Pixels of a tile, by its row and column among tiles of one side that cover an image."""
+    y0, x0 = row * side, column * side
+    return y0, x0, min(y0 + side, height), min(x0 + side, width)
+
+
 class Focus:
     """What a person looks at, which the GUI thread changes while another one reads it.
 

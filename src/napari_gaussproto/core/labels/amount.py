@@ -66,9 +66,9 @@ class Amount:
         known = (_counted(self.dense, "dense photograph"), _counted(self.strokes, "stroke"))
         here = " and ".join(filter(None, known))
         return (
-            f"With {here} a quick fit is mostly as good. Minutes are likelier to pay with "
-            f"{DENSE_PAYS} photographs that are labelled densely: by fill or Accept image, "
-            "corrected."
+            f"With {here} a quick fit is mostly as good as minutes of training. These are "
+            f"likelier to pay with {DENSE_PAYS} photographs that are labelled densely: by fill or "
+            "Accept image, corrected."
         )
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_serializer
 
 from napari_gaussproto.core.base.config import SegmentationClass, Settings
 from napari_gaussproto.core.base.errors import LabelError
+from napari_gaussproto.core.imaging.tiles import Area
 from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
 
@@ -31,28 +32,42 @@ class ImageIdentity(Settings):
         SHA-256 of the pixels in a few windows, in hexadecimal.
     file : str or None
         Where it was read from, if that is known: to read it again when it is not open.
+    window : Area or None
+        Of a window of the picture in that file: its pixels, y0, x0, y1, x1.
     """
 
     name: str
     shape: tuple[int, ...]
     sample: str = Field(pattern=r"^[0-9a-f]{64}$")
     file: str | None = None
+    window: Area | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, whole: Any) -> dict[str, Any]:
+        """Most images are no windows; versions of before know no such field."""
+        content: dict[str, Any] = whole(self)
+        if self.window is None:
+            del content["window"]
+        return content
 
     def same_pixels(self, other: ImageIdentity) -> bool:
         """Whether two are one image, whatever it is called now."""
         return self.shape == other.shape and self.sample == other.sample
 
 
-def identify(array: Any, name: str, file: str | None = None) -> ImageIdentity:
+def identify(
+    array: Any, name: str, file: str | None = None, window: Area | None = None
+) -> ImageIdentity:
     """Identity of an image of any shape and dtype; see `ImageIdentity`.
 
     Of a large or lazy one only a few windows are read.
     """
     shape = tuple(int(n) for n in array.shape)
     digest = hashlib.sha256(f"{np.dtype(array.dtype).str} {shape}".encode())
-    for window in itertools.product(*(_windows(length) for length in shape)):
-        digest.update(np.ascontiguousarray(array[window]).tobytes())
-    return ImageIdentity(name=name, shape=shape, sample=digest.hexdigest(), file=file)
+    for sampled in itertools.product(*(_windows(length) for length in shape)):
+        digest.update(np.ascontiguousarray(array[sampled]).tobytes())
+    known = {"file": file, "window": window}
+    return ImageIdentity(name=name, shape=shape, sample=digest.hexdigest(), **known)
 
 
 def _windows(length: int) -> list[slice]:
@@ -181,8 +196,8 @@ def values_between(
     for value in sorted(used):
         if (name := own[value - 1].name) not in names:
             raise LabelError(
-                f"“{name}” is drawn and is no class of the model: choose a model of that project, "
-                "or go without corrections."
+                f"“{name}” is drawn on it and is no class of the model: choose a model of that "
+                "project, or go without corrections."
             )
     places = (names.index(c.name) + 1 if c.name in names else 0 for c in own)
     return np.array([0, *places], np.uint8)

@@ -10,15 +10,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.measure.regions import RegionMask
 from napari_gaussproto.core.measure.units import PixelSize
-
-Mask = npt.NDArray[np.bool_]
 
 
 def area_table(
     labels: npt.NDArray[Any],
     classes: Sequence[SegmentationClass],
-    regions: Mapping[str, Mask] | None = None,
+    regions: Mapping[str, RegionMask] | None = None,
     pixel_size: PixelSize | None = None,
 ) -> pd.DataFrame:
     """A row for each class of the whole image, and for each class of each region.
@@ -28,7 +27,7 @@ def area_table(
     labels : (H, W) ndarray of int
         Class index + 1; 0 where there is no data, which counts nowhere.
     classes : sequence of SegmentationClass
-    regions : mapping of str to (H, W) ndarray of bool, optional
+    regions : mapping of str to RegionMask, optional
         By name; they may overlap.
     pixel_size : PixelSize, optional
         For a column in real units.
@@ -45,10 +44,10 @@ def area_table(
 
 
 def label_counts(
-    labels: npt.NDArray[Any], n_classes: int, regions: Mapping[str, Mask]
+    labels: npt.NDArray[Any], n_classes: int, regions: Mapping[str, RegionMask]
 ) -> npt.NDArray[np.int64]:
     """Pixels of each label (1 + R, C + 1), in labels (H, W) and in each region of them."""
-    parts = [labels.ravel(), *(labels[mask] for mask in regions.values())]
+    parts = [labels.ravel(), *(region.of(labels) for region in regions.values())]
     return np.stack([np.bincount(values, minlength=n_classes + 1) for values in parts])
 
 

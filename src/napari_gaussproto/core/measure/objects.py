@@ -14,6 +14,7 @@ from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.labels.pieces import without_gaps
 from napari_gaussproto.core.measure.areas import region_of
+from napari_gaussproto.core.measure.regions import RegionMask
 from napari_gaussproto.core.measure.sums import PieceSums, border_lengths, sums_of
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.segmentation import Segmentation
@@ -27,7 +28,7 @@ def object_table(
     classes: Sequence[SegmentationClass],
     segmentation: Segmentation | None = None,
     pixel_size: PixelSize | None = None,
-    regions: Mapping[str, npt.NDArray[np.bool_]] | None = None,
+    regions: Mapping[str, RegionMask] | None = None,
 ) -> pd.DataFrame:
     """A row for each piece of an image.
 
@@ -42,7 +43,7 @@ def object_table(
         For what the model says of them.
     pixel_size : PixelSize, optional
         For columns in real units.
-    regions : mapping of str to (H, W) ndarray of bool, optional
+    regions : mapping of str to RegionMask, optional
         By name.
 
     Returns

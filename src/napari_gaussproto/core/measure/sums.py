@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from scipy.sparse import coo_array
 
+from napari_gaussproto.core.measure.regions import RegionMask
 from napari_gaussproto.core.model.segmentation import Segmentation
 
 Integers = npt.NDArray[np.int64]
@@ -70,7 +71,7 @@ def sums_of(
     labels: npt.NDArray[Any],
     n_classes: int,
     segmentation: Segmentation | None = None,
-    regions: Sequence[npt.NDArray[np.bool_]] = (),
+    regions: Sequence[RegionMask] = (),
     *,
     at: tuple[int, int] = (0, 0),
     origin: tuple[int, int] = (0, 0),
@@ -86,7 +87,7 @@ def sums_of(
         Class index + 1.
     n_classes : int
     segmentation : Segmentation, optional
-    regions : sequence of (H, W) ndarray of bool
+    regions : sequence of RegionMask
     at : tuple of int
         Where the first pixel is in the segmentation.
     origin : tuple of int
@@ -109,7 +110,7 @@ def sums_of(
     first[rows[::-1]] = ((y + origin[0]) * (width or pieces.shape[1]) + x + origin[1])[::-1]
     step = n_classes + 1
     votes = np.bincount(rows * step + labels[y, x], minlength=count * step).reshape(-1, step)
-    inside = [total(mask[y, x]).astype(np.int64) for mask in regions]
+    inside = [np.bincount(own.of(pieces), minlength=count + 1)[1:] for own in regions]
     return PieceSums(
         first,
         area,

@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from napari_gaussproto.core.imaging.tiles import Area
 from napari_gaussproto.core.labels.pieces import components, without_gaps
 from napari_gaussproto.core.measure.areas import label_counts
+from napari_gaussproto.core.measure.regions import RegionMask
 from napari_gaussproto.core.measure.sums import (
     Integers,
     PieceSums,
@@ -27,6 +28,8 @@ from napari_gaussproto.core.measure.sums import (
 )
 from napari_gaussproto.core.model.segmentation import Segmentation
 
+# What the folder for these is called meanwhile.
+PREFIX = ".measuring-"
 # Numbers of parts are stored in chunks of this side, and read in blocks of twice that.
 _CHUNK = 512
 # Each pair of neighbours once.
@@ -54,6 +57,8 @@ class TiledPieces:
         self._keys: list[Integers] = []
         self._count = 0
         self._given = False
+        # For every part, from 1, the number of its object; 0 for none.
+        self._objects: Integers = np.zeros(1, np.int64)
         self.counts = np.zeros((1 + n_regions, n_classes + 1), np.int64)
 
     def add(
@@ -62,7 +67,7 @@ class TiledPieces:
         labels: npt.NDArray[Any],
         segmentation: Segmentation | None,
         at: tuple[int, int],
-        regions: Mapping[str, npt.NDArray[np.bool_]],
+        regions: Mapping[str, RegionMask],
         instances: npt.NDArray[Any] | None = None,
     ) -> None:
         """Take a tile.
@@ -77,7 +82,7 @@ class TiledPieces:
             Of the tile and its surroundings; without it nothing is said of what the model says.
         at : tuple of int
             Where the tile begins in that.
-        regions : mapping of str to (h, w) ndarray of bool
+        regions : mapping of str to RegionMask
         instances : (h, w) ndarray of int, optional
             Objects, by numbers that hold for the whole image; else connected pieces of a class.
         """
@@ -112,12 +117,22 @@ class TiledPieces:
         if self._given:
             _, group = np.unique(keys, return_inverse=True)
             whole = joined(sums, group)
+            order = np.arange(len(whole.area))
         else:
             near = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(self._count,) * 2)
-            whole = joined(sums, connected_components(near, directed=False)[1])
-            whole = whole.chosen(np.argsort(whole.first))
-        whole = whole.chosen(whole.area >= self._least)
-        return np.arange(1, len(whole.area) + 1), whole
+            group = connected_components(near, directed=False)[1]
+            whole = joined(sums, group)
+            order = np.argsort(whole.first)
+        order = order[whole.area[order] >= self._least]
+        numbers = np.arange(1, len(order) + 1)
+        of_group = np.zeros(len(whole.area), np.int64)
+        of_group[order] = numbers
+        self._objects = np.append(0, of_group[group])
+        return numbers, whole.chosen(order)
+
+    def __getitem__(self, place: tuple[int, int]) -> int:
+        """Number of the object at a pixel (y, x), 0 for none; known from `end` on."""
+        return int(self._objects[int(np.asarray(self._store[place]))])
 
     def _see_borders(self, keys: Integers, perimeter: npt.NDArray[np.float64]) -> Integers:
         """Add the perimeters of parts; pairs (N, 2) of parts of one piece that touch."""
@@ -171,7 +186,14 @@ def tiled_pieces(
     scratch : Path, optional
         A folder in which a folder is made for as long as it takes.
     """
-    with TemporaryDirectory(dir=scratch, prefix=".measuring-") as folder:
-        chunks = (min(_CHUNK, shape[0]), min(_CHUNK, shape[1]))
-        store = zarr.create_array(store=folder, shape=shape, chunks=chunks, dtype="int32")
-        yield TiledPieces(store, shape, n_classes, len(regions), least_area)
+    with TemporaryDirectory(dir=scratch, prefix=PREFIX) as folder:
+        yield pieces_in(Path(folder), shape, n_classes, len(regions), least_area)
+
+
+def pieces_in(
+    folder: Path, shape: tuple[int, int], n_classes: int, n_regions: int, least_area: int
+) -> TiledPieces:
+    """As `tiled_pieces`, with a folder that is empty and stays: pixels can be asked for later."""
+    chunks = (min(_CHUNK, shape[0]), min(_CHUNK, shape[1]))
+    store = zarr.create_array(store=str(folder), shape=shape, chunks=chunks, dtype="int32")
+    return TiledPieces(store, shape, n_classes, n_regions, least_area)

@@ -134,7 +134,7 @@ def pooled(
         return Encoding(cells, partition, data_mask=has_data)
 
     def rows(first: int, last: int) -> Tensor:
-        pixels = source.read_padded(y0 + first, x0, last - first, width)
+        pixels = source.read_levels(y0 + first, x0, last - first, -(-width // k) * k)
         return pixels.to(cells.device)
 
     colours = partition.features(cut[1])
@@ -157,8 +157,8 @@ def maps_of_image(
     source : ImageSource
     model : PrototypeSegmenter
     forward : callable
-        Images (1, C, H, W), H and W multiples of the model's alignment, to maps
-        (1, width, H / stride, W / stride).
+        Images (1, C, H, W) in [0, 1] or uint8, H and W multiples of the model's alignment, to
+        maps (1, width, H / stride, W / stride).
     strides : sequence of int
         Pixels of the image per position of each map.
     tile : "auto", None or int
@@ -262,7 +262,7 @@ def tiles_of_image(
 def _forward(
     source: ImageSource, model: PrototypeSegmenter, forward: Forward, window: Window
 ) -> Sequence[Tensor]:
-    pixels = source.read_padded(window.y0, window.x0, window.y1 - window.y0, window.x1 - window.x0)
+    pixels = source.read_levels(window.y0, window.x0, window.y1 - window.y0, window.x1 - window.x0)
     # The axis of one goes before rows and columns: in front of the channels, torch would not see
     # that a photograph lies in memory as it should, and would copy it.
     image = pixels.permute(1, 2, 0)[None].permute(0, 3, 1, 2)

@@ -78,4 +78,4 @@ def _which(class_novelty: Mapping[str, float]) -> str:
         return ""
     least, *_, most = sorted(class_novelty, key=lambda name: class_novelty[name])
     differ = class_novelty[most] - class_novelty[least] > _MORE
-    return f", its {most} more than its {least}" if differ else ""
+    return f" (its {most} more than its {least})" if differ else ""

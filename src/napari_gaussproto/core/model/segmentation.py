@@ -16,7 +16,7 @@ from torch import Tensor
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import PrototypeError
 from napari_gaussproto.core.base.quantiles import quantiles_of, rank
-from napari_gaussproto.core.cells.outlines import refine_outlines
+from napari_gaussproto.core.cells.outlines import labels_along_edges
 from napari_gaussproto.core.imaging.patches import Patches, no_patches
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.encoding import Encoding
@@ -200,11 +200,16 @@ class Segmentation:
     def labels(self) -> npt.NDArray[np.uint8]:
         """Class index + 1 of every pixel, (H, W); 0 where there is no data."""
         encoding = self.encoding
-        best = encoding.partition.largest(self._scores.class_log_posterior)
+        posterior = self._scores.class_log_posterior
         if encoding.rows is not None and encoding.colours is not None and encoding.follow_edges:
-            to_map, k = encoding.partition.to_map, self.map_pixel_size
-            maps = to_map(self._scores.class_log_posterior.exp())
-            refine_outlines(best, maps, to_map(encoding.colours), encoding.rows, k)
+            maps, guide = (
+                encoding.partition.to_map(v) for v in (posterior.exp(), encoding.colours)
+            )
+            height, width = self.shape
+            best = labels_along_edges(maps, guide, encoding.rows, self.map_pixel_size)
+            best = best[:height, :width]
+        else:
+            best = encoding.partition.largest(posterior)
         labels: npt.NDArray[np.uint8] = (best + 1).cpu().numpy()
         if encoding.data_mask is not None:
             labels = labels * encoding.data_mask

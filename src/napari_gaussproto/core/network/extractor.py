@@ -83,7 +83,7 @@ class Extractor(nn.Module):
         return math.lcm(self.backbone.alignment, self.neck.output_stride) * self.downsample
 
     def pyramid(self, image: Tensor) -> list[Tensor]:
-        """All levels of images (B, C, H, W) in [0, 1] at full resolution."""
+        """All levels of images (B, C, H, W) in [0, 1] or uint8 at full resolution."""
         return self._features(shrink(image, self.downsample))
 
     def forward(self, image: Tensor) -> Tensor:
@@ -91,9 +91,9 @@ class Extractor(nn.Module):
         return self.at_working_resolution(shrink(image, self.downsample))
 
     def maps(self, image: Tensor) -> list[Tensor]:
-        """Latent map (B, D, h, w) of images (B, C, H, W) in [0, 1], and colours (B, C, h, w).
+        """Latent map (B, D, h, w) of images (B, C, H, W), and colours (B, C, h, w).
 
-        Without local features there are no colours.
+        Images are in [0, 1] or uint8. Without local features there are no colours.
         """
         return self.maps_and_context(image)[:-1]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -27,6 +28,8 @@ _TO_XYZ = (
 # CIE 15: L*, a* and b* of the roots of XYZ, without the offset of L*.
 _TO_LAB = ((0.0, 116.0, 0.0), (500.0, -500.0, 0.0), (0.0, 200.0, -200.0))
 _CUBIC = (6 / 29) ** 3
+# Of sRGB, below which it is proportional to the light.
+_STRAIGHT = 0.04045
 
 
 def width_of_local(channels: int) -> int:
@@ -62,8 +65,10 @@ def local_features(image: Tensor, stride: int) -> Tensor:
 
 
 def pixel_colours(image: Tensor) -> Tensor:
-    """Colours (B, C, H, W) of images (B, C, H, W) in [0, 1], as `colours_in` has them."""
-    return lab(image) / 100 if image.shape[1] == 3 else image
+    """Colours (B, C, H, W) of images in [0, 1] or uint8 (B, C, H, W), as `colours_in` has them."""
+    if image.shape[1] == 3:
+        return lab(image).div_(100)
+    return image.float() / 255 if image.dtype == torch.uint8 else image
 
 
 def colours_in(pyramid: Sequence[Tensor], channels: int) -> Tensor:
@@ -82,19 +87,40 @@ def _steps(grey: Tensor) -> Tensor:
 
 
 def lab(image: Tensor) -> Tensor:
-    """CIE Lab (B, 3, H, W) of sRGB images (B, 3, H, W) in [0, 1], white point D65."""
-    image = image.clamp(0, 1)
-    linear = torch.where(image > 0.04045, _power((image + 0.055) / 1.055, 2.4), image / 12.92)
-    xyz = F.conv2d(linear, image.new_tensor(_TO_XYZ)[:, :, None, None])
-    third = _power(xyz.clamp_min(_CUBIC), 1 / 3)
-    roots = torch.where(xyz > _CUBIC, third, xyz * (841 / 108) + 4 / 29)
-    weight, offset = image.new_tensor(_TO_LAB), image.new_tensor((-16.0, 0.0, 0.0))
+    """CIE Lab (B, 3, H, W) of sRGB images (B, 3, H, W) in [0, 1] or uint8, white point D65."""
+    linear = _linear(image)
+    xyz = F.conv2d(linear, linear.new_tensor(_TO_XYZ)[:, :, None, None])
+    # A root above the cube of 6 / 29, below it a straight line. The two are added, and each is
+    # constant where the other counts: `where` takes several times as long.
+    roots = _power(xyz.clamp_min(_CUBIC), 1 / 3)
+    roots = roots.add(xyz.clamp_max(_CUBIC).sub_(_CUBIC), alpha=841 / 108)
+    weight, offset = linear.new_tensor(_TO_LAB), linear.new_tensor((-16.0, 0.0, 0.0))
     return F.conv2d(roots, weight[:, :, None, None], offset)
+
+
+def _linear(image: Tensor) -> Tensor:
+    """Linear light (B, 3, H, W) of sRGB images in [0, 1], or of uint8 ones, in memory order."""
+    if image.dtype != torch.uint8:
+        return _curve(image.clamp(0, 1))
+    return _levels(image.device).index_select(0, image.int().flatten()).view(image.shape)
+
+
+@cache
+def _levels(device: torch.device) -> Tensor:
+    """Linear light (256,) of the levels of sRGB."""
+    return _curve(torch.arange(256, device=device) / 255)
+
+
+def _curve(values: Tensor) -> Tensor:
+    """Linear light of sRGB values in [0, 1]."""
+    # As the roots in `lab`: a straight line, and above it a power.
+    high = _power((values.clamp_min(_STRAIGHT) + 0.055) / 1.055, 2.4)
+    return high.add(values.clamp_max(_STRAIGHT).sub_(_STRAIGHT), alpha=1 / 12.92)
 
 
 def _power(values: Tensor, exponent: float) -> Tensor:
     """Powers of positive values, in three quarters of the time of torch's."""
-    return (values.log() * exponent).exp()
+    return values.log().mul_(exponent).exp_()
 
 
 def _blurred(means: Tensor, sigma: float, stride: int) -> Tensor:

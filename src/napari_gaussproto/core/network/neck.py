@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_gaussproto.core.network.stride import to_stride
+from napari_gaussproto.core.network.stride import shrink, to_stride
 
 # Values between projection and head that are computed at a time: what fits into a cache.
 BAND = 1 << 18
+# Added to a variance before its root is taken.
+_EPSILON = 1e-5
 
 
 def normalise(latents: Tensor) -> Tensor:
@@ -21,7 +23,7 @@ def normalise(latents: Tensor) -> Tensor:
     """
     latents = latents if latents.dtype == torch.float64 else latents.float()
     centred = latents - latents.mean(1, keepdim=True)
-    return centred * torch.rsqrt(centred.square().mean(1, keepdim=True) + 1e-5)
+    return centred * torch.rsqrt(centred.square().mean(1, keepdim=True) + _EPSILON)
 
 
 class Neck(nn.Module):
@@ -88,31 +90,34 @@ class Neck(nn.Module):
         """
         height, width = self._size(pyramid)
         weights, bias = self._folded()
-        last: Any = self.head[1]
-        weight = last.weight.flatten(1).T
-        fine, coarse = [], []
+        weight, last_bias = self._centred()
+        fine, fine_weights, coarse = [], [], []
         for level, own in zip(pyramid, weights, strict=True):
             if level.shape[-2] >= height:
-                fine.append((level, own, level.shape[-2] // height))
+                fine.append((level, level.shape[-2] // height))
+                fine_weights.append(own)
             else:
                 coarse.append((_widened(level, own, width), _shares(level, height)))
+        joined = torch.cat([*fine_weights, bias.new_zeros(0, len(bias))])
         latents = bias.new_empty(height * width, weight.shape[1])
         step = min(height, max(1, BAND // (width * len(bias))))
+        mean = bias.new_full((weight.shape[1], 1), 1 / weight.shape[1])
         room = bias.new_empty(step * width, len(bias))
         for top in range(0, height, step):
             bottom = min(top + step, height)
-            fused = room[: (bottom - top) * width].copy_(bias)
-            for level, own, k in fine:
-                rows = to_stride(level[:, :, top * k : bottom * k], (bottom - top, width))
-                fused.addmm_(_positions(rows), own)
+            fused = room[: (bottom - top) * width]
+            # Levels side by side: what they give is summed in one product.
+            rows = [_positions(shrink(level[:, :, top * k : bottom * k], k)) for level, k in fine]
+            torch.addmm(bias, torch.cat([fused[:, :0], *rows], 1), joined, out=fused)
             for values, shares in coarse:
                 # Most shares are 0: a row lies between two of the level.
                 near = shares[top:bottom].any(0).nonzero()
                 part = slice(int(near[0]), int(near[-1]) + 1)
                 fused.view(bottom - top, -1).addmm_(shares[top:bottom, part], values[part])
             done = latents[top * width : bottom * width]
-            torch.addmm(last.bias, fused.relu_(), weight, out=done)
-            done.copy_(normalise(done))
+            torch.addmm(last_bias, fused.relu_(), weight, out=done)
+            variance = done.square() @ mean
+            done.mul_(variance.add_(_EPSILON).rsqrt_())
         return latents.view(1, height, width, -1).permute(0, 3, 1, 2)
 
     def _folded(self) -> tuple[list[Tensor], Tensor]:
@@ -128,6 +133,15 @@ class Neck(nn.Module):
             weights.append((weight * scale).T)
             biases.append(project.bias + weight @ (norm.bias - scale * norm.running_mean))
         return weights, torch.stack(biases).sum(0)
+
+    def _centred(self) -> tuple[Tensor, Tensor]:
+        """Weights (hidden, D) and bias (D,) of the head, less their means over D.
+
+        What they give has mean 0, as `normalise` wants it; only its variance is left to do.
+        """
+        last: Any = self.head[1]
+        weight = last.weight.flatten(1).T
+        return weight - weight.mean(1, keepdim=True), last.bias - last.bias.mean()
 
     def points(self, features: Tensor) -> Tensor:
         """Latents (N, D) of single positions, from their values at all levels side by side.

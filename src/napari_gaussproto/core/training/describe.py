@@ -34,6 +34,8 @@ _PATCHES = 8
 PHOTO_NOVELTY = "photo novelty"
 # From one image, where there are several; and the cells that are looked at to find these.
 _PATCHES_PER_IMAGE, _LOOKED_AT = 2, 400
+# Share of a prototype's own cells that are nearer to it than any patch may be.
+_NEAR = 0.9
 
 
 class Pictured(Protocol):
@@ -223,7 +225,10 @@ def describe(
         if layer.active[m] and known:
             prototype.usage = float(used[m])
         if len(images) and known:
-            _add_patches(model, prototype, cells, distance[:, m], images, patches)
+            # Few strokes hold few places that lie apart: what is farther than its own cells is
+            # not shown as an example of it, however near it is among the rest.
+            near = distance[:, m] <= own.quantile(_NEAR) if len(own) else owner >= 0
+            _add_patches(model, prototype, cells, distance[:, m], near, images, patches)
 
 
 def _add_patches(
@@ -231,10 +236,12 @@ def _add_patches(
     prototype: Prototype,
     cells: LabelledCells,
     distance: Tensor,
+    near: Tensor,
     images: Sequence[Pictured],
     count: int,
 ) -> None:
     """Pictures of the nearest cells, their classes, and how many are of the most frequent one."""
+    distance = distance.masked_fill(~near, torch.inf)
     places = _nearest_places(cells, distance, images, count)
     prototype.patches = np.stack([images[int(cells.image[i])].picture(y, x) for i, y, x in places])
     prototype.patch_labels = cells.majority[[i for i, _, _ in places]].cpu().numpy()
@@ -247,12 +254,13 @@ def _nearest_places(
 ) -> list[tuple[int, int, int]]:
     """Rows and middles (y, x) of the nearest cells (N,), so chosen that the patches show variety.
 
-    Few are of any one image, and those lie apart from each other.
+    Few are of any one image, and those lie apart from each other. None is infinitely far.
     """
     several = len(cells.image.unique()) * _PATCHES_PER_IMAGE >= count
     most = _PATCHES_PER_IMAGE if several else count
     chosen: list[tuple[int, int, int]] = []
-    for i in distance.topk(min(len(distance), _LOOKED_AT), largest=False).indices.tolist():
+    looked_at = min(int(distance.isfinite().sum()), _LOOKED_AT)
+    for i in distance.topk(looked_at, largest=False).indices.tolist():
         number = int(cells.image[i])
         there = [(y, x) for j, y, x in chosen if int(cells.image[j]) == number]
         if len(there) >= most:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import SegmentationClass
-from napari_gaussproto.core.base.errors import ConfigError, ImageError, LabelError
+from napari_gaussproto.core.base.errors import ConfigError, ImageError
 from napari_gaussproto.core.imaging.orientation import UPRIGHT, upright, way_back
 from napari_gaussproto.core.labels.annotations import (
     Annotation,
@@ -48,7 +48,7 @@ class Corrections:
     Raises
     ------
     ConfigError
-        When nothing is drawn there, or something of a class that the model does not know.
+        When nothing is drawn there.
     AnnotationError
         When the project is damaged.
     """
@@ -56,14 +56,11 @@ class Corrections:
     def __init__(self, given: Path | Annotations, classes: Sequence[SegmentationClass]) -> None:
         found = _load(given) if isinstance(given, Path) else given
         self._images = [drawn for drawn in found.images if drawn.labels.any()]
-        try:
-            drawn = (known.labels for known in self._images)
-            self._values = values_between(found.classes, classes, drawn)
-        except LabelError as error:
-            raise ConfigError(str(error)) from error
+        self._own, self._classes = found.classes, tuple(classes)
         # The same may be drawn on two images.
         self._digests = {
-            id(drawn): f"{array_digest(self._in_table(drawn))}-{drawn.image.sample}"
+            id(drawn): f"{array_digest(self._in_table(drawn, known_only=True))}"
+            f"-{drawn.image.sample}"
             for drawn in self._images
         }
         pixels = sorted(drawn.image.sample for drawn in self._images)
@@ -76,6 +73,11 @@ class Corrections:
         """Labels (H, W) that were drawn on an image of a height and width, and their digest.
 
         None and "" where nothing was. An item may say of which image it is a plane.
+
+        Raises
+        ------
+        LabelError
+            When something of a class that the model lacks is drawn on it.
         """
         for identity, turn in _known_as(image, item):
             labels, digest = self._find(identity, 0 if item is None else item.plane)
@@ -87,6 +89,11 @@ class Corrections:
         """Labels (..., H, W) that were drawn on a stack of this shape, and their digest.
 
         None and "" where nothing was.
+
+        Raises
+        ------
+        LabelError
+            When something of a class that the model lacks is drawn on it.
         """
         identity = identify(stack, "")
         for drawn in self._images:
@@ -135,8 +142,10 @@ class Corrections:
         known = [identity for identity, _ in _known_as(image, Item(path.name, path))]
         return any(drawn.image.same_pixels(one) for drawn in self._images for one in known)
 
-    def _in_table(self, drawn: Annotation) -> Labels:
-        return self._values[drawn.labels]
+    def _in_table(self, drawn: Annotation, known_only: bool = False) -> Labels:
+        """Labels (..., H, W) of an image; without the classes that the model lacks if so asked."""
+        values = values_between(self._own, self._classes, [] if known_only else [drawn.labels])
+        return values[drawn.labels]
 
 
 def _known_as(image: Any, item: Item | None) -> Iterator[tuple[ImageIdentity, int]]:

@@ -27,15 +27,16 @@ def write_geojson(
 
     Coordinates are those of the reference system of the image. Without one they are pixels, x to
     the right and y down, and 0 is the corner of the first pixel. The system is named as GeoJSON of
-    2008 did (member "crs"), which GDAL and QGIS read; RFC 7946 has degrees of WGS 84 only.
+    2008 did (member "crs"), which GDAL and QGIS read; RFC 7946 has degrees of WGS 84 only. One
+    without a number at EPSG is null there, which stands for a system that cannot be named.
     """
     matrix = None if georeference is None else georeference.matrix()
     features = [_feature(piece, classes, matrix) for piece in pieces_of(labels, least_area)]
     content: dict[str, Any] = {"type": "FeatureCollection", "name": path.name.split(".")[0]}
-    code = None if georeference is None or matrix is None else georeference.epsg
-    if code is not None:
-        name = f"urn:ogc:def:crs:EPSG::{code}"
-        content["crs"] = {"type": "name", "properties": {"name": name}}
+    if georeference is not None and matrix is not None:
+        code = georeference.epsg
+        name = {"name": f"urn:ogc:def:crs:EPSG::{code}"}
+        content["crs"] = None if code is None else {"type": "name", "properties": name}
     content["features"] = features
     write_bytes_atomically(path, json.dumps(content, separators=(",", ":")).encode())
 

@@ -13,7 +13,7 @@ from napari_gaussproto.core.imaging.ngff import PIXEL
 from napari_gaussproto.core.measure.units import PixelSize
 
 # Units as OME-Zarr and napari call them, by ours; those of OME-TIFF are the same as ours, but for
-# the micrometre.
+# the micrometre and the microsecond.
 _LONG = {
     "nm": "nanometer",
     "um": "micrometer",
@@ -23,6 +23,13 @@ _LONG = {
     "km": "kilometer",
     "in": "inch",
     "ft": "foot",
+    "ns": "nanosecond",
+    "us": "microsecond",
+    "ms": "millisecond",
+    "s": "second",
+    "min": "minute",
+    "h": "hour",
+    "d": "day",
 }
 _SHORT = {long: short for short, long in _LONG.items()}
 
@@ -52,15 +59,18 @@ class Spacing:
         return cls((size.side,) * axes, (_LONG[size.unit],) * axes)
 
     @classmethod
-    def from_ome(cls, steps: Sequence[float], units: Sequence[str]) -> Spacing:
+    def from_ome(
+        cls, steps: Sequence[float], units: Sequence[str], origin: Sequence[float] = ()
+    ) -> Spacing:
         """With the units as OME-TIFF writes them, such as "µm"."""
         plain = (unit.replace("µ", "u").replace("μ", "u") for unit in units)
-        return cls(tuple(steps), tuple(_LONG.get(unit, unit) for unit in plain))
+        return cls(tuple(steps), tuple(_LONG.get(unit, unit) for unit in plain), tuple(origin))
 
     @property
     def ome_units(self) -> list[str]:
         """The units as OME-TIFF writes them."""
-        return [_SHORT.get(unit, unit).replace("um", "µm") for unit in self.units]
+        short = (_SHORT.get(unit, unit) for unit in self.units)
+        return ["µ" + unit[1:] if unit in ("um", "us") else unit for unit in short]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
-from napari_gaussproto.core.imaging.ngff import PIXEL, facts_of, label_metadata
+from napari_gaussproto.core.imaging.ngff import PIXEL, facts_of, label_metadata, placement_of
 from napari_gaussproto.io.label_files.label_image import LabelImage, Spacing
 
 # Sides of an OME-Zarr are halved until they are at most so many pixels.
@@ -76,13 +76,11 @@ def read_ome_zarr(path: Path) -> LabelImage:
         [about, *_] = facts["multiscales"]
         dataset = about["datasets"][0]
         array = _array(path / dataset["path"])
-        told = {t["type"]: t for t in dataset.get("coordinateTransformations", [])}
-        steps = told["scale"]["scale"] if "scale" in told else [1.0] * array.ndim
-        moved = told["translation"]["translation"] if "translation" in told else ()
+        steps, moved = placement_of(about, array.ndim)
         units = [
             axis.get("unit", PIXEL) if isinstance(axis, dict) else PIXEL for axis in about["axes"]
         ]
-        spacing = Spacing(tuple(map(float, steps)), tuple(units), tuple(map(float, moved)))
+        spacing = Spacing(tuple(steps), tuple(units), tuple(moved or ()))
         is_large = not isinstance(array, np.ndarray)
         levels = [_array(path / d["path"], lazy=True) for d in about["datasets"] if is_large]
         return LabelImage(array, _classes(facts["image-label"]), spacing, levels)

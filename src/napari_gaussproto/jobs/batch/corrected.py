@@ -23,13 +23,17 @@ class Corrected:
     labels : (..., H, W) ndarray
         Class index + 1; 0 without data.
     cover : dict of str to float
-        Share of each class in the pixels with data.
+        Share of each class in the pixels that have one.
     data_share : float
+        Share of these pixels.
+    is_drawn : bool
+        Whether something was drawn in a project.
     """
 
     labels: Labels
     cover: dict[str, float]
     data_share: float
+    is_drawn: bool
 
 
 def corrected_labels(
@@ -62,7 +66,7 @@ def corrected_labels(
 
 
 def corrected_job(
-    labels: npt.NDArray[np.uint8], classes: Sequence[SegmentationClass], drawn: Drawn
+    labels: npt.NDArray[np.uint8], classes: Sequence[SegmentationClass], drawn: Drawn | None
 ) -> Corrected:
     """Labels with what was drawn, and what they cover.
 
@@ -71,16 +75,18 @@ def corrected_job(
     labels : (..., H, W) ndarray
         See `corrected_labels`, as for the others.
     classes : sequence of SegmentationClass
-    drawn : tuple
+    drawn : tuple or None
         Labels (..., H, W), and the classes that these are of.
 
     Raises
     ------
     LabelError
-        See `corrected_labels`.
+        See `corrected_labels`; or when labels have values that are no class.
     """
-    found = corrected_labels(labels, classes, drawn)
+    found = check_labels(labels, labels.shape, len(classes))
+    if drawn is not None:
+        found = corrected_labels(found, classes, drawn)
     counts = np.bincount(found.ravel(), minlength=len(classes) + 1)
-    total = max(1, int(counts[1:].sum()))
-    cover = {c.name: float(n) / total for c, n in zip(classes, counts[1:], strict=True)}
-    return Corrected(found, cover, float(counts[1:].sum() / max(1, found.size)))
+    total = int(counts[1:].sum())
+    cover = {c.name: float(n) / max(1, total) for c, n in zip(classes, counts[1:], strict=True)}
+    return Corrected(found, cover, total / max(1, found.size), drawn is not None)

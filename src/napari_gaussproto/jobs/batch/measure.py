@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -15,6 +15,7 @@ import pandas as pd
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError, ImageError
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.measure.tiled import TiledPieces
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.encode import TileSize, as_source
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -24,7 +25,8 @@ from napari_gaussproto.io.batch.cover import is_edited
 from napari_gaussproto.io.batch.inputs import Found, Item
 from napari_gaussproto.io.batch.manifest import Manifest, named, read_manifest
 from napari_gaussproto.io.batch.outputs import open_labels_of
-from napari_gaussproto.io.batch.regions import Polygons, read_regions
+from napari_gaussproto.io.batch.regions import Polygons, Regions, read_regions
+from napari_gaussproto.io.geo import georeference_of
 from napari_gaussproto.io.images import (
     TIFF_SUFFIXES,
     channel_axis_in,
@@ -39,6 +41,10 @@ from napari_gaussproto.jobs.batch.one_image import LARGE, BatchStep
 from napari_gaussproto.jobs.batch.plane_tables import Overrule, PlaneMeasure, Tables, with_origin
 
 _MASKS = (".png", ".tif", ".tiff", ".npy")
+# The last one is what `export_steps` writes.
+_REGIONS = (".geojson", ".json", ".labels.geojson")
+# So many regions are called by their names in a note.
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -94,14 +100,17 @@ class Measured:
     objects, areas : DataFrame
         See `object_table` and `area_table`; with the image's name and the plane, from 1, in front.
     left_out : dict of str to str
-    pieces : list of (H, W) ndarray of int
+    notes : list of str
+        What to know of the regions of some images.
+    pieces : list of (H, W) ndarray of int, or of TiledPieces
         Numbers of the objects of each plane of the image that is shown; else none are kept.
     """
 
     objects: pd.DataFrame = field(default_factory=pd.DataFrame)
     areas: pd.DataFrame = field(default_factory=pd.DataFrame)
     left_out: dict[str, str] = field(default_factory=dict)
-    pieces: list[npt.NDArray[np.int32]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    pieces: Sequence[npt.NDArray[np.int32] | TiledPieces] = field(default_factory=list)
 
     def object_at(self, plane: int, y: int, x: int) -> int | None:
         """Row of the object at a pixel of the image that is shown; None where there is none."""
@@ -144,6 +153,7 @@ def measure_steps(request: MeasureRequest) -> Generator[BatchStep, None, Measure
             continue
         for tables, table in zip((objects, areas), steps.value, strict=True):
             tables.append(table)
+        measured.notes += _notes(request, item.name, areas[-1])
     if areas:
         measured.objects = pd.concat(objects, ignore_index=True)
         measured.areas = pd.concat(areas, ignore_index=True)
@@ -158,8 +168,8 @@ class ImageMeasure:
     request : MeasureRequest
     manifest : Manifest
         Of the folder with labels.
-    common : dict of str to list, optional
-        Regions of all images.
+    common : Regions, optional
+        Of all images.
     drawn : Corrections, optional
     """
 
@@ -167,7 +177,7 @@ class ImageMeasure:
         self,
         request: MeasureRequest,
         manifest: Manifest,
-        common: dict[str, Polygons] | None = None,
+        common: Regions | None = None,
         drawn: Corrections | None = None,
     ) -> None:
         self.request, self.manifest = request, manifest
@@ -268,13 +278,30 @@ def _stored(
     return stored, entry.corrected or is_edited(entry, path, stored, count)
 
 
-def _regions(
-    request: MeasureRequest, item: Item, common: dict[str, Polygons] | None
-) -> dict[str, Polygons]:
-    if common is not None or request.regions is None:
-        return common or {}
-    path = _beside(request.regions, item, (".geojson", ".json"))
-    return {} if path is None else read_regions(path)
+def _regions(request: MeasureRequest, item: Item, common: Regions | None) -> dict[str, Polygons]:
+    if request.regions is None:
+        return {}
+    path = None if common is not None else _beside(request.regions, item, _REGIONS)
+    regions = common if path is None else read_regions(path)
+    if regions is None:
+        return {}
+    place = georeference_of(item.path) if regions.need_place and item.path is not None else None
+    return regions.in_pixels(place)
+
+
+def _notes(request: MeasureRequest, name: str, areas: pd.DataFrame) -> list[str]:
+    """What to know of the regions of an image: that there are none, or none of its pixels."""
+    if request.regions is None:
+        return []
+    regions = areas[areas["region"] != ""].groupby("region", sort=False)["pixels"].sum()
+    if regions.empty:
+        return [f"{name}: “{request.regions}” holds no regions for it"]
+    nowhere = list(regions.index[regions == 0])
+    if not nowhere:
+        return []
+    more = f" and {len(nowhere) - _NAMED} more" if len(nowhere) > _NAMED else ""
+    listed = ", ".join(nowhere[:_NAMED]) + more
+    return [f"{name}: regions that hold none of its pixels with data: {listed}"]
 
 
 def _instances(request: MeasureRequest, item: Item, shape: tuple[int, ...]) -> npt.NDArray[Any]:

@@ -17,7 +17,8 @@ from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.labels.pieces import components, large_enough
 from napari_gaussproto.core.measure.areas import area_table, table_of_counts
 from napari_gaussproto.core.measure.objects import object_table, table_of
-from napari_gaussproto.core.measure.tiled import tiled_pieces
+from napari_gaussproto.core.measure.regions import RegionMask
+from napari_gaussproto.core.measure.tiled import TiledPieces, tiled_pieces
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.predict import segment_steps, segmented_tiles
@@ -119,19 +120,31 @@ class PlaneMeasure:
     def _large(
         self, source: ImageSource, overrule: Overrule, shape: tuple[int, int]
     ) -> Generator[float, None, Tables]:
-        model, names = self.model, list(self.regions)
-        about = (shape, len(model.classes), names, self.least_area, self.scratch)
+        about = (shape, len(self.model.classes), list(self.regions), self.least_area, self.scratch)
         with tiled_pieces(*about) as made:
-            for tile, at, found in segmented_tiles(source, model, self.tile):
-                area = (tile.y0, tile.x0, tile.y1, tile.x1)
-                own = (slice(tile.y0, tile.y1), slice(tile.x0, tile.x1))
-                labels = overrule.labels(found.labels[at], own, len(model.classes))
-                masks = region_masks(self.regions, labels.shape, (tile.y0, tile.x0))
-                given = overrule.instances
-                objects = None if given is None else np.asarray(given[own])
-                made.add(area, labels, found, (at[0].start, at[1].start), masks, objects)
-                yield tile.index / tile.total
-            numbers, sums = made.end()
+            return (yield from self.fill(made, source, overrule))
+
+    def fill(
+        self, made: TiledPieces, source: ImageSource, overrule: Overrule
+    ) -> Generator[float, None, Tables]:
+        """Measure a plane tile by tile into what takes the tiles, whatever its size.
+
+        Raises
+        ------
+        GaussProtoError
+            As `steps`.
+        """
+        model, names = self.model, list(self.regions)
+        for tile, at, found in segmented_tiles(source, model, self.tile):
+            area = (tile.y0, tile.x0, tile.y1, tile.x1)
+            own = (slice(tile.y0, tile.y1), slice(tile.x0, tile.x1))
+            labels = overrule.labels(found.labels[at], own, len(model.classes))
+            masks = region_masks(self.regions, labels.shape, (tile.y0, tile.x0))
+            given = overrule.instances
+            objects = None if given is None else np.asarray(given[own])
+            made.add(area, labels, found, (at[0].start, at[1].start), masks, objects)
+            yield tile.index / tile.total
+        numbers, sums = made.end()
         prototypes = [known.name for known in model.prototypes]
         pixels = (self.pixel_size, names)
         objects_of = table_of(sums, numbers, model.classes, prototypes, *pixels)
@@ -142,7 +155,7 @@ def measured_image(
     segmentation: Segmentation,
     labels: npt.NDArray[Any],
     pieces: npt.NDArray[np.int64],
-    regions: Mapping[str, npt.NDArray[np.bool_]],
+    regions: Mapping[str, RegionMask],
     pixel_size: PixelSize | None,
 ) -> Tables:
     """Tables of objects and of areas of one image.
@@ -154,7 +167,7 @@ def measured_image(
         Class index + 1, as predicted or as corrected.
     pieces : (H, W) ndarray of int
         Numbers of the objects.
-    regions : mapping of str to (H, W) ndarray of bool
+    regions : mapping of str to RegionMask
     pixel_size : PixelSize or None
     """
     classes = segmentation.classes

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from napari_gaussproto.core.imaging.label_pyramid import LabelPyramid, NewLabels, open_pyramid
+from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.annotations import identify
 from napari_gaussproto.core.model.card import Provenance
 from napari_gaussproto.core.model.encode import tile_side
@@ -18,7 +19,13 @@ from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import leading_of, plane_sources
 from napari_gaussproto.core.model.stream import stream_steps
 from napari_gaussproto.io.batch.manifest import work_digest
-from napari_gaussproto.jobs.large.order import LargeCover, LargeOrder, LargeResult, LargeStep
+from napari_gaussproto.jobs.large.order import (
+    LargeCover,
+    LargeOrder,
+    LargeResult,
+    LargeStep,
+    Streamed,
+)
 from napari_gaussproto.jobs.requests import SegmentRequest
 from napari_gaussproto.jobs.segment import model_of
 from napari_gaussproto.jobs.train_image import Stage, nodata_of_file
@@ -46,10 +53,11 @@ def fill_job(
     try:
         about = Provenance.of(model.card, model.device, request.model_file, tile=labels.side)
         cover = _cover(labels, model)
-        step = LargeStep(labels.path, cover, cover.done, about)
+        how = (cutting, labels.levels[0], labels.side, request.follow_edges, about)
+        made = Streamed(request.pixels, request.rgb, request.file, labels.path, *how)
+        step = LargeStep(labels.path, cover, cover.done, made)
         yield replace(step, levels=labels.levels)
-        nodata = nodata_of_file(request.file)
-        source_of = plane_sources(request.pixels, cutting, rgb=request.rgb, nodata=nodata)
+        source_of = sources_of(made)
         steps = stream_steps(source_of, cutting, labels, order.focus, request.follow_edges)
         for tile in steps:
             step = replace(step, cover=_cover(labels, model), tile=(tile.plane, tile.area))
@@ -57,6 +65,12 @@ def fill_job(
     finally:
         labels.close()
     return LargeResult(model, key, step, time.monotonic() - begun)
+
+
+def sources_of(made: Streamed) -> Callable[[int], ImageSource]:
+    """The image of a plane by its number, as its labels are made of it."""
+    nodata = nodata_of_file(made.file)
+    return plane_sources(made.pixels, made.model, rgb=made.rgb, nodata=nodata)
 
 
 def _opened(request: SegmentRequest, order: LargeOrder, model: PrototypeSegmenter) -> LabelPyramid:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,11 @@ import numpy.typing as npt
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.imaging.tiles import Area, Focus
 from napari_gaussproto.core.model.card import Provenance
-from napari_gaussproto.jobs.requests import ModelKey
+from napari_gaussproto.jobs.requests import Drawn, DrawnParts, ModelKey
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+    from napari_gaussproto.io.batch.regions import Polygons
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,70 @@ class LargeCover:
         return {c.name: float(share) for c, share in zip(self.classes, shares, strict=True)}
 
 
+@dataclass(frozen=True, eq=False)
+class Streamed:
+    """How the labels of a large image are made, by which parts of them can be made again.
+
+    Attributes
+    ----------
+    pixels, rgb, file
+        See `SegmentRequest`.
+    path : Path
+        Of the folder with the labels.
+    model : PrototypeSegmenter
+        With the cells that it was asked for.
+    labels : (..., H, W) array-like of uint8
+        Class index + 1, on disk; 0 where there is no data, and where no tile is yet.
+    side : int
+        Of a tile in pixels.
+    follow_edges : bool or None
+        As `FitRequest` says.
+    """
+
+    pixels: Any
+    rgb: bool
+    file: str | None
+    path: Path
+    model: PrototypeSegmenter
+    labels: Any
+    side: int
+    follow_edges: bool | None
+    provenance: Provenance
+
+    @property
+    def leading(self) -> tuple[int, ...]:
+        """Lengths of the axes in front of a plane."""
+        return tuple(int(n) for n in self.labels.shape[:-2])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of a plane."""
+        height, width = self.labels.shape[-2:]
+        return int(height), int(width)
+
+
+@dataclass(frozen=True)
+class LargeMeasure:
+    """What to measure of a large image; see `MeasureOrder`.
+
+    Attributes
+    ----------
+    drawn : tuple or None
+        Labels (..., H, W) on the image as a whole; or else
+    parts : DrawnParts or None
+        what is drawn in windows of it.
+    """
+
+    name: str
+    made: Streamed
+    instances: Any
+    regions: Mapping[str, Polygons]
+    pixel_size: str
+    least_area: int
+    drawn: Drawn | None = None
+    parts: DrawnParts | None = None
+
+
 @dataclass(frozen=True)
 class LargeStep:
     """Labels that can be shown from now on, or one more tile of them.
@@ -75,6 +140,7 @@ class LargeStep:
     ----------
     before : int
         Tiles that were finished by earlier runs.
+    made : Streamed
     levels : list of array-like or None
         Of labels that were just opened; see `LabelPyramid`.
     tile : tuple of int and Area, or None
@@ -84,7 +150,7 @@ class LargeStep:
     path: Path
     cover: LargeCover
     before: int
-    provenance: Provenance
+    made: Streamed
     levels: Sequence[Any] | None = None
     tile: tuple[int, Area] | None = None
 

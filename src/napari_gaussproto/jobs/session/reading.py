@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from napari_gaussproto.core.imaging.tiles import Area
 from napari_gaussproto.core.labels.annotations import ImageIdentity, identify
 from napari_gaussproto.core.project.session import SessionImage
 from napari_gaussproto.io.images import read_image
@@ -86,6 +88,8 @@ def with_pixels(identity: ImageIdentity, candidates: Iterable[Levels]) -> Levels
     for levels in candidates:
         for turned in (levels, _channels_last(levels)):
             try:
+                if identity.window is not None:
+                    turned = [window_of(turned[0], identity.window, identity.shape)]
                 if tuple(turned[0].shape) == identity.shape and identify(
                     turned[0], identity.name
                 ).same_pixels(identity):
@@ -93,6 +97,16 @@ def with_pixels(identity: ImageIdentity, candidates: Iterable[Levels]) -> Levels
             except Exception:  # every format's library has errors of its own
                 logger.debug("“%s” could not be compared", identity.file, exc_info=True)
     return None
+
+
+def window_of(array: Any, area: Area, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """A window of a picture, in memory: (h, w), or (h, w, C) as the shape of the picture says."""
+    y0, x0, y1, x1 = area
+    channels = len(shape) - 2
+    if array.ndim != len(shape):
+        raise ValueError("the file holds another picture")
+    window = array[(slice(y0, y1), slice(x0, x1), *channels * [slice(None)])]
+    return np.ascontiguousarray(window)
 
 
 def _channels_last(levels: Levels) -> Levels:

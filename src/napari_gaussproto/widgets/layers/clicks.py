@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,11 @@ import numpy as np
 from napari_gaussproto.widgets.shared.state import ImageResult
 
 if TYPE_CHECKING:
+    from napari.layers import Image
     from napari.viewer import Viewer
+
+# Position along the leading axes, y and x.
+Pixel = tuple[tuple[int, ...], int, int]
 
 
 def is_click(event: Any) -> Generator[None, None, bool]:
@@ -31,13 +35,20 @@ def moves_image(viewer: Viewer) -> bool:
     return active is None or str(getattr(active, "mode", "pan_zoom")) == "pan_zoom"
 
 
-def pixel_at(result: ImageResult, position: Any) -> tuple[tuple[int, ...], int, int] | None:
-    """Leading position, y and x of a point in world coordinates; None outside the image."""
-    segmentation = result.segmentation
-    point = [round(float(value)) for value in result.source.world_to_data(position)]
-    leading = tuple(point[:-2][: len(segmentation.leading)])
-    y, x = point[-2:]
-    height, width = segmentation.planes[0].shape
+def pixel_at(result: ImageResult, position: Any) -> Pixel | None:
+    """See `pixel_in`, of the image of a result."""
+    return pixel_in(result.source, result.segmentation.shape, position)
+
+
+def pixel_in(image: Image, shape: Sequence[int], position: Any) -> Pixel | None:
+    """Leading position, y and x of a point in world coordinates; None outside the image.
+
+    ``shape`` is that of its labels, (..., H, W).
+    """
+    *leading, height, width = shape
+    point = [round(float(value)) for value in image.world_to_data(position)]
+    # What is left over in front of a plane are channels that its labels lack.
+    at, (y, x) = tuple(point[:-2][: len(leading)]), point[-2:]
     inside = 0 <= y < height and 0 <= x < width
-    inside &= all(0 <= i < n for i, n in zip(leading, segmentation.leading, strict=True))
-    return (leading, y, x) if inside else None
+    inside &= all(0 <= i < n for i, n in zip(at, leading, strict=True))
+    return (at, y, x) if inside else None

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_gaussproto.core.imaging.tiles import Area, Focus
 from napari_gaussproto.core.labels.class_table import label_colors, label_names
-from napari_gaussproto.jobs.large.order import LargeStep
+from napari_gaussproto.jobs.large.order import LargeStep, Streamed
 from napari_gaussproto.widgets.layers.placement import (
     LABEL_OPACITY,
     area_in_view,
@@ -25,6 +25,8 @@ from napari_gaussproto.widgets.layers.placement import (
     undisturbed,
 )
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
+from napari_gaussproto.widgets.shared.state import SharedState
+from napari_gaussproto.widgets.shared.tags import is_ours
 from napari_gaussproto.widgets.shared.workers import single_shot
 
 if TYPE_CHECKING:
@@ -55,6 +57,18 @@ def shape_of(image: Image) -> tuple[int, ...]:
     pixels = pixels_of(image)
     shape = pixels.shape[:-1] if has_channels(image) else pixels.shape
     return tuple(int(n) for n in shape)
+
+
+def streamed_of(state: SharedState, image: Image) -> Streamed | None:
+    """How the labels of a large image are made, unless its pixels are others by now."""
+    made = state.streamed.get(image)
+    return made if made is not None and pixels_of(image) is made.pixels else None
+
+
+def labels_of(viewer: Viewer, made: Streamed) -> Labels | None:
+    """The layer that shows labels on disk, while it is in the viewer."""
+    shown = (layer for layer in viewer.layers if is_ours(layer) and layer.multiscale)
+    return next((la for la in shown if la.metadata[PLUGIN].get("folder") == str(made.path)), None)
 
 
 class LargeLabels(QObject):
@@ -112,7 +126,7 @@ class LargeLabels(QObject):
                     **placement(image, ndim=len(step.levels[0].shape)),
                 )
                 keep_colors(layer)
-            about = step.cover.classes, step.provenance
+            about = step.cover.classes, step.made.provenance
             show_classes(layer, *about, folder=str(step.path))
 
     def layer_of(self, image: Image) -> Labels | None:

@@ -14,7 +14,7 @@ from napari_gaussproto.core.model.maps import DEPENDENCE, MapRole
 from napari_gaussproto.widgets.layers.captions import captions
 from napari_gaussproto.widgets.layers.placement import layer_of, placement, undisturbed
 from napari_gaussproto.widgets.shared.preferences import preference
-from napari_gaussproto.widgets.shared.state import ImageResult
+from napari_gaussproto.widgets.shared.state import ImageResult, OnImage
 from napari_gaussproto.widgets.shared.tags import role_of, tag
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def hide_changed(viewer: Viewer, result: ImageResult) -> None:
 
 
 def show_dependence(
-    viewer: Viewer, result: ImageResult, found: Dependence, leading: tuple[int, ...]
+    viewer: Viewer, result: OnImage, found: Dependence, leading: tuple[int, ...]
 ) -> Image:
     """Show what a place depends on, around that place, in the one layer that is kept for it."""
     values = found.levels.reshape((1,) * len(leading) + found.levels.shape)

@@ -23,7 +23,7 @@ from napari_gaussproto.core.model.maps import LABELS, OUTLINES, STACK, MapRole
 from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.layers.captions import PROTOTYPE_AXIS, captions
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
-from napari_gaussproto.widgets.shared.state import ImageResult
+from napari_gaussproto.widgets.shared.state import ImageResult, OnImage
 from napari_gaussproto.widgets.shared.tags import tag
 from napari_gaussproto.widgets.shared.workarounds import write_labels
 
@@ -37,6 +37,8 @@ CHANNEL_NAMES = ("channel", "channels", "c", "band", "bands", "wavelength")
 _MOVED: WeakKeyDictionary[Any, tuple[Any, Any]] = WeakKeyDictionary()
 # Where metadata say what a layer was read from that a project brought back.
 RESTORED = "restored"
+# Where they say which pixels (y0, x0, y1, x1) of a large image a layer shows.
+WINDOW = "window"
 LABEL_OPACITY, _MAP_OPACITY = 0.5, 0.6
 
 
@@ -85,11 +87,13 @@ def train_image(
     # None for other origins than files, such as samples.
     path = layer.source.path or layer.metadata.get(RESTORED, {}).get("file")
     file = None if path is None else str(Path(path).absolute())
+    area = layer.metadata.get(WINDOW)
     about = (pixels_of(layer), has_channels(layer), codes, layer.name, file)
-    return TrainImage(layer.unique_id, *about, is_open)
+    window = None if area is None else tuple(area)
+    return TrainImage(layer.unique_id, *about, is_open, window)
 
 
-def layer_of(viewer: Viewer, result: ImageResult, role: MapRole) -> Any:
+def layer_of(viewer: Viewer, result: OnImage, role: MapRole) -> Any:
     """The layer of a result that has a role, while it is in the viewer; else None."""
     layer = result.maps.get(role)
     return layer if layer is not None and layer in viewer.layers else None

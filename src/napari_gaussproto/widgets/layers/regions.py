@@ -19,7 +19,7 @@ def regions_of(shapes: Shapes, image: Image) -> dict[str, Polygons]:
     """Polygons, rectangles and ellipses of a layer by name, in pixels of an image: x, y.
 
     They are called by the feature "name" of the layer, or else by their number. An outline is
-    (N, 2); see `read_regions`.
+    (N, 2); see `Regions.in_pixels`.
     """
     names = shapes.features.get("name")
     regions: dict[str, Polygons] = {}

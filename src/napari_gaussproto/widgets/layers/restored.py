@@ -13,6 +13,7 @@ from napari_gaussproto.jobs.session.view import OpenImage
 from napari_gaussproto.widgets.layers.placement import (
     CHANNEL_NAMES,
     RESTORED,
+    WINDOW,
     channels_moved,
     train_image,
 )
@@ -53,7 +54,9 @@ def layer_of_reading(reading: Reading) -> Image:
     entry = reading.entry
     look = dict(entry.look)
     origin = {"file": entry.image.file, "reader": entry.reader, "sample": entry.sample}
-    metadata = {RESTORED: origin}
+    metadata: dict[str, Any] = {RESTORED: origin}
+    if entry.image.window is not None:
+        metadata[WINDOW] = list(entry.image.window)
     photograph = look.pop(PHOTOGRAPH, None)
     if isinstance(photograph, dict):
         metadata[PHOTOGRAPH] = photograph | {"file": entry.image.file}

@@ -100,8 +100,8 @@ class UprightOffer(QWidget):
     def _offer(self, image: Image, pose: Pose) -> None:
         if pose.lies:
             self._say(
-                f"“{image.name}” lies as the camera stored it. Its file says how to turn it, and "
-                "the command line does.",
+                f"“{image.name}” is shown as the camera stored it, not upright. Its file says "
+                "how to turn it, and the command line does that.",
                 _TURN,
             )
 

@@ -13,7 +13,7 @@ from napari_gaussproto.widgets.layers.overlays import WHY, show_dependence
 from napari_gaussproto.widgets.layers.placement import layer_of, train_image, undisturbed
 from napari_gaussproto.widgets.prototypes.why_panel import DependencePanel
 from napari_gaussproto.widgets.shared.dock import Connections, Dock
-from napari_gaussproto.widgets.shared.state import ImageResult
+from napari_gaussproto.widgets.shared.state import ImageResult, OnImage
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
@@ -21,16 +21,32 @@ if TYPE_CHECKING:
 
     from napari_gaussproto.core.explain.dependence import Dependence, Probed
     from napari_gaussproto.core.model.stack import StackSegmentation
+    from napari_gaussproto.jobs.large.why import Explained
 
 
 class Asked(NamedTuple):
-    """A place that was explained, and by which segmentation: an edit makes another one."""
+    """A place that was explained, and by which segmentation: an edit makes another one.
 
-    result: ImageResult
-    segmentation: StackSegmentation
+    Attributes
+    ----------
+    on : OnImage
+        A result, or answers about a large image.
+    by : StackSegmentation or Explained
+    """
+
+    on: OnImage
+    by: StackSegmentation | Explained
     leading: tuple[int, ...]
     y: int
     x: int
+
+    @property
+    def job(self) -> partial[Any]:
+        """The work of a thread that finds out what its answer depends on."""
+        if not isinstance(self.on, ImageResult):
+            return partial(run_job, "large.why", "dependence_job", self.by)
+        about = (self.by, self.on.model, self.leading, self.y, self.x)
+        return partial(run_job, "insight", "dependence_job", train_image(self.on.source), *about)
 
 
 class DependenceController(QObject):
@@ -77,11 +93,9 @@ class DependenceController(QObject):
             self._hide()
         elif self._found is not None:
             self._show(self._found)
-        elif place is not None and place.result.source in self._viewer.layers:
+        elif place is not None and place.on.source in self._viewer.layers:
             self._panel.progress.setRange(0, 0)
-            about = (place.segmentation, place.result.model, place.leading, place.y, place.x)
-            image = train_image(place.result.source)
-            self.runner.start(partial(run_job, "insight", "dependence_job", image, *about))
+            self.runner.start(place.job)
         self._refresh()
 
     @property
@@ -95,9 +109,9 @@ class DependenceController(QObject):
 
     def _show(self, found: Dependence) -> None:
         place = self._place
-        if place is None or place.result.source not in self._viewer.layers:
+        if place is None or place.on.source not in self._viewer.layers:
             return
-        self._found, result = found, place.result
+        self._found, result = found, place.on
         kept = [layer_of(self._viewer, result, role) for role in (WHY, OUTLINES)]
         with undisturbed(self._viewer):
             layer = show_dependence(self._viewer, result, found, place.leading)

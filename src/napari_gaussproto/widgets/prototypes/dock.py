@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_gaussproto.core.model.maps import QUANTITIES
 from napari_gaussproto.core.model.summary import with_suffix
+from napari_gaussproto.widgets.layers.large_labels import streamed_of
 from napari_gaussproto.widgets.layers.prototype_map import prototype_map
 from napari_gaussproto.widgets.prototypes.edit_controller import EditController
 from napari_gaussproto.widgets.prototypes.edit_panel import EditPanel
@@ -40,11 +41,17 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_gaussproto.core.explain.gallery import Gallery
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+    from napari_gaussproto.jobs.large.order import Streamed
 
 _EMPTY = (
     "Segment an image first:<br>"
     "Plugins > Gaussian Prototypes > Segment (Gaussian Prototypes).<br><br>"
     "Its prototypes then appear here."
+)
+LARGE = (
+    "Of a large image its labels are kept, and no maps: the prototypes can be looked at and asked "
+    "about, and are edited on an image that is not as large."
 )
 _QUANTITY_TIPS = {
     "typicality": (
@@ -153,6 +160,7 @@ class PrototypesWidget(Dock):
         for signal, slot in (
             (state.model_changed, self.session.cancel_stale),
             (state.result_changed, self._on_image_result),
+            (state.streamed_changed, self._on_streamed),
             (state.model_changed, self._update_editable),  # with the results follows the rest
             (state.prototype_changed, self._on_prototype),
             (state.shown_changed, self._on_shown),
@@ -253,10 +261,11 @@ class PrototypesWidget(Dock):
             self.refresh()
 
     def _on_name(self, event: object = None) -> None:
-        result = self.state.current
-        if result is not None:
-            self.image_name.setText(f"Image: {result.source.name}")
-            self.image_name.setToolTip(f"All that is shown here is about {result.source.name}")
+        result, large = self.state.current, self._large()
+        image = large[0] if result is None and large is not None else result and result.source
+        if image:
+            self.image_name.setText(f"Image: {image.name}")
+            self.image_name.setToolTip(f"All that is shown here is about {image.name}")
 
     def _on_prototype(self, m: int) -> None:
         self.gallery.select(m)
@@ -277,40 +286,61 @@ class PrototypesWidget(Dock):
 
     def refresh(self) -> None:
         """Show model and result as they are now."""
-        result = self.state.current
-        if result is None or result.model is None:
+        result, large = self.state.current, self._large()
+        if result is not None and result.model is not None:
+            share = result.segmentation.prototype_share().tolist()
+            self._show_model(result.source, result.model, share)
+        elif large is not None:
+            self._show_model(large[0], large[1].model, None)
+        else:
             self._pages.setCurrentIndex(0)
             self.why_panel.button.setChecked(False)
             return
-        from napari_gaussproto.core.explain.gallery import gallery  # loads torch
-
-        self._pages.setCurrentIndex(1)
-        segmentation = result.segmentation
-        if result.source not in self._connected:
-            self._connected.add(result.source)
-            self.connections.add(result.source.events.name, self._on_name)
-        self._on_name()
-        self._gallery = gallery(result.model)
-        share = segmentation.prototype_share().tolist()
-        about = (self._gallery, segmentation.classes, share)
-        self.gallery.show_gallery(*about, self.state.prototype)
+        for part in (self.quantity, self.pin):
+            part.setEnabled(result is not None)
         self.edits.refresh_labels()
         self._show_chosen()
         self._update_editable()
         self._on_shown()
         self.computation.mark_stale()
 
+    def _large(self) -> tuple[Image, Streamed] | None:
+        """The large image that was segmented last, of those that are there."""
+        made = {image: streamed_of(self.state, image) for image in self.state.streamed}
+        shown = [(i, m) for i, m in made.items() if m is not None and i in self.viewer.layers]
+        return shown[-1] if shown else None
+
+    def _show_model(
+        self, image: Image, model: PrototypeSegmenter, share: list[float] | None
+    ) -> None:
+        from napari_gaussproto.core.explain.gallery import gallery  # loads torch
+
+        self._pages.setCurrentIndex(1)
+        if image not in self._connected:
+            self._connected.add(image)
+            self.connections.add(image.events.name, self._on_name)
+        self._on_name()
+        self._gallery = gallery(model)
+        about = (self._gallery, model.classes, share)
+        self.gallery.show_gallery(*about, self.state.prototype)
+
+    def _on_streamed(self, image: Image) -> None:
+        if self.state.current is None:
+            self.refresh()
+
     def _update_editable(self) -> None:
         """Offer edits only where they are edits of what is shown."""
-        editable = self.session.editable
+        large = self.state.current is None and self._large() is not None
+        reason, editable = LARGE if large else FOREIGN, self.session.editable and not large
         self.edit_panel.setEnabled(editable)
         self.gallery.set_editable(editable)
-        self.why_panel.add.setEnabled(editable)
+        self.why.allow_adding(editable)
         self._update_undo()
-        if editable and self.status.text() == FOREIGN:
+        said = self.status.text()
+        if said in (FOREIGN, LARGE) and (editable or said != reason):
             self.status.clear()
-        elif not editable and not self.status.text():
-            self.status.setText(FOREIGN)
+        if not editable and not self.status.text():
+            self.status.setText(reason)
 
     def _show_chosen(self) -> None:
         result = self.state.current

@@ -20,7 +20,7 @@ from napari_gaussproto.widgets.layers.overlays import (
     reset_brushed,
     show_changed,
 )
-from napari_gaussproto.widgets.layers.placement import has_channels, pixels_of
+from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.prototypes.edit_panel import EditPanel
 from napari_gaussproto.widgets.prototypes.edit_session import EditSession
 from napari_gaussproto.widgets.shared.dock import Dock
@@ -100,8 +100,7 @@ class EditController(QObject):
         result, model = self._state.current, self._state.model
         if result is None or model is None:
             return None
-        source = result.source
-        return Seen(result.segmentation, pixels_of(source), has_channels(source), model)
+        return Seen(result.segmentation, train_image(result.source), model)
 
     # -- a new prototype --------------------------------------------------------------------
 

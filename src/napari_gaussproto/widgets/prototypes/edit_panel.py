@@ -9,12 +9,12 @@ from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QComboBox, QFrame, QGridLayout, QLabel, QWidget
 
 from napari_gaussproto.widgets.shared.forms import (
+    SlimBar,
     across,
     button,
     check_box,
     combo_box,
     down,
-    slim_progress_bar,
     wrapped_label,
 )
 from napari_gaussproto.widgets.shared.share_table import square_html, swatch
@@ -56,7 +56,7 @@ class EditPanel(QWidget):
         tip = "Remove it for good and let the others learn to do without it, some seconds"
         self.train_button = button("Train away", tip)
         self.cancel_button = button("Cancel", "Stop; the model stays as it is")
-        self.progress = slim_progress_bar()
+        self.progress = SlimBar()
         tip = "A layer that marks the pixels whose class changed"
         self.changes = check_box("Show what the last edit changed", tip)
         self._arrange()

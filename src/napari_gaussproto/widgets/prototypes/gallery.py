@@ -6,12 +6,13 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPaintEvent, QShowEvent
+from qtpy.QtGui import QColor, QMouseEvent, QPaintEvent, QShowEvent
 from qtpy.QtWidgets import QFrame, QLabel, QLineEdit, QScrollArea, QSizePolicy, QWidget
 
 from napari_gaussproto.widgets.shared.forms import across, check_box, down, fill
 from napari_gaussproto.widgets.shared.pictures import PatchStrip, faint
 from napari_gaussproto.widgets.shared.share_table import ShareBar, percent_label, swatch
+from napari_gaussproto.widgets.shared.workarounds import painting
 from napari_gaussproto.widgets.shared.workers import single_shot
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ class PrototypeRow(QFrame):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
 
     def show_entry(
-        self, entry: GalleryEntry, classes: list[SegmentationClass], share: float
+        self, entry: GalleryEntry, classes: list[SegmentationClass], share: float | None
     ) -> None:
-        """Show a prototype and its share of the current image."""
+        """Show a prototype and its share of the current image, if that is known."""
         prototype = entry.prototype
         color = classes[prototype.class_index].color
         self.index, self._name, self._color = entry.index, prototype.name, QColor(color)
@@ -66,11 +67,15 @@ class PrototypeRow(QFrame):
         if not self.name.hasFocus():
             self.name.setText(prototype.name)
             self.name.setCursorPosition(0)  # a long name shows its beginning
-        self.percent.setText(f"{share:.0%}" if share >= 0.1 else f"{share:.1%}")
-        self.percent.setToolTip(
-            f"Explains {share:.1%} of the current image; weight in its class {entry.weight:.0%}"
-        )
-        self.bar.show_parts((share, color))
+        weight = f"weight in its class {entry.weight:.0%}"
+        if share is None:
+            self.percent.clear()
+            self.percent.setToolTip(weight.capitalize())
+            self.bar.show_parts()
+        else:
+            self.percent.setText(f"{share:.0%}" if share >= 0.1 else f"{share:.1%}")
+            self.percent.setToolTip(f"Explains {share:.1%} of the current image; {weight}")
+            self.bar.show_parts((share, color))
         self.on.setChecked(entry.active)
         for part in (self.patches, self.name, self.percent, self.bar):
             part.setEnabled(entry.active)
@@ -96,10 +101,10 @@ class PrototypeRow(QFrame):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the class colour at the left, and all over when chosen."""
-        painter = QPainter(self)
-        if self.selected:
-            painter.fillRect(self.rect(), faint(self._color, 70))
-        painter.fillRect(0, 0, 3, self.height(), self._color)
+        with painting(self) as painter:
+            if self.selected:
+                painter.fillRect(self.rect(), faint(self._color, 70))
+            painter.fillRect(0, 0, 3, self.height(), self._color)
 
     def _on_name(self) -> None:
         text = self.name.text().strip()
@@ -118,12 +123,12 @@ class GroupHeader(QWidget):
         self.color, self.title, self.share = QLabel(), QLabel(), QLabel()
         fill(self, across(self.color, (self.title, 1), self.share), 2, 8, 36, 2)
 
-    def show_group(self, group: GalleryGroup, share: float) -> None:
-        """Show a class."""
+    def show_group(self, group: GalleryGroup, share: float | None) -> None:
+        """Show a class, and its share if that is known."""
         count, plural = len(group.prototypes), "" if len(group.prototypes) == 1 else "s"
         self.color.setPixmap(swatch(group.entry.color))
         self.title.setText(f"<b>{escape(group.entry.name)}</b>   {count} prototype{plural}")
-        self.share.setText(f"<b>{share:.0%}</b>")
+        self.share.setText("" if share is None else f"<b>{share:.0%}</b>")
         self.share.setToolTip("What the prototypes of this class explain of the current image")
 
 
@@ -153,17 +158,22 @@ class GalleryView(QScrollArea):
         return QSize(340, 300)
 
     def show_gallery(
-        self, gallery: Gallery, classes: list[SegmentationClass], share: list[float], chosen: int
+        self,
+        gallery: Gallery,
+        classes: list[SegmentationClass],
+        share: list[float] | None,
+        chosen: int,
     ) -> None:
-        """Show a model's prototypes, with their shares of the current image."""
+        """Show a model's prototypes, with their shares of the current image if they are known."""
         shape = [len(group.prototypes) for group in gallery.groups]
         if shape != self._shape:
             self._rebuild(shape)
         rows = iter(self.rows)
         for header, group in zip(self._headers, gallery.groups, strict=True):
-            header.show_group(group, sum(share[e.index] for e in group.prototypes))
-            for entry in group.prototypes:
-                next(rows).show_entry(entry, classes, share[entry.index])
+            own = [None if share is None else share[e.index] for e in group.prototypes]
+            header.show_group(group, None if share is None else sum(filter(None, own)))
+            for entry, part in zip(group.prototypes, own, strict=True):
+                next(rows).show_entry(entry, classes, part)
         self.select(chosen)
 
     def set_editable(self, editable: bool) -> None:

@@ -11,10 +11,9 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QTabWidget
 
 from napari_gaussproto.jobs.running import run_job
-from napari_gaussproto.widgets.layers.placement import has_channels, plane_in_view
+from napari_gaussproto.widgets.layers.placement import plane_in_view, train_image
 from napari_gaussproto.widgets.prototypes.places_panel import PlacesPanel
 from napari_gaussproto.widgets.prototypes.space_panel import SpacePanel
-from napari_gaussproto.widgets.prototypes.why_controller import plane_pixels
 from napari_gaussproto.widgets.shared.dock import Connections, Dock
 from napari_gaussproto.widgets.shared.state import ImageResult
 from napari_gaussproto.widgets.shared.workers import Runner, single_shot
@@ -82,8 +81,7 @@ class TabComputation(QObject):
         if wanted == "space":
             self.runner.start(partial(_space_steps, segmentation, result.model))
             return
-        plane, pixels = segmentation.plane_at(leading), plane_pixels(result, leading)
-        about = (plane, pixels, has_channels(result.source), result.model)
+        about = (segmentation, train_image(result.source), leading, result.model)
         self.runner.start(partial(run_job, "insight", "places_job", *about))
 
     def _show(self, found: Any) -> None:

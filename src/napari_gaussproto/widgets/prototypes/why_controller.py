@@ -4,28 +4,44 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFileDialog, QMenu
 
 from napari_gaussproto.jobs.running import run_job
-from napari_gaussproto.widgets.layers.placement import pixels_of
+from napari_gaussproto.widgets.layers.large_labels import streamed_of
+from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.prototypes.dependence_controller import (
     Asked,
     DependenceController,
 )
+from napari_gaussproto.widgets.prototypes.large_answer import LargeAnswers
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
 from napari_gaussproto.widgets.prototypes.why_tool import WhyTool, reset_outline, show_outline
-from napari_gaussproto.widgets.shared.dock import Dock
+from napari_gaussproto.widgets.shared.dock import Connections, Dock
 from napari_gaussproto.widgets.shared.state import ImageResult
-from napari_gaussproto.widgets.shared.workers import Runner
+from napari_gaussproto.widgets.shared.workers import Runner, soon
 
 if TYPE_CHECKING:
+    from napari.layers import Image
+
     from napari_gaussproto.core.explain.explain import Explanation
+    from napari_gaussproto.jobs.large.why import Explained
 
 _FILTERS = "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
+
+
+class _Question(NamedTuple):
+    """A pixel that was asked about, or the component around it."""
+
+    on: ImageResult | LargeAnswers
+    leading: tuple[int, ...]
+    y: int
+    x: int
+    component: bool
 
 
 class WhyController(QObject):
@@ -37,21 +53,34 @@ class WhyController(QObject):
         super().__init__(dock)
         self._viewer, self._state, self._messages = dock.viewer, dock.state, dock.messages
         self._panel = panel
-        self._asked: tuple[ImageResult, tuple[int, ...], int, int, bool] | None = None
+        self._asked: _Question | None = None
         self.explanation: Explanation | None = None
+        self.explained: Explained | None = None  # of a large image
+        self._editable = False
+        self._large: WeakKeyDictionary[Image, LargeAnswers] = WeakKeyDictionary()
         self.tool = WhyTool(dock.viewer, dock.state, self)
         self.tool.asked.connect(
             lambda leading, y, x: self.ask(leading, y, x, panel.component.isChecked())
         )
+        self.tool.asked_large.connect(
+            lambda image, leading, y, x: self.ask_large(
+                image, leading, y, x, panel.component.isChecked()
+            )
+        )
         self.tool.hovered.connect(self._on_hovered)
+        self.tool.hovered_large.connect(self._on_hovered_large)
         self.tool.missed.connect(self._on_missed)
         self.dependence = DependenceController(dock, panel.dependence)
         self.runner = Runner(self)
-        self.runner.succeeded.connect(self._show)
+        self.runner.progressed.connect(lambda stage: panel.wait(stage.text))
+        self.runner.succeeded.connect(self._on_answer)
         self.runner.failed.connect(self._on_failure)
         self.exporter = Runner(self)
         self.exporter.succeeded.connect(lambda path: dock.messages.tell(f"Saved {path.name}."))
         self.exporter.failed.connect(self._on_failure)
+        connections = Connections(self)
+        connections.add(dock.viewer.layers.events.removed, self._on_removed)
+        connections.add(dock.state.streamed_changed, self._on_streamed)
         panel.button.toggled.connect(self.tool.switch)
         panel.export.clicked.connect(self._ask_where)
         self._classes = QMenu(panel)
@@ -70,7 +99,7 @@ class WhyController(QObject):
         if not plane.labels[y, x]:
             self._on_missed(NO_DATA)
             return
-        self._asked = (result, leading, y, x, component)
+        self._leave_for(_Question(result, leading, y, x, component))
         if component:
             self.runner.start(partial(run_job, "insight", "component_job", plane, y, x))
         else:
@@ -78,9 +107,32 @@ class WhyController(QObject):
             self.runner.cancel()
             self._show(explain(plane, y, x))
 
+    def ask_large(
+        self, image: Image, leading: tuple[int, ...], y: int, x: int, component: bool = False
+    ) -> None:
+        """Explain a pixel of a large image, or the component around it as far as its tile goes."""
+        made = streamed_of(self._state, image)
+        if made is None:
+            return
+        from napari_gaussproto.jobs.large.why import LargePlace  # loads torch
+
+        answers = self._large.get(image)
+        if answers is None or answers.made is not made:
+            answers = LargeAnswers(self._viewer, image, made, answers)
+            self._large[image] = answers
+        self._leave_for(_Question(answers, leading, y, x, component))
+        place, known = LargePlace(made, leading, y, x), answers.known(leading, y, x)
+        self.runner.start(partial(run_job, "large.why", "why_job", place, component, known))
+
+    def _leave_for(self, question: _Question) -> None:
+        """Take the outline off another image, and remember what is asked now."""
+        if self._asked is not None and self._asked.on.source is not question.on.source:
+            reset_outline(self._viewer, self._asked.on)
+        self._asked, self.explained = question, None
+
     def ask_again(self) -> None:
         """Explain the same place again, after an edit."""
-        if self._asked is None:
+        if self._asked is None or isinstance(self._asked.on, LargeAnswers):
             return
         result, leading, y, x, component = self._asked
         if result is self._state.current:
@@ -91,8 +143,8 @@ class WhyController(QObject):
     def reset(self) -> None:
         """Remove the last explanation and its outline."""
         if self._asked is not None:
-            reset_outline(self._viewer, self._asked[0])
-        self._asked = self.explanation = None
+            reset_outline(self._viewer, self._asked.on)
+        self._asked = self.explanation = self.explained = None
         self.dependence.follow(None)
         self._panel.clear()
 
@@ -102,44 +154,94 @@ class WhyController(QObject):
             return
         partition = result.segmentation.plane_at(leading).encoding.partition
         cell = partition.cell_at(y, x)
-        same = last is not None and last[0] is result and (last[1], last[4]) == (leading, False)
-        if last is None or not same or partition.cell_at(last[2], last[3]) != cell:
+        same = last is not None and last.on is result and (last[1], last[4]) == (leading, False)
+        if last is None or not same or partition.cell_at(last.y, last.x) != cell:
             self.ask(leading, y, x)
+
+    def _on_hovered_large(self, image: Image, leading: tuple[int, ...], y: int, x: int) -> None:
+        """Explain under the mouse, as long as it stays in the tile that was segmented last."""
+        answers = self._large.get(image)
+        if answers is not None and not self.runner.running and answers.known(leading, y, x):
+            self.ask_large(image, leading, y, x)
 
     def _on_missed(self, sentence: str) -> None:
         self.runner.cancel()
         self.reset()
         self._panel.say(sentence)
 
+    def _on_removed(self, event: Any) -> None:
+        answers = self._large.pop(event.value, None)
+        if answers is not None:
+            if self._asked is not None and self._asked.on is answers:
+                self.runner.cancel()
+                self.reset()
+            soon(self, partial(LargeAnswers.remove_layers, answers))  # it is held by nothing else
+
+    def _on_streamed(self, image: Image) -> None:
+        """Forget an answer about labels of another model."""
+        if self._asked is not None and self._asked.on.source is image:
+            self.runner.cancel()
+            self.reset()
+
     # -- showing ----------------------------------------------------------------------------
+
+    def _on_answer(self, found: Any) -> None:
+        asked = self._asked
+        if asked is not None and isinstance(asked.on, LargeAnswers):
+            explained: Explained = found
+            self.explained, answers = explained, asked.on
+            answers.part, answers.part_leading = explained.part, asked.leading
+            found = explained.explanation
+        self._show(found)
 
     def _show(self, explanation: Explanation) -> None:
         if self._asked is None:
             return
-        result, leading, y, x, _ = self._asked
+        on, leading, y, x, _ = self._asked
         self.explanation = explanation
-        segmentation = result.segmentation
-        self.dependence.follow(Asked(result, segmentation, leading, y, x))
-        strokes = None if result.model is None else result.model.card.strokes
-        about = (segmentation.prototypes, segmentation.classes, strokes)
-        self._panel.show_explanation(explanation, *about)
-        if result.source in self._viewer.layers:
-            show_outline(self._viewer, result, explanation, leading)
+        if isinstance(on, LargeAnswers):
+            assert self.explained is not None  # as `_on_answer` says
+            part = self.explained.part.segmentation
+            prototypes, classes = part.prototypes, part.classes
+            strokes: int | None = on.made.model.card.strokes
+            self.dependence.follow(Asked(on, self.explained, leading, y, x))
+        else:
+            prototypes, classes = on.segmentation.prototypes, on.segmentation.classes
+            strokes = None if on.model is None else on.model.card.strokes
+            self.dependence.follow(Asked(on, on.segmentation, leading, y, x))
+        self._panel.show_explanation(explanation, prototypes, classes, strokes)
+        self._panel.add.setEnabled(self._can_add)
+        if on.source in self._viewer.layers:
+            show_outline(self._viewer, on, explanation, leading)
         self._classes.clear()
-        for c, entry in enumerate(segmentation.classes):
+        for c, entry in enumerate(classes):
             self._classes.addAction(f"For {entry.name}").triggered.connect(partial(self._add, c))
 
     def _on_failure(self, error: Exception) -> None:
         if isinstance(error, OSError):
             self._messages.tell(str(error))
+        elif self._asked is not None and isinstance(self._asked.on, LargeAnswers):
+            self._on_missed(str(error))
         else:
             self._messages.report(error, quietly=True)
+
+    def allow_adding(self, editable: bool) -> None:
+        """Offer a new prototype where edits show, which they do not in a large image."""
+        self._editable = editable
+        self._panel.add.setEnabled(self._can_add)
+
+    @property
+    def _can_add(self) -> bool:
+        large = self._asked is not None and isinstance(self._asked.on, LargeAnswers)
+        return self._editable and not large
 
     def _add(self, class_index: int, checked: bool = False) -> None:
         found = self.explanation
         if found is None or self._asked is None:
             return
         result, leading, *_ = self._asked
+        if isinstance(result, LargeAnswers):
+            return
         mask = np.zeros(result.segmentation.labels.shape, dtype=bool)
         height, width = found.mask.shape
         mask[leading][found.top : found.top + height, found.left : found.left + width] = found.mask
@@ -150,7 +252,7 @@ class WhyController(QObject):
     def _ask_where(self) -> None:
         if self._asked is None:
             return
-        start = f"{self._asked[0].source.name}-why.png"
+        start = f"{self._asked.on.source.name}-why.png"
         name, _ = QFileDialog.getSaveFileName(self._panel, "Export explanation", start, _FILTERS)
         if name:
             self.save_figure(Path(name))
@@ -160,17 +262,14 @@ class WhyController(QObject):
         if self._asked is None or self.explanation is None:
             return
         result, leading, *_ = self._asked
-        pixels = plane_pixels(result, leading)
-        plane = result.segmentation.plane_at(leading)
-        about = (path, pixels, plane, self.explanation)
+        if isinstance(result, LargeAnswers):
+            job = partial(run_job, "large.why", "figure_job", path, self.explained)
+            self.exporter.start(job)
+            return
+        image, plane = train_image(result.source), result.segmentation.plane_at(leading)
+        about = (path, image, leading, plane, self.explanation)
         self.exporter.start(partial(run_job, "insight", "figure_job", *about))
 
     def abandon(self) -> None:
         """Stop listening to the mouse, without waiting for an explanation."""
         self.tool.switch(False)
-
-
-def plane_pixels(result: ImageResult, leading: tuple[int, ...]) -> Any:
-    """The pixels of one plane of a stack."""
-    pixels = pixels_of(result.source)
-    return pixels[leading] if leading else pixels

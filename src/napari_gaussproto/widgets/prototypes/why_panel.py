@@ -12,13 +12,13 @@ from qtpy.QtWidgets import QFrame, QLabel, QWidget
 
 from napari_gaussproto.widgets.layers.legends import caution_of
 from napari_gaussproto.widgets.shared.forms import (
+    SlimBar,
     across,
     button,
     down,
     enable,
     fill,
     radio_button,
-    slim_progress_bar,
     wrapped_label,
 )
 from napari_gaussproto.widgets.shared.pictures import PatchStrip
@@ -87,7 +87,7 @@ class DependencePanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.button, self.progress = button("", ""), slim_progress_bar()
+        self.button, self.progress = button("", ""), SlimBar()
         self.sentence = wrapped_label()
         fill(self, down(self.button, self.progress, self.sentence, spacing=4))
         self.say("")
@@ -155,6 +155,10 @@ class WhyPanel(QWidget):
         self.heading.setText(escape(sentence))
         self._result.hide()
 
+    def wait(self, what: str) -> None:
+        """Say that an answer takes a while, and what is done for it."""
+        self.say(f"{what}…")
+
     def show_explanation(
         self,
         explanation: Explanation,
@@ -198,7 +202,11 @@ def _heading(explanation: Explanation, classes: list[SegmentationClass]) -> str:
 
 
 def _lead(explanation: Explanation) -> str:
-    return "a little like" if explanation.rival is None else "and on the other side like"
+    return (
+        "other classes have a small part"
+        if explanation.rival is None
+        else "and on the other side like"
+    )
 
 
 def _named(entry: SegmentationClass) -> str:

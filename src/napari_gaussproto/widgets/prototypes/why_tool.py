@@ -9,11 +9,11 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.imaging.masks import haloed_strips
-from napari_gaussproto.widgets.layers.clicks import is_click, moves_image, pixel_at
-from napari_gaussproto.widgets.layers.large_labels import CUT_OUT, is_large
+from napari_gaussproto.widgets.layers.clicks import is_click, moves_image, pixel_at, pixel_in
+from napari_gaussproto.widgets.layers.large_labels import streamed_of
 from napari_gaussproto.widgets.layers.overlays import WHY
 from napari_gaussproto.widgets.layers.placement import layer_of, pixels_of, placement, undisturbed
-from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
+from napari_gaussproto.widgets.shared.state import ImageResult, OnImage, SharedState
 from napari_gaussproto.widgets.shared.tags import is_ours, tag
 
 if TYPE_CHECKING:
@@ -39,12 +39,16 @@ class WhyTool(QObject):
         Position along the leading axes, y and x in pixels of the current image.
     hovered(tuple, int, int)
         The same, while the mouse moves with Shift held.
+    asked_large, hovered_large(Image, tuple, int, int)
+        The same in a large image that has labels on disk and no result.
     missed(str)
         A sentence: the image pointed at has no result to explain.
     """
 
     asked = Signal(tuple, int, int)
     hovered = Signal(tuple, int, int)
+    asked_large = Signal(object, tuple, int, int)
+    hovered_large = Signal(object, tuple, int, int)
     missed = Signal(str)
 
     def __init__(self, viewer: Viewer, state: SharedState, parent: QObject) -> None:
@@ -72,35 +76,35 @@ class WhyTool(QObject):
 
     def _on_drag(self, viewer: Any, event: Any) -> Generator[None, None, None]:
         if (yield from is_click(event)) and moves_image(viewer):
-            self._emit(self.asked, event.position)
+            self._emit(self.asked, self.asked_large, event.position)
 
     def _on_move(self, viewer: Any, event: Any) -> None:
         if any(str(getattr(key, "name", key)) == _HOVER_KEY for key in event.modifiers):
-            self._emit(self.hovered, event.position)
+            self._emit(self.hovered, self.hovered_large, event.position)
 
-    def _emit(self, signal: Any, position: Any) -> None:
-        result = self._pointed_at(position)
-        place = None if result is None else pixel_at(result, position)
-        if place is not None:
-            signal.emit(*place)
+    def _emit(self, signal: Any, of_large: Any, position: Any) -> None:
+        seen = image_at(self._viewer, position)
+        if seen is not None and seen not in self._state.results:
+            made = streamed_of(self._state, seen)
+            place = None if made is None else pixel_in(seen, made.labels.shape, position)
+            if place is not None:
+                of_large.emit(seen, *place)
+                return
+        result = self._result_of(seen)
+        found = None if result is None else pixel_at(result, position)
+        if found is not None:
+            signal.emit(*found)
 
-    def _pointed_at(self, position: Any) -> ImageResult | None:
+    def _result_of(self, seen: Image | None) -> ImageResult | None:
         """The result of the image that a person sees there, which becomes the current one."""
-        state, seen = self._state, image_at(self._viewer, position)
+        state = self._state
         result = state.current if seen is None else state.results.get(seen)
-        if result is None and seen is not None and is_large(seen):
-            self.missed.emit(
-                f"{seen.name} is segmented tile by tile, and of a tile nothing is kept but its "
-                f"classes: {CUT_OUT}, segment that and ask there."
-            )
-        elif seen is None or state.current is None or result is state.current:
-            return state.current
-        elif result is None:
+        if seen is not None and result is None:
             self.missed.emit(
                 f"{seen.name} is not segmented yet: choose it in the Segment dock and press "
                 "Segment."
             )
-        else:
+        elif result is not None and result is not state.current:
             state.set_result(result)
         return result
 
@@ -133,7 +137,7 @@ def image_at(viewer: Viewer, position: Any) -> Image | None:
 
 
 def show_outline(
-    viewer: Viewer, result: ImageResult, explanation: Explanation, leading: tuple[int, ...]
+    viewer: Viewer, result: OnImage, explanation: Explanation, leading: tuple[int, ...]
 ) -> None:
     """Outline what is explained, in the one layer that is kept for it."""
     camera = getattr(viewer, "scene", viewer).camera
@@ -149,14 +153,14 @@ def show_outline(
     layer.visible = True
 
 
-def reset_outline(viewer: Viewer, result: ImageResult) -> None:
+def reset_outline(viewer: Viewer, result: OnImage) -> None:
     """Empty the outline, if there is one."""
     layer = layer_of(viewer, result, WHY)
     if layer is not None:
         layer.data = np.empty((0, 2, layer.ndim))
 
 
-def _overlay(viewer: Viewer, result: ImageResult) -> Vectors:
+def _overlay(viewer: Viewer, result: OnImage) -> Vectors:
     """The layer for the outline; no Shapes layer, as paths in one crash napari 0.9.2.
 
     Once all layers are removed, OpenGL draws from the buffers of the path that is gone

@@ -23,13 +23,13 @@ from napari_gaussproto.widgets.segment.corrections import (
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import (
     Foldable,
+    SlimBar,
     across,
     button,
     check_box,
     combo_box,
     down,
     setting,
-    slim_progress_bar,
     wrapped_label,
 )
 from napari_gaussproto.widgets.shared.messages import Messages
@@ -100,7 +100,7 @@ class BatchPanel(Foldable):
         self.run_button = button("Segment all", "", self.run)
         stop = "Stop after this tile; what is done stays, and a next time goes on"
         self.cancel_button = button("Cancel", stop, self.runner.cancel)
-        self.progress, self.status = slim_progress_bar(), wrapped_label()
+        self.progress, self.status = SlimBar(), wrapped_label()
         self.table = ResultTable()
         self.table.setMinimumHeight(180)
         copy = "Copy the table, to paste it into a spreadsheet"

@@ -21,6 +21,7 @@ from napari_gaussproto.widgets.layers.placement import (
     pixels_of,
     plane_in_view,
     show_outlines,
+    train_image,
     undisturbed,
 )
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
@@ -164,7 +165,7 @@ class CellsPanel(QWidget):
         ndim = pixels.ndim - has_channels(image)
         leading = plane_in_view(self._viewer, image, pixels.shape[: ndim - 2])
         self._shown = (image, leading)
-        about = (pixels, leading, has_channels(image), config, area_in_view(image))
+        about = (train_image(image), leading, config, area_in_view(image))
         self.runner.start(partial(run_job, "segment", "preview_job", *about))
 
     def _show(self, result: CellPreview) -> None:

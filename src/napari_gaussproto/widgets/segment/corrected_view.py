@@ -6,8 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
+import numpy.typing as npt
 from qtpy.QtWidgets import QWidget
 
+from napari_gaussproto.core.labels.check import checksum
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.placement import (
     LABEL_OPACITY,
@@ -22,7 +25,7 @@ from napari_gaussproto.widgets.shared.forms import down, fill
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.share_table import CoverTable
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
-from napari_gaussproto.widgets.shared.workers import Runner
+from napari_gaussproto.widgets.shared.workers import Runner, single_shot
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -30,11 +33,15 @@ if TYPE_CHECKING:
 
     from napari_gaussproto.jobs.batch.corrected import Corrected
 
+# Milliseconds of rest after a stroke before its cover is counted.
+_REST = 250
+
 
 class CorrectedView(QWidget):
-    """A box: the cover is with corrections, and so is a layer of classes of its own.
+    """The cover of the classes as they are painted, and a box: with corrections.
 
-    The layer of the prediction stays, for corrections are told by what differs from it.
+    These have a layer of classes of their own. That of the prediction stays, for corrections are
+    told by what differs from it.
 
     Parameters
     ----------
@@ -58,6 +65,9 @@ class CorrectedView(QWidget):
         self._viewer, self._state, self._images, self._cover = viewer, state, images, cover
         self._layers: WeakKeyDictionary[Image, Labels] = WeakKeyDictionary()
         self._of: ImageResult | None = None
+        self._watched: Labels | None = None
+        self._seen = 0  # checksum of what was painted there
+        self._rest = single_shot(self, _REST, self._on_rest)
         self.box = corrections_box()
         self.box.setChecked(False)
         fill(self, down(self.box))
@@ -76,6 +86,7 @@ class CorrectedView(QWidget):
         offer_corrections(self.box, state.project)
         self.setVisible(result is not None and result.source is chosen)
         self.runner.cancel()
+        self._watch(None if result is None else result.labels)
         if result is None or chosen is None or result.source is not chosen:
             return
         drawn = None
@@ -83,28 +94,33 @@ class CorrectedView(QWidget):
             drawn = state.project.drawn_on(chosen)
         if drawn is None:
             self._remove(chosen)
-            found = result.segmentation
-            about = (found.cover, found.classes, found.data_share)
-            self._cover.show_cover(chosen.name, *about)
+        found, labels = result.segmentation, _shown(result)
+        if drawn is None and np.array_equal(labels, found.labels):
+            self._cover.show_cover(chosen.name, found.cover, found.classes, found.data_share)
             return
         self._of = result
-        labels, classes = result.segmentation.labels, result.segmentation.classes
-        job = partial(run_job, "batch.corrected", "corrected_job", labels, classes, drawn)
-        self.runner.start(job)
+        order = (labels.copy(), found.classes, drawn)  # what is painted meanwhile is not half of it
+        self.runner.start(partial(run_job, "batch.corrected", "corrected_job", *order))
 
     def _show(self, found: Corrected) -> None:
         result = self._of
         if result is None or result is not self._state.current:
             return
+        name = f"{result.source.name}, {'with corrections' if found.is_drawn else 'as painted'}"
+        about = (found.cover, result.segmentation.classes, found.data_share)
+        self._cover.show_cover(name, *about, counted="with a class")
+        if found.is_drawn:
+            self._show_layer(result, found)
+
+    def _show_layer(self, result: ImageResult, found: Corrected) -> None:
         image, classes = result.source, result.segmentation.classes
-        name = f"{image.name}, with corrections"
-        self._cover.show_cover(name, found.cover, classes, found.data_share)
+        name = f"{image.name} – classes, with corrections"
         layer = self._layers.get(image)
         with undisturbed(self._viewer):
             if layer is None or layer not in self._viewer.layers:
                 layer = self._layers[image] = self._viewer.add_labels(
                     found.labels,
-                    name=f"{image.name} – classes, with corrections",
+                    name=name,
                     opacity=LABEL_OPACITY,
                     **placement(image, ndim=result.ndim),
                 )
@@ -116,6 +132,26 @@ class CorrectedView(QWidget):
                 layer.data = found.labels
             show_classes(layer, classes, result.provenance, corrected=True)
 
+    def _watch(self, layer: Labels | None) -> None:
+        """Follow what a person paints into the classes, and takes back."""
+        if self._watched is layer:
+            return
+        for known, change in ((self._watched, "disconnect"), (layer, "connect")):
+            if known is not None:
+                for events in (known.events.paint, known.events.set_data):
+                    getattr(events, change)(self._on_painted)
+        self._watched = layer
+        self._seen = 0 if layer is None else checksum(layer.data)
+
+    def _on_painted(self, event: object = None) -> None:
+        self._rest.start()
+
+    def _on_rest(self) -> None:
+        layer = self._watched
+        if layer is not None and (seen := checksum(layer.data)) != self._seen:
+            self._seen = seen
+            self.refresh()
+
     def _on_closed(self, result: ImageResult) -> None:
         self._remove(result.source)
 
@@ -123,3 +159,10 @@ class CorrectedView(QWidget):
         layer = self._layers.pop(image, None)
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
+
+
+def _shown(result: ImageResult) -> npt.NDArray[np.uint8]:
+    """Labels (..., H, W) as they are painted, where they are labels of this result still."""
+    predicted = result.segmentation.labels
+    data = predicted if result.labels is None else result.labels.data
+    return data if data.shape == predicted.shape else predicted

@@ -43,6 +43,7 @@ from napari_gaussproto.widgets.segment.measure_panel import MeasurePanel
 from napari_gaussproto.widgets.shared.choosers import ImageChooser, ModelChooser
 from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.forms import (
+    SlimBar,
     across,
     button,
     check_box,
@@ -50,7 +51,6 @@ from napari_gaussproto.widgets.shared.forms import (
     down,
     heading,
     setting,
-    slim_progress_bar,
     wrapped_label,
 )
 from napari_gaussproto.widgets.shared.preferences import preference
@@ -103,7 +103,7 @@ class SegmentWidget(Dock):
         self.run_button = button("Segment", "", self.run)
         stop = "Stop at once; layers stay as they are"
         self.cancel_button = button("Cancel", stop, self.runner.cancel)
-        self.progress = slim_progress_bar()
+        self.progress = SlimBar()
         self.likelihood = LikelihoodPanel(self.viewer, self.state)
         self.maps = MapsPanel(self.viewer, self.state)
         self.likelihood.classes.clicked.connect(self.maps.show_classes)

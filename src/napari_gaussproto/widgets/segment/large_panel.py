@@ -45,7 +45,7 @@ class LargePanel(QWidget):
         self, viewer: Viewer, state: SharedState, images: ImageChooser, cover: CoverTable
     ) -> None:
         super().__init__()
-        self._viewer, self._images, self._cover = viewer, images, cover
+        self._viewer, self._state, self._images, self._cover = viewer, state, images, cover
         self.labels = LargeLabels(viewer, self)
         self._steps: WeakKeyDictionary[Image, LargeStep] = WeakKeyDictionary()
         self._folder: Path | None = None
@@ -116,6 +116,7 @@ class LargePanel(QWidget):
         self._steps[image] = step
         if step.levels is not None:
             self.labels.show_levels(image, step)
+            self._state.set_streamed(image, step.made)
         elif step.tile is not None:
             self.labels.show_tile(image, *step.tile)
         if image is self._images.image():
@@ -124,7 +125,7 @@ class LargePanel(QWidget):
 
     def sentence(self, result: LargeResult) -> str:
         """What a run has done."""
-        step, device = result.last, result.last.provenance.device
+        step, device = result.last, result.last.made.provenance.device
         count = step.cover.total - step.before
         if not count:
             return f"All {step.before} tiles were done before, in {step.path}."
@@ -137,7 +138,7 @@ class LargePanel(QWidget):
         if step is None or step.cover.done == step.cover.total:
             return "Cancelled."
         done, total = step.cover.done, step.cover.total
-        return f"Cancelled; {done} of {total} tiles are done and stay. Segment goes on."
+        return f"Cancelled; {done} of {total} tiles are done and stay. Press Segment to go on."
 
     def _show_cover(self, image: Image) -> None:
         step = self._steps.get(image)

@@ -6,22 +6,24 @@ from collections.abc import Generator
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QFormLayout, QLineEdit, QSpinBox
 
+from napari_gaussproto.jobs.large.order import LargeMeasure
 from napari_gaussproto.jobs.requests import MeasureOrder
 from napari_gaussproto.jobs.running import run_job
-from napari_gaussproto.widgets.layers.clicks import is_click, moves_image, pixel_at
-from napari_gaussproto.widgets.layers.large_labels import is_large
+from napari_gaussproto.widgets.layers.clicks import is_click, moves_image, pixel_in
+from napari_gaussproto.widgets.layers.large_labels import is_large, labels_of, streamed_of
 from napari_gaussproto.widgets.layers.regions import regions_of, size_of
 from napari_gaussproto.widgets.segment.corrections import corrections_box, offer_corrections
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import (
     Foldable,
+    SlimBar,
     across,
     button,
     combo_box,
@@ -32,23 +34,32 @@ from napari_gaussproto.widgets.shared.forms import (
 )
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.result_table import Column, ResultTable
-from napari_gaussproto.widgets.shared.state import ImageResult, Setting, SharedState
+from napari_gaussproto.widgets.shared.state import ImageResult, OpenProject, Setting, SharedState
 from napari_gaussproto.widgets.shared.tags import is_ours
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
+    from napari.layers import Image, Labels, Layer
     from napari.viewer import Viewer
 
+    from napari_gaussproto.io.batch.regions import Polygons
     from napari_gaussproto.jobs.batch.measure import Measured
+    from napari_gaussproto.jobs.large.order import Streamed
+    from napari_gaussproto.jobs.requests import Drawn
+    from napari_gaussproto.jobs.train_image import Stage
 
 _PIECES, _WHOLE = "connected pieces of a class", "the whole image"
-_LARGE = (
-    "A large image is measured from its file, tile by tile: napari-gaussproto measure FILE --model "
-    "MODEL"
-)
+_LARGE = "A large image is measured tile by tile, which takes as long as to segment it."
 # How numbers of a column are written; others have six digits that count.
 _FORMS = {"object": "d", "area_px": "d", "confidence": ".2f", "novelty": ".2f", "likelihood": ".2f"}
+
+
+class _Subject(NamedTuple):
+    """What was measured: an image, the shape of its labels (..., H, W), and their layer."""
+
+    image: Image
+    shape: tuple[int, ...]
+    labels: Labels | None
 
 
 class MeasurePanel(Foldable):
@@ -62,9 +73,11 @@ class MeasurePanel(Foldable):
         self._viewer, self._state, self._messages = viewer, state, messages
         self._images = images
         self._measured: Measured | None = None
-        self._of: ImageResult | None = None
+        self._of: _Subject | None = None
         self.runner = Runner(self)
         self._build()
+        self.runner.progressed.connect(self._on_progress)
+        self.runner.cancelled.connect(lambda: self.status.setText("Cancelled."))
         self.runner.succeeded.connect(self._on_result)
         self.runner.failed.connect(self._on_failure)
         self.runner.finished.connect(self._update)
@@ -73,6 +86,7 @@ class MeasurePanel(Foldable):
         for event in (events.inserted, events.removed):
             connections.add(event, self._on_layers)
         connections.add(state.result_changed, self._on_current)
+        connections.add(state.streamed_changed, self._on_streamed)
         connections.add(state.project_changed, self._update)
         images.image_changed.connect(self._update)
         self.header.toggled.connect(self._listen)
@@ -88,8 +102,10 @@ class MeasurePanel(Foldable):
         self.pixel_size.setToolTip("Side of a pixel, for real units")
         self.corrections = corrections_box()
         self.run_button = button("Measure", "", self.run)
+        self.cancel_button = button("Cancel", "Stop at once", self.runner.cancel)
+        self.progress = SlimBar()
         self.status, self.areas = wrapped_label(), wrapped_label()
-        self.large = wrapped_label(f"{_LARGE}.")
+        self.large = wrapped_label(_LARGE)
         self.table = ResultTable()
         self.table.setMinimumHeight(180)
         self.table.row_chosen.connect(self._go_to)
@@ -104,7 +120,9 @@ class MeasurePanel(Foldable):
         form.addRow("Pixel size", self.pixel_size)
         form.addRow("", self.corrections)
         below = across(self.copy_button, self.save_button, None)
-        parts = (form, self.large, self.run_button, self.status, self.areas, self.table, below)
+        run = across((self.run_button, 2), (self.cancel_button, 1))
+        words = (self.progress, self.status, self.areas)
+        parts = (form, self.large, run, *words, self.table, below)
         self.set_content(down(*parts, spacing=4))
 
     def kept(self) -> dict[str, Setting]:
@@ -115,27 +133,70 @@ class MeasurePanel(Foldable):
     # -- actions ----------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Measure the current result, as it is in the viewer."""
-        result = self._state.current
-        if result is None:
-            return
+        """Measure the current result as it is in the viewer, or a large image as it is on disk."""
+        large, result = self._large(), self._state.current
+        if large is not None:
+            self._measure_large(*large)
+        elif result is not None:
+            self._measure(result)
+
+    def _measure(self, result: ImageResult) -> None:
         labels = result.segmentation.labels if result.labels is None else result.labels.data
-        project = self._state.project if self.corrections.isChecked() else None
-        objects, shapes = self._chosen(self.objects), self._chosen(self.regions)
+        objects = self._chosen(self.objects)
         order = MeasureOrder(
             name=result.source.name,
             segmentation=result.segmentation,
             labels=np.array(labels),  # what is painted meanwhile is not half of it
             instances=None if objects is None else np.array(objects.data),
-            regions={} if shapes is None else regions_of(shapes, result.source),
+            regions=self._regions(result.source),
             pixel_size=self.pixel_size.text(),
             least_area=self.least_area.value(),
-            drawn=None if project is None else project.drawn_on(result.source),
+            drawn=self._drawn_on(result.source),
         )
-        self._of = result
+        self._of = _Subject(result.source, result.segmentation.shape, result.labels)
+        self._start(partial(run_job, "batch.measure_shown", "measure_job", order))
+
+    def _measure_large(self, image: Image, made: Streamed) -> None:
+        objects, project = self._chosen(self.objects), self._project
+        order = LargeMeasure(
+            name=image.name,
+            made=made,
+            instances=None if objects is None else objects.data,
+            regions=self._regions(image),
+            pixel_size=self.pixel_size.text(),
+            least_area=self.least_area.value(),
+            drawn=self._drawn_on(image),
+            parts=None if project is None else project.drawn_in(image),
+        )
+        self._of = _Subject(image, made.labels.shape, labels_of(self._viewer, made))
+        self._start(partial(run_job, "large.measure", "measure_job", order))
+
+    def _start(self, job: partial[Any]) -> None:
         self.status.setText("Measuring…")
-        self.runner.start(partial(run_job, "batch.measure_shown", "measure_job", order))
+        self.progress.setRange(0, 0)
+        self.runner.start(job)
         self._update()
+
+    def _regions(self, image: Image) -> dict[str, Polygons]:
+        shapes = self._chosen(self.regions)
+        return {} if shapes is None else regions_of(shapes, image)
+
+    def _drawn_on(self, image: Image) -> Drawn | None:
+        project = self._project
+        return None if project is None else project.drawn_on(image)
+
+    @property
+    def _project(self) -> OpenProject | None:
+        """The project whose labels overrule predictions, if they should."""
+        return self._state.project if self.corrections.isChecked() else None
+
+    def _large(self) -> tuple[Image, Streamed] | None:
+        """The chosen image, if it is a large one that has labels on disk."""
+        image = self._images.image()
+        if image is None or image in self._state.results:
+            return None
+        made = streamed_of(self._state, image)
+        return None if made is None else (image, made)
 
     def save(self, path: Path) -> None:
         """Write the objects to a CSV file, and the areas to one beside it."""
@@ -169,12 +230,12 @@ class MeasurePanel(Foldable):
         if (yield from is_click(event)) and moves_image(viewer) and self._of is not None:
             self._choose_at(self._of, event.position)
 
-    def _choose_at(self, result: ImageResult, position: Any) -> None:
-        place = pixel_at(result, position)
+    def _choose_at(self, of: _Subject, position: Any) -> None:
+        place = pixel_in(of.image, of.shape, position)
         if place is None or self._measured is None:
             return
         at, y, x = place
-        leading = result.segmentation.leading
+        leading = of.shape[:-2]
         plane = int(np.ravel_multi_index(at, leading)) if leading else 0
         row = self._measured.object_at(plane, y, x)
         if row is not None:
@@ -184,19 +245,23 @@ class MeasurePanel(Foldable):
 
     def _go_to(self, row: int) -> None:
         """Bring an object into the middle of the view, on its plane."""
-        result, measured = self._of, self._measured
-        if result is None or measured is None or result.source not in self._viewer.layers:
+        of, measured = self._of, self._measured
+        if of is None or measured is None or of.image not in self._viewer.layers:
             return
         place = measured.objects.iloc[row]
-        leading = result.segmentation.leading
+        leading = of.shape[:-2]
         plane = np.unravel_index(int(place["plane"]) - 1, leading) if leading else ()
-        layer = result.source if result.labels is None else result.labels
+        layer = of.image if of.labels is None else of.labels
         at = layer.data_to_world((*plane, place["y_px"], place["x_px"]))
         self._viewer.dims.set_point(range(len(plane)), at[: len(plane)])
         camera = getattr(self._viewer, "scene", self._viewer).camera
         camera.center = (0.0, *at[-2:])
 
     # -- what happens -----------------------------------------------------------------------
+
+    def _on_progress(self, stage: Stage) -> None:
+        self.progress.setRange(0, stage.total)
+        self.progress.setValue(stage.done)
 
     def _on_result(self, measured: Measured) -> None:
         self._measured = measured
@@ -233,14 +298,22 @@ class MeasurePanel(Foldable):
             self.pixel_size.setText(size_of(result.source))
         self._update()
 
+    def _on_streamed(self, image: Image) -> None:
+        if not self.pixel_size.text().strip():
+            self.pixel_size.setText(size_of(image))
+        self._update()
+
     def _update(self, event: object = None) -> None:
-        missing = "" if self._state.current is not None else "Segment the image first"
-        image = self._images.image()
-        is_streamed = image is not None and is_large(image) and image not in self._state.results
-        if is_streamed:
-            missing = _LARGE
-        self.large.setVisible(is_streamed)
-        missing = "It is being measured" if self.runner.running else missing
+        image, large = self._images.image(), self._large()
+        # A large image is not measured by the result of another one.
+        lacks = image is not None and is_large(image) and image not in self._state.results
+        known = large is not None if lacks else self._state.current is not None
+        missing = "" if known else "Segment the image first"
+        self.large.setVisible(lacks)
+        running = self.runner.running
+        missing = "It is being measured" if running else missing
+        self.cancel_button.setEnabled(running)
+        self.progress.setVisible(running)
         enable(self.run_button, "Measure the labels as they are, painted ones too", missing)
         offer_corrections(self.corrections, self._state.project)
         for part in (self.table, self.areas, self.copy_button, self.save_button):

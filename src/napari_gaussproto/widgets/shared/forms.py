@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from qtpy.QtCore import QRect, QTimer
+from qtpy.QtGui import QPainter, QPaintEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
     QBoxLayout,
@@ -19,6 +21,8 @@ from qtpy.QtWidgets import (
     QPushButton,
     QRadioButton,
     QSizePolicy,
+    QStyle,
+    QStyleOptionProgressBar,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -26,6 +30,8 @@ from qtpy.QtWidgets import (
 
 # Where a widget that is held keeps its own tooltip.
 _TIP = "own_tooltip"
+# How often a bar moves that has no end, and between how many places.
+_MOVES_MS, _PLACES = 500, 4
 
 
 def button(text: str, tip: str, clicked: Callable[[], Any] | None = None) -> QPushButton:
@@ -99,11 +105,48 @@ def wrapped_label(text: str = "") -> QLabel:
     return QLabel(text, wordWrap=True)
 
 
-def slim_progress_bar() -> QProgressBar:
-    """A bar without words."""
-    made = QProgressBar(textVisible=False)
-    made.setFixedHeight(6)
-    return made
+class SlimBar(QProgressBar):
+    """A bar without words. Without an end, from 0 to 0, a piece of it moves to say "at work".
+
+    Notes
+    -----
+    It moves twice a second. Qt's own moves as often as the screen is drawn, and each time a window
+    with an OpenGL canvas is put together as a whole: without a graphics card that takes the
+    processor away from the work that the bar tells of.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(textVisible=False)
+        self.setFixedHeight(6)
+        self._place = 0
+        self._timer = QTimer(self, interval=_MOVES_MS)
+        self._timer.timeout.connect(self._move)
+
+    def setRange(self, least: int, most: int) -> None:
+        """See `QProgressBar.setRange`."""
+        super().setRange(least, most)
+        if least != most:
+            self._timer.stop()
+        elif not self._timer.isActive():
+            self._timer.start()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw the bar; while it is at work, a piece as if it were full, and the rest empty."""
+        if self.minimum() != self.maximum():
+            super().paintEvent(event)
+            return
+        option, painter = QStyleOptionProgressBar(), QPainter(self)
+        self.initStyleOption(option)
+        piece = QRect(self.width() * self._place // _PLACES, 0, self.width() // _PLACES, 99)
+        option.minimum, option.maximum = 0, 1
+        for option.progress in (0, 1):
+            self.style().drawControl(QStyle.ControlElement.CE_ProgressBar, option, painter, self)
+            painter.setClipRect(piece)
+        painter.end()
+
+    def _move(self) -> None:
+        self._place = (self._place + 1) % _PLACES
+        self.update()
 
 
 def setting(widget: QWidget) -> tuple[Callable[[], Any], Callable[[Any], None]]:

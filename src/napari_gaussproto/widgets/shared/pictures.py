@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QEvent, QSize, Qt
-from qtpy.QtGui import QColor, QHelpEvent, QIcon, QImage, QPainter, QPixmap
+from qtpy.QtGui import QColor, QHelpEvent, QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QLabel, QToolTip
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.widgets.shared.share_table import square_html
+from napari_gaussproto.widgets.shared.workarounds import painting
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.model.segmentation import Prototype
@@ -44,13 +45,12 @@ def picture_icon(patches: npt.NDArray[np.uint8], color: str, count: int = 3) -> 
     side, gap = ICON_SIZE.height(), 2
     pixmap = QPixmap(count * (side + gap), side)
     pixmap.fill(Qt.GlobalColor.transparent)
-    painter = QPainter(pixmap)
-    painter.setPen(QColor(color))
-    for slot, patch in enumerate(patches[:count]):
-        left = slot * (side + gap)
-        painter.drawPixmap(left, 0, pixmap_of(patch).scaled(side, side))
-        painter.drawRect(left, 0, side - 1, side - 1)
-    painter.end()
+    with painting(pixmap) as painter:
+        painter.setPen(QColor(color))
+        for slot, patch in enumerate(patches[:count]):
+            left = slot * (side + gap)
+            painter.drawPixmap(left, 0, pixmap_of(patch).scaled(side, side))
+            painter.drawRect(left, 0, side - 1, side - 1)
     return QIcon(pixmap)
 
 

@@ -9,12 +9,13 @@ from html import escape
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor, QPainter, QPaintEvent, QPixmap
+from qtpy.QtGui import QColor, QPaintEvent, QPixmap
 from qtpy.QtWidgets import QApplication, QFileDialog, QGridLayout, QLabel, QWidget
 
 from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.widgets.shared.forms import across, button, down, fill, heading
+from napari_gaussproto.widgets.shared.workarounds import painting
 
 _GROUND = QColor(128, 128, 128, 50)
 
@@ -58,13 +59,14 @@ class ShareBar(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Draw the parts side by side."""
-        painter, left = QPainter(self), 0.0
-        painter.fillRect(self.rect(), _GROUND)
-        for share, color in self.parts:
-            right = left + share * self.width()
-            width = round(right) - round(left)
-            painter.fillRect(round(left), 0, width, self.height(), QColor(color))
-            left = right
+        with painting(self) as painter:
+            painter.fillRect(self.rect(), _GROUND)
+            left = 0.0
+            for share, color in self.parts:
+                right = left + share * self.width()
+                width = round(right) - round(left)
+                painter.fillRect(round(left), 0, width, self.height(), QColor(color))
+                left = right
 
 
 class CoverTable(QWidget):
@@ -92,15 +94,16 @@ class CoverTable(QWidget):
         classes: Sequence[SegmentationClass],
         data_share: float = 1.0,
         so_far: float = 1.0,
+        counted: str = "with data",
     ) -> None:
-        """Fill the table with the cover of the share of an image that holds data.
+        """Fill the table with the cover of the share of an image that is counted.
 
         ``so_far`` is the share that was segmented yet.
         """
         while (item := self._grid.takeAt(0)) is not None:
             item.widget().deleteLater()
         self._image = image
-        over = "" if data_share == 1 else f", over the {data_share:.1%} with data"
+        over = "" if data_share == 1 else f", over the {data_share:.1%} {counted}"
         part = "" if so_far == 1 else f"{so_far:.0%} of "
         self.heading.setText(f"<b>Cover</b> of {part}{escape(image)}{over}")
         self._names = [entry.name for entry in classes]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from psygnal import Signal
@@ -14,7 +14,7 @@ from psygnal import Signal
 from napari_gaussproto.core.model.card import Provenance
 from napari_gaussproto.core.model.maps import QUANTITIES, MapRole, Quantity
 from napari_gaussproto.jobs.caches import RegionMemo
-from napari_gaussproto.jobs.requests import Drawn, ModelKey
+from napari_gaussproto.jobs.requests import Drawn, DrawnParts, ModelKey
 from napari_gaussproto.widgets.shared.workarounds import guard_canvas
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.labels.annotations import Annotations
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.core.model.stack import StackSegmentation
+    from napari_gaussproto.jobs.large.order import Streamed
 
 
 @dataclass
@@ -55,6 +56,28 @@ class ImageResult:
     def remove_pinned(self) -> None:
         """Leave pinned maps as they are: the same number may name another prototype now."""
         self.maps = {role: layer for role, layer in self.maps.items() if not role.is_pinned}
+
+
+class OnImage(Protocol):
+    """What layers lie over an image for: its result, or answers about places in it."""
+
+    maps: dict[MapRole, Layer]
+
+    @property
+    def source(self) -> Image:
+        """The image."""
+
+    @property
+    def labels(self) -> Labels | None:
+        """The layer with its labels."""
+
+    @property
+    def ndim(self) -> int:
+        """Axes of these layers; the image may have one more in front, for its channels."""
+
+    @property
+    def provenance(self) -> Provenance:
+        """What goes into the metadata of these layers."""
 
 
 class KeptEdits(NamedTuple):
@@ -129,12 +152,15 @@ class OpenProject(NamedTuple):
         Saves what is drawn now, and gives what a thread gets all of it by.
     drawn_on : callable
         What is drawn on an open image; None for nothing.
+    drawn_in : callable
+        What is drawn in windows of an open image that is large; None for nothing.
     """
 
     name: str
     labelled: int
     drawn: Callable[[], Callable[[], Annotations]]
     drawn_on: Callable[[Image], Drawn | None]
+    drawn_in: Callable[[Image], DrawnParts | None]
 
 
 FITTED = "fit "
@@ -150,6 +176,7 @@ class SharedState:
 
     model_changed = Signal(object)
     result_changed = Signal(object)
+    streamed_changed = Signal(object)  # a large Image: its labels can be seen from now on
     result_closed = Signal(object)  # an ImageResult: its image was removed from the viewer
     prototype_changed = Signal(int)
     shown_changed = Signal()
@@ -164,6 +191,8 @@ class SharedState:
         self.undo: EditHistory | None = None
         self.saved: PrototypeSegmenter | None = None
         self.results: dict[Any, ImageResult] = {}
+        # How labels of large images are made, of which no result is kept.
+        self.streamed: WeakKeyDictionary[Any, Streamed] = WeakKeyDictionary()
         self.memos: WeakKeyDictionary[Any, RegionMemo] = WeakKeyDictionary()
         self.turns: WeakKeyDictionary[Any, Turn] = WeakKeyDictionary()
         self._kept: dict[tuple[str, float], KeptEdits] = {}
@@ -263,6 +292,11 @@ class SharedState:
         self.current = result
         self.prototype = min(self.prototype, len(result.segmentation.prototypes) - 1)
         self.result_changed.emit(result)
+
+    def set_streamed(self, image: Image, made: Streamed) -> None:
+        """Say how the labels of a large image are made, from which on they can be seen."""
+        self.streamed[image] = made
+        self.streamed_changed.emit(image)
 
     def remove_result(self, event: Any) -> None:
         """Remove the result of an image that was removed from the viewer."""

@@ -5,16 +5,23 @@ draws a visual, and never off. When a removed layer's buffers are freed, an arra
 visual uses still points there, and the next drawing reads from nowhere: a segmentation fault, seen
 with Mesa's software renderer. Whatever is drawn next switches on what it needs, so switching all
 off is always right.
+
+Qt can crash, too: when a painter outlives the drawing that it was made for.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from weakref import ref
+from weakref import WeakMethod, ref
 
 import numpy as np
 import numpy.typing as npt
+from qtpy.QtCore import QObject
+from qtpy.QtGui import QPaintDevice, QPainter
+from qtpy.QtWidgets import QWidget
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -89,3 +96,53 @@ def _reset_vertex_arrays(viewer: Viewer) -> None:
     for number in range(_VERTEX_ARRAYS):
         gl.glDisableVertexAttribArray(number)
     canvas.native.doneCurrent()
+
+
+def announce(owner: QObject, cancel: Callable[[], object]) -> Callable[[], object]:
+    """Tell napari that something is computed for a dock: it asks before it closes that window.
+
+    napari's own workers tell it to the window in front, whosesoever they are, and are cancelled
+    when that one is closed.
+
+    Parameters
+    ----------
+    cancel : callable
+        A method; napari's list, which keeps what has ended, does not keep its object.
+
+    Returns
+    -------
+    callable
+        To call when it has ended.
+    """
+    thing: QObject | None = owner
+    while not (thing is None or isinstance(thing, QWidget)):
+        thing = thing.parent()
+    window = getattr(None if thing is None else thing.window(), "_window", None)
+    if window is None or not hasattr(window, "_register_task_status"):
+        return lambda: None
+    from napari.utils.task_status import Status
+
+    weak = WeakMethod(cancel)
+
+    def end() -> None:
+        method = weak()
+        if method is not None:
+            method()
+
+    said = (Status.BUSY, "something is being computed")
+    task = window._register_task_status("Gaussian Prototypes", *said, end)
+    return lambda: window._update_task_status(task, Status.COMPLETED, "done")
+
+
+@contextmanager
+def painting(device: QPaintDevice) -> Iterator[QPainter]:
+    """A painter that ends with the block.
+
+    Left to Python it ends with the frame that made it, and what looks at frames, a traceback or a
+    profiler, keeps that for longer than Qt keeps what is drawn on: a segmentation fault.
+    """
+    painter = QPainter(device)
+    try:
+        yield painter
+    finally:
+        painter.end()

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from napari.qt.threading import GeneratorWorker, create_worker
+from napari.qt.threading import GeneratorWorker
 from qtpy.QtCore import QObject, QTimer, Signal
+from superqt.utils import create_worker
 
 from napari_gaussproto.core.base.steps import WithValue, driven
+from napari_gaussproto.widgets.shared.workarounds import announce
 
 logger = logging.getLogger(__name__)
 
@@ -180,6 +182,7 @@ class Runner(QObject):
         worker.yielded.connect(self._on_yield)
         worker.returned.connect(self._on_return)
         worker.finished.connect(self._on_finish)
+        worker.finished.connect(announce(self, worker.quit))
         self._thread.worker = worker
         worker.start()
 
@@ -203,6 +206,10 @@ class Runner(QObject):
         if self._pending is not None:
             work, self._pending = self._pending, None
             self._launch(work)
+        elif self._wanted:  # somebody else ended all workers, as napari does when it quits
+            self._wanted = False
+            self.cancelled.emit()
+            self.finished.emit()
 
 
 def _quit(thread: _Thread, destroyed: object = None) -> None:

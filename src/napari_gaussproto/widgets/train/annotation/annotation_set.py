@@ -316,7 +316,11 @@ class AnnotationSet(QObject):
         self._messages.tell("Corrections are drawn on the annotation layer, over the prediction.")
 
     def _take_over(self, annotation: AnnotationLayer) -> None:
-        """Begin with what was painted into the layer of the prediction."""
+        """Begin with what was painted into the layer of the prediction.
+
+        What was erased there, is of a class that is not in the table, or is labelled as another
+        already, stays where it is.
+        """
         result = self._state.results.get(annotation.image)
         layer = None if result is None else result.labels
         if result is None or layer is None or layer not in self._viewer.layers:
@@ -324,13 +328,20 @@ class AnnotationSet(QObject):
         painted, predicted = np.asarray(layer.data), result.segmentation.labels
         if painted.shape != predicted.shape:
             return
+        values = _name_table(result, self.classes)[painted]
+        drawn = annotation.labels
         differs = painted != predicted
-        if differs.any():
-            new = np.where(differs, _name_table(result, self.classes)[painted], 0)
-            merged = np.where(annotation.labels > 0, annotation.labels, new)
-            annotation.apply(annotation.record.replace(merged))
-            write_labels(layer, differs, painted[differs], predicted[differs])
+        taken = differs & (values > 0) & ((drawn == 0) | (drawn == values))
+        if taken.any():
+            annotation.apply(annotation.record.replace(np.where(taken, values, drawn)))
+            write_labels(layer, taken, painted[taken], predicted[taken])
+        n_taken = int(np.count_nonzero(taken))
+        kept = int(np.count_nonzero(differs)) - n_taken
+        if not kept:
+            # Nothing of a person is left there, so that a next run may write over it.
             result.labels_checksum = checksum(layer.data)
+        if differs.any():
+            self._messages.tell(_taken_over(layer.name, n_taken, kept))
 
     def _on_removed(self, event: Any) -> None:
         """Take the annotations of a removed image along; what was drawn is saved."""
@@ -368,6 +379,18 @@ class AnnotationSet(QObject):
             annotation.close()
         self._gone = True
         self._connections.close()
+
+
+def _taken_over(name: str, taken: int, kept: int) -> str:
+    """What became of the pixels that a person changed in a layer of classes."""
+    rest = (
+        f"{kept:,} pixels that you changed in “{name}” stay there: they are erased, of a class "
+        "that is not listed here, or labelled as another already."
+    )
+    if not taken:
+        return rest
+    words = f"{taken:,} pixels that you painted into “{name}” are labels now."
+    return f"{words} {rest}" if kept else words
 
 
 def _predicted(result: ImageResult, classes: Sequence[SegmentationClass]) -> Values:

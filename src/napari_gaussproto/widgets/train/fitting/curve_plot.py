@@ -11,12 +11,13 @@ from collections.abc import Container, Sequence
 import numpy as np
 import pyqtgraph as pg
 from qtpy.QtCore import QEvent, QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QMouseEvent, QPainter, QPalette, QPen, QPixmap, QWheelEvent
+from qtpy.QtGui import QColor, QIcon, QMouseEvent, QPalette, QPen, QPixmap, QWheelEvent
 from qtpy.QtWidgets import QLabel, QPushButton, QSizePolicy, QWidget
 from superqt import QFlowLayout
 
 from napari_gaussproto.widgets.shared.forms import down, fill
 from napari_gaussproto.widgets.shared.plots import ThemedPlot, smaller
+from napari_gaussproto.widgets.shared.workarounds import painting
 from napari_gaussproto.widgets.train.fitting.curve_log import (
     GATE,
     HELD_OUT,
@@ -66,11 +67,10 @@ class LegendEntry(QPushButton):
         """Draw the line; that of a curve that is off is pale and its name struck out."""
         pixmap = QPixmap(_LINE)
         pixmap.fill(Qt.GlobalColor.transparent)
-        painter = QPainter(pixmap)
-        painter.setOpacity(1.0 if on else 0.4)
-        painter.setPen(self._pen)
-        painter.drawLine(0, _LINE.height() // 2, _LINE.width(), _LINE.height() // 2)
-        painter.end()
+        with painting(pixmap) as painter:
+            painter.setOpacity(1.0 if on else 0.4)
+            painter.setPen(self._pen)
+            painter.drawLine(0, _LINE.height() // 2, _LINE.width(), _LINE.height() // 2)
         self.setIcon(QIcon(pixmap))
         # A line of text, not a button; underlined where the keyboard is.
         self.setStyleSheet(

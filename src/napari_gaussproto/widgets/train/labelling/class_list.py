@@ -7,11 +7,12 @@ from functools import partial
 from itertools import repeat
 
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QKeyEvent, QKeySequence, QPainter, QPaintEvent
+from qtpy.QtGui import QColor, QIcon, QKeyEvent, QKeySequence, QPaintEvent
 from qtpy.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.widgets.shared.share_table import swatch
+from napari_gaussproto.widgets.shared.workarounds import painting
 from napari_gaussproto.widgets.shared.workers import soon
 
 KEY, COLOR, NAME, AMOUNT = range(4)
@@ -164,10 +165,10 @@ class ClassList(QTableWidget):
         """Say what to do when there is no class."""
         super().paintEvent(event)
         if self.rowCount() == 0:
-            painter = QPainter(self.viewport())
-            painter.setPen(_FAINT)
             flags = int(Qt.AlignmentFlag.AlignCenter) | int(Qt.TextFlag.TextWordWrap)
-            painter.drawText(self.viewport().rect().adjusted(8, 0, -8, 0), flags, _EMPTY)
+            with painting(self.viewport()) as painter:
+                painter.setPen(_FAINT)
+                painter.drawText(self.viewport().rect().adjusted(8, 0, -8, 0), flags, _EMPTY)
 
 
 def plain_icon(color: str) -> QIcon:

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.io.masks import mask_beside
+from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.channels import missing_answer
 from napari_gaussproto.widgets.layers.large_labels import CUT_OUT, is_large
 from napari_gaussproto.widgets.layers.overlays import CorrectionOverlay
@@ -20,12 +21,18 @@ from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import SharedState
 from napari_gaussproto.widgets.shared.tags import is_ours
+from napari_gaussproto.widgets.shared.workers import Runner
 from napari_gaussproto.widgets.train.annotation.accept_tool import AcceptTool, accepted, left_out
 from napari_gaussproto.widgets.train.annotation.annotation_layer import (
     AnnotationLayer,
     label_shape,
 )
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
+from napari_gaussproto.widgets.train.annotation.windows import (
+    add_window,
+    place_in_view,
+    window_of,
+)
 from napari_gaussproto.widgets.train.labelling.label_import import LabelImport
 from napari_gaussproto.widgets.train.labelling.labels_panel import LabelsPanel
 from napari_gaussproto.widgets.train.storage.autosave import Autosave
@@ -34,6 +41,9 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
     from napari.viewer import Viewer
 
+    from napari_gaussproto.jobs.large.window import CutWindow
+
+_ERASER = "the eraser (key 1) takes labels back"
 _MASKS = "Masks (*.png *.tif *.tiff *.bmp *.npy *.json);;All files (*)"
 
 
@@ -58,6 +68,10 @@ class LabelsController(QObject):
         self.imports = LabelImport(annotations, autosave, messages, window)
         self.accept_tool = AcceptTool(viewer, annotations, messages, self)
         self.overlay = CorrectionOverlay(viewer)
+        self.windows = Runner(self)
+        self.windows.succeeded.connect(self._on_window)
+        self.windows.failed.connect(messages.report)
+        self._cutting: Image | None = None
         self._beside: Any = None  # the entry of the menu for the mask beside the photograph
         panel.new.clicked.connect(self.draw)
         panel.accept.toggled.connect(self._on_accept)
@@ -81,15 +95,44 @@ class LabelsController(QObject):
         self._panel.accept.setChecked(False)
         if self._state.shows_likelihood:
             self._state.show(likelihood=False)
-        self._autosave.annotate(image)
         if is_large(image):
+            self._draw_in_window(image)
+            return
+        # First, for what becomes of labels and corrections that are there already is said after it.
+        self._messages.tell(f"Paint on “{image.name}” with the left button; {_ERASER}.")
+        self._autosave.annotate(image)
+
+    def _draw_in_window(self, image: Image) -> None:
+        """Take the brush to the window of a large image that is in view."""
+        shape = label_shape(image)
+        if len(shape) != 2:
             self._messages.warn(
-                f"“{image.name}” is large, and a fit holds all of it in memory: better {CUT_OUT}, "
+                f"“{image.name}” is a large stack, and a fit holds all of it in memory: {CUT_OUT}, "
                 "and paint there."
             )
             return
+        from napari_gaussproto.jobs.large.window import window_around  # loads torch
+
+        area = window_around(*place_in_view(image), *shape)
+        known = window_of(self._viewer, image, area)
+        if known is not None:
+            self._paint_in(known, image)
+            return
+        self._cutting = image
+        self.windows.start(partial(run_job, "large.window", "window_job", train_image(image), area))
+
+    def _on_window(self, cut: CutWindow) -> None:
+        image = self._cutting
+        if image is not None and image in self._viewer.layers:
+            self._paint_in(add_window(self._viewer, image, cut), image)
+
+    def _paint_in(self, window: Image, image: Image) -> None:
+        self._images.choose(window)
+        self._autosave.annotate(window)
         self._messages.tell(
-            f"Paint on “{image.name}” with the left button; the eraser (key 1) takes labels back."
+            f"“{image.name}” is large: paint in this window of it, “{window.name}”; {_ERASER}. For "
+            f"another place, choose “{image.name}”, move there and press Draw. Fits learn from all "
+            "windows, and the Segment dock segments the whole with what they learned."
         )
 
     def clear(self) -> None:

@@ -202,7 +202,9 @@ class VersionTree(QTreeWidget):
         top, bottom = float(rect.top()), rect.bottom() + 1.0
         painter.save()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        painter.setPen(QPen(_faded(ink, 110), 1.5, cap=Qt.PenCapStyle.FlatCap))
+        # Without names: those of PySide6 and PyQt6 differ.
+        style, cap = Qt.PenStyle.SolidLine, Qt.PenCapStyle.FlatCap
+        painter.setPen(QPen(_faded(ink, 110), 1.5, style, cap))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         if item.goes_on(up=True):
             painter.drawLine(QPointF(x, top), QPointF(x, middle))

@@ -16,7 +16,7 @@ from napari_gaussproto.core.project.version import LIVE
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.jobs.storage import ProjectSession
 from napari_gaussproto.widgets.layers.overlays import hide_changed, show_changed
-from napari_gaussproto.widgets.layers.placement import has_channels, pixels_of
+from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.preferences import remember_model
@@ -140,11 +140,11 @@ class VersionsController(QObject):
 
     def _segment_by(self, result: ImageResult, read: tuple[str, PrototypeSegmenter]) -> None:
         """Let another thread segment the image by a version: saving must not wait for that."""
-        (name, model), source = read, result.source
-        pixels, rgb, now = pixels_of(source), has_channels(source), result.segmentation
+        (name, model), now = read, result.segmentation
+        about = (model, train_image(result.source), now, result.provenance.how.get("cell_size"))
 
         def job() -> Comparison:
-            return run(run_job("versions", "compare_models", model, pixels, rgb, now))
+            return run(run_job("versions", "compare_models", *about))
 
         self._reader.put(job, partial(self._on_compared, result, name))
 

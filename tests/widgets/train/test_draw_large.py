@@ -1,0 +1,187 @@
+"""Large images in the Train dock: one draws in windows of them, and fits learn from these."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import zarr
+
+from napari_gaussproto.core.labels.annotations import Annotations
+from napari_gaussproto.jobs.large import window as window_module
+from napari_gaussproto.widgets.layers import large_labels
+from napari_gaussproto.widgets.layers.placement import WINDOW
+from napari_gaussproto.widgets.segment import dock as segment_module
+from tests.core.builders import two_tone
+from tests.widgets.docks import by_role
+from tests.widgets.train_dock import open_train
+
+SIDE, TILE = 512, 512
+PHOTO, TRUTH = two_tone(1100, 1300)
+
+
+@pytest.fixture(autouse=True)
+def low_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One megapixel is large, and windows and tiles are small."""
+    monkeypatch.setattr(large_labels, "preference", lambda name: 1)
+    monkeypatch.setattr(window_module, "SIDE", SIDE)
+    settings = {"tile": TILE, "device": "cpu"}
+    monkeypatch.setattr(segment_module, "preference", settings.__getitem__)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    path = tmp_path / "field.zarr"
+    array = zarr.create_array(str(path), shape=PHOTO.shape, chunks=(256, 256, 3), dtype="uint8")
+    array[:] = PHOTO
+    return path
+
+
+@pytest.fixture
+def mosaic(viewer: Any, train: Any, stored: Path) -> Any:
+    viewer.window.show()
+    [image] = viewer.open(stored, plugin="napari", rgb=True)
+    image.name, image.scale, image.translate = "mosaic", (0.5, 0.5), (3, 4)
+    viewer.reset_view()
+    train.images.choose(image)
+    return image
+
+
+def look_at(viewer: Any, image: Any, qtbot: Any, y: int, x: int) -> None:
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.center, camera.zoom = image.data_to_world((y, x)), 8
+    qtbot.wait(300)
+
+
+def draw(train: Any, viewer: Any, image: Any, qtbot: Any, y: int, x: int) -> Any:
+    """Press Draw at a place, and wait for the window of the image."""
+    train.images.choose(image)
+    look_at(viewer, image, qtbot, y, x)
+    train.labels.new.click()
+    qtbot.waitUntil(lambda: train.images.image() is not image, timeout=30_000)
+    return train.images.image()
+
+
+def paint(train: Any, window: Any) -> None:
+    """Strokes of both classes where they are true."""
+    y0, x0, y1, x1 = window.metadata[WINDOW]
+    truth, layer = TRUTH[y0:y1, x0:x1], train.annotations.find(window).layer
+    for value in (1, 2):
+        places = np.argwhere(truth == value)
+        y, x = places[len(places) // 2]
+        own = np.zeros(truth.shape, bool)
+        own[max(0, y - 12) : y + 12, max(0, x - 12) : x + 12] = True
+        layer.data_setitem(np.nonzero(own & (truth == value)), value)
+    train.annotations.find(window).settle()
+
+
+def test_draw_takes_the_brush_to_the_window_in_view(
+    viewer: Any, train: Any, mosaic: Any, qtbot: Any, stored: Path
+) -> None:
+    window = draw(train, viewer, mosaic, qtbot, 700, 900)
+    assert window.metadata[WINDOW] == [512, 512, 1024, 1024]
+    np.testing.assert_array_equal(window.data, PHOTO[512:1024, 512:1024])
+    np.testing.assert_allclose(window.data_to_world((7, 9)), mosaic.data_to_world((519, 521)))
+    annotation = train.annotations.find(window)
+    assert viewer.layers.selection.active is annotation.layer
+    assert annotation.record.codes.shape == (512, 512)
+    assert train.annotations.find(mosaic) is None
+    assert train.status.text().startswith("“mosaic” is large: paint in this window of it")
+    # The same place again is the same window; another place is another.
+    count = len(viewer.layers)
+    assert draw(train, viewer, mosaic, qtbot, 720, 910) is window and len(viewer.layers) == count
+    corner = draw(train, viewer, mosaic, qtbot, 1090, 1290)
+    assert corner.metadata[WINDOW] == [588, 788, 1100, 1300]
+
+
+def test_a_fit_learns_in_the_window_and_the_whole_is_segmented_by_it(
+    viewer: Any, train: Any, mosaic: Any, dock: Any, run: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    window = draw(train, viewer, mosaic, qtbot, 700, 900)
+    paint(train, window)
+    with qtbot.waitSignal(train.fits.fitted, timeout=120_000) as fitted:
+        train.quick.click()
+    assert fitted.args[0].result.images == 1
+    [labels] = by_role(viewer, "labels")
+    assert labels.data.shape == (512, 512)
+    dock.large.choose_folder(tmp_path / "labels")
+    dock.images.choose(mosaic)
+    dock.models.combo.setCurrentIndex(0)
+    assert dock.models.is_current
+    run(dock)
+    made = dock.state.streamed[mosaic]
+    assert made.model.layer is train.fits.model.layer
+    whole = np.asarray(made.labels[:])
+    inside = whole[512:1024, 512:1024]
+    assert (inside == labels.data).mean() > 0.9
+    # What was drawn overrules in the measurements.
+    dock.measure.header.click()
+    qtbot.waitUntil(lambda: dock.state.project is not None, timeout=30_000)
+    drawn = dock.state.project.drawn_in(mosaic)
+    [(area, own)] = drawn.parts
+    assert area == (512, 512, 1024, 1024) and own.any()
+    with qtbot.waitSignal(dock.measure.runner.finished, timeout=120_000):
+        dock.measure.run_button.click()
+    assert dock.measure.status.text().endswith("with corrections.")
+    corrected = whole.copy()
+    corrected[512:1024, 512:1024] = np.where(own > 0, own, inside)
+    dock.measure.save(tmp_path / "o.csv")
+    pixels = pd.read_csv(tmp_path / "o-areas.csv")["pixels"].tolist()
+    assert pixels == np.bincount(corrected.ravel(), minlength=3)[1:].tolist()
+
+
+def test_what_was_drawn_comes_back_with_its_window(
+    viewer: Any, train: Any, mosaic: Any, qtbot: Any, stored: Path
+) -> None:
+    window = draw(train, viewer, mosaic, qtbot, 700, 900)
+    paint(train, window)
+    before = train.annotations.find(window).labels
+    train.autosave.save_now()
+    qtbot.waitUntil(lambda: not train.autosave.busy, timeout=30_000)
+    kept: Annotations = train.autosave.state.kept
+    [annotation] = kept.images
+    assert annotation.image.window == (512, 512, 1024, 1024)
+    assert annotation.image.file == str(stored)
+    # Closed, it teaches still; opened again at the same place, its labels are there.
+    viewer.layers.remove(window)
+    qtbot.waitUntil(lambda: window not in viewer.layers, timeout=5_000)
+    again = draw(train, viewer, mosaic, qtbot, 730, 890)
+    assert again is not window
+    qtbot.waitUntil(lambda: train.annotations.find(again) is not None, timeout=30_000)
+    qtbot.waitUntil(
+        lambda: np.array_equal(train.annotations.find(again).labels, before), timeout=30_000
+    )
+
+
+def test_a_project_opens_its_windows_again(
+    viewer: Any, train: Any, mosaic: Any, qtbot: Any, make_napari_viewer: Any
+) -> None:
+    window = draw(train, viewer, mosaic, qtbot, 700, 900)
+    paint(train, window)
+    before = train.annotations.find(window).labels
+    train.autosave.save_now()
+    qtbot.waitUntil(lambda: not train.autosave.busy, timeout=30_000)
+    folder = train.autosave.state.folder
+    train.close_work()
+    other = make_napari_viewer()
+    widget = open_train(other)
+    widget.autosave.open(folder)
+    qtbot.waitUntil(lambda: any(WINDOW in la.metadata for la in other.layers), timeout=60_000)
+    [layer] = [la for la in other.layers if la.metadata.get(WINDOW)]
+    np.testing.assert_array_equal(layer.data, PHOTO[512:1024, 512:1024])
+    np.testing.assert_allclose(layer.data_to_world((7, 9)), mosaic.data_to_world((519, 521)))
+    qtbot.waitUntil(lambda: widget.annotations.find(layer) is not None, timeout=30_000)
+    np.testing.assert_array_equal(widget.annotations.find(layer).labels, before)
+    widget.close_work()
+    qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
+
+
+def test_a_large_stack_says_what_to_do(viewer: Any, train: Any, qtbot: Any) -> None:
+    stack = np.zeros((5, 1000, 1100), np.uint8)
+    train.images.choose(viewer.add_image(stack, name="series"))
+    with qtbot.waitSignal(train.messages.warned) as warned:
+        train.labels.new.click()
+    assert warned.args[0].startswith("“series” is a large stack") and "cut the" in warned.args[0]
