@@ -12,8 +12,9 @@ Qt can crash, too: when a painter outlives the drawing that it was made for.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from weakref import WeakMethod, ref
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# What is called when something is destroyed.
+_last_calls: set[Callable[..., None]] = set()
 # As many as OpenGL promises.
 _VERTEX_ARRAYS = 16
 
@@ -63,6 +66,25 @@ def write_labels(
 def reset_undo(layer: Labels) -> None:
     """Empty a layer's undo; napari has no public way to."""
     getattr(_bare(layer), "_reset_history", lambda: None)()
+
+
+def replace_levels(layer: Labels, levels: Sequence[Any]) -> None:
+    """Show other data in a layer of several resolutions, of the same shapes.
+
+    napari 0.6 takes what such a layer of labels is given for a single array.
+
+    Parameters
+    ----------
+    levels : sequence of (..., H, W) array-likes
+        The finest first.
+    """
+    bare = _bare(layer)
+    if not version("napari").startswith("0.6."):
+        bare.data = list(levels)
+        return
+    bare.data._data[:] = levels
+    bare.events.data(value=bare.data)
+    bare.refresh()
 
 
 def _bare(layer: Labels) -> Labels:
@@ -132,6 +154,26 @@ def announce(owner: QObject, cancel: Callable[[], object]) -> Callable[[], objec
     said = (Status.BUSY, "something is being computed")
     task = window._register_task_status("Gaussian Prototypes", *said, end)
     return lambda: window._update_task_status(task, Status.COMPLETED, "done")
+
+
+def when_gone(thing: QObject, then: Callable[[], object]) -> None:
+    """Call a function when an object of Qt is destroyed.
+
+    PyQt6 does not keep Python from collecting what is called then as garbage, with the object
+    itself, while Qt still has it: a segmentation fault.
+
+    Parameters
+    ----------
+    then : callable
+        It is kept until it is called, so it must not hold the object.
+    """
+
+    def call(destroyed: object = None) -> None:
+        _last_calls.discard(call)
+        then()
+
+    _last_calls.add(call)
+    thing.destroyed.connect(call)
 
 
 @contextmanager
