@@ -84,7 +84,7 @@ class CorrectedView(QWidget):
         """Follow the project, the current result and the box."""
         state, result, chosen = self._state, self._state.current, self._images.image()
         offer_corrections(self.box, state.project)
-        self.setVisible(result is not None)
+        self.setVisible(result is not None and result.source is chosen)
         self.runner.cancel()
         self._watch(None if result is None else result.labels)
         if result is None or chosen is None or result.source is not chosen:

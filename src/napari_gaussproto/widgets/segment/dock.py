@@ -308,7 +308,12 @@ class SegmentWidget(Dock):
         tiles = f", {result.tiles} tiles" if result.tiles > 1 else ""
         took = f"Done in {result.seconds:.1f} s on {result.provenance.device}{tiles}"
         loading = f", after {result.loading:.1f} s of loading" if result.loading >= 0.05 else ""
-        self.status.setText(f"{took}{loading}.")
+        if image is self.images.image():
+            self.status.setText(f"{took}{loading}.")
+            return
+        # Another one was chosen meanwhile; what is shown here is what that one gave, or nothing.
+        self._on_image()
+        self.status.setText(f"{took}{loading}: “{image.name}”.")
 
     def _show(self, image: Image, found: SegmentResult) -> None:
         former = self.state.results.get(image)
@@ -331,7 +336,7 @@ class SegmentWidget(Dock):
                 result.maps[OUTLINES] = show_outlines(self.viewer, image, *about)
             self.state.set_result(result)
             self.likelihood.show_prototype(result, found.prototype, found.likelihood)
-        if former is None:
+        if former is None and image is self.images.image():
             # The first time, what a person wants next is to look at the labels and to brush.
             self.viewer.layers.selection.active = result.labels
 
@@ -339,14 +344,8 @@ class SegmentWidget(Dock):
         image = self.images.image()
         result = self.state.results.get(image)
         if result is None:
-            # What another image gave must not be taken for this one's.
-            self.likelihood.setEnabled(False)
-            self.maps.show_result(None)
-            for part in (self.corrected, self.cover, self.remarks, self.train_button):
-                part.hide()
-            self.large.refresh()
+            self._show_no_result()
         elif result is self.state.current:
-            self.likelihood.setEnabled(True)
             self._on_image_result(result)
         else:
             self.state.set_result(result)
@@ -354,9 +353,21 @@ class SegmentWidget(Dock):
             self.status.setText(f"{self._missing()}." if self._missing() else "")
         self._update_buttons()
 
+    def _show_no_result(self) -> None:
+        """Show nothing of what another image gave: it would be taken for this one's."""
+        self.likelihood.show_result(None)
+        self.maps.show_result(None)
+        for part in (self.corrected, self.cover, self.remarks, self.train_button):
+            part.hide()
+        self.large.refresh()
+
     def _on_image_result(self, result: ImageResult) -> None:
+        if result.source is not self.images.image():
+            self._show_no_result()
+            return
         segmentation = result.segmentation
         self.corrected.refresh()
+        self.likelihood.show_result(result)
         self.maps.show_result(result)
         self.remarks.setText("<br>".join(escape(remark) for remark in segmentation.remarks))
         self.remarks.setVisible(bool(segmentation.remarks))

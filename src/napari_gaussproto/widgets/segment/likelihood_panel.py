@@ -38,10 +38,9 @@ class LikelihoodPanel(QWidget):
         self._timer.timeout.connect(self._add_next)
         self._build()
         connections = Connections(self)
-        connections.add(state.result_changed, self._on_image_result)
         connections.add(state.prototype_changed, self._on_prototype)
         connections.add(state.shown_changed, self._on_shown)
-        self.setEnabled(False)
+        self.show_result(None)
 
     def _build(self) -> None:
         self.classes = radio_button("Classes", "Show the classes over the image", checked=True)
@@ -65,7 +64,11 @@ class LikelihoodPanel(QWidget):
 
     # -- one layer that follows the chooser -------------------------------------------------
 
-    def _on_image_result(self, result: ImageResult) -> None:
+    def show_result(self, result: ImageResult | None) -> None:
+        """Offer the prototypes of a result, the current one; of none, nothing."""
+        self.setEnabled(result is not None)
+        if result is None:
+            return
         segmentation = result.segmentation
         share = segmentation.prototype_share()
         with QSignalBlocker(self.chooser):
@@ -78,7 +81,6 @@ class LikelihoodPanel(QWidget):
         each = f"One layer for each of the {len(share)} prototypes"
         self.as_layers.setText(f"{each} (about {_seconds(len(share))} s, slows napari)")
         self.as_stack.setEnabled(not segmentation.leading)
-        self.setEnabled(True)
         self._on_shown()
 
     def _on_chosen(self, m: int) -> None:

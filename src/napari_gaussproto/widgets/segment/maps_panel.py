@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QWidget
 
@@ -82,17 +82,28 @@ class MapsPanel(QWidget):
         self._hide_maps()
         self._set_classes(visible=True)
 
+    def changeEvent(self, event: QEvent) -> None:
+        """Write the links in the colour of the text, which comes only when a dock is shown."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.PaletteChange, QEvent.Type.StyleChange):
+            self._name()
+
     def refresh(self, event: object = None) -> None:
         """Say which maps there are and which are in view."""
         layers = self._layers()
         self.setVisible(bool(layers))
+        self._name()
+        shown = [role for role, layer in layers if layer.visible and role != OUTLINES]
+        sentence = self._sentence(shown[0]) if shown else ""
+        self.meaning.setText(sentence)
+        self.meaning.setVisible(bool(sentence))
+
+    def _name(self) -> None:
+        layers = self._layers()
         links = ", ".join(self._link(role, layer) for role, layer in layers)
         shown = [role for role, layer in layers if layer.visible and role != OUTLINES]
         what = "bold is in view; click again to hide it" if shown else "click one to show it"
         self.names.setText(f"Maps added: {links} ({what}).")
-        sentence = self._sentence(shown[0]) if shown else ""
-        self.meaning.setText(sentence)
-        self.meaning.setVisible(bool(sentence))
 
     def _layers(self) -> list[tuple[MapRole, Layer]]:
         """Maps of the result that are in the viewer, in the order of their numbers."""

@@ -1,0 +1,50 @@
+"""The Segment panel belongs to the image that is chosen, whatever ended or was opened meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtGui import QPalette
+
+from napari_gaussproto.widgets.segment.dock import SegmentWidget
+from tests.core.builders import two_tone
+
+
+def test_a_dock_opened_later_offers_what_there_is(viewer: Any, dock: Any, run: Any) -> None:
+    viewer.add_image(two_tone()[0])
+    dock.extras["novelty"].setChecked(True)
+    run(dock)
+    dock.state.select_prototype(2)
+    again = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(again, name="Segment again", area="right")
+    viewer.window.show()
+    chooser = again.likelihood.chooser
+    assert again.likelihood.isEnabled() and chooser.count() == 4
+    assert chooser.currentIndex() == 2
+    # A link in the colour of the text around it, which comes with napari's style.
+    ink = again.maps.palette().color(QPalette.ColorRole.WindowText).name()
+    assert ink in again.maps.names.text() and ink != "#000000"
+
+
+def test_a_run_that_ends_beside_another_image_is_told_by_name(
+    viewer: Any, dock: Any, run: Any, qtbot: Any
+) -> None:
+    first = viewer.add_image(two_tone()[0], name="first")
+    second = viewer.add_image(two_tone()[0][::-1].copy(), name="second")
+    dock.images.choose(first)
+    active = viewer.layers.selection.active
+    with qtbot.waitSignal(dock.runner.finished, timeout=60_000):
+        dock.run_button.click()
+        dock.images.choose(second)
+    assert first in dock.state.results and "“first”" in dock.status.text()
+    assert not dock.likelihood.isEnabled() and dock.cover.isHidden()
+    assert viewer.layers.selection.active is active
+    dock.images.choose(first)
+    assert dock.likelihood.isEnabled() and dock.likelihood.chooser.count() == 4
+    # Where both have a result, the panel belongs to the chosen one.
+    dock.images.choose(second)
+    run(dock)
+    with qtbot.waitSignal(dock.runner.finished, timeout=60_000):
+        dock.run_button.click()
+        dock.images.choose(first)
+    assert dock.state.current.source is first and dock.likelihood.isEnabled()
