@@ -48,3 +48,30 @@ def test_a_run_that_ends_beside_another_image_is_told_by_name(
         dock.run_button.click()
         dock.images.choose(first)
     assert dock.state.current.source is first and dock.likelihood.isEnabled()
+
+
+def test_an_image_that_is_picked_is_in_view_with_its_layers_alone(
+    viewer: Any, dock: Any, run: Any
+) -> None:
+    first = viewer.add_image(two_tone()[0], name="first")
+    run(dock)
+    classes = dock.state.current.labels
+    other = viewer.add_labels(classes.data.copy(), name="mine")
+    second = viewer.add_image(two_tone()[0][::-1].copy(), name="second")
+    apart = viewer.add_image(two_tone()[0], name="apart", translate=(5000, 0))
+
+    def pick(image: Any) -> None:
+        dock.images.choose(image)
+        dock.images.activated.emit(dock.images.currentIndex())  # as a click in its list does
+
+    pick(second)
+    assert second.visible and apart.visible and other.visible
+    assert not first.visible and not classes.visible
+    run(dock)
+    pick(first)
+    assert first.visible and classes.visible
+    assert not second.visible and not dock.state.results[second].labels.visible
+    viewer.layers.remove(second)
+    second = viewer.add_image(two_tone()[0], name="red", blending="additive")
+    pick(second)
+    assert first.visible, "channels are looked at together"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from qtpy.QtCore import QTimer
 
+from napari_gaussproto.widgets.layers.large_labels import is_large
 from napari_gaussproto.widgets.layers.placement import layers_to_remove
 from napari_gaussproto.widgets.shared.preferences import PLUGIN
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState, per_viewer, state_of
@@ -16,6 +18,8 @@ from napari_gaussproto.widgets.shared.tags import is_ours
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
     from napari.viewer import Viewer
+
+    from napari_gaussproto.widgets.shared.choosers import ImageChooser
 
 _BETWEEN = " – "
 
@@ -27,6 +31,8 @@ class Following:
         # What is kept by the viewer must not keep it.
         self._viewer = ref(viewer)
         self._names: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
+        # What was hidden here comes back; what a person hid stays hidden.
+        self._hidden: WeakSet[Layer] = WeakSet()
         state: SharedState = state_of(viewer)
         state.result_changed.connect(self._on_result)
         state.result_closed.connect(self._on_closed)
@@ -41,6 +47,34 @@ class Following:
         if image not in self._names:
             self._names[image] = image.name
             image.events.name.connect(partial(self._on_name, ref(image)))
+
+    def bring_into_view(self, image: Image, others: Sequence[Image]) -> None:
+        """Show an image with its layers, and hide other images that lie over it, with theirs."""
+        viewer = self._viewer()
+        if viewer is None or getattr(viewer, "canvas", viewer).grid.enabled:  # since napari 0.9
+            return
+        for other in others:
+            if other is not image and _is_in_the_way(other, image):
+                self.hide(other)
+        for layer in self._all_of(viewer, image):
+            if layer in self._hidden:
+                self._hidden.discard(layer)
+                layer.visible = True
+        image.visible = True
+
+    def hide(self, image: Image) -> None:
+        """Hide an image with its layers until it is brought into view."""
+        viewer = self._viewer()
+        for layer in [] if viewer is None else self._all_of(viewer, image):
+            if layer.visible:
+                layer.visible = False
+                self._hidden.add(layer)
+
+    @staticmethod
+    def _all_of(viewer: Viewer, image: Image) -> list[Layer]:
+        begins = image.name + _BETWEEN
+        own = [la for la in viewer.layers if is_ours(la) and la.name.startswith(begins)]
+        return [image, *own]
 
     def _on_name(self, weak: Any, event: object = None) -> None:
         """Name the layers anew that were called after an image."""
@@ -76,7 +110,27 @@ class Following:
                 viewer.layers.remove(layer)
 
 
+def _is_in_the_way(other: Image, image: Image) -> bool:
+    """Whether one image hides another; channels that are added up and windows do not."""
+    pair = (other, image)
+    if any(str(one.blending) == "additive" or is_large(one) for one in pair):
+        return False
+    (low, high), (least, most) = (layer.extent.world[:, -2:] for layer in pair)
+    return bool((low < most).all() and (least < high).all())
+
+
 @per_viewer
 def follow_images(viewer: Viewer) -> Following:
     """Let layers follow the images of a viewer from now on."""
     return Following(viewer)
+
+
+def show_what_is_picked(viewer: Viewer, chooser: ImageChooser) -> None:
+    """Bring the image that a person picks in a dock into view."""
+
+    def show() -> None:
+        image = chooser.image()
+        if image is not None:
+            follow_images(viewer).bring_into_view(image, chooser.images())
+
+    chooser.activated.connect(lambda _: show())

@@ -19,6 +19,7 @@ from napari_gaussproto.jobs.requests import BatchOrder, SegmentRequest
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.jobs.train_image import Stage
 from napari_gaussproto.widgets.layers.channels import ChannelsOffer, missing_answer
+from napari_gaussproto.widgets.layers.following import follow_images, show_what_is_picked
 from napari_gaussproto.widgets.layers.large_labels import is_large
 from napari_gaussproto.widgets.layers.outlines_switch import OutlinesSwitch
 from napari_gaussproto.widgets.layers.placement import (
@@ -156,6 +157,7 @@ class SegmentWidget(Dock):
 
     def _connect(self) -> None:
         self.images.image_changed.connect(self._on_image)
+        show_what_is_picked(self.viewer, self.images)
         self.connections.add(self.state.result_changed, self._on_image_result)
         self.connections.add(self.state.turned, self._on_image)
         self.connections.add(self.state.read_anew, self._on_image)
@@ -312,6 +314,8 @@ class SegmentWidget(Dock):
             self.status.setText(f"{took}{loading}.")
             return
         # Another one was chosen meanwhile; what is shown here is what that one gave, or nothing.
+        if not image.visible:
+            follow_images(self.viewer).hide(image)
         self._on_image()
         self.status.setText(f"{took}{loading}: “{image.name}”.")
 

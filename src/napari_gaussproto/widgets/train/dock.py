@@ -14,6 +14,7 @@ from napari_gaussproto.core.model.summary import read_summary
 from napari_gaussproto.jobs.requests import ClosedRequest
 from napari_gaussproto.jobs.storage import Count
 from napari_gaussproto.widgets.layers.channels import ChannelsOffer, missing_answer
+from napari_gaussproto.widgets.layers.following import show_what_is_picked
 from napari_gaussproto.widgets.layers.outlines_switch import OutlinesSwitch
 from napari_gaussproto.widgets.layers.upright_offer import UprightOffer
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
@@ -163,6 +164,7 @@ class TrainWidget(Dock):
         autosave.restored.connect(self._on_restored)
         self.connections.add(self.state.result_changed, self._adopt)
         self.images.image_changed.connect(self._on_image)
+        show_what_is_picked(self.viewer, self.images)
         self.connections.add(self.state.read_anew, self._on_image)
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
             self.connections.add(event, self.labelling.offer_layers)
