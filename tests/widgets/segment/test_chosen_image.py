@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import torch
 from qtpy.QtGui import QPalette
 
+from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.model.card import Provenance
+from napari_gaussproto.widgets.layers.placement import show_classes
 from napari_gaussproto.widgets.segment.dock import SegmentWidget
-from tests.core.builders import two_tone
+from tests.core.builders import tiny_model, two_tone
 
 
 def test_a_dock_opened_later_offers_what_there_is(viewer: Any, dock: Any, run: Any) -> None:
@@ -48,6 +53,17 @@ def test_a_run_that_ends_beside_another_image_is_told_by_name(
         dock.run_button.click()
         dock.images.choose(first)
     assert dock.state.current.source is first and dock.likelihood.isEnabled()
+
+
+def test_the_brush_never_paints_a_class_that_there_is_not(viewer: Any) -> None:
+    layer = viewer.add_labels(np.zeros((4, 5), np.uint8))
+    provenance = Provenance.of(tiny_model().card, torch.device("cpu"), None)
+    for count, brush in ((4, 1), (2, 2), (3, 2)):
+        classes = [SegmentationClass(name=str(c), color="#00ff00") for c in range(count)]
+        show_classes(layer, classes, provenance)
+        assert layer.selected_label == brush
+        if count == 4:
+            layer.selected_label = 4
 
 
 def test_an_image_that_is_picked_is_in_view_with_its_layers_alone(

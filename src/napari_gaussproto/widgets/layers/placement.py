@@ -242,6 +242,8 @@ def show_classes(
     if layer.metadata.get("classes") != known["classes"]:
         layer.colormap = label_colors(classes)
         layer.features = label_names(classes)
+        # Else the brush would paint a class of another model, which has no name here.
+        layer.selected_label = min(layer.selected_label, len(classes))
     about = tag(LABELS, **provenance.metadata, **more)
     layer.metadata = {**layer.metadata, **about, **known}
 
