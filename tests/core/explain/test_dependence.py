@@ -9,7 +9,6 @@ import numpy.typing as npt
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from napari_gaussproto import dependence, segment
 from napari_gaussproto.core.base.errors import ImageError
@@ -18,6 +17,7 @@ from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.explain.dependence import Dependence, dependence_steps
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.network.neck import normalise
+from napari_gaussproto.core.network.stride import shrink
 from tests.core.builders import tiny_model, two_tone
 
 # Pixels to the right of a cell that the network looks at, and of a latent position.
@@ -32,11 +32,11 @@ class Sideways(nn.Module):
     has_local = False
 
     def forward(self, image: Tensor) -> Tensor:
-        bright = F.avg_pool2d(image.mean(1, keepdim=True), STRIDE)
+        bright = shrink(image, STRIDE).mean(1, keepdim=True)
         return latents_of(bright.roll(-BESIDE // STRIDE, 3))
 
     def maps_and_context(self, image: Tensor) -> list[Tensor]:
-        return [self(image), F.avg_pool2d(image, self.context_stride)]
+        return [self(image), shrink(image, self.context_stride)]
 
 
 def latents_of(bright: Tensor) -> Tensor:
