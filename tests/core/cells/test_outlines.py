@@ -109,6 +109,20 @@ def test_labels_are_those_of_the_guided_filter(channels: int) -> None:
     assert (found != expected).float().mean() < 1e-3
 
 
+@pytest.mark.parametrize("noise", [0.5, 1.5])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_ground_without_edges_gets_no_class_that_is_not_there(noise: float, channels: int) -> None:
+    """Colours of a camera that sees water: what varies is the last digits of the sums."""
+    random = torch.Generator().manual_seed(0)
+    level = 130 + noise * torch.randn(channels, 256, 256, generator=random)
+    image = level.round().clamp(0, 255).to(torch.uint8)
+    side = torch.arange(256 // K)[None].expand(256 // K, -1) < 256 // K // 2
+    maps = torch.stack([torch.zeros_like(side), side, ~side]).float()
+    guide = cells(pixel_colours(image[None])[0])
+    found = labels_along_edges(maps, guide, lambda a, b: image[:, a:b], K)
+    assert set(found.unique().tolist()) == {1, 2}
+
+
 def test_one_class_alone_needs_no_pixels() -> None:
     maps = torch.stack([torch.full((4, 4), 0.9), torch.full((4, 4), 0.1)])
 

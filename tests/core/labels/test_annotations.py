@@ -17,6 +17,8 @@ def test_images_are_recognised_by_their_pixels() -> None:
     known = identify(image, "a")
     assert known.same_pixels(identify(image.copy(), "renamed"))
     assert not known.same_pixels(identify(image[:-1], "a"))
+    windows = [identify(image, "a", window=(y, 0, y + 64, 64)) for y in (0, 64)]
+    assert not windows[0].same_pixels(windows[1]), "plain ground looks alike everywhere"
     other = image.copy()
     other[200, 250] += 1  # the middle is always sampled
     assert not known.same_pixels(identify(other, "a"))

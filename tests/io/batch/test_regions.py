@@ -69,6 +69,9 @@ def test_what_is_no_geojson_is_a_sentence(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(ConfigError, match="could not be read as GeoJSON"):
         read_regions(path)
+    path.write_text(json.dumps(polygon([])))
+    with pytest.raises(ConfigError, match="could not be read as GeoJSON"):
+        read_regions(path)
     path.write_text(json.dumps({"type": "Point", "coordinates": [0, 0]}))
     with pytest.raises(ConfigError, match="holds no polygon"):
         read_regions(path)

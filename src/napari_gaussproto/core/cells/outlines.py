@@ -17,6 +17,8 @@ Rows = Callable[[int, int], Tensor]
 
 # Variance of colour, over that of the photograph, below which nothing is an edge.
 _FLAT = 0.005
+# Variance that a photograph has at least: of what varies less, sums in floats say nothing.
+_LEAST_VARIANCE = 2e-4
 # Pixels refined at a time: what they need stays in a cache. Rows of cells whose pixels are read at
 # a time: bound the memory.
 _PIXELS, _BAND = 1 << 16, 64
@@ -109,14 +111,15 @@ def _coefficients(maps: Tensor, guide: Tensor) -> Tensor:
     mean, mean_guide, cross, square = means.split([len(maps), count, len(cross), len(own)])
     cross = cross.unflatten(0, (len(maps), count)) - mean[:, None] * mean_guide
     square = square - mean_guide[own] * mean_guide[other]
-    square[own == other] += _FLAT * guide.flatten(1).var(1).mean().clamp_min(1e-8)
-    slope = torch.stack(_solved(square, cross.unbind(1)), 1)
+    flat = _FLAT * guide.flatten(1).var(1).mean().clamp_min(_LEAST_VARIANCE)
+    square[own == other] += flat
+    slope = torch.stack(_solved(square, cross.unbind(1), flat), 1)
     offset = mean - (slope * mean_guide).sum(1)
     return _around(torch.cat([slope, offset[:, None]], 1).flatten(0, 1))
 
 
-def _solved(square: Tensor, right: Sequence[Tensor]) -> list[Tensor]:
-    """Solutions, C of any shape (..., h, w), of systems that are symmetric and definite.
+def _solved(square: Tensor, right: Sequence[Tensor], least: Tensor) -> list[Tensor]:
+    """Solutions, C of any shape (..., h, w), of systems whose eigenvalues are ``least`` or more.
 
     Of the matrices the lower triangle is given, row by row, (C (C + 1) / 2, h, w). By Cholesky,
     for all places at once: LAPACK's, one place after the other, takes several times as long.
@@ -128,7 +131,8 @@ def _solved(square: Tensor, right: Sequence[Tensor]) -> list[Tensor]:
         for j in range(i + 1):
             known = lower[j] if j < i else row
             rest = next(entries) - sum(row[n] * known[n] for n in range(j))
-            row.append(rest.sqrt() if i == j else rest / known[j])
+            # Rounding can take what is left of a diagonal below that bound, and below 0.
+            row.append(rest.clamp_min(least).sqrt() if i == j else rest / known[j])
         lower.append(row)
     solved = list(right)
     for i in range(count):

@@ -65,7 +65,8 @@ class Corrections:
         }
         pixels = sorted(drawn.image.sample for drawn in self._images)
         self.compared = hashlib.blake2b("".join(pixels).encode(), digest_size=16).hexdigest()
-        self._files = {drawn.image.file for drawn in self._images}
+        whole = [drawn.image for drawn in self._images if drawn.image.window is None]
+        self._files = {image.file for image in whole}
 
     def of(
         self, image: Any, shape: tuple[int, int], item: Item | None = None

@@ -214,6 +214,6 @@ def _polygons(geometry: Any) -> Polygons:
 
 def _ring(stored: Any) -> Ring:
     ring = np.array(stored, float)[:, :2]
-    if not np.isfinite(ring).all():
+    if ring.shape[1] < 2 or not np.isfinite(ring).all():
         raise ValueError("a place is no number")
     return ring

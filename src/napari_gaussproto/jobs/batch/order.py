@@ -80,6 +80,8 @@ def open_items(order: BatchOrder, model: PrototypeSegmenter) -> list[Item]:
     taken: set[str] = set()
     items: list[Item] = []
     for image in order.images:
+        if image.window is not None:
+            continue  # the whole is segmented, which it is a window of
         items += _planes(image, _name(image.name, taken), model)
     return items
 
@@ -96,7 +98,11 @@ def closed_items(order: BatchOrder, model: PrototypeSegmenter) -> list[Item]:
     items: list[Item] = []
     for drawn in order.closed().images:
         image = drawn.image
-        if not drawn.labels.any() or any(one.same_pixels(image) for one in known):
+        if (
+            image.window is not None
+            or not drawn.labels.any()
+            or any(one.same_pixels(image) for one in known)
+        ):
             continue
         name = _name(image.name, taken)
         stack = _read(image) if drawn.labels.ndim > 2 else None

@@ -90,8 +90,9 @@ def with_pixels(identity: ImageIdentity, candidates: Iterable[Levels]) -> Levels
             try:
                 if identity.window is not None:
                     turned = [window_of(turned[0], identity.window, identity.shape)]
+                about = (identity.name, None, identity.window)
                 if tuple(turned[0].shape) == identity.shape and identify(
-                    turned[0], identity.name
+                    turned[0], *about
                 ).same_pixels(identity):
                     return turned
             except Exception:  # every format's library has errors of its own

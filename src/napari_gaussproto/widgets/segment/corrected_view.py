@@ -143,6 +143,11 @@ class CorrectedView(QWidget):
         self._watched = layer
         self._seen = 0 if layer is None else checksum(layer.data)
 
+    def abandon(self) -> None:
+        """Follow no brush any more; the dock is closed."""
+        self._watch(None)
+        self._rest.stop()
+
     def _on_painted(self, event: object = None) -> None:
         self._rest.start()
 

@@ -420,6 +420,7 @@ class SegmentWidget(Dock):
         self.cells.abandon()
         self.likelihood.abandon()
         self.measure.abandon()
+        self.corrected.abandon()
         super().abandon()
 
 

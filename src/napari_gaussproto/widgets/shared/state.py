@@ -295,6 +295,7 @@ class SharedState:
 
     def set_streamed(self, image: Image, made: Streamed) -> None:
         """Say how the labels of a large image are made, from which on they can be seen."""
+        self.streamed.pop(image, None)  # the last one in it was segmented last
         self.streamed[image] = made
         self.streamed_changed.emit(image)
 
