@@ -229,7 +229,7 @@ def test_the_reasons_are_of_the_class_that_they_explain(prototypes: Any, pure: b
     )
     assert "more typical than 30% of its own examples" in rows[0].closeness.text()
     leads = [row.lead.text() for row in rows if row.lead.isVisibleTo(panel)]
-    assert leads == ["other classes have a small part" if pure else "and on the other side like"]
+    assert leads == ["a small part" if pure else "and on the other side like"]
     heading = panel.heading.text()
     assert f"<b>{classes[found.label].name}</b>" in heading
     assert (f"<b>{classes[1 - found.label].name}</b>" in heading) == (not pure)

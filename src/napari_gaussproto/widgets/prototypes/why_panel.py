@@ -202,11 +202,7 @@ def _heading(explanation: Explanation, classes: list[SegmentationClass]) -> str:
 
 
 def _lead(explanation: Explanation) -> str:
-    return (
-        "other classes have a small part"
-        if explanation.rival is None
-        else "and on the other side like"
-    )
+    return "a small part" if explanation.rival is None else "and on the other side like"
 
 
 def _named(entry: SegmentationClass) -> str:
