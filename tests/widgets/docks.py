@@ -5,12 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from qtpy.QtCore import QPoint, Qt
 
 from napari_gaussproto.core.model.predict import segment
+from napari_gaussproto.widgets.layers import large_labels
+from napari_gaussproto.widgets.segment import dock as segment_dock
 
 TAG = "napari-gaussproto"
 LEFT = Qt.MouseButton.LeftButton
+
+
+def large_from_a_megapixel(monkeypatch: pytest.MonkeyPatch, tile: int) -> None:
+    """From one megapixel on an image is large, and a run has tiles of so many pixels."""
+    monkeypatch.setattr(large_labels, "preference", lambda name: 1)
+    settings = {"tile": tile, "device": "cpu"}
+    monkeypatch.setattr(segment_dock, "preference", settings.__getitem__)
 
 
 def by_role(viewer: Any, role: str) -> list[Any]:

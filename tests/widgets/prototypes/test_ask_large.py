@@ -14,11 +14,9 @@ from napari_gaussproto.core.explain.part import part_steps
 from napari_gaussproto.core.model.encode import as_source
 from napari_gaussproto.core.model.model_file import load_model_file
 from napari_gaussproto.jobs.large import why
-from napari_gaussproto.widgets.layers import large_labels
 from napari_gaussproto.widgets.prototypes.dock import LARGE, PrototypesWidget
-from napari_gaussproto.widgets.segment import dock as segment_module
 from tests.core.builders import two_tone
-from tests.widgets.docks import LEFT, by_role, canvas_point, click
+from tests.widgets.docks import LEFT, by_role, canvas_point, click, large_from_a_megapixel
 
 TILE = 256
 PHOTO = two_tone(1100, 1300)[0]
@@ -27,9 +25,7 @@ PHOTO = two_tone(1100, 1300)[0]
 @pytest.fixture(autouse=True)
 def low_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """One megapixel is large, and tiles are small."""
-    monkeypatch.setattr(large_labels, "preference", lambda name: 1)
-    settings = {"tile": TILE, "device": "cpu"}
-    monkeypatch.setattr(segment_module, "preference", settings.__getitem__)
+    large_from_a_megapixel(monkeypatch, TILE)
 
 
 @pytest.fixture

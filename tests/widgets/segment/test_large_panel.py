@@ -15,11 +15,9 @@ import zarr
 from napari_gaussproto.core.model.model_file import load_model_file
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.jobs.large.order import LargeStep
-from napari_gaussproto.widgets.layers import large_labels
-from napari_gaussproto.widgets.segment import dock as segment_module
 from tests.core.builders import two_tone
 from tests.io.test_ome_images import written
-from tests.widgets.docks import by_role
+from tests.widgets.docks import by_role, large_from_a_megapixel
 
 TILE = 256
 PHOTO = two_tone(1100, 1300)[0]
@@ -28,9 +26,7 @@ PHOTO = two_tone(1100, 1300)[0]
 @pytest.fixture(autouse=True)
 def low_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """One megapixel is large, and tiles are small."""
-    monkeypatch.setattr(large_labels, "preference", lambda name: 1)
-    settings = {"tile": TILE, "device": "cpu"}
-    monkeypatch.setattr(segment_module, "preference", settings.__getitem__)
+    large_from_a_megapixel(monkeypatch, TILE)
 
 
 @pytest.fixture

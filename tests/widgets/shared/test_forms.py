@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from qtpy.QtGui import QPaintEvent
 
 from napari_gaussproto.widgets.shared.forms import SlimBar
@@ -17,6 +18,18 @@ class _Counting(SlimBar):
         self.drawn += 1
 
 
+@pytest.fixture
+def bar(qtbot: Any) -> _Counting:
+    """A bar on the screen, of work without an end."""
+    bar = _Counting()
+    qtbot.addWidget(bar)
+    bar.resize(240, 6)
+    bar.show()
+    qtbot.waitExposed(bar)
+    bar.setRange(0, 0)
+    return bar
+
+
 def middle_row(bar: SlimBar) -> list[str]:
     """Colours along a bar, from left to right."""
     image = bar.grab().toImage()
@@ -24,13 +37,7 @@ def middle_row(bar: SlimBar) -> list[str]:
     return [image.pixelColor(x, y).name() for x in range(4, image.width() - 4, 4)]
 
 
-def test_a_bar_at_work_moves_but_seldom(qtbot: Any) -> None:
-    bar = _Counting()
-    qtbot.addWidget(bar)
-    bar.resize(240, 6)
-    bar.show()
-    qtbot.waitExposed(bar)
-    bar.setRange(0, 0)
+def test_a_bar_at_work_moves_but_seldom(bar: _Counting, qtbot: Any) -> None:
     qtbot.wait(300)  # until what showing it asked for is drawn
     first, before = middle_row(bar), bar.drawn
     qtbot.waitUntil(lambda: middle_row(bar) != first, timeout=5000)
@@ -40,13 +47,7 @@ def test_a_bar_at_work_moves_but_seldom(qtbot: Any) -> None:
     assert len(set(first)) > 1  # a piece is told from the rest
 
 
-def test_a_bar_with_an_end_rests(qtbot: Any) -> None:
-    bar = _Counting()
-    qtbot.addWidget(bar)
-    bar.resize(240, 6)
-    bar.show()
-    qtbot.waitExposed(bar)
-    bar.setRange(0, 0)
+def test_a_bar_with_an_end_rests(bar: _Counting, qtbot: Any) -> None:
     qtbot.wait(600)
     bar.setRange(0, 10)
     bar.setValue(5)

@@ -12,11 +12,9 @@ import zarr
 
 from napari_gaussproto.core.labels.annotations import Annotations
 from napari_gaussproto.jobs.large import window as window_module
-from napari_gaussproto.widgets.layers import large_labels
 from napari_gaussproto.widgets.layers.placement import WINDOW
-from napari_gaussproto.widgets.segment import dock as segment_module
 from tests.core.builders import two_tone
-from tests.widgets.docks import by_role
+from tests.widgets.docks import by_role, large_from_a_megapixel
 from tests.widgets.train_dock import open_train
 
 SIDE, TILE = 512, 512
@@ -26,10 +24,8 @@ PHOTO, TRUTH = two_tone(1100, 1300)
 @pytest.fixture(autouse=True)
 def low_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """One megapixel is large, and windows and tiles are small."""
-    monkeypatch.setattr(large_labels, "preference", lambda name: 1)
+    large_from_a_megapixel(monkeypatch, TILE)
     monkeypatch.setattr(window_module, "SIDE", SIDE)
-    settings = {"tile": TILE, "device": "cpu"}
-    monkeypatch.setattr(segment_module, "preference", settings.__getitem__)
 
 
 @pytest.fixture
@@ -133,14 +129,19 @@ def test_a_fit_learns_in_the_window_and_the_whole_is_segmented_by_it(
     assert pixels == np.bincount(corrected.ravel(), minlength=3)[1:].tolist()
 
 
+def saved(train: Any, viewer: Any, image: Any, qtbot: Any) -> tuple[Any, np.ndarray]:
+    """A window that was drawn in, with its labels, which are saved."""
+    window = draw(train, viewer, image, qtbot, 700, 900)
+    paint(train, window)
+    train.autosave.save_now()
+    qtbot.waitUntil(lambda: not train.autosave.busy, timeout=30_000)
+    return window, train.annotations.find(window).labels
+
+
 def test_what_was_drawn_comes_back_with_its_window(
     viewer: Any, train: Any, mosaic: Any, qtbot: Any, stored: Path
 ) -> None:
-    window = draw(train, viewer, mosaic, qtbot, 700, 900)
-    paint(train, window)
-    before = train.annotations.find(window).labels
-    train.autosave.save_now()
-    qtbot.waitUntil(lambda: not train.autosave.busy, timeout=30_000)
+    window, before = saved(train, viewer, mosaic, qtbot)
     kept: Annotations = train.autosave.state.kept
     [annotation] = kept.images
     assert annotation.image.window == (512, 512, 1024, 1024)
@@ -159,11 +160,7 @@ def test_what_was_drawn_comes_back_with_its_window(
 def test_a_project_opens_its_windows_again(
     viewer: Any, train: Any, mosaic: Any, qtbot: Any, make_napari_viewer: Any
 ) -> None:
-    window = draw(train, viewer, mosaic, qtbot, 700, 900)
-    paint(train, window)
-    before = train.annotations.find(window).labels
-    train.autosave.save_now()
-    qtbot.waitUntil(lambda: not train.autosave.busy, timeout=30_000)
+    _, before = saved(train, viewer, mosaic, qtbot)
     folder = train.autosave.state.folder
     train.close_work()
     other = make_napari_viewer()
