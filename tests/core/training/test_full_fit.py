@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from napari_gaussproto.core.base.config import Augmentation
 from napari_gaussproto.core.base.errors import ConfigError, LabelError, ModelFileError
@@ -47,6 +48,27 @@ def fitted() -> tuple[PrototypeSegmenter, list[TrainingStep]]:
         progress=steps.append,
     )
     return model, steps
+
+
+class SinglePrecision(TorchFunctionMode):
+    """As a device that has no double precision, such as Apple's."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        found = function(*args, **(kwargs or {}))
+        if isinstance(found, torch.Tensor) and found.dtype == torch.float64:
+            raise TypeError("float64 is not supported")
+        return found
+
+
+def test_steps_need_no_double_precision() -> None:
+    def begun(step: TrainingStep) -> None:
+        if step.stage == "joint" and step.labelled_miou is not None:
+            raise StopIteration
+
+    with SinglePrecision(), pytest.raises(StopIteration):
+        fit(IMAGES, LABELS, tiny_config(), training=tiny_training(steps=2), progress=begun)
 
 
 def test_a_fit_learns_what_it_was_shown(
