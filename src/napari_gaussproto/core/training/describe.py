@@ -153,7 +153,7 @@ def tidy(model: PrototypeSegmenter, cells: LabelledCells, config: TrainingConfig
     keep = [
         m
         for m in range(layer.n_prototypes)
-        if used[m] >= config.min_usage
+        if not used[m] < config.min_usage  # nan, where the class has no cells, included
         or used[m] == used[layer.class_index == layer.class_index[m]].max()
     ]
     layer = surgery.select(layer, keep)
