@@ -389,7 +389,7 @@ class Trainer:
     # -- the end ----------------------------------------------------------------------------
 
     def finish(self) -> Iterator[TrainingStep]:
-        """Calibrate, prune, and give every prototype its statistics and patches."""
+        """Prune, calibrate, and give every prototype its statistics and patches."""
         self.model.eval()
         total = max(len(self.data), len(self.validation))
         for done in finish_steps(self.model, self.data, self.validation, self.config, self.seed):
