@@ -144,6 +144,9 @@ class Segmentation:
         self.encoding = encoding
         self._familiarity = familiarity
         self._class_quantiles = class_quantiles
+        # What a person drew, and whether other labels stand for those of the model.
+        self._drawn: npt.NDArray[np.uint8] | None = None
+        self._replaced = False
         self.classes = list(classes)
         self.prototypes = list(prototypes)
         self._density_quantiles = density_quantiles
@@ -181,9 +184,10 @@ class Segmentation:
         """The same, with borders of classes that follow the photograph's edges or do not."""
         if self.follows_edges in (None, follow):
             return self
-        other = copy.copy(self)
+        other = self._anew()
         other.encoding = replace(self.encoding, follow_edges=follow)
-        other.__dict__.pop("labels", None)
+        if not self._replaced:
+            other.__dict__.pop("_said", None)
         return other
 
     def with_labels(self, drawn: npt.NDArray[np.uint8]) -> Segmentation:
@@ -191,19 +195,35 @@ class Segmentation:
 
         Pixels without data stay without a label.
         """
-        return self.relabelled(np.where((drawn > 0) & (self.labels > 0), drawn, self.labels))
+        other = self._anew()
+        other._drawn = drawn if self._drawn is None else np.where(drawn > 0, drawn, self._drawn)
+        return other
 
     def relabelled(self, labels: npt.NDArray[np.uint8]) -> Segmentation:
         """The same, with labels (H, W) in the place of what the model said."""
+        other = self._anew()
+        other._drawn, other._replaced = None, True
+        other.__dict__["_said"] = labels
+        return other
+
+    def _anew(self) -> Segmentation:
+        """A copy that asks for its labels again."""
         other = copy.copy(self)
-        labels = labels.view()
-        labels.flags.writeable = False
-        other.__dict__["labels"] = labels
+        other.__dict__.pop("labels", None)
         return other
 
     @cached_property
     def labels(self) -> npt.NDArray[np.uint8]:
         """Class index + 1 of every pixel, (H, W); 0 where there is no data."""
+        said, drawn = self._said, self._drawn
+        labels = said.view() if drawn is None else np.where((drawn > 0) & (said > 0), drawn, said)
+        # This is what the model said; a caller that wants to paint takes a copy.
+        labels.flags.writeable = False
+        return labels
+
+    @cached_property
+    def _said(self) -> npt.NDArray[np.uint8]:
+        """Labels (H, W) of the model, or what took their place, without what a person drew."""
         encoding = self.encoding
         posterior = self._scores.class_log_posterior
         if encoding.rows is not None and encoding.colours is not None and encoding.follow_edges:
@@ -218,8 +238,6 @@ class Segmentation:
         labels: npt.NDArray[np.uint8] = (best + 1).cpu().numpy()
         if encoding.data_mask is not None:
             labels = labels * encoding.data_mask
-        # This is what the model said; a caller that wants to paint takes a copy.
-        labels.flags.writeable = False
         return labels
 
     def class_probabilities(self, cells: bool = False) -> Map:
