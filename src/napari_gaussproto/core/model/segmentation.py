@@ -18,6 +18,7 @@ from napari_gaussproto.core.base.errors import PrototypeError
 from napari_gaussproto.core.base.quantiles import quantiles_of, rank
 from napari_gaussproto.core.cells.outlines import labels_along_edges
 from napari_gaussproto.core.imaging.patches import Patches, no_patches
+from napari_gaussproto.core.labels.annotations import overruled
 from napari_gaussproto.core.labels.cover import cover_of
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.encoding import Encoding
@@ -191,7 +192,7 @@ class Segmentation:
 
         Pixels without data stay without a label.
         """
-        return self.relabelled(np.where((drawn > 0) & (self.labels > 0), drawn, self.labels))
+        return self.relabelled(overruled(self.labels, drawn))
 
     def relabelled(self, labels: npt.NDArray[np.uint8]) -> Segmentation:
         """The same, with labels (H, W) in the place of what the model said."""
