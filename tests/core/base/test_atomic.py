@@ -53,6 +53,18 @@ def test_an_error_leaves_the_old_content_alone(
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("make", [make_file, make_folder])
+def test_who_does_the_same_at_once_does_not_meet_itself(
+    make: Callable[[Path, str], None], tmp_path: Path
+) -> None:
+    path = tmp_path / "result"
+    with replacing(path) as one, replacing(path) as other:
+        make(one, "ended last")
+        make(other, "ended first")
+    assert content(path) == "ended last"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_file_and_folder_are_flushed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flushed: list[int] = []
     monkeypatch.setattr("os.fsync", flushed.append)

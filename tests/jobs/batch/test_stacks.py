@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import tifffile
 import zarr
 
 from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.imaging.label_store import open_labels
 from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -153,6 +155,31 @@ def test_a_large_stack_is_streamed(
     labels = zarr.open_array(str(request.out / "big.labels.zarr"), mode="r")
     np.testing.assert_array_equal(labels[:], expected(model))
     assert done(request).segmented == 0
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_pictures_of_a_large_stack_can_be_asked_for_later(
+    model: PrototypeSegmenter, series: Path, monkeypatch: pytest.MonkeyPatch, edited: bool
+) -> None:
+    monkeypatch.setattr(one_image, "LARGE", 48 * 64)
+    request = request_of(model, series)
+    done(request)
+    labels = open_labels(request.out / "series.labels.zarr")
+    if edited:
+        labels[1, :20] = 2
+        time.sleep(0.05)  # no person is as quick as the clock of a file system
+    want = labels[:]
+    with_pictures = request_of(model, series, outputs=Outputs(maps=True, overview=True))
+    assert done(with_pictures).segmented == 1 and done(with_pictures).segmented == 0
+    pictures = list((request.out / "series").glob("plane ?.overview.png"))
+    assert len(pictures) == 3 and not list(request.out.glob("*former*"))
+    again = open_labels(request.out / "series.labels.zarr")
+    np.testing.assert_array_equal(again[:], want)
+    rows = rows_of(request.out)
+    assert {row["corrected"] for row in rows} == {"yes" if edited else ""}
+    assert float(rows[1]["plant"]) == pytest.approx((want[1] == 2).mean(), abs=1e-6)
+    pictures[0].unlink()
+    assert done(request).segmented == 0 and done(with_pictures).segmented == 1
 
 
 def test_grey_planes_that_nobody_named(model: PrototypeSegmenter, tmp_path: Path) -> None:

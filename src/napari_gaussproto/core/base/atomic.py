@@ -8,19 +8,17 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import count
 from pathlib import Path
+from uuid import uuid4
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 
 # Names of files that are being written, those of folders whose place a new one takes, and bytes
 # above which a name is not taken into them whole.
 _HIDDEN = re.compile(r"\..*\.part")
-_FORMER = re.compile(r"\.(.*)\.\d+(-\d+)?\.former")
+_FORMER = re.compile(r"\.(.*)\.[0-9a-f]+\.former")
 _LONG = 160
 _SHORTENED = re.compile(r"[0-9a-f]{16}.{,40}")
-# Threads of a process may write the same file at the same time.
-_NUMBERS = count()
 
 
 def refuse_folder(path: Path, error: type[GaussProtoError]) -> None:
@@ -49,7 +47,7 @@ def replacing(path: Path) -> Iterator[Path]:
         When the folder cannot be written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _hidden(path, f"{os.getpid()}-{next(_NUMBERS)}.part")
+    partial = new_beside(path)
     try:
         yield partial
         for file in partial.rglob("*") if partial.is_dir() else (partial,):
@@ -63,8 +61,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def new_beside(path: Path) -> Path:
-    """Where a folder is made that will take the name of another one later, beside it."""
-    return _hidden(path, "part")
+    """Where something is made that will take a name later, beside it.
+
+    No two are the same, also of machines that share a disk and count their processes alike.
+    """
+    return _hidden(path, f"{uuid4().hex[:12]}.part")
 
 
 def write_bytes_atomically(path: Path, data: bytes) -> None:
@@ -154,7 +155,7 @@ def _rename(partial: Path, path: Path) -> None:
         partial.replace(path)
         return
     # A folder cannot be renamed onto another one.
-    former = _hidden(path, f"{os.getpid()}-{next(_NUMBERS)}.former")
+    former = _hidden(path, f"{uuid4().hex[:12]}.former")
     path.rename(former)
     partial.rename(path)
     shutil.rmtree(former, ignore_errors=True)

@@ -22,6 +22,8 @@ Covariance = Literal["diagonal", "spherical", "full"]
 LOG_ZERO = -1e30
 # The exponential of this is nothing beside 1, and still an ordinary number in float32.
 _VANISHED = -80.0
+# Cells whose distances are computed at a time: what lies between then stays in a cache.
+_AT_A_TIME = 1 << 13
 
 
 def inverse_softplus(value: Tensor) -> Tensor:
@@ -219,15 +221,17 @@ class GaussianPrototypeLayer(nn.Module):
         # numbers small, so that little is lost in the difference of large terms.
         active = self.active.to(z.dtype)
         shift = (active @ self.mean.detach().to(z.dtype)) / active.sum().clamp_min(1)
-        z = z - shift
         mean = self.mean.to(z.dtype) - shift
         precision = self.scale.to(z.dtype).reciprocal().square()
         linear = mean * precision
-        constant = (linear * mean).sum(1)
+        constant = (linear * mean).sum(1)[:, None]
         # Cells lie side by side in memory, here and in what follows: sums over the few prototypes
         # of a cell then take a fraction of the time.
-        distance = torch.addmm(constant[:, None], precision, (z * z).T)
-        return distance.addmm_(linear, z.T, alpha=-2).T
+        parts = []
+        for cells in ((part - shift).T for part in z.split(_AT_A_TIME)):
+            distance = torch.addmm(constant, precision, cells * cells)
+            parts.append(distance.addmm_(linear, cells, alpha=-2))
+        return torch.cat(parts, 1).T
 
     def _mahalanobis_full(self, z: Tensor) -> Tensor:
         # One prototype at a time: memory stays at (N, D). Cells are whitened anew only where the

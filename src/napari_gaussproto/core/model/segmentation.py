@@ -18,6 +18,7 @@ from napari_gaussproto.core.base.errors import PrototypeError
 from napari_gaussproto.core.base.quantiles import quantiles_of, rank
 from napari_gaussproto.core.cells.outlines import labels_along_edges
 from napari_gaussproto.core.imaging.patches import Patches, no_patches
+from napari_gaussproto.core.labels.annotations import overruled
 from napari_gaussproto.core.labels.cover import cover_of
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.encoding import Encoding
@@ -216,7 +217,7 @@ class Segmentation:
     def labels(self) -> npt.NDArray[np.uint8]:
         """Class index + 1 of every pixel, (H, W); 0 where there is no data."""
         said, drawn = self._said, self._drawn
-        labels = said.view() if drawn is None else np.where((drawn > 0) & (said > 0), drawn, said)
+        labels = said.view() if drawn is None else overruled(said, drawn)
         # This is what the model said; a caller that wants to paint takes a copy.
         labels.flags.writeable = False
         return labels

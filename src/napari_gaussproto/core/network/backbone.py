@@ -119,7 +119,7 @@ class Backbone(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Features of images (B, C, H, W) in [0, 1], one (B, width, h, w) per level."""
-        scaled = (image - self.mean) / self.std
+        scaled = (image - _along_rows(self.mean, image)).div_(_along_rows(self.std, image))
         if self._square is None:
             return self._levels(scaled)
         batch, _, height, width = image.shape
@@ -138,6 +138,16 @@ class Backbone(nn.Module):
         # (B, h, w, C), as transformers such as Swin return it.
         last = str(getattr(self.network, "output_fmt", "")) in ("NHWC", "Format.NHWC")
         return [level.permute(0, 3, 1, 2) for level in levels] if last else levels
+
+
+def _along_rows(values: Tensor, image: Tensor) -> Tensor:
+    """Values (1, C, 1, 1) for every column of an image, (1, C, 1, W).
+
+    In memory beside each other as those of a row are: a few channels at a time take ten times as
+    long.
+    """
+    wide = values.expand(-1, -1, -1, image.shape[-1])
+    return wide.contiguous(memory_format=torch.channels_last)
 
 
 def _create(name: str, channels: int, pretrained: bool, strides: Sequence[int] | None) -> nn.Module:

@@ -17,6 +17,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from napari_gaussproto.core.network.bands import put_in_bands
+
 logger = logging.getLogger(__name__)
 
 # Largest difference between features before and after, relative to the largest feature.
@@ -61,6 +63,7 @@ class FoldedCopy:
         folded = copy.deepcopy(network).eval().requires_grad_(False)
         if not fold(folded):
             return network
+        put_in_bands(folded)
         # The order in which parts are listed need not be the order in which they are used.
         if self._same(network, folded):
             return folded

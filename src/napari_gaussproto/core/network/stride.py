@@ -9,6 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+# Rows of what is shrunk that are made at a time, of images in bytes.
+_ROWS = 64
+
 
 def to_stride(level: Tensor, size: tuple[int, int]) -> Tensor:
     """A level (B, F, h, w) at another size (H, W): averaged when finer, bilinear when coarser."""
@@ -21,13 +24,32 @@ def to_stride(level: Tensor, size: tuple[int, int]) -> Tensor:
 
 def shrink(image: Tensor, factor: int) -> Tensor:
     """Average images (B, C, H, W) over squares of side ``factor``; uint8 ones become [0, 1]."""
-    white = 255 if image.dtype == torch.uint8 else 1
+    if image.dtype == torch.uint8:
+        return _shrunk_levels(image, factor)
     if factor == 1:
-        return image.float().div_(white) if white > 1 else image
+        return image
     height, width = (n // factor * factor for n in image.shape[-2:])
+    return _sums(image[..., :height, :width], factor).div_(factor**2)
+
+
+def _shrunk_levels(levels: Tensor, factor: int) -> Tensor:
+    """As `shrink` of uint8 images, some rows at a time: what lies between stays in a cache."""
+    if factor == 1:
+        return levels.float().div_(255)
+    batch, channels, height, width = levels.shape
+    height, width = height // factor, width // factor
+    out = torch.empty(batch, height, width, channels, device=levels.device).permute(0, 3, 1, 2)
+    for top in range(0, height, _ROWS):
+        last = min(top + _ROWS, height)
+        rows = levels[:, :, top * factor : last * factor, : width * factor]
+        torch.div(_sums(rows, factor), factor**2 * 255, out=out[:, :, top:last])
+    return out
+
+
+def _sums(image: Tensor, factor: int) -> Tensor:
+    """Sums (B, C, h, w) over the squares of an image (B, C, H, W), in floats."""
     # Strided sums: avg_pool2d takes several times as long for the few channels of an image.
-    rows = _strided_sum(image[..., :height, :width], factor, -2)
-    return _strided_sum(rows, factor, -1).div_(factor**2 * white)
+    return _strided_sum(_strided_sum(image, factor, -2), factor, -1)
 
 
 def _strided_sum(values: Tensor, factor: int, axis: int) -> Tensor:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.labels.check import check_labels
@@ -16,7 +15,7 @@ from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.io.batch.regions import region_masks
 from napari_gaussproto.jobs.batch.corrected import corrected_labels
 from napari_gaussproto.jobs.batch.measure import Measured
-from napari_gaussproto.jobs.batch.plane_tables import measured_image, with_origin
+from napari_gaussproto.jobs.batch.plane_tables import Tables, joined, measured_image, with_origin
 from napari_gaussproto.jobs.requests import MeasureOrder
 from napari_gaussproto.jobs.train_image import Stage
 
@@ -37,8 +36,7 @@ def measure_job(order: MeasureOrder) -> Generator[Stage, None, Measured]:
         labels = corrected_labels(labels, order.segmentation.classes, order.drawn)
     labels = labels.reshape(-1, *shape)
     masks = region_masks(order.regions, shape)
-    objects: list[pd.DataFrame] = []
-    areas: list[pd.DataFrame] = []
+    tables: list[Tables] = []
     kept = []
     for number, plane in enumerate(planes):
         yield Stage("Measuring", number, len(planes))
@@ -47,12 +45,8 @@ def measure_job(order: MeasureOrder) -> Generator[Stage, None, Measured]:
         kept.append(pieces.astype(np.int32))
         found = measured_image(plane, own, pieces, masks, size)
         corrected = not np.array_equal(own, plane.labels)
-        with_origin(found, order.name, number, corrected=corrected)
-        for tables, table in zip((objects, areas), found, strict=True):
-            tables.append(table)
-    return Measured(
-        pd.concat(objects, ignore_index=True), pd.concat(areas, ignore_index=True), pieces=kept
-    )
+        tables.append(with_origin(found, order.name, number, corrected=corrected))
+    return Measured(*joined(tables), pieces=kept)
 
 
 def _pieces(order: MeasureOrder, labels: npt.NDArray[Any], number: int) -> npt.NDArray[np.int64]:

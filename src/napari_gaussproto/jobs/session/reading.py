@@ -89,7 +89,7 @@ def with_pixels(identity: ImageIdentity, candidates: Iterable[Levels]) -> Levels
         for turned in (levels, _channels_last(levels)):
             try:
                 if identity.window is not None:
-                    turned = [window_of(turned[0], identity.window, identity.shape)]
+                    turned = [_window_of(turned[0], identity.window, identity.shape)]
                 about = (identity.name, None, identity.window)
                 if tuple(turned[0].shape) == identity.shape and identify(
                     turned[0], *about
@@ -100,7 +100,7 @@ def with_pixels(identity: ImageIdentity, candidates: Iterable[Levels]) -> Levels
     return None
 
 
-def window_of(array: Any, area: Area, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+def _window_of(array: Any, area: Area, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """A window of a picture, in memory: (h, w), or (h, w, C) as the shape of the picture says."""
     y0, x0, y1, x1 = area
     channels = len(shape) - 2
