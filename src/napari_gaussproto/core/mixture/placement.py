@@ -85,9 +85,14 @@ def usage(layer: GaussianPrototypeLayer, z: Tensor, target: Tensor, weight: Tens
 
 
 def averaged(former: Tensor | None, usage: Tensor) -> Tensor:
-    """The average (M,) of shares over steps, after one more step; nan before there was any.
+    """The average of shares over steps, (M,), after one more; it stays where that says nothing.
 
-    Where a step says nothing, as of classes that its crops lack, the average stays.
+    Parameters
+    ----------
+    former : (M,) Tensor, optional
+        After the steps before; nan where there was none.
+    usage : (M,) Tensor
+        Of this step, nan for classes that its crops lack.
     """
     if former is None:
         return usage
