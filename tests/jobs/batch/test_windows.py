@@ -18,6 +18,7 @@ from napari_gaussproto.core.project.project import Project
 from napari_gaussproto.io.batch.inputs import find
 from napari_gaussproto.io.batch.manifest import read_manifest
 from napari_gaussproto.io.batch.outputs import read_label_file
+from napari_gaussproto.io.images import read_image
 from napari_gaussproto.jobs.batch import one_image
 from napari_gaussproto.jobs.batch.measure import MeasureRequest, measure_steps
 from napari_gaussproto.jobs.batch.order import batch_job
@@ -89,6 +90,22 @@ def test_a_run_knows_what_is_drawn_in_windows(
         np.testing.assert_array_equal(labels_in(plain.out), np.where(whole > 0, whole, predicted))
     assert run(batch_steps(plain)).segmented == 1
     np.testing.assert_array_equal(labels_in(plain.out), predicted)
+
+
+def test_what_is_drawn_on_all_of_an_image_counts_with_its_windows(
+    model: PrototypeSegmenter, mosaic: Path
+) -> None:
+    drawn, whole = drawn_in(mosaic, FIRST)
+    run(batch_steps(request_of(model, mosaic, drawn)))
+    more = np.zeros_like(whole)
+    more[60:70, :50] = 1
+    pixels = identify(read_image(mosaic), "all")
+    given = drawn.with_annotation(Annotation(pixels, more))
+    for segmented in (1, 0):
+        result = run(batch_steps(request_of(model, mosaic, given)))
+        assert result.segmented == segmented
+    labels = labels_in(mosaic.parent.parent / "out")
+    assert (labels[whole > 0] == 2).all() and (labels[more > 0] == 1).all()
 
 
 def test_windows_of_other_pixels_count_nowhere(model: PrototypeSegmenter, mosaic: Path) -> None:
