@@ -185,8 +185,7 @@ class Segmentation:
         """The same, with borders of classes that follow the photograph's edges or do not."""
         if self.follows_edges in (None, follow):
             return self
-        other = self._anew()
-        other.encoding = replace(self.encoding, follow_edges=follow)
+        other = self._with(encoding=replace(self.encoding, follow_edges=follow))
         if not self._replaced:
             other.__dict__.pop("_said", None)
         return other
@@ -196,21 +195,18 @@ class Segmentation:
 
         Pixels without data stay without a label.
         """
-        other = self._anew()
-        other._drawn = drawn if self._drawn is None else np.where(drawn > 0, drawn, self._drawn)
-        return other
+        former = self._drawn
+        return self._with(_drawn=drawn if former is None else np.where(drawn > 0, drawn, former))
 
     def relabelled(self, labels: npt.NDArray[np.uint8]) -> Segmentation:
         """The same, with labels (H, W) in the place of what the model said."""
-        other = self._anew()
-        other._drawn, other._replaced = None, True
-        other.__dict__["_said"] = labels
-        return other
+        return self._with(_said=labels, _drawn=None, _replaced=True)
 
-    def _anew(self) -> Segmentation:
-        """A copy that asks for its labels again."""
+    def _with(self, **changes: Any) -> Segmentation:
+        """A copy with other attributes, which asks for its labels again."""
         other = copy.copy(self)
         other.__dict__.pop("labels", None)
+        other.__dict__ |= changes
         return other
 
     @cached_property
@@ -237,9 +233,7 @@ class Segmentation:
         else:
             best = encoding.partition.largest(posterior)
         labels: npt.NDArray[np.uint8] = (best + 1).cpu().numpy()
-        if encoding.data_mask is not None:
-            labels = labels * encoding.data_mask
-        return labels
+        return labels if encoding.data_mask is None else labels * encoding.data_mask
 
     def class_probabilities(self, cells: bool = False) -> Map:
         """p(c|z), (C, H, W): the log-posteriors are interpolated, then normalised."""
@@ -413,10 +407,6 @@ class Segmentation:
             self._novelty[rows],
         )
         return CellValues(*(value.float().cpu().numpy() for value in values))
-
-    def most_responsible(self) -> npt.NDArray[np.int64]:
-        """Index of the most responsible prototype of every cell, (N,)."""
-        return self._scores.log_responsibility.argmax(1).cpu().numpy()
 
     def cover(self) -> dict[str, float]:
         """Share of each class in the pixels with data, by name; they sum to 1.
