@@ -7,15 +7,18 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 
-# Names of files that are being written, and bytes above which a name is not taken into them whole.
-_HIDDEN = re.compile(r"\..*\.part|\..*\.[0-9a-f]+\.former")
+# Names of files that are being written, those of folders whose place a new one takes, and bytes
+# above which a name is not taken into them whole.
+_HIDDEN = re.compile(r"\..*\.part")
+_FORMER = re.compile(r"\.(.*)\.[0-9a-f]+\.former")
 _LONG = 160
+_SHORTENED = re.compile(r"[0-9a-f]{16}.{,40}")
 
 
 def refuse_folder(path: Path, error: type[GaussProtoError]) -> None:
@@ -111,18 +114,29 @@ def move_files(source: Path, target: Path) -> None:
 def remove_abandoned(folder: Path, kind: str) -> None:
     """Remove what `replacing` of killed processes has left below a folder, where none writes now.
 
-    It is told by its name, of which ``kind`` is a part. Folders that are hidden, or end in .zarr,
-    are not searched.
+    It is told by its name, of which ``kind`` is a part. A former folder whose place nothing took
+    goes back there. Folders that are hidden, or end in .zarr, are not searched.
     """
     try:
         paths = list(folder.iterdir())
     except OSError:  # it may not be looked into, and so was not written to
         return
     for path in paths:
-        if _HIDDEN.fullmatch(path.name) and kind in path.name:
+        if (former := _FORMER.fullmatch(path.name)) and kind in path.name:
+            _put_back(path, former[1])
+        elif _HIDDEN.fullmatch(path.name) and kind in path.name:
             _remove(path)
         elif path.is_dir() and not (path.is_symlink() or _is_closed(path)):
             remove_abandoned(path, kind)
+
+
+def _put_back(former: Path, name: str) -> None:
+    """Give a former folder its name again if no other one has it; else remove it."""
+    if any(_shortened(path.name) == name for path in former.parent.iterdir()):
+        _remove(former)
+    elif not _SHORTENED.fullmatch(name):  # else its name is not known, and nothing is lost
+        with suppress(OSError):
+            former.rename(former.with_name(name))
 
 
 def _is_closed(folder: Path) -> bool:
@@ -134,10 +148,14 @@ def _hidden(path: Path, ending: str) -> Path:
 
     Every name that a file system takes gives one that it takes, too.
     """
-    name, size = path.name, len(os.fsencode(path.name))
-    if size > _LONG:
-        name = f"{hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()}{name[-40:]}"
-    return path.with_name(f".{name}.{ending}")
+    return path.with_name(f".{_shortened(path.name)}.{ending}")
+
+
+def _shortened(name: str) -> str:
+    encoded = os.fsencode(name)
+    if len(encoded) <= _LONG:
+        return name
+    return f"{hashlib.blake2b(encoded, digest_size=8).hexdigest()}{name[-40:]}"
 
 
 def _remove(path: Path) -> None:
