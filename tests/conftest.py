@@ -8,7 +8,7 @@ import os
 # looks at this once, when it is imported.
 os.environ["NAPARI_CONFIG"] = ""
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # As many processes as cores share the tests, so each has one thread. Libraries read this once, too.
+    # As many processes as there are cores share the tests, so each has one thread.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
