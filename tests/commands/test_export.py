@@ -8,9 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
+from PIL import Image
 
+from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.io.batch.manifest import locked
 from napari_gaussproto.io.batch.outputs import read_label_file
 from napari_gaussproto.io.images import read_mask
@@ -18,6 +21,7 @@ from napari_gaussproto.io.mask_json import read_outlines
 from napari_gaussproto.io.ome import read_labels
 from napari_gaussproto.jobs.batch import export
 from tests.commands.conftest import Cli
+from tests.core.builders import tiny_model
 
 _SMALL = """{"classes": [{"name": "soil", "color": "#999999"}],
  "images": {"x": {"results": "x", "labels": "x.png", "cover": {"soil": 1}}}}"""
@@ -157,3 +161,35 @@ def test_a_model_goes_into_a_file(cli: Cli, model_file: Path, tmp_path: Path) ->
     result = cli("export", model_file, "--format", "onnx", "--out", tmp_path / "tiny.onnx")
     assert result.code == 0 and "tiny.onnx" in result.out
     assert (tmp_path / "tiny.onnx").stat().st_size > 1000
+
+
+def test_labels_of_another_model_are_not_read_by_the_classes_of_the_last(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
+) -> None:
+    other = save_model(tiny_model(classes=["plant", "soil"]), tmp_path / "other")
+    out, made = tmp_path / "o", tmp_path / "made"
+    assert cli("predict", *photos, "--model", model_file, "--out", out).code == 0
+    assert cli("predict", photos[1], "--model", other, "--out", out).code == 0
+    result = cli("export", out, "--format", "png", "--out", made)
+    assert result.code == 1
+    assert "left out left/plot.png: The labels of “left/plot.png” are by “tiny" in result.out
+    assert [path.name for path in made.rglob("*.png")] == ["plot.labels.png"]
+    more = ("--model", other, "--labels", out, "--out", tmp_path / "tables")
+    result = cli("measure", *photos, *more)
+    assert "left out left/plot.png: The labels of “left/plot.png” are by “tiny" in result.out
+    assert set(pd.read_csv(tmp_path / "tables" / "areas.csv")["image"]) == {"right/plot.png"}
+
+
+def test_pictures_that_a_person_corrected_are_kept(
+    cli: Cli, photos: list[Path], model_file: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "o"
+    command = ("predict", photos[0], "--model", model_file, "--out", out, "--labels")
+    assert cli(*command, "png").code == 0 and cli(*command, "tiff").code == 0
+    Image.fromarray(np.full((64, 96), 2, np.uint8)).save(out / "plot.labels.png")
+    result = cli("export", out, "--format", "png")
+    assert "plot.labels.png was there and differs: kept as plot.labels.former-1.png" in result.out
+    assert (read_mask(out / "plot.labels.former-1.png") == 2).all()
+    assert np.array_equal(
+        read_mask(out / "plot.labels.png"), read_labels(out / "plot.labels.ome.tif")[0]
+    )

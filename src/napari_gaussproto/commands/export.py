@@ -37,6 +37,8 @@ def run_export(what: str, form: str, out: Path | None, least_area: int) -> int:
     result = driven(export_steps(folder, _OF_RESULTS[form], out, least_area), form)
     place = f"{out or folder}/" if out is None or out.is_dir() else out
     say(f"{images(len(result.images))} written as {form}, into {place}")
+    for note in result.notes:
+        say(note)
     for name, reason in result.left_out.items():
         say(f"left out {name}: {reason}")
     return len(result.left_out)

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import NewModel, SegmentationClass
-from napari_gaussproto.core.imaging.tiles import Area
 from napari_gaussproto.core.model.maps import MapRole, Quantity
 
 if TYPE_CHECKING:
@@ -32,22 +30,6 @@ if TYPE_CHECKING:
 
 # Labels of a person, (..., H, W), and their classes.
 Drawn = tuple[npt.NDArray[Any], tuple[SegmentationClass, ...]]
-
-
-@dataclass(frozen=True)
-class DrawnParts:
-    """What a person labelled in windows of a large image.
-
-    Attributes
-    ----------
-    parts : sequence of (Area, (h, w) ndarray of uint8)
-        Pixels of each window, and its labels.
-    classes : tuple of SegmentationClass
-        That these are of.
-    """
-
-    parts: Sequence[tuple[Area, npt.NDArray[np.uint8]]]
-    classes: tuple[SegmentationClass, ...]
 
 
 # File, change time and device of a model.

@@ -27,6 +27,11 @@ CLASSES = ["soil", "weed"]
         (ModelConfig, {}, "ModelConfig does not set classes: add it."),
         (ModelConfig, {"classes": []}, "sets classes to []: it should have at least 2 items."),
         (ModelConfig, {"classes": "soil"}, "sets classes to 'soil': it should be a valid list."),
+        (
+            ModelConfig,
+            {"classes": CLASSES, "scale_floor": 1},
+            "scale_floor to 1: it should be less",
+        ),
         (ModelConfig, {"classes": ["a", "a"]}, "class names must differ from each other."),
         (ModelConfig, {"classes": CLASSES, "downsample": 0}, "sets downsample to 0: it should be"),
         (ModelConfig, {"classes": CLASSES, "down": 2}, "sets down, which is not known: check"),

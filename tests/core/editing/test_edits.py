@@ -328,3 +328,9 @@ def test_a_history_goes_along_to_another_device(
     assert other.model.layer.mean is not history.model.layer.mean
     assert other.model.layer.active.tolist() == [True, False, True, True]
     assert edits.index_of(other.model, model.prototypes[3]) == 3
+
+
+def test_what_happens_to_a_renamed_model_is_not_written_into_the_other() -> None:
+    model = tiny_model()
+    edits.named(model, "other").card.log("a fit")
+    assert all(entry["what"] != "a fit" for entry in model.card.history)

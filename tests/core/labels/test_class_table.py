@@ -105,6 +105,12 @@ def test_what_was_drawn_after_a_change_survives_taking_it_back() -> None:
     assert np.array_equal(back[LABELS != 3], LABELS[LABELS != 3])
 
 
+def test_what_comes_back_does_not_depend_on_the_order_in_memory() -> None:
+    change = remove_class(TABLE, 1)
+    there, forgotten = change.apply(np.asfortranarray(LABELS))
+    assert np.array_equal(change.revert(np.asfortranarray(there), forgotten), LABELS)
+
+
 def test_a_new_class_gets_a_colour_that_is_free() -> None:
     table = add_class(TABLE, "straw").after
     assert table[-1].color == DEFAULT_COLORS[4]

@@ -37,6 +37,14 @@ def test_counts_what_moved_between_classes() -> None:
     assert compare(BEFORE, BEFORE).summary(CLASSES) == "No pixel changed its class."
 
 
+def test_pixels_that_lost_their_data_did_not_stay() -> None:
+    found = compare(labelled([[1, 1, 0, 2]]), labelled([[1, 0, 2, 1]]))
+    np.testing.assert_array_equal(found.moved, [[1, 0, 0], [1, 0, 0], [0, 0, 0]])
+    assert found.summary() == (
+        "75.0% of the pixels changed: crop → soil 25.0%, with data only once 50.0%."
+    )
+
+
 def test_measures_both_against_the_truth() -> None:
     truth = np.array([[1, 1, 2, 0], [1, 1, 1, 0]])
     found = compare(BEFORE, AFTER, truth)

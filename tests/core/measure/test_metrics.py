@@ -48,6 +48,14 @@ def test_calibration_error_of_known_confidences() -> None:
     assert error.value == pytest.approx(0.1)
 
 
+def test_pixels_without_data_do_not_count() -> None:
+    error = CalibrationError()
+    right = np.stack([np.ones((4, 4)), np.zeros((4, 4))])
+    right[:, :2] = 0
+    error.add(right, np.ones((4, 4), int))
+    assert error.value == 0
+
+
 def test_perfect_confidence_has_no_error_and_none_is_nan() -> None:
     error = CalibrationError()
     assert np.isnan(error.value)

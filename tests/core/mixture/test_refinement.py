@@ -71,3 +71,16 @@ def test_strokes_are_judged_by_fits_without_them(strokes: int) -> None:
     assert found is not None
     assert (found.accuracy, found.strokes) == (1.0, 2 * strokes)
     assert seen == [40, 40, 40]
+
+
+def test_what_is_like_one_of_two_wrong_cells_is_not_kept() -> None:
+    begun = layer()
+    wrong = torch.tensor([[-2.0, 4.0], [-2.0, 5.0]])
+    wrong = torch.cat([wrong, torch.zeros(2, DIM - 2)], 1)
+    near = wrong + 0.1
+    target, stroke = one_hot(1, 2), torch.zeros(2, dtype=torch.long)
+    with_near, without = (
+        corrected(begun, wrong, target, stroke, torch.cat([EVERYWHERE, more]))
+        for more in (near, near[:0])
+    )
+    torch.testing.assert_close(with_near.mean, without.mean)

@@ -69,6 +69,19 @@ def test_a_class_that_is_hardly_known_does_not_count() -> None:
     assert learn_familiarity(own[: LEAST_PHOTOS - 1]) is None
 
 
+def test_a_class_of_one_field_alone_does_not_make_strange_photographs_familiar() -> None:
+    own = looks(100, 4)
+    field = [
+        Look(look.mean, torch.tensor([1.0, float(20 <= i < 40)])) for i, look in enumerate(own)
+    ]
+    familiarity = learn_familiarity(field)
+    assert familiarity is not None
+    strange = looks(1, 5, shift=60)[0].mean
+    both, alone = (Look(strange, torch.tensor(share)) for share in ([0.5, 0.5], [1.0, 0.0]))
+    assert familiarity.novelty(both) == pytest.approx(familiarity.novelty(alone))
+    assert familiarity.novelty(both) > 1 - FALSE_ALARMS
+
+
 @pytest.fixture(scope="module")
 def photos() -> list[np.ndarray]:
     return [two_tone(64, 96, seed)[0] for seed in range(LEAST_PHOTOS + 4)]

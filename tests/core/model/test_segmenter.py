@@ -134,3 +134,20 @@ def test_printed_they_say_what_they_are(segmentation: Segmentation) -> None:
     assert repr(tiny_model()) == (
         "<PrototypeSegmenter “unnamed” of soil, plant: 4 prototypes, 8 latent dimensions>"
     )
+
+
+def test_what_a_person_drew_stays_with_other_outlines() -> None:
+    image, truth = two_tone()
+    model = tiny_model(downsample=2, local_features=True, strides=(2, 4, 8))
+    found = segment(image, model)
+    drawn = np.zeros_like(truth)
+    drawn[:9] = 2
+    drawn[5:7] = 1
+    other = found.with_outlines(False)
+    for follow in (True, False):
+        wanted = found.with_outlines(follow).labels
+        for now in (found, other):
+            over = now.with_labels(drawn).with_outlines(follow).labels
+            assert np.array_equal(over, np.where(drawn > 0, drawn, wanted))
+            assert np.array_equal(now.relabelled(truth).with_outlines(follow).labels, truth)
+    assert (found.labels != other.labels).any()

@@ -61,6 +61,12 @@ def test_flat_is_smooth_and_noise_is_not() -> None:
     torch.testing.assert_close(flat[:, :3], flat[:, 6:9], atol=1e-5, rtol=0)
 
 
+def test_half_precision_around_them_changes_nothing() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        within = local_features(noise(), 4)
+    assert torch.equal(within, local_features(noise(), 4))
+
+
 def test_the_slope_is_finite_where_nothing_varies() -> None:
     image = torch.zeros(1, 3, 32, 32, requires_grad=True)
     local_features(image, 4).sum().backward()

@@ -6,8 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from napari_gaussproto.core.base.config import TrainingConfig
 from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.training.cells import LabelledCells
+from napari_gaussproto.core.training.describe import tidy
 from napari_gaussproto.core.training.pyramid import encode_pyramid
 from napari_gaussproto.core.training.quick_fit import QuickFit, quick_fit_steps
 from tests.core.builders import tiny_model, two_tone
@@ -70,3 +74,12 @@ def test_a_prototype_of_one_short_stroke_shows_that_stroke_alone() -> None:
     for prototype in model.prototypes:
         assert len(prototype.patches) < 3
         assert (prototype.patch_labels == prototype.class_index).all() and prototype.purity == 1
+
+
+def test_prototypes_of_a_class_without_cells_are_not_removed() -> None:
+    model = tiny_model()
+    z = model.layer.mean[model.layer.class_index == 0].detach()
+    target = torch.tensor([[1.0, 0.0]]).repeat(len(z), 1)
+    where = torch.zeros(len(z), dtype=torch.long)
+    tidy(model, LabelledCells(z, target, torch.ones(len(z)), where, where), TrainingConfig())
+    assert [p.name for p in model.prototypes if p.class_index == 1] == ["plant 1", "plant 2"]

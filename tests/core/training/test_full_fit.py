@@ -9,17 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.overrides import TorchFunctionMode
 
 from napari_gaussproto.core.base.config import Augmentation
 from napari_gaussproto.core.base.errors import ConfigError, LabelError, ModelFileError
-from napari_gaussproto.core.base.steps import TrainingStep
+from napari_gaussproto.core.base.steps import TrainingStep, run
 from napari_gaussproto.core.measure.evaluation import measure
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training.descent import Clock, one_cycle
+from napari_gaussproto.core.training.cells import sample_cells_steps
+from napari_gaussproto.core.training.descent import Clock, fit_temperature, one_cycle
+from napari_gaussproto.core.training.describe import finish_steps
 from napari_gaussproto.core.training.full_fit import fit
 from napari_gaussproto.core.training.samples import CropSampler, prepare, shrink_labels
-from tests.core.builders import tiny_config, tiny_training, two_tone
+from tests.core.builders import tiny_config, tiny_model, tiny_training, two_tone
 
 PAIRS = [two_tone(seed=seed) for seed in range(3)]
 IMAGES, LABELS = [image for image, _ in PAIRS], [labels for _, labels in PAIRS]
@@ -47,6 +50,27 @@ def fitted() -> tuple[PrototypeSegmenter, list[TrainingStep]]:
         progress=steps.append,
     )
     return model, steps
+
+
+class SinglePrecision(TorchFunctionMode):
+    """As a device that has no double precision, such as Apple's."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        found = function(*args, **(kwargs or {}))
+        if isinstance(found, torch.Tensor) and found.dtype == torch.float64:
+            raise TypeError("float64 is not supported")
+        return found
+
+
+def test_steps_need_no_double_precision() -> None:
+    def begun(step: TrainingStep) -> None:
+        if step.stage == "joint" and step.labelled_miou is not None:
+            raise StopIteration
+
+    with SinglePrecision(), pytest.raises(StopIteration):
+        fit(IMAGES, LABELS, tiny_config(), training=tiny_training(steps=2), progress=begun)
 
 
 def test_a_fit_learns_what_it_was_shown(
@@ -183,6 +207,12 @@ def test_a_checkpoint_of_other_labels_is_a_sentence(checkpoint: Path) -> None:
     fewer[0][:9] = 0
     with pytest.raises(ConfigError, match="another labels"):
         fit(IMAGES, fewer, tiny_config(), training=tiny_training(), checkpoint=checkpoint)
+
+
+def test_a_checkpoint_of_other_photographs_is_a_sentence(checkpoint: Path) -> None:
+    darker = [image // 2 for image in IMAGES]
+    with pytest.raises(ConfigError, match="another pixels"):
+        fit(darker, LABELS, tiny_config(), training=tiny_training(), checkpoint=checkpoint)
 
 
 def test_more_steps_go_on_where_the_checkpoint_ended(checkpoint: Path) -> None:
@@ -340,3 +370,14 @@ def test_learning_rate_rises_and_falls() -> None:
     assert max(values) == pytest.approx(1, abs=0.01)
     assert values[0] < 0.1 and values[-1] < 0.01
     assert np.argmax(values) == 25
+
+
+def test_the_temperature_is_that_of_the_prototypes_that_are_kept() -> None:
+    model, config = tiny_model(prototypes_per_class=4), tiny_training(min_hellinger=0.9)
+    data, validation = (prepare(*pair, model.config) for pair in ((IMAGES, LABELS), HELD_OUT))
+    for _ in finish_steps(model, data, validation, config, 0):
+        pass
+    assert model.layer.n_prototypes < 8
+    told = model.layer.temperature.item()
+    fit_temperature(model.layer, run(sample_cells_steps(model, validation, 0)), exactly=True)
+    assert told == pytest.approx(model.layer.temperature.item(), rel=0.02)

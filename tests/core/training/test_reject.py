@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from napari_gaussproto.core.base.errors import EditError
-from napari_gaussproto.core.base.quantiles import quantiles_of
+from napari_gaussproto.core.base.quantiles import QUANTILES, quantiles_of
 from napari_gaussproto.core.base.steps import TrainingStep
 from napari_gaussproto.core.editing import edits
+from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.predict import run
-from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_layer
 from napari_gaussproto.core.training.reject import (
     class_accuracy,
     present_targets,
@@ -101,3 +103,37 @@ def test_known_distances_follow_the_gaussian(
     assert model.prototypes[0].distance_quantiles[50] == pytest.approx(
         own.median().item(), rel=0.02
     )
+
+
+def test_shapes_that_are_not_learned_stay(
+    scene: tuple[PrototypeSegmenter, torch.Tensor, torch.Tensor],
+) -> None:
+    model, cells, target = scene
+    fixed = {"learned_scale": False, "covariance": "full"}
+    model.config = model.config.model_copy(update=fixed)
+    mean, held = model.layer.mean, make_layer(model.config, [0, 0, 1, 1])
+    held.set_parameters(mean, torch.full((4, 8), 0.5))
+    model.layer = held
+    layer = run(reject_steps(model, 1, cells, target, steps=10, learning_rate=0.05)).model.layer
+    assert not torch.equal(layer.mean[0], mean[0])
+    assert torch.equal(layer.scale_tril, held.scale_tril[[0, 2, 3]])
+
+
+def test_known_densities_follow_those_of_cells_of_their_class(
+    scene: tuple[PrototypeSegmenter, torch.Tensor, torch.Tensor],
+) -> None:
+    model, cells, target = scene
+    cells, target = cells[:240], target[:240]  # of one place each, with a class that is rare
+    truth = target.argmax(1)
+
+    def medians(layer: GaussianPrototypeLayer) -> list[float]:
+        values = layer.scores(cells).class_log_likelihood.detach()
+        return [float(values[truth == c, c].median()) for c in (0, 1)]
+
+    begun = edits.turn_off(model, 1).layer
+    model.class_quantiles = np.repeat(np.float32(medians(begun))[:, None], QUANTILES, 1)
+    model.density_quantiles = quantiles_of(begun.scores(cells).log_density)
+    # Without a change of the list of prototypes there is one of the trained layer alone.
+    model.layer = begun
+    result = run(reject_steps(model, 1, cells, target, steps=150, learning_rate=0.05)).model
+    assert result.class_quantiles[:, 50] == pytest.approx(medians(result.layer), abs=0.3)

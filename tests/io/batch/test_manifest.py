@@ -120,7 +120,7 @@ def test_results_are_named_without_suffix_where_that_is_enough() -> None:
 def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     stays = ["x.labels.zarr", ".mine.labels", ".x.labels.7.png", "a/.index.json.7.part"]
-    goes = [".x.labels.zarr.77.part", "a/.x.labels.zarr.part", "a/.x.labels.zarr.77.former"]
+    goes = [".x.labels.zarr.77.part", "a/.x.labels.zarr.part", ".x.labels.zarr.7e7.former"]
     for name in (*stays, *goes):
         (tmp_path / name).mkdir()
         (tmp_path / name / "chunk").touch()

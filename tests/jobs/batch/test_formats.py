@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from napari_gaussproto.io.batch.outputs import Outputs
 from napari_gaussproto.io.images import read_image, read_mask
 from napari_gaussproto.io.ome import read_labels
 from napari_gaussproto.jobs.batch import one_image
+from napari_gaussproto.jobs.batch.one_image import ImageWork, Take, Task, finished, read
 from napari_gaussproto.jobs.batch.predict import BatchRequest, BatchResult, batch_steps
 from tests.core.builders import tiny_model, two_tone
 from tests.io.test_geo import SCALE, TIE, geotiff
@@ -228,6 +230,28 @@ def test_large_labels_that_nobody_touched_are_not_kept(
     tifffile.imwrite(tmp_path / "out" / "x.labels.ome.tif", np.full(shape, 2, np.uint8))
     time.sleep(0.05)  # no person is as quick as the clock of a file system
     assert "kept as x.labels.former-1.ome.tif" in done(other, path, again=True).notes[1]
+
+
+@pytest.mark.usefixtures("large")
+def test_a_task_that_is_done_twice_at_once_leaves_its_labels(
+    model: PrototypeSegmenter, photo: Path
+) -> None:
+    told = []
+
+    def twice(work: ImageWork, tasks: Sequence[Task], take: Take) -> Iterator[Any]:
+        yield from ()
+        for task in tasks:
+            ends = [run(work.segment(task, *read(task.item))) for _ in range(2)]
+            told.extend(finished(end) for end in ends)
+            take(task, told[-1])
+
+    result = run(batch_steps(request_of(model, photo), twice))
+    assert len(told) == 2 and not result.left_out
+    out = photo.parent.parent / "out"
+    labels = np.asarray(read_image(out / "x.labels.zarr"))
+    np.testing.assert_array_equal(labels, segment(read_image(photo), model).labels)
+    assert names(out, "x.*") == ["x.labels.zarr"] and not names(out, ".*.part")
+    assert done(model, photo).segmented == 0
 
 
 @pytest.mark.usefixtures("large")

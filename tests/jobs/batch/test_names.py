@@ -1,4 +1,4 @@
-"""Files of any name in a batch: nothing but themselves is left out."""
+"""Files of any name in a batch, and damaged ones: nothing but themselves is left out."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import zarr
 from PIL import Image
 
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.imaging.label_store import LARGE
+from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.io.batch.inputs import Item, find
 from napari_gaussproto.io.batch.outputs import Outputs
@@ -33,9 +36,9 @@ def photo(path: Path, seed: int = 0) -> None:
     Image.fromarray(picture(seed)).save(path)
 
 
-def done(model: PrototypeSegmenter, season: Path) -> BatchResult:
+def done(model: PrototypeSegmenter, season: Path, **more: Any) -> BatchResult:
     out = season.parent / "out"
-    result: BatchResult = run(batch_steps(BatchRequest(model, find([season], out), out)))
+    result: BatchResult = run(batch_steps(BatchRequest(model, find([season], out), out, **more)))
     return result
 
 
@@ -81,3 +84,17 @@ def test_names_that_look_like_numbers_stay_names(tmp_path: Path) -> None:
     for name in ("objects", "areas"):
         assert column(tmp_path / f"{name}.csv", "image") == {"007", "1e3"}
         assert column(tmp_path / f"{name}.csv", "class") == {"01", "02"}
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16"])
+def test_a_damaged_array_on_disk_ends_no_run(tmp_path: Path, kind: str) -> None:
+    season, model = tmp_path / "season", tiny_model()
+    photo(season / "x.png")
+    zarr.create_array(str(season / "w.zarr"), data=picture(1).astype(kind), chunks=(48, 64, 3))
+    for chunk in (season / "w.zarr" / "c").rglob("*"):
+        if chunk.is_file():
+            chunk.write_bytes(b"torn")
+    one = Annotation(identify(picture(0), "x"), np.ones((48, 64), np.uint8))
+    for drawn in (None, Annotations(tuple(model.classes), (one,))):
+        result = done(model, season, corrections=drawn)
+        assert list(result.images) == ["x.png"] and list(result.left_out) == ["w.zarr"]

@@ -91,11 +91,19 @@ def test_closed_images_of_a_project_are_segmented_with_the_open_ones(tmp_path: P
     assert not any(entry.corrected for entry in run(batch_job(plain)).result.images.values())
 
 
+def test_no_two_images_have_one_name(tmp_path: Path) -> None:
+    pixels, file = saved(tmp_path, seed=1, name="closed.tif")
+    given = drawn_on(("open-2", pixels, file, np.ones(pixels.shape[:2], np.uint8)))
+    images = [TrainImage(n, two_tone(48, 64, n)[0], True, name="open") for n in (2, 3)]
+    result = run(batch_job(order(tmp_path, images, closed=lambda: given))).result
+    assert list(result.images) == ["open", "open-2", "open-2-2"]
+
+
 def test_names_lead_nowhere_else(tmp_path: Path) -> None:
     pixels = two_tone(48, 64)[0]
     images = [TrainImage(n, pixels, True, name=n) for n in ("../x", "..", "C:\\x", "")]
     wanted = order(tmp_path, images)
-    names = [item.name for item in open_items(wanted, tiny_model())]
+    names = [item.name for item in open_items(wanted, tiny_model(), set())]
     assert names == ["_x", "image", "C__x", "image-2"]
 
 

@@ -30,6 +30,7 @@ from napari_gaussproto.io.batch.manifest import read_manifest
 from napari_gaussproto.io.batch.outputs import Outputs
 from napari_gaussproto.io.images import read_image, read_lying
 from napari_gaussproto.io.ome import read_labels
+from napari_gaussproto.jobs.batch.one_image import ImageWork
 from napari_gaussproto.jobs.batch.predict import BatchRequest, BatchResult, batch_steps
 from tests.core.builders import tiny_model, two_tone
 from tests.core.killing import Killed, killed_after
@@ -133,6 +134,44 @@ def test_a_photograph_that_is_torn_now_has_no_row_any_more(
     (season / NAMES[0]).write_bytes(b"torn")
     result = run(batch_steps(request))
     assert NAMES[0] in result.left_out and list(rows_of(request.out)) == NAMES[1:]
+
+
+def test_what_was_corrected_is_known_when_a_photograph_is_there_again(
+    model: PrototypeSegmenter, season: Path
+) -> None:
+    request = request_of(model, season, outputs=Outputs(tables=True))
+    run(batch_steps(request))
+    edited = np.full((48, 64), 2, np.uint8)
+    tifffile.imwrite(request.out / "field_a" / "x.labels.ome.tif", edited)
+    run(batch_steps(request))
+    photo, whole = season / NAMES[0], (season / NAMES[0]).read_bytes()
+    photo.write_bytes(b"torn")
+    run(batch_steps(request))
+    run(batch_steps(request_of(model, season, season / "field_b", outputs=request.outputs)))
+    for name in ("cover.csv", "areas.csv"):
+        assert NAMES[0] not in (request.out / name).read_text("utf-8")
+    photo.write_bytes(whole)
+    result = run(batch_steps(request))
+    assert NAMES[0] in result.kept and not result.notes
+    row = rows_of(request.out)[NAMES[0]]
+    assert row["corrected"] == "yes" and float(row["plant"]) == 1
+    assert NAMES[0] in (request.out / "areas.csv").read_text("utf-8")
+
+
+def test_workers_elsewhere_are_told_whole_paths(
+    model: PrototypeSegmenter, season: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn_project(season, {NAMES[0]: np.ones((48, 64), np.uint8)}, ["soil"])
+    monkeypatch.chdir(season.parent)
+    told = []
+
+    def do(work: ImageWork, *_: object) -> Iterator[Any]:
+        told.extend([work.settings.out, work.settings.corrections])
+        yield from ()
+
+    out, project = Path("out"), Path("mine.gaussproto")
+    run(batch_steps(BatchRequest(model, find([season], out), out, corrections=project), do))
+    assert told == [season.parent / "out", season.parent / "mine.gaussproto"]
 
 
 def test_a_cancel_keeps_what_is_done(model: PrototypeSegmenter, season: Path) -> None:

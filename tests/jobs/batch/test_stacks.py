@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import tifffile
 import zarr
 
 from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.imaging.label_store import open_labels
 from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -127,6 +129,30 @@ def test_a_cancel_leaves_no_half_of_a_stack(model: PrototypeSegmenter, series: P
     assert not list(request.out.glob("*.labels*"))
 
 
+@pytest.mark.parametrize("most", [one_image.LARGE, 48 * 64])
+def test_a_cancel_leaves_former_pictures(
+    model: PrototypeSegmenter, series: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(one_image, "LARGE", most)
+    request = request_of(model, series, outputs=Outputs(overview=True))
+    done(request)
+
+    def content() -> dict[Path, bytes]:
+        files = (*request.out.rglob("*.jpg"), *request.out.rglob("*.overview.png"))
+        return {path: path.read_bytes() for path in files}
+
+    before = content()
+    other = request_of(tiny_model(seed=1), series, outputs=request.outputs)
+    steps = batch_steps(other)
+    next(step for step in steps if step.share > 0.5)
+    steps.close()
+    assert len(before) == 6 and content() == before
+    assert not list(request.out.glob(".*.part"))
+    done(other)
+    after = content()
+    assert after.keys() == before.keys() and all(after[path] != before[path] for path in after)
+
+
 def test_a_png_holds_no_stack(model: PrototypeSegmenter, series: Path) -> None:
     result = run(batch_steps(request_of(model, series, outputs=Outputs(labels="png"))))
     assert result.left_out == {
@@ -153,6 +179,31 @@ def test_a_large_stack_is_streamed(
     labels = zarr.open_array(str(request.out / "big.labels.zarr"), mode="r")
     np.testing.assert_array_equal(labels[:], expected(model))
     assert done(request).segmented == 0
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_pictures_of_a_large_stack_can_be_asked_for_later(
+    model: PrototypeSegmenter, series: Path, monkeypatch: pytest.MonkeyPatch, edited: bool
+) -> None:
+    monkeypatch.setattr(one_image, "LARGE", 48 * 64)
+    request = request_of(model, series)
+    done(request)
+    labels = open_labels(request.out / "series.labels.zarr")
+    if edited:
+        labels[1, :20] = 2
+        time.sleep(0.05)  # no person is as quick as the clock of a file system
+    want = labels[:]
+    with_pictures = request_of(model, series, outputs=Outputs(maps=True, overview=True))
+    assert done(with_pictures).segmented == 1 and done(with_pictures).segmented == 0
+    pictures = list((request.out / "series").glob("plane ?.overview.png"))
+    assert len(pictures) == 3 and not list(request.out.glob("*former*"))
+    again = open_labels(request.out / "series.labels.zarr")
+    np.testing.assert_array_equal(again[:], want)
+    rows = rows_of(request.out)
+    assert {row["corrected"] for row in rows} == {"yes" if edited else ""}
+    assert float(rows[1]["plant"]) == pytest.approx((want[1] == 2).mean(), abs=1e-6)
+    pictures[0].unlink()
+    assert done(request).segmented == 0 and done(with_pictures).segmented == 1
 
 
 def test_grey_planes_that_nobody_named(model: PrototypeSegmenter, tmp_path: Path) -> None:

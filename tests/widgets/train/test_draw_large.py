@@ -116,9 +116,8 @@ def test_a_fit_learns_in_the_window_and_the_whole_is_segmented_by_it(
     # What was drawn overrules in the measurements.
     dock.measure.header.click()
     qtbot.waitUntil(lambda: dock.state.project is not None, timeout=30_000)
-    drawn = dock.state.project.drawn_in(mosaic)
-    [(area, own)] = drawn.parts
-    assert area == (512, 512, 1024, 1024) and own.any()
+    own = train.annotations.find(window).labels
+    assert own.any()
     with qtbot.waitSignal(dock.measure.runner.finished, timeout=120_000):
         dock.measure.run_button.click()
     assert dock.measure.status.text().endswith("with corrections.")
@@ -174,6 +173,14 @@ def test_a_project_opens_its_windows_again(
     np.testing.assert_array_equal(widget.annotations.find(layer).labels, before)
     widget.close_work()
     qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
+
+
+def test_a_window_of_words_looks_as_its_image(viewer: Any, train: Any, qtbot: Any) -> None:
+    viewer.window.show()
+    grey = PHOTO[..., 1].astype(np.uint16)
+    image = viewer.add_image(grey, name="words", contrast_limits=(3, 200))
+    window = draw(train, viewer, image, qtbot, 700, 900)
+    assert window.data.dtype == np.uint16 and window.contrast_limits == [3, 200]
 
 
 def test_a_large_stack_says_what_to_do(viewer: Any, train: Any, qtbot: Any) -> None:

@@ -7,14 +7,18 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 
-# Names of files that are being written, and bytes above which a name is not taken into them whole.
-_HIDDEN = re.compile(r"\..*\.part|\..*\.\d+\.former")
+# Names of files that are being written, those of folders whose place a new one takes, and bytes
+# above which a name is not taken into them whole.
+_HIDDEN = re.compile(r"\..*\.part")
+_FORMER = re.compile(r"\.(.*)\.[0-9a-f]+\.former")
 _LONG = 160
+_SHORTENED = re.compile(r"[0-9a-f]{16}.{,40}")
 
 
 def refuse_folder(path: Path, error: type[GaussProtoError]) -> None:
@@ -43,7 +47,7 @@ def replacing(path: Path) -> Iterator[Path]:
         When the folder cannot be written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = _hidden(path, f"{os.getpid()}.part")
+    partial = new_beside(path)
     try:
         yield partial
         for file in partial.rglob("*") if partial.is_dir() else (partial,):
@@ -57,8 +61,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def new_beside(path: Path) -> Path:
-    """Where a folder is made that will take the name of another one later, beside it."""
-    return _hidden(path, "part")
+    """Where something is made that will take a name later, beside it.
+
+    No two are the same, also of machines that share a disk and count their processes alike.
+    """
+    return _hidden(path, f"{uuid4().hex[:12]}.part")
 
 
 def write_bytes_atomically(path: Path, data: bytes) -> None:
@@ -89,21 +96,47 @@ def copy_files(source: Path, target: Path) -> None:
             shutil.copy2(path, target / path.name)
 
 
+def move_files(source: Path, target: Path) -> None:
+    """Move the files below a folder to the same places below another one; the folder goes.
+
+    Raises
+    ------
+    OSError
+        When the other one cannot be written to.
+    """
+    for path in [found for found in source.rglob("*") if found.is_file()]:
+        place = target / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(place)
+    _remove(source)
+
+
 def remove_abandoned(folder: Path, kind: str) -> None:
     """Remove what `replacing` of killed processes has left below a folder, where none writes now.
 
-    It is told by its name, of which ``kind`` is a part. Folders that are hidden, or end in .zarr,
-    are not searched.
+    It is told by its name, of which ``kind`` is a part. A former folder whose place nothing took
+    goes back there. Folders that are hidden, or end in .zarr, are not searched.
     """
     try:
         paths = list(folder.iterdir())
     except OSError:  # it may not be looked into, and so was not written to
         return
     for path in paths:
-        if _HIDDEN.fullmatch(path.name) and kind in path.name:
+        if (former := _FORMER.fullmatch(path.name)) and kind in path.name:
+            _put_back(path, former[1])
+        elif _HIDDEN.fullmatch(path.name) and kind in path.name:
             _remove(path)
         elif path.is_dir() and not (path.is_symlink() or _is_closed(path)):
             remove_abandoned(path, kind)
+
+
+def _put_back(former: Path, name: str) -> None:
+    """Give a former folder its name again if no other one has it; else remove it."""
+    if any(_shortened(path.name) == name for path in former.parent.iterdir()):
+        _remove(former)
+    elif not _SHORTENED.fullmatch(name):  # else its name is not known, and nothing is lost
+        with suppress(OSError):
+            former.rename(former.with_name(name))
 
 
 def _is_closed(folder: Path) -> bool:
@@ -115,10 +148,14 @@ def _hidden(path: Path, ending: str) -> Path:
 
     Every name that a file system takes gives one that it takes, too.
     """
-    name, size = path.name, len(os.fsencode(path.name))
-    if size > _LONG:
-        name = f"{hashlib.blake2b(os.fsencode(name), digest_size=8).hexdigest()}{name[-40:]}"
-    return path.with_name(f".{name}.{ending}")
+    return path.with_name(f".{_shortened(path.name)}.{ending}")
+
+
+def _shortened(name: str) -> str:
+    encoded = os.fsencode(name)
+    if len(encoded) <= _LONG:
+        return name
+    return f"{hashlib.blake2b(encoded, digest_size=8).hexdigest()}{name[-40:]}"
 
 
 def _remove(path: Path) -> None:
@@ -133,7 +170,7 @@ def _rename(partial: Path, path: Path) -> None:
         partial.replace(path)
         return
     # A folder cannot be renamed onto another one.
-    former = _hidden(path, f"{os.getpid()}.former")
+    former = _hidden(path, f"{uuid4().hex[:12]}.former")
     path.rename(former)
     partial.rename(path)
     shutil.rmtree(former, ignore_errors=True)

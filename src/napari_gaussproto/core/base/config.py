@@ -170,7 +170,7 @@ class ModelConfig(Settings):
     pooling: Pooling = "mask_mean"
     covariance: Literal["diagonal", "spherical", "full"] = "diagonal"
     learned_scale: bool = True
-    scale_floor: float = Field(0.1, gt=0)
+    scale_floor: float = Field(0.1, gt=0, lt=1)
 
     @field_validator("classes")
     @classmethod

@@ -272,7 +272,7 @@ def add(
 
 def named(model: PrototypeSegmenter, name: str) -> PrototypeSegmenter:
     """The same model under another name in its card, as when it is saved to another file."""
-    card = model.card.model_copy(update={"name": name})
+    card = model.card.model_copy(update={"name": name}, deep=True)
     return model.with_layer(model.layer, model.prototypes, card)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +17,7 @@ from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.core.imaging.arrays import as_array
 from napari_gaussproto.core.imaging.axes import guess_channels
 from napari_gaussproto.core.imaging.gaps import Gaps, filled
+from napari_gaussproto.core.imaging.stored import read_part
 
 logger = logging.getLogger(__name__)
 
@@ -147,6 +149,24 @@ class ImageSource:
         about = (self._offset, self._span, self._axis, self._gaps.nodata)
         return ImageSource(self._stored(y0, x0, y1, x1), self.channels, *about)
 
+    def window(self, y0: int, x0: int, y1: int, x1: int) -> tuple[npt.NDArray[Any], bool]:
+        """Pixels (h, w) or (h, w, C) of a window that mean the same by themselves.
+
+        Those that would be scaled otherwise then are floats from 0 to 1; the second value says
+        whether they are as they are stored. Floats without data are NaN.
+        """
+        values, gaps = self._stored(y0, x0, y1, x1), replace(self._gaps, has_alpha=False)
+        is_stored = range_of_planes([values], self._axis, gaps.nodata) == (self._offset, self._span)
+        pixels = np.ma.getdata(values)
+        pixels = pixels if self._axis is None else np.moveaxis(pixels, self._axis, -1)
+        if not is_stored:
+            wide = (pixels.astype(np.float64) - self._offset) / self._span
+            pixels = wide.clip(0, 1).astype(np.float32)
+        if pixels.dtype.kind == "f" and (missing := gaps.find(values)) is not None:
+            pixels = pixels.copy()
+            pixels[missing] = np.nan
+        return pixels, is_stored
+
     @cached_property
     def data_mask(self) -> npt.NDArray[np.bool_] | None:
         """Which pixels (H, W) hold data; None if all do, or if it is not known without looking.
@@ -244,18 +264,8 @@ class ImageSource:
         window: list[Any] = [slice(y0, y1), slice(x0, x1)]
         if self._axis is not None:
             window.insert(self._axis, slice(None))
-        try:
-            values = self.array[tuple(window)]
-            values = values.compute() if hasattr(values, "compute") else values
-            # Only a masked array's own type keeps its mask.
-            return values if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
-        except MemoryError:  # a smaller window may do
-            raise
-        except Exception as error:  # lazy arrays fail in the way their storage fails
-            raise ImageError(
-                f"The image could not be read from where it is stored ({error}): "
-                "check that the file is still there and open it again."
-            ) from error
+        values: npt.NDArray[Any] = read_part(self.array, tuple(window))
+        return values
 
     def _levels(self, values: npt.NDArray[Any]) -> Tensor:
         """As `_scaled`, or uint8."""
@@ -412,7 +422,8 @@ def _sample(array: Any, axis: int | None, budget: int, nodata: float | None) -> 
     if axis is not None:
         for window in windows:
             window.insert(axis, slice(None))
-    return np.concatenate([_known(array[tuple(window)], nodata).ravel() for window in windows])
+    read = (read_part(array, tuple(window)) for window in windows)
+    return np.concatenate([_known(values, nodata).ravel() for values in read])
 
 
 def _known(values: Any, nodata: float | None) -> npt.NDArray[Any]:

@@ -13,6 +13,7 @@ from pydantic import Field, model_serializer
 
 from napari_gaussproto.core.base.config import SegmentationClass, Settings
 from napari_gaussproto.core.base.errors import LabelError
+from napari_gaussproto.core.imaging.stored import read_part
 from napari_gaussproto.core.imaging.tiles import Area
 from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
@@ -61,13 +62,18 @@ def identify(
     """Identity of an image of any shape and dtype; see `ImageIdentity`.
 
     Of a large or lazy one only a few windows are read.
+
+    Raises
+    ------
+    ImageError
+        When the array's storage fails.
     """
     shape = tuple(int(n) for n in array.shape)
     # Windows of plain ground look alike, and are others all the same.
     place = "" if window is None else f" {tuple(window)}"
     digest = hashlib.sha256(f"{np.dtype(array.dtype).str} {shape}{place}".encode())
     for sampled in itertools.product(*(_windows(length) for length in shape)):
-        digest.update(np.ascontiguousarray(array[sampled]).tobytes())
+        digest.update(np.ascontiguousarray(read_part(array, sampled)).tobytes())
     known = {"file": file, "window": window}
     return ImageIdentity(name=name, shape=shape, sample=digest.hexdigest(), **known)
 
@@ -170,6 +176,16 @@ class Annotations:
     def _expect(self, classes: tuple[SegmentationClass, ...]) -> None:
         if classes != self.classes:
             raise LabelError("The classes changed in the meantime: open the class table again.")
+
+
+def overruled(labels: Labels, drawn: Labels) -> Labels:
+    """Labels (..., H, W) where what is drawn, if not 0, counts instead, but where there is no data.
+
+    Parameters
+    ----------
+    labels, drawn : (..., H, W) ndarray of uint8
+    """
+    return np.where((drawn > 0) & (labels > 0), drawn, labels)
 
 
 def values_between(

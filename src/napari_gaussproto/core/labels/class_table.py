@@ -76,7 +76,7 @@ class TableChange:
 
     def apply(self, labels: Labels) -> tuple[Labels, Forgotten]:
         """Labels (..., H, W) under the new table, and what `revert` needs for the old ones."""
-        check_labels(labels, None, len(self.before))
+        labels = check_labels(labels, None, len(self.before))
         table = np.array(self.mapping, np.uint8)
         # Removed or merged: the way back leads to another value.
         ambiguous = self._back()[table] != np.arange(len(table))
@@ -93,7 +93,7 @@ class TableChange:
         Exactly the former ones if nothing was drawn since; where something was, the drawing
         stays.
         """
-        check_labels(labels, None, len(self.after))
+        labels = check_labels(labels, None, len(self.after))
         restored = self._back()[labels]
         flat = restored.ravel()
         became = np.array(self.mapping, np.uint8)[forgotten.values]

@@ -32,7 +32,7 @@ class Comparison:
     classes : list of SegmentationClass
         Those of the segmentation before, then those that only the one after has; C in all.
     moved : (C, C) ndarray of int
-        Pixels by class before (rows) and after (columns).
+        Pixels by class before (rows) and after (columns), of those with data both times.
     iou_before, iou_after : (C,) ndarray or None
         Against true labels, where those were given; nan for absent classes.
     """
@@ -68,10 +68,13 @@ class Comparison:
         if not self.pixels_changed:
             return "No pixel changed its class."
         total = self.changed.size
+        moves = self.moves()
         parts = [
             f"{classes[a].name} → {classes[b].name} {_percent(n / total)}"
-            for a, b, n in self.moves()[:_MOST]
+            for a, b, n in moves[:_MOST]
         ]
+        if (beside := self.pixels_changed - sum(n for _, _, n in moves)) > 0:
+            parts.append(f"with data only once {_percent(beside / total)}")
         share = _percent(self.share_changed)
         text = f"{share[0].upper()}{share[1:]} of the pixels changed: {', '.join(parts)}."
         if self.miou_before is not None and self.miou_after is not None:
@@ -113,7 +116,11 @@ def compare(
     changed = first != second
     # Few pixels change: those that keep their class are counted without a confusion matrix.
     moved = confusion_matrix(second[changed], first[changed], len(classes))
-    moved += np.diag(np.bincount(first.ravel(), minlength=len(classes) + 1)[1:] - moved.sum(1))
+    every, left = (
+        np.bincount(labels.ravel(), minlength=len(classes) + 1)[1:]
+        for labels in (first, first[changed])
+    )
+    moved += np.diag(every - left)
     if truth is None:
         return Comparison(changed, classes, moved)
     own = truth_classes or before.classes

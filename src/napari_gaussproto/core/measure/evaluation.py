@@ -109,9 +109,10 @@ class RunningOverlap:
         n = len(self._confusion)
         found = model.layer(z[labelled]).argmax(1)
         pairs = target[labelled].argmax(1) * n + found
-        counts = torch.bincount(pairs, weights=weight[labelled].double(), minlength=n * n)
+        # Counted on the CPU, and not in double precision, which some devices lack.
+        counts = torch.bincount(pairs.cpu(), weights=weight[labelled].cpu(), minlength=n * n)
         self._confusion *= _MEMORY
-        self._confusion += counts.reshape(n, n).cpu().numpy()
+        self._confusion += counts.reshape(n, n).numpy()
 
     @property
     def miou(self) -> float | None:

@@ -75,8 +75,12 @@ class CalibrationError:
         self._sums = np.zeros((3, _BINS))
 
     def add(self, probabilities: npt.NDArray[Any], truth: npt.NDArray[Any]) -> None:
-        """Count an image: class probabilities (C, H, W) and its label image (H, W)."""
-        known = truth > 0
+        """Count an image: class probabilities (C, H, W) and its label image (H, W).
+
+        The class that is judged is the most probable one; labels that follow edges may differ.
+        Pixels without data, whose probabilities are all 0, are not counted.
+        """
+        known = (truth > 0) & probabilities.any(0)
         chosen = probabilities[:, known]
         confidence = chosen.max(0).astype(np.float64)
         correct = chosen.argmax(0) + 1 == truth[known]

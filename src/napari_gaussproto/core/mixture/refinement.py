@@ -90,9 +90,15 @@ def _resembles(
     width, truth = layer.scale[layer.active].mean(0), target.argmax(1)
     for c in truth.unique().tolist():
         own = z[truth == c] / width
-        apart = torch.cdist(own, own).median()
+        apart = _usual_distance(own)
         like |= torch.cdist(everywhere / width, own).amin(1) <= _NEAR * apart
     return like
+
+
+def _usual_distance(points: Tensor) -> float:
+    """Median of the distances between points (N, D); 0 of a single one."""
+    others = ~torch.eye(len(points), dtype=torch.bool, device=points.device)
+    return float(torch.cdist(points, points)[others].median()) if len(points) > 1 else 0.0
 
 
 def _moved(layer: GaussianPrototypeLayer, z: Tensor, wanted: Tensor) -> GaussianPrototypeLayer:

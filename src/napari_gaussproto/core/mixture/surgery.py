@@ -51,6 +51,14 @@ def duplicate(layer: GaussianPrototypeLayer) -> GaussianPrototypeLayer:
     return select(layer, range(layer.n_prototypes))
 
 
+def unfreeze(layer: GaussianPrototypeLayer, learned_scale: bool) -> GaussianPrototypeLayer:
+    """The same layer, which learns all that it may; shapes only if ``learned_scale``."""
+    layer.requires_grad_(True)
+    for shape in (layer.raw_scale, layer.off_diagonal):
+        shape.requires_grad_(learned_scale)
+    return layer
+
+
 def with_active(layer: GaussianPrototypeLayer, m: int, active: bool) -> GaussianPrototypeLayer:
     """Switch a prototype on or off; its parameters stay, so that off and on changes nothing."""
     changed = duplicate(layer)

@@ -61,7 +61,8 @@ class Familiarity:
         Nan for classes of which too little is known.
     precision : (C, F, F) Tensor
         Inverse covariance over photographs, times a factor for each class by which the median
-        distance of photographs that were held out is 1.
+        distance of photographs that were held out is 1. It is 0 for classes of which too little
+        is known, also where no part that was left out could tell that distance.
     held_out : (QUANTILES,) ndarray
         Of the scores of photographs that were held out, ascending.
     """
@@ -74,7 +75,8 @@ class Familiarity:
         """Log of the squared Mahalanobis distance within each class, (C,); nan where unknown."""
         away = (look.mean - self.mean).double()
         squared = torch.einsum("cf,cfg,cg->c", away, self.precision.double(), away)
-        return squared.clamp_min(1e-9).log().masked_fill(look.share <= 0, math.nan)
+        known = self.precision.diagonal(dim1=1, dim2=2).any(1) & (look.share > 0)
+        return squared.clamp_min(1e-9).log().masked_fill(~known, math.nan)
 
     def score(self, look: Look) -> float:
         """Mean log-distance to the training photographs over the area; nan if no class is known.

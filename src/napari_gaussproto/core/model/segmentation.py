@@ -18,6 +18,7 @@ from napari_gaussproto.core.base.errors import PrototypeError
 from napari_gaussproto.core.base.quantiles import quantiles_of, rank
 from napari_gaussproto.core.cells.outlines import labels_along_edges
 from napari_gaussproto.core.imaging.patches import Patches, no_patches
+from napari_gaussproto.core.labels.annotations import overruled
 from napari_gaussproto.core.labels.cover import cover_of
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.encoding import Encoding
@@ -144,6 +145,9 @@ class Segmentation:
         self.encoding = encoding
         self._familiarity = familiarity
         self._class_quantiles = class_quantiles
+        # What a person drew, and whether other labels stand for those of the model.
+        self._drawn: npt.NDArray[np.uint8] | None = None
+        self._replaced = False
         self.classes = list(classes)
         self.prototypes = list(prototypes)
         self._density_quantiles = density_quantiles
@@ -181,9 +185,9 @@ class Segmentation:
         """The same, with borders of classes that follow the photograph's edges or do not."""
         if self.follows_edges in (None, follow):
             return self
-        other = copy.copy(self)
-        other.encoding = replace(self.encoding, follow_edges=follow)
-        other.__dict__.pop("labels", None)
+        other = self._with(encoding=replace(self.encoding, follow_edges=follow))
+        if not self._replaced:
+            other.__dict__.pop("_said", None)
         return other
 
     def with_labels(self, drawn: npt.NDArray[np.uint8]) -> Segmentation:
@@ -191,19 +195,32 @@ class Segmentation:
 
         Pixels without data stay without a label.
         """
-        return self.relabelled(np.where((drawn > 0) & (self.labels > 0), drawn, self.labels))
+        former = self._drawn
+        return self._with(_drawn=drawn if former is None else np.where(drawn > 0, drawn, former))
 
     def relabelled(self, labels: npt.NDArray[np.uint8]) -> Segmentation:
         """The same, with labels (H, W) in the place of what the model said."""
+        return self._with(_said=labels, _drawn=None, _replaced=True)
+
+    def _with(self, **changes: Any) -> Segmentation:
+        """A copy with other attributes, which asks for its labels again."""
         other = copy.copy(self)
-        labels = labels.view()
-        labels.flags.writeable = False
-        other.__dict__["labels"] = labels
+        other.__dict__.pop("labels", None)
+        other.__dict__ |= changes
         return other
 
     @cached_property
     def labels(self) -> npt.NDArray[np.uint8]:
         """Class index + 1 of every pixel, (H, W); 0 where there is no data."""
+        said, drawn = self._said, self._drawn
+        labels = said.view() if drawn is None else overruled(said, drawn)
+        # This is what the model said; a caller that wants to paint takes a copy.
+        labels.flags.writeable = False
+        return labels
+
+    @cached_property
+    def _said(self) -> npt.NDArray[np.uint8]:
+        """Labels (H, W) of the model, or what took their place, without what a person drew."""
         encoding = self.encoding
         posterior = self._scores.class_log_posterior
         if encoding.rows is not None and encoding.colours is not None and encoding.follow_edges:
@@ -216,11 +233,7 @@ class Segmentation:
         else:
             best = encoding.partition.largest(posterior)
         labels: npt.NDArray[np.uint8] = (best + 1).cpu().numpy()
-        if encoding.data_mask is not None:
-            labels = labels * encoding.data_mask
-        # This is what the model said; a caller that wants to paint takes a copy.
-        labels.flags.writeable = False
-        return labels
+        return labels if encoding.data_mask is None else labels * encoding.data_mask
 
     def class_probabilities(self, cells: bool = False) -> Map:
         """p(c|z), (C, H, W): the log-posteriors are interpolated, then normalised."""
@@ -394,10 +407,6 @@ class Segmentation:
             self._novelty[rows],
         )
         return CellValues(*(value.float().cpu().numpy() for value in values))
-
-    def most_responsible(self) -> npt.NDArray[np.int64]:
-        """Index of the most responsible prototype of every cell, (N,)."""
-        return self._scores.log_responsibility.argmax(1).cpu().numpy()
 
     def cover(self) -> dict[str, float]:
         """Share of each class in the pixels with data, by name; they sum to 1.

@@ -46,6 +46,12 @@ def local_features(image: Tensor, stride: int) -> Tensor:
     the fine texture, the root of the mean squared difference of neighbouring pixels, at the
     last one.
     """
+    # A variance is a difference of large numbers, of which half precision would leave little.
+    with torch.autocast(image.device.type, enabled=False):
+        return _local_features(image, stride)
+
+
+def _local_features(image: Tensor, stride: int) -> Tensor:
     # Channel by channel, as they are used here.
     image, count = image.float().contiguous(), int(image.shape[1])
     # Two pixels are fine enough for colour, and Lab takes a quarter of the time.

@@ -36,6 +36,8 @@ def save_checkpoint(
     write_tensors(path, tensors, {"progress": json.dumps(progress)})
 
 
+# Every so many rows and columns of an image tell it from others.
+_SAMPLED = 16
 # Settings of a model that former versions did not know, as it was without them.
 _UNKNOWN_BEFORE = {
     "follow_edges": True,
@@ -96,6 +98,7 @@ def load_checkpoint(
     stored = progress.get("training", {})
     if "model" in stored:
         stored["model"] = _UNKNOWN_BEFORE | stored["model"]
+        stored.setdefault("pixels", training["pixels"])
     differ = [what for what, value in training.items() if stored.get(what) != value]
     if differ:
         raise ConfigError(
@@ -120,13 +123,16 @@ def identity(
     model: ModelConfig, training: TrainingConfig, seed: int, data: Sequence[TrainingImage]
 ) -> dict[str, Any]:
     """What tells one training from another, JSON-able: all but how many steps it takes."""
-    labels = hashlib.sha256()
+    labels, pixels = hashlib.sha256(), hashlib.sha256()
     for image in data:
         labels.update(image.full_labels.numpy().tobytes())
+        # It is asked for at every validation; others of the same size differ in these, too.
+        pixels.update(image.pixels[:, ::_SAMPLED, ::_SAMPLED].numpy().tobytes())
     return {
         "model": model.model_dump(mode="json"),
         "settings": training.model_dump(mode="json", exclude={"steps"}),
         "seed": seed,
         "images": [[image.source.height, image.source.width] for image in data],
         "labels": labels.hexdigest(),
+        "pixels": pixels.hexdigest(),
     }

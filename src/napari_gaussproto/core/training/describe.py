@@ -89,15 +89,15 @@ def finish_steps(
     config: TrainingConfig,
     seed: int,
 ) -> Iterator[int]:
-    """Calibrate on validation cells, prune and merge, and fill `model.prototypes`.
+    """Prune and merge, calibrate on validation cells, and fill `model.prototypes`.
 
     Changes the model in place; yields the number of images done, per set.
     """
-    if validation:
-        held_out = yield from sample_cells_steps(model, validation, seed)
-        fit_temperature(model.layer, held_out, exactly=True)
     cells = yield from sample_cells_steps(model, data, seed)
     tidy(model, cells, config)
+    if validation:  # after the pruning, which changes how sure the layer is
+        held_out = yield from sample_cells_steps(model, validation, seed)
+        fit_temperature(model.layer, held_out, exactly=True)
     describe(model, cells, [PicturedSource(model, image.source) for image in data])
     yield from learn_look_steps(model, [image.source for image in data])
     model.receptive_radius = effective_radius(
@@ -153,14 +153,13 @@ def tidy(model: PrototypeSegmenter, cells: LabelledCells, config: TrainingConfig
     keep = [
         m
         for m in range(layer.n_prototypes)
-        if used[m] >= config.min_usage
+        if not used[m] < config.min_usage  # nan, where the class has no cells, included
         or used[m] == used[layer.class_index == layer.class_index[m]].max()
     ]
     layer = surgery.select(layer, keep)
     while (pair := _closest_siblings(layer, config.min_hellinger)) is not None:
         layer = surgery.merge(layer, *pair)
-    model.layer = layer.requires_grad_(True)
-    model.layer.raw_scale.requires_grad_(model.config.learned_scale)
+    model.layer = surgery.unfreeze(layer, model.config.learned_scale)
     model.prototypes = name_prototypes(model.classes, layer.class_index.tolist())
 
 

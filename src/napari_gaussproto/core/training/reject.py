@@ -99,7 +99,7 @@ def reject_steps(
     cells, target = cells[known].detach(), target[known]
     before = class_accuracy(model.layer, cells, target)
     loss = loss or LossWeights()
-    layer = surgery.duplicate(rejected.layer).requires_grad_(True)
+    layer = surgery.unfreeze(surgery.duplicate(rejected.layer), model.config.learned_scale)
     layer.log_temperature.requires_grad_(False)
     masked = class_accuracy(layer, cells, target)
     best, best_layer = masked, surgery.duplicate(layer)
@@ -118,7 +118,7 @@ def reject_steps(
             if accuracy > best:
                 best, best_layer = accuracy, surgery.duplicate(layer)
         yield taken
-    trained = _with_trained_layer(rejected, best_layer, cells)
+    trained = _with_trained_layer(rejected, best_layer, cells, target)
     return Rejection(trained, before, masked, best)
 
 
@@ -139,12 +139,13 @@ def present_targets(model: PrototypeSegmenter, m: int, cells: Tensor) -> tuple[T
 
 @torch.no_grad()
 def _with_trained_layer(
-    model: PrototypeSegmenter, layer: GaussianPrototypeLayer, cells: Tensor
+    model: PrototypeSegmenter, layer: GaussianPrototypeLayer, cells: Tensor, target: Tensor
 ) -> PrototypeSegmenter:
     """Put a trained layer into a model and let what is known of training cells follow it.
 
     The training cells are not available. Their distances are assumed to change by the factor by
-    which those of a prototype's own cells here do, their log-density by the same difference.
+    which those of a prototype's own cells here do, and their log-densities by the same difference
+    as here: p(z|c) by that of the cells of c, (N, C) soft labels.
     """
     old = model.layer
     before, after = old.scores(cells), layer.scores(cells)
@@ -153,15 +154,19 @@ def _with_trained_layer(
     for m, prototype in enumerate(model.prototypes):
         own = owner == m
         if len(prototype.distance_quantiles) and int(own.sum()) >= _FEWEST_OWN:
-            ratio = float(after.mahalanobis[own, m].median() / before.mahalanobis[own, m].median())
-            quantiles = (prototype.distance_quantiles * ratio).astype(np.float32)
-            prototype = replace(prototype, distance_quantiles=quantiles)
+            far, near = (scores.mahalanobis[own, m].median() for scores in (after, before))
+            if near > 0:
+                quantiles = (prototype.distance_quantiles * float(far / near)).astype(np.float32)
+                prototype = replace(prototype, distance_quantiles=quantiles)
         prototypes.append(prototype)
     trained = model.with_layer(layer, prototypes, model.card)
     shift = (after.log_density - before.log_density).median()
     trained.density_quantiles = (model.density_quantiles + float(shift)).astype(np.float32)
     if model.class_quantiles is not None:
-        apart = (after.class_log_likelihood - before.class_log_likelihood).median(0).values
-        shifts = apart.cpu().numpy()[:, None]
-        trained.class_quantiles = (model.class_quantiles + shifts).astype(np.float32)
+        trained.class_quantiles = model.class_quantiles.copy()
+        apart = after.class_log_likelihood - before.class_log_likelihood
+        for c, known in enumerate(trained.class_quantiles):
+            own = target.argmax(1) == c
+            if int(own.sum()) >= _FEWEST_OWN:
+                known += float(apart[own, c].median())
     return trained

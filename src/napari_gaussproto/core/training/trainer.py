@@ -290,10 +290,7 @@ class Trainer:
         losses = descent_step(self.optimizer, terms, self.config.gradient_clip)
         z = z.detach()
         self.labelled.add(self.model, z, target, weight)
-        fresh = self.usage(z, target, weight)
-        if self.used is not None:
-            fresh = torch.where(self.used.isnan(), fresh, 0.9 * self.used + 0.1 * fresh)
-        self.used = fresh
+        self.used = placement.averaged(self.used, self.usage(z, target, weight))
         return losses
 
     def crop_cells(self, crops: Crops, model: PrototypeSegmenter) -> LabelledCells:
@@ -317,13 +314,13 @@ class Trainer:
     def _reseed(self, step: int) -> None:
         """Move dead prototypes to a new place, where the optimiser starts without moments."""
         assert self.used is not None
-        dead = (self.used < self.config.min_usage).nonzero().flatten()
+        layer = self.model.layer
+        dead = ((self.used < self.config.min_usage) & layer.active).nonzero().flatten()
         if not len(dead):
             return
         crops = self.sampler.batch(step, self.config.batch_size)
         with torch.no_grad():
             cells = self.crop_cells(crops, self.model)
-        layer = self.model.layer
         moved = placement.reseed(layer, dead, cells.values, cells.target, cells.weight)
         reset_moments(self.optimizer, [layer.mean, layer.raw_scale], moved)
         self.used[moved] = math.nan
@@ -392,7 +389,7 @@ class Trainer:
     # -- the end ----------------------------------------------------------------------------
 
     def finish(self) -> Iterator[TrainingStep]:
-        """Calibrate, prune, and give every prototype its statistics and patches."""
+        """Prune, calibrate, and give every prototype its statistics and patches."""
         self.model.eval()
         total = max(len(self.data), len(self.validation))
         for done in finish_steps(self.model, self.data, self.validation, self.config, self.seed):

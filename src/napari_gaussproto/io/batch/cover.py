@@ -28,10 +28,13 @@ _ROWS = 1024
 def of_classes(
     images: Mapping[str, Entry], classes: Sequence[SegmentationClass]
 ) -> dict[str, Entry]:
-    """Images, and planes, that were divided into these classes, in the order of their names."""
+    """Images that were divided into these classes, in the order of their names.
+
+    Those that the last run could do nothing with are none.
+    """
     names = {entry.name for entry in classes}
-    own = {name: images[name] for name in sorted(images) if set(images[name].cover) == names}
-    return rows_of(own)
+    known = sorted(name for name, entry in images.items() if not entry.left_out)
+    return {name: images[name] for name in known if set(images[name].cover) == names}
 
 
 def cover_lines(
@@ -69,7 +72,7 @@ def write_cover(
 ) -> list[str]:
     """Write the table; sentences about a table of other columns, which is kept beside it."""
     path = folder / COVER
-    lines = list(cover_lines(of_classes(images, classes), classes))
+    lines = list(cover_lines(rows_of(of_classes(images, classes)), classes))
     former = _header(path)
     notes = [set_aside(path)] if former is not None and former != lines[0] else []
     with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, ValidationError
 from napari_gaussproto import __version__
 from napari_gaussproto.core.base.atomic import remove_abandoned, write_bytes_atomically
 from napari_gaussproto.core.base.config import SegmentationClass
-from napari_gaussproto.core.base.errors import ConfigError
+from napari_gaussproto.core.base.errors import ConfigError, ImageError
 from napari_gaussproto.core.model.card import now, package_versions
 from napari_gaussproto.core.model.model_file import description_of, tensors_of
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
@@ -135,6 +135,9 @@ class Entry(BaseModel):
         Digest of the images of the project that this one is none of; "" where that is not known.
     edited : bool
         Whether a person changed the label file since.
+    left_out : bool
+        Whether the last run could do nothing with the image, which is then in no table: this says
+        what an earlier one made of it.
     others : dict of str to LabelFile
         Label files in other formats, by their paths in the folder.
     also : list of str
@@ -171,6 +174,7 @@ class Entry(BaseModel):
     drawn: str = ""
     compared: str = ""
     edited: bool = False
+    left_out: bool = False
     others: dict[str, LabelFile] = Field(default_factory=dict)
     also: list[str] = Field(default_factory=list)
     measured: str = ""
@@ -262,6 +266,21 @@ def rows_of(images: Mapping[str, Entry]) -> dict[str, Entry]:
             update = {**dict(plane), "results": results, "planes": [], "plane": number}
             rows[plane_of(name, number, len(entry.planes))] = entry.model_copy(update=update)
     return rows
+
+
+def check_order(name: str, entry: Entry, classes: Sequence[SegmentationClass]) -> None:
+    """Make sure that the numbers in the label file of an image stand for these classes.
+
+    Raises
+    ------
+    ImageError
+        When they are by a model of other classes, or of the same ones in another order.
+    """
+    if list(entry.cover) != [known.name for known in classes]:
+        raise ImageError(
+            f"The labels of “{name}” are by “{entry.model}”, whose classes are "
+            f"{', '.join(entry.cover)}: call predict again."
+        )
 
 
 class Manifest(BaseModel):

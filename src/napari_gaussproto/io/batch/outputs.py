@@ -13,6 +13,7 @@ import numpy.typing as npt
 from napari_gaussproto.core.base.atomic import replacing
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError, ImageError
+from napari_gaussproto.core.imaging.label_store import LARGE
 from napari_gaussproto.core.labels.check import check_labels, check_shape
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.io.geo import Georeference
@@ -82,21 +83,21 @@ class Outputs:
         """How label files end."""
         return _SUFFIXES[self.labels]
 
-    @property
-    def also(self) -> list[str]:
-        """How maps and overviews end that are wanted."""
-        return [*[_MAPS] * self.maps, *[_OVERVIEW] * self.overview]
+    def also_of(self, entry: Entry) -> list[str]:
+        """How maps and overviews end that are wanted of an image, and can be had of it."""
+        if not entry.labels.endswith(STREAMED):
+            return [*[_MAPS] * self.maps, *[_OVERVIEW] * self.overview]
+        # Planes of a large stack may be small.
+        is_small = entry.planes and entry.height * entry.width <= LARGE
+        return [_OVERVIEW] if self.overview and is_small else []
 
     def are_there(self, folder: Path, entry: Entry) -> bool:
         """Whether all that is wanted of an image is in the folder of results, of its last work."""
-        wanted = [f"{entry.results}{self.label_suffix}"]
-        if entry.labels == f"{entry.results}{STREAMED}":
-            wanted = [entry.labels]  # large ones have no maps
-        elif entry.labels not in wanted or not set(self.also) <= set(entry.also):
+        labels, also = f"{entry.results}{self.label_suffix}", self.also_of(entry)
+        if entry.labels not in (labels, f"{entry.results}{STREAMED}"):
             return False
-        else:
-            wanted += _pictures(entry, self.also)
-        return all((folder / name).exists() for name in wanted)
+        wanted = [entry.labels, *_pictures(entry, also)]
+        return set(also) <= set(entry.also) and all((folder / name).exists() for name in wanted)
 
 
 def _pictures(entry: Entry, endings: Sequence[str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from PIL import Image
 from napari_gaussproto.core.base.atomic import write_bytes_atomically
 from napari_gaussproto.core.model.remarks import is_unlike
 from napari_gaussproto.io.batch.cover import of_classes
-from napari_gaussproto.io.batch.manifest import Entry, Manifest
+from napari_gaussproto.io.batch.manifest import Entry, Manifest, rows_of
 from napari_gaussproto.io.overview import overlay, thumbnail
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def write_report(folder: Path, manifest: Manifest) -> None:
 
 def report_html(folder: Path, manifest: Manifest) -> str:
     """The page: first what is most unlike the training photographs, then the most uncertain."""
-    images = of_classes(manifest.images, manifest.classes)
+    images = rows_of(of_classes(manifest.images, manifest.classes))
     names = sorted(images, key=lambda name: _doubt(images[name]), reverse=True)
     model = escape(manifest.model.get("name", ""))
     count = f"{len(images)} image" + "s" * (len(images) != 1)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import SegmentationClass
-from napari_gaussproto.core.labels.annotations import values_between
+from napari_gaussproto.core.labels.annotations import overruled, values_between
 from napari_gaussproto.core.labels.check import Labels, check_labels
 from napari_gaussproto.core.labels.cover import cover_of
 from napari_gaussproto.jobs.requests import Drawn
@@ -63,7 +63,7 @@ def corrected_labels(
     given, own = drawn
     given = check_labels(given, labels.shape, len(own))
     given = values_between(own, classes, [given])[given]
-    return np.where((given > 0) & (labels > 0), given, labels)
+    return overruled(labels, given)
 
 
 def corrected_job(

@@ -15,12 +15,16 @@ from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError, GaussProtoError
 from napari_gaussproto.core.labels.check import Labels, check_labels
 from napari_gaussproto.io.batch.cover import of_classes
-from napari_gaussproto.io.batch.manifest import Entry, locked, read_manifest
-from napari_gaussproto.io.batch.outputs import Outputs, make_folder, read_label_file
+from napari_gaussproto.io.batch.manifest import Entry, check_order, locked, read_manifest, rows_of
+from napari_gaussproto.io.batch.outputs import (
+    Outputs,
+    make_folder,
+    read_label_file,
+    write_label_file,
+)
 from napari_gaussproto.io.geo import Georeference, georeference_of
 from napari_gaussproto.io.label_files.coco import coco_file
 from napari_gaussproto.io.label_files.geojson import write_geojson
-from napari_gaussproto.io.label_files.png import write_png
 from napari_gaussproto.jobs.batch.one_image import BatchStep
 
 ExportFormat = Literal["coco", "geojson", "png"]
@@ -39,10 +43,13 @@ class ExportResult:
         Names.
     left_out : dict of str to str
         Why labels of an image could not be written.
+    notes : list of str
+        Sentences about what was kept under another name.
     """
 
     images: list[str] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def export_steps(
@@ -72,11 +79,12 @@ def export_steps(
     result = ExportResult()
     with locked(folder), ExitStack() as stack:
         images, classes = _results(folder)
-        put = _put(form, folder, out, classes, least_area, stack)
+        put = _put(form, folder, out, classes, least_area, stack, result.notes)
         labels_of = lru_cache(1)(_labels)  # the planes of a stack are in one file
         for done, (name, entry) in enumerate(images.items()):
             yield BatchStep(name, done, len(images))
             try:
+                check_order(name, entry, classes)
                 shape = (*entry.leading, entry.height, entry.width)
                 labels = labels_of(folder, entry.labels, shape, len(classes))
             except GaussProtoError as error:
@@ -116,7 +124,7 @@ def _results(folder: Path) -> tuple[dict[str, Entry], list[SegmentationClass]]:
         When there are none.
     """
     manifest = read_manifest(folder)
-    images = of_classes(manifest.images, manifest.classes)
+    images = rows_of(of_classes(manifest.images, manifest.classes))
     if not images:
         raise ConfigError(f"“{folder}” holds no results: give the folder that predict wrote.")
     return images, manifest.classes
@@ -135,6 +143,7 @@ def _put(
     classes: list[SegmentationClass],
     least_area: int,
     stack: ExitStack,
+    notes: list[str],
 ) -> _Put:
     """What writes the labels (H, W) of an image."""
     if form == "coco":
@@ -143,17 +152,16 @@ def _put(
         file = stack.enter_context(coco_file(path, classes, least_area))
         return lambda name, entry, labels: file.add(name, labels)
     if form == "png":
-        return lambda name, entry, labels: write_png(_path(out, entry, "png"), labels, classes)
+        pictures = Outputs(labels="png")  # of which a person may have corrected one
+        return lambda name, entry, labels: notes.extend(
+            write_label_file(out, entry.results, labels, classes, pictures, entry.model)
+        )
 
     def put_polygons(name: str, entry: Entry, labels: npt.NDArray[Any]) -> None:
         place = Georeference.from_json(entry.georeference)
         if place is None and entry.source is not None:  # as of earlier versions
             files = [Path(entry.source.path), folder / f"{entry.results}{Outputs().label_suffix}"]
             place = next(filter(None, map(georeference_of, files)), None)
-        write_geojson(_path(out, entry, "geojson"), labels, classes, place, least_area)
+        write_geojson(out / f"{entry.results}.labels.geojson", labels, classes, place, least_area)
 
     return put_polygons
-
-
-def _path(out: Path, entry: Entry, suffix: str) -> Path:
-    return out / f"{entry.results}.labels.{suffix}"

@@ -24,7 +24,7 @@ from napari_gaussproto.core.model.stack import plane_sources
 from napari_gaussproto.io.batch.corrections import Corrections
 from napari_gaussproto.io.batch.cover import changed
 from napari_gaussproto.io.batch.inputs import Found, Item
-from napari_gaussproto.io.batch.manifest import Manifest, named, read_manifest
+from napari_gaussproto.io.batch.manifest import Manifest, check_order, named, read_manifest
 from napari_gaussproto.io.batch.outputs import open_labels_of
 from napari_gaussproto.io.batch.regions import Polygons, Regions, read_regions
 from napari_gaussproto.io.geo import georeference_of
@@ -37,9 +37,16 @@ from napari_gaussproto.io.images import (
     read_mask_stack,
 )
 from napari_gaussproto.io.pixel_size import pixel_size_of
-from napari_gaussproto.io.stacks import stack_in
+from napari_gaussproto.io.stacks import Stack, stack_in
 from napari_gaussproto.jobs.batch.one_image import BatchStep
-from napari_gaussproto.jobs.batch.plane_tables import Overrule, PlaneMeasure, Tables, with_origin
+from napari_gaussproto.jobs.batch.plane_tables import (
+    Overrule,
+    PlaneMeasure,
+    Tables,
+    check_objects,
+    joined,
+    with_origin,
+)
 
 _MASKS = (".png", ".tif", ".tiff", ".npy")
 # The last one is what `export_steps` writes.
@@ -141,8 +148,7 @@ def measure_steps(request: MeasureRequest) -> Generator[BatchStep, None, Measure
     measured = Measured(left_out=dict(request.found.left_out))
     items = named(request.found.paths, request.found.root, manifest)
     work = ImageMeasure(request, manifest, common, drawn)
-    objects: list[pd.DataFrame] = []
-    areas: list[pd.DataFrame] = []
+    found: list[Tables] = []
     for done, item in enumerate(items):
         yield BatchStep(item.name, done, len(items))
         try:
@@ -151,13 +157,11 @@ def measure_steps(request: MeasureRequest) -> Generator[BatchStep, None, Measure
         except GaussProtoError as error:
             measured.left_out[item.name] = str(error)
             continue
-        for tables, table in zip((objects, areas), steps.value, strict=True):
-            tables.append(table)
+        found.append(steps.value)
         measured.notes += _about_labels(request, item.name, manifest)
-        measured.notes += _notes(request, item.name, areas[-1])
-    if areas:
-        measured.objects = pd.concat(objects, ignore_index=True)
-        measured.areas = pd.concat(areas, ignore_index=True)
+        measured.notes += _notes(request, item.name, steps.value[1])
+    if found:
+        measured.objects, measured.areas = joined(found)
     return measured
 
 
@@ -199,14 +203,14 @@ class ImageMeasure:
         source_of: Callable[[int], ImageSource]
         if stack is None:
             axis = channel_axis_in(path, request.channel_axis)
-            source = as_source(image, request.model, axis)
-            shape: tuple[int, ...] = (source.height, source.width)
-            source_of = partial(_same, source)
+            only = as_source(image, request.model, axis)
+            shape: tuple[int, ...] = (only.height, only.width)
+            source_of = partial(_same, only)
         else:
             shape = stack.shape
             about = (stack.array, request.model)
             source_of = plane_sources(*about, rgb=stack.has_channels, nodata=nodata_of(path))
-        overrule, corrected = self._overrule(item, image if stack is None else stack.array, shape)
+        overrule, corrected = self._overrule(item, only if stack is None else stack, shape)
         found: list[Tables] = []
         count = int(np.prod(shape[:-2], dtype=int))
         way = PlaneMeasure(
@@ -219,24 +223,19 @@ class ImageMeasure:
             request.scratch,
         )
         for number, at in enumerate(np.ndindex(*shape[:-2])):
-            steps = way.steps(source_of(number), _plane(overrule, at))
+            steps = way.steps(source_of(number), overrule.plane(at))
             for share in (work := WithValue(steps)):
                 yield (number + share) / count
             found.append(with_origin(work.value, item.name, number, corrected=corrected))
-        objects, areas = (
-            pd.concat(tables, ignore_index=True) for tables in zip(*found, strict=True)
-        )
-        return objects, areas
+        return joined(found)
 
-    def _overrule(self, item: Item, image: Any, shape: tuple[int, ...]) -> tuple[Overrule, bool]:
+    def _overrule(
+        self, item: Item, image: ImageSource | Stack, shape: tuple[int, ...]
+    ) -> tuple[Overrule, bool]:
         """What overrules the model, with the axes of the image, and whether a person's counts."""
         request = self.request
         stored, changed = _stored(request, item, self.manifest, shape)
-        own = None
-        if self.drawn is not None and len(shape) == 2:
-            own, _ = self.drawn.of(image, (shape[0], shape[1]), item)
-        elif self.drawn is not None:
-            own, _ = self.drawn.of_stack(image, shape)
+        own = None if self.drawn is None else self.drawn.of(image, item)[0]
         instances = None if request.instances is None else _instances(request, item, shape)
         return Overrule(stored, own, instances), changed or own is not None
 
@@ -244,14 +243,6 @@ class ImageMeasure:
 def _same(source: ImageSource, number: int) -> ImageSource:
     """The one plane of a picture."""
     return source
-
-
-def _plane(overrule: Overrule, at: tuple[int, ...]) -> Overrule:
-    """Of one plane; objects of a single plane are those of all."""
-    if not at:
-        return overrule
-    parts = (overrule.stored, overrule.drawn, overrule.instances)
-    return Overrule(*(p if p is None or np.ndim(p) == 2 else p[at] for p in parts))
 
 
 def _results(folder: Path, model: PrototypeSegmenter) -> Manifest:
@@ -286,6 +277,7 @@ def _stored(
             f"“{item.path.name}” is another image now than its labels in “{request.labels}” are "
             "of: call predict again."
         )
+    check_order(item.name, entry, request.model.classes)
     path, count = request.labels / entry.labels, len(request.model.classes)
     stored = open_labels_of(path, shape, count)
     theirs = changed(entry.label_file, path, lambda: stored, count) is not None
@@ -325,7 +317,7 @@ def _notes(request: MeasureRequest, name: str, areas: pd.DataFrame) -> list[str]
     return [f"{name}: regions that hold none of its pixels with data: {listed}"]
 
 
-def _instances(request: MeasureRequest, item: Item, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+def _instances(request: MeasureRequest, item: Item, shape: tuple[int, ...]) -> Any:
     """Objects of an image, (..., H, W), or of all planes of a stack, (H, W)."""
     assert request.instances is not None
     path = _beside(request.instances, item, _MASKS)
@@ -333,12 +325,7 @@ def _instances(request: MeasureRequest, item: Item, shape: tuple[int, ...]) -> n
         raise ImageError(f"“{request.instances}” holds no objects for it: add a file of its name.")
     is_stack = len(shape) > 2 and path.suffix in TIFF_SUFFIXES
     given = read_mask_stack(path) if is_stack else read_mask(path)
-    if given.shape not in (shape, shape[-2:]):
-        raise ImageError(
-            f"The objects in “{path}” are {' × '.join(map(str, given.shape))} pixels and the image "
-            f"{' × '.join(map(str, shape))}: give objects of the same image."
-        )
-    return given
+    return check_objects(given, shape, f" in “{path}”")
 
 
 def _beside(folder: Path, item: Item, suffixes: tuple[str, ...]) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,18 +13,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.core.base.atomic import new_beside, replacing
+from napari_gaussproto.core.base.atomic import move_files, new_beside, replacing
 from napari_gaussproto.core.base.errors import GaussProtoError, ImageError
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.imaging.label_store import LARGE, check_apart, open_labels
 from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.labels.annotations import overruled
 from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.encode import TileSize, as_source
 from napari_gaussproto.core.model.predict import segment_steps, segment_to_zarr_steps
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.io.batch.corrections import Corrections, array_digest
+from napari_gaussproto.io.batch.corrections import Corrections, Painted, array_digest
 from napari_gaussproto.io.batch.cover import count_again, is_untouched, tally
 from napari_gaussproto.io.batch.inputs import Item
 from napari_gaussproto.io.batch.manifest import Entry, LabelFile, Source
@@ -162,13 +164,7 @@ class ImageWork:
             axis = channel_axis_in(item.path, axis)
         pixels = as_source(image, self.model, axis)
         entry.height, entry.width = pixels.height, pixels.width
-        drawn, notes = None, list[str]()
-        if self._corrections is not None:
-            size = (pixels.height, pixels.width)
-            drawn, entry.drawn = self._corrections.of(image, size, item)
-            entry.compared = self._corrections.compared
-            if self._corrections.differs(item, entry):
-                notes = [differs(item)]
+        drawn, notes = self._drawn_on(pixels, task, entry)
         if pixels.height * pixels.width > LARGE:
             return (yield from self._stream(task, entry, pixels, drawn, notes))
         steps = segment_steps(pixels, self.model, tile=settings.tile)
@@ -178,11 +174,22 @@ class ImageWork:
         if settings.follow_edges is not None:
             segmentation = segmentation.with_outlines(settings.follow_edges)
         if drawn is not None:
-            segmentation = segmentation.with_labels(drawn)
+            segmentation = segmentation.with_labels(drawn[:, :])
         if (kept := self._kept(task, (pixels.height, pixels.width))) is not None:
-            segmentation = segmentation.relabelled(kept)
+            segmentation = segmentation.relabelled(np.asarray(kept))
         _ = segmentation.labels  # with all threads of the network, which rests meanwhile
         return lambda: self._written(task, pixels, segmentation, entry, notes)
+
+    def _drawn_on(
+        self, image: ImageSource | Stack, task: Task, entry: Entry
+    ) -> tuple[Any, list[str]]:
+        """What a person drew on an image, and what to say of it; its entry knows it then."""
+        if self._corrections is None:
+            return None, []
+        drawn, entry.drawn = self._corrections.of(image, task.item)
+        entry.compared = self._corrections.compared
+        is_other = self._corrections.differs(task.item, entry)
+        return drawn, [differs(task.item)] if is_other else []
 
     def _new_entry(self, task: Task, source: Source | None) -> Entry:
         """What is known of an image before it is segmented."""
@@ -198,21 +205,21 @@ class ImageWork:
         task: Task,
         entry: Entry,
         pixels: ImageSource,
-        drawn: Labels | None,
+        drawn: Painted | None,
         notes: list[str],
     ) -> Generator[float, None, Callable[[], Finished]]:
         """Segment a large image, and give what lets its labels take the place of former ones."""
-        store = self._store_of(entry, pixels.array)
+        new = new_beside(self._store_of(entry, pixels.array))
         tile_size, follow = self.settings.tile, self.settings.follow_edges
-        about = (pixels, self.model, new_beside(store))
+        about = (pixels, self.model, new)
         for tile in segment_to_zarr_steps(*about, tile=tile_size, follow_edges=follow):
             yield tile.index / tile.total
         notes.append(f"{task.item.name} is large: labels only, as zarr")
 
         def write() -> Finished:
             if drawn is not None:
-                _draw_over(open_labels(new_beside(store)), drawn)
-            told = self._put_streamed(task, entry, store)
+                _draw_over(open_labels(new), drawn)
+            told = self._put_streamed(task, entry, new)
             count_again(entry, self._tell_streamed(entry), self.model.classes)
             return entry, notes + told + self._write_geotiff(task, entry)
 
@@ -227,11 +234,14 @@ class ImageWork:
         store.parent.mkdir(parents=True, exist_ok=True)
         return store
 
-    def _put_streamed(self, task: Task, entry: Entry, store: Path) -> list[str]:
+    def _put_streamed(self, task: Task, entry: Entry, new: Path) -> list[str]:
         """Let streamed labels, which are complete, take their name."""
-        notes = self._set_former_aside(task, f"{entry.results}{STREAMED}")
-        with replacing(store) as partial:
-            new_beside(store).rename(partial)
+        name = f"{entry.results}{STREAMED}"
+        # Labels of a person that stay are in the new ones.
+        stays = task.kept is not None and task.kept.labels == name
+        notes = [] if stays else self._set_former_aside(task, name)
+        with replacing(self._out / name) as partial:
+            new.rename(partial)
         return notes
 
     def _segment_stack(
@@ -241,22 +251,24 @@ class ImageWork:
         path, settings = task.item.path, self.settings
         assert path is not None  # as only files hold stacks
         about = (settings.outputs, task.item.name, LARGE, settings.tile, settings.follow_edges)
-        work = StackWork(self.model, stack, entry, self._out, *about, nodata_of(path))
-        notes = list[str]()
+        # Pictures of the planes that are done stay beside former labels for no moment.
+        aside = new_beside(self._store_of(entry, stack.array))
+        work = StackWork(self.model, stack, entry, aside, *about, nodata_of(path))
         work.kept = self._kept(task, stack.shape)
-        if self._corrections is not None:
-            work.drawn, entry.drawn = self._corrections.of_stack(stack.array, stack.shape)
-            entry.compared = self._corrections.compared
-            if self._corrections.differs(task.item, entry):
-                notes.append(differs(task.item))
-        store = self._store_of(entry, stack.array)
-        yield from work.steps(new_beside(store))
+        work.drawn, notes = self._drawn_on(stack, task, entry)
+        try:
+            yield from work.steps(aside / "labels")
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
         if work.is_streamed:
             notes.append(f"{task.item.name} is large: labels only, as zarr")
 
             def put() -> Finished:
-                told = self._put_streamed(task, entry, store)
+                told = self._put_streamed(task, entry, aside / "labels")
+                move_files(aside, self._out)
                 self._tell_streamed(entry)
+                self._note_pictures(task, entry, read_image(self._out / entry.labels))
                 return entry, notes + told
 
             return put
@@ -266,17 +278,17 @@ class ImageWork:
             assert work.labels is not None  # as it was not streamed
             told = self._write_labels(task, entry, work.labels, place, size, f"{stack.axes}YX")
             work.write_maps()
+            move_files(aside, self._out)
             self._note_pictures(task, entry, work.labels)
             return entry, notes + told
 
         return write
 
-    def _kept(self, task: Task, shape: tuple[int, ...]) -> Labels | None:
-        """Labels (..., H, W) of a person that stay."""
+    def _kept(self, task: Task, shape: tuple[int, ...]) -> Any:
+        """Labels (..., H, W) of a person that stay; streamed ones are on disk."""
         if task.kept is None:
             return None
-        labels = open_labels_of(self._out / task.kept.labels, shape, len(self.model.classes))
-        return np.asarray(labels)
+        return open_labels_of(self._out / task.kept.labels, shape, len(self.model.classes))
 
     def _write_labels(
         self,
@@ -304,9 +316,9 @@ class ImageWork:
         file = None if task.former is None else task.former.label_files.get(name)
         return file is not None and is_untouched(file, self._out / name, ndim)
 
-    def _note_pictures(self, task: Task, entry: Entry, labels: Labels) -> None:
+    def _note_pictures(self, task: Task, entry: Entry, labels: Any) -> None:
         """Let an entry know what else was written, and whose labels (..., H, W) count."""
-        entry.also = sorted({*entry.also, *self.settings.outputs.also})
+        entry.also = sorted({*entry.also, *self.settings.outputs.also_of(entry)})
         if task.kept is not None:
             entry.edited = True
             count_again(entry, tally(labels, len(self.model.classes))[1], self.model.classes)
@@ -366,12 +378,13 @@ class ImageWork:
         return [] if self._is_ours(task, name) else [set_aside(path)]
 
 
-def _draw_over(labels: Any, drawn: Labels) -> None:
+def _draw_over(labels: Any, drawn: Painted) -> None:
     """Correct labels on disk by what was drawn (H, W), some rows at a time."""
-    for top in range(0, len(drawn), labels.chunks[0]):
-        own = drawn[top : top + labels.chunks[0]]
-        rows = np.asarray(labels[top : top + len(own)])
-        labels[top : top + len(own)] = np.where((own > 0) & (rows > 0), own, rows)
+    for top in range(0, labels.shape[0], labels.chunks[0]):
+        own = drawn[top : top + labels.chunks[0], :]
+        if own.any():
+            rows = slice(top, top + len(own))
+            labels[rows] = overruled(np.asarray(labels[rows]), own)
 
 
 def finished(write: Callable[[], Finished]) -> Finished | GaussProtoError:
@@ -385,7 +398,7 @@ def finished(write: Callable[[], Finished]) -> Finished | GaussProtoError:
     try:
         with _names_fit():
             return write()
-    except ImageError as error:
+    except GaussProtoError as error:
         return error
 
 

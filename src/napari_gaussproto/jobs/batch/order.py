@@ -6,6 +6,7 @@ import re
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,8 @@ def batch_job(order: BatchOrder) -> Generator[Stage | BatchStep, None, BatchOutc
     model = model_of(order)[0].with_cells(order.cell_size)
     images: Found | list[Item]
     if order.folder is None:
-        images = [*open_items(order, model), *closed_items(order, model)]
+        taken: set[str] = set()
+        images = [*open_items(order, model, taken), *closed_items(order, model, taken)]
     else:
         images = find([order.folder], order.out)
     request = BatchRequest(
@@ -75,9 +77,8 @@ def batch_job(order: BatchOrder) -> Generator[Stage | BatchStep, None, BatchOutc
     return BatchOutcome(result, model.classes)
 
 
-def open_items(order: BatchOrder, model: PrototypeSegmenter) -> list[Item]:
-    """Every plane of the open images, by names that files can have, each once."""
-    taken: set[str] = set()
+def open_items(order: BatchOrder, model: PrototypeSegmenter, taken: set[str]) -> list[Item]:
+    """Every plane of the open images, by names that files can have, and that are not taken yet."""
     items: list[Item] = []
     for image in order.images:
         if image.window is not None:
@@ -86,23 +87,28 @@ def open_items(order: BatchOrder, model: PrototypeSegmenter) -> list[Item]:
     return items
 
 
-def closed_items(order: BatchOrder, model: PrototypeSegmenter) -> list[Item]:
+def closed_items(order: BatchOrder, model: PrototypeSegmenter, taken: set[str]) -> list[Item]:
     """Labelled images of the project that are not open; of stacks, every plane.
 
-    Images are read when their turn comes, and stacks now.
+    Images are read when their turn comes, and stacks now. Who labelled windows of an image gets
+    all of it.
     """
     if order.closed is None:
         return []
-    taken = {_plain(image.name).casefold() for image in order.images}
     known = [identify(image.pixels, image.name) for image in order.images]
+    labelled = [drawn for drawn in order.closed().images if drawn.labels.any()]
+    files = {image.file for image in order.images if image.window is None}
+    files |= {drawn.image.file for drawn in labelled if drawn.image.window is None}
     items: list[Item] = []
-    for drawn in order.closed().images:
+    for drawn in labelled:
         image = drawn.image
-        if (
-            image.window is not None
-            or not drawn.labels.any()
-            or any(one.same_pixels(image) for one in known)
-        ):
+        if image.window is not None:
+            if image.file is not None and image.file not in files:
+                files.add(image.file)
+                path = Path(image.file)
+                items.append(Item(_name(path.name, taken), path))
+            continue
+        if any(one.same_pixels(image) for one in known):
             continue
         name = _name(image.name, taken)
         stack = _read(image) if drawn.labels.ndim > 2 else None

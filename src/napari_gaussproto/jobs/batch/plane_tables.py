@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.labels.annotations import overruled
 from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.labels.pieces import components, large_enough
 from napari_gaussproto.core.measure.areas import area_table, table_of_counts
@@ -36,7 +38,7 @@ Tables = tuple[pd.DataFrame, pd.DataFrame]
 
 @dataclass(frozen=True)
 class Overrule:
-    """What is taken instead of what the model says; arrays (H, W), in memory or not.
+    """What is taken instead of what the model says; arrays (..., H, W), in memory or not.
 
     Attributes
     ----------
@@ -63,10 +65,32 @@ class Overrule:
         labels = predicted
         if self.stored is not None:
             labels = check_labels(np.asarray(self.stored[at]), predicted.shape, n_classes)
-        if self.drawn is None:
-            return labels
-        own = np.asarray(self.drawn[at])
-        return np.where((own > 0) & (labels > 0), own, labels)
+        return labels if self.drawn is None else overruled(labels, np.asarray(self.drawn[at]))
+
+    def plane(self, at: tuple[int, ...]) -> Overrule:
+        """Of one plane, where arrays have axes in front; objects of a single one are those of all.
+
+        What is on disk stays there.
+        """
+        return Overrule(*(_plane(a, at) for a in (self.stored, self.drawn, self.instances)))
+
+
+def _plane(array: Any, at: tuple[int, ...]) -> Any:
+    if array is None or np.ndim(array) == 2:
+        return array
+    return array[at] if isinstance(array, np.ndarray) else _Plane(array, at)
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """A plane of a stack on disk."""
+
+    array: Any
+    at: tuple[int, ...]
+
+    def __getitem__(self, window: tuple[slice, slice]) -> Any:
+        """A window of it."""
+        return self.array[(*self.at, *window)]
 
 
 @dataclass(frozen=True)
@@ -173,6 +197,28 @@ def measured_image(
     classes = segmentation.classes
     objects = object_table(pieces, labels, classes, segmentation, pixel_size, regions)
     return objects, area_table(labels, classes, regions, pixel_size)
+
+
+def check_objects(given: Any, shape: tuple[int, ...], where: str = "") -> Any:
+    """Objects, if they are of an image of this shape (..., H, W), or of one of its planes.
+
+    Raises
+    ------
+    LabelError
+    """
+    if given is not None and tuple(given.shape) not in (shape, shape[-2:]):
+        own, other = (" × ".join(map(str, sides)) for sides in (given.shape, shape))
+        raise LabelError(
+            f"The objects{where} are {own} pixels and the image {other}: choose objects of this "
+            "image."
+        )
+    return given
+
+
+def joined(found: Sequence[Tables]) -> Tables:
+    """The rows of several tables of objects, and of as many of areas."""
+    objects, areas = (pd.concat(tables, ignore_index=True) for tables in zip(*found, strict=True))
+    return objects, areas
 
 
 def with_origin(found: Tables, image: str, number: int, *, corrected: bool) -> Tables:

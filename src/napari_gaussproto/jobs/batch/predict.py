@@ -198,6 +198,7 @@ class _Run:
             former, known = self.manifest.images.get(item.name), self._known(item)
             again = self.request.again
             if known and not again and self.request.outputs.are_there(self.out, known):
+                known.left_out = False
                 self.result.kept.append(item.name)
                 self.result.images[item.name] = known
                 if self.corrections is not None and self.corrections.differs(item, known):
@@ -244,13 +245,15 @@ class _Run:
 
     def _work(self) -> ImageWork:
         request = self.request
+        given = request.corrections
+        # Workers on other machines begin elsewhere.
         settings = Settings(
-            self.out,
+            self.out.absolute(),
             request.outputs,
             request.tile,
             request.channel_axis,
             request.follow_edges,
-            request.corrections if isinstance(request.corrections, Path) else None,
+            given.absolute() if isinstance(given, Path) else None,
             self.work,
             self.began,
             request.grey,
@@ -290,7 +293,7 @@ class _Run:
         """Whether results have what is drawn now, no less and no more."""
         if self.corrections is None:
             return not entry.drawn
-        return self.corrections.is_current(path, entry)
+        return self.corrections.is_current(path, entry, self.request.channel_axis)
 
     def _take_edited(self, entry: Entry) -> bool:
         """Let what a person saved in a label file count; no, when it is none for this model."""
@@ -313,8 +316,9 @@ class _Run:
         name = task.item.name
         if isinstance(came, GaussProtoError):
             self.result.left_out[name] = str(came)
-            # What an earlier run said is of a file that is not there any more.
-            self.manifest.images.pop(name, None)
+            # It may be back the next time, and a person may have corrected its labels.
+            if name in self.manifest.images:
+                self.manifest.images[name].left_out = True
             return
         entry, notes = came
         if task.former is not None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.imaging.label_store import new_label_store
 from napari_gaussproto.core.imaging.source import ImageSource
+from napari_gaussproto.core.labels.annotations import overruled
 from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.model.encode import TileSize
 from napari_gaussproto.core.model.predict import labelled_tiles, segment_steps
@@ -38,11 +39,13 @@ class StackWork:
 
     Attributes
     ----------
+    out : Path
+        Folder for maps and pictures.
     name : str
         Of the file, as tables call it.
     drawn : (..., H, W) ndarray or None
         What a person drew, which overrules.
-    kept : (..., H, W) ndarray or None
+    kept : (..., H, W) array-like or None
         Labels of a person in the place of the model's.
     most : int
         Pixels of a stack, or a plane, above which labels are streamed to disk.
@@ -65,7 +68,7 @@ class StackWork:
     follow_edges: bool | None = None
     nodata: float | None = None
     drawn: Labels | None = None
-    kept: Labels | None = None
+    kept: Any = None
     labels: Labels | None = None
     maps: list[npt.NDArray[np.float32]] = field(default_factory=list)
     last: Segmentation | None = None
@@ -124,7 +127,7 @@ class StackWork:
         if self.drawn is not None:
             found = found.with_labels(self.drawn[at])
         if self.kept is not None:
-            found = found.relabelled(self.kept[at])
+            found = found.relabelled(np.asarray(self.kept[at]))
         labels[at] = found.labels
         results = f"{self.entry.results}{plane}"
         write_thumbnail(self.out, results, source, found)
@@ -150,8 +153,9 @@ class StackWork:
         for tile, values in labelled_tiles(*about, follow_edges=self.follow_edges):
             place: tuple[Any, ...] = (*at, slice(tile.y0, tile.y1), slice(tile.x0, tile.x1))
             if self.drawn is not None:
-                own = self.drawn[place]
-                values = np.where((own > 0) & (values > 0), own, values)
+                values = overruled(values, self.drawn[place])
+            if self.kept is not None:
+                values = np.asarray(self.kept[place])
             labels[place] = values
             counts += np.bincount(values.ravel(), minlength=len(counts))
             yield tile.index / tile.total

@@ -9,6 +9,7 @@ import pandas as pd
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.base.steps import WithValue
+from napari_gaussproto.io.batch.cover import of_classes
 from napari_gaussproto.io.batch.inputs import Item
 from napari_gaussproto.io.batch.manifest import Entry, Manifest
 from napari_gaussproto.io.batch.outputs import Outputs
@@ -55,8 +56,7 @@ def collect(out: Path, outputs: Outputs, manifest: Manifest) -> None:
     """Write the tables of all images that have them into one file each, image by image."""
     for ending in (OBJECTS, AREAS):
         found = []
-        for name in sorted(manifest.images):
-            entry = manifest.images[name]
+        for entry in of_classes(manifest.images, manifest.classes).values():
             if not _lacks(out, outputs, entry):
                 # Names may look like numbers, and numbers stay as they were written.
                 path = table_file(out, entry, ending)

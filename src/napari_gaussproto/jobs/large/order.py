@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,10 @@ from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.imaging.tiles import Area, Focus
 from napari_gaussproto.core.labels.cover import cover_of
 from napari_gaussproto.core.model.card import Provenance
-from napari_gaussproto.jobs.requests import Drawn, DrawnParts, ModelKey
+from napari_gaussproto.jobs.requests import ModelKey
 
 if TYPE_CHECKING:
+    from napari_gaussproto.core.labels.annotations import Annotations
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
     from napari_gaussproto.io.batch.regions import Polygons
 
@@ -116,10 +117,9 @@ class LargeMeasure:
 
     Attributes
     ----------
-    drawn : tuple or None
-        Labels (..., H, W) on the image as a whole; or else
-    parts : DrawnParts or None
-        what is drawn in windows of it.
+    drawn : callable or None
+        Gives all labels of the open project, of which those on this image and in windows of it
+        overrule its labels.
     """
 
     name: str
@@ -128,8 +128,7 @@ class LargeMeasure:
     regions: Mapping[str, Polygons]
     pixel_size: str
     least_area: int
-    drawn: Drawn | None = None
-    parts: DrawnParts | None = None
+    drawn: Callable[[], Annotations] | None = None
 
 
 @dataclass(frozen=True)
@@ -145,12 +144,15 @@ class LargeStep:
         Of labels that were just opened; see `LabelPyramid`.
     tile : tuple of int and Area, or None
         Number of the plane, and pixels of the tile that was just finished.
+    now : callable
+        Gives the cover of the tiles that are finished by the time of the call.
     """
 
     path: Path
     cover: LargeCover
     before: int
     made: Streamed
+    now: Callable[[], LargeCover]
     levels: Sequence[Any] | None = None
     tile: tuple[int, Area] | None = None
 

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.core.imaging.source import range_of_planes
+from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.imaging.tiles import Area
-from napari_gaussproto.jobs.session.reading import window_of
 from napari_gaussproto.jobs.train_image import Stage, TrainImage
 
 # Side of a window in pixels. Models that suit themselves to photographs see one of this size as
@@ -27,13 +26,13 @@ class CutWindow:
     ----------
     pixels : (h, w) or (h, w, C) ndarray
     area : Area
-    file : str or None
-        That has these very pixels in that area.
+    is_stored : bool
+        Whether they are as in the image, and not scaled.
     """
 
     pixels: npt.NDArray[Any]
     area: Area
-    file: str | None
+    is_stored: bool
 
 
 def window_around(y: int, x: int, height: int, width: int) -> Area:
@@ -54,21 +53,15 @@ def window_job(image: TrainImage, area: Area) -> Generator[Stage, None, CutWindo
     """Read a window of an image (H, W) or, for colours, (H, W, C).
 
     Values of more than 8 bits that would mean something else by themselves, because models scale
-    an image by its largest ones, become floats from 0 to 1.
+    an image by its largest ones, become floats from 0 to 1; see `ImageSource.window`.
 
     Raises
     ------
-    OSError
-        When it cannot be read; libraries may raise others.
+    ImageError
+        When it cannot be read.
     """
     yield Stage("Reading the window", keep=True)
-    shape = tuple(int(n) for n in image.pixels.shape)
-    pixels = window_of(image.pixels, area, shape)
     axis = 2 if image.rgb else None
-    whole, own = (range_of_planes([a], axis, image.nodata) for a in (image.pixels, pixels))
-    if whole == own:
-        return CutWindow(pixels, area, image.file)
-    missing = np.zeros(pixels.shape, bool) if image.nodata is None else pixels == image.nodata
-    scaled = ((pixels.astype(np.float64) - whole[0]) / whole[1]).clip(0, 1).astype(np.float32)
-    scaled[missing] = np.nan
-    return CutWindow(scaled, area, None)
+    source = ImageSource.from_array(image.pixels, channel_axis=axis, nodata=image.nodata)
+    pixels, is_stored = source.window(*area)
+    return CutWindow(np.ascontiguousarray(pixels), area, is_stored)

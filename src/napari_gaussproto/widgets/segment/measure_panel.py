@@ -165,8 +165,7 @@ class MeasurePanel(Foldable):
             regions=self._regions(image),
             pixel_size=self.pixel_size.text(),
             least_area=self.least_area.value(),
-            drawn=self._drawn_on(image),
-            parts=None if project is None else project.drawn_in(image),
+            drawn=None if project is None else project.drawn(),
         )
         self._of = _Subject(image, made.labels.shape, labels_of(self._viewer, made))
         self._start(partial(run_job, "large.measure", "measure_job", order))

@@ -14,7 +14,7 @@ from psygnal import Signal
 from napari_gaussproto.core.model.card import Provenance
 from napari_gaussproto.core.model.maps import QUANTITIES, MapRole, Quantity
 from napari_gaussproto.jobs.caches import RegionMemo
-from napari_gaussproto.jobs.requests import Drawn, DrawnParts, ModelKey
+from napari_gaussproto.jobs.requests import Drawn, ModelKey
 from napari_gaussproto.widgets.shared.workarounds import guard_canvas
 
 if TYPE_CHECKING:
@@ -152,15 +152,12 @@ class OpenProject(NamedTuple):
         Saves what is drawn now, and gives what a thread gets all of it by.
     drawn_on : callable
         What is drawn on an open image; None for nothing.
-    drawn_in : callable
-        What is drawn in windows of an open image that is large; None for nothing.
     """
 
     name: str
     labelled: int
     drawn: Callable[[], Callable[[], Annotations]]
     drawn_on: Callable[[Image], Drawn | None]
-    drawn_in: Callable[[Image], DrawnParts | None]
 
 
 FITTED = "fit "

@@ -13,12 +13,9 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.base.errors import LabelError
-from napari_gaussproto.core.imaging.tiles import Area
 from napari_gaussproto.core.labels.annotations import Annotations
-from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.labels.class_table import TableChange
 from napari_gaussproto.core.labels.corrections import ReadyLabels
-from napari_gaussproto.jobs.requests import DrawnParts
 from napari_gaussproto.jobs.storage import (
     Count,
     Found,
@@ -36,7 +33,6 @@ from napari_gaussproto.widgets.shared.tags import is_ours
 from napari_gaussproto.widgets.shared.workers import single_shot
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer, label_shape
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
-from napari_gaussproto.widgets.train.annotation.windows import area_of_window
 from napari_gaussproto.widgets.train.storage.project_bar import ProjectBar
 
 if TYPE_CHECKING:
@@ -130,8 +126,7 @@ class Autosave(QObject):
         state, known = self.state, self._shared.project
         count = 0 if state.folder is None else len(state.kept.images)
         if (known.name, known.labelled) if known else (state.name, count) != ("", 0):
-            ways = (self.all_drawn, self._annotations.drawn_on, self.drawn_in)
-            drawn = OpenProject(state.name, count, *ways)
+            drawn = OpenProject(state.name, count, self.all_drawn, self._annotations.drawn_on)
             self._shared.set_project(drawn if count else None)
 
     @property
@@ -175,21 +170,6 @@ class Autosave(QObject):
             return kept
 
         return ask
-
-    def drawn_in(self, image: Image) -> DrawnParts | None:
-        """What is drawn in windows of a large image, open ones and those of its file."""
-        file, classes, kept = train_image(image).file, self._annotations.classes, self.state.kept
-        parts: dict[Area, Labels] = {}
-        for known in kept.images if kept.classes == classes and file is not None else ():
-            if known.image.window is not None and known.image.file == file:
-                parts[known.image.window] = known.labels
-        for annotation in self._annotations.all:
-            area = area_of_window(annotation.image, image)
-            if area is not None:
-                annotation.settle()
-                parts[area] = annotation.labels
-        drawn = [(area, labels) for area, labels in parts.items() if labels.any()]
-        return DrawnParts(drawn, classes) if drawn else None
 
     def stored(self, classes: Sequence[SegmentationClass]) -> Callable[[], Annotations]:
         """A function that gives a thread all labels of the project, under this class table."""
