@@ -7,6 +7,9 @@ import os
 # Empty: napari neither reads nor writes the preferences of the person who runs the tests. It
 # looks at this once, when it is imported.
 os.environ["NAPARI_CONFIG"] = ""
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # As many processes as there are cores share the tests, so each has one thread.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

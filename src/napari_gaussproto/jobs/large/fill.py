@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -52,15 +53,16 @@ def fill_job(
     labels = _opened(request, order, cutting)
     try:
         about = Provenance.of(model.card, model.device, request.model_file, tile=labels.side)
-        cover = _cover(labels, model)
+        now = partial(_cover, labels, model)
         how = (cutting, labels.levels[0], labels.side, request.follow_edges, about)
         made = Streamed(request.pixels, request.rgb, request.file, labels.path, *how)
-        step = LargeStep(labels.path, cover, cover.done, made)
+        cover = now()
+        step = LargeStep(labels.path, cover, cover.done, made, now)
         yield replace(step, levels=labels.levels)
         source_of = sources_of(made)
         steps = stream_steps(source_of, cutting, labels, order.focus, request.follow_edges)
         for tile in steps:
-            step = replace(step, cover=_cover(labels, model), tile=(tile.plane, tile.area))
+            step = replace(step, cover=now(), tile=(tile.plane, tile.area))
             yield step
     finally:
         labels.close()
@@ -69,7 +71,7 @@ def fill_job(
 
 def sources_of(made: Streamed) -> Callable[[int], ImageSource]:
     """The image of a plane by its number, as its labels are made of it."""
-    nodata = nodata_of_file(made.file)
+    nodata = nodata_of_file(made.file, made.pixels)
     return plane_sources(made.pixels, made.model, rgb=made.rgb, nodata=nodata)
 
 

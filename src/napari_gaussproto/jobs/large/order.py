@@ -144,12 +144,15 @@ class LargeStep:
         Of labels that were just opened; see `LabelPyramid`.
     tile : tuple of int and Area, or None
         Number of the plane, and pixels of the tile that was just finished.
+    now : callable
+        Gives the cover of the tiles that are finished by the time of the call.
     """
 
     path: Path
     cover: LargeCover
     before: int
     made: Streamed
+    now: Callable[[], LargeCover]
     levels: Sequence[Any] | None = None
     tile: tuple[int, Area] | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -133,11 +134,20 @@ class LargePanel(QWidget):
         return f"Done in {result.seconds:.0f} s on {device}, {count} tiles{before}, in {step.path}."
 
     def rest(self) -> str:
-        """What is left after a cancel."""
-        step = None if self._running is None else self._steps.get(self._running)
-        if step is None or step.cover.done == step.cover.total:
+        """What is left after a cancel.
+
+        The thread may be some tiles ahead of the steps that have come here.
+        """
+        image = self._running
+        step = None if image is None else self._steps.get(image)
+        if image is None or step is None:
             return "Cancelled."
+        self._steps[image] = step = replace(step, cover=step.now())
+        if image is self._images.image():
+            self._show_cover(image)
         done, total = step.cover.done, step.cover.total
+        if done == total:
+            return "Cancelled."
         return f"Cancelled; {done} of {total} tiles are done and stay. Press Segment to go on."
 
     def _show_cover(self, image: Image) -> None:
