@@ -136,8 +136,20 @@ class ModelCard(BaseModel):
 class Provenance:
     """Which model made a result, and how and when, as the metadata of its layers tells it.
 
-    ``how`` is the kind of fit, or tile and size of cells; ``edits`` are a person's, None where
-    nothing is known of any.
+    Attributes
+    ----------
+    model : str
+        Its name.
+    model_file : str or None
+        Where it is from.
+    model_created, time : str
+        ISO 8601 in UTC.
+    device : str
+        As torch names it.
+    how : mapping of str to object
+        The kind of fit, or the tile and the size of cells, in pixels.
+    edits : sequence of str or None
+        What a person did to it, None where nothing is known of any.
     """
 
     model: str
