@@ -127,6 +127,12 @@ class ModelCard(BaseModel):
         self.log(what, **details)
 
     @property
+    def full_scales(self) -> list[float]:
+        """Full scales of integers of more than 8 bits in what it has learned from last, if any."""
+        known = [entry["full_scales"] for entry in self.history if "full_scales" in entry]
+        return [float(scale) for scale in known[-1]] if known else []
+
+    @property
     def last_entry(self) -> LogEntry:
         """What was done to the model last; empty before anything was."""
         return LogEntry.model_validate(self.history[-1] if self.history else {"what": ""})

@@ -126,7 +126,7 @@ class PrototypeSegmenter(nn.Module):
 
     def decode(self, encoding: Encoding) -> Segmentation:
         """Classes and explanations of an encoded image; a few matrix products."""
-        return Segmentation(
+        found = Segmentation(
             encoding,
             self.layer,
             self.classes,
@@ -135,6 +135,8 @@ class PrototypeSegmenter(nn.Module):
             self.familiarity,
             self.class_quantiles,
         )
+        found.learned_scales = self.card.full_scales
+        return found
 
     def with_layer(
         self, layer: GaussianPrototypeLayer, prototypes: list[Prototype], card: ModelCard

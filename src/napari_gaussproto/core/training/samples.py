@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,6 +186,12 @@ def pixel_counts(images: Sequence[TrainingImage], n_classes: int) -> Tensor:
     for image in images:
         counts += torch.bincount(image.labels.flatten().long(), minlength=n_classes + 1)[1:]
     return counts
+
+
+def full_scales_of(sources: Iterable[ImageSource]) -> dict[str, list[float]]:
+    """Entry of a card: the full scales of images of more than 8 bits; empty without such ones."""
+    scales = {source.full_scale for source in sources} - {None}
+    return {"full_scales": sorted(scale for scale in scales if scale)} if scales else {}
 
 
 def check_crop(side: int, stride: int) -> None:
