@@ -344,11 +344,13 @@ class _Trial:
 
     def _losses(self, shrinkage: float) -> Tensor:
         """Cross-entropy at each of `_TEMPERATURES`, (T,)."""
-        distance = self.distance[shrinkage]
-        temperatures = distance.new_tensor(_TEMPERATURES)[:, None, None]
-        log_posterior = (distance / (-2 * temperatures)).log_softmax(2)
+        return torch.stack([self._loss(shrinkage, temperature) for temperature in _TEMPERATURES])
+
+    def _loss(self, shrinkage: float, temperature: float) -> Tensor:
+        # One temperature at a time: there may be 900 cells of each of a hundred classes.
+        log_posterior = (self.distance[shrinkage] / (-2 * temperature)).log_softmax(1)
         # A class without cells has an infinite distance and no mass.
-        return -(self.mass * log_posterior.clamp_min(-1e6)).sum((1, 2))
+        return -(self.mass * log_posterior.clamp_min(-1e6)).sum()
 
 
 def _trial(
