@@ -344,7 +344,8 @@ def read_manifest(folder: Path) -> Manifest:
 def locked(folder: Path) -> Iterator[int]:
     """Keep a folder of results for one run; the lock goes with the process.
 
-    Labels that a run before was killed over are removed: they may be as large as the image.
+    Labels and maps that a run before was killed over are removed: they may be as large as the
+    image.
 
     The value is the time of the folder's file system, in nanoseconds: what is older was there
     before.
@@ -362,7 +363,7 @@ def locked(folder: Path) -> Iterator[int]:
             f"Another run is writing into “{folder}”: wait for its end, or choose another folder."
         ) from error
     try:
-        remove_abandoned(folder, ".labels.")
+        remove_abandoned(folder, ".labels.", ".likelihood.")
         os.utime(folder / LOCK)
         yield (folder / LOCK).stat().st_mtime_ns
     finally:
