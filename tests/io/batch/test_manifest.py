@@ -124,8 +124,7 @@ def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
     for name in (*stays, *goes):
         (tmp_path / name).mkdir()
         (tmp_path / name / "chunk").touch()
-    for name in ("labels", "likelihood"):
-        (tmp_path / "a" / f".y.{name}.ome.tif.77.part").touch()
+    (tmp_path / "a" / ".y.labels.ome.tif.77.part").touch()
     with locked(tmp_path):
         left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")}
     assert left == {"a", LOCK, *stays, *(f"{name}/chunk" for name in stays)}

@@ -22,7 +22,6 @@ from PIL import Image
 
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.steps import run
-from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
 from napari_gaussproto.core.model.model_file import load_model
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.io.batch.inputs import find
@@ -119,18 +118,6 @@ def test_a_worker_that_dies_costs_nothing(
     check_same(there.out, here.out)
     again = run(batch_steps(there))  # in this process: everything is up to date
     assert len(again.kept) == 10 and again.segmented == 0 and again.notes == []
-
-
-def test_workers_know_what_is_drawn(
-    client: Client, model: PrototypeSegmenter, season: Path
-) -> None:
-    identity = identify(two_tone(320, 400, 3)[0], "3")
-    drawn = Annotation(identity, np.ones((320, 400), np.uint8))
-    given = Annotations(tuple(model.classes), (drawn,))
-    request = request_of(model, season, "out", corrections=given)
-    result = run(batch_steps(request, partial(work_on, client, "cpu")))
-    corrected = [name for name, entry in result.images.items() if entry.corrected]
-    assert corrected == ["field_1/3.png"]
 
 
 def test_an_image_that_ends_its_workers_is_named_and_the_others_are_done(

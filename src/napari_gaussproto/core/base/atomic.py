@@ -111,24 +111,23 @@ def move_files(source: Path, target: Path) -> None:
     _remove(source)
 
 
-def remove_abandoned(folder: Path, *kinds: str) -> None:
+def remove_abandoned(folder: Path, kind: str) -> None:
     """Remove what `replacing` of killed processes has left below a folder, where none writes now.
 
-    It is told by its name, of which one of ``kinds`` is a part. A former folder whose place nothing
-    took goes back there. Folders that are hidden, or end in .zarr, are not searched.
+    It is told by its name, of which ``kind`` is a part. A former folder whose place nothing took
+    goes back there. Folders that are hidden, or end in .zarr, are not searched.
     """
     try:
         paths = list(folder.iterdir())
     except OSError:  # it may not be looked into, and so was not written to
         return
     for path in paths:
-        known = any(kind in path.name for kind in kinds)
-        if known and (former := _FORMER.fullmatch(path.name)):
+        if (former := _FORMER.fullmatch(path.name)) and kind in path.name:
             _put_back(path, former[1])
-        elif known and _HIDDEN.fullmatch(path.name):
+        elif _HIDDEN.fullmatch(path.name) and kind in path.name:
             _remove(path)
         elif path.is_dir() and not (path.is_symlink() or _is_closed(path)):
-            remove_abandoned(path, *kinds)
+            remove_abandoned(path, kind)
 
 
 def _put_back(former: Path, name: str) -> None:

@@ -344,8 +344,7 @@ def read_manifest(folder: Path) -> Manifest:
 def locked(folder: Path) -> Iterator[int]:
     """Keep a folder of results for one run; the lock goes with the process.
 
-    Labels and maps that a run before was killed over are removed: they may be as large as the
-    image.
+    Labels that a run before was killed over are removed: they may be as large as the image.
 
     The value is the time of the folder's file system, in nanoseconds: what is older was there
     before.
@@ -363,7 +362,7 @@ def locked(folder: Path) -> Iterator[int]:
             f"Another run is writing into “{folder}”: wait for its end, or choose another folder."
         ) from error
     try:
-        remove_abandoned(folder, ".labels.", ".likelihood.")
+        remove_abandoned(folder, ".labels.")
         os.utime(folder / LOCK)
         yield (folder / LOCK).stat().st_mtime_ns
     finally:

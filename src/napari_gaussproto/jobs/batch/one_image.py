@@ -18,7 +18,7 @@ from napari_gaussproto.core.base.errors import GaussProtoError, ImageError
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.imaging.label_store import LARGE, check_apart, open_labels
 from napari_gaussproto.core.imaging.source import ImageSource
-from napari_gaussproto.core.labels.annotations import Annotations, overruled
+from napari_gaussproto.core.labels.annotations import overruled
 from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.core.model.encode import TileSize, as_source
@@ -78,7 +78,7 @@ class Settings:
     tile: TileSize
     channel_axis: int | None
     follow_edges: bool | None
-    corrections: Path | Annotations | None
+    corrections: Path | None
     work: str
     began: int
     grey: bool = False
@@ -123,7 +123,7 @@ class ImageWork:
     Parameters
     ----------
     corrections : Corrections, optional
-        What is drawn; else it is what the settings say.
+        What is drawn; else it is read from the project that the settings name.
 
     Raises
     ------

@@ -253,7 +253,7 @@ class _Run:
             request.tile,
             request.channel_axis,
             request.follow_edges,
-            given.absolute() if isinstance(given, Path) else given,
+            given.absolute() if isinstance(given, Path) else None,
             self.work,
             self.began,
             request.grey,
