@@ -187,11 +187,17 @@ def check_size(path: Path, n_bytes: int) -> None:
         )
 
 
-def nodata_of(path: str | Path) -> float | None:
+def nodata_of(path: str | Path, dtype: Any = None) -> float | None:
     """The value that stands for "no data" in what `read_image` gives for a GeoTIFF.
 
     None for other files and without one, and where the colours of such pixels do not tell them
-    from others.
+    from others; and in floats of a file of whole numbers, which are no more what was read.
+
+    Parameters
+    ----------
+    path : path
+    dtype : data type, optional
+        Of what was read from it.
     """
     path = Path(path)
     try:
@@ -200,7 +206,9 @@ def nodata_of(path: str | Path) -> float | None:
         import tifffile
 
         with tifffile.TiffFile(path) as file:
-            return nodata_as_light(main_series(file).keyframe)
+            page = main_series(file).keyframe
+            kind = page.dtype.kind if dtype is None else np.dtype(dtype).kind
+            return None if kind == "f" and page.dtype.kind != "f" else nodata_as_light(page)
     except Exception:  # tifffile raises many types for a cut file; who reads it will say so
         return None
 

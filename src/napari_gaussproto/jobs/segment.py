@@ -82,7 +82,7 @@ def segment_job(request: SegmentRequest) -> Generator[StackTile | Stage, None, S
         rgb=request.rgb,
         tile=request.tile,
         memos=memos,
-        nodata=nodata_of_file(request.file),
+        nodata=nodata_of_file(request.file, request.pixels),
     )
     for done in (work := WithValue(steps)):
         tiles = done.total

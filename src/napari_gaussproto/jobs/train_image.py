@@ -48,7 +48,7 @@ class TrainImage:
     @property
     def nodata(self) -> float | None:
         """The value of pixels without data, if the file says one."""
-        return nodata_of_file(self.file)
+        return nodata_of_file(self.file, self.pixels)
 
     def plane(self, leading: tuple[int, ...]) -> Any:
         """Pixels of one plane, (H, W) or (H, W, C), by its place in the leading axes."""
@@ -76,12 +76,12 @@ class TrainImage:
         return [(number, plane) for number, plane in enumerate(planes) if plane.any()]
 
 
-def nodata_of_file(file: str | None) -> float | None:
+def nodata_of_file(file: str | None, pixels: Any) -> float | None:
     """The value of pixels without data, if the file of a layer says one.
 
-    napari's readers give the pixels alone.
+    napari's readers give the pixels alone. In windows that were scaled there is none.
     """
-    return None if file is None else nodata_of(file)
+    return None if file is None else nodata_of(file, pixels.dtype)
 
 
 @dataclass(frozen=True)

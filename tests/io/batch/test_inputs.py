@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,23 @@ def test_a_folder_is_searched_to_its_bottom_without_results(season: Path) -> Non
     assert names([season], season / "results") == expected
     (season / "link").symlink_to(season, target_is_directory=True)
     assert names([season], season / "results") == expected
+
+
+def test_a_folder_that_may_not_be_looked_into_is_left_out(
+    season: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = Path.iterdir
+
+    def refused(path: Path) -> Iterator[Path]:
+        if path.name == "b":
+            raise PermissionError(13, "Permission denied")
+        return look(path)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    found = find([season], season / "results")
+    assert [path.name for path in found.paths] == ["x.png", "y.JPG", "mosaic.zarr"]
+    told = "1 folder that may not be looked into left out (b): give files by name"
+    assert told in found.notes
 
 
 def test_a_pattern_names_its_matches_from_where_it_begins_to_vary(season: Path) -> None:

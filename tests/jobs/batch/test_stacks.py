@@ -129,6 +129,30 @@ def test_a_cancel_leaves_no_half_of_a_stack(model: PrototypeSegmenter, series: P
     assert not list(request.out.glob("*.labels*"))
 
 
+@pytest.mark.parametrize("most", [one_image.LARGE, 48 * 64])
+def test_a_cancel_leaves_former_pictures(
+    model: PrototypeSegmenter, series: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(one_image, "LARGE", most)
+    request = request_of(model, series, outputs=Outputs(overview=True))
+    done(request)
+
+    def content() -> dict[Path, bytes]:
+        files = (*request.out.rglob("*.jpg"), *request.out.rglob("*.overview.png"))
+        return {path: path.read_bytes() for path in files}
+
+    before = content()
+    other = request_of(tiny_model(seed=1), series, outputs=request.outputs)
+    steps = batch_steps(other)
+    next(step for step in steps if step.share > 0.5)
+    steps.close()
+    assert len(before) == 6 and content() == before
+    assert not list(request.out.glob(".*.part"))
+    done(other)
+    after = content()
+    assert after.keys() == before.keys() and all(after[path] != before[path] for path in after)
+
+
 def test_a_png_holds_no_stack(model: PrototypeSegmenter, series: Path) -> None:
     result = run(batch_steps(request_of(model, series, outputs=Outputs(labels="png"))))
     assert result.left_out == {

@@ -36,7 +36,7 @@ def test_labels_of_windows_that_are_closed_count(
     own[:30, :20], own[:30, 20:40] = 1, 2
     whole = np.zeros(pixels.shape[:2], np.uint8)
     whole[20:50, 30:50], whole[20:50, 50:70] = 1, 2
-    drawn = Annotation(identify(cut.pixels, "w", cut.file, AREA), own)
+    drawn = Annotation(identify(cut.pixels, "w", file, AREA), own)
     about = Provenance.of(MODEL.card, MODEL.device, None, tile=SIDE)
     made = Streamed(pixels, True, file, tmp_path / "x", MODEL, found, SIDE, None, about)
     order = LargeMeasure("x", made, None, {}, "", 1, lambda: Annotations(CLASSES, (drawn,)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import pytest
 from npe2 import PluginManager
 from tifffile import imwrite
 
+from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.labels.annotations import identify
 from napari_gaussproto.core.project.session import SessionImage
 from napari_gaussproto.io.samples import sample_photo
+from napari_gaussproto.jobs.large.window import window_job
 from napari_gaussproto.jobs.session.reading import find_moved, read_again
+from napari_gaussproto.jobs.train_image import TrainImage
 from tests.core.builders import two_tone
 from tests.jobs.images import saved
 
@@ -47,6 +51,32 @@ def test_channels_that_a_file_has_in_front_are_where_docks_know_them(tmp_path: P
     last = np.moveaxis(channels, 0, -1)
     reading = read_again(entry(last, tmp_path / "five.tif"))
     assert reading is not None and np.array_equal(reading.levels[0], last)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_a_window_is_read_again_also_where_it_was_scaled(
+    tmp_path: Path, dtype: str, dark: bool
+) -> None:
+    pixels = two_tone(96, 120)[0].astype(dtype)
+    if dtype != "uint8" and dark:
+        pixels[80:] *= 50
+    pixels[:20, :30] = pixels[:, :, 0].min()
+    path, area = tmp_path / "field.tif", (10, 20, 42, 60)
+    tag = (42113, "s", 0, str(pixels[0, 0, 0]), True)
+    imwrite(path, pixels, photometric="rgb", extratags=[tag])
+    image = TrainImage("a", pixels, True, file=str(path))
+    window = run(window_job(image, area))
+    is_scaled = dtype != "uint8" and dark
+    assert window.is_stored != is_scaled and np.isnan(window.pixels[:10, :10]).all() == (
+        window.pixels.dtype.kind == "f"
+    )
+    reading = read_again(SessionImage(image=identify(window.pixels, "w", str(path), area)))
+    assert reading is not None
+    np.testing.assert_array_equal(reading.levels[0], window.pixels)
+    # What stands for "no data" in the file is data in floats that were scaled.
+    again = replace(image, pixels=reading.levels[0], window=area)
+    assert again.nodata == (None if dtype == "uint16" and dark else image.nodata)
 
 
 def test_a_sample_is_made_again() -> None:

@@ -175,6 +175,14 @@ def test_a_project_opens_its_windows_again(
     qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
 
 
+def test_a_window_of_words_looks_as_its_image(viewer: Any, train: Any, qtbot: Any) -> None:
+    viewer.window.show()
+    grey = PHOTO[..., 1].astype(np.uint16)
+    image = viewer.add_image(grey, name="words", contrast_limits=(3, 200))
+    window = draw(train, viewer, image, qtbot, 700, 900)
+    assert window.data.dtype == np.uint16 and window.contrast_limits == [3, 200]
+
+
 def test_a_large_stack_says_what_to_do(viewer: Any, train: Any, qtbot: Any) -> None:
     stack = np.zeros((5, 1000, 1100), np.uint8)
     train.images.choose(viewer.add_image(stack, name="series"))

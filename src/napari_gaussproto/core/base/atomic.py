@@ -96,6 +96,21 @@ def copy_files(source: Path, target: Path) -> None:
             shutil.copy2(path, target / path.name)
 
 
+def move_files(source: Path, target: Path) -> None:
+    """Move the files below a folder to the same places below another one; the folder goes.
+
+    Raises
+    ------
+    OSError
+        When the other one cannot be written to.
+    """
+    for path in [found for found in source.rglob("*") if found.is_file()]:
+        place = target / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(place)
+    _remove(source)
+
+
 def remove_abandoned(folder: Path, kind: str) -> None:
     """Remove what `replacing` of killed processes has left below a folder, where none writes now.
 

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from napari_gaussproto.core.cells.clusters import cluster
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.network.local import lab
-from napari_gaussproto.core.network.stride import shrink
+from napari_gaussproto.core.network.stride import shrink, sums
 
 RegionMap = npt.NDArray[np.int32]
 
@@ -122,7 +122,7 @@ def _block(
     top = max(0, core[0] - margin) // size * size
     left = max(0, core[1] - margin) // size * size
     bottom, right = min(height, core[2] + margin), min(width, core[3] + margin)
-    features = _colour(_shrunk(source, k, top, left, bottom, right))
+    features = _features(source, k, top, left, bottom, right)
     numbers = cluster(features, size, settings.compactness)
     columns, lattice_columns = -(-features.shape[1] // size), -(-width // size)
     if (top, left, columns) != (0, 0, lattice_columns):
@@ -131,24 +131,31 @@ def _block(
     return numbers[core[0] - top : core[2] - top, core[1] - left : core[3] - left]
 
 
-def _shrunk(source: ImageSource, k: int, top: int, left: int, bottom: int, right: int) -> Tensor:
-    """A window of the averaged image, (C, h, w) in [0, 1]; the last square may overhang."""
+def _features(
+    source: ImageSource, k: int, top: int, left: int, bottom: int, right: int
+) -> npt.NDArray[np.float32]:
+    """Colours (h, w, C) of a window of the averaged image; the last square may overhang."""
     y1, x1 = min(bottom * k, source.height), min(right * k, source.width)
-    pixels = source.read(top * k, left * k, y1, x1)[None]
+    pixels = source.read_levels(top * k, left * k, y1 - top * k, x1 - left * k)[None]
     overhang = (0, right * k - x1, 0, bottom * k - y1)
-    return shrink(F.pad(pixels, overhang, mode="replicate") if any(overhang) else pixels, k)[0]
-
-
-def _colour(pixels: Tensor) -> npt.NDArray[np.float32]:
-    """Colour (h, w, C) as SLIC compares it: Lab for RGB, otherwise channels in the range of L."""
-    if len(pixels) == 3:
-        # In bands that fit into a cache, which takes half of the time.
-        bands = [lab(band.contiguous()) for band in pixels[None].split(_ROWS, dim=2)]
-        pixels = torch.cat(bands, dim=2)[0]
-    else:
-        pixels = 100 / len(pixels) ** 0.5 * pixels
-    colours: npt.NDArray[np.float32] = pixels.permute(1, 2, 0).numpy()
+    if any(overhang):
+        pixels = F.pad(pixels, overhang, mode="replicate")
+    # In bands that fit into a cache, which takes half of the time.
+    bands = [_colour(band, k) for band in pixels.split(k * _ROWS, dim=2)]
+    colours: npt.NDArray[np.float32] = torch.cat(bands, dim=2)[0].permute(1, 2, 0).numpy()
     return colours
+
+
+def _colour(pixels: Tensor, k: int) -> Tensor:
+    """Colour (1, C, h, w) as SLIC compares it: Lab for RGB, otherwise channels in the range of L.
+
+    Of squares of pixels (1, C, h k, w k) in [0, 1] or uint8.
+    """
+    if pixels.shape[1] != 3:
+        return 100 / pixels.shape[1] ** 0.5 * shrink(pixels, k)
+    if pixels.dtype == torch.uint8:
+        return lab(sums(pixels, k).contiguous(), white=255 * k**2)
+    return lab(shrink(pixels, k).contiguous())
 
 
 def _connected(numbers: npt.NDArray[np.int32], least_area: int) -> npt.NDArray[np.int32]:

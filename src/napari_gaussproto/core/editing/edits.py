@@ -295,7 +295,35 @@ def _changed(
         mark = ", before edits"
         card.measures = {f"{k.removesuffix(mark)}{mark}": v for k, v in card.measures.items()}
     card.log(what, prototypes=list(names), **details)
-    return model.with_layer(layer, prototypes, card)
+    edited = model.with_layer(layer, prototypes, card)
+    edited.class_quantiles = _levels_after(model, edited)
+    return edited
+
+
+@torch.no_grad()
+def _levels_after(
+    model: PrototypeSegmenter, edited: PrototypeSegmenter
+) -> npt.NDArray[np.float32] | None:
+    """Quantiles of log p(z|c) over training cells, (C, QUANTILES), though these are not at hand.
+
+    Weights within a class sum to 1: all prototypes that stay there as they were gain or lose the
+    same factor, and the density of the cells that they explain does. Nothing is known of the cells
+    of a class that had no prototype.
+    """
+    if model.class_quantiles is None:
+        return None
+    levels = model.class_quantiles.copy()
+    place = {id(prototype): m for m, prototype in enumerate(model.prototypes)}
+    old, weight, weight_now = model.layer.active, model.layer.log_weight, edited.layer.log_weight
+    pairs = zip(levels, model.layer.members(), edited.layer.members(), strict=True)
+    for known, before, after in pairs:
+        now = {place.get(id(edited.prototypes[m])): m for m in after.tolist()}
+        stays = [m for m in now if m is not None and bool(old[m])]
+        if stays:
+            known += float(weight_now[now[stays[0]]] - weight[stays[0]])
+        elif None in now and not len(before):
+            known[:] = np.nan
+    return levels
 
 
 def _found(model: PrototypeSegmenter, which: int | str) -> tuple[int, Prototype]:

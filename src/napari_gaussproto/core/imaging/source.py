@@ -152,19 +152,19 @@ class ImageSource:
     def window(self, y0: int, x0: int, y1: int, x1: int) -> tuple[npt.NDArray[Any], bool]:
         """Pixels (h, w) or (h, w, C) of a window that mean the same by themselves.
 
-        Those that would be scaled otherwise then are floats from 0 to 1, NaN without data; the
-        second value says whether they are as they are stored.
+        Those that would be scaled otherwise then are floats from 0 to 1; the second value says
+        whether they are as they are stored. Floats without data are NaN.
         """
         values, gaps = self._stored(y0, x0, y1, x1), replace(self._gaps, has_alpha=False)
         is_stored = range_of_planes([values], self._axis, gaps.nodata) == (self._offset, self._span)
         pixels = np.ma.getdata(values)
         pixels = pixels if self._axis is None else np.moveaxis(pixels, self._axis, -1)
         if not is_stored:
-            missing = gaps.find(values)
             wide = (pixels.astype(np.float64) - self._offset) / self._span
             pixels = wide.clip(0, 1).astype(np.float32)
-            if missing is not None:
-                pixels[missing] = np.nan
+        if pixels.dtype.kind == "f" and (missing := gaps.find(values)) is not None:
+            pixels = pixels.copy()
+            pixels[missing] = np.nan
         return pixels, is_stored
 
     @cached_property

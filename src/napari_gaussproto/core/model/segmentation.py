@@ -238,9 +238,8 @@ class Segmentation:
     def class_probabilities(self, cells: bool = False) -> Map:
         """p(c|z), (C, H, W): the log-posteriors are interpolated, then normalised."""
         paint = self.encoding.partition.to_map if cells else self.encoding.partition.to_pixels
-        return self._where_data(
-            paint(self._scores.class_log_posterior).softmax(0).float().cpu().numpy(), cells
-        )
+        probabilities = paint(self._scores.class_log_posterior).softmax(0)
+        return self._where_data(probabilities.float().cpu().numpy(), cells)
 
     def log_likelihood(self, m: int | str, cells: bool = False) -> Map:
         """Gaussian log-density under prototype ``m``, (H, W)."""
@@ -254,9 +253,8 @@ class Segmentation:
         matters, to the 99.9th percentile.
         """
         active = torch.as_tensor(self.active, device=self._scores.log_likelihood.device)
-        values = (
-            self._scores.log_likelihood[self.encoding.has_data][:, active].float().cpu().numpy()
-        )
+        shown = self._scores.log_likelihood[self.encoding.has_data]
+        values = shown[:, active].float().cpu().numpy()
         low, high = np.quantile(values, (0.5, 0.999))
         return float(low), max(float(high), float(low) + 1e-3)
 
@@ -373,7 +371,10 @@ class Segmentation:
         """What novelty compares with, in words."""
         if not self.knows_training_cells:
             return "cells of this image"
-        return "training cells" if self._class_quantiles is None else "training cells of its class"
+        levels = self._class_quantiles
+        given = self._scores.class_log_posterior.argmax(1).unique().cpu().numpy()
+        known = levels is not None and not np.isnan(levels[given]).any()
+        return "training cells of its class" if known else "training cells"
 
     @property
     def knows_training_cells(self) -> bool:

@@ -92,9 +92,12 @@ def _steps(grey: Tensor) -> Tensor:
     return F.pad(down, (0, 0, 1, 0)) + F.pad(across, (1, 0))
 
 
-def lab(image: Tensor) -> Tensor:
-    """CIE Lab (B, 3, H, W) of sRGB images (B, 3, H, W) in [0, 1] or uint8, white point D65."""
-    linear = _linear(image)
+def lab(image: Tensor, white: int | None = None) -> Tensor:
+    """CIE Lab (B, 3, H, W) of sRGB images (B, 3, H, W) in [0, 1] or uint8, white point D65.
+
+    Or in whole numbers from 0 to ``white``.
+    """
+    linear = _linear(image, 255 if image.dtype == torch.uint8 else white)
     xyz = F.conv2d(linear, linear.new_tensor(_TO_XYZ)[:, :, None, None])
     # A root above the cube of 6 / 29, below it a straight line. The two are added, and each is
     # constant where the other counts: `where` takes several times as long.
@@ -104,17 +107,18 @@ def lab(image: Tensor) -> Tensor:
     return F.conv2d(roots, weight[:, :, None, None], offset)
 
 
-def _linear(image: Tensor) -> Tensor:
-    """Linear light (B, 3, H, W) of sRGB images in [0, 1], or of uint8 ones, in memory order."""
-    if image.dtype != torch.uint8:
+def _linear(image: Tensor, white: int | None) -> Tensor:
+    """Linear light (B, 3, H, W) of sRGB images in [0, 1], or up to ``white``, in memory order."""
+    if white is None:
         return _curve(image.clamp(0, 1))
-    return _levels(image.device).index_select(0, image.int().flatten()).view(image.shape)
+    levels = _levels(white, image.device)
+    return levels.index_select(0, image.int().flatten()).view(image.shape)
 
 
 @cache
-def _levels(device: torch.device) -> Tensor:
-    """Linear light (256,) of the levels of sRGB."""
-    return _curve(torch.arange(256, device=device) / 255)
+def _levels(white: int, device: torch.device) -> Tensor:
+    """Linear light (white + 1,) of the levels of sRGB from 0 to ``white``."""
+    return _curve(torch.arange(white + 1, device=device) / white)
 
 
 def _curve(values: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ def shrink(image: Tensor, factor: int) -> Tensor:
     if factor == 1:
         return image
     height, width = (n // factor * factor for n in image.shape[-2:])
-    return _sums(image[..., :height, :width], factor).div_(factor**2)
+    return sums(image[..., :height, :width], factor).div_(factor**2)
 
 
 def _shrunk_levels(levels: Tensor, factor: int) -> Tensor:
@@ -42,12 +42,12 @@ def _shrunk_levels(levels: Tensor, factor: int) -> Tensor:
     for top in range(0, height, _ROWS):
         last = min(top + _ROWS, height)
         rows = levels[:, :, top * factor : last * factor, : width * factor]
-        torch.div(_sums(rows, factor), factor**2 * 255, out=out[:, :, top:last])
+        torch.div(sums(rows, factor), factor**2 * 255, out=out[:, :, top:last])
     return out
 
 
-def _sums(image: Tensor, factor: int) -> Tensor:
-    """Sums (B, C, h, w) over the squares of an image (B, C, H, W), in floats."""
+def sums(image: Tensor, factor: int) -> Tensor:
+    """Sums (B, C, h, w), in floats, over squares of images (B, C, H, W) whose sides they divide."""
     # Strided sums: avg_pool2d takes several times as long for the few channels of an image.
     return _strided_sum(_strided_sum(image, factor, -2), factor, -1)
 

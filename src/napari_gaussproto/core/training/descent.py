@@ -297,9 +297,11 @@ class Trained:
     best_step : int
         Whose weights are kept; 0 for those of the start, or without validation.
     validation_miou : float or None
-        Of those weights.
+        Of those weights: the best of some looks at what judges, so rather too high than too low.
     astray : int or None
         The step at which the training was given up, for its losses grew beyond all bounds.
+    looks : int
+        How many weights were judged.
     """
 
     model: PrototypeSegmenter
@@ -307,6 +309,7 @@ class Trained:
     best_step: int
     validation_miou: float | None
     astray: int | None = None
+    looks: int = 0
 
 
 # -- going astray --------------------------------------------------------------------------------

@@ -172,13 +172,13 @@ class Corrections:
             return False
         if entry.compared == self.compared:
             return True
+        known = [(drawn, self._digest(drawn) in had) for drawn in self._images]
         # What is drawn on all of an image is one; of windows there may be more.
+        whole = any(drawn.image.window is None for drawn, has in known if has)
         likely = [
             drawn.image
-            for drawn in self._images
-            if self._digest(drawn) not in had
-            and (drawn.image.window is not None or not had)
-            and _may_be_of(drawn, entry)
+            for drawn, has in known
+            if not (has or (whole and drawn.image.window is None)) and _may_be_of(drawn, entry)
         ]
         if likely and _is_one_of(path, axis, likely):
             return False

@@ -64,6 +64,8 @@ class Found:
         program writes, outside of the folder of the results.
     nameless : list of Path
         What has no name that can be written down.
+    closed : list of Path
+        Folders that may not be looked into.
     """
 
     root: Path
@@ -72,13 +74,15 @@ class Found:
     masks: list[Path] = field(default_factory=list)
     results: list[Path] = field(default_factory=list)
     nameless: list[Path] = field(default_factory=list)
+    closed: list[Path] = field(default_factory=list)
 
     @property
     def notes(self) -> list[str]:
-        """Sentences about masks and results, if there are any."""
+        """Sentences about masks, results and closed folders, if there are any."""
         kinds = (
             (self.masks, "mask", "masks", "of these photographs"),
             (self.results, "file", "files", "named as results of this program are"),
+            (self.closed, "folder", "folders", "that may not be looked into"),
         )
         return [
             f"{len(paths)} {one if len(paths) == 1 else many} {which} left out "
@@ -112,6 +116,7 @@ def find(given: Sequence[str | Path], out: Path) -> Found:
     paths: list[Path] = []
     named: set[Path] = set()
     missing: list[Path] = []
+    closed: list[Path] = []
     out = _absolute(out)
     for one in given:
         path = _absolute(one)
@@ -121,12 +126,12 @@ def find(given: Sequence[str | Path], out: Path) -> Found:
             named.add(path)
         elif path.is_dir():
             roots.append(path)
-            paths += _images_in(path, _apart(out, path))
+            paths += _images_in(path, _apart(out, path), closed)
         elif matches := _matches(path):
             roots.append(_plain_part(path))
             apart = _apart(out, roots[-1])
             for match in matches:
-                paths += _images_in(match, apart) if match.is_dir() else _of(match, apart)
+                paths += _images_in(match, apart, closed) if match.is_dir() else _of(match, apart)
         else:
             missing.append(Path(one))
     if not roots:
@@ -143,7 +148,7 @@ def find(given: Sequence[str | Path], out: Path) -> Found:
     kept = [path for path in paths if path not in masks]
     theirs = [path for path in results if not path.is_relative_to(out)]
     own = [path for path in paths if path in masks]
-    return Found(_common(roots), kept, missing, own, theirs, nameless)
+    return Found(_common(roots), kept, missing, own, theirs, nameless, closed)
 
 
 def _text(path: Path) -> str:
@@ -199,16 +204,21 @@ def _absolute(path: str | Path) -> Path:
     return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100
 
 
-def _images_in(folder: Path, out: Path | None) -> Iterator[Path]:
+def _images_in(folder: Path, out: Path | None, closed: list[Path]) -> Iterator[Path]:
     if _is_image_folder(folder):
         yield from _of(folder, out)
         return
-    for path in sorted(folder.iterdir()):
+    try:
+        inside = sorted(folder.iterdir())
+    except PermissionError:  # as of folders of the system on another disk
+        closed.append(folder)
+        return
+    for path in inside:
         if path.name.startswith(".") or path == out:
             continue
         if path.is_dir() and not _is_image_folder(path):
             if not path.is_symlink():  # which may lead back to where it is
-                yield from _images_in(path, out)
+                yield from _images_in(path, out, closed)
         else:
             yield from _of(path, out)
 

@@ -43,6 +43,7 @@ from napari_gaussproto.jobs.batch.plane_tables import (
     Overrule,
     PlaneMeasure,
     Tables,
+    check_objects,
     joined,
     with_origin,
 )
@@ -316,7 +317,7 @@ def _notes(request: MeasureRequest, name: str, areas: pd.DataFrame) -> list[str]
     return [f"{name}: regions that hold none of its pixels with data: {listed}"]
 
 
-def _instances(request: MeasureRequest, item: Item, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+def _instances(request: MeasureRequest, item: Item, shape: tuple[int, ...]) -> Any:
     """Objects of an image, (..., H, W), or of all planes of a stack, (H, W)."""
     assert request.instances is not None
     path = _beside(request.instances, item, _MASKS)
@@ -324,12 +325,7 @@ def _instances(request: MeasureRequest, item: Item, shape: tuple[int, ...]) -> n
         raise ImageError(f"“{request.instances}” holds no objects for it: add a file of its name.")
     is_stack = len(shape) > 2 and path.suffix in TIFF_SUFFIXES
     given = read_mask_stack(path) if is_stack else read_mask(path)
-    if given.shape not in (shape, shape[-2:]):
-        raise ImageError(
-            f"The objects in “{path}” are {' × '.join(map(str, given.shape))} pixels and the image "
-            f"{' × '.join(map(str, shape))}: give objects of the same image."
-        )
-    return given
+    return check_objects(given, shape, f" in “{path}”")
 
 
 def _beside(folder: Path, item: Item, suffixes: tuple[str, ...]) -> Path | None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.labels.check import check_labels
 from napari_gaussproto.core.labels.pieces import components, large_enough
 from napari_gaussproto.core.measure.units import PixelSize
 from napari_gaussproto.io.batch.regions import region_masks
 from napari_gaussproto.jobs.batch.corrected import corrected_labels
 from napari_gaussproto.jobs.batch.measure import Measured
-from napari_gaussproto.jobs.batch.plane_tables import Tables, joined, measured_image, with_origin
+from napari_gaussproto.jobs.batch.plane_tables import (
+    Tables,
+    check_objects,
+    joined,
+    measured_image,
+    with_origin,
+)
 from napari_gaussproto.jobs.requests import MeasureOrder
 from napari_gaussproto.jobs.train_image import Stage
 
@@ -35,28 +38,21 @@ def measure_job(order: MeasureOrder) -> Generator[Stage, None, Measured]:
     if order.drawn is not None:
         labels = corrected_labels(labels, order.segmentation.classes, order.drawn)
     labels = labels.reshape(-1, *shape)
+    objects = check_objects(order.instances, order.labels.shape)
+    if objects is not None:
+        objects = objects.reshape(-1, *shape)  # of one plane, or of each
     masks = region_masks(order.regions, shape)
     tables: list[Tables] = []
     kept = []
     for number, plane in enumerate(planes):
         yield Stage("Measuring", number, len(planes))
         own = labels[number]
-        pieces = _pieces(order, own, number)
+        if objects is None:
+            pieces = components(own, order.least_area)
+        else:
+            pieces = large_enough(objects[number % len(objects)], order.least_area)
         kept.append(pieces.astype(np.int32))
         found = measured_image(plane, own, pieces, masks, size)
         corrected = not np.array_equal(own, plane.labels)
         tables.append(with_origin(found, order.name, number, corrected=corrected))
     return Measured(*joined(tables), pieces=kept)
-
-
-def _pieces(order: MeasureOrder, labels: npt.NDArray[Any], number: int) -> npt.NDArray[np.int64]:
-    if order.instances is None:
-        return components(labels, order.least_area)
-    given = order.instances
-    if given.shape[-2:] != labels.shape or (given.ndim > 2 and given.size != order.labels.size):
-        raise LabelError(
-            f"The objects are {given.shape} pixels large and the image {order.labels.shape}: "
-            "choose objects of this image."
-        )
-    plane = given if given.ndim == 2 else given.reshape(-1, *labels.shape)[number]
-    return large_enough(plane, order.least_area)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.core.base.atomic import new_beside, replacing
+from napari_gaussproto.core.base.atomic import move_files, new_beside, replacing
 from napari_gaussproto.core.base.errors import GaussProtoError, ImageError
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.imaging.label_store import LARGE, check_apart, open_labels
@@ -250,16 +251,22 @@ class ImageWork:
         path, settings = task.item.path, self.settings
         assert path is not None  # as only files hold stacks
         about = (settings.outputs, task.item.name, LARGE, settings.tile, settings.follow_edges)
-        work = StackWork(self.model, stack, entry, self._out, *about, nodata_of(path))
+        # Pictures of the planes that are done stay beside former labels for no moment.
+        aside = new_beside(self._store_of(entry, stack.array))
+        work = StackWork(self.model, stack, entry, aside, *about, nodata_of(path))
         work.kept = self._kept(task, stack.shape)
         work.drawn, notes = self._drawn_on(stack, task, entry)
-        new = new_beside(self._store_of(entry, stack.array))
-        yield from work.steps(new)
+        try:
+            yield from work.steps(aside / "labels")
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
         if work.is_streamed:
             notes.append(f"{task.item.name} is large: labels only, as zarr")
 
             def put() -> Finished:
-                told = self._put_streamed(task, entry, new)
+                told = self._put_streamed(task, entry, aside / "labels")
+                move_files(aside, self._out)
                 self._tell_streamed(entry)
                 self._note_pictures(task, entry, read_image(self._out / entry.labels))
                 return entry, notes + told
@@ -271,6 +278,7 @@ class ImageWork:
             assert work.labels is not None  # as it was not streamed
             told = self._write_labels(task, entry, work.labels, place, size, f"{stack.axes}YX")
             work.write_maps()
+            move_files(aside, self._out)
             self._note_pictures(task, entry, work.labels)
             return entry, notes + told
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.annotations import overruled
@@ -196,6 +197,22 @@ def measured_image(
     classes = segmentation.classes
     objects = object_table(pieces, labels, classes, segmentation, pixel_size, regions)
     return objects, area_table(labels, classes, regions, pixel_size)
+
+
+def check_objects(given: Any, shape: tuple[int, ...], where: str = "") -> Any:
+    """Objects, if they are of an image of this shape (..., H, W), or of one of its planes.
+
+    Raises
+    ------
+    LabelError
+    """
+    if given is not None and tuple(given.shape) not in (shape, shape[-2:]):
+        own, other = (" × ".join(map(str, sides)) for sides in (given.shape, shape))
+        raise LabelError(
+            f"The objects{where} are {own} pixels and the image {other}: choose objects of this "
+            "image."
+        )
+    return given
 
 
 def joined(found: Sequence[Tables]) -> Tables:

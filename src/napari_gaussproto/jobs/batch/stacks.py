@@ -39,6 +39,8 @@ class StackWork:
 
     Attributes
     ----------
+    out : Path
+        Folder for maps and pictures.
     name : str
         Of the file, as tables call it.
     drawn : (..., H, W) ndarray or None

@@ -71,7 +71,7 @@ def fill_job(
 
 def sources_of(made: Streamed) -> Callable[[int], ImageSource]:
     """The image of a plane by its number, as its labels are made of it."""
-    nodata = nodata_of_file(made.file)
+    nodata = nodata_of_file(made.file, made.pixels)
     return plane_sources(made.pixels, made.model, rgb=made.rgb, nodata=nodata)
 
 

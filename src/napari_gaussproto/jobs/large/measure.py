@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.measure.tiled import PREFIX, TiledPieces, pieces_in
 from napari_gaussproto.core.measure.units import PixelSize
@@ -21,6 +20,7 @@ from napari_gaussproto.jobs.batch.plane_tables import (
     Overrule,
     PlaneMeasure,
     Tables,
+    check_objects,
     joined,
     with_origin,
 )
@@ -61,7 +61,9 @@ def measure_job(order: LargeMeasure) -> Generator[Stage, None, KeptPieces]:
     leading, shape, count = made.leading, made.shape, int(np.prod(made.leading, dtype=int))
     sizes = (shape, len(made.model.classes), len(order.regions), order.least_area)
     drawn = _drawn(order)
-    overrule = Overrule(made.labels, drawn, _instances(order))
+    overrule = Overrule(
+        made.labels, drawn, check_objects(order.instances, tuple(made.labels.shape))
+    )
     about = (made.model, made.side, order.least_area, size, order.regions)
     way, source_of = PlaneMeasure(*about), sources_of(made)
     # Beside the labels, where there is room for as much as they take.
@@ -86,13 +88,3 @@ def _drawn(order: LargeMeasure) -> Any:
         return None
     image = Stack(made.pixels, made.rgb, "") if made.leading else sources_of(made)(0)
     return Corrections(order.drawn(), made.model.classes).of(image)[0]
-
-
-def _instances(order: LargeMeasure) -> Any:
-    given, shape = order.instances, tuple(order.made.labels.shape)
-    if given is not None and tuple(given.shape) not in (shape, shape[-2:]):
-        raise LabelError(
-            f"The objects are {tuple(given.shape)} pixels large and the image {shape}: "
-            "choose objects of this image."
-        )
-    return given

@@ -26,13 +26,13 @@ class CutWindow:
     ----------
     pixels : (h, w) or (h, w, C) ndarray
     area : Area
-    file : str or None
-        That has these very pixels in that area.
+    is_stored : bool
+        Whether they are as in the image, and not scaled.
     """
 
     pixels: npt.NDArray[Any]
     area: Area
-    file: str | None
+    is_stored: bool
 
 
 def window_around(y: int, x: int, height: int, width: int) -> Area:
@@ -64,4 +64,4 @@ def window_job(image: TrainImage, area: Area) -> Generator[Stage, None, CutWindo
     axis = 2 if image.rgb else None
     source = ImageSource.from_array(image.pixels, channel_axis=axis, nodata=image.nodata)
     pixels, is_stored = source.window(*area)
-    return CutWindow(np.ascontiguousarray(pixels), area, image.file if is_stored else None)
+    return CutWindow(np.ascontiguousarray(pixels), area, is_stored)

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.core.imaging.tiles import Area
 from napari_gaussproto.core.labels.annotations import ImageIdentity, identify
 from napari_gaussproto.core.project.session import SessionImage
-from napari_gaussproto.io.images import read_image
+from napari_gaussproto.io.images import nodata_of, read_image
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +88,7 @@ def with_pixels(identity: ImageIdentity, candidates: Iterable[Levels]) -> Levels
         for turned in (levels, _channels_last(levels)):
             try:
                 if identity.window is not None:
-                    turned = [_window_of(turned[0], identity.window, identity.shape)]
+                    turned = [_window_of(turned[0], identity)]
                 about = (identity.name, None, identity.window)
                 if tuple(turned[0].shape) == identity.shape and identify(
                     turned[0], *about
@@ -100,14 +99,16 @@ def with_pixels(identity: ImageIdentity, candidates: Iterable[Levels]) -> Levels
     return None
 
 
-def _window_of(array: Any, area: Area, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-    """A window of a picture, in memory: (h, w), or (h, w, C) as the shape of the picture says."""
-    y0, x0, y1, x1 = area
-    channels = len(shape) - 2
-    if array.ndim != len(shape):
+def _window_of(array: Any, identity: ImageIdentity) -> npt.NDArray[Any]:
+    """A window of a picture, in memory: (h, w) or (h, w, C) as its identity says."""
+    from napari_gaussproto.core.imaging.source import ImageSource
+
+    if identity.window is None or array.ndim != len(identity.shape):
         raise ValueError("the file holds another picture")
-    window = array[(slice(y0, y1), slice(x0, x1), *channels * [slice(None)])]
-    return np.ascontiguousarray(window)
+    axis = 2 if array.ndim == 3 else None
+    nodata = nodata_of(identity.file) if identity.file else None
+    source = ImageSource.from_array(array, channel_axis=axis, nodata=nodata)
+    return np.ascontiguousarray(source.window(*identity.window)[0])
 
 
 def _channels_last(levels: Levels) -> Levels:

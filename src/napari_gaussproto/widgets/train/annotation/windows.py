@@ -8,14 +8,14 @@ import numpy as np
 
 from napari_gaussproto.core.imaging.tiles import Area
 from napari_gaussproto.widgets.layers.placement import (
-    RESTORED,
-    WINDOW,
     area_in_view,
     channels_moved,
     has_channels,
     placement,
+    train_image,
     undisturbed,
 )
+from napari_gaussproto.widgets.shared.tags import RESTORED, WINDOW
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -54,7 +54,7 @@ def add_window(viewer: Viewer, image: Image, cut: CutWindow) -> Image:
     y0, x0, _, _ = cut.area
     channels = has_channels(image) and not image.rgb
     data = channels_moved(cut.pixels, -1, 0) if channels else cut.pixels
-    limits = image.contrast_limits if cut.file is not None or data.dtype == np.uint8 else (0, 1)
+    limits = image.contrast_limits if cut.is_stored else (0, 1)
     look = {name: getattr(image, name) for name in _LOOK}
     known = {} if image.rgb else {"contrast_limits": limits, "colormap": image.colormap}
     with undisturbed(viewer):
@@ -62,7 +62,7 @@ def add_window(viewer: Viewer, image: Image, cut: CutWindow) -> Image:
             data,
             name=f"{image.name} (y {y0}, x {x0})",
             rgb=bool(image.rgb),
-            metadata={WINDOW: list(cut.area), RESTORED: {"file": cut.file}},
+            metadata={WINDOW: list(cut.area), RESTORED: {"file": train_image(image).file}},
             **look,
             **known,
             **placement(image, origin=(y0, x0)),
