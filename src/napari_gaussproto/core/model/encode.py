@@ -30,7 +30,7 @@ Forward = Callable[[Tensor], Sequence[Tensor]]
 _VALUES_PER_PIXEL = 120
 # A tile larger than this (in pixels that the backbone sees) gains no speed, and a run could
 # not be cancelled, nor its progress shown, while it is computed.
-_LARGEST_SIDE = 1024
+_LARGEST_SIDE = 1536
 _SHARE_OF_MEMORY = 0.5
 
 
@@ -298,7 +298,7 @@ def tile_side(source: ImageSource, model: PrototypeSegmenter, tile: TileSize) ->
     shrunk = model.config.downsample
     bytes_per_pixel = 4 * _VALUES_PER_PIXEL / shrunk**2
     affordable = _SHARE_OF_MEMORY * free_memory(model.device) / bytes_per_pixel
-    if source.height * source.width <= min(affordable, (1.5 * _LARGEST_SIDE * shrunk) ** 2):
+    if source.height * source.width <= min(affordable, (_LARGEST_SIDE * shrunk) ** 2):
         return longest
     window = min(affordable**0.5, _LARGEST_SIDE * shrunk + 2 * model.receptive_radius)
     side = int(window) - 2 * round_up(model.receptive_radius, model.alignment)
