@@ -11,9 +11,10 @@ from tifffile import imwrite
 
 from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.imaging.on_disk import is_on_disk, moved_to_disk
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
-from napari_gaussproto.jobs.closed_images import ClosedImages, is_on_disk, moved_to_disk
+from napari_gaussproto.jobs.closed_images import ClosedImages
 from napari_gaussproto.jobs.storage import Identities
 from napari_gaussproto.jobs.train_image import TrainImage
 from tests.core.builders import two_tone

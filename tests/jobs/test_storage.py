@@ -11,16 +11,18 @@ import numpy as np
 import pytest
 
 from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.core.imaging.on_disk import is_on_disk
 from napari_gaussproto.core.labels.amount import Amount
 from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
 from napari_gaussproto.core.labels.class_table import remove_class
 from napari_gaussproto.core.labels.strokes import count_strokes
+from napari_gaussproto.core.project import annotation_store
 from napari_gaussproto.core.project.formats import AnnotationError
 from napari_gaussproto.core.project.project import Project
 from napari_gaussproto.jobs.storage import Identities, ProjectSession
 from napari_gaussproto.jobs.train_image import TrainImage
 from tests.core.builders import two_tone
-from tests.jobs.images import CLASSES, kept_of, labels_like, train_image
+from tests.jobs.images import CLASSES, kept_of, labels_like, saved, train_image
 
 
 def test_undo_of_the_table_knows_images_that_came_since() -> None:
@@ -162,3 +164,60 @@ def test_an_image_is_found_in_its_project_and_in_others(
 def test_there_must_be_something_to_copy(tmp_path: Path) -> None:
     with pytest.raises(GaussProtoError, match="nothing to copy yet: draw"):
         ProjectSession(Identities()).copy_to(tmp_path / "copy")
+
+
+def test_labels_of_closed_images_are_counted_and_named(tmp_path: Path) -> None:
+    pixels, file = saved(tmp_path)
+    session = ProjectSession(Identities(), kept_of((pixels, file)))
+    here = drawn(1, 2)
+    _, count = session.drawn(CLASSES, [here])
+    closed = int((labels_like(pixels) == 1).sum())
+    assert count.pixels == [0, int((here.codes == 2).sum())] and count.open == 1
+    assert count.closed_pixels == [closed, 0] and count.closed == 1
+    assert count.all_pixels == [closed, count.pixels[1]]
+    (entry,) = count.closed_images
+    assert entry.image.file == file and not entry.is_open and entry.look == {"rgb": True}
+    _, count = session.drawn(CLASSES, [here, train_image("again", pixels)])
+    assert count.closed_images == () and count.closed_pixels == [0, 0] and count.open == 2
+
+
+def test_labels_of_closed_images_leave_memory_and_stay_what_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    here, gone = drawn(0), drawn(1)
+    session = ProjectSession(Identities())
+    session.project = Project.create(tmp_path / "a")
+    count = session.save(CLASSES, [here, gone], 0)
+    session.most_bytes = 0
+    session.save(CLASSES, [here], 0)
+    in_view, closed = session.kept.images
+    assert is_on_disk(closed.labels) and not is_on_disk(in_view.labels)
+    assert np.array_equal(closed.labels, labels_like(gone.pixels))
+    # Nothing is packed or counted again for that.
+    monkeypatch.setattr(annotation_store, "pack", lambda labels: pytest.fail("packed again"))
+    again = session.save(CLASSES, [here], 0)
+    assert again.all_pixels == count.all_pixels and again.closed == 1
+    assert session.kept.images[1].labels is closed.labels
+    monkeypatch.undo()
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    # A change of the classes, and its undo, go on from there.
+    change = remove_class(CLASSES, 0)
+    session.change(change)
+    assert not session.kept.images[1].labels.any()
+    session.revert(change)
+    assert np.array_equal(session.kept.images[1].labels, labels_like(gone.pixels))
+    stored = session.project.annotations.load()
+    assert np.array_equal(stored.images[1].labels, closed.labels)
+
+
+def test_without_room_on_the_disk_labels_stay_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").write_text("no folder")
+    session = ProjectSession(Identities())
+    session.project, session.most_bytes = Project.create(tmp_path / "a"), 0
+    session.save(CLASSES, [drawn(0)], 0)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    session.save(CLASSES, [], 0)
+    assert not is_on_disk(session.kept.images[0].labels)

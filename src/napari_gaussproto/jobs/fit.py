@@ -26,7 +26,7 @@ from napari_gaussproto.core.model.maps import Maps, maps_of, values_of
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import StackSegmentation, leading_of, plane_sources
-from napari_gaussproto.core.project.version import ACCURACY, HELD_OUT
+from napari_gaussproto.core.project.version import ACCURACY, HELD_OUT, LOOKS
 from napari_gaussproto.core.training.descent import Trained
 from napari_gaussproto.core.training.fine_tune import TuneSettings, fine_tuning
 from napari_gaussproto.core.training.pyramid import (
@@ -189,7 +189,7 @@ def tune_job(request: FitRequest, tune: TuneRequest, *, clock: Clock) -> Steps:
     model = tune.in_use if same and tune.in_use is not None else learned.model
     view = yield from _view(request, model)
     miou, places = learned.validation_miou, labelled_places(request)
-    said = {"steps": learned.steps, "minutes": tune.minutes, **tune.semi}
+    said = {"steps": learned.steps, "minutes": tune.minutes, LOOKS: learned.looks, **tune.semi}
     return FitResult(
         model,
         base,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import weakref
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
@@ -14,8 +15,9 @@ import numpy as np
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.imaging.on_disk import is_on_disk, moved_to_disk
 from napari_gaussproto.core.imaging.orientation import upright
-from napari_gaussproto.core.labels.amount import Amount
 from napari_gaussproto.core.labels.annotations import (
     Annotation,
     Annotations,
@@ -25,8 +27,16 @@ from napari_gaussproto.core.labels.annotations import (
 from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
 from napari_gaussproto.core.labels.corrections import ReadyLabels, labels_of
+from napari_gaussproto.core.project.places import default_folder, projects_root
 from napari_gaussproto.jobs.running import load_libraries
-from napari_gaussproto.jobs.session.view import Opened, View, located, opened, session_of
+from napari_gaussproto.jobs.session.counts import Count, Counts
+from napari_gaussproto.jobs.session.view import (
+    Opened,
+    View,
+    located,
+    opened,
+    session_of,
+)
 from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.jobs.upright import other_poses
 
@@ -36,24 +46,10 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.project.session import Session
 
 
-@dataclass(frozen=True)
-class Count:
-    """How much is labelled.
+# Of labels that stay in memory: those of ten photographs of 24 megapixels.
+_MOST_BYTES = 1 << 28
 
-    Attributes
-    ----------
-    pixels : list of int
-        Of each class, on open images.
-    open, closed : int
-        Images with labels.
-    amount : Amount
-        On all of them.
-    """
-
-    pixels: list[int]
-    open: int
-    closed: int
-    amount: Amount = field(default_factory=Amount)
+logger = logging.getLogger(__name__)
 
 
 class Identities:
@@ -83,6 +79,8 @@ def _reference(pixels: Any) -> Callable[[], Any]:
 
 
 _Place = tuple[str, tuple[int, ...]]
+# What changes of the class table, by their ids, made of labels that are kept.
+LostLabels = dict[int, dict[_Place, Forgotten]]
 
 
 def _place(annotation: Annotation) -> _Place:
@@ -148,6 +146,10 @@ class ProjectSession:
         What is in the store, of open and of other images.
     version_ids : mapping of PrototypeSegmenter to str
         Versions of models that are in use.
+    forgotten : dict of int to dict
+        What `revert` needs of changes of the class table.
+    most_bytes : int
+        What labels of closed images may take of memory.
     """
 
     def __init__(self, identities: Identities, kept: Annotations | None = None) -> None:
@@ -160,9 +162,9 @@ class ProjectSession:
         # What is meant for a project that was left since is not saved in the next one.
         self._generation = 0
         self._saved: dict[Any, tuple[Any, Annotation]] = {}
-        # Of everything in `kept`, so that it is counted once as long as nothing is drawn.
-        self._amounts: list[tuple[Labels, Amount]] = []
-        self._forgotten: dict[int, dict[_Place, Forgotten]] = {}
+        self._counts = Counts()
+        self.forgotten: LostLabels = {}
+        self.most_bytes = _MOST_BYTES
         self._view: Session | None = None
 
     @property
@@ -198,7 +200,7 @@ class ProjectSession:
         self._view = view.session
         self._generation += 1
         self._saved.clear()
-        self._forgotten.clear()
+        self.forgotten.clear()
         return view
 
     def keep_view(self, view: View, generation: int) -> None:
@@ -236,7 +238,7 @@ class ProjectSession:
     ) -> Found | None:
         """Labels, of this shape, of an image in this project, or another project that knows it.
 
-        Closed images are those that were removed from the viewer.
+        Closed images are those that were removed from the viewer, with their codes or without.
         """
         identity = self._identities.of(image)
         here = self.kept.find(identity, shape)
@@ -247,17 +249,15 @@ class ProjectSession:
             same_pixels = [
                 other.key
                 for other in closed
-                if other.codes is not None
-                and other.codes.size == here.labels.size
+                if _labels_of_size(other) == here.labels.size
                 and any(self._identities.of(other).same_pixels(one) for one in known)
             ]
             place = _place(here)
-            lost = {key: lost[place] for key, lost in self._forgotten.items() if place in lost}
+            lost = {key: lost[place] for key, lost in self.forgotten.items() if place in lost}
             found = Annotations(self.kept.classes, (here,))
             ready = ReadyLabels.of(here.labels)
             return Found(found, ready, None, same_pixels, lost, lying is not None)
         load_libraries()
-        from napari_gaussproto.core.project.places import projects_root
         from napari_gaussproto.core.project.project import find_annotation
 
         current = None if self.project is None else self.project.folder
@@ -289,21 +289,29 @@ class ProjectSession:
         labels = np.ascontiguousarray(upright(former.labels, orientation))
         new, place = Annotation(identity, labels), _place(former)
         self.kept = self.kept.without(former.image, former.labels.shape).with_annotation(new)
-        for lost in self._forgotten.values():
+        for lost in self.forgotten.values():
             if place in lost:
                 lost[_place(new)] = lost.pop(place).turned(former.labels.shape, orientation)
         return new
+
+    def remember(
+        self, image: TrainImage, shape: tuple[int, ...], lost: dict[int, Forgotten]
+    ) -> None:
+        """Take over what changes of the table, by their ids, made of labels of a removed image."""
+        place = self._identities.of(image).sample, shape
+        for change, found in lost.items():
+            self.forgotten.setdefault(change, {})[place] = found
 
     def change(self, change: TableChange) -> None:
         """Take labels of images that are not open along with a change of the table."""
         if self.kept.classes == change.before:
             self.kept, lost = self.kept.changed(change)
             places = map(_place, self.kept.images)
-            self._forgotten[id(change)] = dict(zip(places, lost, strict=True))
+            self.forgotten[id(change)] = dict(zip(places, lost, strict=True))
 
     def revert(self, change: TableChange) -> None:
         """Take a change of the table back."""
-        lost = self._forgotten.pop(id(change), None)
+        lost = self.forgotten.pop(id(change), None)
         if lost is not None and self.kept.classes == change.after:
             # Images may have been added or taken away since.
             here = [lost.get(_place(a)) or Forgotten() for a in self.kept.images]
@@ -314,32 +322,16 @@ class ProjectSession:
     ) -> tuple[Annotations, Count]:
         """Everything that is drawn, and how much that is."""
         kept = Annotations(classes, self.kept.images)
-        pixels = np.zeros(len(classes) + 1, np.int64)
-        n_open = 0
+        in_view: set[int] = set()
         for annotation, is_open in self._merged(images):
-            found = np.bincount(annotation.labels.ravel(), minlength=len(pixels))
-            labelled = bool(found[1:].any())
+            if not annotation.labels.any():
+                kept = kept.without(annotation.image, annotation.labels.shape)
+                continue
+            kept = kept.with_annotation(annotation)
             if is_open:
-                pixels += found[: len(pixels)]
-                n_open += labelled
-            kept = (
-                kept.with_annotation(annotation)
-                if labelled
-                else kept.without(annotation.image, annotation.labels.shape)
-            )
-        amount = self._amount(kept.images, images)
-        counts = [int(n) for n in pixels[1:]]
-        return kept, Count(counts, n_open, len(kept.images) - n_open, amount)
-
-    def _amount(self, annotations: Sequence[Annotation], images: Sequence[TrainImage]) -> Amount:
-        """How much is labelled; what did not change is not counted again."""
-        known = {id(labels): amount for labels, amount in self._amounts}
+                in_view.add(id(annotation.labels))
         image = {id(self._annotation(i).labels): i for i in images if i.codes is not None}
-        self._amounts = [
-            (labels, known.get(id(labels)) or _amount_of(labels, image.get(id(labels))))
-            for labels in (annotation.labels for annotation in annotations)
-        ]
-        return sum((amount for _, amount in self._amounts), Amount())
+        return kept, self._counts.of(kept, image, in_view)
 
     def save(
         self, classes: tuple[SegmentationClass, ...], images: list[TrainImage], generation: int
@@ -357,7 +349,30 @@ class ProjectSession:
         self._saved = {key: known for key, known in self._saved.items() if key in keys}
         if self.project is not None or self.kept.images:
             self.ensure_project().annotations.save(self.kept)
+            self._spare_memory()
         return counts
+
+    def _spare_memory(self) -> None:
+        """Let labels of closed images beyond `most_bytes` lie in files without a name."""
+        used = {id(annotation.labels) for _, annotation in self._saved.values()}
+        closed = [a.labels for a in self.kept.images if id(a.labels) not in used]
+        held = [labels for labels in closed if not is_on_disk(labels)]
+        moved: dict[int, Labels] = {}
+        over = sum(labels.nbytes for labels in held) - self.most_bytes
+        try:
+            for labels in held:
+                if over > 0:
+                    moved[id(labels)] = run(moved_to_disk(labels, projects_root()))
+                    over -= labels.nbytes
+        except OSError as error:
+            logger.warning("labels of closed images stay in memory: %s", error)
+        if moved and self.project is not None:
+            images = (
+                replace(a, labels=moved.get(id(a.labels), a.labels)) for a in self.kept.images
+            )
+            self.kept = Annotations(self.kept.classes, tuple(images))
+            self._counts.replace(moved)
+            self.project.annotations.replace(moved)
 
     def _annotation(self, image: TrainImage) -> Annotation:
         # The same object as long as nothing is drawn, so that the store writes it once.
@@ -385,18 +400,15 @@ class ProjectSession:
         return merged
 
 
-def _amount_of(labels: Labels, image: TrainImage | None) -> Amount:
-    """How much of an image is labelled; of one that is not there, nobody knows the gaps."""
-    planes = labels.reshape(-1, *labels.shape[-2:])
-    labelled = np.flatnonzero(planes.any((1, 2))).tolist()
-    data = None if image is None else image.data_of(labelled)
-    return Amount.of([planes[number] for number in labelled], data)
+def _labels_of_size(image: TrainImage) -> int:
+    """Pixels that labels of an image have, which has its channels last."""
+    shape = image.pixels.shape
+    return int(np.prod(shape[:-1] if image.rgb else shape))
 
 
 def _new_project() -> Project:
     """A project in the person's data folder, named after the time."""
     load_libraries()
-    from napari_gaussproto.core.project.places import default_folder
     from napari_gaussproto.core.project.project import Project
 
     name = datetime.now().strftime("labels %Y-%m-%d %H.%M.%S")

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from napari_gaussproto.core.base.errors import EditError, PrototypeError
+from napari_gaussproto.core.base.quantiles import quantiles_of
 from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.editing.undo import EditHistory
+from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.model_file import load_model_file, save_model
 from napari_gaussproto.core.model.predict import segment
@@ -334,3 +336,39 @@ def test_what_happens_to_a_renamed_model_is_not_written_into_the_other() -> None
     model = tiny_model()
     edits.named(model, "other").card.log("a fit")
     assert all(entry["what"] != "a fit" for entry in model.card.history)
+
+
+@pytest.mark.parametrize("what", ["turn off", "reassign", "merge", "split", "delete", "add"])
+def test_densities_of_training_cells_follow_an_edit(
+    model: PrototypeSegmenter, encoding: Encoding, what: str
+) -> None:
+    mean = 20 * torch.arange(4.0)[:, None].expand(4, 8)
+    model.layer.set_parameters(mean, torch.ones(4, 8), torch.tensor([1.0, 3, 1, 3]))
+    # Cells of one prototype of each class that the edit is not about, where there is one.
+    own = {0: 1 if what in ("split", "delete") else 0, 1: 2}
+    cells = {c: mean[m] + torch.randn(200, 8) for c, m in own.items()}
+
+    def levels(layer: GaussianPrototypeLayer) -> np.ndarray:
+        found = (layer.scores(z).class_log_likelihood[:, c] for c, z in cells.items())
+        return np.stack([quantiles_of(values) for values in found])
+
+    model.class_quantiles = levels(model.layer)
+    edited = EDITS[what](model, encoding)
+    touched = [0, 1] if what != "merge" else [0]
+    wanted = levels(edited.layer)[touched]
+    assert edited.class_quantiles[touched] == pytest.approx(wanted, abs=0.01)
+    back = edits.turn_on(edits.turn_off(edited, 0), 0)
+    assert back.class_quantiles == pytest.approx(edited.class_quantiles, abs=1e-4)
+    assert np.array_equal(model.class_quantiles, levels(model.layer))
+
+
+def test_nothing_is_claimed_of_a_class_that_had_no_prototype(
+    model: PrototypeSegmenter, encoding: Encoding
+) -> None:
+    model = edits.delete(edits.delete(model, 3), 2)
+    model.class_quantiles = np.zeros((2, 101), np.float32)
+    model.density_quantiles = np.zeros(101, np.float32)
+    edited = edits.reassign(model, 1, 1)
+    assert np.isnan(edited.class_quantiles[1]).all() and edited.class_quantiles[0, 0] > 0
+    assert edited.decode(encoding).compared_with == "training cells"
+    assert edits.turn_off(edited, 1).decode(encoding).compared_with.endswith("of its class")

@@ -132,13 +132,28 @@ def test_areas_are_over_the_pixels_with_data(labels: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "side", "unit"), [("0.5mm", 0.5, "mm"), (" 2 cm ", 2, "cm"), ("3e1 µm", 30, "um")]
+    ("text", "side", "unit"),
+    [
+        ("0.5mm", 0.5, "mm"),
+        (" 2 cm ", 2, "cm"),
+        ("3e1 µm", 30, "um"),
+        ("0,5 mm", 0.5, "mm"),
+        ("0,250mm", 0.25, "mm"),
+        ("12,5 cm", 12.5, "cm"),
+    ],
 )
 def test_a_size_of_a_pixel_is_a_number_and_a_unit(text: str, side: float, unit: str) -> None:
     assert PixelSize.parse(text) == PixelSize(side, unit)
 
 
-@pytest.mark.parametrize("text", ["", "mm", "0mm", "-1mm", "1", "1 mile", "1.2.3mm"])
+@pytest.mark.parametrize(
+    "text", ["", "mm", "0mm", "-1mm", "1", "1 mile", "1.2.3mm", "1,2,3mm", "1,2.3mm"]
+)
 def test_other_sizes_are_a_sentence(text: str) -> None:
     with pytest.raises(ConfigError, match="is no size of a pixel: give a number and one of"):
         PixelSize.parse(text)
+
+
+def test_a_comma_that_may_mean_two_things_is_asked_about() -> None:
+    with pytest.raises(ConfigError, match=r"in two ways: write 1500 mm or 1\.500 mm\."):
+        PixelSize.parse("1,500 mm")

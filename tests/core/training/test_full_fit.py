@@ -357,12 +357,50 @@ def test_crops_depend_on_the_step_alone_and_fit_their_labels() -> None:
     assert ((labels == 2) == greener)[known].float().mean() > 0.9
 
 
+def test_crops_take_no_numbers_that_other_threads_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shared(*_: Any) -> None:
+        raise AssertionError("the numbers of torch are shared")
+
+    data, before = prepare(IMAGES, LABELS, tiny_config()), torch.get_rng_state()
+    monkeypatch.setattr(torch, "manual_seed", shared)
+    CropSampler(data, 2, 64, tiny_training().augmentation, seed=3).batch(7, 4)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_turned_crops_are_smooth() -> None:
+    halves = np.zeros((96, 96, 3), np.uint8)
+    halves[:, 48:] = 200
+    data = prepare([halves], [np.ones((96, 96), np.uint8)], tiny_config(), every_class=False)
+    turned = Augmentation(zoom=(1, 1), flip=False, brightness=0, contrast=0, saturation=0, hue=0)
+    images = CropSampler(data, 2, 64, turned, seed=3).batch(0, 8).images
+    between = (images > 0.1) & (images < 0.7)
+    assert 0.005 < between.float().mean() < 0.1
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_crops_of_any_number_of_channels_change_their_light(channels: int) -> None:
+    image = np.random.default_rng(0).integers(90, 110, (96, 96, channels)).astype(np.uint8)
+    config = tiny_config(channels=channels)
+    data = prepare([image], [np.ones((96, 96), np.uint8)], config, every_class=False)
+    light = Augmentation(zoom=(1, 1), rotation_degrees=0)
+    images = CropSampler(data, 2, 64, light, seed=3).batch(0, 8).images
+    means = images.mean((1, 2, 3))
+    assert images.shape == (8, channels, 64, 64) and means.max() > 1.2 * means.min()
+
+
 def test_thin_strokes_survive_shrinking() -> None:
     labels = torch.zeros(33, 40, dtype=torch.uint8)
     labels[5, :] = 2
     small = shrink_labels(labels, 4, 2)
     assert small.shape == (9, 10)
     assert (small[1] == 2).all() and small.sum() == 20
+
+
+def test_what_is_too_thin_is_told_as_that() -> None:
+    labels = np.ones((96, 128), np.uint8)
+    labels[40] = 2
+    with pytest.raises(LabelError, match="as “plant” is thinner than half a square of 4 pixels"):
+        prepare([IMAGES[0]], [labels], tiny_config(downsample=4))
 
 
 def test_learning_rate_rises_and_falls() -> None:

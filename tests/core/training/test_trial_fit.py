@@ -272,7 +272,7 @@ def test_stopping_early_still_learns_from_all_strokes(quick_fits: list[Any]) -> 
     # The start, then the first step, have been judged.
     stopped = trial(labels, training=training, judge=judge_by(judged), stop=lambda: len(asked) > 1)
     learned = run(stopped)
-    assert learned.steps == learned.best_step == 1 and len(asked) == 2
+    assert learned.steps == learned.best_step == 1 and len(asked) == learned.looks == 2
     assert np.array_equal(quick_fits[-1], labels)
 
 

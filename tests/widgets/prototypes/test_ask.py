@@ -315,3 +315,32 @@ def test_strokes_on_the_result_do_not_change_what_the_model_said(
     wait()
     assert prototypes.state.undo.names == ["rename soil 1 to bare"]
     assert "No pixel changed" in prototypes.status.text()
+
+
+def test_a_painted_place_says_what_was_painted_and_what_the_model_says(
+    viewer: Any, prototypes: Any, train: Any
+) -> None:
+    result, panel = prototypes.state.current, prototypes.why_panel
+    predicted = result.segmentation.labels
+    y, x = np.argwhere(predicted == 1)[0].tolist()
+    name, other = (result.segmentation.classes[c].name for c in (0, 1))
+    prototypes.why.ask((), y, x)
+    assert panel.painted.isHidden()
+    result.labels.data_setitem((np.array([y]), np.array([x])), 2)
+    prototypes.why.ask((), y, x)
+    assert panel.painted.text() == (
+        f"You painted this place as <b>{other}</b>; the model says <b>{name}</b>, and why:"
+    )
+    assert name in panel.heading.text() and panel.painted.isVisibleTo(panel)
+    prototypes.why.ask((), y + 9, x + 9)
+    assert panel.painted.isHidden()
+    # A label of the Train dock counts more than a brush in the classes.
+    annotation = train.annotations.annotate(result.source)
+    place = train.annotations.classes.index(
+        next(entry for entry in train.annotations.classes if entry.name == name)
+    )
+    annotation.layer.data_setitem((np.array([y]), np.array([x])), place + 1)
+    prototypes.why.ask((), y, x)
+    assert panel.painted.text().endswith(f"<b>{name}</b>, and the model says the same:")
+    prototypes.why.reset()
+    assert panel.painted.isHidden()

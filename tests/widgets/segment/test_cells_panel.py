@@ -135,3 +135,19 @@ def test_cells_suit_the_photograph_until_a_person_chooses(
     assert dock.cells.chosen is None
     write(12)
     assert dock.cells.chosen == read() == 12
+
+
+def test_outlines_are_shown_from_near_alone(viewer: Any, superpixel_dock: Any, qtbot: Any) -> None:
+    dock = superpixel_dock
+    viewer.add_image(two_tone(200, 240)[0], name="field", scale=(0.5, 0.5))
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.zoom = 4
+    dock.cells.preview.click()
+    layer = preview(dock, qtbot)
+    assert layer.visible and "zoom in" not in dock.cells.note.text()
+    camera.zoom = 1.5  # of the world: a pixel of the image is 0.75 of the screen
+    preview(dock, qtbot)
+    assert not layer.visible and dock.cells.note.text().endswith("zoom in to see their outlines")
+    camera.zoom = 3
+    preview(dock, qtbot)
+    assert layer.visible

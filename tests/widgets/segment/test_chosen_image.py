@@ -10,7 +10,7 @@ from qtpy.QtGui import QPalette
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.model.card import Provenance
-from napari_gaussproto.widgets.layers.placement import show_classes
+from napari_gaussproto.widgets.layers.class_layers import show_classes
 from napari_gaussproto.widgets.segment.dock import SegmentWidget
 from tests.core.builders import tiny_model, two_tone
 
@@ -91,3 +91,52 @@ def test_an_image_that_is_picked_is_in_view_with_its_layers_alone(
     second = viewer.add_image(two_tone()[0], name="red", blending="additive")
     pick(second)
     assert first.visible, "channels are looked at together"
+
+
+def test_an_image_that_is_opened_is_the_one_that_is_segmented_next(
+    viewer: Any, dock: Any, run: Any
+) -> None:
+    first = viewer.add_image(two_tone()[0], name="first")
+    run(dock)
+    second = viewer.add_image(two_tone(seed=1)[0], name="second")
+    assert dock.images.image() is second
+    assert not dock.likelihood.isEnabled() and dock.cover.isHidden()
+    run(dock)
+    assert dock.state.current.source is second
+    # Neither layers of the plugin nor another name change the choice, and a removal leads back.
+    dock.images.choose(first)
+    dock.likelihood.pin.click()
+    second.name = "renamed"
+    assert dock.images.image() is first
+    viewer.layers.remove(first)
+    assert dock.images.image() is second
+
+
+def test_an_image_that_is_opened_during_a_run_is_told_of(
+    viewer: Any, dock: Any, qtbot: Any
+) -> None:
+    first = viewer.add_image(two_tone()[0], name="first")
+    with qtbot.waitSignal(dock.runner.finished, timeout=60_000):
+        dock.run_button.click()
+        viewer.add_image(two_tone(seed=1)[0], name="second")
+    assert dock.images.image() is first and dock.state.current.source is first
+    told = "“second” was opened meanwhile: choose it above to go on with it."
+    assert dock.status.text().startswith("Done") and dock.status.text().endswith(told)
+    dock.images.setCurrentText("second")
+    dock.images.choose(first)
+    assert dock.images.passed == ""
+
+
+def test_the_hidden_mask_of_a_sample_is_not_the_active_layer(
+    viewer: Any, dock: Any, qtbot: Any
+) -> None:
+    image = viewer.add_image(two_tone()[0], name="sample")
+    mask = viewer.add_labels(two_tone()[1], name="sample mask", visible=False)
+    qtbot.waitUntil(lambda: viewer.layers.selection.active is image, timeout=5_000)
+    seen = viewer.add_labels(two_tone()[1], name="mine")
+    qtbot.wait(50)
+    assert viewer.layers.selection.active is seen
+    # One that was opened before the dock is left, too.
+    viewer.layers.selection.active = mask
+    viewer.window.add_dock_widget(SegmentWidget(viewer), name="Segment again", area="right")
+    assert viewer.layers.selection.active is image

@@ -149,3 +149,17 @@ def test_a_measurement_has_what_is_drawn_and_says_so(
     assert areas[0].loc["plant", "pixels"] == (expected == 2).sum()
     assert (areas[0]["labels"] == "with corrections").all()
     assert areas[1].loc["plant", "pixels"] != areas[0].loc["plant", "pixels"]
+
+
+def test_classes_that_are_removed_take_their_cover_along(
+    viewer: Any, dock: Any, run: Any, qtbot: Any
+) -> None:
+    viewer.add_image(two_tone(seed=0)[0], name="field")
+    run(dock)
+    assert dock.cover.isVisibleTo(dock) and dock.corrected.note.isHidden()
+    viewer.layers.remove(dock.state.current.labels)
+    qtbot.waitUntil(lambda: dock.cover.isHidden(), timeout=WAIT)
+    assert dock.corrected.note.isVisibleTo(dock)
+    assert "was removed: press Segment" in dock.corrected.note.text()
+    run(dock)
+    assert dock.cover.isVisibleTo(dock) and dock.corrected.note.isHidden()

@@ -130,3 +130,48 @@ def test_after_few_strokes_the_dock_says_what_novelty_is_worth(viewer: Any, ran:
     segmentation = ran.state.current.segmentation
     assert "only its order" not in sentence_of(NOVELTY, segmentation, ENOUGH_STROKES)
     assert "only its order" not in sentence_of(NOVELTY, segmentation, None)
+
+
+def test_the_radio_buttons_say_what_is_in_view(viewer: Any, ran: Any, run: Any) -> None:
+    panel = ran.likelihood
+    assert panel.classes.isChecked() and panel.other.isHidden()
+    click(ran, "novelty")
+    assert panel.other.isChecked() and panel.other.text() == "Novelty"
+    assert panel.other.isVisibleTo(ran) and not panel.classes.isChecked()
+    ran.state.show(quantity="responsibility")
+    assert panel.other.isChecked()
+    run(ran)
+    assert panel.other.isChecked() and shown(viewer) == {"novelty"}
+    panel.classes.click()
+    assert panel.classes.isChecked() and panel.other.isHidden()
+    click(ran, "probability 1")
+    assert panel.other.text() == "Probability of plant"
+    panel.likelihood.click()
+    assert panel.likelihood.isChecked() and panel.other.isHidden()
+    click(ran, "novelty")
+    # With the eyes of the layer list, too.
+    by_role(viewer, "labels")[0].visible = True
+    assert panel.classes.isChecked() and panel.other.isHidden()
+    by_role(viewer, "labels")[0].visible = False
+    assert panel.other.isChecked()
+    by_role(viewer, "novelty")[0].visible = False
+    assert panel.classes.isChecked()
+
+
+def test_pin_says_where_the_map_is(viewer: Any, ran: Any) -> None:
+    ran.likelihood.pin.click()
+    (layer,) = by_role(viewer, "pinned 0")
+    said = f"This map is kept as the layer “{layer.name}”, hidden: its eye in the layer list"
+    assert ran.status.text() == f"{said} shows it."
+    layer.visible = True
+    ran.likelihood.pin.click()
+    assert ran.status.text() == f"This map was kept before as the layer “{layer.name}”."
+
+
+def test_outlines_of_cells_wait_to_be_shown(viewer: Any, ran: Any, run: Any) -> None:
+    (lines,) = by_role(viewer, "outlines")
+    assert not lines.visible and "cells" in ran.maps.names.text()
+    click(ran, "outlines")
+    assert lines.visible
+    run(ran)
+    assert lines.visible, "who shows them wants to see them after the next run"

@@ -146,6 +146,7 @@ def test_fine_tune_shows_curves_and_adds_a_version(
     assert [v.what for v in versions][:1] == ["fine-tune"]
     assert "held-out mIoU" in versions[0].measures
     held_out = train.curves.log.quality[HELD_OUT]
+    assert versions[0].settings["looks"] == len(held_out.x)
     assert held_out.x[0] == 0 and len(held_out.x) > 1  # the start was judged, too
 
 

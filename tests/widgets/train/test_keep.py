@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_gaussproto.core.labels.class_table import add_class, rename_class
+from napari_gaussproto.core.labels.class_table import add_class, remove_class, rename_class
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.core.project.project import Project
 from napari_gaussproto.jobs.storage import ProjectSession
@@ -338,3 +338,62 @@ def test_the_bar_begins_with_the_name_and_takes_two_lines_for_it(qtbot: Any) -> 
     line = bar.name.fontMetrics().height()
     narrow = bar.name.fontMetrics().horizontalAdvance(bar.name.text()) * 2 // 3
     assert bar.name.heightForWidth(narrow) >= 1.5 * line
+
+
+def test_a_reopened_dock_knows_the_choice_and_can_take_the_classes_back(
+    train: Any, viewer: Any, image: Any, qtbot: Any, model_file: Path
+) -> None:
+    train.start.choose_file(model_file)
+    draw(train)
+    quick(train, qtbot)
+    settled(train, qtbot)
+    before = train.annotations.open[0].labels
+    other = viewer.add_image(two_tone(seed=3)[0], name="closed")
+    train.images.choose(other)
+    click(train.labels.new)
+    train.annotations.find(other).layer.paint((8, 8), 2)
+    train.annotations.find(other).settle()
+    settled(train, qtbot)
+    viewer.layers.remove(other)
+    settled(train, qtbot)
+    train.change_classes(remove_class(train.annotations.classes, 1))
+    train.change_classes(rename_class(train.annotations.classes, 0, "earth"))
+    click(train.classes.undo_button)
+    settled(train, qtbot)
+    assert not train.start.goes_on and train.start.path == model_file
+    again = TrainWidget(viewer)
+    viewer.window.add_dock_widget(again, name="Train again", area="right")
+    assert not again.start.goes_on and again.start.path == model_file
+    assert again.fits.beginning.start(again.state.model) == train.fits.beginning.start(
+        train.state.model
+    )
+    settled(again, qtbot)
+    assert [c.name for c in again.annotations.classes] == ["soil"]
+    assert again.classes.undo_button.isEnabled() and again.classes.redo_button.isEnabled()
+    click(again.classes.redo_button)
+    assert [c.name for c in again.annotations.classes] == ["earth"]
+    click(again.classes.undo_button)
+    click(again.classes.undo_button)
+    settled(again, qtbot)
+    assert [c.name for c in again.annotations.classes] == ["soil", "plant"]
+    assert np.array_equal(again.annotations.open[0].labels, before)
+    kept = {known.labels[8, 8] for known in again.autosave.state.kept.images}
+    assert len(again.autosave.state.kept.images) == 2 and 2 in kept
+    assert not again.classes.undo_button.isEnabled()
+    qtbot.waitUntil(lambda: not again.busy, timeout=WAIT)
+    again.close_work()
+
+
+def test_what_is_said_of_removed_labels_goes_when_it_is_not_true_any_more(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    for end in ("Draw", "close"):
+        layer = draw(train)
+        viewer.layers.remove(layer)
+        assert "are kept and count still" in train.status.text()
+        if end == "Draw":
+            train.autosave.annotate(image)
+        else:
+            viewer.layers.remove(image)
+        assert "are kept and count still" not in train.status.text()
+    settled(train, qtbot)

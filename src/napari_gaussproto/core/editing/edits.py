@@ -23,7 +23,7 @@ from torch import Tensor
 
 from napari_gaussproto.core.base.errors import EditError
 from napari_gaussproto.core.base.quantiles import quantiles_of
-from napari_gaussproto.core.imaging.patches import Patches, no_patches
+from napari_gaussproto.core.imaging.patches import PATCHES, Patches, no_patches
 from napari_gaussproto.core.mixture import surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.segmentation import Prototype, prototype_index
@@ -32,7 +32,6 @@ from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 # Gives the patches of cells, by their row in the cells that an edit was given.
 Cutter = Callable[[Sequence[int]], Patches]
 
-_PATCHES = 8
 # Fewer cells say too little about how far a prototype's own cells lie from it.
 _FEWEST_FOR_QUANTILES = 20
 _MOST_CELLS = 5000
@@ -257,7 +256,7 @@ def add(
     _refuse_taken(name, model.prototypes)
     mean, scale = surgery.moments_of(model.layer, cells)
     layer = surgery.append(model.layer, class_index, mean, scale)
-    shown = no_patches() if patches is None else patches[:_PATCHES]
+    shown = no_patches() if patches is None else patches[:PATCHES]
     prototype = Prototype(
         name,
         class_index,
@@ -295,7 +294,35 @@ def _changed(
         mark = ", before edits"
         card.measures = {f"{k.removesuffix(mark)}{mark}": v for k, v in card.measures.items()}
     card.log(what, prototypes=list(names), **details)
-    return model.with_layer(layer, prototypes, card)
+    edited = model.with_layer(layer, prototypes, card)
+    edited.class_quantiles = _levels_after(model, edited)
+    return edited
+
+
+@torch.no_grad()
+def _levels_after(
+    model: PrototypeSegmenter, edited: PrototypeSegmenter
+) -> npt.NDArray[np.float32] | None:
+    """Quantiles of log p(z|c) over training cells, (C, QUANTILES), though these are not at hand.
+
+    Weights within a class sum to 1: all prototypes that stay there as they were gain or lose the
+    same factor, and the density of the cells that they explain does. Nothing is known of the cells
+    of a class that had no prototype.
+    """
+    if model.class_quantiles is None:
+        return None
+    levels = model.class_quantiles.copy()
+    place = {id(prototype): m for m, prototype in enumerate(model.prototypes)}
+    old, weight, weight_now = model.layer.active, model.layer.log_weight, edited.layer.log_weight
+    pairs = zip(levels, model.layer.members(), edited.layer.members(), strict=True)
+    for known, before, after in pairs:
+        now = {place.get(id(edited.prototypes[m])): m for m in after.tolist()}
+        stays = [m for m in now if m is not None and bool(old[m])]
+        if stays:
+            known += float(weight_now[now[stays[0]]] - weight[stays[0]])
+        elif None in now and not len(before):
+            known[:] = np.nan
+    return levels
 
 
 def _found(model: PrototypeSegmenter, which: int | str) -> tuple[int, Prototype]:
@@ -356,7 +383,7 @@ def _interleaved(first: Prototype, second: Prototype) -> tuple[Patches, npt.NDAr
         zip(first.patches, first.patch_labels, strict=False),
         zip(second.patches, second.patch_labels, strict=False),
     )
-    chosen = [entry for pair in pairs for entry in pair if entry is not None][:_PATCHES]
+    chosen = [entry for pair in pairs for entry in pair if entry is not None][:PATCHES]
     if not chosen:
         return no_patches(), np.zeros(0, np.int64)
     return np.stack([patch for patch, _ in chosen]), np.array([int(c) for _, c in chosen])
@@ -409,7 +436,7 @@ def _pictures(
     if cut is None or not len(rows):
         # Copies, because a model file cannot hold one array twice.
         return {"patches": whole.patches.copy(), "patch_labels": whole.patch_labels.copy()}
-    nearest = layer.scores(own).mahalanobis[:, m].argsort()[:_PATCHES]
+    nearest = layer.scores(own).mahalanobis[:, m].argsort()[:PATCHES]
     return {
         "patches": cut(rows[nearest].tolist()),
         "patch_labels": np.zeros(0, np.int64),

@@ -23,7 +23,7 @@ from napari_gaussproto.core.labels.cover import cover_of
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.familiarity import Familiarity, Look
-from napari_gaussproto.core.model.remarks import are_coloured, remarks_of
+from napari_gaussproto.core.model.remarks import are_coloured, reading_remarks, remarks_of
 
 Map = npt.NDArray[np.float32]
 
@@ -130,6 +130,8 @@ class Segmentation:
     ----------
     active : list of bool
         For each prototype whether it takes part.
+    learned_scales : sequence of float
+        Of the images that the model learned from; see `reading_remarks`.
     """
 
     def __init__(
@@ -148,6 +150,7 @@ class Segmentation:
         # What a person drew, and whether other labels stand for those of the model.
         self._drawn: npt.NDArray[np.uint8] | None = None
         self._replaced = False
+        self.learned_scales: Sequence[float] = ()
         self.classes = list(classes)
         self.prototypes = list(prototypes)
         self._density_quantiles = density_quantiles
@@ -158,13 +161,10 @@ class Segmentation:
         self._scores = frozen.scores(encoding.latents.detach())
 
     def __repr__(self) -> str:
-        height, width = self.shape
-        names = ", ".join(entry.name for entry in self.classes)
-        cells, prototypes = self.encoding.partition.n_cells, len(self.prototypes)
-        return (
-            f"<Segmentation of {height} x {width} pixels in {cells} cells: {names}; "
-            f"{prototypes} prototypes>"
-        )
+        (height, width), cells = self.shape, self.encoding.partition.n_cells
+        about = ", ".join(entry.name for entry in self.classes)
+        about = f"{cells} cells: {about}; {len(self.prototypes)} prototypes"
+        return f"<Segmentation of {height} x {width} pixels in {about}>"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -238,9 +238,8 @@ class Segmentation:
     def class_probabilities(self, cells: bool = False) -> Map:
         """p(c|z), (C, H, W): the log-posteriors are interpolated, then normalised."""
         paint = self.encoding.partition.to_map if cells else self.encoding.partition.to_pixels
-        return self._where_data(
-            paint(self._scores.class_log_posterior).softmax(0).float().cpu().numpy(), cells
-        )
+        probabilities = paint(self._scores.class_log_posterior).softmax(0)
+        return self._where_data(probabilities.float().cpu().numpy(), cells)
 
     def log_likelihood(self, m: int | str, cells: bool = False) -> Map:
         """Gaussian log-density under prototype ``m``, (H, W)."""
@@ -254,9 +253,8 @@ class Segmentation:
         matters, to the 99.9th percentile.
         """
         active = torch.as_tensor(self.active, device=self._scores.log_likelihood.device)
-        values = (
-            self._scores.log_likelihood[self.encoding.has_data][:, active].float().cpu().numpy()
-        )
+        shown = self._scores.log_likelihood[self.encoding.has_data]
+        values = shown[:, active].float().cpu().numpy()
         low, high = np.quantile(values, (0.5, 0.999))
         return float(low), max(float(high), float(low) + 1e-3)
 
@@ -336,12 +334,13 @@ class Segmentation:
     def remarks(self) -> list[str]:
         """What one should know before one believes the labels, in sentences; often nothing.
 
-        That the image is unlike the training photographs, mostly without data, constant, or grey
-        where the model expects colour.
+        That the image is unlike the training photographs, mostly without data, constant, grey
+        where the model expects colour, or read in another range.
         """
         grey = self.encoding.is_grey and are_coloured([p.patches for p in self.prototypes])
         facts = (self.data_share, self.photo_novelty(), self.class_novelty())
-        return remarks_of(*facts, lacks_colour=grey)
+        reading = reading_remarks(self.encoding, self.learned_scales)
+        return remarks_of(*facts, lacks_colour=grey) + reading
 
     def novelty(self, cells: bool = False) -> Map:
         """Share of the training cells of its class that are more familiar, (H, W) in [0, 1].
@@ -373,7 +372,9 @@ class Segmentation:
         """What novelty compares with, in words."""
         if not self.knows_training_cells:
             return "cells of this image"
-        return "training cells" if self._class_quantiles is None else "training cells of its class"
+        given = self._scores.class_log_posterior.argmax(1).unique().cpu().numpy()
+        known = (levels := self._class_quantiles) is not None and not np.isnan(levels[given]).any()
+        return "training cells of its class" if known else "training cells"
 
     @property
     def knows_training_cells(self) -> bool:

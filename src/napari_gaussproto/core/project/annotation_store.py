@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import weakref
 import zipfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -63,6 +64,10 @@ class AnnotationStore:
         images = tuple(self._read(entry) for entry in index.images)
         return Annotations(tuple(index.classes), images)
 
+    def replace(self, labels: Mapping[int, Labels]) -> None:
+        """Know equal labels (..., H, W), by the ids of the former ones, so that none is written."""
+        self._drawings.replace(labels)
+
     def identities(self) -> list[ImageIdentity]:
         """The images that something was drawn on; no drawing is read. Raises as `load` does."""
         return [entry.image for entry in self._index().images]
@@ -119,6 +124,12 @@ class DrawingFiles:
         annotation = Annotation(image, unpack(self._files.get(file)))
         self._remember(annotation.labels, file)
         return annotation
+
+    def replace(self, labels: Mapping[int, Labels]) -> None:
+        """Take equal labels (..., H, W), by the ids of the former ones, for what is there."""
+        for former, equal in labels.items():
+            if former in self._known:
+                self._remember(equal, self._known[former][1])
 
     def _remember(self, labels: Labels, file: str) -> str:
         living = {key: known for key, known in list(self._known.items()) if known[0]() is not None}

@@ -17,6 +17,8 @@ LABELLED = "labelled accuracy"
 MEASURES = HELD_OUT, ACCURACY, LABELLED
 # Among the settings of a fit: it came by itself, after a stroke.
 LIVE = "live"
+# And how often the strokes that a measure is of were looked at before it was the best.
+LOOKS = "looks"
 Parts = dict[str, Annotated[str, Field(pattern=FILE_PATTERN)]]
 
 
@@ -33,6 +35,10 @@ class Version(Settings):
         For people; it need not be unique.
     created : str
         ISO 8601 in UTC.
+    seconds : float
+        That the fit took.
+    strokes, images : int
+        How many it learned from.
     settings : dict
         Of the fit, JSON-able.
     measures : dict of str to float

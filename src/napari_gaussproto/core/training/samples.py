@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from napari_gaussproto.core.base.config import Augmentation, ModelConfig
@@ -101,11 +101,17 @@ def prepare(
             )
         )
     counts = pixel_counts(prepared, len(config.classes))
-    missing = [c.name for c, n in zip(config.classes, counts.tolist(), strict=True) if not n]
+    missing = [(i, c.name) for i, c in enumerate(config.classes) if not counts[i]]
     if missing and every_class:
-        raise LabelError(
-            f"No pixel is labelled as {_listed(missing)}: label some, or remove the class."
-        )
+        given = {value for image in prepared for value in image.full_labels.unique().tolist()}
+        if thin := [name for i, name in missing if i + 1 in given]:
+            raise LabelError(
+                f"What is labelled as {_listed(thin)} is thinner than half a square of "
+                f"{config.downsample} pixels, which the network sees as one: label larger places, "
+                "or set a smaller downsample."
+            )
+        names = _listed([name for _, name in missing])
+        raise LabelError(f"No pixel is labelled as {names}: label some, or remove the class.")
     return prepared
 
 
@@ -160,7 +166,8 @@ def shrink_labels(labels: Tensor, factor: int, n_classes: int) -> Tensor:
     """Most frequent class among the labelled pixels of each square of side ``factor``.
 
     Labels (H, W) become labels (H / factor, W / factor), rounded up. Squares without any
-    labelled pixel stay 0, so thin strokes survive the shrinking.
+    labelled pixel stay 0, so thin strokes survive the shrinking; beside another class they do
+    only where they are wider than half a square.
     """
     if factor == 1:
         return labels
@@ -179,6 +186,12 @@ def pixel_counts(images: Sequence[TrainingImage], n_classes: int) -> Tensor:
     for image in images:
         counts += torch.bincount(image.labels.flatten().long(), minlength=n_classes + 1)[1:]
     return counts
+
+
+def full_scales_of(sources: Iterable[ImageSource]) -> dict[str, list[float]]:
+    """Entry of a card: the full scales of images of more than 8 bits; empty without such ones."""
+    scales = {source.full_scale for source in sources} - {None}
+    return {"full_scales": sorted(scale for scale in scales if scale)} if scales else {}
 
 
 def check_crop(side: int, stride: int) -> None:
@@ -240,9 +253,13 @@ class CropSampler:
         self._size = size
         self._settings = augmentation
         self._seed = seed
-        self._transform = _transform(augmentation, images[0].pixels.shape[0])
+        self._rows = {
+            (i, label): _rows(image.labels, label)
+            for i, image in enumerate(images)
+            for label in range(n_classes + 1)
+        }
         holding = [
-            [(i, c + 1) for i, image in enumerate(images) if bool((image.labels == c + 1).any())]
+            [(i, c + 1) for i in range(len(images)) if self._rows[i, c + 1][-1]]
             for c in range(n_classes)
         ]
         # Of each class that is labelled somewhere, where.
@@ -252,13 +269,15 @@ class CropSampler:
         """Crops of one step."""
         # Derived from the step alone, so a resumed training draws what an unbroken one would.
         rng = np.random.default_rng((self._seed, step))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(rng.integers(2**62)))
-            crops = [self._crop(rng) for _ in range(count)]
+        # Numbers of its own, for those of torch are shared by all threads.
+        changes = np.random.default_rng(rng.integers(2**62))
+        crops = [self._crop(rng, changes) for _ in range(count)]
         images, masks = (torch.stack(part) for part in zip(*crops, strict=True))
         return Crops(images.float() / 255, masks[:, 0].to(torch.uint8), masks[:, 1:])
 
-    def _crop(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _crop(
+        self, rng: np.random.Generator, changes: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
         """An image (C, S, S), and its labels and guide (1 + G, S, S), warped as one."""
         image, (y, x) = self._place(rng)
         low, high = self._settings.zoom
@@ -274,8 +293,8 @@ class CropSampler:
         size = [self._size, self._size]
         pixels = v2.functional.resize_image(pixels, size, antialias=True)
         masks = v2.functional.resize_mask(masks, size)
-        warped, masks = self._transform(tv_tensors.Image(pixels), tv_tensors.Mask(masks))
-        return warped, masks.as_subclass(Tensor)
+        pixels, masks = _warped(pixels, masks, self._settings, changes)
+        return _recoloured(pixels, self._settings, changes), masks
 
     def _place(self, rng: np.random.Generator) -> tuple[TrainingImage, tuple[int, int]]:
         """An image, and the pixel that its crop should hold."""
@@ -283,16 +302,26 @@ class CropSampler:
         if rng.random() < _CLASS_CENTRED:
             holding = self._holding[c]
             index, label = holding[rng.integers(len(holding))]
-            image = self._images[index]
-            candidates = (image.labels == label).nonzero()
         else:
-            image = self._images[int(rng.integers(len(self._images)))]
-            candidates = image.labels.nonzero()
-        if not len(candidates):
+            index, label = int(rng.integers(len(self._images))), 0
+        image, ends = self._images[index], self._rows[index, label]
+        if not ends[-1]:
             height, width = image.labels.shape
             return image, (int(rng.integers(height)), int(rng.integers(width)))
-        y, x = candidates[rng.integers(len(candidates))].tolist()
-        return image, (y, x)
+        chosen = int(rng.integers(ends[-1]))
+        y = int(np.searchsorted(ends, chosen, side="right"))
+        columns = _labelled(image.labels[y], label).nonzero().flatten()
+        return image, (y, int(columns[chosen - ends[y]]))  # counted from the end of the row
+
+
+def _labelled(labels: Tensor, label: int) -> Tensor:
+    """Where labels (...) are a class, or any one with 0."""
+    return labels == label if label else labels > 0
+
+
+def _rows(labels: Tensor, label: int) -> npt.NDArray[np.int64]:
+    """How many pixels of labels (H, W) are a class, or any one with 0, down to each row, (H,)."""
+    return _labelled(labels, label).sum(1).cumsum(0).numpy()
 
 
 def _window_start(at: int, side: int, length: int, rng: np.random.Generator) -> int:
@@ -317,27 +346,39 @@ def _cut(image: Tensor, top: int, left: int, side: int, fill: int | None = None)
     return inside
 
 
-def _transform(settings: Augmentation, channels: int) -> Any:
-    steps: list[Any] = []
+def _warped(
+    pixels: Tensor, masks: Tensor, settings: Augmentation, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """An image (C, S, S) of uint8 and masks (1 + G, S, S), flipped and turned as one."""
+    by = v2.functional
     if settings.flip:
-        steps += [v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()]
+        if rng.random() < 0.5:
+            pixels, masks = by.horizontal_flip_image(pixels), by.horizontal_flip_mask(masks)
+        if rng.random() < 0.5:
+            pixels, masks = by.vertical_flip_image(pixels), by.vertical_flip_mask(masks)
     if settings.rotation_degrees:
+        angle = float(rng.uniform(-settings.rotation_degrees, settings.rotation_degrees))
         # The corners that turn in are black and not labelled.
-        steps.append(v2.RandomRotation(settings.rotation_degrees, fill=0))
-    jitter = {"brightness": settings.brightness, "contrast": settings.contrast}
-    if channels == 3:
-        jitter |= {"saturation": settings.saturation, "hue": settings.hue}
-    steps.append(_PerChannel(jitter) if channels not in (1, 3) else v2.ColorJitter(**jitter))
-    return v2.Compose(steps)
+        pixels = by.rotate_image(pixels, angle, v2.InterpolationMode.BILINEAR)
+        masks = by.rotate_mask(masks, angle)
+    return pixels, masks
 
 
-class _PerChannel(torch.nn.Module):
-    """Brightness and contrast for any number of channels; torchvision supports 1 and 3."""
-
-    def __init__(self, jitter: dict[str, float]) -> None:
-        super().__init__()
-        self._jitter = v2.ColorJitter(**jitter)
-
-    def forward(self, image: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        # Channels as a batch of grey images: one draw of the parameters serves all of them.
-        return self._jitter(image[:, None])[:, 0], labels
+def _recoloured(pixels: Tensor, settings: Augmentation, rng: np.random.Generator) -> Tensor:
+    """An image (C, S, S) of uint8 in another light."""
+    by = v2.functional
+    changes = [
+        (by.adjust_brightness_image, 1, settings.brightness),
+        (by.adjust_contrast_image, 1, settings.contrast),
+    ]
+    if len(pixels) == 3:
+        changes.append((by.adjust_saturation_image, 1, settings.saturation))
+        changes.append((by.adjust_hue_image, 0, settings.hue))
+    # Other numbers of channels than 1 and 3 go as a batch of grey images.
+    image = pixels if len(pixels) in (1, 3) else pixels[:, None]
+    for place in rng.permutation(len(changes)):
+        change, middle, spread = changes[place]
+        if spread:
+            factor = float(rng.uniform(max(middle - spread, middle - 1), middle + spread))
+            image = change(image, factor)
+    return image.reshape(pixels.shape)

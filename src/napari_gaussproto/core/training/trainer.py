@@ -39,6 +39,7 @@ from napari_gaussproto.core.training.samples import (
     CropSampler,
     TrainingImage,
     check_crop,
+    full_scales_of,
     pixel_counts,
 )
 
@@ -89,7 +90,7 @@ class Trainer:
         self.used: Tensor | None = None
         self.best: dict[str, Tensor] | None = None
         self.best_miou: float | None = None
-        self.best_step = 0
+        self.best_step = self.looks = 0
         self.steps_done = 0
         self.seconds_before = 0.0
         self.progress = 0.0
@@ -113,7 +114,8 @@ class Trainer:
             yield from self.finish()
         self.model.card.log_training(self.name, **self.log_details())
         astray = self.watch.astray
-        return Trained(self.model, self.steps_done, self.best_step, self.best_miou, astray)
+        about = (self.steps_done, self.best_step, self.best_miou, astray, self.looks)
+        return Trained(self.model, *about)
 
     @property
     def _goes_on(self) -> bool:
@@ -339,6 +341,7 @@ class Trainer:
         miou = work.value
         if math.isnan(miou):
             return None
+        self.looks += 1
         lead = 0.0 if self.best_step else self.lead
         if self.best_miou is None or miou > self.best_miou + lead:
             self.best_miou, self.best_step = miou, step
@@ -362,6 +365,7 @@ class Trainer:
             "step": step,
             "best_miou": self.best_miou,
             "best_step": self.best_step,
+            "looks": self.looks,
             "seconds": seconds,
             "watch": self.watch.memory,
             "training": self._identity(),
@@ -383,7 +387,7 @@ class Trainer:
         self.best = states.get("best")
         self.watch.recall(progress.get("watch"), states.get("good"))
         self.best_miou, self.best_step = progress["best_miou"], int(progress["best_step"])
-        self.seconds_before = float(progress["seconds"])
+        self.seconds_before, self.looks = float(progress["seconds"]), progress.get("looks", 0)
         return int(progress["step"])
 
     # -- the end ----------------------------------------------------------------------------
@@ -405,5 +409,7 @@ class Trainer:
             "seconds": round(self.seconds_before + time.monotonic() - self.started),
             "validation_miou": self.best_miou,
             "best_step": self.best_step,
+            "looks": self.looks,
             "training": self.config.model_dump(),
+            **full_scales_of(image.source for image in self.data),
         } | ({} if self.watch.astray is None else {"astray": self.watch.sentence})

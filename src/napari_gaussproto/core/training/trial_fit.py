@@ -1,7 +1,8 @@
-"""From strokes to a fine-tuned model, with an honest figure: what the Train dock does.
+"""From strokes to a fine-tuned model, with a figure of how good it is: what the Train dock does.
 
 Some strokes are set aside before anything is fitted, and the weights of a trial are judged by
-them: how good they are, and after how many steps they are best. Then the final training of that
+them: how good they are, and after how many steps they are best. As the best of several looks that
+figure is rather too high than too low, and is told so. Then the final training of that
 many steps learns from all strokes, and is what is kept: strokes are few, and a model without
 a quarter of them is clearly worse (python -m benchmarks.loop). Of photographs that are labelled
 densely, whole ones are set aside.
@@ -248,6 +249,7 @@ class _Work:
         return replace(
             tuned,
             validation_miou=tried.validation_miou,
+            looks=tried.looks,
             astray=tuned.astray or tried.astray,
         )
 

@@ -117,7 +117,7 @@ def session_of(
     chosen = view.chosen
     if not images and former is not None:
         images, chosen = [entry for entry in former.images if entry.is_open], former.chosen
-    for other in (*view.awaited, *map(_closed, kept.images)):
+    for other in (*view.awaited, *map(closed_image, kept.images)):
         if not any(entry.image.same_pixels(other.image) for entry in images):
             images.append(other)
     return Session(images=tuple(images), chosen=chosen, settings=dict(view.settings))
@@ -128,5 +128,6 @@ def _labelled(annotation: Annotation) -> SessionImage:
     return SessionImage(image=annotation.image, look={"rgb": colours})
 
 
-def _closed(annotation: Annotation) -> SessionImage:
+def closed_image(annotation: Annotation) -> SessionImage:
+    """A labelled image that is not open, to be read again."""
     return _labelled(annotation).model_copy(update={"is_open": False})

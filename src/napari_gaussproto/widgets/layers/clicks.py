@@ -1,4 +1,4 @@
-"""Clicks on the canvas that are meant for a dock: which they are, and where."""
+"""Clicks on the canvas that are meant for a dock: which they are, and where; how near it is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_gaussproto.widgets.shared.state import ImageResult
+from napari_gaussproto.widgets.shared.workarounds import camera_of
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -52,3 +53,8 @@ def pixel_in(image: Image, shape: Sequence[int], position: Any) -> Pixel | None:
     inside = 0 <= y < height and 0 <= x < width
     inside &= all(0 <= i < n for i, n in zip(at, leading, strict=True))
     return (at, y, x) if inside else None
+
+
+def pixels_on_screen(viewer: Viewer, image: Image) -> float:
+    """Along how many pixels of the screen one of an image is drawn."""
+    return float(camera_of(viewer).zoom * np.abs(image.scale[-2:]).mean())

@@ -7,13 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet, ref
 
+from napari.layers import Labels
 from qtpy.QtCore import QTimer
 
+from napari_gaussproto.widgets.layers.class_layers import layers_to_remove
 from napari_gaussproto.widgets.layers.large_labels import is_large
-from napari_gaussproto.widgets.layers.placement import layers_to_remove
+from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.preferences import PLUGIN
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState, per_viewer, state_of
 from napari_gaussproto.widgets.shared.tags import is_ours
+from napari_gaussproto.widgets.shared.workers import soon
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -123,6 +126,26 @@ def _is_in_the_way(other: Image, image: Image) -> bool:
 def follow_images(viewer: Viewer) -> Following:
     """Let layers follow the images of a viewer from now on."""
     return Following(viewer)
+
+
+def leave_hidden_labels(viewer: Viewer, chooser: ImageChooser) -> None:
+    """Make the chosen image active instead of hidden labels, such as the mask of a sample.
+
+    napari makes every layer that it opens the active one.
+    """
+
+    def leave(_: object = None) -> None:
+        active, image = viewer.layers.selection.active, chooser.image()
+        if image is not None and image in viewer.layers and _is_hidden_mask(active):
+            viewer.layers.selection.active = image
+
+    # When napari has made it the active one.
+    Connections(chooser).add(viewer.layers.events.inserted, lambda _: soon(chooser, leave))
+    leave()
+
+
+def _is_hidden_mask(layer: Layer | None) -> bool:
+    return isinstance(layer, Labels) and not layer.visible and not is_ours(layer)
 
 
 def show_what_is_picked(viewer: Viewer, chooser: ImageChooser) -> None:

@@ -12,16 +12,18 @@ from qtpy.QtCore import QObject, QTimer
 from napari_gaussproto.core.imaging.tiles import Area, Focus
 from napari_gaussproto.core.labels.class_table import label_colors, label_names
 from napari_gaussproto.jobs.large.order import LargeStep, Streamed
-from napari_gaussproto.widgets.layers.placement import (
+from napari_gaussproto.widgets.layers.class_layers import (
     LABEL_OPACITY,
-    area_in_view,
     class_metadata,
-    has_channels,
     keep_colors,
+    show_classes,
+)
+from napari_gaussproto.widgets.layers.placement import (
+    area_in_view,
+    has_channels,
     pixels_of,
     placement,
     plane_in_view,
-    show_classes,
     undisturbed,
 )
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference

@@ -10,36 +10,32 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
-from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.transforms import Affine
 from scipy.linalg import block_diag
 
-from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
-from napari_gaussproto.core.labels.check import checksum
-from napari_gaussproto.core.labels.class_table import label_colors, label_names
-from napari_gaussproto.core.model.card import Provenance
-from napari_gaussproto.core.model.maps import LABELS, OUTLINES, STACK, MapRole
+from napari_gaussproto.core.model.maps import OUTLINES, STACK, MapRole
 from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.layers.captions import PROTOTYPE_AXIS, captions
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
 from napari_gaussproto.widgets.shared.state import ImageResult, OnImage
-from napari_gaussproto.widgets.shared.tags import tag
-from napari_gaussproto.widgets.shared.workarounds import write_labels
+from napari_gaussproto.widgets.shared.tags import (
+    RESTORED,
+    WINDOW,
+    is_edited,
+    tag,
+)
+from napari_gaussproto.widgets.shared.workarounds import camera_of
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels, Layer
+    from napari.layers import Image, Layer
     from napari.viewer import Viewer
 
 # What the first axis of a layer may be called that holds channels; the first is how we call it.
 CHANNEL_NAMES = ("channel", "channels", "c", "band", "bands", "wavelength")
 # Pixels of layers with channels in front, as `pixels_of` gives them, and what they are made of.
 _MOVED: WeakKeyDictionary[Any, tuple[Any, Any]] = WeakKeyDictionary()
-# Where metadata say what a layer was read from that a project brought back.
-RESTORED = "restored"
-# Where they say which pixels (y0, x0, y1, x1) of a large image a layer shows.
-WINDOW = "window"
-LABEL_OPACITY, _MAP_OPACITY = 0.5, 0.6
+_MAP_OPACITY = 0.6
 
 
 def pixels_of(layer: Image) -> Any:
@@ -180,7 +176,8 @@ def undisturbed(viewer: Viewer) -> Iterator[None]:
     and the first layer with more axes resets zoom and centre.
     """
     active = viewer.layers.selection.active
-    camera = getattr(viewer, "scene", viewer).camera  # napari 0.9 moved it into the scene
+    was_edited = active is not None and is_edited(active)
+    camera = camera_of(viewer)
     zoom, centre = camera.zoom, camera.center
     point = viewer.dims.point
     yield
@@ -188,109 +185,14 @@ def undisturbed(viewer: Viewer) -> Iterator[None]:
     if (camera.zoom, camera.center) != (zoom, centre):
         camera.zoom, camera.center = zoom, centre
     selection = viewer.layers.selection
-    if active is not None and active in viewer.layers and selection.active is not active:
+    # Classes that were put aside meanwhile are no layer to go on with.
+    stays = active is not None and active in viewer.layers and is_edited(active) == was_edited
+    if stays and selection.active is not active:
         selection.active = active
     steps = viewer.dims.point
     if len(steps) == len(point) and tuple(steps) != tuple(point):
         for axis, value in enumerate(point):
             viewer.dims.set_point(axis, value)
-
-
-def show_labels(viewer: Viewer, result: ImageResult, labels: npt.NDArray[np.uint8]) -> None:
-    """Show predicted labels (..., H, W): in the layer of the last run, or in a new one.
-
-    A layer that a person painted on since is kept as it is, under the name "... (edited)".
-    """
-    known = result.labels
-    if known is not None and known in viewer.layers:
-        if known.data.shape == labels.shape and checksum(known.data) == result.labels_checksum:
-            _replace(known, labels)
-            _style_labels(known, result)
-            result.labels_checksum = checksum(labels)
-            return
-        known.name = f"{known.name} (edited)"
-        known.metadata = {**known.metadata, PLUGIN: known.metadata[PLUGIN] | {"edited": True}}
-    result.labels = _add_labels(viewer, result, labels)
-    result.labels_checksum = checksum(labels)
-
-
-def _add_labels(viewer: Viewer, result: ImageResult, labels: npt.NDArray[np.uint8]) -> Labels:
-    layer: Labels = viewer.add_labels(
-        labels.copy(),  # a person may paint on it, and the result must stay what it was
-        name=f"{result.source.name} – classes",
-        opacity=LABEL_OPACITY,
-        **placement(result.source, ndim=result.ndim),
-    )
-    _style_labels(layer, result)
-    layer.brush_size = 10
-    layer.selected_label = len(result.segmentation.classes)
-    keep_colors(layer)
-    return layer
-
-
-def _style_labels(layer: Labels, result: ImageResult) -> None:
-    follows = result.segmentation.follows_edges
-    outlines = {} if follows is None else {"follow_edges": follows}
-    show_classes(layer, result.segmentation.classes, result.provenance, **outlines)
-
-
-def show_classes(
-    layer: Labels, classes: Sequence[SegmentationClass], provenance: Provenance, **more: Any
-) -> None:
-    """Give labels the colours and names of their classes, and say what made them."""
-    known = class_metadata(classes)
-    if layer.metadata.get("classes") != known["classes"]:
-        layer.colormap = label_colors(classes)
-        layer.features = label_names(classes)
-        # Else the brush would paint a class of another model, which has no name here.
-        layer.selected_label = min(layer.selected_label, len(classes))
-    about = tag(LABELS, **provenance.metadata, **more)
-    layer.metadata = {**layer.metadata, **about, **known}
-
-
-def class_metadata(classes: Sequence[SegmentationClass]) -> dict[str, Any]:
-    """What the metadata of labels say about their classes."""
-    return {"classes": [known.model_dump() for known in classes]}
-
-
-def keep_colors(layer: Labels) -> None:
-    """Undo napari's "shuffle colours", which replaces class colours by random ones."""
-
-    def restore() -> None:
-        if not isinstance(layer.colormap, DirectLabelColormap):
-            classes = [SegmentationClass.model_validate(c) for c in layer.metadata["classes"]]
-            layer.colormap = label_colors(classes)
-
-    layer.events.colormap.connect(restore)
-
-
-def _replace(layer: Labels, labels: npt.NDArray[np.uint8]) -> None:
-    """Write new labels pixel by pixel, so that the undo of the layer takes them back."""
-    changed = layer.data != labels
-    if changed.any():
-        if not layer.visible:
-            # napari writes into what is in view, too, and forgets that of a hidden layer when
-            # another layer changes the extent of the viewer.
-            layer.set_view_slice()
-        write_labels(layer, changed, layer.data[changed], labels[changed])
-
-
-def remove_result(viewer: Viewer, result: ImageResult | None) -> None:
-    """Remove the layers of a result that does not hold any more; what a person painted on stays."""
-    for layer in [] if result is None else layers_to_remove(viewer, result):
-        viewer.layers.remove(layer)
-
-
-def layers_to_remove(viewer: Viewer, result: ImageResult) -> list[Layer]:
-    """The layers that show nothing but a result; one that a person painted on is named so."""
-    layers = [layer for layer in result.maps.values() if layer in viewer.layers]
-    labels = result.labels
-    if labels is not None and labels in viewer.layers:
-        if checksum(labels.data) == result.labels_checksum:
-            layers.append(labels)
-        else:
-            labels.name = f"{labels.name} (edited)"
-    return layers
 
 
 def set_aside(viewer: Viewer, layer: Layer) -> None:
@@ -386,8 +288,11 @@ def show_outlines(
     outlines: npt.NDArray[np.bool_],
     name: str,
     origin: Sequence[int] | None = None,
+    visible: bool = True,
 ) -> Layer:
     """Show the borders of cells as thin bright lines over an image, in ``known`` if given.
+
+    A new layer is ``visible`` or not; seen from far, the lines run into each other.
 
     Parameters
     ----------
@@ -406,6 +311,7 @@ def show_outlines(
         colormap="gray",
         blending="additive",
         opacity=0.45,
+        visible=visible,
         rgb=False,
         metadata=tag(OUTLINES),
         **place,

@@ -29,7 +29,7 @@ class PrototypeMap:
         self._state = state
         self._limits: WeakKeyDictionary[Layer, tuple[float, float]] = WeakKeyDictionary()
         state.prototype_changed.connect(self.refresh)
-        state.shown_changed.connect(self.refresh)
+        state.shown_changed.connect(self._on_shown)
         state.result_changed.connect(self._toggle)
 
     def refresh(self) -> None:
@@ -38,7 +38,12 @@ class PrototypeMap:
         if result is not None:
             values = values_of(result.segmentation, state.prototype, state.quantity)
             self.show(result, state.prototype, values)
-            self._toggle()
+            if state.shows_likelihood:
+                self._toggle()
+
+    def _on_shown(self) -> None:
+        self.refresh()
+        self._toggle()
 
     def show(self, result: ImageResult, m: int, values: npt.NDArray[np.float32]) -> None:
         """Show a map (..., h, w), computed elsewhere, of the state's quantity."""
@@ -48,14 +53,19 @@ class PrototypeMap:
         what = f"{_TITLES.get(quantity, quantity)} of "
         self._show(viewer, result, m, LIKELIHOOD, what, values, self._state.shows_likelihood)
 
-    def pin(self, m: int) -> None:
-        """Keep the map of a prototype as a layer of its own."""
+    def pin(self, m: int) -> str:
+        """Keep the map of a prototype as a layer of its own; a sentence says where it is."""
         result, viewer, quantity = self._state.current, self._viewer(), self._state.quantity
         if result is None or viewer is None:
-            return
+            return ""
         what = "" if quantity == "typicality" else f"{quantity} of "
         values = values_of(result.segmentation, m, quantity)
-        self._show(viewer, result, m, MapRole.pinned(m, quantity), what, values, visible=False)
+        role = MapRole.pinned(m, quantity)
+        known = layer_of(viewer, result, role) is not None
+        layer = self._show(viewer, result, m, role, what, values, visible=False)
+        kept = "was kept before" if known else "is kept"
+        eye = "" if layer.visible else ", hidden: its eye in the layer list shows it"
+        return f"This map {kept} as the layer “{layer.name}”{eye}."
 
     def _show(
         self,
@@ -66,7 +76,7 @@ class PrototypeMap:
         what: str,
         values: npt.NDArray[np.float32],
         visible: bool,
-    ) -> None:
+    ) -> Layer:
         name = f"{result.source.name} – {what}{result.segmentation.prototypes[m].name}"
         with undisturbed(viewer):
             layer = show_map(viewer, result, role, values, name, visible=visible)
@@ -76,6 +86,7 @@ class PrototypeMap:
             self._limits[layer] = limits
             layer.contrast_limits_range = limits
             layer.contrast_limits = limits
+        return layer
 
     def _toggle(self, result: object = None) -> None:
         """Show classes or likelihood; both at once would only be muddy."""

@@ -12,11 +12,10 @@ from napari_gaussproto.jobs.session.reading import Reading
 from napari_gaussproto.jobs.session.view import OpenImage
 from napari_gaussproto.widgets.layers.placement import (
     CHANNEL_NAMES,
-    RESTORED,
-    WINDOW,
     channels_moved,
     train_image,
 )
+from napari_gaussproto.widgets.shared.tags import RESTORED, WINDOW
 
 # Properties that are numbers, words or arrays of them, besides the affine, colormap and metadata.
 _PLAIN = ("name", "visible", "opacity", "gamma", "blending", "contrast_limits", "rgb")

@@ -9,15 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.model.maps import LIKELIHOOD, OUTLINES, MapRole, Maps
+from napari_gaussproto.widgets.layers.class_layers import show_labels
 from napari_gaussproto.widgets.layers.following import follow_images
 from napari_gaussproto.widgets.layers.overlays import BRUSHED, CHANGED, WHY
-from napari_gaussproto.widgets.layers.placement import (
-    layer_of,
-    set_aside,
-    show_labels,
-    show_map,
-    undisturbed,
-)
+from napari_gaussproto.widgets.layers.placement import layer_of, set_aside, show_map, undisturbed
 from napari_gaussproto.widgets.layers.prototype_map import prototype_map
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
 

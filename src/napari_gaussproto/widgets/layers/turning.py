@@ -15,7 +15,8 @@ from napari_gaussproto.core.imaging.orientation import (
 from napari_gaussproto.core.labels.check import checksum
 from napari_gaussproto.io.reader import PHOTOGRAPH
 from napari_gaussproto.jobs.upright import Turned, turned
-from napari_gaussproto.widgets.layers.placement import pixels_of, remove_result
+from napari_gaussproto.widgets.layers.class_layers import remove_result
+from napari_gaussproto.widgets.layers.placement import pixels_of
 from napari_gaussproto.widgets.shared.state import SharedState
 from napari_gaussproto.widgets.shared.tags import is_ours
 from napari_gaussproto.widgets.shared.workarounds import reset_undo

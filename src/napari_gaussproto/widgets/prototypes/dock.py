@@ -33,8 +33,19 @@ from napari_gaussproto.widgets.prototypes.tab_computation import TabComputation
 from napari_gaussproto.widgets.prototypes.why_controller import WhyController
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
 from napari_gaussproto.widgets.shared.dock import Dock
-from napari_gaussproto.widgets.shared.forms import across, button, down, fill, wrapped_label
+from napari_gaussproto.widgets.shared.forms import (
+    ScrolledPage,
+    across,
+    button,
+    down,
+    enable,
+    fill,
+    hold,
+    hold_panel,
+    wrapped_label,
+)
 from napari_gaussproto.widgets.shared.state import ImageResult
+from napari_gaussproto.widgets.shared.workarounds import camera_of
 
 if TYPE_CHECKING:
     import napari.viewer
@@ -64,6 +75,8 @@ _QUANTITY_TIPS = {
     ),
     "log-likelihood": "Logarithm of the Gaussian density, on one scale for all prototypes",
 }
+_SAVE = "Save the model with its edits as a file"
+_BUSY = "An edit is under way"
 _CLOSE_UP = 3.0
 
 
@@ -92,18 +105,16 @@ class PrototypesWidget(Dock):
         self.image_name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Maximum)
         self.undo_button = button("Undo", "", self.session.undo)
         self.redo_button = button("Redo", "", self.session.redo)
-        tip = "Save the model with its edits as a file"
-        self.save_button = button("Save…", tip, self._ask_where)
+        self.save_button = button("Save…", _SAVE, self._ask_where)
         self.gallery = GalleryView()
         self.quantity = QComboBox()
         self.quantity.addItems(QUANTITIES)
         for i, name in enumerate(QUANTITIES):
             self.quantity.setItemData(i, _QUANTITY_TIPS[name], Qt.ItemDataRole.ToolTipRole)
         self.quantity.setToolTip(_QUANTITY_TIPS["typicality"])
-        tip = "Show the classes again instead of the map"
-        self.classes_button = button("Classes", tip, lambda: self.state.show(likelihood=False))
+        self.classes_button = button("Classes", "", lambda: self.state.show(likelihood=False))
         tip = "Keep this prototype's map as a layer of its own"
-        self.pin = button("Pin", tip, lambda: self._map.pin(self.state.prototype))
+        self.pin = button("Pin", tip, self._pin)
         self.why_panel, self.edit_panel = WhyPanel(), EditPanel()
         self.places, self.space = PlacesPanel(), SpacePanel()
         self.tabs = QTabWidget()
@@ -128,7 +139,7 @@ class PrototypesWidget(Dock):
         self._divide()
         steps = (self.undo_button, self.redo_button, self.save_button)
         top = across((self.model_name, 1), *steps)
-        full = fill(QWidget(), down(top, self.image_name, (splitter, 1), self.status))
+        full = fill(ScrolledPage(), down(top, self.image_name, (splitter, 1), self.status))
         self.empty = wrapped_label(_EMPTY)
         self.empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._pages = QStackedWidget()
@@ -198,11 +209,14 @@ class PrototypesWidget(Dock):
         leading = self.computation.leading(result)
         channels = (0,) * (result.source.ndim - result.ndim)  # an axis that the result lacks
         point = result.source.data_to_world((*channels, *leading, y, x))
-        camera = getattr(self.viewer, "scene", self.viewer).camera
+        camera = camera_of(self.viewer)
         scale = float(abs(result.source.scale[-2:]).mean())
         camera.center = tuple(point[-2:])
         camera.zoom = max(camera.zoom, _CLOSE_UP / scale)
         self.why.ask(leading, y, x)
+
+    def _pin(self) -> None:
+        self.messages.tell(self._map.pin(self.state.prototype))
 
     def _on_quantity(self, index: int) -> None:
         name = QUANTITIES[index]
@@ -274,10 +288,11 @@ class PrototypesWidget(Dock):
 
     def _on_shown(self) -> None:
         self.quantity.setCurrentText(self.state.quantity)
-        self.classes_button.setEnabled(self.state.shows_likelihood)
+        shown = "" if self.state.shows_likelihood else "The classes are shown already"
+        enable(self.classes_button, "Show the classes again instead of the map", shown)
 
     def _on_busy(self, busy: bool) -> None:
-        self.edit_panel.train_button.setEnabled(not busy)
+        self.edit_panel.allow_training(_BUSY if busy else "")
         self._update_undo()
 
     def _on_saved(self, path: Path) -> None:
@@ -296,8 +311,7 @@ class PrototypesWidget(Dock):
             self._pages.setCurrentIndex(0)
             self.why_panel.button.setChecked(False)
             return
-        for part in (self.quantity, self.pin):
-            part.setEnabled(result is not None)
+        hold("" if result is not None else LARGE, self.quantity, self.pin)
         self.edits.refresh_labels()
         self._show_chosen()
         self._update_editable()
@@ -330,17 +344,23 @@ class PrototypesWidget(Dock):
 
     def _update_editable(self) -> None:
         """Offer edits only where they are edits of what is shown."""
-        large = self.state.current is None and self._large() is not None
-        reason, editable = LARGE if large else FOREIGN, self.session.editable and not large
-        self.edit_panel.setEnabled(editable)
-        self.gallery.set_editable(editable)
-        self.why.allow_adding(editable)
+        obstacle = self._obstacle
+        hold_panel(obstacle, self.edit_panel)
+        self.gallery.allow_editing(obstacle)
+        self.why.allow_adding(obstacle)
         self._update_undo()
         said = self.status.text()
-        if said in (FOREIGN, LARGE) and (editable or said != reason):
+        if said in (FOREIGN, LARGE) and said != obstacle:
             self.status.clear()
-        if not editable and not self.status.text():
-            self.status.setText(reason)
+        if obstacle and not self.status.text():
+            self.status.setText(obstacle)
+
+    @property
+    def _obstacle(self) -> str:
+        """Why nothing can be edited now; empty where it can."""
+        if self.state.current is None and self._large() is not None:
+            return LARGE
+        return "" if self.session.editable else FOREIGN
 
     def _show_chosen(self) -> None:
         result = self.state.current
@@ -357,21 +377,20 @@ class PrototypesWidget(Dock):
         self.edit_panel.show_prototype(entry, result.segmentation.classes, named)
 
     def _update_undo(self) -> None:
-        undo, busy = self.state.undo, self.session.busy or not self.session.editable
+        undo, obstacle = self.state.undo, _BUSY if self.session.busy else self._obstacle
         taken, again = (undo.undo_name, undo.redo_name) if undo else ("", "")
         for step, what, name, nothing in (
             (self.undo_button, "Undo", taken, "There is no edit to undo"),
             (self.redo_button, "Redo", again, "Nothing was undone"),
         ):
-            step.setEnabled(bool(name) and not busy)
-            step.setToolTip(f"{what}: {name}" if name else nothing)
+            enable(step, f"{what}: {name}", obstacle if name else nothing)
         model = self.state.model
         if model is not None:
             unsaved = "" if model is self.state.saved else " *"
             self.model_name.setText(f"<b>{model.card.name}</b>{unsaved}")
             edits = "\n".join(undo.names) if undo and undo.names else "not edited"
             self.model_name.setToolTip(f"The model; its edits:\n{edits}")
-        self.save_button.setEnabled(model is not None)
+        enable(self.save_button, _SAVE, "" if model is not None else "There is no model yet")
 
     # -- the end ----------------------------------------------------------------------------
 

@@ -6,15 +6,17 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtGui import QIcon
-from qtpy.QtWidgets import QComboBox, QFrame, QGridLayout, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QFrame, QGridLayout, QLabel
 
 from napari_gaussproto.widgets.shared.forms import (
     SlimBar,
+    WordyPage,
     across,
     button,
     check_box,
     combo_box,
     down,
+    enable,
     wrapped_label,
 )
 from napari_gaussproto.widgets.shared.share_table import square_html, swatch
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
 
 _PRESENT = "keep the rest"
 _MERGE = "Make one prototype of the two, and keep this name"
+_SIBLINGS = "Another prototype of the same class, most similar first"
+_TRAIN = "Remove it for good and let the others learn to do without it, some seconds"
 _ALONE = "There is no other prototype of this class that is on"
 
 
-class EditPanel(QWidget):
+class EditPanel(WordyPage):
     """Buttons and choices; what they do is up to `EditController`."""
 
     def __init__(self) -> None:
@@ -43,7 +47,7 @@ class EditPanel(QWidget):
         )
         self.delete_button = button("Delete", "Remove it from the model; undo brings it back")
         self.class_choice = combo_box("The class that its places count for", 6)
-        self.siblings = combo_box("Another prototype of the same class, most similar first", 6)
+        self.siblings = combo_box(_SIBLINGS, 6)
         self.merge_button = button("Merge", _MERGE)
         self.new_class = combo_box("The class of the new prototype", 6)
         self.brush = button("Brush", "Paint an example in a layer of its own")
@@ -53,8 +57,7 @@ class EditPanel(QWidget):
             "prototypes made it, or the labels of a layer",
             6,
         )
-        tip = "Remove it for good and let the others learn to do without it, some seconds"
-        self.train_button = button("Train away", tip)
+        self.train_button = button("Train away", _TRAIN)
         self.cancel_button = button("Cancel", "Stop; the model stays as it is")
         self.progress = SlimBar()
         tip = "A layer that marks the pixels whose class changed"
@@ -105,9 +108,13 @@ class EditPanel(QWidget):
         self.siblings.clear()
         for m, name in siblings:
             self.siblings.addItem(name, m)
-        self.merge_button.setEnabled(bool(siblings))
-        self.siblings.setEnabled(bool(siblings))
-        self.merge_button.setToolTip(_MERGE if siblings else _ALONE)
+        obstacle = "" if siblings else _ALONE
+        enable(self.merge_button, _MERGE, obstacle)
+        enable(self.siblings, _SIBLINGS, obstacle)
+
+    def allow_training(self, obstacle: str) -> None:
+        """Let a prototype be trained away, or say why not now."""
+        enable(self.train_button, _TRAIN, obstacle)
 
     def offer_labels(self, names: list[str]) -> None:
         """Offer label layers to train away by; the choice stays while it is there."""

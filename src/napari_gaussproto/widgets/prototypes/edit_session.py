@@ -13,7 +13,8 @@ from qtpy.QtCore import QObject, Signal
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.jobs.requests import Before, EditRequest, Shown
 from napari_gaussproto.jobs.running import run_job
-from napari_gaussproto.widgets.layers.placement import show_labels, undisturbed
+from napari_gaussproto.widgets.layers.class_layers import show_labels
+from napari_gaussproto.widgets.layers.placement import undisturbed
 from napari_gaussproto.widgets.layers.prototype_map import prototype_map
 from napari_gaussproto.widgets.layers.results import redraw
 from napari_gaussproto.widgets.shared.dock import Dock
@@ -212,10 +213,7 @@ class EditSession(QObject):
             return
         known = result.labels is not None and result.labels in self._viewer.layers
         if known or result is self._state.current:
-            former = result.labels
             show_labels(self._viewer, result, redrawn.segmentation.labels)
-            if result.labels is not None and former not in (None, result.labels):
-                result.labels.visible = former.visible
         redraw(self._viewer, result, redrawn.maps)
 
     def _refuse(self, sentence: str) -> None:

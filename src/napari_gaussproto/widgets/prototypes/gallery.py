@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent, QObject, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QMouseEvent, QPaintEvent, QShowEvent
 from qtpy.QtWidgets import QFrame, QLabel, QLineEdit, QScrollArea, QSizePolicy, QWidget
 
-from napari_gaussproto.widgets.shared.forms import across, check_box, down, fill
+from napari_gaussproto.widgets.shared.forms import across, check_box, down, enable, fill, hold
 from napari_gaussproto.widgets.shared.pictures import PatchStrip, faint
 from napari_gaussproto.widgets.shared.share_table import ShareBar, percent_label, swatch
 from napari_gaussproto.widgets.shared.workarounds import painting
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.explain.health import Mark
 
 _PATCHES, _SIDE = 3, 36
+_RENAME, _OFF = "Click to rename", "It is off: its switch takes it into use again"
 # Three rows, also in a small window: the dock scrolls then.
 _LEAST = 150
 
@@ -36,7 +37,7 @@ class PrototypeRow(QFrame):
         self._color = QColor("#888888")
         self.selected = False
         self.patches = PatchStrip(_PATCHES, _SIDE)
-        self.name = QLineEdit(frame=False, toolTip="Click to rename")
+        self.name = QLineEdit(frame=False, toolTip=_RENAME)
         self.name.setStyleSheet("QLineEdit { background: transparent; padding: 0; }")
         self.name.editingFinished.connect(self._on_name)
         self.name.installEventFilter(self)
@@ -77,16 +78,17 @@ class PrototypeRow(QFrame):
             self.percent.setToolTip(f"Explains {share:.1%} of the current image; {weight}")
             self.bar.show_parts((share, color))
         self.on.setChecked(entry.active)
-        for part in (self.patches, self.name, self.percent, self.bar):
+        for part in (self.patches, self.percent, self.bar):
             part.setEnabled(entry.active)
+        enable(self.name, _RENAME, "" if entry.active else _OFF)
         self.mark.setVisible(bool(entry.marks))
         self.mark.setToolTip(marks_html(entry.marks))
         self.setAccessibleName(prototype.name)
 
-    def set_editable(self, editable: bool) -> None:
-        """Let a person rename and switch this prototype, or only look at it."""
-        self.name.setReadOnly(not editable)
-        self.on.setEnabled(editable)
+    def allow_editing(self, obstacle: str) -> None:
+        """Let a person rename and switch this prototype, or only look at it, and say why."""
+        self.name.setReadOnly(bool(obstacle))
+        hold(obstacle, self.on)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Choose this prototype."""
@@ -176,10 +178,10 @@ class GalleryView(QScrollArea):
                 next(rows).show_entry(entry, classes, part)
         self.select(chosen)
 
-    def set_editable(self, editable: bool) -> None:
-        """Let a person edit the prototypes, or only look at them."""
+    def allow_editing(self, obstacle: str) -> None:
+        """Let a person edit the prototypes, or only look at them, and say why."""
         for row in self.rows:
-            row.set_editable(editable)
+            row.allow_editing(obstacle)
 
     def row(self, m: int) -> PrototypeRow | None:
         """The row of a prototype."""

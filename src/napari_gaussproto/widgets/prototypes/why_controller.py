@@ -19,6 +19,7 @@ from napari_gaussproto.widgets.prototypes.dependence_controller import (
     DependenceController,
 )
 from napari_gaussproto.widgets.prototypes.large_answer import LargeAnswers
+from napari_gaussproto.widgets.prototypes.painted import painted_at
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
 from napari_gaussproto.widgets.prototypes.why_tool import WhyTool, reset_outline, show_outline
 from napari_gaussproto.widgets.shared.dock import Connections, Dock
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.explain.explain import Explanation
     from napari_gaussproto.jobs.large.why import Explained
 
+_LARGE = "Prototypes are not added from a large image, but from one that is not as large"
 _FILTERS = "PNG (*.png);;SVG (*.svg);;PDF (*.pdf)"
 
 
@@ -56,7 +58,7 @@ class WhyController(QObject):
         self._asked: _Question | None = None
         self.explanation: Explanation | None = None
         self.explained: Explained | None = None  # of a large image
-        self._editable = False
+        self._obstacle = "Nothing can be added yet"
         self._large: WeakKeyDictionary[Image, LargeAnswers] = WeakKeyDictionary()
         self.tool = WhyTool(dock.viewer, dock.state, self)
         self.tool.asked.connect(
@@ -209,8 +211,11 @@ class WhyController(QObject):
             prototypes, classes = on.segmentation.prototypes, on.segmentation.classes
             strokes = None if on.model is None else on.model.card.strokes
             self.dependence.follow(Asked(on, on.segmentation, leading, y, x))
-        self._panel.show_explanation(explanation, prototypes, classes, strokes)
-        self._panel.add.setEnabled(self._can_add)
+        painted = ""
+        if isinstance(on, ImageResult):
+            painted = painted_at(self._viewer, on, (*leading, y, x))
+        self._panel.show_explanation(explanation, prototypes, classes, strokes, painted)
+        self._offer_adding()
         if on.source in self._viewer.layers:
             show_outline(self._viewer, on, explanation, leading)
         self._classes.clear()
@@ -225,15 +230,14 @@ class WhyController(QObject):
         else:
             self._messages.report(error, quietly=True)
 
-    def allow_adding(self, editable: bool) -> None:
-        """Offer a new prototype where edits show, which they do not in a large image."""
-        self._editable = editable
-        self._panel.add.setEnabled(self._can_add)
+    def allow_adding(self, obstacle: str) -> None:
+        """Offer a new prototype where edits show, or say why it is not."""
+        self._obstacle = obstacle
+        self._offer_adding()
 
-    @property
-    def _can_add(self) -> bool:
+    def _offer_adding(self) -> None:
         large = self._asked is not None and isinstance(self._asked.on, LargeAnswers)
-        return self._editable and not large
+        self._panel.allow_adding(_LARGE if large else self._obstacle)
 
     def _add(self, class_index: int, checked: bool = False) -> None:
         found = self.explanation

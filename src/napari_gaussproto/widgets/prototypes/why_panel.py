@@ -6,13 +6,15 @@ from html import escape
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import QFrame, QLabel, QWidget
 
 from napari_gaussproto.widgets.layers.legends import caution_of
+from napari_gaussproto.widgets.prototypes.painted import painted_sentence
 from napari_gaussproto.widgets.shared.forms import (
     SlimBar,
+    WordyPage,
     across,
     button,
     down,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.model.segmentation import Prototype
 
 _ROWS, _PATCHES, _SIDE = 4, 4, 34
+_ADD = "Make a prototype of what is outlined, for a class of your choice"
 _HINT = "Press Why? and click a place in the image. Hold Shift to explain under the mouse."
 _SHOW = (
     "Show what it depends on",
@@ -107,7 +110,7 @@ class DependencePanel(QWidget):
         self.sentence.setVisible(bool(sentence))
 
 
-class WhyPanel(QWidget):
+class WhyPanel(WordyPage):
     """The tool's switch, and the last explanation, whose prototypes can be chosen."""
 
     chosen = Signal(int)
@@ -119,6 +122,7 @@ class WhyPanel(QWidget):
         tip = "Explain the whole connected region of one class around the pixel"
         self.component = radio_button("region", tip, checked=True)
         self.cell = radio_button("cell", "Explain the one cell that holds the pixel")
+        self.painted = wrapped_label()
         self.heading, self.novelty = wrapped_label(_HINT), wrapped_label()
         self.remark, self.caution = wrapped_label(), wrapped_label()
         self.rows = [ResponsibleRow(self) for _ in range(_ROWS)]
@@ -128,23 +132,18 @@ class WhyPanel(QWidget):
         )
         tip = "Save this explanation as one figure: PNG, SVG or PDF"
         self.export = button("Export figure…", tip)
-        tip = "Make a prototype of what is outlined, for a class of your choice"
-        self.add = button("New prototype from it…", tip)
+        self.add = button("New prototype from it…", _ADD)
         words = (self.posterior, self.legend, self.novelty, self.caution, self.remark)
         buttons = across(self.export, self.add, None)
         self._result = fill(QWidget(), down(*self.rows, 4, *words, buttons, spacing=4))
         self.dependence = DependencePanel()
         top = across((self.button, 1), self.component, self.cell)
-        self.setLayout(down(top, self.heading, self._result, self.dependence, None))
+        self.setLayout(down(top, self.painted, self.heading, self._result, self.dependence, None))
         self.clear()
 
-    def event(self, event: QEvent) -> bool:
-        """Keep the height that wrapped words need: tabs do not ask for it, and would cut them."""
-        done = super().event(event)
-        asked = event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize, QEvent.Type.Show)
-        if asked and self.isVisible():
-            self.setMinimumHeight(max(0, self.heightForWidth(self.width())))
-        return bool(done)
+    def allow_adding(self, obstacle: str) -> None:
+        """Offer to make a prototype of what is explained, or say why not."""
+        enable(self.add, _ADD, obstacle)
 
     def clear(self) -> None:
         """Forget the last explanation."""
@@ -153,6 +152,7 @@ class WhyPanel(QWidget):
     def say(self, sentence: str) -> None:
         """Show a sentence in place of an explanation."""
         self.heading.setText(escape(sentence))
+        self.painted.hide()
         self._result.hide()
 
     def wait(self, what: str) -> None:
@@ -165,8 +165,15 @@ class WhyPanel(QWidget):
         prototypes: list[Prototype],
         classes: list[SegmentationClass],
         strokes: int | None = None,
+        painted: str = "",
     ) -> None:
-        """Show an explanation in place of the last one; see `caution_of` for the strokes."""
+        """Show an explanation in place of the last one; see `caution_of` for the strokes.
+
+        ``painted`` is the class that a person painted there, if any.
+        """
+        predicted = classes[explanation.label].name
+        self.painted.setText(painted_sentence(painted, predicted) if painted else "")
+        self.painted.setVisible(bool(painted))
         self.heading.setText(_heading(explanation, classes))
         reasons, objections = explanation.reasons, explanation.objections
         # Of both sides of a mixture something is seen.

@@ -9,7 +9,13 @@ import numpy as np
 from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.imaging.masks import haloed_strips
-from napari_gaussproto.widgets.layers.clicks import is_click, moves_image, pixel_at, pixel_in
+from napari_gaussproto.widgets.layers.clicks import (
+    is_click,
+    moves_image,
+    pixel_at,
+    pixel_in,
+    pixels_on_screen,
+)
 from napari_gaussproto.widgets.layers.large_labels import streamed_of
 from napari_gaussproto.widgets.layers.overlays import WHY
 from napari_gaussproto.widgets.layers.placement import layer_of, pixels_of, placement, undisturbed
@@ -140,8 +146,7 @@ def show_outline(
     viewer: Viewer, result: OnImage, explanation: Explanation, leading: tuple[int, ...]
 ) -> None:
     """Outline what is explained, in the one layer that is kept for it."""
-    camera = getattr(viewer, "scene", viewer).camera
-    pixel = 1 / (camera.zoom * float(np.abs(result.source.scale[-2:]).mean()))
+    pixel = 1 / pixels_on_screen(viewer, result.source)
     strips, bright = haloed_strips(explanation.outlines, _LINE * pixel)
     data = np.zeros((len(strips), 2, len(leading) + 2))
     data[:, 0, : len(leading)] = leading

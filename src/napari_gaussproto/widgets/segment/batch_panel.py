@@ -22,6 +22,7 @@ from napari_gaussproto.widgets.segment.corrections import (
 )
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import (
+    NOTHING_RUNS,
     Foldable,
     SlimBar,
     across,
@@ -29,6 +30,7 @@ from napari_gaussproto.widgets.shared.forms import (
     check_box,
     combo_box,
     down,
+    enable,
     setting,
     wrapped_label,
 )
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from napari_gaussproto.jobs.requests import BatchOrder
 
 _OPEN, _FOLDER, _PROJECT = "all open images", "a folder", "all images of the project"
+_CHOOSE = "Choose a folder; all folders in it are searched, too"
+_STOP = "Stop after this tile; what is done stays, and a next time goes on"
 _FORMATS = {"OME-TIFF": "tiff", "PNG": "png", "OME-Zarr": "zarr"}
 
 
@@ -69,6 +73,7 @@ class BatchPanel(Foldable):
         super().__init__("Batch: a folder, or all open images", tip)
         self._order, self._state, self._messages = order, state, messages
         self._begun = 0.0
+        self._said = ""  # to be missing
         self._out: Path | None = None
         self.runner = Runner(self)
         self._build()
@@ -86,8 +91,7 @@ class BatchPanel(Foldable):
         self.what.currentTextChanged.connect(self._update)
         self.folder = QLineEdit(placeholderText="folder with photographs")
         self.out = QLineEdit(placeholderText="folder for the results")
-        tip = "Choose a folder; all folders in it are searched, too"
-        self.choose_folder = button("…", tip, partial(self._choose, self.folder))
+        self.choose_folder = button("…", _CHOOSE, partial(self._choose, self.folder))
         choose_out = button("…", "Choose where results go", partial(self._choose, self.out))
         for edit in (self.folder, self.out):
             edit.textChanged.connect(self._update)
@@ -98,8 +102,7 @@ class BatchPanel(Foldable):
         self.tables = check_box("Measurements", tip)
         self.corrections = corrections_box()
         self.run_button = button("Segment all", "", self.run)
-        stop = "Stop after this tile; what is done stays, and a next time goes on"
-        self.cancel_button = button("Cancel", stop, self.runner.cancel)
+        self.cancel_button = button("Cancel", "", self.runner.cancel)
         self.progress, self.status = SlimBar(), wrapped_label()
         self.table = ResultTable()
         self.table.setMinimumHeight(180)
@@ -232,17 +235,27 @@ class BatchPanel(Foldable):
             return NO_PROJECT
         return "" if self.out.text().strip() else "Choose a folder for the results first"
 
+    def _tell_missing(self, missing: str) -> None:
+        """Say why nothing can be started, in the place of what was said of it before."""
+        said = f"{missing}." if missing else ""
+        if said or self.status.text() == self._said:
+            self.status.setText(said)
+        self._said = said
+
     def _update(self) -> None:
         running, missing = self.runner.running, self._missing()
         if not running:
             self.progress.setRange(0, 1)
             self.progress.setValue(0)
-        self.run_button.setEnabled(not running and not missing)
-        self.run_button.setToolTip(missing or "Segment all of them and write the results")
-        self.cancel_button.setEnabled(running)
+        obstacle = "They are being segmented" if running else missing
+        enable(self.run_button, "Segment all of them and write the results", obstacle)
+        enable(self.cancel_button, _STOP, "" if running else NOTHING_RUNS)
+        if not running:
+            self._tell_missing(missing)
         offer_corrections(self.corrections, self._state.project)
-        for part in (self.folder, self.choose_folder):
-            part.setEnabled(self._wants_folder)
+        elsewhere = "" if self._wants_folder else f"Choose “{_FOLDER}” above first"
+        enable(self.folder, "Where the photographs are", elsewhere)
+        enable(self.choose_folder, _CHOOSE, elsewhere)
         done = self.table.count > 0
         for part in (self.table, self.copy_button, self.report_button):
             part.setVisible(done)

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QSpinBox, QWidget
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.model.summary import read_summary
 from napari_gaussproto.jobs.running import run_job
+from napari_gaussproto.widgets.layers.clicks import pixels_on_screen
 from napari_gaussproto.widgets.layers.large_labels import shape_of
 from napari_gaussproto.widgets.layers.placement import (
     area_in_view,
@@ -26,7 +27,16 @@ from napari_gaussproto.widgets.layers.placement import (
 )
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections
-from napari_gaussproto.widgets.shared.forms import across, check_box, down, fill, wrapped_label
+from napari_gaussproto.widgets.shared.forms import (
+    across,
+    check_box,
+    down,
+    enable,
+    fill,
+    hold_panel,
+    wrapped_label,
+)
+from napari_gaussproto.widgets.shared.workarounds import camera_of
 from napari_gaussproto.widgets.shared.workers import Runner, single_shot
 
 if TYPE_CHECKING:
@@ -44,6 +54,8 @@ _TIPS = {
 }
 # Milliseconds of rest after the last change of size or view before the preview follows.
 _REST = 200
+# Pixels of the screen for one of the image from which on lines that are a pixel wide are whole.
+_NEAR = 1.0
 _NAME = "cells (preview)"
 
 
@@ -63,7 +75,7 @@ class CellsPanel(QWidget):
         self._timer = single_shot(self, _REST, self._start)
         self._build()
         images.image_changed.connect(self._on_image)
-        Connections(self).add(getattr(viewer, "scene", viewer).camera.events, self._later)
+        Connections(self).add(camera_of(viewer).events, self._later)
 
     def _build(self) -> None:
         self.size = QSpinBox(suffix=" px", keyboardTracking=False)
@@ -85,15 +97,14 @@ class CellsPanel(QWidget):
     def set_config(self, config: ModelConfig | None) -> None:
         """Follow a model by its configuration."""
         self._config = config
-        self.setEnabled(config is not None)
+        hold_panel("" if config is not None else "Choose a model first", self)
         if config is None:
             return
         step = 1 if config.has_regions else config.output_stride
         with QSignalBlocker(self.size):
             self.size.setRange(2 if config.has_regions else step, 200)
             self.size.setSingleStep(step)
-        self.size.setEnabled(config.has_cell_sizes)
-        self.size.setToolTip(_tip(config))
+        enable(self.size, _tip(config), "" if config.has_cell_sizes else _tip(config))
         self._by_hand = False
         self._propose()
         self._later()
@@ -180,8 +191,13 @@ class CellsPanel(QWidget):
             if self.layer is not None and self.layer.ndim != lines.ndim:
                 self._remove()
             name = f"{image.name} – {_NAME}"
-            self.layer = show_outlines(self._viewer, image, self.layer, lines, name, origin)
-        self._say(f"{result.n_cells:,} in view, about {result.n_cells_image:,} in all")
+            about = (self.layer, lines, name, origin)
+            near = pixels_on_screen(self._viewer, image) >= _NEAR
+            self.layer = show_outlines(self._viewer, image, *about, visible=near)
+        if self.layer.visible != near:
+            self.layer.visible = near
+        counts = f"{result.n_cells:,} in view, about {result.n_cells_image:,} in all"
+        self._say(counts if near else f"{counts}; zoom in to see their outlines")
 
     def _say(self, sentence: str) -> None:
         self.note.setText(sentence)

@@ -12,20 +12,16 @@ from qtpy.QtWidgets import QWidget
 
 from napari_gaussproto.core.labels.check import checksum
 from napari_gaussproto.jobs.running import run_job
-from napari_gaussproto.widgets.layers.placement import (
-    LABEL_OPACITY,
-    placement,
-    show_classes,
-    undisturbed,
-)
+from napari_gaussproto.widgets.layers.class_layers import LABEL_OPACITY, show_classes
+from napari_gaussproto.widgets.layers.placement import placement, undisturbed
 from napari_gaussproto.widgets.segment.corrections import corrections_box, offer_corrections
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections
-from napari_gaussproto.widgets.shared.forms import down, fill
+from napari_gaussproto.widgets.shared.forms import down, fill, wrapped_label
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.share_table import CoverTable
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
-from napari_gaussproto.widgets.shared.workers import Runner, single_shot
+from napari_gaussproto.widgets.shared.workers import Runner, single_shot, soon
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -35,6 +31,7 @@ if TYPE_CHECKING:
 
 # Milliseconds of rest after a stroke before its cover is counted.
 _REST = 250
+_REMOVED = "The layer with the classes was removed: press Segment to have it again."
 
 
 class CorrectedView(QWidget):
@@ -70,7 +67,8 @@ class CorrectedView(QWidget):
         self._rest = single_shot(self, _REST, self._on_rest)
         self.box = corrections_box()
         self.box.setChecked(False)
-        fill(self, down(self.box))
+        self.note = wrapped_label(_REMOVED)
+        fill(self, down(self.box, self.note))
         self.runner = Runner(self)
         self.runner.succeeded.connect(self._show)
         self.runner.failed.connect(partial(messages.report, quietly=True))
@@ -78,6 +76,7 @@ class CorrectedView(QWidget):
         connections = Connections(self)
         connections.add(state.project_changed, self.refresh)
         connections.add(state.result_closed, self._on_closed)
+        connections.add(viewer.layers.events.removed, self._on_removed)
         self.refresh()
 
     def refresh(self, *_: object) -> None:
@@ -86,8 +85,15 @@ class CorrectedView(QWidget):
         offer_corrections(self.box, state.project)
         self.setVisible(result is not None and result.source is chosen)
         self.runner.cancel()
-        self._watch(None if result is None else result.labels)
+        labels = None if result is None else result.labels
+        removed = labels is not None and labels not in self._viewer.layers
+        self._watch(None if removed else labels)
+        self.note.setVisible(removed)
+        self.box.setVisible(not removed)
         if result is None or chosen is None or result.source is not chosen:
+            return
+        if removed:
+            self._cover.hide()
             return
         drawn = None
         if self.box.isChecked() and state.project is not None:
@@ -156,6 +162,10 @@ class CorrectedView(QWidget):
         if layer is not None and (seen := checksum(layer.data)) != self._seen:
             self._seen = seen
             self.refresh()
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value is self._watched:
+            soon(self, self.refresh)
 
     def _on_closed(self, result: ImageResult) -> None:
         self._remove(result.source)

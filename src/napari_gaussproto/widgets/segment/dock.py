@@ -18,22 +18,26 @@ from napari_gaussproto.jobs.large.order import LargeResult, LargeStep
 from napari_gaussproto.jobs.requests import BatchOrder, SegmentRequest
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.jobs.train_image import Stage
-from napari_gaussproto.widgets.layers.channels import ChannelsOffer, missing_answer
-from napari_gaussproto.widgets.layers.following import follow_images, show_what_is_picked
+from napari_gaussproto.widgets.layers.class_layers import show_labels
+from napari_gaussproto.widgets.layers.following import (
+    follow_images,
+    leave_hidden_labels,
+    show_what_is_picked,
+)
 from napari_gaussproto.widgets.layers.large_labels import is_large
-from napari_gaussproto.widgets.layers.outlines_switch import OutlinesSwitch
+from napari_gaussproto.widgets.layers.offers.channels import ChannelsOffer, missing_answer
+from napari_gaussproto.widgets.layers.offers.outlines_switch import OutlinesSwitch
+from napari_gaussproto.widgets.layers.offers.upright_offer import UprightOffer
 from napari_gaussproto.widgets.layers.placement import (
     check_unchanged,
     has_channels,
     pixels_of,
-    show_labels,
     show_map,
     show_outlines,
     train_image,
     undisturbed,
 )
 from napari_gaussproto.widgets.layers.results import present_maps, take_over
-from napari_gaussproto.widgets.layers.upright_offer import UprightOffer
 from napari_gaussproto.widgets.segment.batch_panel import BatchPanel
 from napari_gaussproto.widgets.segment.cells_panel import CellsPanel
 from napari_gaussproto.widgets.segment.corrected_view import CorrectedView
@@ -44,12 +48,14 @@ from napari_gaussproto.widgets.segment.measure_panel import MeasurePanel
 from napari_gaussproto.widgets.shared.choosers import ImageChooser, ModelChooser
 from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.forms import (
+    NOTHING_RUNS,
     SlimBar,
     across,
     button,
     check_box,
     combo_box,
     down,
+    enable,
     heading,
     setting,
     wrapped_label,
@@ -67,6 +73,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.model.stack import StackTile
     from napari_gaussproto.jobs.segment import SegmentResult
 
+_STOP = "Stop at once; layers stay as they are"
 _EXTRAS = {
     "probability": ("Probability", "Add a layer with the probability of each class"),
     "uncertainty": ("Uncertainty", "Add a layer that shows where the classes are a close call"),
@@ -93,7 +100,7 @@ class SegmentWidget(Dock):
     # -- the widgets ------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.images = ImageChooser(self.viewer)
+        self.images = ImageChooser(self.viewer, lambda: self.runner.running)
         self.upright = UprightOffer(self.viewer, self.state, self.images, self.messages)
         self.channels = ChannelsOffer(self.viewer, self.state, self.images)
         self.models = ModelChooser(self.messages.warn)
@@ -102,12 +109,12 @@ class SegmentWidget(Dock):
         self._fill_devices(["cpu"])
         self.extras = {key: check_box(*texts) for key, texts in _EXTRAS.items()}
         self.run_button = button("Segment", "", self.run)
-        stop = "Stop at once; layers stay as they are"
-        self.cancel_button = button("Cancel", stop, self.runner.cancel)
+        self.cancel_button = button("Cancel", "", self.runner.cancel)
         self.progress = SlimBar()
-        self.likelihood = LikelihoodPanel(self.viewer, self.state)
+        self.likelihood = LikelihoodPanel(self.viewer, self.state, self.messages)
         self.maps = MapsPanel(self.viewer, self.state)
         self.likelihood.classes.clicked.connect(self.maps.show_classes)
+        self.maps.in_view.connect(self.likelihood.show_other)
         self.outlines = OutlinesSwitch(self.viewer, self.state, self.messages)
         self.cover = CoverTable()
         self.large = LargePanel(self.viewer, self.state, self.images, self.cover)
@@ -158,6 +165,7 @@ class SegmentWidget(Dock):
     def _connect(self) -> None:
         self.images.image_changed.connect(self._on_image)
         show_what_is_picked(self.viewer, self.images)
+        leave_hidden_labels(self.viewer, self.images)
         self.connections.add(self.state.result_changed, self._on_image_result)
         self.connections.add(self.state.turned, self._on_image)
         self.connections.add(self.state.read_anew, self._on_image)
@@ -311,7 +319,7 @@ class SegmentWidget(Dock):
         took = f"Done in {result.seconds:.1f} s on {result.provenance.device}{tiles}"
         loading = f", after {result.loading:.1f} s of loading" if result.loading >= 0.05 else ""
         if image is self.images.image():
-            self.status.setText(f"{took}{loading}.")
+            self.status.setText(f"{took}{loading}. {self.images.passed}".strip())
             return
         # Another one was chosen meanwhile; what is shown here is what that one gave, or nothing.
         if not image.visible:
@@ -337,7 +345,8 @@ class SegmentWidget(Dock):
                 show_map(self.viewer, result, role, values, title, visible=False)
             if found.outlines is not None:
                 about = (result.maps.get(OUTLINES), found.outlines, f"{image.name} – cells")
-                result.maps[OUTLINES] = show_outlines(self.viewer, image, *about)
+                layer = show_outlines(self.viewer, image, *about, visible=False)
+                result.maps[OUTLINES] = layer
             self.state.set_result(result)
             self.likelihood.show_prototype(result, found.prototype, found.likelihood)
         if former is None and image is self.images.image():
@@ -391,10 +400,9 @@ class SegmentWidget(Dock):
             self.progress.setValue(0)
             self._started = None
             self.large.end()
-        missing = self._missing()
-        self.run_button.setEnabled(missing is None and not running)
-        self.run_button.setToolTip(missing or "Segment the chosen image")
-        self.cancel_button.setEnabled(running)
+        obstacle = "An image is being segmented" if running else self._missing() or ""
+        enable(self.run_button, "Segment the chosen image", obstacle)
+        enable(self.cancel_button, _STOP, "" if running else NOTHING_RUNS)
 
     def _missing(self) -> str | None:
         """What a person must do before anything can be segmented."""

@@ -13,7 +13,16 @@ from napari_gaussproto.core.model.maps import LIKELIHOOD, likelihoods
 from napari_gaussproto.widgets.layers.placement import show_stack, undisturbed
 from napari_gaussproto.widgets.layers.prototype_map import prototype_map
 from napari_gaussproto.widgets.shared.dock import Connections
-from napari_gaussproto.widgets.shared.forms import across, button, down, fill, radio_button
+from napari_gaussproto.widgets.shared.forms import (
+    across,
+    button,
+    down,
+    enable,
+    fill,
+    hold_panel,
+    radio_button,
+)
+from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.pictures import ICON_SIZE, picture_icon
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
 
@@ -29,9 +38,9 @@ _SECONDS_A_LAYER = 0.12
 class LikelihoodPanel(QWidget):
     """Choose a prototype; its likelihood layer follows. Pin it, or show all."""
 
-    def __init__(self, viewer: Viewer, state: SharedState) -> None:
+    def __init__(self, viewer: Viewer, state: SharedState, messages: Messages) -> None:
         super().__init__()
-        self._viewer, self._state = viewer, state
+        self._viewer, self._state, self._messages = viewer, state, messages
         self._map = prototype_map(viewer)
         self._batch: Iterator[int] | None = None
         self._timer = QTimer(self)
@@ -47,26 +56,30 @@ class LikelihoodPanel(QWidget):
         tip = "Show how typical each place is for the chosen prototype"
         self.likelihood = radio_button("Likelihood", tip)
         self.likelihood.toggled.connect(lambda on: self._state.show(likelihood=on))
+        self.other = radio_button("", "Another map is in view, as the list below says")
+        self.other.hide()
         tip = "A prototype with its nearest training patches"
         self.chooser = QComboBox(iconSize=ICON_SIZE, minimumWidth=200, toolTip=tip)
         self.chooser.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.chooser.activated.connect(self._on_chosen)
         tip = "Keep this prototype's likelihood as a layer of its own"
-        self.pin = button("Pin", tip, lambda: self._map.pin(self._state.prototype))
+        self.pin = button("Pin", tip, self._pin)
         tip = "Show the likelihood of all prototypes, as layers or as one stack"
         self.all = button("All…", tip)
         menu = QMenu(self)
+        menu.setToolTipsVisible(True)
         self.as_layers = menu.addAction("One layer for every prototype", self.add_all_layers)
         self.as_stack = menu.addAction("One stack with a slider", self.add_stack)
         self.all.setMenu(menu)
-        show, buttons = (self.classes, self.likelihood, None), (self.pin, self.all, None)
+        show = (self.classes, self.likelihood, self.other, None)
+        buttons = (self.pin, self.all, None)
         fill(self, down(across(*show), self.chooser, across(*buttons)))
 
     # -- one layer that follows the chooser -------------------------------------------------
 
     def show_result(self, result: ImageResult | None) -> None:
         """Offer the prototypes of a result, the current one; of none, nothing."""
-        self.setEnabled(result is not None)
+        hold_panel("" if result is not None else "Segment the image first", self)
         if result is None:
             return
         segmentation = result.segmentation
@@ -80,8 +93,12 @@ class LikelihoodPanel(QWidget):
             self.chooser.setCurrentIndex(self._state.prototype)
         each = f"One layer for each of the {len(share)} prototypes"
         self.as_layers.setText(f"{each} (about {_seconds(len(share))} s, slows napari)")
-        self.as_stack.setEnabled(not segmentation.leading)
+        obstacle = "A stack of images has a slider already" if segmentation.leading else ""
+        enable(self.as_stack, "One layer, in which a slider chooses the prototype", obstacle)
         self._on_shown()
+
+    def _pin(self) -> None:
+        self._messages.tell(self._map.pin(self._state.prototype))
 
     def _on_chosen(self, m: int) -> None:
         self._state.select_prototype(m)
@@ -90,8 +107,16 @@ class LikelihoodPanel(QWidget):
     def _on_prototype(self, m: int) -> None:
         self.chooser.setCurrentIndex(m)
 
+    def show_other(self, name: str) -> None:
+        """Say that another map is in view in the place of the classes; "" for none."""
+        self.other.setText(name)
+        self._on_shown()
+
     def _on_shown(self) -> None:
-        (self.likelihood if self._state.shows_likelihood else self.classes).setChecked(True)
+        other = bool(self.other.text()) and not self._state.shows_likelihood
+        self.other.setVisible(other)
+        shown = self.likelihood if self._state.shows_likelihood else self.classes
+        (self.other if other else shown).setChecked(True)
 
     def show_prototype(self, result: ImageResult, m: int, values: np.ndarray) -> None:
         """Let the following layer show a prototype, whose typicality (..., h, w) is given."""

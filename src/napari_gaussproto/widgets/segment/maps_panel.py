@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent, Qt, Signal
 from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QWidget
 
@@ -31,7 +31,16 @@ class MapsPanel(QWidget):
     ----------
     names, meaning : QLabel
         The maps as links, those in view in bold; and what the one in view shows.
+
+    Notes
+    -----
+    Its signals:
+
+    in_view(str)
+        Which map is seen in the place of the classes; empty for none.
     """
+
+    in_view = Signal(str)
 
     def __init__(self, viewer: Viewer, state: SharedState) -> None:
         super().__init__()
@@ -52,14 +61,19 @@ class MapsPanel(QWidget):
     def show_result(self, result: ImageResult | None) -> None:
         """Name the maps of a result; of none, nothing."""
         self._result = result
-        for _, layer in self._layers():
+        labels = [] if result is None or result.labels is None else [result.labels]
+        for layer in (*labels, *(layer for _, layer in self._layers())):
             if layer not in self._known:
                 self._known.add(layer)
                 self._connections.add(layer.events.visible, self.refresh)
+        self._keep_chosen()  # a new result shows the classes
+        self.refresh()
+
+    def _keep_chosen(self) -> None:
+        """Let the map that was chosen here stay in the place of the classes."""
         chosen = dict(self._layers()).get(self._chosen) if self._chosen else None
         if chosen is not None and chosen.visible:
-            self._set_classes(visible=False)  # a new result shows them
-        self.refresh()
+            self._set_classes(visible=False)
 
     def toggle(self, role: MapRole) -> None:
         """Show one map over the photograph, alone; or hide it and show the classes again."""
@@ -97,6 +111,8 @@ class MapsPanel(QWidget):
         sentence = self._sentence(shown[0]) if shown else ""
         self.meaning.setText(sentence)
         self.meaning.setVisible(bool(sentence))
+        alone = bool(shown) and not self._shows_classes
+        self.in_view.emit(self._title(shown[0]).capitalize() if alone else "")
 
     def _name(self) -> None:
         layers = self._layers()
@@ -123,23 +139,33 @@ class MapsPanel(QWidget):
         return sentence_of(role, result.segmentation, strokes)
 
     def _link(self, role: MapRole, layer: Layer) -> str:
-        name = "cells" if role == OUTLINES else role.kind
-        if role.number is not None and self._result is not None:
-            name = _OF_A_CLASS.format(self._result.segmentation.classes[role.number].name)
         # Qt draws links in a blue that cannot be read on napari's dark background.
         ink = self.palette().color(QPalette.ColorRole.WindowText).name()
-        link = f'<a href="{role}" style="color: {ink}">{escape(name)}</a>'
+        link = f'<a href="{role}" style="color: {ink}">{escape(self._title(role))}</a>'
         return f"<b>{link}</b>" if layer.visible else link
+
+    def _title(self, role: MapRole) -> str:
+        """What a map is called in the dock."""
+        if role.number is not None and self._result is not None:
+            return _OF_A_CLASS.format(self._result.segmentation.classes[role.number].name)
+        return "cells" if role == OUTLINES else role.kind
 
     def _on_shown(self) -> None:
         if self._state.shows_likelihood:
             self._hide_maps()
+        else:
+            self._keep_chosen()
 
     def _hide_maps(self, but: Layer | None = None) -> None:
         for role, layer in self._layers():
             # napari redraws everything for a layer that is hidden, even if it was.
             if role != OUTLINES and layer is not but and layer.visible:
                 layer.visible = False
+
+    @property
+    def _shows_classes(self) -> bool:
+        labels = None if self._result is None else self._result.labels
+        return labels is not None and labels in self._viewer.layers and bool(labels.visible)
 
     def _set_classes(self, *, visible: bool) -> None:
         labels = None if self._result is None else self._result.labels

@@ -22,6 +22,7 @@ from napari_gaussproto.widgets.segment.corrections import corrections_box, offer
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import (
+    NOTHING_RUNS,
     Foldable,
     SlimBar,
     across,
@@ -36,6 +37,7 @@ from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.result_table import Column, ResultTable
 from napari_gaussproto.widgets.shared.state import ImageResult, OpenProject, Setting, SharedState
 from napari_gaussproto.widgets.shared.tags import is_ours
+from napari_gaussproto.widgets.shared.workarounds import camera_of
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
@@ -102,7 +104,7 @@ class MeasurePanel(Foldable):
         self.pixel_size.setToolTip("Side of a pixel, for real units")
         self.corrections = corrections_box()
         self.run_button = button("Measure", "", self.run)
-        self.cancel_button = button("Cancel", "Stop at once", self.runner.cancel)
+        self.cancel_button = button("Cancel", "", self.runner.cancel)
         self.progress = SlimBar()
         self.status, self.areas = wrapped_label(), wrapped_label()
         self.large = wrapped_label(_LARGE)
@@ -253,7 +255,7 @@ class MeasurePanel(Foldable):
         layer = of.image if of.labels is None else of.labels
         at = layer.data_to_world((*plane, place["y_px"], place["x_px"]))
         self._viewer.dims.set_point(range(len(plane)), at[: len(plane)])
-        camera = getattr(self._viewer, "scene", self._viewer).camera
+        camera = camera_of(self._viewer)
         camera.center = (0.0, *at[-2:])
 
     # -- what happens -----------------------------------------------------------------------
@@ -311,7 +313,7 @@ class MeasurePanel(Foldable):
         self.large.setVisible(lacks)
         running = self.runner.running
         missing = "It is being measured" if running else missing
-        self.cancel_button.setEnabled(running)
+        enable(self.cancel_button, "Stop at once", "" if running else NOTHING_RUNS)
         self.progress.setVisible(running)
         enable(self.run_button, "Measure the labels as they are, painted ones too", missing)
         offer_corrections(self.corrections, self._state.project)

@@ -13,33 +13,54 @@ from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.model.summary import list_models, model_path, read_summary
 from napari_gaussproto.widgets.shared.card_dialog import CardDialog
 from napari_gaussproto.widgets.shared.dock import Connections
-from napari_gaussproto.widgets.shared.forms import across, combo_box, cut_long_entries, fill
+from napari_gaussproto.widgets.shared.forms import across, combo_box, cut_long_entries, enable, fill
 from napari_gaussproto.widgets.shared.preferences import recent_models, remember_model
-from napari_gaussproto.widgets.shared.tags import is_ours
+from napari_gaussproto.widgets.shared.tags import RESTORED, is_ours
 
 if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
+_INFO = "What this model is, what it was trained on, and how good it is"
+_NO_CARD = "Only a model in a file has a card that says what it is: this one is not saved yet"
 _OPEN = "Open a model file…"
 
 
 class ImageChooser(QComboBox):
-    """The viewer's image layers, without the maps that this plugin made."""
+    """The viewer's image layers, without the maps that this plugin made.
+
+    An image that a person opens is chosen, as it is the one that they want to go on with.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    holds : callable
+        Whether the chosen image must stay chosen now, whatever is opened.
+
+    Notes
+    -----
+    Its signals:
+
+    image_changed()
+    passed_over(str)
+        An image was opened and not chosen: a sentence that says so.
+    """
 
     image_changed = Signal()
+    passed_over = Signal(str)
 
-    def __init__(self, viewer: Viewer) -> None:
+    def __init__(self, viewer: Viewer, holds: Callable[[], bool] = lambda: False) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer, self._holds = viewer, holds
         self._images: list[Image] = []
+        self._passed: Image | None = None
         cut_long_entries(self)
         self.setToolTip("The image to segment; results are laid exactly over it")
         self._connections = Connections(self)
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             self._connections.add(event, self.refresh)
-        self.currentIndexChanged.connect(lambda _: self.image_changed.emit())
+        self.currentIndexChanged.connect(lambda _: self._on_chosen())
         self.refresh()
 
     def image(self) -> Image | None:
@@ -55,28 +76,52 @@ class ImageChooser(QComboBox):
         """Choose a layer of the list."""
         self.setCurrentIndex(self._images.index(image))
 
+    @property
+    def passed(self) -> str:
+        """That an image was opened and another one stayed chosen, as a sentence; or nothing."""
+        image = self._passed
+        if image is None or image not in self._images:
+            return ""
+        return f"“{image.name}” was opened meanwhile: choose it above to go on with it."
+
+    def _on_chosen(self) -> None:
+        self._passed = None
+        self.image_changed.emit()
+
     def refresh(self, event: object = None) -> None:
-        """Follow the layer list; the chosen image stays chosen while it is there."""
+        """Follow the layer list; an image that is opened is chosen, else the choice stays."""
         from napari.layers import Image
 
-        chosen = self.image()
-        known = set(map(id, self._images))
+        chosen, known = self.image(), set(map(id, self._images))
         self._images = [
             layer
             for layer in self._viewer.layers
             if isinstance(layer, Image) and not is_ours(layer)
         ]
-        for layer in self._images:
-            if id(layer) not in known:
-                self._connections.add(layer.events.name, self.refresh)
+        if self._passed not in self._images:
+            self._passed = None
+        fresh = [layer for layer in self._images if id(layer) not in known]
+        for layer in fresh:
+            self._connections.add(layer.events.name, self.refresh)
         with QSignalBlocker(self):
             self.clear()
             self.addItems([layer.name for layer in self._images])
-            # Without a choice of before, it is the one just opened.
-            former = self._images.index(chosen) if chosen in self._images else self.count() - 1
-            self.setCurrentIndex(former)
+            self.setCurrentIndex(self._wanted(chosen, fresh))
         if self.image() is not chosen:
-            self.image_changed.emit()
+            self._on_chosen()
+        elif fresh and self._passed in fresh:
+            self.passed_over.emit(self.passed)
+
+    def _wanted(self, chosen: Image | None, fresh: list[Image]) -> int:
+        """Place of the image that is to be chosen, some of which are new in the list."""
+        if chosen is None or chosen not in self._images:
+            return len(self._images) - 1
+        # What a project brings back, and windows of large images, nobody opened by hand.
+        opened = [layer for layer in fresh if RESTORED not in layer.metadata]
+        if opened and not self._holds():
+            return self._images.index(opened[-1])
+        self._passed = opened[-1] if opened else self._passed
+        return self._images.index(chosen)
 
 
 class ModelChooser(QWidget):
@@ -104,8 +149,7 @@ class ModelChooser(QWidget):
         self._last = 0
         tip = "A model that comes with the plugin, one used before, or a file"
         self.combo = combo_box(tip, 8)
-        tip = "What this model is, what it was trained on, and how good it is"
-        self.info = QToolButton(text="i", toolTip=tip)
+        self.info = QToolButton(text="i")
         self.info.clicked.connect(self._show_card)
         self.combo.activated.connect(self._on_activated)
         self.combo.currentIndexChanged.connect(self._on_index)
@@ -173,10 +217,14 @@ class ModelChooser(QWidget):
             if value == "" and self.current is not None:
                 self.combo.setCurrentIndex(0)
             elif isinstance(value, str) and value and Path(value).is_file():
-                known = self.combo.findData(value) >= 0
-                (self.choose_path if known else self.choose_file)(Path(value))
+                path = Path(value)
+                (self.choose_path if self.offers(path) else self.choose_file)(path)
 
         return lambda: "" if self.is_current else str(self.path() or ""), write
+
+    def offers(self, path: Path) -> bool:
+        """Whether a file is in the list."""
+        return bool(self.combo.findData(str(path)) >= 0)
 
     def choose_path(self, path: Path) -> None:
         """Choose a file that is offered."""
@@ -194,7 +242,7 @@ class ModelChooser(QWidget):
     def _on_index(self, index: int) -> None:
         if index >= 0 and self.combo.itemText(index) != _OPEN:
             self._last = index
-            self.info.setEnabled(self.combo.itemData(index) is not None)
+            enable(self.info, _INFO, "" if self.combo.itemData(index) is not None else _NO_CARD)
 
     def _on_activated(self, index: int) -> None:
         if self.combo.itemText(index) != _OPEN:

@@ -111,10 +111,15 @@ class Dock(QScrollArea):
         self.messages.told.connect(self.status.setText)
         self.messages.warned.connect(self.status.setText)
         self.messages.warned.connect(show_warning)
+        self.messages.withdrawn.connect(self._on_withdrawn)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         QApplication.instance().aboutToQuit.connect(self._on_quit)
+
+    def _on_withdrawn(self, sentence: str) -> None:
+        if self.status.text() == sentence:
+            self.status.clear()
 
     @property
     def busy(self) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QRect, QTimer
+from qtpy.QtCore import QEvent, QRect, QTimer
 from qtpy.QtGui import QPainter, QPaintEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
+    QAbstractSpinBox,
     QBoxLayout,
     QCheckBox,
     QComboBox,
@@ -30,8 +31,12 @@ from qtpy.QtWidgets import (
 
 # Where a widget that is held keeps its own tooltip.
 _TIP = "own_tooltip"
+# Where a widget that cannot be used keeps the reason.
+_OBSTACLE = "obstacle"
 # How often a bar moves that has no end, and between how many places.
 _MOVES_MS, _PLACES = 500, 4
+# Why what cancels is grey.
+NOTHING_RUNS = "Nothing is being computed"
 
 
 def button(text: str, tip: str, clicked: Callable[[], Any] | None = None) -> QPushButton:
@@ -43,22 +48,45 @@ def button(text: str, tip: str, clicked: Callable[[], Any] | None = None) -> QPu
 
 
 def enable(button: QWidget, what: str, obstacle: str = "") -> None:
-    """Say what a button does, or why it cannot now."""
+    """Say what a button does, or why it cannot now; see `obstacle_of`."""
     button.setEnabled(not obstacle)
-    button.setToolTip(obstacle or what)
+    button.setProperty(_OBSTACLE, obstacle)
+    if button.property(_TIP) is None:
+        button.setToolTip(obstacle or what)
+    else:  # it is held, and says why
+        button.setProperty(_TIP, obstacle or what)
 
 
 def hold(reason: str, *widgets: QWidget) -> None:
     """Disable widgets and say why in their tooltips; without a reason they are as they were."""
     for widget in widgets:
-        if widget.isEnabled() and reason:
-            widget.setProperty(_TIP, widget.toolTip())
-        if reason:
-            widget.setToolTip(reason)
-        elif widget.property(_TIP) is not None:
-            widget.setToolTip(widget.property(_TIP))
-            widget.setProperty(_TIP, None)
+        _explain(reason, widget)
         widget.setEnabled(not reason)
+
+
+def hold_panel(reason: str, panel: QWidget) -> None:
+    """Disable a panel as a whole; the tooltips of what is in it say why."""
+    for part in panel.findChildren(QWidget):
+        if isinstance(part, QAbstractButton | QComboBox | QAbstractSpinBox):
+            _explain(reason, part)
+    panel.setEnabled(not reason)
+
+
+def _explain(reason: str, widget: QWidget) -> None:
+    held = widget.property(_TIP) is not None
+    if reason and not held:
+        widget.setProperty(_TIP, widget.toolTip())
+    if reason:
+        widget.setToolTip(reason)
+    elif held:
+        widget.setToolTip(widget.property(_TIP))
+        widget.setProperty(_TIP, None)
+
+
+def obstacle_of(widget: QWidget) -> str:
+    """Why a widget is grey, as its tooltip says; empty where nothing was said."""
+    held = widget.property(_TIP) is not None
+    return str(widget.toolTip() if held else widget.property(_OBSTACLE) or "")
 
 
 def menu_button(text: str, menu: QMenu) -> QToolButton:
@@ -103,6 +131,31 @@ def heading(text: str) -> QLabel:
 def wrapped_label(text: str = "") -> QLabel:
     """A label of several lines."""
     return QLabel(text, wordWrap=True)
+
+
+class WordyPage(QWidget):
+    """A page of tabs that has the height that its wrapped words need: tabs do not ask for it."""
+
+    def event(self, event: QEvent) -> bool:
+        """Ask for the height; else the words would be cut."""
+        done = super().event(event)
+        asked = event.type() in (QEvent.Type.LayoutRequest, QEvent.Type.Resize, QEvent.Type.Show)
+        if asked and self.isVisible():
+            self.setMinimumHeight(max(0, self.heightForWidth(self.width())))
+        return bool(done)
+
+
+class ScrolledPage(QWidget):
+    """What a scroll area holds, if it should be no higher than it must be.
+
+    With wrapped words in it, a scroll area gives it the height that it would like, and scrolls
+    although there is room.
+    """
+
+    def heightForWidth(self, width: int) -> int:
+        """The least height, of the layout that it has."""
+        layout = self.layout()
+        return -1 if layout is None else int(layout.minimumHeightForWidth(width))
 
 
 class SlimBar(QProgressBar):

@@ -12,6 +12,7 @@ class Messages(QObject):
 
     told = Signal(str)
     warned = Signal(str)
+    withdrawn = Signal(str)
 
     def tell(self, sentence: str) -> None:
         """Show a sentence."""
@@ -20,6 +21,10 @@ class Messages(QObject):
     def warn(self, sentence: str) -> None:
         """Say what the person must do."""
         self.warned.emit(sentence)
+
+    def withdraw(self, sentence: str) -> None:
+        """Take a sentence back that is not true any more, if it still stands there."""
+        self.withdrawn.emit(sentence)
 
     def report(self, error: Exception, *, quietly: bool = False) -> None:
         """Say what went wrong; ``quietly`` if it is expected, of work that nobody asked for.

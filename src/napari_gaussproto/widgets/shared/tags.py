@@ -10,6 +10,15 @@ from napari_gaussproto.widgets.shared.preferences import PLUGIN
 if TYPE_CHECKING:
     from napari.layers import Layer
 
+# The role of the layer that a person draws labels in.
+ANNOTATIONS = "annotations"
+# Where metadata say what a layer was read from that a project brought back.
+RESTORED = "restored"
+# Where they say which pixels (y0, x0, y1, x1) of a large image a layer shows.
+WINDOW = "window"
+# What the metadata of classes say that a person painted on and that were replaced since.
+_EDITED = "edited"
+
 
 def is_ours(layer: Layer) -> bool:
     """Whether this plugin made a layer."""
@@ -25,3 +34,14 @@ def role_of(layer: Layer) -> MapRole | None:
 def tag(role: MapRole, **more: Any) -> dict[str, Any]:
     """Metadata by which a layer of this plugin is known."""
     return {PLUGIN: {"role": str(role), **more}}
+
+
+def is_edited(layer: Layer) -> bool:
+    """Whether a layer holds classes that a person painted on, and is no result any more."""
+    return bool(layer.metadata.get(PLUGIN, {}).get(_EDITED, False))
+
+
+def keep_edited(layer: Layer) -> None:
+    """Let classes that a person painted on be theirs from now on, under a name that says so."""
+    layer.name = f"{layer.name} (edited)"
+    layer.metadata = {**layer.metadata, PLUGIN: layer.metadata.get(PLUGIN, {}) | {_EDITED: True}}

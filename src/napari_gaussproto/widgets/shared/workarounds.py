@@ -98,6 +98,11 @@ def _bare(layer: Labels) -> Labels:
     return getattr(layer, "__wrapped__", layer)
 
 
+def camera_of(viewer: Viewer) -> Any:
+    """The camera of a viewer; napari 0.9 moved it into the scene."""
+    return getattr(viewer, "scene", viewer).camera
+
+
 def guard_canvas(viewer: Viewer) -> None:
     """From now on, keep the canvas whole whenever a layer is removed from a viewer.
 

@@ -12,14 +12,15 @@ from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.labels.class_table import WantedClass, extend_table, first_table
 from napari_gaussproto.core.model.summary import read_summary
 from napari_gaussproto.jobs.requests import ClosedRequest
-from napari_gaussproto.jobs.storage import Count
-from napari_gaussproto.widgets.layers.channels import ChannelsOffer, missing_answer
-from napari_gaussproto.widgets.layers.following import show_what_is_picked
-from napari_gaussproto.widgets.layers.outlines_switch import OutlinesSwitch
-from napari_gaussproto.widgets.layers.upright_offer import UprightOffer
+from napari_gaussproto.jobs.session.counts import Count
+from napari_gaussproto.widgets.layers.following import leave_hidden_labels, show_what_is_picked
+from napari_gaussproto.widgets.layers.offers.channels import ChannelsOffer
+from napari_gaussproto.widgets.layers.offers.outlines_switch import OutlinesSwitch
+from napari_gaussproto.widgets.layers.offers.upright_offer import UprightOffer
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.forms import (
+    NOTHING_RUNS,
     across,
     button,
     check_box,
@@ -37,6 +38,7 @@ from napari_gaussproto.widgets.train.fitting.curves import TrainingCurves
 from napari_gaussproto.widgets.train.fitting.fit_controller import FitController
 from napari_gaussproto.widgets.train.fitting.progress import TrainingProgress
 from napari_gaussproto.widgets.train.fitting.proposal import StartProposal
+from napari_gaussproto.widgets.train.fitting.readiness import missing_for_fit
 from napari_gaussproto.widgets.train.fitting.semi_terms import TERMS, weights_of
 from napari_gaussproto.widgets.train.fitting.sentences import Fitted, begins_with, fitted_sentence
 from napari_gaussproto.widgets.train.fitting.start_panel import StartPanel
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
 
 _LIVE = "Fit again after every stroke"
 _CANCEL = "Stop at once; the model stays as it was"
-_TUNING = "The model is being fine-tuned: wait for it, or press Stop or Cancel"
+_TUNING = "The model is being fine-tuned: wait for it, or end that under Fine-tune"
 
 
 class TrainWidget(Dock):
@@ -86,7 +88,8 @@ class TrainWidget(Dock):
     # -- what one sees ----------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.images = ImageChooser(self.viewer)
+        self.images = ImageChooser(self.viewer, lambda: self.fits.busy or self.autosave.unsaved)
+        self.images.passed_over.connect(self.messages.tell)
         self.images.setToolTip("The image to label; all images with labels train the model")
         self.upright = UprightOffer(self.viewer, self.state, self.images, self.messages)
         self.channels = ChannelsOffer(self.viewer, self.state, self.images)
@@ -153,9 +156,11 @@ class TrainWidget(Dock):
         self.budget.pause_asked.connect(fits.pause)
         self.budget.resume_asked.connect(fits.resume)
         self.budget.stop_asked.connect(fits.stop)
+        self.budget.discard_asked.connect(fits.cancel)
         fits.progressed.connect(self._progress.show)
         fits.phase_changed.connect(self._on_phase)
         fits.fitted.connect(self._on_fitted)
+        self.labels.open_asked.connect(self.reopening.open_closed)
         fits.used.connect(self._see)
         fits.beginning_changed.connect(self._show_start)
         self.connections.add(self.state.model_changed, self._show_start)
@@ -165,6 +170,7 @@ class TrainWidget(Dock):
         self.connections.add(self.state.result_changed, self._adopt)
         self.images.image_changed.connect(self._on_image)
         show_what_is_picked(self.viewer, self.images)
+        leave_hidden_labels(self.viewer, self.images)
         self.connections.add(self.state.read_anew, self._on_image)
         for event in (self.viewer.layers.events.inserted, self.viewer.layers.events.removed):
             self.connections.add(event, self.labelling.offer_layers)
@@ -172,14 +178,17 @@ class TrainWidget(Dock):
     def _begin(self, memory: TrainMemory | None) -> None:
         """Go on with a former dock's work, with the model in use, or with a new one."""
         model = self.state.model
+        if memory is not None:
+            self.start.recall(memory.start)
         self._on_start()
         if memory is not None:
             self.annotations.set_table(memory.classes)
             self.fits.go_on(memory.beginning)
             for image in self.images.images():
                 self.annotations.adopt(image)
+            self.annotations.go_on(memory.changes)
             if memory.folder is not None:
-                self.autosave.resume(memory.folder)
+                self.autosave.resume(memory.folder, memory.forgotten)
         elif model is not None:
             self.annotations.set_table(model.classes)
             self.fits.go_on_from(model)
@@ -205,8 +214,10 @@ class TrainWidget(Dock):
         self.autosave.close()
 
     def _remember(self) -> None:
-        classes, folder = self.annotations.classes, self.autosave.state.folder
-        remember(self.state, TrainMemory(classes, folder, self.fits.beginning))
+        annotations, autosave = self.annotations, self.autosave
+        about = (annotations.classes, autosave.state.folder, self.fits.beginning)
+        undo = (annotations.history, autosave.forgotten)
+        remember(self.state, TrainMemory(*about, self.start.chosen, *undo))
 
     def _fill_devices(self, names: list[str]) -> None:
         self.start.offer_devices(names, str(preference("device")))
@@ -266,7 +277,7 @@ class TrainWidget(Dock):
 
     def _on_counted(self, count: Count) -> None:
         if len(count.pixels) == len(self.annotations.classes):
-            self.classes.set_counts(count.pixels)
+            self.classes.set_counts(count.all_pixels)
         self._remember()
         self.labels.show_count(count)
         self.budget.advise(count.amount.advice())
@@ -386,7 +397,7 @@ class TrainWidget(Dock):
             self._left = False
             if not fitted.result.kept:
                 self.versions.add(fitted)
-        self.status.setText(fitted_sentence(fitted))
+        self.status.setText(f"{fitted_sentence(fitted)} {self.images.passed}".strip())
         self.labelling.refresh_corrections()
         # Another image may have been chosen while this one was fitted.
         soon(self, self._see_annotated)
@@ -418,22 +429,8 @@ class TrainWidget(Dock):
 
     def _missing(self, *, tunes: bool = False) -> str | None:
         """What a person must do before a quick fit, or before a fine-tune."""
-        if self.images.image() is None:
-            return "Open an image first: File > Open, or File > Open Sample"
-        if (answer := missing_answer(self.images.image())) is not None:
-            return answer
-        if len(self.annotations.classes) < 2:
-            return "Add at least two classes first"
-        painted, classes = self.annotations.painted, self.annotations.classes
-        if len(painted) > 1 or self.labels.learns_from_closed:
-            return None
-        if painted and not tunes and self.fits.knows_a_class:
-            return None  # a model that was fitted can be corrected
-        if painted:
-            return f"Only “{classes[painted[0]].name}” is painted: paint another class, too"
-        if self.annotations.open:
-            return "Paint a stroke of each of two classes first"
-        return "Press Draw and paint a stroke of each class first"
+        learns = self.labels.learns_from_closed
+        return missing_for_fit(self.images.image(), self.annotations, self.fits, learns, tunes)
 
     def _update_buttons(self) -> None:
         missing, phase = self._missing(), self.fits.phase
@@ -441,7 +438,8 @@ class TrainWidget(Dock):
         obstacle = _TUNING if tuning else missing or ""
         enable(self.quick, "Fit the prototypes to the strokes: a second or less", obstacle)
         self.live.setToolTip(f"{_LIVE}.\nIt waits. {obstacle}" if obstacle else _LIVE)
-        enable(self.cancel, _CANCEL, "" if phase != "idle" else "Nothing is being computed")
+        enable(self.cancel, _CANCEL, "" if phase != "idle" else NOTHING_RUNS)
+        self.cancel.setVisible(not tuning)  # what ends a fine-tune stands beside its progress
         self.budget.set_reason(self._missing(tunes=True))
         self.start.hold(_TUNING if tuning else "")
         image = self.images.image()

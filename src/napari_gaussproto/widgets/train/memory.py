@@ -14,7 +14,9 @@ from napari_gaussproto.widgets.shared.forms import setting
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
+    from napari_gaussproto.jobs.storage import LostLabels
     from napari_gaussproto.widgets.shared.state import Setting, SharedState
+    from napari_gaussproto.widgets.train.annotation.annotation_set import TableHistory
     from napari_gaussproto.widgets.train.fitting.beginning import Beginning
     from napari_gaussproto.widgets.train.fitting.budget import BudgetPanel
     from napari_gaussproto.widgets.train.fitting.start_panel import StartPanel
@@ -22,11 +24,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainMemory:
-    """Where the work of a viewer stands: class table, folder of the project, next fit."""
+    """Where the work of a viewer stands.
+
+    Attributes
+    ----------
+    classes : tuple of SegmentationClass
+    folder : Path or None
+        Of the project.
+    beginning : Beginning
+        Where the next fit begins.
+    start : Path or str
+        What was chosen to begin with, besides the model in use; see `StartPanel`.
+    changes : TableHistory
+        Of the class table, to be taken back.
+    forgotten : dict
+        What these changes made of labels of the project; see `ProjectSession`.
+    """
 
     classes: tuple[SegmentationClass, ...]
     folder: Path | None
     beginning: Beginning
+    start: Path | str
+    changes: TableHistory
+    forgotten: LostLabels
 
 
 # By the state that all docks of a viewer share.

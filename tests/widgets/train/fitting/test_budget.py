@@ -186,3 +186,16 @@ def test_without_terms_there_is_no_section(qtbot: Any) -> None:
     panel.show()
     assert panel.minutes() == 5.0 and panel.terms() == {}
     assert not panel.unlabelled.isVisible()
+
+
+def test_what_ends_a_training_says_what_is_kept(panel: BudgetPanel) -> None:
+    given_up: list[str] = []
+    panel.discard_asked.connect(lambda: given_up.append(panel.state))
+    panel.set_state("running")
+    assert panel.stop.text() == "Stop and keep" and panel.discard.text() == "Discard"
+    assert "leaves the model as it was" in panel.ends.text() and panel.ends.isVisible()
+    click(panel.discard)
+    panel.set_state("finishing")  # it can still be given up, while the rest is done already
+    assert not panel.stop.isEnabled() and "ends by itself" in panel.stop.toolTip()
+    click(panel.discard)
+    assert given_up == ["running", "finishing"]

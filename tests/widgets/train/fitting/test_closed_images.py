@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from napari_gaussproto.core.imaging.on_disk import is_on_disk
 from napari_gaussproto.core.labels.class_table import remove_class, rename_class
-from napari_gaussproto.jobs.closed_images import is_on_disk
 from tests.core.builders import two_tone
 from tests.jobs.images import kept_of, saved
 from tests.reliability.digests import of_model
@@ -232,3 +232,48 @@ def test_pixels_that_go_to_disk_teach_the_same(
     viewer.layers.remove(other)
     brought_back(train, viewer, qtbot)
     assert not any(annotation.image is image for annotation in train.annotations.all)
+
+
+def test_labels_of_a_closed_image_are_held_once_and_teach_the_same(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train)
+    quick(train, qtbot)
+    settled(train, qtbot)
+    digest = of_model(train.fits.model)
+    codes = weakref.ref(train.annotations.find(image).layer.data)
+    snapshot = weakref.ref(train.annotations.find(image).snapshot)
+    viewer.layers.remove(image)
+    other = viewer.add_image(two_tone(seed=4)[0], name="next")
+    settled(train, qtbot)
+    assert not train.annotations.all and train.annotations.closed == [image]
+    qtbot.waitUntil(lambda: gc.collect() >= 0 and codes() is None, timeout=60_000)
+    train.fits.begin_with()
+    quick(train, qtbot)
+    assert of_model(train.fits.model) == digest
+    settled(train, qtbot)  # the last fit that was asked for held them until now
+    qtbot.waitUntil(lambda: gc.collect() >= 0 and snapshot() is None, timeout=60_000)
+    # The same layer again has its labels again.
+    viewer.add_layer(image)
+    qtbot.waitUntil(lambda: train.annotations.find(image) is not None, timeout=60_000)
+    assert train.annotations.find(image).painted == (0, 1) and not train.annotations.closed
+    settled(train, qtbot)
+    viewer.layers.remove(other)
+
+
+def test_strokes_just_before_a_change_of_the_table_come_back_in_a_closed_image(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train)
+    before = train.annotations.open[0].labels
+    # Nothing of it was saved when the class goes.
+    train.change_classes(remove_class(train.annotations.classes, 1))
+    viewer.layers.remove(image)
+    viewer.add_image(two_tone(seed=4)[0], name="next")
+    settled(train, qtbot)
+    settled(train, qtbot)
+    assert not train.annotations.all
+    train.annotations.undo()
+    settled(train, qtbot)
+    (kept,) = train.autosave.state.kept.images
+    assert np.array_equal(kept.labels, before)

@@ -135,7 +135,7 @@ def test_a_dock_that_is_opened_again_shows_what_the_former_one_began_with(
     assert shown(train) == "known.safetensors" and train.fits.going_on is None
     settled(train, qtbot)
     again = opened(viewer, qtbot)
-    assert shown(again) == "known, in use" and again.fits.going_on is not None
+    assert shown(again) == "known.safetensors" and again.fits.going_on is None
     click(again.quick)
     qtbot.waitUntil(lambda: again.fits.phase == "idle", timeout=60_000)
     assert again.fits.beginning.base is train.fits.beginning.base

@@ -220,7 +220,7 @@ def test_a_row_says_everything_in_its_tooltip(panel: VersionPanel) -> None:
         seconds=310.0,
         strokes=1,
         images=3,
-        settings={"steps": 100, "loss": {"density": 0.5}},
+        settings={"steps": 100, "loss": {"density": 0.5}, "looks": 7},
         measures={"held-out mIoU": 0.7123, "labelled IoU": 0.95},
     )
     text = version_html(full, {})
@@ -230,7 +230,8 @@ def test_a_row_says_everything_in_its_tooltip(panel: VersionPanel) -> None:
     assert "&lt;rain&gt;" in text and "+00:00" not in text
     panel.set_versions([full], "d")
     tip = panel.tree.item_of("d").toolTip(0)
-    assert re.search(r"held-out mIoU: <b>0\.712</b>", tip)
+    assert re.search(r"held-out mIoU: <b>0\.712</b>, best of 7 looks at these strokes", tip)
+    assert "labelled IoU: <b>0.950</b><br>" in tip and "looks 7" not in tip
 
 
 def test_the_measure_that_says_most() -> None:

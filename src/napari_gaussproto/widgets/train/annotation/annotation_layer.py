@@ -28,6 +28,7 @@ from napari_gaussproto.widgets.layers.placement import (
 )
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.preferences import PLUGIN
+from napari_gaussproto.widgets.shared.tags import ANNOTATIONS
 from napari_gaussproto.widgets.shared.workarounds import reset_undo, write_labels
 from napari_gaussproto.widgets.shared.workers import single_shot
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
     from napari_gaussproto.core.base.config import SegmentationClass
 
-ROLE = "annotations"
 _OPACITY = 0.8
 # Pixels of the brush on a photograph 1296 pixels long, and the range that napari's slider has.
 _BRUSH, _BRUSH_PER, _BRUSHES = 10, 1296, (4, 40)
@@ -156,9 +156,9 @@ class AnnotationLayer(QObject):
     def _add(self) -> Labels:
         layer: Labels = self._viewer.add_labels(
             self.record.codes,
-            name=f"{self.image.name} – {ROLE}",
+            name=f"{self.image.name} – {ANNOTATIONS}",
             opacity=_OPACITY,
-            metadata={PLUGIN: {"role": ROLE, "image": str(self.image.unique_id)}},
+            metadata={PLUGIN: {"role": ANNOTATIONS, "image": str(self.image.unique_id)}},
             **placement(self.image, ndim=self.record.codes.ndim),
         )
         # Brought back, it has the brush that the person left it with.
@@ -344,5 +344,5 @@ class AnnotationLayer(QObject):
 
 def layers_of(viewer: Viewer, image: Image) -> list[Labels]:
     """Annotation layers of an image, whichever dock made them."""
-    own = {"role": ROLE, "image": str(image.unique_id)}
+    own = {"role": ANNOTATIONS, "image": str(image.unique_id)}
     return [layer for layer in viewer.layers if layer.metadata.get(PLUGIN) == own]

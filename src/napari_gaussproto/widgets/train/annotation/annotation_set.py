@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakSet
 
 import numpy as np
@@ -25,6 +25,12 @@ from napari_gaussproto.widgets.train.annotation.annotation_layer import (
     label_shape,
     layers_of,
 )
+from napari_gaussproto.widgets.train.annotation.predicted import (
+    kept_sentence,
+    name_table,
+    prediction_of,
+    taken_over_sentence,
+)
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -34,6 +40,16 @@ Values = npt.NDArray[np.uint8]
 _DRAWING = ("paint", "fill", "erase", "polygon")
 # A change of the table, and what it made indistinguishable in each annotation.
 _Done = tuple[TableChange, dict[AnnotationLayer, Forgotten]]
+
+
+class TableHistory(NamedTuple):
+    """Changes of the table that can be taken back or done again, the last one last.
+
+    What was done comes with what it made indistinguishable, by the keys of images.
+    """
+
+    done: list[tuple[TableChange, dict[Any, Forgotten]]]
+    undone: list[TableChange]
 
 
 class AnnotationSet(QObject):
@@ -56,6 +72,8 @@ class AnnotationSet(QObject):
         self.selected = 0
         self._gone = False
         self._all: list[AnnotationLayer] = []
+        # Removed images that still teach, whose labels the project alone holds.
+        self.closed: list[Image] = []
         self._done: list[_Done] = []
         self._undone: list[_Done] = []
         self._connected: WeakSet[Labels] = WeakSet()
@@ -110,6 +128,7 @@ class AnnotationSet(QObject):
             self._add(found)
             self._take_over(found)
         found.show()
+        self._messages.withdraw(kept_sentence(image))
         if known is None:
             self.layers_changed.emit()
         found.brush(self.selected)
@@ -118,7 +137,7 @@ class AnnotationSet(QObject):
     def _new(self, image: Image, ready: ReadyLabels | None) -> AnnotationLayer:
         result = self._state.results.get(image)
         fits = result is not None and result.segmentation.labels.shape == label_shape(image)
-        below = _predicted(result, self.classes) if result is not None and fits else None
+        below = prediction_of(result, self.classes) if result is not None and fits else None
         return AnnotationLayer(self._viewer, image, self.classes, self, ready, below)
 
     def adopt(self, image: Image) -> None:
@@ -143,7 +162,28 @@ class AnnotationSet(QObject):
                     lost[id(change)] = forgotten.pop(annotation)
             annotation.deleteLater()
             self.dropped.emit(annotation.image.unique_id)
+        self._drop_closed({image.unique_id for image in self.closed} & set(keys))
         return lost
+
+    def _drop_closed(self, keys: Collection[Any]) -> None:
+        self.closed = [image for image in self.closed if image.unique_id not in keys]
+        for key in keys:
+            self.dropped.emit(key)
+
+    @property
+    def removed(self) -> dict[AnnotationLayer, Any]:
+        """Annotations of removed images that are labelled, with codes that never change."""
+        shown = self._viewer.layers
+        return {a: a.snapshot for a in self._all if a.painted and a.image not in shown}
+
+    def release(self, annotation: AnnotationLayer) -> dict[int, Forgotten]:
+        """Leave the labels of a removed image to the project; returns what its undo needs."""
+        annotation.close()
+        self._all.remove(annotation)
+        self.closed.append(annotation.image)
+        lost = {id(change): known.pop(annotation, None) for change, known in self._done}
+        annotation.deleteLater()
+        return {change: found for change, found in lost.items() if found is not None}
 
     @property
     def empty(self) -> set[Any]:
@@ -172,6 +212,7 @@ class AnnotationSet(QObject):
             )
         )
         self._all.append(annotation)
+        self.closed = [image for image in self.closed if image is not annotation.image]
 
     def select(self, class_index: int) -> None:
         """Paint as a class from now on, in every layer."""
@@ -197,6 +238,7 @@ class AnnotationSet(QObject):
             annotation.close()
             annotation.hide()
         self._all.clear()
+        self._drop_closed({image.unique_id for image in self.closed})
         self.layers_changed.emit()
         self.set_table(classes)
 
@@ -239,6 +281,25 @@ class AnnotationSet(QObject):
         if self._undone:
             self._do(self._undone.pop()[0])
 
+    @property
+    def history(self) -> TableHistory:
+        """What another dock needs to take changes of the table back."""
+        done = [
+            (change, {a.image.unique_id: lost for a, lost in forgotten.items()})
+            for change, forgotten in self._done
+        ]
+        return TableHistory(done, [change for change, _ in self._undone])
+
+    def go_on(self, history: TableHistory) -> None:
+        """Take over the changes of a former dock, whose table and layers are there already."""
+        layers = {annotation.image.unique_id: annotation for annotation in self._all}
+        self._done = [
+            (change, {layers[key]: found for key, found in lost.items() if key in layers})
+            for change, lost in history.done
+        ]
+        self._undone = [(change, {}) for change in history.undone]
+        self.classes_changed.emit()
+
     def _do(self, change: TableChange) -> None:
         results = {a: change.apply(a.labels) for a in self._all}
         for annotation, (labels, _) in results.items():
@@ -270,7 +331,7 @@ class AnnotationSet(QObject):
         """Put what is predicted now, by the names of the classes, below the labels."""
         result = self._state.results.get(annotation.image)
         if result is not None:
-            annotation.set_prediction(_predicted(result, annotation.classes))
+            annotation.set_prediction(prediction_of(result, annotation.classes))
 
     def unknown_classes(self, image: Image, *place: int) -> list[str]:
         """Predicted classes that the table does not have, of an image, a plane or a pixel of it."""
@@ -328,7 +389,7 @@ class AnnotationSet(QObject):
         painted, predicted = np.asarray(layer.data), result.segmentation.labels
         if painted.shape != predicted.shape:
             return
-        values = _name_table(result, self.classes)[painted]
+        values = name_table(result, self.classes)[painted]
         drawn = annotation.labels
         differs = painted != predicted
         taken = differs & (values > 0) & ((drawn == 0) | (drawn == values))
@@ -341,20 +402,23 @@ class AnnotationSet(QObject):
             # Nothing of a person is left there, so that a next run may write over it.
             result.labels_checksum = checksum(layer.data)
         if differs.any():
-            self._messages.tell(_taken_over(layer.name, n_taken, kept))
+            self._messages.tell(taken_over_sentence(layer.name, n_taken, kept))
 
     def _on_removed(self, event: Any) -> None:
         """Take the annotations of a removed image along; what was drawn is saved."""
         for annotation in self._all:
             if annotation.image is event.value:
+                self._messages.withdraw(kept_sentence(annotation.image))
                 annotation.settle()
                 soon(annotation, annotation.hide)
                 soon(self, self._tell_layers)
-            elif annotation.layer is event.value and not annotation.hiding and annotation.painted:
-                self._messages.tell(
-                    f"The labels of “{annotation.image.name}” are kept and count still: Draw shows "
-                    "them again, Clear labels takes them back for good."
-                )
+            elif annotation.layer is event.value and self._is_missed(annotation):
+                self._messages.tell(kept_sentence(annotation.image))
+
+    def _is_missed(self, annotation: AnnotationLayer) -> bool:
+        """Whether a person may think that labels are gone whose layer they removed."""
+        there = annotation.image in self._viewer.layers and not annotation.hiding
+        return there and bool(annotation.painted)
 
     def _on_turned(self, image: Image, orientation: int, _: Any) -> None:
         """Take the annotations of a photograph along that was turned."""
@@ -379,32 +443,3 @@ class AnnotationSet(QObject):
             annotation.close()
         self._gone = True
         self._connections.close()
-
-
-def _taken_over(name: str, taken: int, kept: int) -> str:
-    """What became of the pixels that a person changed in a layer of classes."""
-    rest = (
-        f"{kept:,} pixels that you changed in “{name}” stay there: they are erased, of a class "
-        "that is not listed here, or labelled as another already."
-    )
-    if not taken:
-        return rest
-    words = f"{taken:,} pixels that you painted into “{name}” are labels now."
-    return f"{words} {rest}" if kept else words
-
-
-def _predicted(result: ImageResult, classes: Sequence[SegmentationClass]) -> Values:
-    """Labels (..., H, W) of a result in a class table, by the names of the classes."""
-    labels, table = result.segmentation.labels, _name_table(result, classes)
-    n_classes = len(result.segmentation.classes)
-    same = np.array_equal(table[: n_classes + 1], np.arange(n_classes + 1))
-    return labels if same else table[labels]
-
-
-def _name_table(result: ImageResult, classes: Sequence[SegmentationClass]) -> Values:
-    """For every label value of a result, the value in a class table, or 0."""
-    names = {entry.name: c + 1 for c, entry in enumerate(classes)}
-    table = np.zeros(256, np.uint8)
-    for c, entry in enumerate(result.segmentation.classes):
-        table[c + 1] = names.get(entry.name, 0)
-    return table

@@ -8,8 +8,6 @@ import numpy as np
 
 from napari_gaussproto.core.imaging.tiles import Area
 from napari_gaussproto.widgets.layers.placement import (
-    RESTORED,
-    WINDOW,
     area_in_view,
     channels_moved,
     has_channels,
@@ -17,6 +15,7 @@ from napari_gaussproto.widgets.layers.placement import (
     train_image,
     undisturbed,
 )
+from napari_gaussproto.widgets.shared.tags import RESTORED, WINDOW
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer

@@ -32,6 +32,10 @@ _RANGES = {"minutes": (0.5, 1440.0, 1.0, 1), "steps": (1.0, 100_000.0, 50.0, 0)}
 _GRAIN = 1000
 _START = "Train the model end to end, on your strokes"
 _STOP = "Stop and keep what it has learned"
+_DISCARD = "Stop at once; the model stays as it was"
+_ENDS = (
+    "“Stop and keep” makes a model of what it has learned; “Discard” leaves the model as it was."
+)
 _PAUSE = "Pause; nothing is lost, and the time of the pause does not count"
 _RESUME = "Go on where it was paused"
 _BUSY = "The model is being fine-tuned"
@@ -53,6 +57,7 @@ class BudgetPanel(QWidget):
     pause_asked = Signal()
     resume_asked = Signal()
     stop_asked = Signal()
+    discard_asked = Signal()
 
     def __init__(self, terms: Sequence[Term] = ()) -> None:
         super().__init__()
@@ -66,7 +71,8 @@ class BudgetPanel(QWidget):
         self.unit.addItems(_UNITS)
         self.start = button("Fine-tune", "", self.start_asked)
         self.pause = button("Pause", _PAUSE, self._on_pause)
-        self.stop = button("Stop", _STOP, self.stop_asked)
+        self.stop = button("Stop and keep", _STOP, self.stop_asked)
+        self.discard = button("Discard", _DISCARD, self.discard_asked)
         self.note, self.advice = wrapped_label(), wrapped_label()
         self.advice.hide()
         self.progress = QProgressBar(textVisible=False)
@@ -79,7 +85,9 @@ class BudgetPanel(QWidget):
         self.unlabelled.toggleButton().setIconSize(QSize(0, 0))
         self._fill_terms(terms)
         self.running = QWidget()
-        fill(self.running, across((self.progress, 1), self.pause, self.stop, spacing=4))
+        ends = across(self.pause, (self.stop, 1), self.discard, spacing=4)
+        self.ends = wrapped_label(_ENDS)
+        fill(self.running, down(self.progress, ends, self.ends, spacing=4))
         start = across((self.start, 1), self.amount, self.unit, spacing=4)
         fill(self, down(start, self.advice, self.unlabelled, self.running, self.note, spacing=4))
         self._show_unit("minutes")
@@ -124,10 +132,9 @@ class BudgetPanel(QWidget):
         hold(busy, self.amount, self.unit, *self.boxes.values())
         self.pause.setText("Resume" if state == "paused" else "Pause")
         pauses = _RESUME if state == "paused" else _PAUSE
-        self.pause.setToolTip(_FINISHING if state == "finishing" else pauses)
-        for active in (self.pause, self.stop):
-            active.setEnabled(state in ("running", "paused"))
-        self.stop.setToolTip(_FINISHING if state == "finishing" else _STOP)
+        ending = _FINISHING if state == "finishing" else ""
+        enable(self.pause, pauses, ending)
+        enable(self.stop, _STOP, ending)
         resumed = before == "paused"
         if state == "idle":
             self._place = ""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from qtpy.QtCore import QObject
 
+from napari_gaussproto.core.imaging.on_disk import is_on_disk, moved_to_disk
 from napari_gaussproto.core.project.places import projects_root
 from napari_gaussproto.jobs.caches import PyramidCache
-from napari_gaussproto.jobs.closed_images import is_on_disk, moved_to_disk
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.workers import Runner, soon
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
@@ -64,7 +64,8 @@ class ClosedPixels(QObject):
 
     def _closed(self) -> list[Image]:
         """Removed images whose pixels are in memory."""
-        images = [a.image for a in self._annotations.all if a.image not in self._viewer.layers]
+        known = self._annotations
+        images = [a.image for a in known.all if a.image not in self._viewer.layers] + known.closed
         alone = [i for i in images if not i.multiscale and type(i.data) is np.ndarray]
         return [i for i in alone if not is_on_disk(i.data)]
 

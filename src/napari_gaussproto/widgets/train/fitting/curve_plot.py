@@ -40,7 +40,8 @@ _MEANING = {
     "pseudo-labels": "How far unlabelled pixels are from the labels that passed the gate",
     "affinity": "How far unlabelled cells are from the labelled cells they look like",
     "anchoring": "How far the model has moved from where it started",
-    HELD_OUT: "Mean IoU on strokes that are kept out of the training: the figure to trust",
+    HELD_OUT: "Mean IoU on strokes that are not learnt from. They choose what is kept, so it "
+    "is rather too high than too low",
     LABELLED: "Mean IoU on the strokes that are learnt from: higher than on other pixels",
     GATE: "Share of the unlabelled area that is familiar and certain enough to be learnt from",
 }

@@ -114,9 +114,8 @@ class FitController(QObject):
         self._begin_at(self.beginning.with_choice(chosen, self._annotations.classes))
 
     def go_on(self, beginning: Beginning) -> None:
-        """Go on where a former dock was; what was chosen in this one stays."""
-        own = beginning.own or beginning.base is not None
-        self._begin_at(replace(beginning, chosen=self.beginning.chosen, own=own))
+        """Go on where a former dock was, on the device that is chosen in this one."""
+        self._begin_at(beginning.on_device(self.beginning.chosen.device))
 
     def compute_on(self, device: str) -> None:
         """Choose where the next fit is computed; where it begins stays."""
@@ -217,7 +216,8 @@ class FitController(QObject):
         """What a fit needs to learn from labelled images that are not open.
 
         ``stored`` gives a thread all labels of the project; ``opened`` are images without
-        annotations, of which there may be some in the project.
+        annotations, of which there may be some in the project, as there are of those that were
+        removed and saved.
         """
         present = self._annotations.open
         removed = [a for a in self._annotations.all if a not in present]
@@ -225,7 +225,7 @@ class FitController(QObject):
             self._reader,
             stored,
             [self._train_image(a.image) for a in removed],
-            [self._train_image(image) for image in opened],
+            [self._train_image(image) for image in (*opened, *self._annotations.closed)],
         )
 
     def predict(self, image: Image) -> None:

@@ -15,7 +15,7 @@ _DOING = {
     "trial": "A trial on a part of the strokes, judged by the others…",
     "final": "Fine-tuning on all strokes, for as long as was best in the trial…",
 }
-_PAUSED = "Paused: press Resume to go on, or Stop to keep what it has learned."
+_PAUSED = "Paused: press Resume to go on, or Stop and keep to use what it has learned."
 _PARTS: dict[str, Part] = {"trial": (1, 2), "final": (2, 2)}
 
 

@@ -104,6 +104,22 @@ class StartPanel(QWidget):
         self._on_model()
 
     @property
+    def chosen(self) -> Path | str:
+        """What was chosen last besides the model in use: a file, or what a new model is called."""
+        return self._chosen
+
+    def recall(self, chosen: Path | str) -> None:
+        """Choose what a former dock had chosen, as far as it is still offered; emits nothing."""
+        if isinstance(chosen, str):
+            self.model.choose_other(chosen)
+        elif self.model.offers(chosen):
+            self.model.choose_path(chosen)
+        else:
+            return
+        self._chosen = chosen
+        self._show_options()
+
+    @property
     def path(self) -> Path | None:
         """File of the chosen model; None for a new one and for the model in use."""
         return self.model.path()

@@ -20,6 +20,7 @@ from napari_gaussproto.io.reader import is_upright
 from napari_gaussproto.jobs.mask_import import ReadMask, read_job
 from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.shared.messages import Messages
+from napari_gaussproto.widgets.shared.tags import is_ours
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.storage.autosave import Autosave
 
@@ -40,7 +41,8 @@ class LabelImport(QObject):
     def from_layer(self, image: Image, layer: Labels) -> None:
         """Use the labels of a layer."""
         data = np.array(layer.data)  # a person may go on painting
-        self._begin(image, layer.name, lambda: CodedMask(data), of_file=False)
+        names = _names_in(layer)
+        self._begin(image, layer.name, lambda: CodedMask(data, names=names), of_file=False)
 
     def from_file(self, image: Image, path: Path) -> None:
         """Use a mask file in any coding."""
@@ -131,3 +133,10 @@ def _mapped(
     return import_mask(values.reshape(-1, values.shape[-1]), mapping, n_classes).reshape(
         values.shape
     )
+
+
+def _names_in(layer: Labels) -> dict[int, str]:
+    """Names of the values of classes that this plugin made; empty of other labels."""
+    classes = layer.metadata.get("classes", []) if is_ours(layer) else []
+    names = {value: str(entry["name"]) for value, entry in enumerate(classes, start=1)}
+    return {0: "not labelled", **names} if names else {}

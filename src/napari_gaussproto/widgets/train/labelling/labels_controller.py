@@ -13,14 +13,14 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.io.masks import mask_beside
 from napari_gaussproto.jobs.running import run_job
-from napari_gaussproto.widgets.layers.channels import missing_answer
 from napari_gaussproto.widgets.layers.large_labels import CUT_OUT, is_large
+from napari_gaussproto.widgets.layers.offers.channels import missing_answer
 from napari_gaussproto.widgets.layers.overlays import CorrectionOverlay
 from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import SharedState
-from napari_gaussproto.widgets.shared.tags import is_ours
+from napari_gaussproto.widgets.shared.tags import is_edited, is_ours
 from napari_gaussproto.widgets.shared.workers import Runner
 from napari_gaussproto.widgets.train.annotation.accept_tool import AcceptTool, accepted, left_out
 from napari_gaussproto.widgets.train.annotation.annotation_layer import (
@@ -187,7 +187,7 @@ class LabelsController(QObject):
         shape = None if image is None else label_shape(image)
         menu.clear()
         for layer in self._viewer.layers:
-            if isinstance(layer, Labels) and not is_ours(layer) and layer.data.shape == shape:
+            if isinstance(layer, Labels) and _can_be_used(layer) and layer.data.shape == shape:
                 action = menu.addAction(f"Layer “{layer.name}”…")
                 action.triggered.connect(lambda _, chosen=layer: self.use_layer(chosen))
         if menu.actions():
@@ -255,3 +255,8 @@ class LabelsController(QObject):
         """Take what was only a help off the canvas."""
         self.accept_tool.switch(None)
         self.overlay.show([])
+
+
+def _can_be_used(layer: Labels) -> bool:
+    """Whether a layer holds labels of a person's own, classes that they painted on among them."""
+    return not is_ours(layer) or is_edited(layer)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QMenu, QWidget
 
-from napari_gaussproto.jobs.storage import Count
+from napari_gaussproto.jobs.session.counts import Count
 from napari_gaussproto.widgets.shared.forms import (
     across,
     button,
@@ -12,13 +15,19 @@ from napari_gaussproto.widgets.shared.forms import (
     down,
     enable,
     fill,
+    menu_button,
     wrapped_label,
 )
 from napari_gaussproto.widgets.train.fitting.sentences import counted
 
+if TYPE_CHECKING:
+    from napari_gaussproto.core.project.session import SessionImage
+
 _ACCEPT = "Then click regions of the prediction that are right: they are labels"
 _CLEAR = "Take all labels of the chosen image back; Ctrl+Z over the image brings them again"
 _ACCEPT_ALL = "Make the whole prediction labels"
+# Closed images that a menu names; all of them can be opened at once.
+_MOST_LISTED = 30
 
 
 class LabelsPanel(QWidget):
@@ -33,7 +42,16 @@ class LabelsPanel(QWidget):
     ----------
     outlines : QWidget
         What is said about the prediction besides.
+
+    Notes
+    -----
+    Its signals:
+
+    open_asked(list of SessionImage)
+        Closed images are to be opened.
     """
+
+    open_asked = Signal(list)
 
     def __init__(self, outlines: QWidget) -> None:
         super().__init__()
@@ -53,14 +71,21 @@ class LabelsPanel(QWidget):
         )
         self.closed = check_box("", closed)
         self.closed.setChecked(True)
-        self.closed.hide()
+        self._closed_menu = QMenu(self)
+        self._closed_menu.setToolTipsVisible(True)
+        self.open_closed = menu_button("Open ▾", self._closed_menu)
+        self.open_closed.setToolTip("Open closed images of this project, with their labels")
+        for part in (self.closed, self.open_closed):
+            part.hide()
         self._n_closed = 0
         self.menu = QMenu(self)
         self.use.setMenu(self.menu)
         upper = across((self.new, 1), (self.use, 1))
         lower = across((self.accept, 1), (self.accept_all, 1))
         shown = across((self.corrections, 1), (outlines, 1))
-        fill(self, down(upper, lower, shown, across((self.note, 1), self.clear), self.closed))
+        counts = across((self.note, 1), self.clear)
+        elsewhere = across((self.closed, 1), self.open_closed)
+        fill(self, down(upper, lower, shown, counts, elsewhere))
 
     def allow_accepting(self, predicted: bool) -> None:
         """Let a prediction be accepted, or say why there is none."""
@@ -70,14 +95,39 @@ class LabelsPanel(QWidget):
     def show_count(self, count: Count) -> None:
         """Say how much is labelled."""
         self._n_closed = count.closed
-        total, opened = sum(count.pixels), counted(count.open, "image")
+        total = sum(count.pixels)
         self.clear.setVisible(total > 0)
-        self.note.setText(f"{total:,} pixels on {opened} are labelled." if total else "")
+        self.note.setText(labelled_sentence(count))
         are = "is" if count.closed == 1 else "are"
         self.closed.setText(f"Learn from {counted(count.closed, 'image')} that {are} closed")
-        self.closed.setVisible(count.closed > 0)
+        for part in (self.closed, self.open_closed):
+            part.setVisible(count.closed > 0)
+        self._offer(list(count.closed_images))
+
+    def _offer(self, images: list[SessionImage]) -> None:
+        """List closed images, each of which can be opened."""
+        self._closed_menu.clear()
+        for entry in images[:_MOST_LISTED]:
+            action = self._closed_menu.addAction(entry.image.name)
+            action.setToolTip(entry.image.file or "It came from no file that is known")
+            action.triggered.connect(lambda _, one=entry: self.open_asked.emit([one]))
+        if len(images) > 1:
+            self._closed_menu.addSeparator()
+            every = self._closed_menu.addAction(f"All {len(images)}")
+            every.triggered.connect(lambda _: self.open_asked.emit(images))
 
     @property
     def learns_from_closed(self) -> bool:
         """Whether there are labelled images that are not open, and they should teach."""
         return self._n_closed > 0 and self.closed.isChecked()
+
+
+def labelled_sentence(count: Count) -> str:
+    """How much is labelled on open images, and on closed ones; empty for nothing."""
+    here, elsewhere = sum(count.pixels), sum(count.closed_pixels)
+    opened, closed = counted(count.open, "image"), counted(count.closed, "closed image")
+    if here and elsewhere:
+        return f"{here:,} pixels on {opened} are labelled, {elsewhere:,} on {closed}."
+    if here or elsewhere:
+        return f"{here or elsewhere:,} pixels on {opened if here else closed} are labelled."
+    return ""

@@ -16,10 +16,11 @@ from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.labels.annotations import Annotations
 from napari_gaussproto.core.labels.class_table import TableChange
 from napari_gaussproto.core.labels.corrections import ReadyLabels
+from napari_gaussproto.jobs.session.counts import Count
 from napari_gaussproto.jobs.storage import (
-    Count,
     Found,
     Identities,
+    LostLabels,
     ProjectSession,
     SessionState,
 )
@@ -85,9 +86,12 @@ class Autosave(QObject):
         self._offered: Image | None = None  # the image that was labelled there
         self._looked: set[Any] = set()
         self._stored: dict[Any, Any] = {}
+        # Whether a stroke waits to be saved.
+        self.unsaved = False
         self._timer = single_shot(self, _REST, self.save_now)
         annotations.table_changed.connect(self._on_table)
         annotations.dropped.connect(self._forget)
+        annotations.drawn.connect(self._on_drawn)
         connections = Connections(self)
         connections.add(viewer.layers.events.removed, self._on_removed)
         connections.add(state.turned, self._on_turned)
@@ -140,13 +144,19 @@ class Autosave(QObject):
         """Save after a short rest."""
         self._timer.start()
 
+    def _on_drawn(self, annotation: AnnotationLayer) -> None:
+        self.unsaved = True
+
     def save_now(self, kind: str = "save") -> None:
         """Save in the background, at once; a save of a kind of its own is never left out."""
-        self.put(self._save_job(), partial(self._on_saved, self._annotations.empty), kind)
+        annotations = self._annotations
+        done = partial(self._on_saved, annotations.empty, annotations.removed)
+        self.put(self._save_job(), done, kind)
         self.saving.emit()
 
     def _save_job(self) -> Callable[[ProjectSession], Count | None]:
         self._timer.stop()
+        self.unsaved = False
         classes, drawn, generation = self._annotations.classes, self.drawn(), self.state.generation
         return lambda session: session.save(classes, drawn, generation)
 
@@ -186,13 +196,26 @@ class Autosave(QObject):
 
         return ask
 
-    def _on_saved(self, empty: set[Any], count: Count | None) -> None:
+    def _on_saved(
+        self, empty: set[Any], removed: dict[AnnotationLayer, Any], count: Count | None
+    ) -> None:
         if count is None:
             return  # of a project that was left meanwhile
         self.counted.emit(count)
         # The project knows now that nothing is labelled there.
         self._annotations.remove(empty & self._annotations.empty)
+        for annotation, codes in self._annotations.removed.items():
+            if removed.get(annotation) is codes:
+                self._release(annotation)
         self._show_saved(f"{datetime.now():%H:%M:%S}")
+
+    def _release(self, annotation: AnnotationLayer) -> None:
+        """Leave the labels of a removed image, all of which are saved, to the project."""
+        this, shape = train_image(annotation.image, is_open=False), annotation.snapshot.shape
+        lost = self._annotations.release(annotation)
+        self._forget(this.key)
+        if lost:
+            self.put(lambda session: session.remember(this, shape, lost))
 
     def _show_saved(self, when: str) -> None:
         if self.state.folder is not None:
@@ -221,6 +244,8 @@ class Autosave(QObject):
         if self._timer.isActive():
             self.save_now()
         closed = [gone for gone in self.drawn() if not gone.is_open]
+        gone = [known for known in self._annotations.closed if known is not image]
+        closed += [train_image(known, is_open=False) for known in gone]
         this, shape = train_image(image), label_shape(image)
         self.put(lambda session: session.find(this, shape, closed), partial(self._on_found, image))
 
@@ -327,9 +352,19 @@ class Autosave(QObject):
 
         self.put(job, self._on_opened)
 
-    def resume(self, folder: Path) -> None:
+    @property
+    def forgotten(self) -> LostLabels:
+        """What the next dock needs to take changes of the class table back."""
+        return self._session.forgotten
+
+    def resume(self, folder: Path, forgotten: LostLabels) -> None:
         """Go on in the project of a former dock; what is drawn is in the viewer already."""
-        self.put(lambda session: session.open(folder), self._on_resumed)
+
+        def job(session: ProjectSession) -> None:
+            session.open(folder)
+            session.forgotten.update(forgotten)
+
+        self.put(job, self._on_resumed)
 
     def _on_resumed(self, _: object) -> None:
         self._show_saved("before")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 # More labelled images than these are not opened without a question: they need memory.
 _MOST = 20
+# Closed images that a sentence names.
+_MOST_NAMED = 3
 
 
 class Reopening(QObject):
@@ -48,11 +50,17 @@ class Reopening(QObject):
         self._queue.failed.connect(messages.report)
         # Counts the projects that were opened: what was read for a former one is not shown.
         self._count = 0
+        # Images that are being read.
+        self._reading: list[SessionImage] = []
         # Images that are to come, that were not found, that are not looked for now, or were closed.
         self._waiting: list[SessionImage] = []
         self._lost: list[SessionImage] = []
         self._skipped: list[SessionImage] = []
         self._closed: list[SessionImage] = []
+        # Closed ones of which the person was not told yet.
+        self._untold: list[SessionImage] = []
+        # Whether what comes now was asked for one by one, and not with the project.
+        self._by_hand = False
         self._chosen: SessionImage | None = None
         self._back: list[tuple[SessionImage, Image]] = []
         autosave.saving.connect(self.keep)
@@ -93,6 +101,7 @@ class Reopening(QObject):
         self._ask.drop()
         self._waiting, self._lost, self._skipped, self._back = [], [], [], []
         session = opened.session
+        self._by_hand, self._untold, self._reading = False, [], []
         self._closed = [entry for entry in session.images if not entry.is_open]
         self._chosen = None if session.chosen is None else session.images[session.chosen]
         if opened.remark:
@@ -105,34 +114,39 @@ class Reopening(QObject):
         """Find out which images are not open."""
         session = opened.session
         self._state.settings.restore(session.settings)
-        wanted = [entry for entry in session.images if entry.is_open]
         identity_of = self._autosave.identities.of
         there = [train_image(layer) for layer in self._images.images()]
 
         def not_open() -> list[SessionImage]:
             known = [identity_of(image) for image in there]
-            return [e for e in wanted if not any(one.same_pixels(e.image) for one in known)]
+            images = session.images
+            return [e for e in images if not any(one.same_pixels(e.image) for one in known)]
 
-        at_once = not there and (opened.is_kept or len(wanted) <= _MOST)
-        self._queue.put(not_open, partial(self._on_wanted, count, at_once))
+        few = opened.is_kept or sum(entry.is_open for entry in session.images) <= _MOST
+        self._queue.put(not_open, partial(self._on_wanted, count, not there and few))
 
-    def _on_wanted(self, count: int, at_once: bool, wanted: list[SessionImage]) -> None:
-        if count != self._count or not wanted:
+    def _on_wanted(self, count: int, at_once: bool, missing: list[SessionImage]) -> None:
+        if count != self._count:
             return
-        self._waiting = wanted
+        wanted = self._waiting = [entry for entry in missing if entry.is_open]
+        self._untold = [entry for entry in missing if not entry.is_open]
+        if not wanted:
+            self._ask_next()
+            return
         if at_once:
-            self._read()
+            self._read(wanted)
             return
         number = "an image that is" if len(wanted) == 1 else f"{len(wanted)} images that are"
         self._ask.ask(
             f"“{self._autosave.state.name}” has {number} not open.",
-            ("Open", "Read them from their files", self._read),
-            ("Not now", "They stay in the project", self._ask.drop),
+            ("Open", "Read them from their files", partial(self._read, wanted)),
+            ("Not now", "They stay in the project", self._ask_closed),
         )
 
-    def _read(self) -> None:
+    def _read(self, entries: Sequence[SessionImage]) -> None:
         self._ask.drop()
-        for entry in self._waiting:
+        self._reading = [*self._reading, *entries]
+        for entry in entries:
             done = partial(self._on_read, self._count, entry)
             self._queue.put(partial(read_again, entry), done)
 
@@ -140,11 +154,12 @@ class Reopening(QObject):
         if count != self._count:
             return
         self._waiting = [other for other in self._waiting if other is not entry]
+        self._reading = [other for other in self._reading if other is not entry]
         if reading is None:
             self._lost.append(entry)
         else:
             self._show([(entry, reading)])
-        if not self._waiting:
+        if not self._reading:
             self._finish()
 
     def _show(self, readings: Sequence[tuple[SessionImage, Reading]]) -> None:
@@ -157,7 +172,8 @@ class Reopening(QObject):
     def _finish(self) -> None:
         """All that was found is there: choose what was chosen, and ask for the rest."""
         count = self._count
-        self._viewer.reset_view()
+        if not self._by_hand:
+            self._viewer.reset_view()
         self._autosave.save_soon()
         self._ask_next()
         # After their labels came back, which makes each of them the active one.
@@ -172,14 +188,18 @@ class Reopening(QObject):
             self._images.choose(chosen)
             self._autosave.activate(chosen)
         number = "1 image" if len(there) == 1 else f"{len(there)} images"
-        self._messages.tell(f"Opened “{self._autosave.state.name}” with {number}.")
+        name = self._autosave.state.name
+        told = (
+            f"Opened {number} of “{name}”." if self._by_hand else f"Opened “{name}” with {number}."
+        )
+        self._messages.tell(told)
 
     # -- images that moved -------------------------------------------------------------------
 
     def _ask_next(self) -> None:
-        """Ask for the first image that was not found."""
+        """Ask for the first image that was not found, and last whether to open closed ones."""
         if not self._lost:
-            self._ask.drop()
+            self._ask_closed()
             return
         entry, others = self._lost[0], len(self._lost) - 1
         name, file = entry.image.name, entry.image.file
@@ -190,6 +210,28 @@ class Reopening(QObject):
         answers = [("Find…", "Choose the file; others that moved are found with it", self._find)]
         answers += [skip, skip_all] if others else [skip]
         self._ask.ask(f"“{name}” {where}{more}: where is it?", *answers)
+
+    def _ask_closed(self) -> None:
+        """Tell once of labelled images that were closed when the project was left."""
+        self._ask.drop()
+        closed, self._untold = self._untold, []
+        if closed:
+            self._ask.ask(
+                _closed_sentence(closed, self._autosave.state.name),
+                (
+                    "Open it" if len(closed) == 1 else "Open them",
+                    "Read from where they were; their labels come with them",
+                    partial(self.open_closed, closed),
+                ),
+                ("Not now", "Open ▾ under Labels offers them later, too", self._ask.drop),
+            )
+
+    def open_closed(self, entries: Sequence[SessionImage]) -> None:
+        """Open labelled images of the project that are closed; their labels come with them."""
+        self._by_hand, self._back, self._chosen = True, [], entries[-1]
+        asked = [entry for entry in entries if entry not in self._reading]
+        self._waiting = [*self._waiting, *asked]
+        self._read(asked)
 
     def _skip(self) -> None:
         # Kept in the project, which asks again when it is opened the next time.
@@ -239,6 +281,17 @@ class Reopening(QObject):
 
 def _counted(others: int) -> str:
     return "is another image" if others == 1 else f"are {others} other images"
+
+
+def _closed_sentence(closed: Sequence[SessionImage], project: str) -> str:
+    """Which labelled images of a project are closed."""
+    names = [f"“{entry.image.name}”" for entry in closed[:_MOST_NAMED]]
+    if (rest := len(closed) - len(names)) > 0:
+        names.append(f"{rest} more")
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    if len(closed) == 1:
+        return f"One labelled image of “{project}” is closed: {listed}."
+    return f"{len(closed)} labelled images of “{project}” are closed: {listed}."
 
 
 def _first_folder(file: str | None, project: Path | None) -> Path:

@@ -32,6 +32,7 @@ from napari_gaussproto.widgets.shared.share_table import ShareBar, percent_label
 from napari_gaussproto.widgets.train.versions.version_tree import VersionTree
 
 _MOST_ROWS, _BAR = 8, 36
+_MORE, _NONE_CHOSEN = "Rename or delete the chosen version", "Choose a version first"
 
 Row = tuple[str, str, int, float]
 
@@ -89,7 +90,6 @@ class VersionPanel(QWidget):
         self.menu = self._menu(*self.actions_by_key)
         self.buttons = {key: self._button(key) for key in ("compare", "revert", "save")}
         self.more = menu_button("⋯", self._menu("rename", "delete"))
-        self.more.setToolTip("Rename or delete the chosen version")
         row = across(*self.buttons.values(), self.more, None, spacing=4)
         parts = (self.coming, self.empty, (self.tree, 1), row, self.comparison, None)
         fill(self, down(*parts, spacing=4))
@@ -111,8 +111,8 @@ class VersionPanel(QWidget):
         button.clicked.connect(action.trigger)
 
         def update() -> None:
-            button.setEnabled(action.isEnabled())
-            button.setToolTip(action.toolTip())
+            tip = action.toolTip()
+            enable(button, tip, "" if action.isEnabled() else tip)
 
         action.changed.connect(update)
         return button
@@ -158,9 +158,9 @@ class VersionPanel(QWidget):
             enable(
                 self.actions_by_key[key],
                 tip,
-                "Choose a version first" if chosen is None else reason,
+                _NONE_CHOSEN if chosen is None else reason,
             )
-        self.more.setEnabled(chosen is not None)
+        enable(self.more, _MORE, "" if chosen is not None else _NONE_CHOSEN)
 
     def _on_menu(self, at: QPoint) -> None:
         item = self.tree.itemAt(at)

@@ -10,7 +10,7 @@ from html import escape
 from math import isnan, nan
 from typing import Any
 
-from napari_gaussproto.core.project.version import ACCURACY, HELD_OUT, LIVE, Version
+from napari_gaussproto.core.project.version import ACCURACY, HELD_OUT, LIVE, LOOKS, Version
 from napari_gaussproto.widgets.train.fitting.sentences import counted
 
 # For a version of which nothing is known; how well it tells its own strokes apart says nothing.
@@ -89,10 +89,13 @@ def version_html(version: Version, names: Mapping[str, str]) -> str:
         lines.append(f"From {escape(names.get(version.parent, 'a version that was deleted'))}")
     lines.append(f"{counted(version.strokes, 'stroke')} on {counted(version.images, 'image')}")
     lines.append(f"Took {_took(version.seconds)}, {_local(version.created)}")
-    lines += [f"{escape(name)}: <b>{value:.3f}</b>" for name, value in version.measures.items()]
+    for name, value in version.measures.items():
+        looks = version.settings.get(LOOKS) if name == HELD_OUT else None
+        best = "" if looks is None else f", best of {counted(looks, 'look')} at these strokes"
+        lines.append(f"{escape(name)}: <b>{value:.3f}</b>{escape(best)}")
     if main_measure(version.measures) == NO_MEASURE:
         lines.append(_UNKNOWN)
-    told = ((key, value) for key, value in _flat(version.settings) if key != LIVE)
+    told = ((key, value) for key, value in _flat(version.settings) if key not in (LIVE, LOOKS))
     settings = ", ".join(f"{key} {value}" for key, value in told)
     if settings:
         lines.append(f"<span style='font-size: small'>{escape(settings)}</span>")

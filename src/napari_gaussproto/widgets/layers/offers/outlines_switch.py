@@ -9,7 +9,8 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QCheckBox
 
 from napari_gaussproto.jobs.running import run_job
-from napari_gaussproto.widgets.layers.placement import show_labels, undisturbed
+from napari_gaussproto.widgets.layers.class_layers import show_labels
+from napari_gaussproto.widgets.layers.placement import undisturbed
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import enable
 from napari_gaussproto.widgets.shared.messages import Messages

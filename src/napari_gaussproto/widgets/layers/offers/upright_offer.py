@@ -16,7 +16,7 @@ from napari_gaussproto.widgets.layers.placement import pixels_of, train_image
 from napari_gaussproto.widgets.layers.turning import labels_over, turn_photograph
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections
-from napari_gaussproto.widgets.shared.forms import button, down, fill, wrapped_label
+from napari_gaussproto.widgets.shared.forms import button, down, enable, fill, wrapped_label
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import SharedState, Turn
 from napari_gaussproto.widgets.shared.workers import Runner
@@ -60,7 +60,7 @@ class UprightOffer(QWidget):
         self._looker.succeeded.connect(self._on_looked)
         self._turner.succeeded.connect(self._on_turned)
         self._turner.failed.connect(messages.report)
-        self._turner.finished.connect(lambda: self.button.setEnabled(True))
+        self._turner.finished.connect(lambda: enable(self.button, _TIP))
         images.image_changed.connect(self.refresh)
         Connections(self).add(state.turned, self.refresh)
         self.hide()
@@ -120,7 +120,7 @@ class UprightOffer(QWidget):
         orientation = pose.orientation if done is None else way_back(done.orientation)
         layers = labels_over(self._viewer, image)
         self._turning = (image, pixels, orientation, layers)
-        self.button.setEnabled(False)
+        enable(self.button, _TIP, "It is being turned")
         labels = [layer.data for layer in layers]
         self._turner.start(partial(turn_job, pixels, labels, orientation))
 

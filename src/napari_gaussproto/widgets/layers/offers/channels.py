@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING
 from qtpy.QtWidgets import QWidget
 
 from napari_gaussproto.core.imaging.axes import Guess, guess_channels
-from napari_gaussproto.widgets.layers.placement import (
-    CHANNEL_NAMES,
-    channels_moved,
-    remove_result,
-)
+from napari_gaussproto.widgets.layers.class_layers import remove_result
+from napari_gaussproto.widgets.layers.placement import CHANNEL_NAMES, channels_moved
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import across, button, down, enable, fill, wrapped_label

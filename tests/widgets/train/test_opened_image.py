@@ -1,0 +1,117 @@
+"""Which image is labelled when another one is opened, and closed images of a project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.core.builders import two_tone
+from tests.jobs.images import saved
+from tests.widgets.train_dock import WAIT, click, draw, settled
+
+
+def test_an_image_that_is_opened_is_the_one_to_label(
+    viewer: Any, train: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train)
+    settled(train, qtbot)
+    other = viewer.add_image(two_tone(seed=2)[0], name="other")
+    assert train.images.image() is other
+    click(train.labels.new)
+    assert train.annotations.find(other) is not None
+    settled(train, qtbot)
+
+
+def test_strokes_that_are_not_saved_and_fits_keep_their_image_chosen(
+    viewer: Any, train: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train)  # this moment
+    other = viewer.add_image(two_tone(seed=2)[0], name="other")
+    told = "“other” was opened meanwhile: choose it above to go on with it."
+    assert train.images.image() is image and train.status.text() == told
+    settled(train, qtbot)
+    viewer.layers.remove(other)
+    with qtbot.waitSignal(train.fits.fitted, timeout=WAIT):
+        click(train.quick)
+        viewer.add_image(two_tone(seed=2)[0], name="other")
+        assert train.images.image() is image
+    assert train.status.text().startswith("Fitted in") and train.status.text().endswith(told)
+    qtbot.waitUntil(lambda: not train.busy, timeout=WAIT)
+
+
+@pytest.fixture
+def project(viewer: Any, train: Any, qtbot: Any, tmp_path: Path) -> Path:
+    """A project with labels on two photographs, both of which are closed; another one is open."""
+    viewer.add_image(two_tone(seed=4)[0], name="next")
+    for seed in (0, 1):
+        _, file = saved(tmp_path, seed, f"photo-{seed}.tif")
+        (layer,) = viewer.open(file, plugin="napari")
+        train.images.choose(layer)
+        draw(train)
+        settled(train, qtbot)
+        viewer.layers.remove(layer)
+    settled(train, qtbot)
+    folder: Path = train.autosave.state.folder
+    train.autosave.bar.new_asked.emit()
+    settled(train, qtbot)
+    return folder
+
+
+def opened(train: Any, folder: Path, qtbot: Any) -> None:
+    train.autosave.bar.open_asked.emit(folder)
+    qtbot.waitUntil(lambda: train.autosave.state.folder == folder, timeout=WAIT)
+    settled(train, qtbot)
+    qtbot.waitUntil(lambda: not train.busy, timeout=WAIT)
+
+
+def test_a_project_tells_of_closed_images_and_opens_them(
+    viewer: Any, train: Any, project: Path, qtbot: Any
+) -> None:
+    opened(train, project, qtbot)
+    question = train.autosave.bar.question
+    assert not question.isHidden()
+    assert "2 labelled images of" in question.words.text()
+    assert "are closed: “photo-0” and “photo-1”" in question.words.text()
+    total = sum(int((a.labels > 0).sum()) for a in train.autosave.state.kept.images)
+    assert train.labels.note.text() == f"{total:,} pixels on 2 closed images are labelled."
+    amounts = [train.classes.list.item(row, 3).text() for row in range(2)]
+    assert "0 px" not in amounts
+    click(question.buttons[0])
+    qtbot.waitUntil(lambda: len(train.annotations.open) == 2, timeout=WAIT)
+    settled(train, qtbot)
+    names = [image.name for image in train.images.images()]
+    assert names == ["next", "photo-0", "photo-1"] and question.isHidden()
+    assert train.images.image().name == "photo-1"
+    assert train.labels.note.text() == f"{total:,} pixels on 2 images are labelled."
+    assert train.labels.closed.isHidden() and train.labels.open_closed.isHidden()
+
+
+def test_a_closed_image_is_opened_from_the_list(
+    viewer: Any, train: Any, project: Path, qtbot: Any, tmp_path: Path
+) -> None:
+    opened(train, project, qtbot)
+    click(train.autosave.bar.question.buttons[1])
+    first, second, _, every = train.labels.open_closed.menu().actions()
+    assert [first.text(), second.text(), every.text()] == ["photo-0", "photo-1", "All 2"]
+    assert first.toolTip() == str(tmp_path / "photo-0.tif")
+    first.trigger()
+    first.trigger()  # an impatient one
+    qtbot.waitUntil(lambda: len(train.annotations.open) == 1, timeout=WAIT)
+    settled(train, qtbot)
+    qtbot.waitUntil(lambda: not train.busy, timeout=WAIT)
+    assert train.images.image().name == "photo-0" and len(train.images.images()) == 2
+    assert "Opened 1 image of" in train.status.text()
+    here, elsewhere = (int(np.count_nonzero(a.labels)) for a in train.autosave.state.kept.images)
+    said = f"{here:,} pixels on 1 image are labelled, {elsewhere:,} on 1 closed image."
+    assert train.labels.note.text() == said
+    # One whose file is gone is asked for.
+    (tmp_path / "photo-1.tif").unlink()
+    train.labels.open_closed.menu().actions()[0].trigger()
+    question = train.autosave.bar.question
+    qtbot.waitUntil(lambda: not question.isHidden(), timeout=WAIT)
+    assert "“photo-1” is not at" in question.words.text()
+    click(question.buttons[1])
+    settled(train, qtbot)
