@@ -25,8 +25,8 @@ TileSize = Literal["auto"] | int | None
 Forward = Callable[[Tensor], Sequence[Tensor]]
 
 # Float32 values that a forward pass keeps alive at its peak, per pixel that the backbone
-# sees: a fifth more than the most that was measured with EfficientNet-Lite0
-# (python -m benchmarks.speed.predict --memory).
+# sees: a fifth more than the most that was measured with EfficientNet-Lite0 on whole maps, as on a
+# GPU. In bands it is a third of that (python -m benchmarks.speed.predict --memory).
 _VALUES_PER_PIXEL = 120
 # While a tile larger than this (in pixels that the backbone sees) is computed, a run could not be
 # cancelled for long, nor its progress shown. Of 1024 pixels, halos took an eighth more time.

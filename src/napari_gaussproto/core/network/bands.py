@@ -15,8 +15,8 @@ from timm.models.efficientnet import EfficientNetFeatures
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Values of a wide map that are computed at a time, for each of up to so many threads: what fits into
-# a cache. More threads share it.
+# Values of a wide map that are computed at a time, for each of up to so many threads: what fits
+# into a cache. More threads share it.
 BAND = 1 << 19
 _MOST_THREADS = 4
 # A wide map of fewer bands is computed as a whole: it fits into a larger cache.
