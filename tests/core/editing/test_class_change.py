@@ -76,6 +76,13 @@ def test_order_and_colours_change_nothing_but_the_order(covariance: str) -> None
     assert [c.name for c in model.classes] == ["soil", "crop", "weed"]
 
 
+def test_a_class_that_is_off_brings_no_prior_along_when_it_is_merged() -> None:
+    model = three_classes()
+    model.layer.active[model.layer.class_index == 2] = False
+    other = adapt(model, table("soil", "plant"), {1: 1, 2: 1})
+    assert torch.allclose(other.layer(cells()), model.layer(cells())[:, :2], atol=1e-4)
+
+
 def test_merged_classes_pool_their_prototypes_and_the_mixture_stays() -> None:
     model = three_classes()
     other = adapt(model, table("soil", "plant"), {1: 1, 2: 1})

@@ -259,3 +259,11 @@ def test_the_most_uncertain_place_is_where_the_classes_are_a_close_call(
     assert min(values) > np.median(uncertainty)
     assert [p.value for p in places] == pytest.approx(values, abs=0.01)
     assert places[0].value == max(p.value for p in places)
+
+
+def test_a_region_within_one_cell_is_no_pixel(segmentation: Segmentation) -> None:
+    mask = np.zeros((70, 101), dtype=bool)
+    mask[33, 47] = True
+    found = explain_mask(segmentation, mask)
+    assert found.n_cells == 1 and found.is_mask
+    assert "This pixel" not in found.remark and not explain(segmentation, 33, 47).is_mask

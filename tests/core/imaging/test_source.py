@@ -64,6 +64,12 @@ def test_the_range_of_integers_in_memory_is_exact() -> None:
     assert float(whole(image).max()) == pytest.approx(60000 / 65535)
 
 
+def test_the_range_of_integers_in_a_mapped_file_is_exact(tmp_path: Path) -> None:
+    mapped = np.memmap(tmp_path / "values", np.uint16, "w+", shape=(2100, 1000))
+    mapped[:], mapped[1001, 503] = 200, 4000
+    assert ImageSource.from_array(mapped).full_scale == 4095
+
+
 @pytest.mark.parametrize("lazy", [False, True])
 def test_planes_of_a_stack_are_scaled_alike(lazy: bool) -> None:
     stack = np.stack([np.full((64, 64), value, np.uint16) for value in (1000, 1030)])

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dask.array as da
 import numpy as np
 import pytest
 
 from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.model.familiarity import LEAST_PHOTOS
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import segment_stack_steps
 from napari_gaussproto.core.training.describe import learn_look
-from tests.core.builders import tiny_model, two_tone
+from napari_gaussproto.core.training.full_fit import fit
+from napari_gaussproto.core.training.quick_fit import quick_fit
+from tests.core.builders import tiny_config, tiny_model, tiny_training, two_tone
 
 PHOTOS = [two_tone(64, 96, seed)[0] for seed in range(LEAST_PHOTOS + 1)]
 NOISE = np.random.default_rng(0).integers(0, 255, (64, 96, 3)).astype(np.uint8)
@@ -63,6 +67,28 @@ def test_a_picture_that_is_mostly_gaps_is_told(model: PrototypeSegmenter) -> Non
     alpha[:, 64:] = 255
     remarks = segment(np.dstack([PHOTOS[-1], alpha]), model).remarks()
     assert remarks[0].startswith("Mostly without data") and "33% of the picture" in remarks[0]
+
+
+def test_pictures_of_one_camera_that_were_read_differently_are_told() -> None:
+    image, labels = two_tone(64, 96)
+    bright = image.astype(np.uint16) * 16
+    dark = bright // 8
+    fitted = quick_fit([bright], [labels], tiny_model(), device="cpu")
+    assert segment(bright, fitted).remarks() == segment(image, fitted).remarks() == []
+    [remark] = segment(dark, fitted).remarks()
+    assert "were read as of 10 and 12 bits" in remark
+    mixed = quick_fit([bright, dark], [labels, labels], tiny_model(), device="cpu")
+    assert segment(bright, mixed).remarks() == [remark]
+    again = fit([bright, dark], [labels, labels], tiny_config(), training=tiny_training())
+    assert segment(dark, again).remarks() == [remark]
+
+
+def test_values_that_were_cut_off_are_told() -> None:
+    image = da.from_array(np.full((3000, 3000), 200, np.uint16), chunks=500)
+    image[900, 900] = 4000
+    window = ImageSource.from_array(image, 3).part(800, 800, 1000, 1000)
+    [remark] = segment(window, tiny_model()).remarks()
+    assert remark.startswith("Values above 255 were cut off")
 
 
 def test_planes_are_counted(model: PrototypeSegmenter) -> None:

@@ -396,6 +396,13 @@ def test_thin_strokes_survive_shrinking() -> None:
     assert (small[1] == 2).all() and small.sum() == 20
 
 
+def test_what_is_too_thin_is_told_as_that() -> None:
+    labels = np.ones((96, 128), np.uint8)
+    labels[40] = 2
+    with pytest.raises(LabelError, match="as “plant” is thinner than half a square of 4 pixels"):
+        prepare([IMAGES[0]], [labels], tiny_config(downsample=4))
+
+
 def test_learning_rate_rises_and_falls() -> None:
     values = [one_cycle(p) for p in np.linspace(0, 1, 101)]
     assert max(values) == pytest.approx(1, abs=0.01)

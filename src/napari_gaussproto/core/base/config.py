@@ -274,7 +274,17 @@ class NewModel(Settings):
 
 
 class LossWeights(Settings):
-    """Weight of each term of the training objective; see ``core/mixture/objective.py``."""
+    """Weight of each term of the training objective; see ``core/mixture/objective.py``.
+
+    Attributes
+    ----------
+    classification : float
+        Of the cross-entropy of p(c|z) with the labels.
+    density : float
+        Of the mean of -log p(z|y) over labelled cells, for each latent dimension.
+    diversity : float
+        Of the mean of exp(log BC / D) over pairs of prototypes of one class.
+    """
 
     classification: float = Field(1.0, ge=0)
     density: float = Field(0.1, ge=0)
@@ -282,7 +292,21 @@ class LossWeights(Settings):
 
 
 class Augmentation(Settings):
-    """Random changes of a training crop, image and labels together."""
+    """Random changes of a training crop, image and labels together.
+
+    Attributes
+    ----------
+    zoom : tuple of float
+        Least and greatest factor; its logarithm is drawn evenly.
+    flip : bool
+        Left and right, and up and down, half of the time each.
+    rotation_degrees : float
+        Most, either way.
+    brightness, contrast, saturation : float
+        A factor is drawn evenly from 1 minus to 1 plus it; saturation of colours only.
+    hue : float
+        Most, either way, in turns around the circle of colours.
+    """
 
     zoom: tuple[float, float] = (0.75, 1.5)
     flip: bool = True
@@ -316,7 +340,12 @@ class TrainingConfig(Settings):
         Labelled cells drawn from each image for those two stages, per class.
     learning_rate, backbone_learning_rate : float
         Peaks of the one-cycle schedule for neck and layer, and for the backbone.
-    weight_decay, gradient_clip, ema_decay, label_smoothing : float
+    weight_decay : float
+        Of AdamW, a step, as a share of the learning rate; prototypes do not decay.
+    gradient_clip : float
+        Largest norm of the gradient of all parameters together.
+    ema_decay : float
+        What the averaged weights keep of themselves at a step.
     class_balance : float
         Exponent of the inverse class frequency in the class weights: 0 none, 1 full.
     validate_every : int

@@ -68,9 +68,9 @@ class TrainingStep:
     Attributes
     ----------
     stage : str
-        "features", "warm-up", "layer", "joint", "validation" or "finish"; of `trial_fit_steps`
-        "trial" and "final" instead of "joint"; of a quick fit "features", "neck", "decode" or
-        "layer"; of a rejection "train away".
+        "features", "warm-up", "layer", "joint", "validation" or "finish"; of a fine-tune "start"
+        before them; of `trial_fit_steps` "trial" and "final" instead of "joint"; of a quick fit
+        "decode" and "layer"; of two starts "compare"; of a rejection "train away".
     step, total : int
         Within the stage, images of a validation; ``total`` is an estimate when the budget is
         in minutes.

@@ -20,9 +20,6 @@ from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.segmentation import Prototype
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, make_layer
 
-# Prior of a class that nothing is known of yet: it counts for nothing, but stays finite.
-_EMPTY_PRIOR = 1e-6
-
 
 @torch.no_grad()
 def adapt(
@@ -149,10 +146,12 @@ def _carried(
     layer.raw_weight[:count] = surgery.log_joint(old)[kept]
     layer.active[:count] = old.active[kept]
     layer.active[count:] = False
-    layer.raw_prior.fill_(math.log(_EMPTY_PRIOR))
+    layer.raw_prior.fill_(math.log(surgery.EMPTY_PRIOR))
+    alive = set(old.class_index[old.active].tolist())
     for new in range(layer.n_classes):
         pooled = [c for c, became_ in enumerate(target) if became_ == new]
-        if pooled:
+        # One whose prototypes are all off brings no cells along.
+        if pooled := [c for c in pooled if c in alive] or pooled:
             layer.raw_prior[new] = old.log_prior[pooled].logsumexp(0)
     layer.log_temperature.copy_(old.log_temperature)
     return layer

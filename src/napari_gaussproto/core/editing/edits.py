@@ -23,7 +23,7 @@ from torch import Tensor
 
 from napari_gaussproto.core.base.errors import EditError
 from napari_gaussproto.core.base.quantiles import quantiles_of
-from napari_gaussproto.core.imaging.patches import Patches, no_patches
+from napari_gaussproto.core.imaging.patches import PATCHES, Patches, no_patches
 from napari_gaussproto.core.mixture import surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.segmentation import Prototype, prototype_index
@@ -32,7 +32,6 @@ from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 # Gives the patches of cells, by their row in the cells that an edit was given.
 Cutter = Callable[[Sequence[int]], Patches]
 
-_PATCHES = 8
 # Fewer cells say too little about how far a prototype's own cells lie from it.
 _FEWEST_FOR_QUANTILES = 20
 _MOST_CELLS = 5000
@@ -257,7 +256,7 @@ def add(
     _refuse_taken(name, model.prototypes)
     mean, scale = surgery.moments_of(model.layer, cells)
     layer = surgery.append(model.layer, class_index, mean, scale)
-    shown = no_patches() if patches is None else patches[:_PATCHES]
+    shown = no_patches() if patches is None else patches[:PATCHES]
     prototype = Prototype(
         name,
         class_index,
@@ -384,7 +383,7 @@ def _interleaved(first: Prototype, second: Prototype) -> tuple[Patches, npt.NDAr
         zip(first.patches, first.patch_labels, strict=False),
         zip(second.patches, second.patch_labels, strict=False),
     )
-    chosen = [entry for pair in pairs for entry in pair if entry is not None][:_PATCHES]
+    chosen = [entry for pair in pairs for entry in pair if entry is not None][:PATCHES]
     if not chosen:
         return no_patches(), np.zeros(0, np.int64)
     return np.stack([patch for patch, _ in chosen]), np.array([int(c) for _, c in chosen])
@@ -437,7 +436,7 @@ def _pictures(
     if cut is None or not len(rows):
         # Copies, because a model file cannot hold one array twice.
         return {"patches": whole.patches.copy(), "patch_labels": whole.patch_labels.copy()}
-    nearest = layer.scores(own).mahalanobis[:, m].argsort()[:_PATCHES]
+    nearest = layer.scores(own).mahalanobis[:, m].argsort()[:PATCHES]
     return {
         "patches": cut(rows[nearest].tolist()),
         "patch_labels": np.zeros(0, np.int64),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -95,8 +94,5 @@ def place_unfitted(
             values = getattr(layer, name)
             values[rows] = getattr(part, name) if first else values[layer.active].mean(0)
         if not first:
-            others = layer.class_index[layer.active].unique()
-            prior = layer.log_prior[others].logsumexp(0) - math.log(len(others))
-            layer.raw_prior.copy_(layer.log_prior)
-            layer.raw_prior[c] = prior
+            layer.raw_prior.copy_(surgery.with_average_prior(layer, c))
         layer.active[rows] = True

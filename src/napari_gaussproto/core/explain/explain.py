@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Integral
 
@@ -78,6 +78,8 @@ class Explanation:
         Cells that took part; 1 for a pixel.
     is_cut : bool
         Whether a mask goes on beyond the part of the image that was looked at.
+    is_mask : bool
+        Whether the pixels of a mask were explained, and not one cell.
     """
 
     y: int
@@ -92,6 +94,7 @@ class Explanation:
     mask: Mask
     n_cells: int
     is_cut: bool = False
+    is_mask: bool = False
 
     def __repr__(self) -> str:
         """The explanation in one line: without the mask and those that hardly count."""
@@ -134,11 +137,6 @@ class Explanation:
     def outlines(self) -> list[Polygon]:
         """Closed outlines of what is explained, (K, 2) each, in pixels (y, x)."""
         return outline(self.mask, self.top, self.left)
-
-    @property
-    def is_mask(self) -> bool:
-        """Whether the pixels of a mask were explained, and not one cell."""
-        return self.n_cells > 1
 
     @property
     def familiarity(self) -> str:
@@ -241,7 +239,8 @@ def explain_mask(segmentation: Segmentation, mask: Mask) -> Explanation:
     places = np.argwhere(mask & (segmentation.labels == label))
     y, x = places[len(places) // 2]
     top, left = box[0].start, box[1].start
-    return _explanation(segmentation, y, x, cells, weight[cells], top, left, mask[box])
+    found = _explanation(segmentation, y, x, cells, weight[cells], top, left, mask[box])
+    return replace(found, is_mask=True)
 
 
 def _explanation(

@@ -88,10 +88,7 @@ def _marks(
 @torch.no_grad()
 def _duplicates(model: PrototypeSegmenter) -> dict[int, int]:
     """For a prototype that is nearly the same as a sibling, that sibling."""
-    pairs = model.layer.siblings()
-    if not len(pairs):
-        return {}
-    distance = 1 - model.layer.log_bhattacharyya()[pairs[:, 0], pairs[:, 1]].exp()
+    pairs, distance = model.layer.sibling_distances()
     duplicates: dict[int, int] = {}
     for row in distance.argsort().tolist():
         if float(distance[row]) >= _LEAST_HELLINGER:

@@ -14,6 +14,8 @@ from napari_gaussproto.core.imaging.source import ImageSource
 
 Patches = npt.NDArray[np.uint8]
 
+# Of a prototype, at most.
+PATCHES = 8
 PATCH_PIXELS = 48
 # A patch shows a cell with its surroundings: this many latent positions across at least.
 _PATCH_CELLS = 12

@@ -27,7 +27,7 @@ ValueRange = tuple[float, float]
 _SAMPLE = 1 << 20
 # So many planes of a stack; of a stack on disk every plane costs a read.
 _MOST_PLANES = 16
-# Integers in memory up to this many are looked at one and all, which takes milliseconds.
+# Integers in memory, or in a file mapped to it, up to this many are looked at one and all.
 _SCANNED = 1 << 27
 # Share of floats that sharpening or resampling may have carried beyond a photograph's range.
 _MOST_OUTSIDE = 0.01
@@ -60,6 +60,8 @@ class ImageSource:
     ----------
     memo : dict
         What was computed from this image and is worth keeping with it, such as its regions.
+    is_cut_off : bool
+        Whether values above the full scale of integers were met so far, and clipped.
     """
 
     def __init__(
@@ -82,6 +84,14 @@ class ImageSource:
         spatial = [n for axis, n in enumerate(array.shape) if axis != channel_axis]
         self.height, self.width = int(spatial[0]), int(spatial[1])
         self.memo: dict[Any, Any] = {}
+        self.is_cut_off = False
+
+    @property
+    def full_scale(self) -> float | None:
+        """What integers of more than 8 bits are divided by; None for others."""
+        dtype = np.dtype(self.array.dtype)
+        judged = dtype.kind in "ui" and dtype != np.uint8 and not self._offset
+        return self._span if judged and self._span in _FULL_SCALES else None
 
     @property
     def pixels(self) -> int:
@@ -281,6 +291,8 @@ class ImageSource:
             wide = (np.asarray(values, dtype=np.float64) - self._offset) / self._span
             pixels = torch.from_numpy(wide.astype(np.float32))
         else:
+            if self.full_scale is not None and not self.is_cut_off and values.size:
+                self.is_cut_off = bool(values.max() > self._span)
             with np.errstate(over="ignore"):  # of outliers, which are clipped
                 pixels = torch.from_numpy(np.array(values, dtype=np.float32))
             pixels.div_(self._span)
@@ -407,8 +419,7 @@ def _sample(array: Any, axis: int | None, budget: int, nodata: float | None) -> 
     # What reads a file into memory when asked must be judged as the same array would be.
     array = getattr(array, "in_memory", array)
     height, width = (n for i, n in enumerate(array.shape) if i != axis)
-    in_memory = isinstance(array, np.ndarray) and not isinstance(array, np.memmap)
-    if in_memory and array.dtype.kind in "ui" and array.size <= _SCANNED:
+    if isinstance(array, np.ndarray) and array.dtype.kind in "ui" and array.size <= _SCANNED:
         known = _known(array, nodata)
         return np.array([known.min(), known.max()]) if known.size else known
     if isinstance(array, np.ndarray) or height * width <= budget:

@@ -33,7 +33,8 @@ _PRIOR, _LEAST_SHARE, _ROUNDS = 0.25, 0.01, 20
 # is asked.
 DOUBT, _LEAST_TRUST, _PASSES = 0.5, 0.05, 2
 # How much of the distance between class means is believed, for few strokes are farther apart
-# than what they stand for (James & Stein 1961).
+# than what they stand for. A share of our own that is fixed, no estimate as that of
+# James & Stein (1961).
 _BELIEVED = 0.75
 # A mean comes the more from cells that are surely of its class the fewer its strokes are: by half
 # at so many. Sure is such a posterior, and fewer cells than that say nothing.
@@ -89,7 +90,8 @@ class Discriminant:
     shrinkage : float
         What was chosen, of `SHRINKAGES`.
     accuracy : float or None
-        Of cells of strokes that were held out, over classes evenly; None where there are none.
+        Of cells of strokes that were held out, over classes evenly; None where there are none. By
+        the nearest mean, without prior and anchor, which need the photographs and not strokes.
     held_out : int
         How many strokes that were.
     """
@@ -221,8 +223,9 @@ def _anchored(head: Discriminant, photos: Tensor, share: Tensor) -> Discriminant
 def _log_prior(photos: Tensor, mean: Tensor, known: Tensor, temperature: float) -> Tensor:
     """(C,): how common each class is in the photographs, and how far its mean is believed."""
     middle = mean[known].mean(0)
-    # Gaussians whose means were drawn towards their middle differ from those at the means
-    # themselves by an offset and by the temperature.
+    # With means m_c' = n + b (m_c - n), n the middle and b what is believed, and z - n = y,
+    #   -|z - m_c'|^2 / 2 = -b |z - m_c|^2 / 2 + b (1 - b) |m_c - n|^2 / 2 + terms without c.
+    # Over b, which the temperature takes in, that is the Gaussian at m_c itself and an offset.
     offset = (1 - _BELIEVED) * (mean - middle).square().sum(1) / 2
     logits = (offset - torch.cdist(photos, mean).square() / 2) / temperature
     logits = logits.masked_fill(~known, -torch.inf)
@@ -341,11 +344,13 @@ class _Trial:
 
     def _losses(self, shrinkage: float) -> Tensor:
         """Cross-entropy at each of `_TEMPERATURES`, (T,)."""
-        distance = self.distance[shrinkage]
-        temperatures = distance.new_tensor(_TEMPERATURES)[:, None, None]
-        log_posterior = (distance / (-2 * temperatures)).log_softmax(2)
+        return torch.stack([self._loss(shrinkage, temperature) for temperature in _TEMPERATURES])
+
+    def _loss(self, shrinkage: float, temperature: float) -> Tensor:
+        # One temperature at a time: there may be 900 cells of each of a hundred classes.
+        log_posterior = (self.distance[shrinkage] / (-2 * temperature)).log_softmax(1)
         # A class without cells has an infinite distance and no mass.
-        return -(self.mass * log_posterior.clamp_min(-1e6)).sum((1, 2))
+        return -(self.mass * log_posterior.clamp_min(-1e6)).sum()
 
 
 def _trial(

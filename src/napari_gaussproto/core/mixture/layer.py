@@ -273,6 +273,13 @@ class GaussianPrototypeLayer(nn.Module):
         spread = 0.5 * (half_log_det[:, None] + half_log_det[None]) - middle_log_det
         return spread - 0.125 * solved.square().sum((-1, -2))
 
+    def sibling_distances(self) -> tuple[Tensor, Tensor]:
+        """Pairs (P, 2) as `siblings` has them, and the squared Hellinger distance of each, (P,)."""
+        pairs = self.siblings()
+        if not len(pairs):
+            return pairs, self.mean.new_zeros(0)
+        return pairs, 1 - self.log_bhattacharyya()[pairs[:, 0], pairs[:, 1]].exp()
+
     def siblings(self) -> Tensor:
         """Pairs (P, 2) of active prototypes ``a < b`` that share a class."""
         same = self.class_index[:, None] == self.class_index[None]
@@ -323,12 +330,15 @@ class MixtureScores:
 
     @cached_property
     def mahalanobis(self) -> Tensor:
-        """Squared Mahalanobis distance to every prototype, (N, M) float32, not negative."""
+        """Squared Mahalanobis distance to every prototype, (N, M), not negative.
+
+        Of float32, or of float64 where the cells are.
+        """
         return self._layer._mahalanobis(self._z)
 
     @cached_property
     def log_likelihood(self) -> Tensor:
-        """Gaussian log-density, (N, M) float32; inactive prototypes have ``LOG_ZERO``."""
+        """Gaussian log-density, (N, M); inactive prototypes have ``LOG_ZERO``."""
         layer, distance = self._layer, self.mahalanobis
         norm = layer.log_norm.to(distance.dtype)
         return torch.add(-norm, distance, alpha=-0.5).masked_fill_(~layer.active, LOG_ZERO)

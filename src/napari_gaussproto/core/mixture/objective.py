@@ -42,7 +42,8 @@ def diversity(layer: GaussianPrototypeLayer) -> Tensor:
     """Mean overlap of sibling prototypes, a scalar: the Bhattacharyya coefficient per dimension.
 
     ``exp(log BC / D)`` instead of ``BC = 1 - Hellinger^2``, which vanishes together with its
-    gradient as D grows. Scales are detached, so siblings move apart and do not just narrow.
+    gradient as D grows; the root is our own. Of diagonal covariances it is the geometric mean of
+    the coefficients along the axes. Scales are detached: siblings move apart, and do not narrow.
     """
     pairs = layer.siblings()
     if not len(pairs):
@@ -54,7 +55,8 @@ def diversity(layer: GaussianPrototypeLayer) -> Tensor:
 def class_weights(pixels: Tensor, balance: float) -> Tensor:
     """Class weights from labelled pixel counts (C,): frequency to the power -balance.
 
-    Scaled so that the mean weight over labelled pixels is 1.
+    Scaled so that the mean weight over labelled pixels is 1. A class without a pixel counts as one
+    in a million of them, which no cell asks for.
     """
     frequency = (pixels / pixels.sum()).clamp_min(1e-6)
     weight = frequency.pow(-balance)

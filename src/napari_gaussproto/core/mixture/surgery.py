@@ -1,7 +1,8 @@
 """Changes to a layer's list of Gaussians; each returns a new layer and leaves the old one alone.
 
 Only the rows that an edit is about change; all others keep their parameters to the bit, but for
-`with_class`, which writes the weights and priors of the two classes in another form.
+`with_class`, which writes the weights and priors of the two classes in another form. So does
+`append` with the priors, where a class without active prototypes gets one.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from torch import Tensor
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 
 _ROWS = ("mean", "raw_scale", "off_diagonal", "raw_weight")
-# Prior of a class that lost its last prototype: it counts for nothing, but stays finite.
-_EMPTY_PRIOR = 1e-6
+# Prior of a class without prototypes that are known: it counts for nothing, but stays finite.
+EMPTY_PRIOR = 1e-6
 # A Gaussian cut at its mean has halves with means at +- sqrt(2 / pi) standard deviations
 # and a share 1 - 2 / pi of the variance (moments of the half-normal distribution).
 _HALF_MEAN = math.sqrt(2 / math.pi)
@@ -84,7 +85,7 @@ def with_class(layer: GaussianPrototypeLayer, m: int, class_index: int) -> Gauss
         # Weights are only compared within a class, so the joint logarithms serve as raw ones.
         changed.raw_weight[members] = joint[members]
         mass = joint[counted].exp().sum()
-        changed.raw_prior[c] = mass.clamp_min(_EMPTY_PRIOR).log()
+        changed.raw_prior[c] = mass.clamp_min(EMPTY_PRIOR).log()
     return changed
 
 
@@ -238,12 +239,17 @@ def append(
         longer.raw_weight[last] = weights.logsumexp(0) - math.log(len(weights))
     else:
         longer.raw_weight[last] = 0.0
-        others = layer.class_index[layer.active].unique()
-        if len(others):
-            prior = layer.log_prior[others].logsumexp(0) - math.log(len(others))
-            longer.raw_prior.copy_(layer.log_prior)
-            longer.raw_prior[class_index] = prior
+        if bool(layer.active.any()):
+            longer.raw_prior.copy_(with_average_prior(layer, class_index))
     return longer
+
+
+def with_average_prior(layer: GaussianPrototypeLayer, class_index: int) -> Tensor:
+    """Log of priors (C,), that of a class the average of those with active prototypes."""
+    others = layer.class_index[layer.active].unique()
+    log_prior = layer.log_prior.clone()
+    log_prior[class_index] = layer.log_prior[others].logsumexp(0) - math.log(len(others))
+    return log_prior
 
 
 @torch.no_grad()

@@ -127,6 +127,12 @@ class ModelCard(BaseModel):
         self.log(what, **details)
 
     @property
+    def full_scales(self) -> list[float]:
+        """Full scales of integers of more than 8 bits in what it has learned from last, if any."""
+        known = [entry["full_scales"] for entry in self.history if "full_scales" in entry]
+        return [float(scale) for scale in known[-1]] if known else []
+
+    @property
     def last_entry(self) -> LogEntry:
         """What was done to the model last; empty before anything was."""
         return LogEntry.model_validate(self.history[-1] if self.history else {"what": ""})
@@ -136,8 +142,20 @@ class ModelCard(BaseModel):
 class Provenance:
     """Which model made a result, and how and when, as the metadata of its layers tells it.
 
-    ``how`` is the kind of fit, or tile and size of cells; ``edits`` are a person's, None where
-    nothing is known of any.
+    Attributes
+    ----------
+    model : str
+        Its name.
+    model_file : str or None
+        Where it is from.
+    model_created, time : str
+        ISO 8601 in UTC.
+    device : str
+        As torch names it.
+    how : mapping of str to object
+        The kind of fit, or the tile and the size of cells, in pixels.
+    edits : sequence of str or None
+        What a person did to it, None where nothing is known of any.
     """
 
     model: str

@@ -109,7 +109,14 @@ def with_context(
     stride = model.extractor.context_stride
     height, width = (-(-side // stride) for side in encoding.partition.shape)
     context = level[:, :height, :width]
-    return replace(encoding, is_grey=source.is_grey, context=context, context_stride=stride)
+    return replace(
+        encoding,
+        is_grey=source.is_grey,
+        full_scale=source.full_scale,
+        is_cut_off=source.is_cut_off,
+        context=context,
+        context_stride=stride,
+    )
 
 
 def pooled(

@@ -31,6 +31,9 @@ class Encoding:
         Whether their outlines do.
     is_grey : bool
         See `ImageSource.is_grey`.
+    full_scale : float or None
+    is_cut_off : bool
+        See `ImageSource`.
     context : (F, h, w) Tensor or None
         Features of the backbone's middle level, by which a photograph is known. None of a part
         of an image.
@@ -45,6 +48,8 @@ class Encoding:
     data_mask: npt.NDArray[np.bool_] | None = None
     follow_edges: bool = True
     is_grey: bool = False
+    full_scale: float | None = None
+    is_cut_off: bool = False
     context: Tensor | None = field(default=None, repr=False)
     context_stride: int = 1
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from napari_gaussproto.core.imaging.patches import Patches
+from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.familiarity import FALSE_ALARMS
 
 # Less of a picture than this holds data: it is mostly without.
@@ -59,6 +60,36 @@ def remarks_of(
         found.append(
             f"Unlike the photographs that the model has learned from{_which(class_novelty)}: "
             "labels may be wrong. Train with a few strokes."
+        )
+    return found
+
+
+def reading_remarks(encoding: Encoding, learned: Collection[float]) -> list[str]:
+    """Sentences about how integers of more than 8 bits were read; often none.
+
+    Parameters
+    ----------
+    encoding : Encoding
+        Of the image.
+    learned : collection of float
+        Full scales of the images that the model learned from, if they were such ones.
+    """
+    full_scale = encoding.full_scale
+    if full_scale is None:
+        return []
+    found = []
+    if encoding.is_cut_off:
+        found.append(
+            f"Values above {full_scale:.0f} were cut off, for a part of the picture tells its "
+            "range: labels of bright places may be wrong. Scale the picture to 8 bits before."
+        )
+    scales = sorted({full_scale, *learned})
+    if learned and len(scales) > 1:
+        bits = " and ".join(str(int(scale).bit_length()) for scale in scales)
+        found.append(
+            "By their largest values, this picture and those that the model has learned from were "
+            f"read as of {bits} bits: if one camera made them, some look darker to the model than "
+            "they are. Scale them to 8 bits alike before."
         )
     return found
 

@@ -23,7 +23,7 @@ from napari_gaussproto.core.labels.cover import cover_of
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
 from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.familiarity import Familiarity, Look
-from napari_gaussproto.core.model.remarks import are_coloured, remarks_of
+from napari_gaussproto.core.model.remarks import are_coloured, reading_remarks, remarks_of
 
 Map = npt.NDArray[np.float32]
 
@@ -130,6 +130,8 @@ class Segmentation:
     ----------
     active : list of bool
         For each prototype whether it takes part.
+    learned_scales : sequence of float
+        Of the images that the model learned from; see `reading_remarks`.
     """
 
     def __init__(
@@ -148,6 +150,7 @@ class Segmentation:
         # What a person drew, and whether other labels stand for those of the model.
         self._drawn: npt.NDArray[np.uint8] | None = None
         self._replaced = False
+        self.learned_scales: Sequence[float] = ()
         self.classes = list(classes)
         self.prototypes = list(prototypes)
         self._density_quantiles = density_quantiles
@@ -158,13 +161,10 @@ class Segmentation:
         self._scores = frozen.scores(encoding.latents.detach())
 
     def __repr__(self) -> str:
-        height, width = self.shape
-        names = ", ".join(entry.name for entry in self.classes)
-        cells, prototypes = self.encoding.partition.n_cells, len(self.prototypes)
-        return (
-            f"<Segmentation of {height} x {width} pixels in {cells} cells: {names}; "
-            f"{prototypes} prototypes>"
-        )
+        (height, width), cells = self.shape, self.encoding.partition.n_cells
+        about = ", ".join(entry.name for entry in self.classes)
+        about = f"{cells} cells: {about}; {len(self.prototypes)} prototypes"
+        return f"<Segmentation of {height} x {width} pixels in {about}>"
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -334,12 +334,13 @@ class Segmentation:
     def remarks(self) -> list[str]:
         """What one should know before one believes the labels, in sentences; often nothing.
 
-        That the image is unlike the training photographs, mostly without data, constant, or grey
-        where the model expects colour.
+        That the image is unlike the training photographs, mostly without data, constant, grey
+        where the model expects colour, or read in another range.
         """
         grey = self.encoding.is_grey and are_coloured([p.patches for p in self.prototypes])
         facts = (self.data_share, self.photo_novelty(), self.class_novelty())
-        return remarks_of(*facts, lacks_colour=grey)
+        reading = reading_remarks(self.encoding, self.learned_scales)
+        return remarks_of(*facts, lacks_colour=grey) + reading
 
     def novelty(self, cells: bool = False) -> Map:
         """Share of the training cells of its class that are more familiar, (H, W) in [0, 1].
@@ -371,9 +372,8 @@ class Segmentation:
         """What novelty compares with, in words."""
         if not self.knows_training_cells:
             return "cells of this image"
-        levels = self._class_quantiles
         given = self._scores.class_log_posterior.argmax(1).unique().cpu().numpy()
-        known = levels is not None and not np.isnan(levels[given]).any()
+        known = (levels := self._class_quantiles) is not None and not np.isnan(levels[given]).any()
         return "training cells of its class" if known else "training cells"
 
     @property

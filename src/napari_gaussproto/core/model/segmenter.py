@@ -7,6 +7,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,8 @@ from napari_gaussproto.core.model.familiarity import Familiarity
 from napari_gaussproto.core.model.segmentation import Prototype, Segmentation
 from napari_gaussproto.core.network.backbone import Backbone
 from napari_gaussproto.core.network.extractor import Extractor
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class PrototypeSegmenter(nn.Module):
@@ -123,7 +126,7 @@ class PrototypeSegmenter(nn.Module):
 
     def decode(self, encoding: Encoding) -> Segmentation:
         """Classes and explanations of an encoded image; a few matrix products."""
-        return Segmentation(
+        found = Segmentation(
             encoding,
             self.layer,
             self.classes,
@@ -132,14 +135,14 @@ class PrototypeSegmenter(nn.Module):
             self.familiarity,
             self.class_quantiles,
         )
+        found.learned_scales = self.card.full_scales
+        return found
 
     def with_layer(
         self, layer: GaussianPrototypeLayer, prototypes: list[Prototype], card: ModelCard
     ) -> PrototypeSegmenter:
         """A model with other prototypes that shares this one's extractor, without a copy."""
-        other = copy.copy(self)
-        # A shallow copy of a module shares the table of its parts; this one needs its own.
-        other._modules = dict(self._modules)
+        other = shallow_copy(self)
         other.layer = layer.train(self.training)
         other.prototypes = prototypes
         other.card = card
@@ -185,9 +188,7 @@ class PrototypeSegmenter(nn.Module):
         """Same model that cuts and downsamples otherwise."""
         if config is self.config:
             return self
-        other = copy.copy(self)
-        # A shallow copy of a module shares the table of its parts; this one needs its own.
-        other._modules = dict(self._modules)
+        other = shallow_copy(self)
         other.config, other.partitioner = config, Partitioner(config)
         other.extractor = self.extractor.downsampling(config.downsample)
         more = config.downsample / self.config.downsample
@@ -202,12 +203,12 @@ class PrototypeSegmenter(nn.Module):
             f"prototypes, {self.config.latent_dim} latent dimensions>"
         )
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Log p(c|z) at latent positions (B, classes, h, w), of images (B, channels, H, W)."""
-        latents = self.extract(image)
-        batch, dim, height, width = latents.shape
-        cells = latents.permute(0, 2, 3, 1).reshape(-1, dim)
-        return self.layer(cells).reshape(batch, height, width, -1).permute(0, 3, 1, 2)
+
+def shallow_copy(module: M) -> M:
+    """A module of the same parts, each of which may be replaced in one of the two alone."""
+    other = copy.copy(module)
+    other._modules = dict(module._modules)
+    return other
 
 
 def make_layer(config: ModelConfig, class_index: list[int]) -> GaussianPrototypeLayer:

@@ -35,6 +35,10 @@ class Version(Settings):
         For people; it need not be unique.
     created : str
         ISO 8601 in UTC.
+    seconds : float
+        That the fit took.
+    strokes, images : int
+        How many it learned from.
     settings : dict
         Of the fit, JSON-able.
     measures : dict of str to float

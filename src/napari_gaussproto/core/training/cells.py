@@ -66,13 +66,6 @@ class LabelledCells:
         """Classes that have cells."""
         return (self.target.sum(0) > 0).nonzero().flatten().tolist()
 
-    @property
-    def class_weight(self) -> Tensor:
-        """(C,) so that every class that has cells counts alike; 0 for the others."""
-        mass = self.target.sum(0)
-        even = torch.where(mass > 0, 1 / mass.clamp_min(1e-12), 0)
-        return even * mass.sum() / (mass > 0).sum()
-
 
 def draw_cells(
     image: EncodedImage,

@@ -58,7 +58,8 @@ def descend(
     alone : bool
         In one thread, for small matrices.
     """
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR
+    schedule = cosine(optimizer, max(1, steps)) if falling else None
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     good: list[Tensor] = []
     for step in range(1, steps + 1):
@@ -75,7 +76,7 @@ def descend(
             yield TrainingStep(stage, step, step, note=note)
             return
         good = before
-        if falling:
+        if schedule is not None:
             schedule.step()
         yield TrainingStep(stage, step, steps, losses)
 
@@ -154,8 +155,9 @@ def fit_temperature(
 
 # -- how long a stage of a training lasts, and how fast it learns ---------------------------------
 
-# Share of a stage that the learning rate rises.
-_RISE = 0.25
+# Share of a stage that the learning rate rises, its first value over its peak (Smith & Topin begin
+# at 1 / 25), and what is added at the end so that the last step is one.
+_RISE, _BEGIN, _END = 0.25, 0.04, 1e-4
 
 
 def check_budget(steps: int | None, minutes: float | None) -> None:
@@ -178,8 +180,9 @@ def one_cycle(progress: float) -> float:
     a timed training needs no state of a scheduler.
     """
     if progress < _RISE:
-        return 0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * progress / _RISE))
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - _RISE) / (1 - _RISE)))) + 1e-4
+        return _BEGIN + (1 - _BEGIN) * 0.5 * (1 - math.cos(math.pi * progress / _RISE))
+    falling = min(1.0, (progress - _RISE) / (1 - _RISE))
+    return 0.5 * (1 + math.cos(math.pi * falling)) + _END
 
 
 class Clock:

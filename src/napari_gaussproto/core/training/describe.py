@@ -16,7 +16,14 @@ from napari_gaussproto.core.base.device import one_thread
 from napari_gaussproto.core.base.quantiles import QUANTILES, quantiles_of
 from napari_gaussproto.core.base.steps import WithValue, run
 from napari_gaussproto.core.cells.partition import Partition
-from napari_gaussproto.core.imaging.patches import PATCH_PIXELS, Patches, cut_patch, shrinking
+from napari_gaussproto.core.editing.edits import purity_of
+from napari_gaussproto.core.imaging.patches import (
+    PATCH_PIXELS,
+    PATCHES,
+    Patches,
+    cut_patch,
+    shrinking,
+)
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.mixture import placement, surgery
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
@@ -29,7 +36,6 @@ from napari_gaussproto.core.training.cells import LabelledCells, sample_cells_st
 from napari_gaussproto.core.training.descent import fit_temperature
 from napari_gaussproto.core.training.samples import TrainingImage
 
-_PATCHES = 8
 # What the card calls it when a model learns what its photographs look like.
 PHOTO_NOVELTY = "photo novelty"
 # From one image, where there are several; and the cells that are looked at to find these.
@@ -165,10 +171,9 @@ def tidy(model: PrototypeSegmenter, cells: LabelledCells, config: TrainingConfig
 
 def _closest_siblings(layer: GaussianPrototypeLayer, limit: float) -> tuple[int, int] | None:
     """The most similar pair of a class, if its squared Hellinger distance is below a limit."""
-    pairs = layer.siblings()
+    pairs, distance = layer.sibling_distances()
     if not len(pairs):
         return None
-    distance = 1 - layer.log_bhattacharyya()[pairs[:, 0], pairs[:, 1]].exp()
     nearest = int(distance.argmin())
     if float(distance[nearest]) >= limit:
         return None
@@ -182,7 +187,7 @@ def describe(
     cells: LabelledCells,
     images: Sequence[Pictured] = (),
     *,
-    patches: int = _PATCHES,
+    patches: int = PATCHES,
 ) -> None:
     """Usage, spread, patches and purity of every prototype, and the spread of log p(z).
 
@@ -244,8 +249,7 @@ def _add_patches(
     places = _nearest_places(cells, distance, images, count)
     prototype.patches = np.stack([images[int(cells.image[i])].picture(y, x) for i, y, x in places])
     prototype.patch_labels = cells.majority[[i for i, _, _ in places]].cpu().numpy()
-    counts = np.bincount(prototype.patch_labels, minlength=len(model.classes))
-    prototype.purity = float(counts.max() / counts.sum())
+    prototype.purity = purity_of(prototype.patch_labels)
 
 
 def _nearest_places(

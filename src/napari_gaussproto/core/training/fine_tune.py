@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -201,11 +202,15 @@ class FineTuner(Trainer):
         super().__init__(model, data, validation, settings)
         self.semi, self.lead = settings.semi, settings.lead
         self.gate_share: float | None = None
-        self._former = semi.remember(model)
+        self._former = semi.remember(model) if self.semi.anchoring else {}
         self._backbone = model.extractor.backbone.digest()
         # The teacher, too.
         self.average = copy.deepcopy(model).requires_grad_(False).eval()
-        self._even_sampler = _even_sampler([*data, *unlabelled], self.config, self.seed)
+        self._everywhere = [*data, *unlabelled]
+
+    @cached_property
+    def _even_sampler(self) -> CropSampler:
+        return _even_sampler(self._everywhere, self.config, self.seed)
 
     def start(self) -> Iterator[TrainingStep]:
         """Judge the weights that training starts from: the first candidates for the best."""

@@ -45,7 +45,7 @@ from napari_gaussproto.core.training.pyramid import (
     encode_pyramid,
     latents_of_image,
 )
-from napari_gaussproto.core.training.samples import all_with_data
+from napari_gaussproto.core.training.samples import all_with_data, full_scales_of
 from napari_gaussproto.core.training.start import begin, standardise, with_own_head
 
 # Of the covariance, see `fit_discriminant`: for latents of a neck that was trained for few strokes,
@@ -229,6 +229,7 @@ def quick_fit_steps(
         scratch=scratch,
         seed=seed,
         settings=settings.model_dump(),
+        **full_scales_of(image.source for image in images),
     )
     accuracy = class_accuracy(fitted.layer, cells.values, cells.target)
     return QuickFit(fitted, encodings, accuracy, held_out)

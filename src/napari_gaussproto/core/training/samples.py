@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,11 +101,17 @@ def prepare(
             )
         )
     counts = pixel_counts(prepared, len(config.classes))
-    missing = [c.name for c, n in zip(config.classes, counts.tolist(), strict=True) if not n]
+    missing = [(i, c.name) for i, c in enumerate(config.classes) if not counts[i]]
     if missing and every_class:
-        raise LabelError(
-            f"No pixel is labelled as {_listed(missing)}: label some, or remove the class."
-        )
+        given = {value for image in prepared for value in image.full_labels.unique().tolist()}
+        if thin := [name for i, name in missing if i + 1 in given]:
+            raise LabelError(
+                f"What is labelled as {_listed(thin)} is thinner than half a square of "
+                f"{config.downsample} pixels, which the network sees as one: label larger places, "
+                "or set a smaller downsample."
+            )
+        names = _listed([name for _, name in missing])
+        raise LabelError(f"No pixel is labelled as {names}: label some, or remove the class.")
     return prepared
 
 
@@ -180,6 +186,12 @@ def pixel_counts(images: Sequence[TrainingImage], n_classes: int) -> Tensor:
     for image in images:
         counts += torch.bincount(image.labels.flatten().long(), minlength=n_classes + 1)[1:]
     return counts
+
+
+def full_scales_of(sources: Iterable[ImageSource]) -> dict[str, list[float]]:
+    """Entry of a card: the full scales of images of more than 8 bits; empty without such ones."""
+    scales = {source.full_scale for source in sources} - {None}
+    return {"full_scales": sorted(scale for scale in scales if scale)} if scales else {}
 
 
 def check_crop(side: int, stride: int) -> None:

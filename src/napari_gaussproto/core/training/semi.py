@@ -168,7 +168,9 @@ def affinity(
     """Unlabelled cells take the class of the strokes of their own image that they resemble.
 
     Per image, every class with strokes has a mean latent vector. A cell with a cosine above
-    the threshold to the nearest of them gets soft labels from the cosines to all of them.
+    the threshold to the nearest of them gets soft labels from the cosines to all of them:
+    ``q_c ~ exp(cos(z, m_c) / temperature)``, and the loss is the mean of ``-sum_c q_c log p(c|z)``
+    over the area without labels.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ from napari_gaussproto.core.base.seeds import seeded
 from napari_gaussproto.core.editing.class_change import adapt
 from napari_gaussproto.core.editing.network_alone import FEW, network_alone
 from napari_gaussproto.core.model.model_file import load_model
-from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+from napari_gaussproto.core.model.segmenter import PrototypeSegmenter, shallow_copy
 from napari_gaussproto.core.model.summary import start_path
 from napari_gaussproto.core.network.backbone import fine_strides
 from napari_gaussproto.core.training.pyramid import EncodedImage
@@ -123,8 +123,7 @@ def with_own_head(model: PrototypeSegmenter) -> PrototypeSegmenter:
 @torch.no_grad()
 def standardise(model: PrototypeSegmenter, images: Sequence[EncodedImage]) -> None:
     """Give a model without a neck the mean and variance of every channel over all images."""
-    extractor = copy.copy(model.extractor)
-    extractor._modules = dict(extractor._modules)
+    extractor = shallow_copy(model.extractor)
     extractor.neck = copy.deepcopy(model.extractor.neck)
     for position, norm in enumerate(extractor.neck.norms):
         levels = [image.pyramid[position] for image in images]

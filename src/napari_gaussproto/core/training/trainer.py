@@ -39,6 +39,7 @@ from napari_gaussproto.core.training.samples import (
     CropSampler,
     TrainingImage,
     check_crop,
+    full_scales_of,
     pixel_counts,
 )
 
@@ -410,4 +411,5 @@ class Trainer:
             "best_step": self.best_step,
             "looks": self.looks,
             "training": self.config.model_dump(),
+            **full_scales_of(image.source for image in self.data),
         } | ({} if self.watch.astray is None else {"astray": self.watch.sentence})
