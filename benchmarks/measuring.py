@@ -27,13 +27,13 @@ def interleaved(
     contenders: dict[str, Callable[[], Any]],
     repetitions: int,
     warm_up: int = 2,
-    clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, list[float]]:
+    clock: Callable[[], Any] = time.perf_counter,
+) -> dict[str, list[Any]]:
     """Seconds of each repetition; contenders take turns, so that a slow phase hits all.
 
     On a machine that does other work, `time.process_time` tells more, with one thread.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    seconds: dict[str, list[Any]] = {name: [] for name in contenders}
     for repetition in range(warm_up + repetitions):
         for name, work in contenders.items():
             start = clock()

@@ -25,12 +25,12 @@ TileSize = Literal["auto"] | int | None
 Forward = Callable[[Tensor], Sequence[Tensor]]
 
 # Float32 values that a forward pass keeps alive at its peak, per pixel that the backbone
-# sees: a fifth more than the most that was measured with EfficientNet-Lite0
-# (python -m benchmarks.speed.predict --memory).
+# sees: a fifth more than the most that was measured with EfficientNet-Lite0 on whole maps, as on a
+# GPU. In bands it is a third of that (python -m benchmarks.speed.predict --memory).
 _VALUES_PER_PIXEL = 120
-# A tile larger than this (in pixels that the backbone sees) gains no speed, and a run could
-# not be cancelled, nor its progress shown, while it is computed.
-_LARGEST_SIDE = 1024
+# While a tile larger than this (in pixels that the backbone sees) is computed, a run could not be
+# cancelled for long, nor its progress shown. Of 1024 pixels, halos took an eighth more time.
+_LARGEST_SIDE = 1536
 _SHARE_OF_MEMORY = 0.5
 
 
@@ -305,7 +305,7 @@ def tile_side(source: ImageSource, model: PrototypeSegmenter, tile: TileSize) ->
     shrunk = model.config.downsample
     bytes_per_pixel = 4 * _VALUES_PER_PIXEL / shrunk**2
     affordable = _SHARE_OF_MEMORY * free_memory(model.device) / bytes_per_pixel
-    if source.height * source.width <= min(affordable, (1.5 * _LARGEST_SIDE * shrunk) ** 2):
+    if source.height * source.width <= min(affordable, (_LARGEST_SIDE * shrunk) ** 2):
         return longest
     window = min(affordable**0.5, _LARGEST_SIDE * shrunk + 2 * model.receptive_radius)
     side = int(window) - 2 * round_up(model.receptive_radius, model.alignment)

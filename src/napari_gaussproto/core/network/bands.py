@@ -15,8 +15,10 @@ from timm.models.efficientnet import EfficientNetFeatures
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Values of a wide map that are computed at a time, for every thread: what fits into a cache.
+# Values of a wide map that are computed at a time, for each of up to so many threads: what fits
+# into a cache. More threads share it.
 BAND = 1 << 19
+_MOST_THREADS = 4
 # A wide map of fewer bands is computed as a whole: it fits into a larger cache.
 _LEAST_BANDS = 4
 # Side of the image on which bands are compared with the whole, and what they may differ by,
@@ -56,7 +58,7 @@ class InBands(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Output (B, F, h, w) of an input (B, C, H, W)."""
-        band = BAND * torch.get_num_threads()
+        band = BAND * min(_MOST_THREADS, torch.get_num_threads())
         height, width = (_along(self.first, length).after for length in image.shape[-2:])
         is_large = self.first.out_channels * height * width >= _LEAST_BANDS * band
         if is_large and len(image) == 1 and image.device.type == "cpu" and not _exports():
