@@ -10,8 +10,8 @@ from napari_gaussproto.core.labels.strokes import count_strokes
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.training.comparison import (
     ENOUGH,
-    Comparison,
     Contender,
+    StartComparison,
     compare_steps,
 )
 from napari_gaussproto.jobs.fit import base_of, encoded_plane, labelled_places
@@ -25,7 +25,7 @@ _MOST_PLANES = 12
 class Compared:
     """What came of it, None with too few strokes, and the rival, to be compared again."""
 
-    comparison: Comparison | None
+    comparison: StartComparison | None
     rival: PrototypeSegmenter | None
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
-from napari_gaussproto.core.mixture.refinement import corrected, hold_out
+from napari_gaussproto.core.mixture.refinement import corrected, cross_validate
 
 DIM = 6
 
@@ -64,7 +64,7 @@ def test_strokes_are_judged_by_fits_without_them(strokes: int) -> None:
         seen.append(int(chosen.sum()))
         return layer()
 
-    found = hold_out(fit, z, target, stroke)
+    found = cross_validate(fit, z, target, stroke)
     if strokes == 1:
         assert found is None
         return

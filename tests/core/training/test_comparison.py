@@ -10,7 +10,7 @@ import torch
 
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
-from napari_gaussproto.core.training.comparison import Comparison, Contender, compare_steps
+from napari_gaussproto.core.training.comparison import Contender, StartComparison, compare_steps
 from napari_gaussproto.core.training.pyramid import encode_pyramid
 from tests.core.builders import tiny_config, two_tone
 
@@ -70,7 +70,7 @@ def test_a_few_strokes_say_nothing() -> None:
 
 def test_classes_count_alike_however_many_strokes_they_have() -> None:
     right = np.array([[1, 1]] * 9 + [[0, 1]] * 3, float)
-    found = Comparison.of(right, np.array([1] * 9 + [2] * 3), SURE)
+    found = StartComparison.of(right, np.array([1] * 9 + [2] * 3), SURE)
     assert found.accuracy == (0.5, 1.0) and found.error == 0 and found.is_second_better
 
 
@@ -88,4 +88,4 @@ def test_only_what_is_clear_is_said(
     gains: list[float], doubt: tuple[float, float], better: bool
 ) -> None:
     right = np.array([[0.0, gain] for gain in gains])
-    assert Comparison.of(right, np.ones(len(gains), int), doubt).is_second_better == better
+    assert StartComparison.of(right, np.ones(len(gains), int), doubt).is_second_better == better

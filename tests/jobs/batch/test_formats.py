@@ -189,6 +189,39 @@ def test_planes_that_were_corrected_stay_when_more_is_asked(
     assert done(model, path, zarr).segmented == 0
 
 
+@pytest.mark.parametrize("corrected", [False, True])
+def test_labels_of_a_killed_run_are_no_correction(
+    model: PrototypeSegmenter, other: PrototypeSegmenter, photo: Path, corrected: bool
+) -> None:
+    out = photo.parent.parent / "out"
+    done(model, photo)
+    if corrected:
+        correct(out / "x.labels.ome.tif")
+        assert done(model, photo).segmented == 0
+
+    class Killed(BaseException):
+        """Nothing is told any more."""
+
+    def do(work: ImageWork, tasks: Sequence[Task], take: Take) -> Iterator[Any]:
+        yield from ()
+        for task in tasks:
+            finished(run(work.segment(task, *read(task.item))))
+        raise Killed
+
+    with pytest.raises(Killed):
+        run(batch_steps(request_of(other, photo), do))
+    assert done(model, photo).segmented == 1 and row_of(photo)["corrected"] == ""
+    labels, _ = read_labels(out / "x.labels.ome.tif")
+    np.testing.assert_array_equal(labels, segment(read_image(photo), model).labels)
+    # Who corrects them now is believed, also after a run of another model that was cancelled.
+    correct(out / "x.labels.ome.tif")
+    steps = batch_steps(request_of(other, photo))
+    next(steps)
+    next(steps)
+    steps.close()
+    assert done(model, photo).segmented == 0 and row_of(photo)["corrected"] == "yes"
+
+
 def test_a_copied_folder_is_no_correction(
     model: PrototypeSegmenter, other: PrototypeSegmenter, photo: Path
 ) -> None:

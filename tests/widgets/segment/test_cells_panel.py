@@ -144,10 +144,10 @@ def test_outlines_are_shown_from_near_alone(viewer: Any, superpixel_dock: Any, q
     camera.zoom = 4
     dock.cells.preview.click()
     layer = preview(dock, qtbot)
-    assert layer.visible and "zoom in" not in dock.cells.note.text()
+    assert layer.visible and "Zoom in" not in dock.cells.note.text()
     camera.zoom = 1.5  # of the world: a pixel of the image is 0.75 of the screen
     preview(dock, qtbot)
-    assert not layer.visible and dock.cells.note.text().endswith("zoom in to see their outlines")
+    assert not layer.visible and dock.cells.note.text().endswith("Zoom in to see them")
     camera.zoom = 3
     preview(dock, qtbot)
     assert layer.visible

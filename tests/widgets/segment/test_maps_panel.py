@@ -172,6 +172,6 @@ def test_outlines_of_cells_wait_to_be_shown(viewer: Any, ran: Any, run: Any) -> 
     (lines,) = by_role(viewer, "outlines")
     assert not lines.visible and "cells" in ran.maps.names.text()
     click(ran, "outlines")
-    assert lines.visible
+    assert lines.visible and "Zoom in where" in ran.maps.meaning.text()
     run(ran)
     assert lines.visible, "who shows them wants to see them after the next run"

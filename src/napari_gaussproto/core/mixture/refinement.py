@@ -162,7 +162,7 @@ class HeldOut:
     strokes: int
 
 
-def hold_out(
+def cross_validate(
     fit: Callable[[Tensor], GaussianPrototypeLayer], z: Tensor, target: Tensor, stroke: Tensor
 ) -> HeldOut | None:
     """Judge a way to fit by strokes held out; None where no class has two strokes.

@@ -167,7 +167,7 @@ def split(layer: GaussianPrototypeLayer, m: int) -> GaussianPrototypeLayer:
 
 @torch.no_grad()
 def split_by_cells(
-    layer: GaussianPrototypeLayer, m: int, cells: Tensor, seed: int = 0
+    layer: GaussianPrototypeLayer, m: int, cells: Tensor
 ) -> tuple[GaussianPrototypeLayer, Tensor]:
     """Divide a prototype by 2-means of its cells (Lloyd 1982).
 
@@ -188,7 +188,7 @@ def split_by_cells(
     ValueError
         When a part would have too few cells.
     """
-    found = KMeans(2, n_init=3, random_state=seed).fit(cells.float().cpu().numpy())
+    found = KMeans(2, n_init=3, random_state=0).fit(cells.float().cpu().numpy())
     part = torch.from_numpy(found.labels_.astype(np.int64)).to(cells.device)
     sizes = part.bincount(minlength=2)
     if int(sizes.min()) < FEWEST_CELLS:

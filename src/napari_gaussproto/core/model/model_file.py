@@ -48,15 +48,15 @@ WEIGHTS = "model/"
 BACKBONE = "extractor.backbone."
 
 
-def as_model(model: AnyModel, device: str = "auto") -> PrototypeSegmenter:
-    """The model itself, or that of a name or file, loaded on a device.
+def as_model(model: AnyModel) -> PrototypeSegmenter:
+    """The model itself, or that of a name or file, loaded on the best device.
 
     Raises
     ------
     ModelFileError, ConfigError
         As `load_model`, and when it is no model.
     """
-    return model if isinstance(model, PrototypeSegmenter) else load_model(model, device)
+    return model if isinstance(model, PrototypeSegmenter) else load_model(model)
 
 
 def save_model(model: AnyModel, path: str | Path, half: bool = True) -> Path:

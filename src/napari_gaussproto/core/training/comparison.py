@@ -39,7 +39,7 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class StartComparison:
     """How well quick fits from two starts tell strokes that they were made without.
 
     Attributes
@@ -67,7 +67,7 @@ class Comparison:
         right: npt.NDArray[np.float64],
         classes: npt.NDArray[np.intp],
         doubt: tuple[float, float],
-    ) -> Comparison:
+    ) -> StartComparison:
         """From the shares (K, 2) of K strokes that are right, and the classes (K,) of these."""
         groups = [right[classes == c] for c in np.unique(classes)]
         means = np.mean([own.mean(0) for own in groups], axis=0)
@@ -90,7 +90,7 @@ class Comparison:
 
 def compare_steps(
     first: Contender, second: Contender, labels: Sequence[npt.NDArray[Any]]
-) -> Generator[TrainingStep, None, Comparison | None]:
+) -> Generator[TrainingStep, None, StartComparison | None]:
     """Hold strokes out, one part of them after the other, and fit from both starts without them.
 
     Parameters
@@ -107,7 +107,7 @@ def compare_steps(
 
     Returns
     -------
-    Comparison or None
+    StartComparison or None
         None with too few strokes to say anything, or with strokes of one class alone; those on
         pixels without data do not count. A class with one stroke keeps it: without it nothing
         would be known of the class.
@@ -131,7 +131,7 @@ def compare_steps(
     step = TrainingStep("compare", len(parts), len(parts) + 1)
     one = _doubt((yield from _fit(first, labels, step)))
     other = _doubt((yield from _fit(second, labels, step)))
-    return Comparison.of(np.array(right), np.array(classes), (one, other))
+    return StartComparison.of(np.array(right), np.array(classes), (one, other))
 
 
 @dataclass(frozen=True)

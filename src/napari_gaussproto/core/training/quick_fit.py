@@ -33,7 +33,7 @@ from napari_gaussproto.core.labels.check import check_labels, check_pairs
 from napari_gaussproto.core.labels.strokes import strokes_of
 from napari_gaussproto.core.mixture.discriminant import SHRINKAGES, StrokeCells, fit_discriminant
 from napari_gaussproto.core.mixture.layer import LOG_ZERO, GaussianPrototypeLayer
-from napari_gaussproto.core.mixture.refinement import corrected, hold_out
+from napari_gaussproto.core.mixture.refinement import corrected, cross_validate
 from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.labelled import class_table, labelled_planes, most_pixels
 from napari_gaussproto.core.model.segmentation import Prototype
@@ -355,7 +355,7 @@ def _move(
 
     # It takes several fits, so it is asked only where its answer would be told.
     enough = len(strokes.unique()) >= _ENOUGH
-    held_out = hold_out(moved, z, target, strokes) if enough else None
+    held_out = cross_validate(moved, z, target, strokes) if enough else None
     model.layer = moved(torch.ones_like(strokes, dtype=torch.bool))
     for c in model.layer.class_index.tolist()[len(model.prototypes) :]:
         model.prototypes.append(Prototype(next_name(model, c), c))

@@ -138,6 +138,8 @@ class Entry(BaseModel):
     left_out : bool
         Whether the last run could do nothing with the image, which is then in no table: this says
         what an earlier one made of it.
+    begun : bool
+        Whether a run that was not seen to end began to replace it by other work.
     others : dict of str to LabelFile
         Label files in other formats, by their paths in the folder.
     also : list of str
@@ -175,6 +177,7 @@ class Entry(BaseModel):
     compared: str = ""
     edited: bool = False
     left_out: bool = False
+    begun: bool = False
     others: dict[str, LabelFile] = Field(default_factory=dict)
     also: list[str] = Field(default_factory=list)
     measured: str = ""

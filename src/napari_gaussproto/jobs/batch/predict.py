@@ -198,7 +198,7 @@ class _Run:
             former, known = self.manifest.images.get(item.name), self._known(item)
             again = self.request.again
             if known and not again and self.request.outputs.are_there(self.out, known):
-                known.left_out = False
+                known.left_out = known.begun = False
                 self.result.kept.append(item.name)
                 self.result.images[item.name] = known
                 if self.corrections is not None and self.corrections.differs(item, known):
@@ -207,10 +207,8 @@ class _Run:
                 about = (former, known is not None, again)
                 todo.append(Task(item, self.results[item.name], *about))
         try:
-            if todo:
-                before = total - len(todo)
-                for step in do(self._work(), todo, self._take):
-                    yield BatchStep(step.name, before + step.done, total, step.share)
+            for step in self._do(do, todo) if todo else ():
+                yield BatchStep(step.name, total - len(todo) + step.done, total, step.share)
             yield from self._measure_rest()
             self.result.notes += _about_outdated(self.outdated)
         finally:
@@ -219,6 +217,21 @@ class _Run:
         found = self.result.images
         self.result.images = {i.name: found[i.name] for i in self.items if i.name in found}
         return self.result
+
+    def _do(self, do: Doer, todo: Sequence[Task]) -> Generator[BatchStep, None, None]:
+        """Do images; the manifest says whose labels a kill may leave unlike what it knows."""
+        formers = (task.former for task in todo if task.former is not None and not task.known)
+        begun = [entry for entry in formers if not entry.begun]
+        for entry in begun:
+            entry.begun = True
+        if begun:
+            self.manifest.write(self.out)
+        try:
+            yield from do(self._work(), todo, self._take)
+        except GeneratorExit:  # what was written was told, as at the end
+            _forget(begun)
+            raise
+        _forget(begun)
 
     def _measure_rest(self) -> Generator[BatchStep, None, None]:
         """Tables of what has none yet, and those of all images in one file."""
@@ -304,6 +317,8 @@ class _Run:
             found = changed(entry.label_file, path, labels, count)
         except GaussProtoError:
             return False
+        if found is not None and entry.begun:  # by a run that was killed, as it seems
+            return False
         entry.labels_modified = modified
         if found is not None:
             entry.labels_digest, counts = found
@@ -333,6 +348,11 @@ class _Run:
         self.manifest.write(self.out)
         self.result.notes += write_cover(self.out, self.manifest.images, self.manifest.classes)
         self.saved = time.monotonic()
+
+
+def _forget(begun: Sequence[Entry]) -> None:
+    for entry in begun:
+        entry.begun = False
 
 
 def _about_outdated(names: Sequence[str]) -> list[str]:

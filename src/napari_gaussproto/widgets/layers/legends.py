@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # With fewer strokes a fifth of what is familiar looks novel, or more; see
 # benchmarks/results/few-strokes.md.
 ENOUGH_STROKES = 12
+_CELLS = "Each cell gets one answer. Zoom in where their outlines run into each other."
 
 
 class Legend(NamedTuple):
@@ -70,7 +71,7 @@ def sentence_of(role: MapRole, segmentation: StackSegmentation, strokes: int | N
     if role.is_probability and role.number is not None:
         name = segmentation.classes[role.number].name
         return f"How sure the model is that a place is {name}: 1 is surely {name}, 0 surely not."
-    return "The cells of which each gets one answer." if role == OUTLINES else ""
+    return _CELLS if role == OUTLINES else ""
 
 
 def caution_of(strokes: int | None) -> str:

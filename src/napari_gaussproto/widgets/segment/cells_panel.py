@@ -197,7 +197,7 @@ class CellsPanel(QWidget):
         if self.layer.visible != near:
             self.layer.visible = near
         counts = f"{result.n_cells:,} in view, about {result.n_cells_image:,} in all"
-        self._say(counts if near else f"{counts}; zoom in to see their outlines")
+        self._say(counts if near else f"{counts}. Zoom in to see them")
 
     def _say(self, sentence: str) -> None:
         self.note.setText(sentence)

@@ -108,7 +108,8 @@ class MapsPanel(QWidget):
         self.setVisible(bool(layers))
         self._name()
         shown = [role for role, layer in layers if layer.visible and role != OUTLINES]
-        sentence = self._sentence(shown[0]) if shown else ""
+        seen = shown or [role for role, layer in layers if layer.visible]
+        sentence = self._sentence(seen[0]) if seen else ""
         self.meaning.setText(sentence)
         self.meaning.setVisible(bool(sentence))
         alone = bool(shown) and not self._shows_classes

@@ -25,7 +25,7 @@ from napari_gaussproto.widgets.shared.forms import wrapped_label
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import Setting, state_of
-from napari_gaussproto.widgets.shared.workarounds import when_gone
+from napari_gaussproto.widgets.shared.workarounds import bare, when_gone
 from napari_gaussproto.widgets.shared.workers import Runner, soon
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class Dock(QScrollArea):
     Parameters
     ----------
     viewer : Viewer
+        Or the proxy that napari gives to a plugin.
     least_width : int
         In pixels; what is inside may ask for more.
 
@@ -100,7 +101,7 @@ class Dock(QScrollArea):
 
     def __init__(self, viewer: Viewer, least_width: int) -> None:
         super().__init__()
-        self.viewer, self._least_width = viewer, least_width
+        self.viewer, self._least_width = bare(viewer), least_width
         self.abandoned = self._was_framed = False
         self._settings: Mapping[str, Setting] = {}
         self.state = state_of(viewer)

@@ -15,7 +15,7 @@ from napari_gaussproto.core.model.card import Provenance
 from napari_gaussproto.core.model.maps import QUANTITIES, MapRole, Quantity
 from napari_gaussproto.jobs.caches import RegionMemo
 from napari_gaussproto.jobs.requests import Drawn, ModelKey
-from napari_gaussproto.widgets.shared.workarounds import guard_canvas
+from napari_gaussproto.widgets.shared.workarounds import bare, guard_canvas
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Layer
@@ -345,7 +345,7 @@ def per_viewer(make: Callable[[Viewer], T]) -> Callable[[Viewer], T]:
     @wraps(make)
     def of(viewer: Viewer) -> T:
         # Plugins may be handed a proxy; what is made belongs to the viewer behind it.
-        real = getattr(viewer, "__wrapped__", viewer)
+        real = bare(viewer)
         if real not in made:
             made[real] = make(real)
         return made[real]

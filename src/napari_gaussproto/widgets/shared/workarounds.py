@@ -21,7 +21,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakMethod, ref
 
 import numpy as np
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 # What is called when something is destroyed.
 _last_calls: set[Callable[..., None]] = set()
@@ -60,7 +61,7 @@ def write_labels(
     old, new : (K,) ndarray
         What is there, and what shall be.
     """
-    remember = getattr(_bare(layer), "_save_history", None)
+    remember = getattr(bare(layer), "_save_history", None)
     if len(new) < _MANY or remember is None or not isinstance(layer.data, np.ndarray):
         layer.data_setitem(np.nonzero(mask), new)
         return
@@ -71,7 +72,7 @@ def write_labels(
 
 def reset_undo(layer: Labels) -> None:
     """Empty a layer's undo; napari has no public way to."""
-    getattr(_bare(layer), "_reset_history", lambda: None)()
+    getattr(bare(layer), "_reset_history", lambda: None)()
 
 
 def replace_levels(layer: Labels, levels: Sequence[Any]) -> None:
@@ -84,18 +85,23 @@ def replace_levels(layer: Labels, levels: Sequence[Any]) -> None:
     levels : sequence of (..., H, W) array-likes
         The finest first.
     """
-    bare = _bare(layer)
+    real = bare(layer)
     if not version("napari").startswith("0.6."):
-        bare.data = list(levels)
+        real.data = list(levels)
         return
-    bare.data._data[:] = levels
-    bare.events.data(value=bare.data)
-    bare.refresh()
+    real.data._data[:] = levels
+    real.events.data(value=real.data)
+    real.refresh()
 
 
-def _bare(layer: Labels) -> Labels:
-    """A layer itself: what a plugin is given hides what is not public, with a warning."""
-    return getattr(layer, "__wrapped__", layer)
+def bare(thing: T) -> T:
+    """A viewer or a layer itself.
+
+    What napari gives to a plugin's dock is a proxy that hides what is not public. Each layer that
+    comes through it is another proxy, never the same object as the layer of an event, and tables
+    with weak keys lose it at once.
+    """
+    return getattr(thing, "__wrapped__", thing)
 
 
 def camera_of(viewer: Viewer) -> Any:

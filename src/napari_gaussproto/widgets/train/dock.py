@@ -69,10 +69,10 @@ class TrainWidget(Dock):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(viewer, 370)
-        self.annotations = AnnotationSet(viewer, self.state, self.messages, self)
-        self.autosave = Autosave(viewer, self.state, self.annotations, self.messages, self)
+        self.annotations = AnnotationSet(self.viewer, self.state, self.messages, self)
+        self.autosave = Autosave(self.viewer, self.state, self.annotations, self.messages, self)
         self.fits = FitController(
-            viewer, self.state, self.annotations, self.autosave.identities, self.messages, self
+            self.viewer, self.state, self.annotations, self.autosave.identities, self.messages, self
         )
         # Whether neither classes nor a start were chosen here yet.
         self._untouched = False

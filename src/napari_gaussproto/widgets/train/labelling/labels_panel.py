@@ -108,7 +108,7 @@ class LabelsPanel(QWidget):
         """List closed images, each of which can be opened."""
         self._closed_menu.clear()
         for entry in images[:_MOST_LISTED]:
-            action = self._closed_menu.addAction(entry.image.name)
+            action = self._closed_menu.addAction(entry.image.name.replace("&", "&&"))
             action.setToolTip(entry.image.file or "It came from no file that is known")
             action.triggered.connect(lambda _, one=entry: self.open_asked.emit([one]))
         if len(images) > 1:

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_gaussproto.core.project.session import Session, SessionImage
 from napari_gaussproto.jobs.session.reading import Reading, find_moved, read_again
 from napari_gaussproto.jobs.session.view import Opened, View
+from napari_gaussproto.widgets.layers.following import follow_images
 from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.layers.restored import layer_of_reading, open_image
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
@@ -187,6 +188,8 @@ class Reopening(QObject):
         if chosen in there:
             self._images.choose(chosen)
             self._autosave.activate(chosen)
+            if self._by_hand:
+                follow_images(self._viewer).bring_into_view(chosen, self._images.images())
         number = "1 image" if len(there) == 1 else f"{len(there)} images"
         name = self._autosave.state.name
         told = (
