@@ -17,6 +17,7 @@ from napari_gaussproto.jobs.requests import MeasureOrder
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.clicks import is_click, moves_image, pixel_in
 from napari_gaussproto.widgets.layers.large_labels import is_large, labels_of, streamed_of
+from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.layers.regions import regions_of, size_of
 from napari_gaussproto.widgets.segment.corrections import corrections_box, offer_corrections
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
@@ -76,6 +77,7 @@ class MeasurePanel(Foldable):
         self._images = images
         self._measured: Measured | None = None
         self._of: _Subject | None = None
+        self._sizes: dict[str, str] = {}  # that a person typed, by the files of images
         self.runner = Runner(self)
         self._build()
         self.runner.progressed.connect(self._on_progress)
@@ -87,10 +89,11 @@ class MeasurePanel(Foldable):
         events = viewer.layers.events
         for event in (events.inserted, events.removed):
             connections.add(event, self._on_layers)
-        connections.add(state.result_changed, self._on_current)
-        connections.add(state.streamed_changed, self._on_streamed)
+        connections.add(state.result_changed, self._on_image)
+        connections.add(state.streamed_changed, self._on_image)
         connections.add(state.project_changed, self._update)
-        images.image_changed.connect(self._update)
+        images.image_changed.connect(self._on_image)
+        self.pixel_size.textEdited.connect(self._on_typed)
         self.header.toggled.connect(self._listen)
         self._on_layers()
         self._update()
@@ -129,8 +132,8 @@ class MeasurePanel(Foldable):
 
     def kept(self) -> dict[str, Setting]:
         """Settings for projects to keep."""
-        named = {"pixel_size": self.pixel_size, "least_area": self.least_area}
-        return {name: setting(widget) for name, widget in named.items()}
+        sizes = (lambda: dict(self._sizes), self._use_sizes)
+        return {"pixel_sizes": sizes, "least_area": setting(self.least_area)}
 
     # -- actions ----------------------------------------------------------------------------
 
@@ -293,15 +296,22 @@ class MeasurePanel(Foldable):
         name = combo.currentData()
         return next((layer for layer in self._viewer.layers if layer.name == name), None)
 
-    def _on_current(self, result: ImageResult) -> None:
-        """Take over the size of a pixel that a layer says in real units."""
-        if not self.pixel_size.text().strip():
-            self.pixel_size.setText(size_of(result.source))
-        self._update()
+    def _on_typed(self, size: str) -> None:
+        """Keep a size for the image that it was typed for."""
+        if (image := self._images.image()) is not None:
+            self._sizes[_key(image)] = size
 
-    def _on_streamed(self, image: Image) -> None:
-        if not self.pixel_size.text().strip():
-            self.pixel_size.setText(size_of(image))
+    def _use_sizes(self, sizes: object) -> None:
+        """Take over sizes that were typed when the project was open before."""
+        if isinstance(sizes, dict):
+            self._sizes |= {str(key): size for key, size in sizes.items() if isinstance(size, str)}
+            self._on_image()
+
+    def _on_image(self, *_: object) -> None:
+        """Show the size of the chosen image: as a person typed it, or else as its layer says."""
+        image = self._images.image()
+        if image is not None:
+            self.pixel_size.setText(self._sizes.get(_key(image), size_of(image)))
         self._update()
 
     def _update(self, event: object = None) -> None:
@@ -319,6 +329,11 @@ class MeasurePanel(Foldable):
         offer_corrections(self.corrections, self._state.project)
         for part in (self.table, self.areas, self.copy_button, self.save_button):
             part.setVisible(self._measured is not None)
+
+
+def _key(image: Image) -> str:
+    """By what a size stays with an image: its file, or its name where there is none."""
+    return train_image(image).file or image.name
 
 
 def _offer(combo: QComboBox, first: str, layers: list[Layer]) -> None:
