@@ -149,11 +149,17 @@ def test_units_of_a_layer_say_the_size_of_a_pixel(viewer: Any, dock: Any, run: A
     assert dock.measure.pixel_size.text() == "0.02cm"
 
 
-def test_a_size_that_is_none_is_a_sentence(panel: Any, press: Callable[[], None]) -> None:
+def test_a_size_that_is_none_is_a_sentence(
+    panel: Any, press: Callable[[], None], dock: Any
+) -> None:
     panel.pixel_size.setText("1 mile")
     press()
     assert panel.status.text().startswith("“1 mile” is no size of a pixel")
     assert panel.table.isHidden() and panel.run_button.isEnabled()
+    assert dock.status.text() == panel.status.text()
+    panel.pixel_size.setText("1mm")
+    press()
+    assert dock.status.text() == ""  # it is not true any more
 
 
 def test_a_size_stays_with_its_image(viewer: Any, dock: Any, qtbot: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from functools import partial
 from html import escape
@@ -34,7 +35,7 @@ from napari_gaussproto.widgets.shared.forms import (
     setting,
     wrapped_label,
 )
-from napari_gaussproto.widgets.shared.messages import Messages
+from napari_gaussproto.widgets.shared.messages import Messages, duration
 from napari_gaussproto.widgets.shared.result_table import Column, ResultTable
 from napari_gaussproto.widgets.shared.state import ImageResult, OpenProject, Setting, SharedState
 from napari_gaussproto.widgets.shared.tags import is_ours
@@ -52,7 +53,10 @@ if TYPE_CHECKING:
     from napari_gaussproto.jobs.train_image import Stage
 
 _PIECES, _WHOLE = "connected pieces of a class", "the whole image"
-_LARGE = "A large image is measured tile by tile, which takes as long as to segment it."
+_LARGE = (
+    "A large image is segmented again to be measured, tile by tile, and its pixels are summed up: "
+    "it takes longer than to segment it."
+)
 # How numbers of a column are written; others have six digits that count.
 _FORMS = {"object": "d", "area_px": "d", "confidence": ".2f", "novelty": ".2f", "likelihood": ".2f"}
 
@@ -77,6 +81,8 @@ class MeasurePanel(Foldable):
         self._images = images
         self._measured: Measured | None = None
         self._of: _Subject | None = None
+        self._failed = ""  # what stands below Segment, too
+        self._begun = 0.0  # seconds, of `time.monotonic`
         self._sizes: dict[str, str] = {}  # that a person typed, by the files of images
         self.runner = Runner(self)
         self._build()
@@ -176,6 +182,8 @@ class MeasurePanel(Foldable):
         self._start(partial(run_job, "large.measure", "measure_job", order))
 
     def _start(self, job: partial[Any]) -> None:
+        self._messages.withdraw(self._failed)
+        self._begun = time.monotonic()
         self.status.setText("Measuring…")
         self.progress.setRange(0, 0)
         self.runner.start(job)
@@ -266,6 +274,9 @@ class MeasurePanel(Foldable):
     def _on_progress(self, stage: Stage) -> None:
         self.progress.setRange(0, stage.total)
         self.progress.setValue(stage.done)
+        each = (time.monotonic() - self._begun) / max(1, stage.done)
+        left = f", {duration(each * (stage.total - stage.done))} left" if stage.done else ""
+        self.status.setText(f"{stage.text}{left}…")
 
     def _on_result(self, measured: Measured) -> None:
         self._measured = measured
@@ -281,7 +292,8 @@ class MeasurePanel(Foldable):
         self.table.show_columns([_column(name, objects[name].tolist()) for name in names])
 
     def _on_failure(self, error: Exception) -> None:
-        self.status.setText(str(error))
+        self._failed = str(error)
+        self.status.setText(self._failed)
         self._messages.report(error)
 
     def _on_layers(self, event: object = None) -> None:
