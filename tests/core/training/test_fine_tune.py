@@ -151,7 +151,7 @@ def test_stopping_keeps_the_best_and_the_start_counts() -> None:
     model = tiny_model()
     # A rate that ruins the model: nothing beats the start.
     training = tiny_training(
-        steps=20, validate_every=1, learning_rate=0.3, backbone_learning_rate=0.3, ema_decay=0.0
+        steps=20, validate_every=1, learning_rate=1.0, backbone_learning_rate=1.0, ema_decay=0.0
     )
     asked: list[int] = []
 

@@ -104,6 +104,8 @@ def test_a_closed_image_is_opened_from_the_list(
     qtbot.waitUntil(lambda: not train.busy, timeout=WAIT)
     assert train.images.image().name == "photo-0" and len(train.images.images()) == 2
     assert "Opened 1 image of" in train.status.text()
+    # It comes into view, and what lies over it goes out of view.
+    assert train.images.image().visible and not viewer.layers["next"].visible
     here, elsewhere = (int(np.count_nonzero(a.labels)) for a in train.autosave.state.kept.images)
     said = f"{here:,} pixels on 1 image are labelled, {elsewhere:,} on 1 closed image."
     assert train.labels.note.text() == said

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from napari_gaussproto.core.base.config import Augmentation, ModelConfig
@@ -253,6 +254,7 @@ class CropSampler:
         self._size = size
         self._settings = augmentation
         self._seed = seed
+        self._transform = _transform(augmentation, images[0].pixels.shape[0])
         self._rows = {
             (i, label): _rows(image.labels, label)
             for i, image in enumerate(images)
@@ -269,15 +271,14 @@ class CropSampler:
         """Crops of one step."""
         # Derived from the step alone, so a resumed training draws what an unbroken one would.
         rng = np.random.default_rng((self._seed, step))
-        # Numbers of its own, for those of torch are shared by all threads.
-        changes = np.random.default_rng(rng.integers(2**62))
-        crops = [self._crop(rng, changes) for _ in range(count)]
+        with torch.random.fork_rng(devices=[]):
+            # Those of the CPU alone: nothing would put back the numbers of a GPU.
+            torch.default_generator.manual_seed(int(rng.integers(2**62)))
+            crops = [self._crop(rng) for _ in range(count)]
         images, masks = (torch.stack(part) for part in zip(*crops, strict=True))
         return Crops(images.float() / 255, masks[:, 0].to(torch.uint8), masks[:, 1:])
 
-    def _crop(
-        self, rng: np.random.Generator, changes: np.random.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _crop(self, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """An image (C, S, S), and its labels and guide (1 + G, S, S), warped as one."""
         image, (y, x) = self._place(rng)
         low, high = self._settings.zoom
@@ -293,8 +294,8 @@ class CropSampler:
         size = [self._size, self._size]
         pixels = v2.functional.resize_image(pixels, size, antialias=True)
         masks = v2.functional.resize_mask(masks, size)
-        pixels, masks = _warped(pixels, masks, self._settings, changes)
-        return _recoloured(pixels, self._settings, changes), masks
+        warped, masks = self._transform(tv_tensors.Image(pixels), tv_tensors.Mask(masks))
+        return warped, masks.as_subclass(Tensor)
 
     def _place(self, rng: np.random.Generator) -> tuple[TrainingImage, tuple[int, int]]:
         """An image, and the pixel that its crop should hold."""
@@ -346,39 +347,27 @@ def _cut(image: Tensor, top: int, left: int, side: int, fill: int | None = None)
     return inside
 
 
-def _warped(
-    pixels: Tensor, masks: Tensor, settings: Augmentation, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """An image (C, S, S) of uint8 and masks (1 + G, S, S), flipped and turned as one."""
-    by = v2.functional
+def _transform(settings: Augmentation, channels: int) -> Any:
+    steps: list[Any] = []
     if settings.flip:
-        if rng.random() < 0.5:
-            pixels, masks = by.horizontal_flip_image(pixels), by.horizontal_flip_mask(masks)
-        if rng.random() < 0.5:
-            pixels, masks = by.vertical_flip_image(pixels), by.vertical_flip_mask(masks)
+        steps += [v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()]
     if settings.rotation_degrees:
-        angle = float(rng.uniform(-settings.rotation_degrees, settings.rotation_degrees))
         # The corners that turn in are black and not labelled.
-        pixels = by.rotate_image(pixels, angle, v2.InterpolationMode.BILINEAR)
-        masks = by.rotate_mask(masks, angle)
-    return pixels, masks
+        steps.append(v2.RandomRotation(settings.rotation_degrees, fill=0))
+    jitter = {"brightness": settings.brightness, "contrast": settings.contrast}
+    if channels == 3:
+        jitter |= {"saturation": settings.saturation, "hue": settings.hue}
+    steps.append(_PerChannel(jitter) if channels not in (1, 3) else v2.ColorJitter(**jitter))
+    return v2.Compose(steps)
 
 
-def _recoloured(pixels: Tensor, settings: Augmentation, rng: np.random.Generator) -> Tensor:
-    """An image (C, S, S) of uint8 in another light."""
-    by = v2.functional
-    changes = [
-        (by.adjust_brightness_image, 1, settings.brightness),
-        (by.adjust_contrast_image, 1, settings.contrast),
-    ]
-    if len(pixels) == 3:
-        changes.append((by.adjust_saturation_image, 1, settings.saturation))
-        changes.append((by.adjust_hue_image, 0, settings.hue))
-    # Other numbers of channels than 1 and 3 go as a batch of grey images.
-    image = pixels if len(pixels) in (1, 3) else pixels[:, None]
-    for place in rng.permutation(len(changes)):
-        change, middle, spread = changes[place]
-        if spread:
-            factor = float(rng.uniform(max(middle - spread, middle - 1), middle + spread))
-            image = change(image, factor)
-    return image.reshape(pixels.shape)
+class _PerChannel(torch.nn.Module):
+    """Brightness and contrast for any number of channels; torchvision supports 1 and 3."""
+
+    def __init__(self, jitter: dict[str, float]) -> None:
+        super().__init__()
+        self._jitter = v2.ColorJitter(**jitter)
+
+    def forward(self, image: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        # Channels as a batch of grey images: one draw of the parameters serves all of them.
+        return self._jitter(image[:, None])[:, 0], labels

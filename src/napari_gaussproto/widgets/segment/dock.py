@@ -305,7 +305,7 @@ class SegmentWidget(Dock):
             return
         state.set_model(result.model, result.key)
         if isinstance(result, LargeResult):
-            self.status.setText(self.large.sentence(result))
+            self.status.setText(f"{self.large.sentence(result)} {self.images.passed}".strip())
             return
         if state.model is not None and state.model is not result.model:
             # It was edited meanwhile; the cells are the same.
