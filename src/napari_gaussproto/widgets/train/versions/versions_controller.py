@@ -182,11 +182,15 @@ class VersionsController(QObject):
         self._ask("use_version", version, device, done=self._on_used)
 
     def _on_used(self, used: tuple[PrototypeSegmenter, Listed]) -> None:
+        listed = self._use(used)
+        name = next((v.name for v in listed.versions if v.id == listed.current), "")
+        self._messages.tell(f"“{name}” is in use; the next fit begins there.")
+
+    def _use(self, used: tuple[PrototypeSegmenter, Listed]) -> Listed:
         model, listed = used
         self._fits.use(model)
         self._show(listed)
-        name = next((v.name for v in listed.versions if v.id == listed.current), "")
-        self._messages.tell(f"“{name}” is in use; the next fit begins there.")
+        return listed
 
     def rename(self, version: str, name: str) -> None:
         """Give a version another name."""
@@ -252,7 +256,7 @@ class VersionsController(QObject):
         if used is None:
             self._on_blank()
         else:
-            self._on_used(used)
+            self._use(used)
 
     def _on_blank(self) -> None:
         """A project without versions: the model in use is the former one's."""
