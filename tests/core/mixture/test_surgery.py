@@ -21,6 +21,16 @@ def moments(layer: GaussianPrototypeLayer, rows: list[int]) -> tuple[torch.Tenso
     return mean, (share[:, None, None] * second).sum(0)
 
 
+def check_same_moments(
+    parts: GaussianPrototypeLayer, rows: list[int], layer: GaussianPrototypeLayer, whole: list[int]
+) -> None:
+    """Means and variances of the two mixtures are the same."""
+    (mean, covariance), (whole_mean, whole_covariance) = moments(parts, rows), moments(layer, whole)
+    torch.testing.assert_close(mean, whole_mean, atol=1e-5, rtol=1e-5)
+    variance = whole_covariance.diagonal()
+    torch.testing.assert_close(covariance.diagonal(), variance, atol=2e-4, rtol=2e-4)
+
+
 @pytest.mark.parametrize("covariance", ["diagonal", "spherical", "full"])
 def test_selecting_all_is_bit_identical(covariance: str) -> None:
     layer = random_layer(covariance=covariance)
@@ -102,18 +112,35 @@ def test_splitting_keeps_weight_mean_and_the_spread_along_the_cut(covariance: st
     assert torch.equal(parts.mean[5], layer.mean[4])
 
 
-def test_splitting_by_cells_finds_the_two_clusters() -> None:
-    layer = random_layer()
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_splitting_by_cells_keeps_the_moments_and_merging_brings_it_back(covariance: str) -> None:
+    layer = random_layer(covariance=covariance)
     generator = torch.Generator().manual_seed(1)
-    near = torch.randn(30, 6, generator=generator) * 0.3 - 2
-    far = torch.randn(90, 6, generator=generator) * 0.3 + 2
+    near = torch.randn(30, 6, generator=generator) * 0.01 - 0.02
+    far = torch.randn(90, 6, generator=generator) * 0.01 + 0.02
     parts, part = surgery.split_by_cells(layer, 0, torch.cat([near, far]))
     left = int(part[0])
     assert (part[:30] == left).all() and (part[30:] == 1 - left).all()
-    torch.testing.assert_close(parts.mean[left], near.mean(0))
-    torch.testing.assert_close(parts.mean[1 - left], far.mean(0))
+    apart = far.mean(0) - near.mean(0)
+    torch.testing.assert_close(parts.mean[1 - left] - parts.mean[left], apart)
     share = (parts.raw_weight[[left, 1 - left]] - layer.raw_weight[0]).exp()
     torch.testing.assert_close(share, torch.tensor([0.25, 0.75]))
+    check_same_moments(parts, [0, 1], layer, [0])
+    back = surgery.merge(parts, 0, 1)
+    torch.testing.assert_close(back.mean, layer.mean)
+    torch.testing.assert_close(back.scale, layer.scale, atol=2e-4, rtol=2e-4)
+
+
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_clusters_farther_apart_than_the_prototype_is_wide_leave_parts_of_some_width(
+    covariance: str,
+) -> None:
+    layer = random_layer(covariance=covariance)
+    cells = torch.randn(80, 6, generator=torch.Generator().manual_seed(1)) * 0.1
+    cells[40:] += 50
+    parts, _ = surgery.split_by_cells(layer, 0, cells)
+    check_same_moments(parts, [0, 1], layer, [0])
+    assert bool((parts.scale[:2] > 0.3 * layer.scale[0]).all())
 
 
 def test_another_class_changes_no_responsibility_and_no_density() -> None:

@@ -173,9 +173,8 @@ def split(
     m : int or str
     cells : (N, D) Tensor, optional
         Latents of an image. With them the parts are the 2-means clusters of the cells that the
-        prototype is most responsible for, and mean and scale are those of the clusters: what it
-        had learned elsewhere is gone. Without, or when those are too few, they are the halves
-        of the Gaussian across its largest spread.
+        prototype is most responsible for; see `split_by_cells`. Without, or when those are too few,
+        they are the halves of the Gaussian across its largest spread.
     cut : callable, optional
         Gives the patches of some of these cells; otherwise both parts keep all patches.
     """

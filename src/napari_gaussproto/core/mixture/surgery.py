@@ -23,6 +23,8 @@ EMPTY_PRIOR = 1e-6
 # A Gaussian cut at its mean has halves with means at +- sqrt(2 / pi) standard deviations
 # and a share 1 - 2 / pi of the variance (moments of the half-normal distribution).
 _HALF_MEAN = math.sqrt(2 / math.pi)
+# The share of a variance that parts may take up by what they lie apart; the rest is their own.
+_MOST_BETWEEN = 0.9
 # Clusters of fewer cells than this say nothing about a spread.
 FEWEST_CELLS = 4
 
@@ -150,19 +152,16 @@ def split(layer: GaussianPrototypeLayer, m: int) -> GaussianPrototypeLayer:
     one spreads what is taken from that direction over all of them, which keeps the trace of
     the covariance only, and no scale is below the floor.
     """
-    scale = layer.scale[m]
     if layer.covariance == "full":
         covariance = layer.scale_tril[m] @ layer.scale_tril[m].T
         variances, directions = torch.linalg.eigh(covariance)
         step = _HALF_MEAN * variances[-1].sqrt() * directions[:, -1]
-        scale = torch.linalg.cholesky(covariance - torch.outer(step, step))
     else:
-        axis = int(scale.argmax())
+        scale = layer.scale[m]
         step = torch.zeros_like(scale)
+        axis = int(scale.argmax())
         step[axis] = _HALF_MEAN * scale[axis]
-        scale = (scale.square() - step.square()).sqrt()
-    means = torch.stack([layer.mean[m] - step, layer.mean[m] + step])
-    return _replace_by_two(layer, m, means, [scale, scale], [0.5, 0.5])
+    return _divided(layer, m, 2 * step, 0.5)
 
 
 @torch.no_grad()
@@ -170,6 +169,10 @@ def split_by_cells(
     layer: GaussianPrototypeLayer, m: int, cells: Tensor
 ) -> tuple[GaussianPrototypeLayer, Tensor]:
     """Divide a prototype by 2-means of its cells (Lloyd 1982).
+
+    The parts lie as far from each other as the clusters do. Mean and covariance of the two together
+    stay those of the prototype, as `split` says: one that was fitted to strokes is as wide as
+    its class is uncertain, and one that was fitted to many images knows more than these cells.
 
     Parameters
     ----------
@@ -193,25 +196,43 @@ def split_by_cells(
     sizes = part.bincount(minlength=2)
     if int(sizes.min()) < FEWEST_CELLS:
         raise ValueError(f"{len(cells)} cells are too few or too alike for two prototypes")
-    moments = [moments_of(layer, cells[part == side]) for side in (0, 1)]
-    means = torch.stack([mean for mean, _ in moments])
-    shares = (sizes / len(cells)).tolist()
-    return _replace_by_two(layer, m, means, [scale for _, scale in moments], shares), part
+    first, second = (cells[part == side].float().mean(0) for side in (0, 1))
+    return _divided(layer, m, second - first, float(sizes[1] / len(cells))), part
 
 
-def _replace_by_two(
-    layer: GaussianPrototypeLayer,
-    m: int,
-    means: Tensor,
-    scales: Sequence[Tensor],
-    shares: Sequence[float],
+def _divided(
+    layer: GaussianPrototypeLayer, m: int, apart: Tensor, share: float
 ) -> GaussianPrototypeLayer:
-    rows = [*range(m + 1), *range(m, layer.n_prototypes)]
-    divided = select(layer, rows)
-    for side, (mean, scale, share) in enumerate(zip(means, scales, shares, strict=True)):
-        divided.set_parameters(mean, scale, which=m + side)
-        divided.raw_weight[m + side] = layer.raw_weight[m] + math.log(share)
+    """Two prototypes of one covariance in the place of one, with its moments.
+
+    With means m - s d and m + (1 - s) d, s the share of the second and d what they lie apart, the
+    covariance of each is the whole one less s (1 - s) d d^T.
+
+    Parameters
+    ----------
+    apart : (D,) Tensor
+        From the first mean to the second, which is shortened where the whole is not wide enough.
+    """
+    spread = share * (1 - share)
+    if layer.covariance == "full":
+        factor = layer.scale_tril[m]
+        even = torch.linalg.solve_triangular(factor, apart[:, None], upper=False)[:, 0]
+        apart = apart * _limit(spread * even.square().sum())
+        scale = torch.linalg.cholesky(factor @ factor.T - spread * torch.outer(apart, apart))
+    else:
+        scale = layer.scale[m]
+        apart = apart * _limit(spread * (apart / scale).square())
+        scale = (scale.square() - spread * apart.square()).sqrt()
+    divided = select(layer, [*range(m + 1), *range(m, layer.n_prototypes)])
+    for side, (step, part) in enumerate(((-share, 1 - share), (1 - share, share))):
+        divided.set_parameters(layer.mean[m] + step * apart, scale, which=m + side)
+        divided.raw_weight[m + side] = layer.raw_weight[m] + math.log(part)
     return divided
+
+
+def _limit(between: Tensor) -> Tensor:
+    """What a distance is multiplied with, so that enough of a variance of 1 is left within."""
+    return (_MOST_BETWEEN / between.clamp_min(_MOST_BETWEEN)).sqrt()
 
 
 @torch.no_grad()

@@ -42,8 +42,8 @@ class EditPanel(WordyPage):
         self.on_off = button("Turn off", "Let it explain nothing, or take it into use again")
         self.split_button = button(
             "Split",
-            "Divide it in two by the cells of this image that it explains. The two are learned "
-            "from these cells; what it had learned from other images is gone",
+            "Divide it in two by the cells of this image that it explains. Together the two are "
+            "what it was, and merging them gives it back",
         )
         self.delete_button = button("Delete", "Remove it from the model; undo brings it back")
         self.class_choice = combo_box("The class that its places count for", 6)
