@@ -170,6 +170,7 @@ def tune(stage: TrainStage) -> None:
     viewer.layers.clear()
     stage.shot()
     train.autosave.begin()
+    stage.wait()
     begin_classes(train)
     train.labelling.imports.ask = lambda dialog: True  # as it proposes
     for number in range(1, FIELDS + 1):

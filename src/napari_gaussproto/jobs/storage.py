@@ -198,9 +198,7 @@ class ProjectSession:
             self.close()
         self.project, self.kept = project, located(kept, view.session)
         self._view = view.session
-        self._generation += 1
-        self._saved.clear()
-        self.forgotten.clear()
+        self._forget()
         return view
 
     def keep_view(self, view: View, generation: int) -> None:
@@ -225,6 +223,20 @@ class ProjectSession:
             self.project.close()
             self.project = self._view = None
         self.version_ids.clear()
+
+    def begin(self) -> str:
+        """Begin a blank project; returns the name of the one that is left, empty for none."""
+        left = self.state.name
+        self.close()
+        self.kept, self._view = Annotations(), None
+        self._forget()
+        return left
+
+    def _forget(self) -> None:
+        """Forget what was true of the project that is left."""
+        self._generation += 1
+        self._saved.clear()
+        self.forgotten.clear()
 
     def copy_to(self, folder: Path) -> str:
         """Copy the project as it is saved; returns the name of the copy."""

@@ -69,6 +69,7 @@ def add_version(
         measures=result.measures,
         seconds=result.seconds,
         strokes=result.strokes,
+        images=result.images,
     )
     ids[result.model] = version.id
     return list_versions(session)

@@ -145,3 +145,13 @@ def test_the_answer_goes_with_the_image(
     viewer.layers.remove(mosaic)
     qtbot.waitUntil(lambda: not by_role(viewer, "why"), timeout=5_000)
     assert asked.why.explanation is None and asked.empty.isVisibleTo(asked)
+
+
+def test_the_heading_names_the_model_whose_prototypes_are_shown(
+    asked: Any, model_file: Path
+) -> None:
+    shown = asked.model_name.text()
+    fitted = load_model_file(model_file)
+    fitted.card = fitted.card.model_copy(update={"name": "a later fit"})
+    asked.state.set_model(fitted, ("fitted", 1))
+    assert "a later fit" not in shown and asked.model_name.text().removesuffix(" *") == shown

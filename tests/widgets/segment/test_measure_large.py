@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ def test_its_tables_are_those_of_the_image_at_once(
     panel.pixel_size.setText("0.5mm")
     steps: list[Any] = []
     panel.runner.progressed.connect(steps.append)
+    said: list[str] = []
+    panel.runner.progressed.connect(lambda _: said.append(panel.status.text()))
     press(panel, qtbot)
     found = segment(PHOTO, load_model_file(model_file), tile=TILE)
     pieces = components(found.labels, panel.least_area.value())
@@ -67,6 +70,7 @@ def test_its_tables_are_those_of_the_image_at_once(
     shares = pd.read_csv(tmp_path / "o-areas.csv")["pixels"].tolist()
     assert shares == areas["pixels"].tolist()
     assert all(0 <= step.done <= step.total for step in steps)
+    assert any(re.fullmatch(r"Measuring, \d+ s left…", sentence) for sentence in said)
     # A click on an object chooses its row, and a row brings its object into view.
     viewer.window.show()
     viewer.reset_view()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -148,8 +149,44 @@ def test_units_of_a_layer_say_the_size_of_a_pixel(viewer: Any, dock: Any, run: A
     assert dock.measure.pixel_size.text() == "0.02cm"
 
 
-def test_a_size_that_is_none_is_a_sentence(panel: Any, press: Callable[[], None]) -> None:
+def test_a_size_that_is_none_is_a_sentence(
+    panel: Any, press: Callable[[], None], dock: Any
+) -> None:
     panel.pixel_size.setText("1 mile")
     press()
     assert panel.status.text().startswith("“1 mile” is no size of a pixel")
     assert panel.table.isHidden() and panel.run_button.isEnabled()
+    assert dock.status.text() == panel.status.text()
+    panel.pixel_size.setText("1mm")
+    press()
+    assert dock.status.text() == ""  # it is not true any more
+
+
+def test_a_size_stays_with_its_image(viewer: Any, dock: Any, qtbot: Any) -> None:
+    about = {"scale": (0.5, 0.5), "units": ("mm", "mm")}
+    mosaic = viewer.add_image(two_tone()[0], name="mosaic", **about)
+    photo, field = viewer.add_image(two_tone()[0], name="photo"), dock.measure.pixel_size
+    dock.images.choose(mosaic)
+    assert field.text() == "0.5mm"
+    dock.images.choose(photo)
+    assert field.text() == ""
+    qtbot.keyClicks(field, "2cm")
+    dock.images.choose(mosaic)
+    assert field.text() == "0.5mm"
+    # The one from the file goes with its image, the typed one comes back with its own.
+    viewer.layers.remove(mosaic)
+    assert dock.images.image() is photo and field.text() == "2cm"
+    viewer.add_image(two_tone()[0], name="another")
+    assert field.text() == ""
+
+
+def test_typed_sizes_come_back_with_a_project(viewer: Any, dock: Any, qtbot: Any) -> None:
+    viewer.add_image(two_tone()[0], name="photo")
+    qtbot.keyClicks(dock.measure.pixel_size, "2cm")
+    read, write = dock.measure.kept()["pixel_sizes"]
+    kept = json.loads(json.dumps(read()))
+    dock.measure.pixel_size.clear()
+    write(kept)
+    assert kept == {"photo": "2cm"} and dock.measure.pixel_size.text() == "2cm"
+    write("0.5mm")  # of a project of a former version
+    assert dock.measure.pixel_size.text() == "2cm"

@@ -81,6 +81,7 @@ def test_draw_takes_the_brush_to_the_window_in_view(
     assert window.metadata[WINDOW] == [512, 512, 1024, 1024]
     np.testing.assert_array_equal(window.data, PHOTO[512:1024, 512:1024])
     np.testing.assert_allclose(window.data_to_world((7, 9)), mosaic.data_to_world((519, 521)))
+    assert window.bounding_box.visible  # one sees where it ends
     annotation = train.annotations.find(window)
     assert viewer.layers.selection.active is annotation.layer
     assert annotation.record.codes.shape == (512, 512)
@@ -91,6 +92,23 @@ def test_draw_takes_the_brush_to_the_window_in_view(
     assert draw(train, viewer, mosaic, qtbot, 720, 910) is window and len(viewer.layers) == count
     corner = draw(train, viewer, mosaic, qtbot, 1090, 1290)
     assert corner.metadata[WINDOW] == [588, 788, 1100, 1300]
+
+
+@pytest.mark.parametrize("middle", [(480, 470), (500, 530), (30, 520), (540, 1000)])
+def test_the_window_holds_the_middle_of_the_view_of_several_resolutions(
+    viewer: Any, train: Any, qtbot: Any, middle: tuple[int, int], tmp_path: Path
+) -> None:
+    viewer.window.show()
+    levels = []
+    for number, step in enumerate((1, 2, 4)):
+        level, path = PHOTO[::step, ::step], str(tmp_path / str(number))
+        levels.append(zarr.create_array(path, shape=level.shape, chunks=(256, 256, 3), dtype="u1"))
+        levels[-1][:] = level
+    about = {"scale": (0.5, 0.5), "translate": (3, 4), "units": ("mm", "mm")}
+    image = viewer.add_image(levels, multiscale=True, rgb=True, name="mosaic", **about)
+    look_at(viewer, image, qtbot, 700, 900)
+    y0, x0, y1, x1 = draw(train, viewer, image, qtbot, *middle).metadata[WINDOW]
+    assert y0 <= middle[0] < y1 and x0 <= middle[1] < x1
 
 
 def test_a_fit_learns_in_the_window_and_the_whole_is_segmented_by_it(

@@ -208,16 +208,48 @@ def test_choosing_a_model_leaves_labels_of_closed_images_alone(
     assert np.array_equal(train.autosave.state.kept.images[0].labels, stored)
 
 
-def test_a_new_project_begins_without_versions(train: Any, image: Any, qtbot: Any) -> None:
+def test_a_new_project_is_blank_and_the_former_one_keeps_everything(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    train.change_classes(add_class(train.annotations.classes, "weed"))
+    layer = draw(train, 1)
+    layer.paint((3, 3), 3)
+    quick(train, qtbot)
+    settled(train, qtbot)
+    folder, name = train.autosave.state.folder, train.autosave.state.name
+    closed = viewer.add_image(two_tone(seed=4)[0], name="closed")
+    train.images.choose(closed)
+    click(train.labels.new)
+    train.annotations.find(closed).layer.paint((5, 5), 2)
+    viewer.layers.remove(closed)
+    layer.paint((9, 9), 3)  # is not saved yet
+    train.annotations.open[0].settle()
+    drawn = train.annotations.open[0].labels
+    said: list[str] = []
+    train.messages.told.connect(said.append)
+    with qtbot.waitSignal(train.autosave.begun, timeout=WAIT):
+        train.autosave.bar.new_asked.emit()
+    assert f"A blank project has begun. “{name}” keeps what was drawn and fitted." in said
+    settled(train, qtbot)
+    assert [c.name for c in train.annotations.classes] == ["soil", "plant"]
+    assert not train.annotations.all and not train.version_panel.versions
+    assert train.fits.model is None and "Fitted" not in train.status.text()
+    assert train.labels.closed.isHidden() and not train.labels.note.text()
+    assert train.autosave.state.folder is None
+    assert train.autosave.bar.name.text() == "Saved as you draw"
+    # What is drawn now, on the same image, and a class that goes, are the new project's alone.
     draw(train, 1)
     quick(train, qtbot)
+    assert "on 2 strokes" in train.status.text()
+    train.change_classes(remove_class(train.annotations.classes, 1))
     settled(train, qtbot)
-    train.autosave.bar.new_asked.emit()
-    settled(train, qtbot)
-    qtbot.waitUntil(lambda: not train.version_panel.versions, timeout=WAIT)
-    quick(train, qtbot)
-    settled(train, qtbot)
-    assert len(train.version_panel.versions) >= 1
+    assert train.autosave.state.folder not in (None, folder)
+    with Project.open(folder) as former:
+        kept = former.annotations.load()
+        assert [c.name for c in kept.classes] == ["soil", "plant", "weed"]
+        labels = {a.image.name: a.labels for a in kept.images}
+        assert np.array_equal(labels[image.name], drawn) and labels["closed"].any()
+        assert len(former.versions.versions()) == 1
 
 
 def test_another_project_brings_its_own_labels_and_mixes_nothing(
@@ -230,6 +262,7 @@ def test_another_project_brings_its_own_labels_and_mixes_nothing(
     train.autosave.bar.new_asked.emit()
     settled(train, qtbot)
     train.change_classes(rename_class(train.annotations.classes, 1, "thistle"))
+    click(train.labels.new)
     stroke(train, 2, seed=7)
     settled(train, qtbot)
     second = train.annotations.open[0].labels
@@ -257,6 +290,7 @@ def test_a_project_without_versions_does_not_go_on_with_another_one_s_model(
     folder = train.autosave.state.folder
     train.autosave.bar.new_asked.emit()
     settled(train, qtbot)
+    draw(train, 1)
     quick(train, qtbot)
     settled(train, qtbot)
     assert train.fits.model is not None
@@ -287,6 +321,8 @@ def test_a_fit_that_waits_belongs_to_the_project_that_is_left(
     folder = train.autosave.state.folder
     train.autosave.bar.new_asked.emit()
     settled(train, qtbot)
+    draw(train, 1)
+    settled(train, qtbot)
     qtbot.waitUntil(lambda: train.autosave.state.folder not in (None, folder), timeout=WAIT)
     other = train.autosave.state.folder
     train.live.setChecked(True)
@@ -307,6 +343,8 @@ def test_a_project_is_not_left_when_its_labels_cannot_be_saved(
     settled(train, qtbot)
     folder = train.autosave.state.folder
     train.autosave.bar.new_asked.emit()
+    settled(train, qtbot)
+    draw(train, 1)
     settled(train, qtbot)
     qtbot.waitUntil(lambda: train.autosave.state.folder not in (None, folder), timeout=WAIT)
     other = train.autosave.state.folder

@@ -91,7 +91,10 @@ def test_a_project_brings_images_labels_version_and_settings(
     assert tuple(first.scale) == (2, 2) and first.visible and not second.visible
     (annotation,) = again.annotations.open
     assert annotation.image is first and np.array_equal(annotation.labels, drawn)
-    assert len(again.version_panel.versions) == 1 and again.fits.going_on is not None
+    assert len(again.version_panel.versions) == 1 and again.fits.model is not None
+    # Quick fits begin where they did, and not with what came of the last one.
+    assert again.fits.going_on is None and again.start.partition == "grid"
+    assert again.fits.beginning.start(again.state.model) == train.fits.beginning.chosen
     assert first in again.state.results
     assert again.budget.amount.value() == 7 and next(iter(again.budget.terms().values()))
     assert "with 3 images" in again.status.text() or again.fits.model is not None

@@ -131,7 +131,12 @@ def _said(
         return np.zeros((count, 0))
     partition = segmentation.encoding.partition
     cells = np.asarray(partition.cells_at(y, x))
-    pixels = coo_array((np.ones(len(y)), (rows, cells)), shape=(count, partition.n_cells)).tocsr()
+    # Pixels of a piece and a cell that follow each other are counted at once.
+    differs = (rows[1:] != rows[:-1]) | (cells[1:] != cells[:-1])
+    first = np.flatnonzero(np.append(True, differs)[: len(rows)])
+    lengths = np.diff(np.append(first, len(rows))).astype(np.float64)
+    about = (lengths, (rows[first], cells[first]))
+    pixels = coo_array(about, shape=(count, partition.n_cells)).tocsr()
     known = segmentation.at(torch.arange(partition.n_cells))
     novelty = known.novelty[:, None]
     values = np.hstack([known.posterior, known.responsibility, known.typicality, novelty])

@@ -138,6 +138,7 @@ class VersionStore:
         measures: Mapping[str, float] | None = None,
         seconds: float = 0.0,
         strokes: int = 0,
+        images: int = 0,
         name: str = "",
     ) -> Version:
         """Keep a model as a new version, which becomes the current one.
@@ -159,7 +160,8 @@ class VersionStore:
         measures : mapping, optional
             Those that are not finite were not measured and are left out.
         seconds : float
-        strokes : int
+        strokes, images : int
+            How many it learned from, which may be fewer than there are annotations.
         name : str
             By default “v” and a number.
 
@@ -187,7 +189,7 @@ class VersionStore:
             created=now(),
             seconds=seconds,
             strokes=strokes,
-            images=0 if annotations is None else len(annotations.images),
+            images=images,
             settings=dict(settings or {}),
             measures={k: v for k, v in (measures or {}).items() if math.isfinite(v)},
             backbone=model.config.backbone,

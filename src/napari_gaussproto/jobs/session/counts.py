@@ -29,8 +29,8 @@ class Count:
         Of each class, on open images.
     open, closed : int
         Images with labels.
-    amount : Amount
-        On all of them.
+    amount, open_amount : Amount
+        On all of them, and on open images alone.
     closed_pixels : list of int
         Of each class, on images that are not open.
     closed_images : tuple of SessionImage
@@ -43,6 +43,7 @@ class Count:
     amount: Amount = field(default_factory=Amount)
     closed_pixels: list[int] = field(default_factory=list)
     closed_images: tuple[SessionImage, ...] = ()
+    open_amount: Amount = field(default_factory=Amount)
 
     @property
     def all_pixels(self) -> list[int]:
@@ -95,6 +96,7 @@ class Counts:
             sum((counted.amount for counted in self._counted), Amount()),
             pixels[False][of_class].tolist(),
             closed,
+            sum((c.amount for c in self._counted if id(c.labels) in in_view), Amount()),
         )
 
     def replace(self, labels: Mapping[int, Labels]) -> None:

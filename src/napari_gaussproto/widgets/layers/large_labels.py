@@ -142,7 +142,7 @@ class LargeLabels(QObject):
         layer = self.layer_of(image)
         if layer is None or not layer.visible:
             return
-        y0, x0, y1, x1 = area_in_view(layer)
+        y0, x0, y1, x1 = area_in_view(self._viewer, layer)
         seen = area[0] < y1 and area[2] > y0 and area[1] < x1 and area[3] > x0
         if seen and plane == self._plane(image) and not self._redraw.isActive():
             self._stale = layer
@@ -156,7 +156,7 @@ class LargeLabels(QObject):
     def _follow(self) -> None:
         image = self._watched
         if image is not None and image in self._viewer.layers:
-            self.focus.view = (self._plane(image), area_in_view(image))
+            self.focus.view = (self._plane(image), area_in_view(self._viewer, image))
 
     def _plane(self, image: Image) -> int:
         leading = shape_of(image)[:-2]

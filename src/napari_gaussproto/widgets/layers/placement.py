@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -25,7 +26,7 @@ from napari_gaussproto.widgets.shared.tags import (
     is_edited,
     tag,
 )
-from napari_gaussproto.widgets.shared.workarounds import camera_of
+from napari_gaussproto.widgets.shared.workarounds import camera_of, canvas_size
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -159,13 +160,27 @@ def plane_in_view(viewer: Viewer, image: Image, leading: Sequence[int]) -> tuple
     )
 
 
-def area_in_view(image: Image) -> tuple[int, int, int, int]:
+def area_in_view(viewer: Viewer, image: Layer) -> tuple[int, int, int, int]:
     """(y0, x0, y1, x1) in pixels of the part of an image that the canvas shows."""
-    corners = image.corner_pixels[:, -2:]
-    if image.multiscale:
-        corners = corners * np.asarray(image.downsample_factors)[image.data_level][-2:]
+    corners = _corners_in_view(viewer, image) if image.multiscale else image.corner_pixels[:, -2:]
     (y0, x0), (y1, x1) = np.round(corners).astype(int).tolist()
     return y0, x0, y1 + 1, x1 + 1
+
+
+def _corners_in_view(viewer: Viewer, image: Layer) -> npt.NDArray[np.float64]:
+    """First and last pixel (2, 2) of an image of several resolutions that the canvas shows.
+
+    Its own `corner_pixels` go on to the ends of chunks, and stay while a person zooms in.
+    """
+    camera, axes = camera_of(viewer), list(viewer.dims.displayed[-2:])
+    half = np.array(canvas_size(viewer)) / (2 * camera.zoom)
+    point = np.array(viewer.dims.point, float)
+    corners = []
+    for side in product((-1, 1), repeat=2):
+        point[axes] = camera.center[-2:] + half * side
+        corners.append(image.world_to_data(point)[-2:])
+    last = np.array(image.level_shapes)[0, : image.ndim][-2:] - 1
+    return np.clip([np.min(corners, 0), np.max(corners, 0)], 0, last)
 
 
 @contextmanager

@@ -385,12 +385,21 @@ class PrototypesWidget(Dock):
         ):
             enable(step, f"{what}: {name}", obstacle if name else nothing)
         model = self.state.model
-        if model is not None:
-            unsaved = "" if model is self.state.saved else " *"
-            self.model_name.setText(f"<b>{model.card.name}</b>{unsaved}")
-            edits = "\n".join(undo.names) if undo and undo.names else "not edited"
-            self.model_name.setToolTip(f"The model; its edits:\n{edits}")
+        self._name_model()
         enable(self.save_button, _SAVE, "" if model is not None else "There is no model yet")
+
+    def _name_model(self) -> None:
+        """Say whose prototypes are shown: of labels on disk those of the model that made them."""
+        state, large = self.state, self._large()
+        shown = large[1].model if state.current is None and large is not None else state.model
+        if shown is None:
+            return
+        is_ours = state.model is not None and shown.layer is state.model.layer
+        unsaved = " *" if is_ours and state.model is not state.saved else ""
+        self.model_name.setText(f"<b>{shown.card.name}</b>{unsaved}")
+        names = state.undo.names if is_ours and state.undo else []
+        edits = "\n".join(names) or "not edited"
+        self.model_name.setToolTip(f"The model; its edits:\n{edits}")
 
     # -- the end ----------------------------------------------------------------------------
 

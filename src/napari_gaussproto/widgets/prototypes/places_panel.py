@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QSize, Qt, Signal
 from qtpy.QtGui import QIcon
-from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QVBoxLayout
 
 from napari_gaussproto.widgets.layers.legends import caution_of
-from napari_gaussproto.widgets.shared.forms import wrapped_label
+from napari_gaussproto.widgets.shared.forms import WordyPage, wrapped_label
 from napari_gaussproto.widgets.shared.pictures import pixmap_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _KINDS = {
 }
 
 
-class PlacesPanel(QWidget):
+class PlacesPanel(WordyPage):
     """Two lists of places, as pictures; clicking one goes to its y and x in pixels."""
 
     chosen = Signal(int, int)

@@ -176,7 +176,7 @@ class CellsPanel(QWidget):
         ndim = pixels.ndim - has_channels(image)
         leading = plane_in_view(self._viewer, image, pixels.shape[: ndim - 2])
         self._shown = (image, leading)
-        about = (train_image(image), leading, config, area_in_view(image))
+        about = (train_image(image), leading, config, area_in_view(self._viewer, image))
         self.runner.start(partial(run_job, "segment", "preview_job", *about))
 
     def _show(self, result: CellPreview) -> None:

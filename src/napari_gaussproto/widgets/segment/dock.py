@@ -60,6 +60,7 @@ from napari_gaussproto.widgets.shared.forms import (
     setting,
     wrapped_label,
 )
+from napari_gaussproto.widgets.shared.messages import duration
 from napari_gaussproto.widgets.shared.preferences import preference
 from napari_gaussproto.widgets.shared.share_table import CoverTable
 from napari_gaussproto.widgets.shared.state import ImageResult, Setting, is_fitted
@@ -437,8 +438,3 @@ def _title(role: MapRole, result: ImageResult) -> str | None:
     if role.is_probability and role.number is not None:
         return f"probability of {result.segmentation.classes[role.number].name}"
     return role.kind if role in (NOVELTY, UNCERTAINTY) else None
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person reads them at a glance."""
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from functools import partial
 from html import escape
@@ -17,6 +18,7 @@ from napari_gaussproto.jobs.requests import MeasureOrder
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.clicks import is_click, moves_image, pixel_in
 from napari_gaussproto.widgets.layers.large_labels import is_large, labels_of, streamed_of
+from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.layers.regions import regions_of, size_of
 from napari_gaussproto.widgets.segment.corrections import corrections_box, offer_corrections
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
@@ -33,7 +35,7 @@ from napari_gaussproto.widgets.shared.forms import (
     setting,
     wrapped_label,
 )
-from napari_gaussproto.widgets.shared.messages import Messages
+from napari_gaussproto.widgets.shared.messages import Messages, duration
 from napari_gaussproto.widgets.shared.result_table import Column, ResultTable
 from napari_gaussproto.widgets.shared.state import ImageResult, OpenProject, Setting, SharedState
 from napari_gaussproto.widgets.shared.tags import is_ours
@@ -51,7 +53,10 @@ if TYPE_CHECKING:
     from napari_gaussproto.jobs.train_image import Stage
 
 _PIECES, _WHOLE = "connected pieces of a class", "the whole image"
-_LARGE = "A large image is measured tile by tile, which takes as long as to segment it."
+_LARGE = (
+    "A large image is segmented again to be measured, tile by tile, and its pixels are summed up: "
+    "it takes longer than to segment it."
+)
 # How numbers of a column are written; others have six digits that count.
 _FORMS = {"object": "d", "area_px": "d", "confidence": ".2f", "novelty": ".2f", "likelihood": ".2f"}
 
@@ -76,6 +81,9 @@ class MeasurePanel(Foldable):
         self._images = images
         self._measured: Measured | None = None
         self._of: _Subject | None = None
+        self._failed = ""  # what stands below Segment, too
+        self._begun = 0.0  # seconds, of `time.monotonic`
+        self._sizes: dict[str, str] = {}  # that a person typed, by the files of images
         self.runner = Runner(self)
         self._build()
         self.runner.progressed.connect(self._on_progress)
@@ -87,10 +95,11 @@ class MeasurePanel(Foldable):
         events = viewer.layers.events
         for event in (events.inserted, events.removed):
             connections.add(event, self._on_layers)
-        connections.add(state.result_changed, self._on_current)
-        connections.add(state.streamed_changed, self._on_streamed)
+        connections.add(state.result_changed, self._on_image)
+        connections.add(state.streamed_changed, self._on_image)
         connections.add(state.project_changed, self._update)
-        images.image_changed.connect(self._update)
+        images.image_changed.connect(self._on_image)
+        self.pixel_size.textEdited.connect(self._on_typed)
         self.header.toggled.connect(self._listen)
         self._on_layers()
         self._update()
@@ -129,8 +138,8 @@ class MeasurePanel(Foldable):
 
     def kept(self) -> dict[str, Setting]:
         """Settings for projects to keep."""
-        named = {"pixel_size": self.pixel_size, "least_area": self.least_area}
-        return {name: setting(widget) for name, widget in named.items()}
+        sizes = (lambda: dict(self._sizes), self._use_sizes)
+        return {"pixel_sizes": sizes, "least_area": setting(self.least_area)}
 
     # -- actions ----------------------------------------------------------------------------
 
@@ -173,6 +182,8 @@ class MeasurePanel(Foldable):
         self._start(partial(run_job, "large.measure", "measure_job", order))
 
     def _start(self, job: partial[Any]) -> None:
+        self._messages.withdraw(self._failed)
+        self._begun = time.monotonic()
         self.status.setText("Measuring…")
         self.progress.setRange(0, 0)
         self.runner.start(job)
@@ -263,6 +274,9 @@ class MeasurePanel(Foldable):
     def _on_progress(self, stage: Stage) -> None:
         self.progress.setRange(0, stage.total)
         self.progress.setValue(stage.done)
+        each = (time.monotonic() - self._begun) / max(1, stage.done)
+        left = f", {duration(each * (stage.total - stage.done))} left" if stage.done else ""
+        self.status.setText(f"{stage.text}{left}…")
 
     def _on_result(self, measured: Measured) -> None:
         self._measured = measured
@@ -278,7 +292,8 @@ class MeasurePanel(Foldable):
         self.table.show_columns([_column(name, objects[name].tolist()) for name in names])
 
     def _on_failure(self, error: Exception) -> None:
-        self.status.setText(str(error))
+        self._failed = str(error)
+        self.status.setText(self._failed)
         self._messages.report(error)
 
     def _on_layers(self, event: object = None) -> None:
@@ -293,15 +308,22 @@ class MeasurePanel(Foldable):
         name = combo.currentData()
         return next((layer for layer in self._viewer.layers if layer.name == name), None)
 
-    def _on_current(self, result: ImageResult) -> None:
-        """Take over the size of a pixel that a layer says in real units."""
-        if not self.pixel_size.text().strip():
-            self.pixel_size.setText(size_of(result.source))
-        self._update()
+    def _on_typed(self, size: str) -> None:
+        """Keep a size for the image that it was typed for."""
+        if (image := self._images.image()) is not None:
+            self._sizes[_key(image)] = size
 
-    def _on_streamed(self, image: Image) -> None:
-        if not self.pixel_size.text().strip():
-            self.pixel_size.setText(size_of(image))
+    def _use_sizes(self, sizes: object) -> None:
+        """Take over sizes that were typed when the project was open before."""
+        if isinstance(sizes, dict):
+            self._sizes |= {str(key): size for key, size in sizes.items() if isinstance(size, str)}
+            self._on_image()
+
+    def _on_image(self, *_: object) -> None:
+        """Show the size of the chosen image: as a person typed it, or else as its layer says."""
+        image = self._images.image()
+        if image is not None:
+            self.pixel_size.setText(self._sizes.get(_key(image), size_of(image)))
         self._update()
 
     def _update(self, event: object = None) -> None:
@@ -319,6 +341,11 @@ class MeasurePanel(Foldable):
         offer_corrections(self.corrections, self._state.project)
         for part in (self.table, self.areas, self.copy_button, self.save_button):
             part.setVisible(self._measured is not None)
+
+
+def _key(image: Image) -> str:
+    """By what a size stays with an image: its file, or its name where there is none."""
+    return train_image(image).file or image.name
 
 
 def _offer(combo: QComboBox, first: str, layers: list[Layer]) -> None:

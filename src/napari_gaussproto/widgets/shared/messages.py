@@ -39,3 +39,8 @@ class Messages(QObject):
             return
         self.warn("Something unexpected went wrong; the details are in the message.")
         raise error
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them at a glance."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

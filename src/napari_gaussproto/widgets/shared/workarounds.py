@@ -109,6 +109,12 @@ def camera_of(viewer: Viewer) -> Any:
     return getattr(viewer, "scene", viewer).camera
 
 
+def canvas_size(viewer: Viewer) -> tuple[int, int]:
+    """Height and width of the canvas in pixels of the screen; napari 0.9 made them public."""
+    canvas = getattr(viewer, "canvas", None)
+    return tuple(bare(viewer)._canvas_size if canvas is None else canvas.size)
+
+
 def guard_canvas(viewer: Viewer) -> None:
     """From now on, keep the canvas whole whenever a layer is removed from a viewer.
 

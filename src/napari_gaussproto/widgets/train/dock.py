@@ -110,7 +110,7 @@ class TrainWidget(Dock):
         self.version_panel = VersionPanel()
         self.versions = VersionsController(*shared, self.fits, self.version_panel, *said)
         self.reopening = Reopening(*shared[:2], self.autosave, self.images, self.messages)
-        fields = (self.start, self.live, self.labels.closed, self.budget)
+        fields = (self.start, self.fits, self.live, self.labels.closed, self.budget)
         self.keep(kept_settings(*fields))
         self._progress = TrainingProgress(self.status, self.curves, self.budget)
         self.setWidget(self._arrange())
@@ -153,6 +153,7 @@ class TrainWidget(Dock):
         self.start.device.currentTextChanged.connect(fits.compute_on)
         self.budget.start_asked.connect(self.fine_tune)
         self.labels.closed.toggled.connect(self._update_buttons)
+        self.labels.closed.toggled.connect(lambda: autosave.save_soon())
         self.budget.pause_asked.connect(fits.pause)
         self.budget.resume_asked.connect(fits.resume)
         self.budget.stop_asked.connect(fits.stop)
@@ -280,7 +281,6 @@ class TrainWidget(Dock):
             self.classes.set_counts(count.all_pixels)
         self._remember()
         self.labels.show_count(count)
-        self.budget.advise(count.amount.advice())
         self._update_buttons()
 
     # -- fitting ----------------------------------------------------------------------------
@@ -441,6 +441,7 @@ class TrainWidget(Dock):
         enable(self.cancel, _CANCEL, "" if phase != "idle" else NOTHING_RUNS)
         self.cancel.setVisible(not tuning)  # what ends a fine-tune stands beside its progress
         self.budget.set_reason(self._missing(tunes=True))
+        self.budget.advise(self.labels.amount.advice())
         self.start.hold(_TUNING if tuning else "")
         image = self.images.image()
         self.labels.allow_accepting(image is not None and image in self.state.results)

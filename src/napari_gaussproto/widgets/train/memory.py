@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakMethod
 
 from qtpy.QtWidgets import QWidget
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.widgets.train.annotation.annotation_set import TableHistory
     from napari_gaussproto.widgets.train.fitting.beginning import Beginning
     from napari_gaussproto.widgets.train.fitting.budget import BudgetPanel
+    from napari_gaussproto.widgets.train.fitting.fit_controller import FitController
     from napari_gaussproto.widgets.train.fitting.start_panel import StartPanel
 
 
@@ -73,7 +74,7 @@ def take_over(state: SharedState, close: Callable[[], None]) -> TrainMemory | No
 
 
 def kept_settings(
-    start: StartPanel, live: QWidget, closed: QWidget, budget: BudgetPanel
+    start: StartPanel, fits: FitController, live: QWidget, closed: QWidget, budget: BudgetPanel
 ) -> dict[str, Setting]:
     """What projects keep of the settings of the dock; the model in use is one of their versions."""
     named: dict[str, QWidget] = {
@@ -85,4 +86,20 @@ def kept_settings(
         "unit": budget.unit,
         "amount": budget.amount,
     }
-    return {name: setting(widget) for name, widget in (named | budget.boxes).items()}
+    settings = {name: setting(widget) for name, widget in (named | budget.boxes).items()}
+    # Behind what a new model is like.
+    return settings | {"start": _start_setting(start, fits)}
+
+
+def _start_setting(start: StartPanel, fits: FitController) -> Setting:
+    """What quick fits begin with; nothing where that is the model in use."""
+
+    def read() -> str:
+        return "" if start.goes_on else str(start.chosen)
+
+    def write(value: Any) -> None:
+        known = isinstance(value, str) and value != ""
+        if known and (start.recall(value) or start.recall(Path(value))):
+            fits.begin_again_with(start.start())
+
+    return read, write

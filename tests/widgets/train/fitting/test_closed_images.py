@@ -191,6 +191,26 @@ def test_the_choice_to_learn_from_closed_images_is_followed_at_once(
     assert train.quick.isEnabled()
 
 
+def test_closed_images_that_are_left_out_are_not_counted(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    exchanged(train, viewer, image, qtbot)
+    draw(train, 1)
+    settled(train, qtbot)
+    everything = train.budget.advice.text()
+    train.labels.closed.setChecked(False)
+    assert train.budget.advice.text().startswith("With 2 strokes ")
+    session = train.autosave.state.folder / "session.json"
+    qtbot.waitUntil(lambda: '"closed": false' in session.read_text(), timeout=10_000)
+    quick(train, qtbot)
+    settled(train, qtbot)
+    (version,) = train.version_panel.versions
+    assert (version.strokes, version.images) == (2, 1)
+    train.labels.closed.setChecked(True)
+    assert train.budget.advice.text() == everything
+    assert not everything.startswith("With 2 strokes ")
+
+
 def test_nothing_that_can_be_read_is_said(
     train: Any, viewer: Any, image: Any, qtbot: Any, tmp_path: Path
 ) -> None:

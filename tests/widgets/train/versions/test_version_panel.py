@@ -13,7 +13,12 @@ from qtpy.QtWidgets import QLabel, QLineEdit, QMessageBox, QWidget
 
 from napari_gaussproto.core.project.version import Version
 from napari_gaussproto.widgets.train.versions.version_panel import VersionPanel
-from napari_gaussproto.widgets.train.versions.version_words import ago, main_measure, version_html
+from napari_gaussproto.widgets.train.versions.version_words import (
+    ago,
+    beside,
+    main_measure,
+    version_html,
+)
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 
@@ -243,6 +248,15 @@ def test_the_measure_that_says_most() -> None:
         assert main_measure(other) == "–"
         assert "not known" in version_html(version("a", measures=other), {})
     assert "not known" not in version_html(version("a", measures=both), {})
+
+
+def test_an_accuracy_says_that_it_is_over_the_strokes_of_its_version() -> None:
+    few = version("a", strokes=9, measures={"held-out accuracy": 0.96})
+    assert beside(few) == "held-out accuracy .96 on its 9 strokes"
+    assert "does not say which is better" in version_html(few, {})
+    aside = version("b", strokes=9, measures={"held-out mIoU": 0.96})
+    assert beside(aside) == "held-out mIoU .96"
+    assert "does not say" not in version_html(aside, {})
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 
 # What a window looks like is what its image looks like.
 _LOOK = ("gamma", "opacity", "blending", "interpolation2d")
+# The line around a window, without dots at its corners: strokes beyond it are nowhere.
+_BORDER = {"line_color": "yellow", "line_thickness": 2, "points": False, "visible": True}
 
 
-def place_in_view(image: Image) -> tuple[int, int]:
+def place_in_view(viewer: Viewer, image: Image) -> tuple[int, int]:
     """The pixel of an image, y and x, in the middle of what is in view."""
-    y0, x0, y1, x1 = area_in_view(image)
+    y0, x0, y1, x1 = area_in_view(viewer, image)
     return (y0 + y1) // 2, (x0 + x1) // 2
 
 
@@ -67,5 +69,6 @@ def add_window(viewer: Viewer, image: Image, cut: CutWindow) -> Image:
             **known,
             **placement(image, origin=(y0, x0)),
         )
+        layer.bounding_box.update(_BORDER)
         viewer.layers.move(viewer.layers.index(layer), viewer.layers.index(image) + 1)
     return layer

@@ -56,6 +56,10 @@ class Beginning:
         """The person chose a device: only where to compute changes."""
         return replace(self, chosen=replace(self.chosen, device=device))
 
+    def as_chosen(self, start: Start) -> Beginning:
+        """The next fit begins with a choice again; the fitted model stays the one in use."""
+        return replace(self, chosen=start, base=None, own=False)
+
     def with_model(self, model: PrototypeSegmenter, table: Table) -> Beginning:
         """A model that exists is to go on from, under this class table."""
         return Beginning(self.chosen, model, model, table, own=True)

@@ -117,6 +117,10 @@ class FitController(QObject):
         """Go on where a former dock was, on the device that is chosen in this one."""
         self._begin_at(beginning.on_device(self.beginning.chosen.device))
 
+    def begin_again_with(self, start: Start) -> None:
+        """Let quick fits begin where those of a project did; its version stays in use."""
+        self._begin_at(self.beginning.as_chosen(start))
+
     def compute_on(self, device: str) -> None:
         """Choose where the next fit is computed; where it begins stays."""
         self.beginning = self.beginning.on_device(device)

@@ -108,16 +108,17 @@ class StartPanel(QWidget):
         """What was chosen last besides the model in use: a file, or what a new model is called."""
         return self._chosen
 
-    def recall(self, chosen: Path | str) -> None:
-        """Choose what a former dock had chosen, as far as it is still offered; emits nothing."""
-        if isinstance(chosen, str):
-            self.model.choose_other(chosen)
-        elif self.model.offers(chosen):
+    def recall(self, chosen: Path | str) -> bool:
+        """Choose what was chosen once, if that is still offered; emits nothing."""
+        if isinstance(chosen, Path) and self.model.offers(chosen):
             self.model.choose_path(chosen)
+        elif chosen in _NEW:
+            self.model.choose_other(str(chosen))
         else:
-            return
+            return False
         self._chosen = chosen
         self._show_options()
+        return True
 
     @property
     def path(self) -> Path | None:

@@ -113,7 +113,7 @@ class LabelsController(QObject):
             return
         from napari_gaussproto.jobs.large.window import window_around  # loads torch
 
-        area = window_around(*place_in_view(image), *shape)
+        area = window_around(*place_in_view(self._viewer, image), *shape)
         known = window_of(self._viewer, image, area)
         if known is not None:
             self._paint_in(known, image)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QMenu, QWidget
 
+from napari_gaussproto.core.labels.amount import Amount
 from napari_gaussproto.jobs.session.counts import Count
 from napari_gaussproto.widgets.shared.forms import (
     across,
@@ -77,7 +78,7 @@ class LabelsPanel(QWidget):
         self.open_closed.setToolTip("Open closed images of this project, with their labels")
         for part in (self.closed, self.open_closed):
             part.hide()
-        self._n_closed = 0
+        self._count = Count([], 0, 0)
         self.menu = QMenu(self)
         self.use.setMenu(self.menu)
         upper = across((self.new, 1), (self.use, 1))
@@ -94,7 +95,7 @@ class LabelsPanel(QWidget):
 
     def show_count(self, count: Count) -> None:
         """Say how much is labelled."""
-        self._n_closed = count.closed
+        self._count = count
         total = sum(count.pixels)
         self.clear.setVisible(total > 0)
         self.note.setText(labelled_sentence(count))
@@ -119,7 +120,13 @@ class LabelsPanel(QWidget):
     @property
     def learns_from_closed(self) -> bool:
         """Whether there are labelled images that are not open, and they should teach."""
-        return self._n_closed > 0 and self.closed.isChecked()
+        return self._count.closed > 0 and self.closed.isChecked()
+
+    @property
+    def amount(self) -> Amount:
+        """How much there is that a fit learns from."""
+        count = self._count
+        return count.amount if self.closed.isChecked() else count.open_amount
 
 
 def labelled_sentence(count: Count) -> str:

@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.labels.annotations import Annotations
-from napari_gaussproto.core.labels.class_table import TableChange
+from napari_gaussproto.core.labels.class_table import TableChange, first_table
 from napari_gaussproto.core.labels.corrections import ReadyLabels
 from napari_gaussproto.jobs.session.counts import Count
 from napari_gaussproto.jobs.storage import (
@@ -64,7 +64,7 @@ class Autosave(QObject):
     saving = Signal()  # what is drawn is being saved
     project_changed = Signal(object)  # Opened: what the other project says of its viewer
     resumed = Signal()  # the project of a former dock is in use again
-    begun = Signal()  # a new project
+    begun = Signal()  # a blank project
     restored = Signal(object)  # an Image: its labels came back
 
     def __init__(
@@ -323,28 +323,40 @@ class Autosave(QObject):
     # -- projects ----------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """A new project: what is drawn now stays where it is, and a copy goes on."""
-        self.leaving.emit()
-        self.save_now("")
-        self.put(ProjectSession.close, self._on_begun)
+        """A blank project: what is drawn and fitted stays in the one that is left."""
+        save = self._leave()
 
-    def _on_begun(self, _: object) -> None:
+        def job(session: ProjectSession) -> str:
+            save(session)  # when that fails, the project is not left
+            return session.begin()
+
+        self.put(job, self._on_begun)
+
+    def _on_begun(self, left: str) -> None:
+        self.bar.show_new()
+        if not any(annotation.painted for annotation in self._annotations.all):
+            self._annotations.set_table(first_table())
         self.begun.emit()
-        self._messages.tell(
-            "A new project has begun, with a copy of all labels; the former one stays as it is."
-        )
+        stays = f" “{left}” keeps what was drawn and fitted." if left else ""
+        self._messages.tell(f"A blank project has begun.{stays}")
         self.save_soon()
 
-    def open(self, folder: Path | None) -> None:
-        """Work in another project: its classes, its labels of the open images, its models."""
-        if folder is None:
-            return
+    def _leave(self) -> Callable[[ProjectSession], Count | None]:
+        """Take what is drawn out of the viewer; returns the job that saves it."""
         self.leaving.emit()
         for annotation in self._annotations.open:
             annotation.settle()
         save = self._save_job()
         # From here on nothing can be drawn that would belong to neither project.
         self._annotations.replace_all(self._annotations.classes)
+        self._stored.clear()
+        return save
+
+    def open(self, folder: Path | None) -> None:
+        """Work in another project: its classes, its labels of the open images, its models."""
+        if folder is None:
+            return
+        save = self._leave()
 
         def job(session: ProjectSession) -> Opened:
             save(session)  # when that fails, the project is not left
@@ -376,7 +388,6 @@ class Autosave(QObject):
         self._show_saved("before")
         if self.state.kept.classes:
             self._annotations.replace_all(self.state.kept.classes)
-        self._stored.clear()
         self.project_changed.emit(opened)
         self._look_for_all()
         self._messages.tell(f"Opened “{self.state.name}”.")

@@ -61,13 +61,16 @@ class ProjectBar(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.name = QElidingLabel("Saved as you draw", wordWrap=True)
-        self.name.setToolTip("Labels and models are saved by themselves, in a project folder")
+        self.name = QElidingLabel(wordWrap=True)
+        self.show_new()
         # A long name must not widen the dock.
         self.name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         menu = QMenu(self)
+        menu.setToolTipsVisible(True)
         menu.addAction("Open project…").triggered.connect(self._ask_open)
-        menu.addAction("New project").triggered.connect(self.new_asked)
+        new = menu.addAction("New project")
+        new.setToolTip("Begin without labels; this project keeps what was drawn and fitted")
+        new.triggered.connect(self.new_asked)
         menu.addAction("Save a copy as…").triggered.connect(self._ask_copy)
         self.more = menu_button("Project ▾", menu)
         self.more.setToolTip("Begin or open another project, or save a copy of this one")
@@ -82,6 +85,11 @@ class ProjectBar(QWidget):
         top = across((self.name, 1), self.more)
         fill(self, down(top, self.open, self.offer, self.question))
         self.offer.hide()
+
+    def show_new(self) -> None:
+        """Say that nothing is kept yet."""
+        self.name.setText("Saved as you draw")
+        self.name.setToolTip("Labels and models are saved by themselves, in a project folder")
 
     def show_saved(self, name: str, folder: Path, when: str) -> None:
         """Say where and when everything was saved."""

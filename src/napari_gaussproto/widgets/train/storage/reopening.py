@@ -67,6 +67,7 @@ class Reopening(QObject):
         autosave.saving.connect(self.keep)
         autosave.leaving.connect(self.keep)
         autosave.project_changed.connect(self._on_opened)
+        autosave.begun.connect(self._forget)
         connections = Connections(self)
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
             connections.add(event, self._on_layers)
@@ -98,11 +99,8 @@ class Reopening(QObject):
 
     def _on_opened(self, opened: Opened) -> None:
         """Another project: its images, and its settings once its version is in use."""
-        self._count += 1
-        self._ask.drop()
-        self._waiting, self._lost, self._skipped, self._back = [], [], [], []
+        self._forget()
         session = opened.session
-        self._by_hand, self._untold, self._reading = False, [], []
         self._closed = [entry for entry in session.images if not entry.is_open]
         self._chosen = None if session.chosen is None else session.images[session.chosen]
         if opened.remark:
@@ -110,6 +108,13 @@ class Reopening(QObject):
         # Behind the version that is put to use: settings are changed while no image is there.
         count = self._count
         self._autosave.put(lambda _: None, lambda _: self._look(count, opened))
+
+    def _forget(self) -> None:
+        """Ask and wait no more for images of the project that is left."""
+        self._count += 1
+        self._ask.drop()
+        self._waiting, self._lost, self._skipped, self._back = [], [], [], []
+        self._by_hand, self._untold, self._reading, self._closed = False, [], [], []
 
     def _look(self, count: int, opened: Opened) -> None:
         """Find out which images are not open."""

@@ -24,8 +24,8 @@ from napari_gaussproto.widgets.train.fitting.sentences import counted
 from napari_gaussproto.widgets.train.versions.version_words import (
     Row,
     ago,
+    beside,
     folded,
-    main_measure,
     version_html,
 )
 
@@ -44,7 +44,7 @@ class VersionItem(QTreeWidgetItem):
         self.version, self.live, self.current = version, row.live, current
         self.setToolTip(0, version_html(version, names))
         self.setFlags(self.flags() | Qt.ItemFlag.ItemIsEditable)
-        spoken = f"{version.name}, {self.made}, {main_measure(version.measures)}"
+        spoken = f"{version.name}, {self.made}, {beside(version)}"
         self.setData(0, Qt.ItemDataRole.AccessibleTextRole, spoken)
 
     @property
@@ -252,7 +252,7 @@ class _RowDelegate(QStyledItemDelegate):
         bold = option.font
         bold.setBold(item.current)
         painter.save()
-        upper = (0, version.name, main_measure(version.measures), 255)
+        upper = (0, version.name, beside(version), 255)
         lower = (1, item.made, ago(version.created), 150)
         for row, left, right, alpha in (upper, lower):
             line = QRect(box.left(), box.top() + row * half, box.width(), half)

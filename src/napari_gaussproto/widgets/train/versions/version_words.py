@@ -16,6 +16,10 @@ from napari_gaussproto.widgets.train.fitting.sentences import counted
 # For a version of which nothing is known; how well it tells its own strokes apart says nothing.
 NO_MEASURE = "–"
 _UNKNOWN = "How good it is elsewhere is not known: no strokes were set aside to judge it by"
+_OWN_STROKES = (
+    "It is over the strokes of this version: of versions with other strokes it does not say which "
+    "is better. New strokes are mostly where a fit is wrong, and lower it"
+)
 
 
 def main_measure(measures: Mapping[str, float]) -> str:
@@ -23,6 +27,13 @@ def main_measure(measures: Mapping[str, float]) -> str:
     known = (name for name in (HELD_OUT, ACCURACY) if not isnan(measures.get(name, nan)))
     name = next(known, None)
     return NO_MEASURE if name is None else f"{name} {short(measures[name])}"
+
+
+def beside(version: Version) -> str:
+    """What stands beside a version: its measure, and over which strokes the accuracy is."""
+    measure = main_measure(version.measures)
+    strokes = f" on its {counted(version.strokes, 'stroke')}"
+    return measure + strokes if measure.startswith(ACCURACY) else measure
 
 
 @dataclass(frozen=True)
@@ -93,8 +104,11 @@ def version_html(version: Version, names: Mapping[str, str]) -> str:
         looks = version.settings.get(LOOKS) if name == HELD_OUT else None
         best = "" if looks is None else f", best of {counted(looks, 'look')} at these strokes"
         lines.append(f"{escape(name)}: <b>{value:.3f}</b>{escape(best)}")
-    if main_measure(version.measures) == NO_MEASURE:
+    measure = main_measure(version.measures)
+    if measure == NO_MEASURE:
         lines.append(_UNKNOWN)
+    elif measure.startswith(ACCURACY):
+        lines.append(_OWN_STROKES)
     told = ((key, value) for key, value in _flat(version.settings) if key not in (LIVE, LOOKS))
     settings = ", ".join(f"{key} {value}" for key, value in told)
     if settings:

@@ -73,10 +73,10 @@ class VersionsController(QObject):
         panel.delete_asked.connect(self.delete)
         panel.save_asked.connect(self._ask_where)
         autosave.queue.failed.connect(self._on_failure)
-        autosave.leaving.connect(self.flush)
+        autosave.leaving.connect(self._on_leaving)
         autosave.project_changed.connect(self._on_project)
         autosave.resumed.connect(lambda: self._ask("list_versions", done=self._show))
-        autosave.begun.connect(lambda: panel.set_versions([], None))
+        autosave.begun.connect(self._on_blank)
 
     # -- adding ------------------------------------------------------------------------------
 
@@ -182,11 +182,15 @@ class VersionsController(QObject):
         self._ask("use_version", version, device, done=self._on_used)
 
     def _on_used(self, used: tuple[PrototypeSegmenter, Listed]) -> None:
+        listed = self._use(used)
+        name = next((v.name for v in listed.versions if v.id == listed.current), "")
+        self._messages.tell(f"“{name}” is in use; the next fit begins there.")
+
+    def _use(self, used: tuple[PrototypeSegmenter, Listed]) -> Listed:
         model, listed = used
         self._fits.use(model)
         self._show(listed)
-        name = next((v.name for v in listed.versions if v.id == listed.current), "")
-        self._messages.tell(f"“{name}” is in use; the next fit begins there.")
+        return listed
 
     def rename(self, version: str, name: str) -> None:
         """Give a version another name."""
@@ -239,13 +243,22 @@ class VersionsController(QObject):
 
         self._autosave.put(job, done)
 
+    def _on_leaving(self) -> None:
+        """Keep what was fitted; what is being fitted belongs to no other project."""
+        self.flush()
+        if self._fits.busy:
+            self._fits.cancel()
+
     def _on_project(self, opened: object) -> None:
         self._ask("use_version", None, "cpu", done=self._on_project_used)
 
     def _on_project_used(self, used: tuple[PrototypeSegmenter, Listed] | None) -> None:
         if used is None:
-            # The model in use is the former project's.
-            self._fits.begin_with()
-            self._panel.set_versions([], None)
+            self._on_blank()
         else:
-            self._on_used(used)
+            self._use(used)
+
+    def _on_blank(self) -> None:
+        """A project without versions: the model in use is the former one's."""
+        self._fits.begin_with()
+        self._panel.set_versions([], None)
