@@ -98,7 +98,8 @@ def load_checkpoint(
     stored = progress.get("training", {})
     if "model" in stored:
         stored["model"] = _UNKNOWN_BEFORE | stored["model"]
-        stored.setdefault("pixels", training["pixels"])
+        # Checkpoints of before lack them, and so does the training of a start, which draws its own.
+        stored.setdefault("pixels", training.get("pixels"))
     differ = [what for what, value in training.items() if stored.get(what) != value]
     if differ:
         raise ConfigError(
