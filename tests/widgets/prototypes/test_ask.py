@@ -267,6 +267,8 @@ def test_an_explanation_is_exported(prototypes: Any, qtbot: Any, tmp_path: Path)
         prototypes.why.save_figure(tmp_path / "why.svg")
     assert "Responsible prototypes" in (tmp_path / "why.svg").read_text()
     assert prototypes.status.text() == "Saved why.svg."
+    prototypes.why.ask((), 30, 20)  # another place, of which nothing is saved
+    assert prototypes.status.text() == ""
     with qtbot.waitSignal(prototypes.why.exporter.finished, timeout=30_000):
         prototypes.why.save_figure(tmp_path / "why.bmp")
     assert "choose PNG, SVG or PDF" in prototypes.status.text()

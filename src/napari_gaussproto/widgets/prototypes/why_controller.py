@@ -58,6 +58,7 @@ class WhyController(QObject):
         self._asked: _Question | None = None
         self.explanation: Explanation | None = None
         self.explained: Explained | None = None  # of a large image
+        self._saved = ""  # the sentence about the last figure
         self._obstacle = "Nothing can be added yet"
         self._large: WeakKeyDictionary[Image, LargeAnswers] = WeakKeyDictionary()
         self.tool = WhyTool(dock.viewer, dock.state, self)
@@ -78,7 +79,7 @@ class WhyController(QObject):
         self.runner.succeeded.connect(self._on_answer)
         self.runner.failed.connect(self._on_failure)
         self.exporter = Runner(self)
-        self.exporter.succeeded.connect(lambda path: dock.messages.tell(f"Saved {path.name}."))
+        self.exporter.succeeded.connect(self._on_saved)
         self.exporter.failed.connect(self._on_failure)
         connections = Connections(self)
         connections.add(dock.viewer.layers.events.removed, self._on_removed)
@@ -200,6 +201,7 @@ class WhyController(QObject):
         if self._asked is None:
             return
         on, leading, y, x, _ = self._asked
+        self._messages.withdraw(self._saved)
         self.explanation = explanation
         if isinstance(on, LargeAnswers):
             assert self.explained is not None  # as `_on_answer` says
@@ -273,6 +275,10 @@ class WhyController(QObject):
         image, plane = train_image(result.source), result.segmentation.plane_at(leading)
         about = (path, image, leading, plane, self.explanation)
         self.exporter.start(partial(run_job, "insight", "figure_job", *about))
+
+    def _on_saved(self, path: Path) -> None:
+        self._saved = f"Saved {path.name}."
+        self._messages.tell(self._saved)
 
     def abandon(self) -> None:
         """Stop listening to the mouse, without waiting for an explanation."""
