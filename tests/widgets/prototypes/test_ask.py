@@ -301,7 +301,11 @@ def test_an_explanation_is_exported(prototypes: Any, qtbot: Any, tmp_path: Path)
     prototypes.why.ask((), 41, 66)
     with qtbot.waitSignal(prototypes.why.exporter.finished, timeout=30_000):
         prototypes.why.save_figure(tmp_path / "why.svg")
-    assert "Responsible prototypes" in (tmp_path / "why.svg").read_text()
+    drawn = (tmp_path / "why.svg").read_text()
+    assert "Responsible prototypes" in drawn
+    found, edition = prototypes.why.explanation, prototypes.state.model.card.edition
+    name = prototypes.state.current.segmentation.classes[found.label].name
+    assert f"field · row 41, column 66: {name} · {edition}" in drawn
     assert prototypes.status.text() == "Saved why.svg."
     prototypes.why.ask((), 30, 20)  # another place, of which nothing is saved
     assert prototypes.status.text() == ""

@@ -282,11 +282,14 @@ class WhyController(QObject):
             return
         result, leading, *_ = self._asked
         if isinstance(result, LargeAnswers):
-            job = partial(run_job, "large.why", "figure_job", path, self.explained)
+            job = partial(
+                run_job, "large.why", "figure_job", path, self.explained, result.source.name
+            )
             self.exporter.start(job)
             return
+        edition = result.provenance.model if result.model is None else result.model.card.edition
         image, plane = train_image(result.source), result.segmentation.plane_at(leading)
-        about = (path, image, leading, plane, self.explanation)
+        about = (path, image, leading, plane, self.explanation, edition)
         self.exporter.start(partial(run_job, "insight", "figure_job", *about))
 
     def _on_saved(self, path: Path) -> None:
