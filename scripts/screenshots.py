@@ -188,16 +188,19 @@ def explanation() -> npt.NDArray[np.uint8]:
     from napari_gaussproto.core.imaging.masks import component_at
     from napari_gaussproto.core.model.model_file import load_model
     from napari_gaussproto.core.model.predict import segment
-    from napari_gaussproto.io.explanation import save_explanation
+    from napari_gaussproto.io.explanation import caption_of, save_explanation
     from napari_gaussproto.io.samples import sample_photo
 
     photo = sample_photo(SAMPLE)
-    segmentation = segment(photo, load_model(MODEL))
+    model = load_model(MODEL)
+    segmentation = segment(photo, model)
     depth = distance_transform_edt(segmentation.labels == 3)
     y, x = divmod(int(depth.argmax()), photo.shape[1])
     region = explain_mask(segmentation, component_at(segmentation.labels, y, x))
     with tempfile.TemporaryDirectory() as folder:
-        path = save_explanation(Path(folder) / "why.png", photo, segmentation, region)
+        caption = caption_of(SAMPLE, model.card.edition, segmentation, region)
+        about = (photo, segmentation, region)
+        path = save_explanation(Path(folder) / "why.png", *about, caption=caption)
         figure = Image.open(path).convert("RGB")
         return np.asarray(figure.resize((figure.width // 2, figure.height // 2)))
 

@@ -14,7 +14,7 @@ from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.explain.explain import explain, explain_mask
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmentation import Segmentation
-from napari_gaussproto.io.explanation import explanation_figure, save_explanation
+from napari_gaussproto.io.explanation import caption_of, explanation_figure, save_explanation
 from tests.core.builders import tiny_model, two_tone
 
 PHOTO = two_tone()[0]
@@ -45,6 +45,21 @@ def test_the_figure_names_what_is_in_the_explanation(segmentation: Segmentation)
     assert found.familiarity in shown
     assert f"soil {found.class_probability[0]:.0%}" in shown
     assert any(text.startswith("Why ") and "(y 50, x 60)" in text for text in shown)
+
+
+def test_the_figure_says_of_what_it_is(segmentation: Segmentation) -> None:
+    found, region = (
+        explain(segmentation, 50, 60),
+        explain_mask(segmentation, segmentation.labels == 2),
+    )
+    name = segmentation.classes[found.label].name
+    caption = caption_of("plot 7", "tiny, made today", segmentation, found)
+    assert caption == f"plot 7 · row 50, column 60: {name} · tiny, made today"
+    figure = explanation_figure(PHOTO, segmentation, found, caption=caption)
+    assert caption in texts(figure)
+    of_region = caption_of("plot 7", "", segmentation, region, (1, 2))
+    place = f"row {region.y}, column {region.x}"
+    assert of_region == f"plot 7 · region around plane 1, 2, {place}: plant"
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (95, 127), (0, 127)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.io.figures import INK, as_rgb, bare, new_figure
 
 SUFFIXES = (".png", ".svg", ".pdf")
+_SOFT = "#777777"
 _FAINT = "#e4e4e4"
 _OUTLINE = "#ffffff"
 _MOST = 4
@@ -36,6 +38,7 @@ def explanation_figure(
     explanation: Explanation,
     *,
     title: str = "",
+    caption: str = "",
     nodata: float | None = None,
 ) -> Figure:
     """Draw the place, the prototypes responsible for it, the class posterior and the novelty.
@@ -46,12 +49,14 @@ def explanation_figure(
         The image that was segmented.
     title : str
         By default what was explained.
+    caption : str
+        Below it in small letters: where it is from, for example as `caption_of` says it.
     nodata : float, optional
         See `ImageSource.from_array`.
     """
     figure = new_figure(10, 4.6)
     grid = GridSpec(
-        2, 2, figure, left=0.02, right=0.98, top=0.88, bottom=0.1, wspace=0.06, hspace=0.5,
+        2, 2, figure, left=0.02, right=0.98, top=0.88, bottom=0.13, wspace=0.06, hspace=0.5,
         width_ratios=[0.8, 1.2], height_ratios=[3.2, 1],
     )  # fmt: skip
     source = ImageSource.from_array(photo, nodata=nodata)
@@ -63,7 +68,10 @@ def explanation_figure(
         parse_math=False,
     )  # fmt: skip
     words = f"{explanation.familiarity} {explanation.remark}".strip()
-    figure.text(0.98, 0.015, words, ha="right", color=INK, fontsize=9)
+    figure.text(0.98, 0.05, words, ha="right", color=INK, fontsize=9)
+    figure.text(
+        0.02, 0.012, caption, color=_SOFT, fontsize=7, parse_math=False, wrap=True,
+    )  # fmt: skip
     return figure
 
 
@@ -74,6 +82,7 @@ def save_explanation(
     explanation: Explanation,
     *,
     title: str = "",
+    caption: str = "",
     nodata: float | None = None,
 ) -> Path:
     """Write the figure of an explanation of a photograph; see `explanation_figure`.
@@ -93,7 +102,8 @@ def save_explanation(
         raise ConfigError(
             f"An explanation cannot be saved as “{path.suffix}”: choose PNG, SVG or PDF."
         )
-    figure = explanation_figure(photo, segmentation, explanation, title=title, nodata=nodata)
+    about = (photo, segmentation, explanation)
+    figure = explanation_figure(*about, title=title, caption=caption, nodata=nodata)
     with rc_context({"svg.fonttype": "none", "pdf.fonttype": 42}), replacing(path) as partial:
         figure.savefig(partial, dpi=300, format=path.suffix.lower().removeprefix("."))
     return path
@@ -106,6 +116,31 @@ def heading(segmentation: Segmentation, explanation: Explanation) -> str:
         name = f"{name}, mixed with {segmentation.classes[explanation.rival].name}"
     place = f"(y {explanation.y}, x {explanation.x})"
     return f"Why is this region {name}?" if explanation.is_mask else f"Why {name} at {place}?"
+
+
+def caption_of(
+    photo: str,
+    model: str,
+    segmentation: Segmentation,
+    explanation: Explanation,
+    plane: Sequence[int] = (),
+) -> str:
+    """From where an explanation is: the photograph, the place and its class, and the model.
+
+    Parameters
+    ----------
+    photo : str
+        What it is called.
+    model : str
+        See `ModelCard.edition`; empty where it is not known.
+    plane : sequence of int
+        Place in the leading axes of a stack.
+    """
+    of_stack = f"plane {', '.join(map(str, plane))}, " if plane else ""
+    around = "region around " if explanation.is_mask else ""
+    name = segmentation.classes[explanation.label].name
+    where = f"{around}{of_stack}row {explanation.y}, column {explanation.x}: {name}"
+    return " · ".join(part for part in (photo, where, model) if part)
 
 
 def _draw_place(
@@ -157,7 +192,7 @@ def _draw_responsible(axes: Axes, segmentation: Segmentation, shown: list[Respon
         axes.barh([row + 0.06], [0.6], height=0.18, color=_FAINT)
         axes.barh([row + 0.06], [0.6 * part.responsibility], height=0.18, color=color)
         axes.text(
-            0, row + 0.19, part.closeness, color="#777777", fontsize=8, va="top",
+            0, row + 0.19, part.closeness, color=_SOFT, fontsize=8, va="top",
         )  # fmt: skip
         _draw_patches(axes, segmentation.prototypes[part.index].patches, row)
 

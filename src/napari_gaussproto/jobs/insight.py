@@ -21,8 +21,8 @@ from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.model.segmentation import Segmentation
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import StackSegmentation, plane_sources
-from napari_gaussproto.io.explanation import save_explanation
-from napari_gaussproto.jobs.train_image import TrainImage
+from napari_gaussproto.io.explanation import caption_of, save_explanation
+from napari_gaussproto.jobs.train_image import TrainImage, named_with_file
 
 _PLACES = 10
 
@@ -88,10 +88,15 @@ def figure_job(
     leading: tuple[int, ...],
     segmentation: Segmentation,
     explanation: Explanation,
+    edition: str = "",
 ) -> Path:
-    """Write the figure of an explanation in a plane, which is given by ``leading``."""
-    photo = np.asarray(image.plane(leading))
-    return save_explanation(path, photo, segmentation, explanation, nodata=image.nodata)
+    """Write the figure of an explanation in a plane, which is given by ``leading``.
+
+    It names the image, and the model by its ``edition``.
+    """
+    photo, about = np.asarray(image.plane(leading)), (segmentation, explanation)
+    caption = caption_of(named_with_file(image.name, image.file), edition, *about, leading)
+    return save_explanation(path, photo, *about, caption=caption, nodata=image.nodata)
 
 
 def _source_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,12 @@ class TrainImage:
             return []
         planes = labels_of(self.codes).reshape(-1, *self.codes.shape[-2:])
         return [(number, plane) for number, plane in enumerate(planes) if plane.any()]
+
+
+def named_with_file(name: str, file: str | None) -> str:
+    """The name of a layer, and that of its file where that is another one."""
+    path = None if file is None else Path(file)
+    return name if path is None or name in (path.stem, path.name) else f"{name} ({path.name})"
 
 
 def nodata_of_file(file: str | None, pixels: Any) -> float | None:

@@ -86,6 +86,15 @@ def test_names_cannot_break_a_table(tmp_path: Path) -> None:
     assert "- edit: kind merge, share 0.1235" in text
 
 
+def test_an_edition_is_told_by_the_last_change() -> None:
+    card = ModelCard(name="plot", created="2026-05-04T03:02:01+00:00")
+    assert card.edition == "model plot, as of 2026-05-04 03:02 UTC"
+    card.history = [{"what": "merge", "when": "2026-06-01T12:00:59+02:00"}, {"what": "old entry"}]
+    assert card.edition == "model plot, as of 2026-06-01 10:00 UTC"
+    card.history[-1]["when"] = "last summer"
+    assert card.edition == "model plot, as of last summer"
+
+
 def test_the_last_entry_of_the_log_is_told_in_a_few_words() -> None:
     card = ModelCard()
     assert card.last_entry.title.strip() == ""

@@ -202,7 +202,8 @@ def stretched(array: Any) -> Any:
 
 def as_type(dtype: Any, factor: float = 1) -> Any:
     """PHOTO in another type."""
-    return (PHOTO * np.asarray(factor, dtype)).astype(dtype)
+    # A factor without dimensions does not widen 8 bits before numpy 2.
+    return (PHOTO * np.array([factor], dtype)).astype(dtype)
 
 
 SIGNED = PHOTO.astype(np.int16) - 128

@@ -12,6 +12,7 @@ from qtpy.QtCore import QPoint
 from skimage.segmentation import flood
 
 from napari_gaussproto.core.explain.explain import explain
+from napari_gaussproto.jobs import insight
 from napari_gaussproto.widgets.layers.clicks import pixel_at
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
 from napari_gaussproto.widgets.prototypes.why_tool import image_at
@@ -201,6 +202,41 @@ def test_a_region_is_explained_as_a_whole(viewer: Any, prototypes: Any, qtbot: A
     assert 0 < len(outline.data) < sides and len(outline.edge_color) == len(outline.data)
 
 
+def test_a_click_shows_at_once_that_an_answer_is_on_its_way(
+    viewer: Any, prototypes: Any, qtbot: Any, shown: None
+) -> None:
+    native, panel = viewer.window._qt_viewer.canvas.native, prototypes.why_panel
+    panel.component.setChecked(True)
+    click(qtbot, panel.button)
+    for y, x in ((41, 66), (20, 30)):
+        former = prototypes.why.explanation
+        qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (y, x)))
+        # In the same turn of the loop: no thread can have told anything yet.
+        assert panel.heading.text() == "Finding out what this place is like…"
+        (mark,) = by_role(viewer, "why")
+        middle = (mark.data[:, 0] + mark.data[:, 1] / 2).mean(0)
+        assert np.abs(middle - (y, x)).max() <= 1
+        # The former answer stays in its place, but nothing of it can be pressed.
+        assert panel.export.isVisible() == (former is not None) and not panel.export.isEnabled()
+        qtbot.waitUntil(lambda: not prototypes.why.runner.running, timeout=10_000)
+        assert prototypes.why.explanation is not former and panel.export.isEnabled()
+        assert panel.heading.text().startswith("This region is")
+
+
+def test_an_answer_that_fails_leaves_no_waiting_behind(
+    viewer: Any, prototypes: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*about: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(insight, "component_job", fail)
+    with qtbot.waitSignal(prototypes.why.runner.finished, timeout=10_000):
+        prototypes.why.ask((), 41, 66, component=True)
+    assert "memory" in prototypes.status.text().lower()
+    assert prototypes.why_panel.heading.text().startswith("Press Why?")
+    assert not len(by_role(viewer, "why")[0].data)
+
+
 def test_a_new_dock_explains_regions_first() -> None:
     panel = WhyPanel()
     assert panel.component.isChecked() and not panel.cell.isChecked()
@@ -266,7 +302,11 @@ def test_an_explanation_is_exported(prototypes: Any, qtbot: Any, tmp_path: Path)
     prototypes.why.ask((), 41, 66)
     with qtbot.waitSignal(prototypes.why.exporter.finished, timeout=30_000):
         prototypes.why.save_figure(tmp_path / "why.svg")
-    assert "Responsible prototypes" in (tmp_path / "why.svg").read_text()
+    drawn = (tmp_path / "why.svg").read_text()
+    assert "Responsible prototypes" in drawn
+    found, edition = prototypes.why.explanation, prototypes.state.model.card.edition
+    name = prototypes.state.current.segmentation.classes[found.label].name
+    assert f"field · row 41, column 66: {name} · {edition}" in drawn
     assert prototypes.status.text() == "Saved why.svg."
     prototypes.why.ask((), 30, 20)  # another place, of which nothing is saved
     assert prototypes.status.text() == ""

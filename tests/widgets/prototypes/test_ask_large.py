@@ -95,8 +95,11 @@ def test_a_click_explains_the_label_that_is_seen(
     assert set(own[region.mask]) == {found.label + 1}
     assert len(by_role(viewer, "why")) == 1
     with qtbot.waitSignal(asked.why.exporter.succeeded, timeout=60_000):
-        asked.why.save_figure(tmp_path / "why.png")
-    assert (tmp_path / "why.png").stat().st_size > 10_000
+        asked.why.save_figure(tmp_path / "why.svg")
+    drawn = (tmp_path / "why.svg").read_text()
+    # The place is that in the whole mosaic.
+    assert f"mosaic · region around row {region.y}, column {region.x}: " in drawn
+    assert asked.state.model.card.edition in drawn
 
 
 def test_what_the_answer_depends_on_is_shown_over_the_mosaic(

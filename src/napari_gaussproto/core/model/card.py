@@ -33,6 +33,13 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def _minute(time: str) -> str:
+    """A time of `now` to the minute, as people write it; others stay as they are."""
+    with suppress(ValueError):
+        return f"{datetime.fromisoformat(time).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return time
+
+
 class LogEntry(BaseModel):
     """What the log of a card says about one fit or edit; it may say more.
 
@@ -116,6 +123,12 @@ class ModelCard(BaseModel):
         """How many strokes the last fit to strokes that the log counts had; else None."""
         counts = [entry["strokes"] for entry in self.history if "strokes" in entry]
         return int(counts[-1]) if counts else None
+
+    @property
+    def edition(self) -> str:
+        """Its name, and which state of it this is: that of the last fit or edit, by its time."""
+        times = [str(entry["when"]) for entry in self.history if "when" in entry]
+        return f"model {self.name}, as of {_minute(times[-1] if times else self.created)}"
 
     def log(self, what: str, **details: object) -> None:
         """Append what was done to the log, with details of types that JSON knows."""

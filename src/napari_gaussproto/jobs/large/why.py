@@ -14,10 +14,10 @@ from napari_gaussproto.core.explain.dependence import Dependence, Probed
 from napari_gaussproto.core.explain.explain import Explanation
 from napari_gaussproto.core.explain.part import Part, part_steps
 from napari_gaussproto.core.imaging.source import ImageSource
-from napari_gaussproto.io.explanation import heading, save_explanation
+from napari_gaussproto.io.explanation import caption_of, heading, save_explanation
 from napari_gaussproto.jobs.large.fill import sources_of
 from napari_gaussproto.jobs.large.order import Streamed
-from napari_gaussproto.jobs.train_image import Stage
+from napari_gaussproto.jobs.train_image import Stage, named_with_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +85,14 @@ def dependence_job(found: Explained) -> Generator[Probed, None, Dependence]:
     return dependence
 
 
-def figure_job(path: Path, found: Explained) -> Path:
-    """Write the figure of an explanation."""
+def figure_job(path: Path, found: Explained, name: str) -> Path:
+    """Write the figure of an explanation of an image with this name."""
     part, (height, width) = found.part, found.part.segmentation.shape
     window = found.place.source.part(part.top, part.left, part.top + height, part.left + width)
     photo = window.with_all_channels().read(0, 0, height, width).permute(1, 2, 0).numpy()
     title = heading(part.segmentation, found.explanation)
+    made, photo_name = found.place.made, named_with_file(name, found.place.made.file)
+    where = (part.segmentation, found.explanation, found.place.leading)
+    caption = caption_of(photo_name, made.model.card.edition, *where)
     about = (photo, part.segmentation, part.inside(found.explanation))
-    return save_explanation(path, *about, title=title)
+    return save_explanation(path, *about, title=title, caption=caption)

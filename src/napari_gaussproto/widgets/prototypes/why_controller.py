@@ -21,7 +21,12 @@ from napari_gaussproto.widgets.prototypes.dependence_controller import (
 from napari_gaussproto.widgets.prototypes.large_answer import LargeAnswers
 from napari_gaussproto.widgets.prototypes.painted import painted_at
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
-from napari_gaussproto.widgets.prototypes.why_tool import WhyTool, reset_outline, show_outline
+from napari_gaussproto.widgets.prototypes.why_tool import (
+    WhyTool,
+    reset_outline,
+    show_mark,
+    show_outline,
+)
 from napari_gaussproto.widgets.shared.dock import Connections, Dock
 from napari_gaussproto.widgets.shared.state import ImageResult
 from napari_gaussproto.widgets.shared.workers import Runner, soon
@@ -80,7 +85,7 @@ class WhyController(QObject):
         self.runner.failed.connect(self._on_failure)
         self.exporter = Runner(self)
         self.exporter.succeeded.connect(self._on_saved)
-        self.exporter.failed.connect(self._on_failure)
+        self.exporter.failed.connect(self._on_unsaved)
         connections = Connections(self)
         connections.add(dock.viewer.layers.events.removed, self._on_removed)
         connections.add(dock.state.streamed_changed, self._on_streamed)
@@ -102,7 +107,7 @@ class WhyController(QObject):
         if not plane.labels[y, x]:
             self._on_missed(NO_DATA)
             return
-        self._leave_for(_Question(result, leading, y, x, component))
+        self._begin(_Question(result, leading, y, x, component), at_once=not component)
         if component:
             self.runner.start(partial(run_job, "insight", "component_job", plane, y, x))
         else:
@@ -123,15 +128,24 @@ class WhyController(QObject):
         if answers is None or answers.made is not made:
             answers = LargeAnswers(self._viewer, image, made, answers)
             self._large[image] = answers
-        self._leave_for(_Question(answers, leading, y, x, component))
         place, known = LargePlace(made, leading, y, x), answers.known(leading, y, x)
+        question = _Question(answers, leading, y, x, component)
+        self._begin(question, at_once=known is not None and not component)
         self.runner.start(partial(run_job, "large.why", "why_job", place, component, known))
 
-    def _leave_for(self, question: _Question) -> None:
-        """Take the outline off another image, and remember what is asked now."""
+    def _begin(self, question: _Question, at_once: bool) -> None:
+        """Take the outline off another image, and remember what is asked now.
+
+        Where no answer is there at once, show that the question was understood, and of what place.
+        """
         if self._asked is not None and self._asked.on.source is not question.on.source:
             reset_outline(self._viewer, self._asked.on)
         self._asked, self.explained = question, None
+        if at_once:
+            return
+        self._panel.wait()
+        if question.on.source in self._viewer.layers:
+            show_mark(self._viewer, question.on, question.leading, question.y, question.x)
 
     def ask_again(self) -> None:
         """Explain the same place again, after an edit."""
@@ -225,11 +239,10 @@ class WhyController(QObject):
             self._classes.addAction(f"For {entry.name}").triggered.connect(partial(self._add, c))
 
     def _on_failure(self, error: Exception) -> None:
-        if isinstance(error, OSError):
-            self._messages.tell(str(error))
-        elif self._asked is not None and isinstance(self._asked.on, LargeAnswers):
+        if self._asked is not None and isinstance(self._asked.on, LargeAnswers):
             self._on_missed(str(error))
         else:
+            self.reset()
             self._messages.report(error, quietly=True)
 
     def allow_adding(self, obstacle: str) -> None:
@@ -269,16 +282,25 @@ class WhyController(QObject):
             return
         result, leading, *_ = self._asked
         if isinstance(result, LargeAnswers):
-            job = partial(run_job, "large.why", "figure_job", path, self.explained)
+            job = partial(
+                run_job, "large.why", "figure_job", path, self.explained, result.source.name
+            )
             self.exporter.start(job)
             return
+        edition = result.provenance.model if result.model is None else result.model.card.edition
         image, plane = train_image(result.source), result.segmentation.plane_at(leading)
-        about = (path, image, leading, plane, self.explanation)
+        about = (path, image, leading, plane, self.explanation, edition)
         self.exporter.start(partial(run_job, "insight", "figure_job", *about))
 
     def _on_saved(self, path: Path) -> None:
         self._saved = f"Saved {path.name}."
         self._messages.tell(self._saved)
+
+    def _on_unsaved(self, error: Exception) -> None:
+        if isinstance(error, OSError):
+            self._messages.tell(str(error))
+        else:
+            self._messages.report(error, quietly=True)
 
     def abandon(self) -> None:
         """Stop listening to the mouse, without waiting for an explanation."""

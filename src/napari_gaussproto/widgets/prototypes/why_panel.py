@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _ROWS, _PATCHES, _SIDE = 4, 4, 34
 _ADD = "Make a prototype of what is outlined, for a class of your choice"
 _HINT = "Press Why? and click a place in the image. Hold Shift to explain under the mouse."
+_WAIT = "Finding out what this place is like"
 _SHOW = (
     "Show what it depends on",
     "Cover the surroundings patch by patch and see what changes the answer; takes some seconds",
@@ -151,13 +152,17 @@ class WhyPanel(WordyPage):
 
     def say(self, sentence: str) -> None:
         """Show a sentence in place of an explanation."""
-        self.heading.setText(escape(sentence))
-        self.painted.hide()
+        self._tell(sentence)
         self._result.hide()
 
-    def wait(self, what: str) -> None:
-        """Say that an answer takes a while, and what is done for it."""
-        self.say(f"{what}…")
+    def wait(self, what: str = _WAIT) -> None:
+        """Say that an answer takes a while, and what is done for it; the last one turns grey."""
+        self._tell(f"{what}…")
+        self._result.setEnabled(False)
+
+    def _tell(self, sentence: str) -> None:
+        self.heading.setText(escape(sentence))
+        self.painted.hide()
 
     def show_explanation(
         self,
@@ -195,6 +200,7 @@ class WhyPanel(WordyPage):
         ):
             label.setText(text)
             label.setVisible(bool(text))
+        self._result.setEnabled(True)
         self._result.show()
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
 
-from napari_gaussproto.core.imaging.masks import haloed_strips
+from napari_gaussproto.core.imaging.masks import Polygon, haloed_strips
 from napari_gaussproto.widgets.layers.clicks import (
     is_click,
     moves_image,
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _HOVER_KEY = "Shift"
 # Width on screen, in pixels, of the bright line and of the dark ones beside it.
 _LINE = 1.5
+# From the middle to the corners of the mark of a place, in pixels of the screen.
+_MARK = 8.0
+_DIAMOND = np.array([(-1, 0), (0, 1), (1, 0), (0, -1), (-1, 0)], float)
 _BRIGHT, _DARK = (1.0, 1.0, 1.0, 1.0), (0.125, 0.125, 0.125, 1.0)
 
 
@@ -147,8 +150,20 @@ def show_outline(
     viewer: Viewer, result: OnImage, explanation: Explanation, leading: tuple[int, ...]
 ) -> None:
     """Outline what is explained, in the one layer that is kept for it."""
+    _draw(viewer, result, explanation.outlines, leading)
+
+
+def show_mark(viewer: Viewer, result: OnImage, leading: tuple[int, ...], y: int, x: int) -> None:
+    """Mark the place that is asked about in that layer, until the outline takes its place."""
+    radius = _MARK / pixels_on_screen(viewer, result.source)
+    _draw(viewer, result, [np.array((y, x)) + radius * _DIAMOND], leading)
+
+
+def _draw(
+    viewer: Viewer, result: OnImage, polygons: Sequence[Polygon], leading: tuple[int, ...]
+) -> None:
     pixel = 1 / pixels_on_screen(viewer, result.source)
-    strips, bright = haloed_strips(explanation.outlines, _LINE * pixel)
+    strips, bright = haloed_strips(polygons, _LINE * pixel)
     data = np.zeros((len(strips), 2, len(leading) + 2))
     data[:, 0, : len(leading)] = leading
     data[..., -2:] = strips
