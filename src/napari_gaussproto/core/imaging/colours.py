@@ -44,7 +44,7 @@ def with_alpha(picture: Image.Image) -> str | None:
 
 
 def with_colours(values: Values) -> Values:
-    """Grey with alpha (..., H, W, 2) as colours with alpha (..., H, W, 4), which napari can show."""
+    """Grey with alpha (..., H, W, 2) as colours with alpha (..., H, W, 4), for napari to show."""
     return values[..., [0, 0, 0, 1]]
 
 
