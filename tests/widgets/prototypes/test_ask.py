@@ -15,6 +15,7 @@ from napari_gaussproto.core.explain.explain import explain
 from napari_gaussproto.jobs import insight
 from napari_gaussproto.widgets.layers.clicks import pixel_at
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
+from napari_gaussproto.widgets.prototypes.why_tool import image_at
 from tests.core.builders import two_tone
 from tests.widgets.docks import LEFT, by_role, canvas_point, click, labels_of
 
@@ -386,3 +387,11 @@ def test_a_painted_place_says_what_was_painted_and_what_the_model_says(
     assert panel.painted.text().endswith(f"<b>{name}</b>, and the model says the same:")
     prototypes.why.reset()
     assert panel.painted.isHidden()
+
+
+def test_an_image_of_many_channels_is_found_at_all_of_its_pixels(viewer: Any) -> None:
+    viewer.add_image(np.zeros((50, 50), np.uint8), name="below")
+    names = ("channel", "y", "x")
+    bands = viewer.add_image(np.zeros((5, 40, 60), np.uint8), axis_labels=names, rgb=False)
+    assert image_at(viewer, (0, 39, 59)) is bands
+    assert image_at(viewer, (0, 40, 2)) is viewer.layers["below"]

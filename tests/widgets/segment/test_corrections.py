@@ -61,6 +61,20 @@ def test_classes_and_cover_have_what_is_drawn_where_that_is_wanted(
     assert "field – classes, with corrections" not in viewer.layers
 
 
+def test_cover_that_comes_late_is_not_shown_beside_another_image(
+    train: Any, viewer: Any, dock: Any, qtbot: Any, run: Any
+) -> None:
+    viewer.add_image(two_tone(seed=0)[0], name="first")
+    run(dock)
+    drawn_plants(train, qtbot)
+    dock.corrected.box.setChecked(True)
+    assert dock.corrected.runner.running
+    viewer.add_image(two_tone(seed=1)[0], name="second")
+    with qtbot.waitSignal(dock.corrected.runner.finished, timeout=WAIT):
+        assert dock.images.currentText() == "second"
+    assert dock.cover.isHidden() and "second" in viewer.layers
+
+
 def test_cover_follows_the_brush_and_its_undo(viewer: Any, dock: Any, qtbot: Any, run: Any) -> None:
     viewer.add_image(two_tone(seed=0)[0], name="field")
     run(dock)

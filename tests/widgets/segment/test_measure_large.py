@@ -109,7 +109,7 @@ def test_objects_of_another_layer_and_regions(
     shape = np.array([[300.0, 300], [300, 800], [800, 800], [800, 300]])
     viewer.add_shapes([shape], shape_type="polygon", scale=(2, 2), features={"name": ["A"]})
     run(dock)
-    panel.objects.setCurrentIndex(panel.objects.findData("plots"))
+    panel.objects.setCurrentIndex(panel.objects.findText("plots"))
     panel.regions.setCurrentIndex(1)
     press(panel, qtbot)
     assert panel.status.text() == "2 objects."

@@ -190,3 +190,42 @@ def test_typed_sizes_come_back_with_a_project(viewer: Any, dock: Any, qtbot: Any
     assert kept == {"photo": "2cm"} and dock.measure.pixel_size.text() == "2cm"
     write("0.5mm")  # of a project of a former version
     assert dock.measure.pixel_size.text() == "2cm"
+
+
+def test_nothing_of_another_image_is_measured(viewer: Any, dock: Any, run: Any, qtbot: Any) -> None:
+    first, panel = viewer.add_image(two_tone()[0], name="first"), dock.measure
+    run(dock)
+    about = {"scale": (0.5, 0.5), "units": ("mm", "mm")}
+    second = viewer.add_image(two_tone(seed=1)[0], name="second", **about)
+    assert dock.images.image() is second and panel.pixel_size.text() == "0.5mm"
+    assert panel.run_button.toolTip() == "Segment the image first"
+    panel.run()
+    assert not panel.runner.running
+    dock.images.choose(first)
+    assert panel.run_button.isEnabled() and panel.pixel_size.text() == ""
+
+
+def test_a_layer_stays_chosen_under_another_name(
+    panel: Any, press: Callable[[], None], viewer: Any, image: Any, tmp_path: Path
+) -> None:
+    given = np.zeros(two_tone()[1].shape, np.int32)
+    given[4:14, 6:16] = 11
+    leaves = viewer.add_labels(given, name="leaves", scale=image.scale, translate=image.translate)
+    panel.objects.setCurrentText("leaves")
+    leaves.name = "all leaves"
+    assert panel.objects.currentText() == "all leaves"
+    press()
+    assert saved(panel, tmp_path)[0]["area_px"].tolist() == [100]
+
+
+def test_a_row_belongs_to_what_was_measured_last(
+    panel: Any, press: Callable[[], None], viewer: Any, dock: Any, run: Any
+) -> None:
+    press()
+    small = viewer.add_image(two_tone(48, 64)[0], name="small", translate=(900, 900))
+    run(dock)
+    panel.pixel_size.setText("1 mile")
+    press()  # it fails, and the table is that of the first image still
+    panel.table.choose(panel.table.count - 1)
+    camera = getattr(viewer, "scene", viewer).camera
+    assert camera.center[-1] < 900 and small in viewer.layers

@@ -18,7 +18,7 @@ from napari_gaussproto.widgets.layers.clicks import (
 )
 from napari_gaussproto.widgets.layers.large_labels import streamed_of
 from napari_gaussproto.widgets.layers.overlays import WHY
-from napari_gaussproto.widgets.layers.placement import layer_of, pixels_of, placement, undisturbed
+from napari_gaussproto.widgets.layers.placement import layer_of, placement, undisturbed
 from napari_gaussproto.widgets.shared.state import ImageResult, OnImage, SharedState
 from napari_gaussproto.widgets.shared.tags import is_ours, tag
 
@@ -138,8 +138,9 @@ def image_at(viewer: Viewer, position: Any) -> Image | None:
     for layer in reversed(viewer.layers):
         if isinstance(layer, Image) and layer.visible and layer.opacity and not is_ours(layer):
             point = [round(float(value)) for value in layer.world_to_data(position)]
-            # The colours of an RGB image are no axis of the layer.
-            shape = pixels_of(layer).shape[: layer.ndim]
+            # The colours of an RGB image are no axis of the layer, other channels are one in front.
+            data = layer.data[0] if layer.multiscale else layer.data
+            shape = data.shape[: layer.ndim]
             if all(0 <= i < n for i, n in zip(point, shape, strict=True)):
                 return layer
     return None

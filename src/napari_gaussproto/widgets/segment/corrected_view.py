@@ -110,8 +110,11 @@ class CorrectedView(QWidget):
 
     def _show(self, found: Corrected) -> None:
         result = self._of
+        chosen = self._images.image()
         if result is None or result is not self._state.current:
             return
+        if chosen is None or chosen is not result.source:
+            return  # nothing is shown here of another image
         name = f"{result.source.name}, {'with corrections' if found.is_drawn else 'as painted'}"
         about = (found.cover, result.segmentation.classes, found.data_share)
         self._cover.show_cover(name, *about, counted="with a class")

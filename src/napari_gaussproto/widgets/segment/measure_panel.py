@@ -8,6 +8,7 @@ from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakSet
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker
@@ -70,7 +71,7 @@ class _Subject(NamedTuple):
 
 
 class MeasurePanel(Foldable):
-    """Measures cover and objects of the current result; a row shows its object, and back."""
+    """Measures cover and objects of the chosen image; a row shows its object, and back."""
 
     def __init__(
         self, viewer: Viewer, state: SharedState, images: ImageChooser, messages: Messages
@@ -80,7 +81,10 @@ class MeasurePanel(Foldable):
         self._viewer, self._state, self._messages = viewer, state, messages
         self._images = images
         self._measured: Measured | None = None
+        # What the table is about, and what is being measured.
         self._of: _Subject | None = None
+        self._asked: _Subject | None = None
+        self._named: WeakSet[Layer] = WeakSet()  # whose names are followed
         self._failed = ""  # what stands below Segment, too
         self._begun = 0.0  # seconds, of `time.monotonic`
         self._sizes: dict[str, str] = {}  # that a person typed, by the files of images
@@ -91,7 +95,7 @@ class MeasurePanel(Foldable):
         self.runner.succeeded.connect(self._on_result)
         self.runner.failed.connect(self._on_failure)
         self.runner.finished.connect(self._update)
-        connections = Connections(self)
+        self._connections = connections = Connections(self)
         events = viewer.layers.events
         for event in (events.inserted, events.removed):
             connections.add(event, self._on_layers)
@@ -144,8 +148,8 @@ class MeasurePanel(Foldable):
     # -- actions ----------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Measure the current result as it is in the viewer, or a large image as it is on disk."""
-        large, result = self._large(), self._state.current
+        """Measure the chosen image as it is in the viewer, or a large one as it is on disk."""
+        large, result = self._large(), self._result()
         if large is not None:
             self._measure_large(*large)
         elif result is not None:
@@ -164,7 +168,7 @@ class MeasurePanel(Foldable):
             least_area=self.least_area.value(),
             drawn=self._drawn_on(result.source),
         )
-        self._of = _Subject(result.source, result.segmentation.shape, result.labels)
+        self._asked = _Subject(result.source, result.segmentation.shape, result.labels)
         self._start(partial(run_job, "batch.measure_shown", "measure_job", order))
 
     def _measure_large(self, image: Image, made: Streamed) -> None:
@@ -178,7 +182,7 @@ class MeasurePanel(Foldable):
             least_area=self.least_area.value(),
             drawn=None if project is None else project.drawn(),
         )
-        self._of = _Subject(image, made.labels.shape, labels_of(self._viewer, made))
+        self._asked = _Subject(image, made.labels.shape, labels_of(self._viewer, made))
         self._start(partial(run_job, "large.measure", "measure_job", order))
 
     def _start(self, job: partial[Any]) -> None:
@@ -201,6 +205,10 @@ class MeasurePanel(Foldable):
     def _project(self) -> OpenProject | None:
         """The project whose labels overrule predictions, if they should."""
         return self._state.project if self.corrections.isChecked() else None
+
+    def _result(self) -> ImageResult | None:
+        """The result of the chosen image: the current one may be of another."""
+        return self._state.results.get(self._images.image())
 
     def _large(self) -> tuple[Image, Streamed] | None:
         """The chosen image, if it is a large one that has labels on disk."""
@@ -279,7 +287,7 @@ class MeasurePanel(Foldable):
         self.status.setText(f"{stage.text}{left}…")
 
     def _on_result(self, measured: Measured) -> None:
-        self._measured = measured
+        self._measured, self._of = measured, self._asked
         objects, areas = measured.objects, measured.areas
         corrected = (areas["labels"] != "predicted").any()
         how = ", with corrections" if corrected else ""
@@ -300,13 +308,17 @@ class MeasurePanel(Foldable):
         from napari.layers import Labels, Shapes
 
         layers = [layer for layer in self._viewer.layers if not is_ours(layer)]
+        for layer in layers:
+            if layer not in self._named:
+                self._named.add(layer)
+                self._connections.add(layer.events.name, self._on_layers)
         labels = [la for la in layers if isinstance(la, Labels) and not la.multiscale]
         _offer(self.objects, _PIECES, labels)
         _offer(self.regions, _WHOLE, [layer for layer in layers if isinstance(layer, Shapes)])
 
     def _chosen(self, combo: QComboBox) -> Any:
-        name = combo.currentData()
-        return next((layer for layer in self._viewer.layers if layer.name == name), None)
+        key = combo.currentData()
+        return next((la for la in self._viewer.layers if str(la.unique_id) == key), None)
 
     def _on_typed(self, size: str) -> None:
         """Keep a size for the image that it was typed for."""
@@ -327,10 +339,9 @@ class MeasurePanel(Foldable):
         self._update()
 
     def _update(self, event: object = None) -> None:
-        image, large = self._images.image(), self._large()
-        # A large image is not measured by the result of another one.
-        lacks = image is not None and is_large(image) and image not in self._state.results
-        known = large is not None if lacks else self._state.current is not None
+        image, result = self._images.image(), self._result()
+        lacks = image is not None and is_large(image) and result is None
+        known = result is not None or self._large() is not None
         missing = "" if known else "Segment the image first"
         self.large.setVisible(lacks)
         running = self.runner.running
@@ -355,7 +366,7 @@ def _offer(combo: QComboBox, first: str, layers: list[Layer]) -> None:
         combo.clear()
         combo.addItem(first, None)
         for layer in layers:
-            combo.addItem(layer.name, layer.name)
+            combo.addItem(layer.name, str(layer.unique_id))
         combo.setCurrentIndex(max(0, combo.findData(chosen)))
 
 
