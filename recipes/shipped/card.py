@@ -7,15 +7,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from napari_gaussproto.core.base.config import PHOTO_PIXELS, SegmentationClass
+from napari_gaussproto.core.base.config import (
+    PHOTO_PIXELS,
+    PLANT_COLOR,
+    SOIL_COLOR,
+    WEED_COLOR,
+    SegmentationClass,
+)
 from napari_gaussproto.core.model.card import ModelCard
 from recipes.start.card import ATTRIBUTION, CITATION, DATA, LICENCE
 
-_SOIL = SegmentationClass(name="soil", color="#999999")
+_SOIL = SegmentationClass(name="soil", color=SOIL_COLOR)
 _CROPS = [
     _SOIL,
-    SegmentationClass(name="crop", color="#009e73"),
-    SegmentationClass(name="weed", color="#d55e00"),
+    SegmentationClass(name="crop", color=PLANT_COLOR),
+    SegmentationClass(name="weed", color=WEED_COLOR),
 ]
 _FIELDS = (
     "Began with the network of the start “field” and was trained on the same pictures, photographs "
@@ -117,7 +123,7 @@ RECIPES = {
             name="plants",
             description="Soil and plants in photographs of fields taken from above: for a first "
             "look, whatever the crop.",
-            classes=[_SOIL, SegmentationClass(name="plant", color="#009e73")],
+            classes=[_SOIL, SegmentationClass(name="plant", color=PLANT_COLOR)],
             counts=(6, 5),
             downsample=1,
             rounds=800,

@@ -11,12 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.config import (
+    PLANT_COLOR,
+    SOIL_COLOR,
+    WEED_COLOR,
+    SegmentationClass,
+)
 
 FIELD_CLASSES = [
-    SegmentationClass(name="soil", color="#999999"),
-    SegmentationClass(name="crop", color="#009e73"),
-    SegmentationClass(name="weed", color="#d55e00"),
+    SegmentationClass(name="soil", color=SOIL_COLOR),
+    SegmentationClass(name="crop", color=PLANT_COLOR),
+    SegmentationClass(name="weed", color=WEED_COLOR),
 ]
 _SOIL, _CROP, _WEED = 1, 2, 3
 _ROW_SPACING = 220

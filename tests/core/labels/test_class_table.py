@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.colors import to_rgb
+from skimage.color import deltaE_ciede2000, rgb2lab
 
+from napari_gaussproto import list_models, load_model
 from napari_gaussproto.core.base.config import DEFAULT_COLORS, SegmentationClass
 from napari_gaussproto.core.base.errors import EditError, LabelError
 from napari_gaussproto.core.labels.class_table import (
@@ -24,6 +27,7 @@ from napari_gaussproto.core.labels.class_table import (
     rename_class,
     reorder_classes,
 )
+from napari_gaussproto.io.samples import sample_mask, sample_photo
 
 TABLE = tuple(
     SegmentationClass(name=name, color=DEFAULT_COLORS[i])
@@ -119,10 +123,22 @@ def test_a_new_class_gets_a_colour_that_is_free() -> None:
 
 def test_the_first_classes_look_like_what_they_are() -> None:
     soil, plant = first_table()
-    assert (soil.name, soil.color) == ("soil", "#999999")  # as in the shipped models
+    assert (soil.name, soil.color) == ("soil", "#56b4e9")  # as in the shipped models
     assert (plant.name, plant.color) == ("plant", "#009e73")
     # Weeds are what most people add: vermilion, as in the models that come along.
     assert add_class((soil, plant), "weed").after[2].color == "#d55e00"
+
+
+def test_strokes_are_seen_on_the_soil_of_a_photograph() -> None:
+    photo, soil = sample_photo("peanut_0286") / 255, sample_mask("peanut_0286") == 1
+    ground = photo[soil][::97, None]
+    shipped = [entry for name in list_models() for entry in load_model(name, "cpu").classes]
+    for color in {*DEFAULT_COLORS, *(entry.color for entry in [*first_table(), *shipped])}:
+        painted = 0.2 * ground + 0.8 * np.array(
+            to_rgb(color)
+        )  # of the opacity of labels in the viewer
+        seen = deltaE_ciede2000(rgb2lab(ground), rgb2lab(painted))
+        assert np.percentile(seen, 10) > 20, color  # of grey it is 6
 
 
 def test_a_colour_changes_nothing_else() -> None:

@@ -25,7 +25,8 @@ MOST_CLASSES = 254
 # What is larger than the largest photograph is a mosaic.
 PHOTO_PIXELS, LARGEST_PHOTO = 1_500_000, 64_000_000
 _MOST_DOWNSAMPLE = 16
-# Okabe & Ito (2008), "Color Universal Design": told apart with any colour vision.
+# Okabe & Ito (2008), "Color Universal Design": told apart with any colour vision; in the place of
+# black, which is lost in shadows, the indigo of Paul Tol's "muted" scheme.
 # Starts with the hues that read as plant, other plant, ground in field photographs.
 DEFAULT_COLORS = (
     "#009e73",
@@ -35,8 +36,10 @@ DEFAULT_COLORS = (
     "#cc79a7",
     "#0072b2",
     "#f0e442",
-    "#999999",
+    "#332288",
 )
+# Of the classes that most people begin with. All are seen on soil: strokes in grey were not.
+SOIL_COLOR, PLANT_COLOR, WEED_COLOR = DEFAULT_COLORS[2], DEFAULT_COLORS[0], DEFAULT_COLORS[1]
 
 
 class Settings(BaseModel):

@@ -9,16 +9,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from napari_gaussproto.core.base.config import DEFAULT_COLORS, MOST_CLASSES, SegmentationClass
+from napari_gaussproto.core.base.config import (
+    DEFAULT_COLORS,
+    MOST_CLASSES,
+    PLANT_COLOR,
+    SOIL_COLOR,
+    SegmentationClass,
+)
 from napari_gaussproto.core.base.errors import ConfigError, EditError, LabelError
 from napari_gaussproto.core.imaging.orientation import upright
 from napari_gaussproto.core.labels.check import Labels, check_labels
 
 Table = tuple[SegmentationClass, ...]
 
-# Grey and green, as in the shipped models, so that the vermilion of weeds, which is the next one's,
-# stands out from the soil around them.
-_FIRST_CLASSES = {"soil": DEFAULT_COLORS[7], "plant": DEFAULT_COLORS[0]}
+_FIRST_CLASSES = {"soil": SOIL_COLOR, "plant": PLANT_COLOR}
 # A label value that no class has must be seen, so that nobody paints invisibly.
 UNKNOWN_COLOR = "magenta"
 
