@@ -13,8 +13,9 @@ from qtpy.QtCore import Qt
 from napari_gaussproto.core.labels.class_table import first_table, rename_class
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.widgets.segment.dock import SegmentWidget
+from napari_gaussproto.widgets.shared.tags import RESTORED, WINDOW
 from napari_gaussproto.widgets.train.dock import TrainWidget
-from tests.core.builders import tiny_model
+from tests.core.builders import tiny_model, two_tone
 from tests.widgets.train_dock import click, stroke
 
 
@@ -120,3 +121,62 @@ def test_what_cannot_be_accepted_is_said(
     train.status.clear()
     train.labelling.accept_tool.accept(annotation, photo.data_to_world((y, x)))
     assert "“earth” is predicted but is no class here" in train.status.text()
+
+
+def test_one_image_is_at_work_in_all_docks(
+    viewer: Any, train_first: Any, dock: Any, run: Callable[[SegmentWidget], None], qtbot: Any
+) -> None:
+    train = train_first
+    first = viewer.add_image(two_tone()[0], name="first")
+    run(dock)
+    second = viewer.add_image(two_tone(seed=1)[0], name="second")
+    run(dock)
+    dock.images.choose(first)
+    assert train.images.image() is first
+    train.images.choose(second)
+    assert dock.images.image() is second and dock.state.current.source is second
+    # Drawing on an image chooses it, too; a window of a large one is the Train dock's alone.
+    viewer.layers.selection.active = train.autosave.annotate(first).layer
+    stroke(train, 1)
+    assert train.images.image() is first and dock.images.image() is first
+    window = viewer.add_image(
+        two_tone()[0][:40, :40], name="window", metadata={WINDOW: (0, 0, 40, 40), RESTORED: {}}
+    )
+    train.images.choose(window)
+    assert train.images.image() is window and dock.images.image() is first
+    # A dock that opens later begins with it.
+    dock.images.choose(second)
+    viewer.add_image(two_tone(seed=3)[0], name="third")
+    dock.images.choose(first)
+    late = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(late, name="Late", area="right")
+    assert late.images.image() is first
+    late.close_work()
+    qtbot.waitUntil(lambda: not late.busy, timeout=60_000)
+
+
+def test_an_image_that_is_chosen_elsewhere_keeps_its_result(
+    viewer: Any, train_first: Any, dock: Any, run: Callable[[SegmentWidget], None], crops: Path
+) -> None:
+    train = train_first
+    first = viewer.add_image(two_tone()[0], name="first")
+    assert dock.models.choose_file(crops)
+    run(dock)  # the Train dock goes on with this model
+    train.autosave.annotate(first)
+    stroke(train, 1)
+    assert train.fits.model is dock.state.model
+    viewer.add_image(two_tone(seed=1)[0], name="second")
+    dock.images.choose(first)
+    other = save_model(tiny_model(seed=5), crops.with_name("other"))
+    assert dock.models.choose_file(other)
+    run(dock)
+    shown = dock.state.results[first]
+    assert shown.model is not train.fits.model
+    dock.images.setCurrentText("second")
+    dock.images.choose(first)
+    assert train.images.image() is first
+    assert not train.fits.busy and dock.state.results[first] is shown
+    # Chosen in the Train dock, it is shown as the model that is trained there sees it.
+    train.images.setCurrentText("second")
+    train.images.choose(first)
+    assert train.fits.busy

@@ -117,3 +117,25 @@ def test_a_closed_image_is_opened_from_the_list(
     assert "“photo-1” is not at" in question.words.text()
     click(question.buttons[1])
     settled(train, qtbot)
+
+
+@pytest.mark.parametrize("offered", [True, False])
+def test_what_is_brought_back_is_not_learned_from_where_that_was_unticked(
+    viewer: Any, train: Any, project: Path, qtbot: Any, tmp_path: Path, offered: bool
+) -> None:
+    assert train.labels.closed.isChecked()
+    train.labels.closed.setChecked(False)
+    settled(train, qtbot)
+    if offered:
+        viewer.open(tmp_path / "photo-0.tif", plugin="napari")
+        qtbot.waitUntil(lambda: not train.autosave.bar.offer.isHidden(), timeout=WAIT)
+        click(train.autosave.bar.restore)
+        qtbot.waitUntil(lambda: train.autosave.state.folder == project, timeout=WAIT)
+        settled(train, qtbot)
+        qtbot.waitUntil(lambda: len(train.annotations.open) == 1, timeout=WAIT)
+        qtbot.waitUntil(lambda: not train.busy, timeout=WAIT)
+    else:
+        opened(train, project, qtbot)
+    assert not train.labels.closed.isHidden()
+    # A project that a person looks for and opens is as it was left.
+    assert train.labels.closed.isChecked() != offered

@@ -15,7 +15,8 @@ from napari_gaussproto.widgets.shared.card_dialog import CardDialog
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import across, combo_box, cut_long_entries, enable, fill
 from napari_gaussproto.widgets.shared.preferences import recent_models, remember_model
-from napari_gaussproto.widgets.shared.tags import RESTORED, is_ours
+from napari_gaussproto.widgets.shared.state import state_of
+from napari_gaussproto.widgets.shared.tags import RESTORED, WINDOW, is_ours
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -29,13 +30,20 @@ _OPEN = "Open a model file…"
 class ImageChooser(QComboBox):
     """The viewer's image layers, without the maps that this plugin made.
 
-    An image that a person opens is chosen, as it is the one that they want to go on with.
+    An image that a person opens is chosen, as it is the one that they want to go on with. What
+    they choose in one dock, all others choose, too; but a window of a large image is chosen where
+    it is drawn in, and elsewhere stays the whole.
 
     Parameters
     ----------
     viewer : Viewer
     holds : callable
         Whether the chosen image must stay chosen now, whatever is opened.
+
+    Attributes
+    ----------
+    follows : bool
+        Whether another dock's choice leads to the image, while `image_changed` tells of it.
 
     Notes
     -----
@@ -54,13 +62,16 @@ class ImageChooser(QComboBox):
         self._viewer, self._holds = viewer, holds
         self._images: list[Image] = []
         self._passed: Image | None = None
+        self._state = state_of(viewer)
+        self.follows = False
         cut_long_entries(self)
         self.setToolTip("The image to segment; results are laid exactly over it")
         self._connections = Connections(self)
         events = viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             self._connections.add(event, self.refresh)
-        self.currentIndexChanged.connect(lambda _: self._on_chosen())
+        self._connections.add(self._state.image_chosen, self._follow)
+        self.currentIndexChanged.connect(lambda _: self._on_picked())
         self.refresh()
 
     def image(self) -> Image | None:
@@ -83,6 +94,20 @@ class ImageChooser(QComboBox):
         if image is None or image not in self._images:
             return ""
         return f"“{image.name}” was opened meanwhile: choose it above to go on with it."
+
+    def _on_picked(self) -> None:
+        self._on_chosen()
+        image = self.image()
+        if image is not None and WINDOW not in image.metadata:
+            self._state.choose_image(image)
+
+    def _follow(self, image: Image) -> None:
+        if image in self._images and image is not self.image():
+            with QSignalBlocker(self):
+                self.choose(image)
+            self.follows = True
+            self._on_chosen()
+            self.follows = False
 
     def _on_chosen(self) -> None:
         self._passed = None
@@ -108,6 +133,8 @@ class ImageChooser(QComboBox):
             self.addItems([layer.name for layer in self._images])
             self.setCurrentIndex(self._wanted(chosen, fresh))
         if self.image() is not chosen:
+            if (now := self.image()) is not None:
+                self._state.note_image(now)
             self._on_chosen()
         elif fresh and self._passed in fresh:
             self.passed_over.emit(self.passed)
@@ -115,7 +142,8 @@ class ImageChooser(QComboBox):
     def _wanted(self, chosen: Image | None, fresh: list[Image]) -> int:
         """Place of the image that is to be chosen, some of which are new in the list."""
         if chosen is None or chosen not in self._images:
-            return len(self._images) - 1
+            at_work = self._state.image if chosen is None else None
+            return self._images.index(at_work) if at_work in self._images else len(self._images) - 1
         # What a project brings back, and windows of large images, nobody opened by hand.
         opened = [layer for layer in fresh if RESTORED not in layer.metadata]
         if opened and not self._holds():

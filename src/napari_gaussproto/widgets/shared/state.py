@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from psygnal import Signal
 
@@ -180,6 +180,7 @@ class SharedState:
     outlines_changed = Signal()
     project_changed = Signal()
     read_anew = Signal(object)  # an Image whose axes mean something else now
+    image_chosen = Signal(object)  # an Image that a person chose in a dock, for all of them
     turned = Signal(object, int, object)  # an Image, by which orientation, its pixels before
 
     def __init__(self) -> None:
@@ -194,6 +195,7 @@ class SharedState:
         self.turns: WeakKeyDictionary[Any, Turn] = WeakKeyDictionary()
         self._kept: dict[tuple[str, float], KeptEdits] = {}
         self.current: ImageResult | None = None
+        self._image: Callable[[], Image | None] = lambda: None
         self.settings = DockSettings()
         self.project: OpenProject | None = None
         self.prototype = 0
@@ -270,6 +272,20 @@ class SharedState:
         self.saved, own = model, Path(key[0])
         if not is_fitted(key) and own.exists() and own.samefile(path):
             self.model_key = (key[0], own.stat().st_mtime, key[2])
+
+    @property
+    def image(self) -> Image | None:
+        """The image at work, which docks that open later begin with."""
+        return self._image()
+
+    def note_image(self, image: Image) -> None:
+        """Say which image is at work."""
+        self._image = ref(image)
+
+    def choose_image(self, image: Image) -> None:
+        """Put an image to work in all docks, as a person chose it in one."""
+        self.note_image(image)
+        self.image_chosen.emit(image)
 
     def memo_of(self, image: Image) -> RegionMemo:
         """What is kept of the cells of an image, so that they are not cut again."""

@@ -411,7 +411,8 @@ class TrainWidget(Dock):
         image = self.images.image()
         if image is not None:
             self.autosave.look_for(image)
-            self._see_annotated()
+            if not self.images.follows:  # what another dock shows of it stays as it is
+                self._see_annotated()
 
     def _see_annotated(self) -> None:
         """Segment the chosen image anew if it is one that a person labels."""

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary, WeakMethod
 from qtpy.QtWidgets import QWidget
 
 from napari_gaussproto.widgets.shared.forms import setting
+from napari_gaussproto.widgets.train.storage.reopening import CLOSED
 
 if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
@@ -82,7 +83,7 @@ def kept_settings(
         "detail": start.detail,
         "region_size": start.region,
         "live": live,
-        "closed": closed,
+        CLOSED: closed,
         "unit": budget.unit,
         "amount": budget.amount,
     }

@@ -88,6 +88,8 @@ class Autosave(QObject):
         self._stored: dict[Any, Any] = {}
         # Whether a stroke waits to be saved.
         self.unsaved = False
+        # Whether the project that was opened last was offered for an image.
+        self.offered = False
         self._timer = single_shot(self, _REST, self.save_now)
         annotations.table_changed.connect(self._on_table)
         annotations.dropped.connect(self._forget)
@@ -99,7 +101,7 @@ class Autosave(QObject):
         self.bar.open_asked.connect(self.open)
         self.bar.copy_asked.connect(self.copy_to)
         self.bar.new_asked.connect(self.begin)
-        self.bar.restore_asked.connect(lambda: self.open(self._found))
+        self.bar.restore_asked.connect(lambda: self.open(self._found, offered=True))
 
     def put(
         self,
@@ -352,10 +354,14 @@ class Autosave(QObject):
         self._stored.clear()
         return save
 
-    def open(self, folder: Path | None) -> None:
-        """Work in another project: its classes, its labels of the open images, its models."""
+    def open(self, folder: Path | None, *, offered: bool = False) -> None:
+        """Work in another project: its classes, its labels of the open images, its models.
+
+        Say whether it was offered for an image, and not looked for by the person.
+        """
         if folder is None:
             return
+        self.offered = offered
         save = self._leave()
 
         def job(session: ProjectSession) -> Opened:

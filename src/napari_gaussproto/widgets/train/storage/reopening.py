@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 _MOST = 20
 # Closed images that a sentence names.
 _MOST_NAMED = 3
+# The setting that says whether closed images teach.
+CLOSED = "closed"
+DockValues = Mapping[str, dict[str, Any]]
 
 
 class Reopening(QObject):
@@ -118,8 +121,12 @@ class Reopening(QObject):
 
     def _look(self, count: int, opened: Opened) -> None:
         """Find out which images are not open."""
-        session = opened.session
-        self._state.settings.restore(session.settings)
+        session, settings = opened.session, self._state.settings
+        settings.restore(
+            _still_unticked(session.settings, settings.values())
+            if self._autosave.offered
+            else session.settings
+        )
         identity_of = self._autosave.identities.of
         there = [train_image(layer) for layer in self._images.images()]
 
@@ -285,6 +292,17 @@ class Reopening(QObject):
         """Read no more."""
         self._count += 1
         self._queue.abandon()
+
+
+def _still_unticked(wanted: DockValues, now: DockValues) -> DockValues:
+    """Settings of a project that is brought back: what was not to be learned from is not now.
+
+    Labels are brought back into the work that is under way; a person who opens a project by
+    themselves goes back to how they worked in it.
+    """
+    untick = {CLOSED: False}
+    unticked = {dock for dock, values in now.items() if values.get(CLOSED) is False}
+    return {dock: v | untick if dock in unticked else v for dock, v in wanted.items()}
 
 
 def _counted(others: int) -> str:
