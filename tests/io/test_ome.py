@@ -14,6 +14,8 @@ from hypothesis.extra import numpy as npst
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.io.geo import Georeference, georeference_of
+from napari_gaussproto.io.images import read_mask
 from napari_gaussproto.io.ome import read_labels, write_labels, write_maps
 
 CLASSES = [
@@ -51,6 +53,34 @@ def test_labels_are_a_plain_ome_tiff_for_other_programs(tmp_path: Path) -> None:
         assert file.is_ome and file.series[0].axes == "YX"
         assert np.array_equal(file.asarray(), LABELS)
         assert "peanut &lt;7&gt;" in file.ome_metadata
+
+
+class OnDisk:
+    """Labels that can be read in parts alone."""
+
+    def __init__(self, values: np.ndarray, most: int) -> None:
+        self.shape, self.dtype, self.ndim = values.shape, values.dtype, values.ndim
+        self.nbytes, self._values, self._most = values.nbytes, values, most
+
+    def __getitem__(self, part: tuple[slice, ...] | slice) -> np.ndarray:
+        found = self._values[part]
+        assert found.size <= self._most
+        return found
+
+
+@pytest.mark.parametrize("shape", [(37, 53), (1024, 1025), (2500, 1100)])
+def test_labels_on_disk_are_written_in_parts(tmp_path: Path, shape: tuple[int, int]) -> None:
+    values = np.random.default_rng(1).integers(0, 3, shape, np.uint8)
+    place = Georeference({33550: (12, (0.5, 0.5, 0.0)), 33922: (12, (0.0,) * 6)})
+    stored = OnDisk(values, most=1024 * shape[1])
+    path = write_labels(tmp_path / "a.ome.tif", stored, CLASSES, georeference=place)
+    found, classes = read_labels(path)
+    assert np.array_equal(found, values) and classes == CLASSES
+    assert np.array_equal(read_mask(path), values)
+    assert georeference_of(path) == place
+    # Equal results are equal files.
+    again = write_labels(tmp_path / "b" / "a.ome.tif", stored, CLASSES, georeference=place)
+    assert again.read_bytes() == path.read_bytes()
 
 
 def test_labels_are_compressed(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -23,13 +24,17 @@ from napari_gaussproto.io.label_files.label_image import LabelImage, Spacing
 
 _AXES = "TZYX"
 _NAMESPACE = "napari-gaussproto/classes"
+# Labels on disk are read, and written, in tiles of this side in pixels.
+_TILE = 1024
+# Bytes from which on places in a file need 64 bits; what is packed may take as many.
+_MOST_CLASSIC = 2**32 - 2**25
 # What XML 1.0 cannot hold, even escaped: control characters and halves of surrogate pairs.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_labels(
     path: str | Path,
-    labels: npt.NDArray[Any],
+    labels: Any,
     classes: Sequence[SegmentationClass],
     provenance: dict[str, str] | None = None,
     georeference: Georeference | None = None,
@@ -42,8 +47,9 @@ def write_labels(
     ----------
     path : path
         Usually ending in ``.ome.tif``.
-    labels : (..., H, W) ndarray of uint8 or uint16
-        With up to two axes in front, of planes and of times.
+    labels : (..., H, W) array-like of uint8 or uint16
+        With up to two axes in front, of planes and of times. On disk, (H, W), they are never in
+        memory as a whole.
     classes : sequence of SegmentationClass
         Stored as a map annotation: label value -> name and colour.
     provenance : dict, optional
@@ -108,19 +114,36 @@ def _positions(axes: str, spacing: Spacing | None, shape: tuple[int, ...]) -> di
     return {"Plane": found}
 
 
-def _write(
-    path: Path, array: npt.NDArray[Any], metadata: dict[str, Any], tags: list[ExtraTag]
-) -> Path:
+def _write(path: Path, array: Any, metadata: dict[str, Any], tags: list[ExtraTag]) -> Path:
     named = {"Name": _xml_text(path.name), **metadata}
     # Of what it names, not of the clock and the network card: equal results are equal files.
     digest = hashlib.blake2b(repr(named).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(array).data)
+    for part in _parts(array):
+        digest.update(part.data)
     named["UUID"] = str(UUID(bytes=digest.digest(), version=5))
     options: dict[str, Any] = {"compression": "zlib", "photometric": "minisblack"}
-    options |= {"metadata": named, "extratags": tags}
+    options |= {"metadata": named, "extratags": tags, "bigtiff": array.nbytes > _MOST_CLASSIC}
+    if not isinstance(array, np.ndarray):
+        options |= {"shape": array.shape, "dtype": array.dtype, "tile": (_TILE, _TILE)}
+        array = _tiles(array)
     with replacing(path) as partial:
         tifffile.imwrite(partial, array, ome=True, **options)
     return path
+
+
+def _parts(array: Any) -> Iterator[npt.NDArray[Any]]:
+    """An array of any shape in C order; one on disk, (H, W), some rows at a time."""
+    if isinstance(array, np.ndarray):
+        yield np.ascontiguousarray(array)
+        return
+    for top in range(0, array.shape[0], _TILE):
+        yield np.ascontiguousarray(array[top : top + _TILE])
+
+
+def _tiles(array: Any) -> Iterator[npt.NDArray[Any]]:
+    """Tiles of an array on disk (H, W), row by row; those at the ends are smaller."""
+    for top, left in product(*(range(0, length, _TILE) for length in array.shape)):
+        yield np.asarray(array[top : top + _TILE, left : left + _TILE])
 
 
 def read_labels(path: str | Path) -> tuple[npt.NDArray[np.uint8], list[SegmentationClass]]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.imaging.colours import with_colours
 from napari_gaussproto.io.images import TIFF_SUFFIXES, axes_of, orientation_of, read_image
 from napari_gaussproto.io.label_files.layers import read_tiff_layer
 from napari_gaussproto.io.ome import holds_labels
@@ -67,18 +67,13 @@ def _layer(path: Path) -> LayerData:
     about: dict[str, Any] = {"metadata": {PHOTOGRAPH: read}}
     has_channels = axes.endswith("YXC")
     if has_channels and array.shape[-1] == 2:
-        array = _colours(array)
+        array = with_colours(array)
     is_rgb = has_channels and array.shape[-1] in (3, 4)
     if axes == "YXC" and not is_rgb:
         # Where napari has its sliders, so that each channel can be looked at.
         array = np.moveaxis(array, -1, 0)
         return array, about | {"rgb": False, "axis_labels": ("channel", "y", "x")}, "image"
     return array, about | {"rgb": is_rgb}, "image"
-
-
-def _colours(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Grey with alpha (..., H, W, 2) as colours with alpha (..., H, W, 4), for napari."""
-    return array[..., [0, 0, 0, 1]]
 
 
 def is_upright(metadata: Any) -> bool:

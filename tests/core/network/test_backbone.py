@@ -132,3 +132,11 @@ def test_points_of_the_neck_agree_with_its_map() -> None:
 def test_unknown_names_and_missing_weights_are_sentences() -> None:
     with pytest.raises(ConfigError, match="no backbone called"):
         Backbone("resnet_of_dreams", pretrained=False)
+
+
+def test_the_levels_of_a_network_are_found_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    make, made = timm.create_model, []
+    monkeypatch.setattr(timm, "create_model", lambda *a, **k: made.append(a) or make(*a, **k))
+    for strides in ((2, 8), (4,)):
+        assert Backbone("resnet14t", pretrained=False, strides=strides).strides == [*strides]
+    assert len(made) == 3

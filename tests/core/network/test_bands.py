@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
 
 import pytest
 import torch
@@ -105,3 +107,28 @@ def test_a_first_convolution_whose_features_are_asked_for_stays() -> None:
     assert not isinstance(network.conv_stem, nn.Identity)
     for whole, found in zip(before, network(image), strict=True):
         torch.testing.assert_close(found, whole)
+
+
+def test_blocks_that_another_timm_has_not_are_computed_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folded = copy.deepcopy(stirred("tf_efficientnet_lite0"))
+    fold(folded)
+    blocks, networks = (sys.modules[k.__module__] for k in (InvertedResidual, EfficientNetFeatures))
+    for name in ("InvertedResidual", "DepthwiseSeparableConv"):
+        monkeypatch.delattr(blocks, name)
+    monkeypatch.delattr(networks, "EfficientNetFeatures")
+    spec = spec_from_file_location("bands_anew", bands.__file__)
+    assert spec is not None and spec.loader is not None
+    anew = module_from_spec(spec)
+    spec.loader.exec_module(anew)
+    assert anew.put_in_bands(folded) == 0
+    assert bands.put_in_bands(folded) > 0
+
+
+@torch.no_grad()
+def test_parts_of_other_names_are_left_as_they_are() -> None:
+    block = InvertedResidual(8, 8, exp_ratio=3).eval()
+    block.add_module("norm", block.bn3)
+    del block.bn3
+    assert put_in_bands(nn.Sequential(block)) == 0

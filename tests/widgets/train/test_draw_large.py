@@ -207,3 +207,16 @@ def test_a_large_stack_says_what_to_do(viewer: Any, train: Any, qtbot: Any) -> N
     with qtbot.waitSignal(train.messages.warned) as warned:
         train.labels.new.click()
     assert warned.args[0].startswith("“series” is a large stack") and "cut the" in warned.args[0]
+
+
+def test_a_window_of_another_image_at_the_same_place_is_not_painted_in(
+    viewer: Any, train: Any, mosaic: Any, qtbot: Any
+) -> None:
+    july = viewer.add_image(PHOTO[::-1].copy(), name="july", scale=mosaic.scale, translate=(3, 4))
+    viewer.add_image(PHOTO[:, ::-1].copy(), name="august", scale=mosaic.scale, translate=(3, 4))
+    windows = [draw(train, viewer, mosaic, qtbot, 700, 900)]
+    for image in (july, viewer.layers["august"]):
+        windows.append(draw(train, viewer, image, qtbot, 700, 900))
+        part = image.data[512:1024, 512:1024]
+        np.testing.assert_array_equal(windows[-1].data, part)
+    assert len(set(windows)) == 3 and draw(train, viewer, july, qtbot, 700, 900) is windows[1]

@@ -43,6 +43,11 @@ def with_alpha(picture: Image.Image) -> str | None:
     return _WITH_ALPHA.get(picture.mode) if "transparency" in picture.info else None
 
 
+def with_colours(values: Values) -> Values:
+    """Grey with alpha (..., H, W, 2) as colours with alpha (..., H, W, 4), for napari to show."""
+    return values[..., [0, 0, 0, 1]]
+
+
 def light_of(values: Values, kind: str, bits: int = 8, palette: Values | None = None) -> Values:
     """Stored values as grey, colours or channels.
 

@@ -96,7 +96,7 @@ class Backbone(nn.Module):
         self.alignment = math.lcm(*self.strides)
         self._square = None if _takes_any_size(self, channels) else _own_side(name)
         self.alignment = math.lcm(self.alignment, self._square or 1)
-        mean, std = _normalisation(name, self.network, channels)
+        mean, std = _normalisation(name, channels)
         self.register_buffer("mean", mean.view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", std.view(1, -1, 1, 1), persistent=False)
         self._digest: tuple[Key, str] = ((), "")
@@ -231,19 +231,20 @@ def _leave_out_the_rest(network: nn.Module) -> None:
 
 def fine_strides(name: str, coarsest: int = 8) -> tuple[int, ...]:
     """Strides of the levels of a timm model that tell where a thing ends; at least its finest."""
-    known = _strides(name)
+    known = [stride for stride, _ in _known_levels(name)]
     return tuple(stride for stride in known if stride <= max(coarsest, known[0]))
 
 
-def _strides(name: str) -> list[int]:
+@cache
+def _known_levels(name: str) -> tuple[tuple[int, int], ...]:
+    """Stride and index of each level of a timm model, which has to be made to tell them."""
     info: Any = _create(name, 3, pretrained=False, strides=None).feature_info
-    return list(info.reduction())
+    return tuple(zip(info.reduction(), info.out_indices, strict=True))
 
 
 def _levels(name: str, strides: Sequence[int]) -> tuple[int, ...]:
     """Indices of the levels that have these strides."""
-    info: Any = _create(name, 3, pretrained=False, strides=None).feature_info
-    known: dict[int, int] = dict(zip(info.reduction(), info.out_indices, strict=True))
+    known = dict(_known_levels(name))
     if set(strides) <= set(known):
         return tuple(sorted(known[stride] for stride in set(strides)))
     raise ConfigError(
@@ -252,7 +253,7 @@ def _levels(name: str, strides: Sequence[int]) -> tuple[int, ...]:
     )
 
 
-def _normalisation(name: str, network: nn.Module, channels: int) -> tuple[Tensor, Tensor]:
+def _normalisation(name: str, channels: int) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of the images that the weights were trained on."""
     # A network that somebody registered need not say; then it is what most were trained with.
     settings = timm.get_pretrained_cfg(name) or PretrainedCfg()

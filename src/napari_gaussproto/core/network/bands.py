@@ -6,12 +6,12 @@ it. At fine strides most of a network's time goes into bringing it to memory and
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import torch
 from timm.layers import Conv2dSame
-from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual
-from timm.models.efficientnet import EfficientNetFeatures
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,6 +24,23 @@ _LEAST_BANDS = 4
 # Side of the image on which bands are compared with the whole, and what they may differ by,
 # relative to the largest value.
 _SIDE, _TOLERANCE = 12, 1e-3
+
+
+class _Nowhere(nn.Module):
+    """Stands for a kind of block that another version of timm does not have: none is one."""
+
+
+def _kind(module: str, name: str) -> Any:
+    """A class of timm's inside, which may change; without it blocks are computed as a whole."""
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError):
+        return _Nowhere
+
+
+InvertedResidual = _kind("timm.models._efficientnet_blocks", "InvertedResidual")
+DepthwiseSeparableConv = _kind("timm.models._efficientnet_blocks", "DepthwiseSeparableConv")
+EfficientNetFeatures = _kind("timm.models.efficientnet", "EfficientNetFeatures")
 
 
 class InBands(nn.Module):
@@ -148,18 +165,24 @@ def put_in_bands(network: nn.Module) -> int:
     count = 0
     for parent in list(network.modules()):
         if isinstance(parent, EfficientNetFeatures):
-            count += _stem_in_bands(parent)
+            with suppress(AttributeError):  # of parts with other names
+                count += _stem_in_bands(parent)
         for name, block in list(parent._modules.items()):
             if isinstance(block, InvertedResidual):
-                last = nn.Sequential(block.bn2, block.conv_pwl, block.bn3)
-                part = InBands(block, block.conv_pw, block.bn1, block.conv_dw, last, block.has_skip)
-                if _agrees(part):
-                    parent._modules[name] = part
-                    count += 1
+                with suppress(AttributeError):
+                    part = _residual(block)
+                    if _agrees(part):
+                        parent._modules[name] = part
+                        count += 1
     return count
 
 
-def _stem_in_bands(network: EfficientNetFeatures) -> int:
+def _residual(block: Any) -> InBands:
+    last = nn.Sequential(block.bn2, block.conv_pwl, block.bn3)
+    return InBands(block, block.conv_pw, block.bn1, block.conv_dw, last, block.has_skip)
+
+
+def _stem_in_bands(network: Any) -> int:
     """As `put_in_bands`: the first convolution of a network and its first block as one."""
     block = network.blocks[0][0]
     if not isinstance(block, DepthwiseSeparableConv) or 0 in network._stage_out_idx:

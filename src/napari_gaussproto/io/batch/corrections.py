@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ConfigError, ImageError
+from napari_gaussproto.core.imaging.colours import with_colours
 from napari_gaussproto.core.imaging.orientation import UPRIGHT, upright, way_back
 from napari_gaussproto.core.imaging.source import ImageSource
 from napari_gaussproto.core.imaging.tiles import Area
@@ -204,10 +205,18 @@ def _known_as(image: Any, item: Item | None) -> Iterator[tuple[ImageIdentity, in
     if item is not None and item.plane_of is not None:
         yield item.plane_of, UPRIGHT
         return
-    yield identify(image, ""), UPRIGHT
     turn = UPRIGHT if item is None or item.path is None else orientation_of(item.path)
-    if turn != UPRIGHT:
-        yield identify(upright(image, way_back(turn)), ""), turn  # as other readers show it
+    for shown in _shown_as(image):
+        yield identify(shown, ""), UPRIGHT
+        if turn != UPRIGHT:
+            yield identify(upright(shown, way_back(turn)), ""), turn  # as other readers show it
+
+
+def _shown_as(pixels: Any) -> Iterator[Any]:
+    """Pixels as they are stored and, where a viewer has to show others, as it shows them."""
+    yield pixels
+    if isinstance(pixels, np.ndarray) and pixels.ndim == 3 and pixels.shape[-1] == 2:
+        yield with_colours(np.ma.getdata(pixels))
 
 
 def _shows(identity: ImageIdentity, source: ImageSource) -> bool:
@@ -217,7 +226,8 @@ def _shows(identity: ImageIdentity, source: ImageSource) -> bool:
     if bottom > source.height or right > source.width:
         return False
     pixels, _ = source.window(*identity.window)
-    return identify(pixels, "", window=identity.window).same_pixels(identity)
+    known = (identify(one, "", window=identity.window) for one in _shown_as(pixels))
+    return any(one.same_pixels(identity) for one in known)
 
 
 def _may_be_of(drawn: Annotation, entry: Entry) -> bool:

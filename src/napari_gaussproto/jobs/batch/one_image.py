@@ -364,7 +364,7 @@ class ImageWork:
             return []
         name = f"{entry.results}{Outputs().label_suffix}"
         path, notes = self._out / name, self._set_former_aside(task, name)
-        labels = np.asarray(read_image(self._out / entry.labels))
+        labels = read_image(self._out / entry.labels)  # which stay on disk
         write_labels(path, labels, self.model.classes, {"model": self.model.card.name}, place)
         modified = Source.of(path).modified
         entry.others[name] = LabelFile(modified=modified, digest=entry.labels_digest)
