@@ -180,6 +180,48 @@ def test_a_size_stays_with_its_image(viewer: Any, dock: Any, qtbot: Any) -> None
     assert field.text() == ""
 
 
+def test_a_size_is_used_for_a_series_where_that_is_ticked(
+    viewer: Any, dock: Any, qtbot: Any
+) -> None:
+    field, box = dock.measure.pixel_size, dock.measure.size_of_all
+    first = viewer.add_image(two_tone()[0], name="first")
+    assert not box.isEnabled() and box.text() == "For all images without their own"
+    qtbot.keyClicks(field, "2cm")
+    box.click()
+    about = {"scale": (0.5, 0.5), "units": ("mm", "mm")}
+    mosaic = viewer.add_image(two_tone()[0], name="mosaic", **about)
+    assert field.text() == "0.5mm" and not box.isChecked()
+    second = viewer.add_image(two_tone()[0], name="second")
+    assert field.text() == "2cm" and box.isChecked()
+    assert box.text() == "As for all images without their own"
+    kept = {name: read() for name, (read, _) in dock.measure.kept().items()}
+    assert kept["size_of_all"] == "2cm" and kept["pixel_sizes"] == {"first": "2cm"}
+    # Another size is of that image alone, until it is ticked.
+    field.clear()
+    qtbot.keyClicks(field, "3mm")
+    assert not box.isChecked() and box.text() == "For all images without their own"
+    third = viewer.add_image(two_tone()[0], name="third")
+    assert field.text() == "2cm"
+    dock.images.choose(second)
+    box.click()
+    dock.images.choose(third)
+    assert field.text() == "3mm"
+    box.click()
+    assert field.text() == "" and not box.isEnabled()
+    for image, size in ((first, "2cm"), (second, "3mm"), (mosaic, "0.5mm")):
+        dock.images.choose(image)
+        assert field.text() == size and not box.isChecked()
+    dock.measure.kept()["size_of_all"][1]("2cm")  # as a project brings it back
+    dock.images.choose(third)
+    assert field.text() == "2cm" and box.isChecked()
+    dock.images.choose(first)
+    qtbot.keyClick(field, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    qtbot.keyClick(field, Qt.Key.Key_Delete)
+    dock.images.choose(third)
+    dock.images.choose(first)
+    assert field.text() == ""  # a person wants pixels there
+
+
 def test_typed_sizes_come_back_with_a_project(viewer: Any, dock: Any, qtbot: Any) -> None:
     viewer.add_image(two_tone()[0], name="photo")
     qtbot.keyClicks(dock.measure.pixel_size, "2cm")

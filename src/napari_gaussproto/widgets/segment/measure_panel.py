@@ -30,6 +30,7 @@ from napari_gaussproto.widgets.shared.forms import (
     SlimBar,
     across,
     button,
+    check_box,
     combo_box,
     down,
     enable,
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from napari_gaussproto.jobs.requests import Drawn
     from napari_gaussproto.jobs.train_image import Stage
 
+_OF_ALL = "all images without their own"
+_OF_ALL_TIP = "Use this size for every image of which neither its file nor you said one"
 _PIECES, _WHOLE = "connected pieces of a class", "the whole image"
 _LARGE = (
     "A large image is segmented again to be measured, tile by tile, and its pixels are summed up: "
@@ -88,6 +91,7 @@ class MeasurePanel(Foldable):
         self._failed = ""  # what stands below Segment, too
         self._begun = 0.0  # seconds, of `time.monotonic`
         self._sizes: dict[str, str] = {}  # that a person typed, by the files of images
+        self._size_of_all = ""  # of images of which neither they nor a file said one
         self.runner = Runner(self)
         self._build()
         self.runner.progressed.connect(self._on_progress)
@@ -104,6 +108,7 @@ class MeasurePanel(Foldable):
         connections.add(state.project_changed, self._update)
         images.image_changed.connect(self._on_image)
         self.pixel_size.textEdited.connect(self._on_typed)
+        self.size_of_all.clicked.connect(self._on_all)
         self.header.toggled.connect(self._listen)
         self._on_layers()
         self._update()
@@ -115,6 +120,7 @@ class MeasurePanel(Foldable):
         self.least_area.setToolTip("Smaller objects are left out")
         self.pixel_size = QLineEdit(placeholderText="0.5mm; empty for pixels")
         self.pixel_size.setToolTip("Side of a pixel, for real units")
+        self.size_of_all = check_box("", _OF_ALL_TIP)
         self.corrections = corrections_box()
         self.run_button = button("Measure", "", self.run)
         self.cancel_button = button("Cancel", "", self.runner.cancel)
@@ -133,6 +139,7 @@ class MeasurePanel(Foldable):
         form.addRow("Regions", self.regions)
         form.addRow("At least", self.least_area)
         form.addRow("Pixel size", self.pixel_size)
+        form.addRow(self.size_of_all)
         form.addRow("", self.corrections)
         below = across(self.copy_button, self.save_button, None)
         run = across((self.run_button, 2), (self.cancel_button, 1))
@@ -143,7 +150,9 @@ class MeasurePanel(Foldable):
     def kept(self) -> dict[str, Setting]:
         """Settings for projects to keep."""
         sizes = (lambda: dict(self._sizes), self._use_sizes)
-        return {"pixel_sizes": sizes, "least_area": setting(self.least_area)}
+        of_all = (lambda: self._size_of_all, self._use_size_of_all)
+        more = {"size_of_all": of_all, "least_area": setting(self.least_area)}
+        return {"pixel_sizes": sizes, **more}
 
     # -- actions ----------------------------------------------------------------------------
 
@@ -324,6 +333,29 @@ class MeasurePanel(Foldable):
         """Keep a size for the image that it was typed for."""
         if (image := self._images.image()) is not None:
             self._sizes[_key(image)] = size
+        self._show_whose_size()
+
+    def _on_all(self, on: bool) -> None:
+        """Use the size that is shown for all images without their own, or no size."""
+        self._size_of_all = self.pixel_size.text().strip() if on else ""
+        self._on_image()
+
+    def _use_size_of_all(self, size: object) -> None:
+        """Take over what was used for all images when the project was open before."""
+        self._size_of_all = size if isinstance(size, str) else ""
+        self._on_image()
+
+    def _show_whose_size(self) -> None:
+        """Say whether the size is that of all images, and whether it came from there."""
+        image, size = self._images.image(), self.pixel_size.text().strip()
+        carried = bool(size) and image is not None and not self._own_size(image)
+        self.size_of_all.setText(f"As for {_OF_ALL}" if carried else f"For {_OF_ALL}")
+        self.size_of_all.setChecked(bool(size) and size == self._size_of_all)
+        enable(self.size_of_all, _OF_ALL_TIP, "" if size else "Type a size first")
+
+    def _own_size(self, image: Image) -> str:
+        """As a person typed it for an image, or else as its layer says."""
+        return self._sizes.get(_key(image), size_of(image))
 
     def _use_sizes(self, sizes: object) -> None:
         """Take over sizes that were typed when the project was open before."""
@@ -332,10 +364,13 @@ class MeasurePanel(Foldable):
             self._on_image()
 
     def _on_image(self, *_: object) -> None:
-        """Show the size of the chosen image: as a person typed it, or else as its layer says."""
+        """Show the size of the chosen image: its own, or that of all images without one."""
         image = self._images.image()
         if image is not None:
-            self.pixel_size.setText(self._sizes.get(_key(image), size_of(image)))
+            emptied = _key(image) in self._sizes
+            size = self._own_size(image) or ("" if emptied else self._size_of_all)
+            self.pixel_size.setText(size)
+        self._show_whose_size()
         self._update()
 
     def _update(self, event: object = None) -> None:
