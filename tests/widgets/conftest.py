@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.widgets.prototypes.dock import PrototypesWidget
 from napari_gaussproto.widgets.segment.dock import SegmentWidget
 from tests.core.builders import tiny_model, two_tone
+from tests.widgets.main_thread import told_elsewhere
 from tests.widgets.train_dock import open_train
 
 
@@ -26,6 +27,14 @@ def quick_collections() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def main_thread_alone() -> Iterator[list[str]]:
+    """Nothing in a viewer is changed from another thread than its own."""
+    with told_elsewhere() as found:
+        yield found
+    assert not found, found[0]
 
 
 @pytest.fixture(autouse=True)

@@ -282,3 +282,19 @@ def test_scores_share_what_they_are_computed_from(monkeypatch: pytest.MonkeyPatc
     torch.testing.assert_close(
         scores.class_log_posterior, scores.class_log_posterior_at(layer.temperature)
     )
+
+
+def test_training_keeps_two_arrays_of_cells_by_prototypes() -> None:
+    layer, z = random_layer(dim=2, class_index=(0, 1) * 20), torch.randn(1000, 2)
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        layer(z)
+    # Distances as they are clamped, and the exponentials of their sums; the rest is by class.
+    of_one = 4 * len(z) * len(layer.mean)
+    assert 2 * of_one <= sum(storage.nbytes() for storage in kept.values()) < 2.8 * of_one

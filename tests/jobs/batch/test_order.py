@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.base.steps import run
@@ -112,3 +114,20 @@ def test_a_format_that_cannot_be_written_is_told_before_any_work(tmp_path: Path)
     with pytest.raises(GaussProtoError, match="“jpeg” is no format"):
         run(batch_job(wanted))
     assert not (tmp_path / "out").exists()
+
+
+def test_the_whole_is_segmented_of_which_windows_are_open_alone(tmp_path: Path) -> None:
+    pixels, path = two_tone(96, 120)[0], tmp_path / "field.tif"
+    tifffile.imwrite(path, pixels, photometric="rgb")
+    windows = [
+        TrainImage(key, pixels[y : y + 32, :40], True, file=str(path), window=(y, 0, y + 32, 40))
+        for key, y in (("a", 0), ("b", 32))
+    ]
+    outcome = run(batch_job(order(tmp_path, windows)))
+    assert list(outcome.result.images) == ["field.tif"]
+    assert outcome.result.images["field.tif"].height == 96
+    # Beside the whole there is nothing more to do, nor where it is in no file.
+    whole = TrainImage("c", pixels, True, name="field", file=str(path))
+    alone = replace(windows[0], file=None)
+    outcome = run(batch_job(order(tmp_path, [*windows, whole, alone])))
+    assert list(outcome.result.images) == ["field"]

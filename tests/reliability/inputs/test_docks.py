@@ -32,6 +32,7 @@ from tests.reliability.inputs.arrays import (
 from tests.reliability.inputs.files import FILES
 from tests.reliability.inputs.labels import MASKS, STROKES, UNKNOWN, write
 from tests.widgets.docks import by_role
+from tests.widgets.main_thread import told_elsewhere
 from tests.widgets.train_dock import WAIT, click
 
 _used = count(1)
@@ -101,11 +102,13 @@ def docks(qapp: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docks
 
 @pytest.fixture(autouse=True)
 def empty_viewer(docks: Docks, qtbot: Any) -> Iterator[None]:
-    """Each input comes alone."""
-    yield
-    qtbot.waitUntil(lambda: not docks.busy, timeout=WAIT)
-    docks.viewer.layers.clear()
-    qtbot.waitUntil(lambda: not docks.busy, timeout=WAIT)
+    """Each input comes alone, and no other thread touches the viewer."""
+    with told_elsewhere() as found:
+        yield
+        qtbot.waitUntil(lambda: not docks.busy, timeout=WAIT)
+        docks.viewer.layers.clear()
+        qtbot.waitUntil(lambda: not docks.busy, timeout=WAIT)
+    assert not found, found[0]
 
 
 def another(photo: Any) -> Any:

@@ -15,6 +15,7 @@ import zarr
 from napari_gaussproto.core.model.model_file import load_model_file
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.jobs.large.order import LargeStep
+from napari_gaussproto.widgets.segment.dock import SegmentWidget
 from tests.core.builders import two_tone
 from tests.io.test_ome_images import written
 from tests.widgets.docks import by_role, large_from_a_megapixel
@@ -238,3 +239,20 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(
     viewer.add_image(PHOTO, name="mosaic")
     run(dock)
     assert "choose another folder" in dock.status.text() and len(viewer.layers) == 1
+
+
+def test_a_dock_opened_later_goes_on_in_the_layer_that_is_there(
+    viewer: Any, dock: Any, run: Callable[[Any], None], out: Path, model_file: Path, qtbot: Any
+) -> None:
+    viewer.add_image(PHOTO, name="mosaic")
+    run(dock)
+    [layer] = by_role(viewer, "labels")
+    dock.close_work()
+    again = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(again, name="Segment again", area="right")
+    assert again.models.choose_file(model_file)
+    again.large.choose_folder(out)
+    run(again)
+    assert again.status.text().startswith("All 30 tiles were done before")
+    assert by_role(viewer, "labels") == [layer]
+    qtbot.waitUntil(lambda: not again.busy, timeout=60_000)

@@ -141,6 +141,11 @@ def test_every_plane_of_a_stack_is_measured(dock: Any, viewer: Any, run: Any, qt
     assert set(planes) == {"1", "2"}
     dock.measure.table.choose(len(planes) - 1)
     assert viewer.dims.current_step[0] == 1
+    # Beside an image with an axis more, the planes are along another slider.
+    viewer.add_image(np.zeros((3, 2, 8, 8), np.uint8), name="more", rgb=False)
+    for row, plane in ((0, 0), (len(planes) - 1, 1)):
+        dock.measure.table.choose(row)
+        assert viewer.dims.current_step[1] == plane
 
 
 def test_units_of_a_layer_say_the_size_of_a_pixel(viewer: Any, dock: Any, run: Any) -> None:

