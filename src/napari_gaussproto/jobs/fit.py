@@ -232,9 +232,10 @@ def _judgement(learned: Trained, stopped: bool) -> Judgement | None:
 
 @timed
 def predict_job(request: FitRequest, *, clock: Clock) -> Steps:
-    """Segment the shown image by the model as it is."""
-    base, _ = base_of(request)
-    return FitResult(base, base, (yield from _view(request, base)), clock())
+    """Segment the shown image by the model as it is, in the cells that it has for that image."""
+    base, _ = base_of(request, suits_all=False)
+    cutting = base.suited_to(_source(request.shown, base, 0).pixels)
+    return FitResult(base, base, (yield from _view(request, cutting)), clock())
 
 
 # -- steps of the jobs -------------------------------------------------------------------------
@@ -273,8 +274,11 @@ def _with_closed(
     return replace(request, images=asked.reader.order(images)), closed.lost
 
 
-def base_of(request: FitRequest) -> tuple[PrototypeSegmenter, bool]:
-    """The model to begin with, of the classes asked for, and whether it is a new one."""
+def base_of(request: FitRequest, *, suits_all: bool = True) -> tuple[PrototypeSegmenter, bool]:
+    """The model to begin with, of the classes asked for, and whether it is a new one.
+
+    It suits all labelled images alike, or goes on suiting itself to each.
+    """
     start = request.start
     source = start.model or start.file or start.new
     assert source is not None  # as `Start` says
@@ -283,7 +287,8 @@ def base_of(request: FitRequest) -> tuple[PrototypeSegmenter, bool]:
         start.model is None or start.model.config.downsample != detail(start.new, pixels)
     ):
         source = start.new
-    return begin(source, request.classes, start.device, request.renamed, pixels)
+    about = (request.classes, start.device, request.renamed)
+    return begin(source, *about, pixels if suits_all else None)
 
 
 def labelled_places(request: FitRequest) -> list[tuple[TrainImage, int, Any]]:

@@ -165,6 +165,12 @@ def test_a_measurement_has_what_is_drawn_and_says_so(
     assert areas[1].loc["plant", "pixels"] != areas[0].loc["plant", "pixels"]
 
 
+def test_every_box_says_what_is_done_with_corrections(dock: Any) -> None:
+    boxes = (dock.corrected.box, dock.measure.corrections, dock.batch.corrections)
+    said = [box.text() for box in boxes]
+    assert said == [f"{what} with corrections" for what in ("Classes", "Measure", "Results")]
+
+
 def test_classes_that_are_removed_take_their_cover_along(
     viewer: Any, dock: Any, run: Any, qtbot: Any
 ) -> None:

@@ -167,6 +167,23 @@ def test_a_size_that_is_none_is_a_sentence(
     assert dock.status.text() == ""  # it is not true any more
 
 
+def test_removed_classes_are_not_measured(
+    panel: Any, press: Callable[[], None], viewer: Any, dock: Any, run: Any
+) -> None:
+    labels = dock.state.current.labels
+    labels.data = np.ones_like(labels.data)
+    press()
+    assert panel.table.count == 1
+    viewer.layers.remove(labels)
+    assert not panel.run_button.isEnabled()
+    assert "was removed: press Segment to have it again" in panel.run_button.toolTip()
+    panel.run_button.click()
+    assert not panel.runner.running
+    run(dock)
+    press()
+    assert panel.table.count > 1
+
+
 def test_a_size_stays_with_its_image(viewer: Any, dock: Any, qtbot: Any) -> None:
     about = {"scale": (0.5, 0.5), "units": ("mm", "mm")}
     mosaic = viewer.add_image(two_tone()[0], name="mosaic", **about)

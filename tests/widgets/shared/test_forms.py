@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 from qtpy.QtGui import QPaintEvent
+from qtpy.QtWidgets import QLabel
 
-from napari_gaussproto.widgets.shared.forms import SlimBar
+from napari_gaussproto.widgets.shared.forms import SlimBar, wrapped_label
 
 
 class _Counting(SlimBar):
@@ -56,3 +57,23 @@ def test_a_bar_with_an_end_rests(bar: _Counting, qtbot: Any) -> None:
     qtbot.wait(1200)
     assert half[0] != half[-1]
     assert bar.drawn <= drawn + 1  # grabbing it draws it
+
+
+LONG = "DJI_202606121030_orthomosaic_transparent_mosaic"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"“{LONG}” stays in /home/someone/{LONG}/labels-of-everything.",
+        f'<span style="color:#123456;background:#abcdef">■</span> <b>{LONG}</b>',
+        "DJI202606121030orthomosaicoftransparentmosaics",
+    ],
+)
+def test_long_names_are_broken_and_not_cut(qtbot: Any, text: str) -> None:
+    label = wrapped_label(text)
+    qtbot.addWidget(label)
+    assert label.minimumSizeHint().width() <= 300 and label.text() == text
+    assert "<span" not in text or "#123456;background:#abcdef" in QLabel.text(label)
+    label.clear()
+    assert label.text() == QLabel.text(label) == ""

@@ -18,7 +18,8 @@ def to_stride(level: Tensor, size: tuple[int, int]) -> Tensor:
     if level.shape[-2:] == size:
         return level
     if level.shape[-2] > size[0]:
-        return F.avg_pool2d(level, level.shape[-2] // size[0])
+        # While torch writes a graph this is no plain number, which older ones refuse.
+        return F.avg_pool2d(level, int(level.shape[-2] // size[0]))
     return F.interpolate(level, size=size, mode="bilinear", align_corners=False)
 
 

@@ -33,7 +33,7 @@ def begin(
     classes: Sequence[SegmentationClass] | None = None,
     device: str = "auto",
     renamed: Mapping[str, int | None] | None = None,
-    pixels: int = 0,
+    pixels: int | None = 0,
 ) -> tuple[PrototypeSegmenter, bool]:
     """The model to begin with.
 
@@ -48,9 +48,10 @@ def begin(
     renamed : mapping of str to int or None, optional
         From the name of a class of the start to its index now; None if it was removed. See
         `adapt`.
-    pixels : int
+    pixels : int or None
         Of the largest photograph, by which the downsampling is chosen of a new model, and of one
-        that suits itself to photographs. A training sees all of them alike.
+        that suits itself to photographs. A training sees all of them alike. With None that one
+        goes on suiting itself to each.
 
     Returns
     -------
@@ -64,14 +65,14 @@ def begin(
         When there is no such model or device, or the class table cannot be one.
     """
     if isinstance(start, NewModel):
-        sized = start.model_copy(update={"downsample": detail(start, pixels)})
+        sized = start.model_copy(update={"downsample": detail(start, pixels or 0)})
         return _new_model(sized, classes or (), device), True
     model = start if isinstance(start, PrototypeSegmenter) else load_model(start, device)
     if classes is not None and list(model.classes) != list(classes):
         moved = renamed or {}
         mapping = {i: moved[c.name] for i, c in enumerate(model.classes) if c.name in moved}
         model = adapt(model, classes, mapping)
-    model = model.suited_to(pixels)
+    model = model if pixels is None else model.suited_to(pixels)
     there = resolve_device(device)
     if not same_device(model.device, there):
         model = model.on_device(there)

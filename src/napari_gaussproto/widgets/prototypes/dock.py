@@ -100,7 +100,8 @@ class PrototypesWidget(Dock):
     # -- the widgets ------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.model_name, self.image_name = QLabel(), QLabel(textFormat=Qt.TextFormat.PlainText)
+        self.model_name, self.image_name = wrapped_label(), wrapped_label()
+        self.image_name.setTextFormat(Qt.TextFormat.PlainText)
         # A long file name must not make the dock wide; the tooltip has all of it.
         self.image_name.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Maximum)
         self.undo_button = button("Undo", "", self.session.undo)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout
 
-from napari_gaussproto.widgets.shared.forms import wrapped_label
+from napari_gaussproto.widgets.shared.forms import WordyPage, wrapped_label
 
 if TYPE_CHECKING:
     from napari_gaussproto.widgets.prototypes.space_view import SpaceView
@@ -18,7 +18,7 @@ _CAPTIONS = {
 }
 
 
-class SpacePanel(QWidget):
+class SpacePanel(WordyPage):
     """The picture is made when there is something to show, as its library loads slowly."""
 
     chosen = Signal(int)

@@ -127,7 +127,7 @@ class WhyPanel(WordyPage):
         self.heading, self.novelty = wrapped_label(_HINT), wrapped_label()
         self.remark, self.caution = wrapped_label(), wrapped_label()
         self.rows = [ResponsibleRow(self) for _ in range(_ROWS)]
-        self.posterior, self.legend = ShareBar(height=12), QLabel()
+        self.posterior, self.legend = ShareBar(height=12), wrapped_label()
         self.legend.setToolTip(
             "Calibrated probability of each class; the shares of its prototypes sum to it"
         )
@@ -191,8 +191,11 @@ class WhyPanel(WordyPage):
                 row.show_part(part, prototypes[part.index], classes, lead)
         found = list(zip(explanation.class_probability.tolist(), classes, strict=True))
         self.posterior.show_parts(*((value, c.color) for value, c in found))
-        legend = (f"{square_html(c.color)} {escape(c.name)} {value:.0%}" for value, c in found)
-        self.legend.setText("   ".join(legend))
+        # A class and its share stay together.
+        legend = (
+            f"{square_html(c.color)}&nbsp;{escape(c.name)}&nbsp;{value:.0%}" for value, c in found
+        )
+        self.legend.setText(" &nbsp; ".join(legend))
         self.novelty.setText(explanation.familiarity)
         for label, text in (
             (self.remark, explanation.remark),

@@ -100,7 +100,7 @@ class BatchPanel(Foldable):
         self.maps = check_box("Likelihood maps", "Write a map for every prototype as well")
         tip = "Write tables of objects and areas, as Measure does; it says the smallest object"
         self.tables = check_box("Measurements", tip)
-        self.corrections = corrections_box()
+        self.corrections = corrections_box("Results")
         self.run_button = button("Segment all", "", self.run)
         self.cancel_button = button("Cancel", "", self.runner.cancel)
         self.progress, self.status = SlimBar(), wrapped_label()

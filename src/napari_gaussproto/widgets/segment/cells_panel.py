@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QSpinBox, QWidget
+from qtpy.QtWidgets import QSpinBox
 
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.core.model.summary import read_summary
@@ -28,6 +28,7 @@ from napari_gaussproto.widgets.layers.placement import (
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import (
+    WordyPage,
     across,
     check_box,
     down,
@@ -59,7 +60,7 @@ _NEAR = 1.0
 _NAME = "cells (preview)"
 
 
-class CellsPanel(QWidget):
+class CellsPanel(WordyPage):
     """Choose the size of cells, with their outlines over the visible part."""
 
     def __init__(self, viewer: Viewer, images: ImageChooser) -> None:

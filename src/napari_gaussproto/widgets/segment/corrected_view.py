@@ -69,7 +69,7 @@ class CorrectedView(QWidget):
         self._watched: Labels | None = None
         self._seen = 0  # checksum of what was painted there
         self._rest = single_shot(self, _REST, self._on_rest)
-        self.box = corrections_box()
+        self.box = corrections_box("Classes")
         self.box.setChecked(False)
         self.note = wrapped_label(f"{REMOVED}.")
         fill(self, down(self.box, self.note))

@@ -10,9 +10,12 @@ from napari_gaussproto.widgets.shared.state import OpenProject
 NO_PROJECT = "No project with labels is open: draw in the Train dock, or open one there"
 
 
-def corrections_box() -> QCheckBox:
-    """The box, checked: what a person drew counts unless a person says otherwise."""
-    box = check_box("With corrections", NO_PROJECT)
+def corrections_box(what: str) -> QCheckBox:
+    """The box, checked: what a person drew counts unless a person says otherwise.
+
+    It says what is done with corrections.
+    """
+    box = check_box(f"{what} with corrections", NO_PROJECT)
     box.setChecked(True)
     return box
 

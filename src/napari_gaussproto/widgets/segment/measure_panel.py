@@ -122,7 +122,7 @@ class MeasurePanel(Foldable):
         self.pixel_size = QLineEdit(placeholderText="0.5mm; empty for pixels")
         self.pixel_size.setToolTip("Side of a pixel, for real units")
         self.size_of_all = check_box("", _OF_ALL_TIP)
-        self.corrections = corrections_box()
+        self.corrections = corrections_box("Measure")
         self.run_button = button("Measure", "", self.run)
         self.cancel_button = button("Cancel", "", self.runner.cancel)
         self.progress = SlimBar()

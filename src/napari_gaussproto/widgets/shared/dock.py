@@ -168,7 +168,8 @@ class Dock(QScrollArea):
         size = super().minimumSizeHint()
         inside = 0 if self.widget() is None else self.widget().minimumSizeHint().width()
         bar = self.verticalScrollBar().sizeHint().width()
-        return QSize(max(self._least_width, inside + bar), size.height())
+        frame = self.width() - self.maximumViewportSize().width()
+        return QSize(max(self._least_width, inside + bar + frame), size.height())
 
     def event(self, event: QEvent) -> bool:
         """Notice that the dock got its frame, and that it lost it."""

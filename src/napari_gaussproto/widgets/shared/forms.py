@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -35,6 +36,9 @@ _TIP = "own_tooltip"
 _OBSTACLE = "obstacle"
 # How often a bar moves that has no end, and between how many places.
 _MOVES_MS, _PLACES = 500, 4
+# A tag, or a word that is so long that it may be cut; where it has a joint, or should have one.
+_LONG = re.compile(r"<[^>]*>|[^\s<>]{20,}")
+_JOINT = re.compile(r"([_/\\.\-]|[^\W_]{20}(?=[^\W_]))")
 # Why what cancels is grey.
 NOTHING_RUNS = "Nothing is being computed"
 
@@ -123,14 +127,42 @@ def cut_long_entries(combo: QComboBox, least_letters: int = 8) -> None:
 
 def heading(text: str) -> QLabel:
     """A title above a part of a dock."""
-    made = QLabel(f"<b>{text}</b>")
+    made = wrapped_label(f"<b>{text}</b>")
     made.setContentsMargins(0, 8, 0, 0)
     return made
 
 
+class WrappedLabel(QLabel):
+    """A label of several lines, whose long words are broken: they would be cut, or all beside them.
+
+    Names of photographs and folders are such words.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__(wordWrap=True)
+        self.setText(text)
+
+    def setText(self, text: str) -> None:
+        """See `QLabel.setText`."""
+        self._said = text
+        super().setText(_LONG.sub(_with_breaks, text))
+
+    def text(self) -> str:
+        """As it was set."""
+        return self._said
+
+    def clear(self) -> None:
+        """See `QLabel.clear`."""
+        self.setText("")
+
+
+def _with_breaks(word: re.Match[str]) -> str:
+    return word[0] if word[0].startswith("<") else _JOINT.sub("\\1\u200b", word[0])
+
+
 def wrapped_label(text: str = "") -> QLabel:
     """A label of several lines."""
-    return QLabel(text, wordWrap=True)
+    return WrappedLabel(text)
 
 
 class WordyPage(QWidget):

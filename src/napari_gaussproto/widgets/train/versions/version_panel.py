@@ -189,7 +189,8 @@ class ComparisonTable(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.title = QLabel(wordWrap=True, textFormat=Qt.TextFormat.PlainText)
+        self.title = wrapped_label()
+        self.title.setTextFormat(Qt.TextFormat.PlainText)
         self.close_button = QToolButton(text="✕", autoRaise=True, toolTip="Hide the comparison")
         self.close_button.clicked.connect(self.hide)
         self._grid = QGridLayout()
