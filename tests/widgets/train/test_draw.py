@@ -97,6 +97,17 @@ def test_regions_and_images_can_be_accepted(train: Any, image: Any, qtbot: Any) 
     assert np.array_equal(annotation.labels, before)
 
 
+def test_regions_of_an_image_of_many_channels_can_be_accepted(train: Any, viewer: Any) -> None:
+    bands = np.random.default_rng(0).integers(1, 255, (5, 96, 128), np.uint8)
+    layer = viewer.add_image(bands, axis_labels=("channel", "y", "x"), rgb=False)
+    train.images.choose(layer)
+    click(train.labels.new)
+    (annotation,) = train.annotations.open
+    annotation.set_prediction(np.full((96, 128), 2, np.uint8))
+    train.labelling.accept_tool.accept(annotation, layer.data_to_world((0, 50, 60)))
+    assert (annotation.labels == 2).all()
+
+
 def test_painting_on_the_segment_dock_s_labels_goes_to_the_annotations(
     viewer: Any, model_file: Path, qtbot: Any, image: Any, train: Any, dock: Any, run: Any
 ) -> None:

@@ -66,7 +66,8 @@ class AcceptTool(QObject):
     def accept(self, annotation: AnnotationLayer, position: Any) -> None:
         """Accept the component at a point in world coordinates."""
         point = annotation.image.world_to_data(position)
-        pixel = tuple(round(float(value)) for value in point)
+        # An image of many channels has an axis in front that its labels lack.
+        pixel = tuple(round(float(value)) for value in point[-annotation.record.codes.ndim :])
         try:
             edit = annotation.record.accept_component(*pixel)
         except GaussProtoError as error:
