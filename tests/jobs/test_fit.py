@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 from napari_gaussproto.core.base.config import NewModel
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.model.model_file import save_model
+from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.jobs.caches import PyramidCache
 from napari_gaussproto.jobs.compare import compare_job
-from napari_gaussproto.jobs.fit import FitResult, quick_job
+from napari_gaussproto.jobs.fit import FitResult, predict_job, quick_job
 from napari_gaussproto.jobs.requests import CompareRequest, FitRequest, Start
 from napari_gaussproto.jobs.train_image import Stage, TrainImage
 from tests.core.builders import TINY_BACKBONE, tiny_model, two_tone
@@ -108,3 +110,17 @@ def test_a_start_that_was_compared_needs_no_features_to_begin_with(file: Start) 
     found, encodes = done(compare_job(CompareRequest(request, rival)))
     assert found.comparison is not None and encodes == 1
     assert done(quick_job(asked(rival, image, cache=cache)))[1] == 0
+
+
+@pytest.mark.parametrize("strokes", [0, 1])
+def test_a_prediction_has_the_cells_that_a_run_of_the_model_has(strokes: int) -> None:
+    model = tiny_model(photo_pixels=2000)
+    large, small = photo("large", 128, strokes=0), photo("small", 64, strokes=strokes)
+    request = replace(
+        asked(Start(model=model, device="cpu"), large, small), classes=tuple(model.classes)
+    )
+    result, _ = done(predict_job(request))
+    own = segment(large.pixels, model)
+    assert result.view.segmentation.map_pixel_size == own.map_pixel_size > model.cell_size
+    np.testing.assert_array_equal(result.view.segmentation.labels, own.labels)
+    assert result.model is model  # so that its edits show there

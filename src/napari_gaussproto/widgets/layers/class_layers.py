@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from napari.viewer import Viewer
 
 LABEL_OPACITY = 0.5
+REMOVED = "The layer with the classes was removed: press Segment to have it again"
+
+
+def is_removed(viewer: Viewer, labels: Labels | None) -> bool:
+    """Whether a person removed the classes of a result, with what they painted there."""
+    return labels is not None and labels not in viewer.layers
 
 
 def show_labels(viewer: Viewer, result: ImageResult, labels: npt.NDArray[np.uint8]) -> None:

@@ -12,7 +12,12 @@ from qtpy.QtWidgets import QWidget
 
 from napari_gaussproto.core.labels.check import checksum
 from napari_gaussproto.jobs.running import run_job
-from napari_gaussproto.widgets.layers.class_layers import LABEL_OPACITY, show_classes
+from napari_gaussproto.widgets.layers.class_layers import (
+    LABEL_OPACITY,
+    REMOVED,
+    is_removed,
+    show_classes,
+)
 from napari_gaussproto.widgets.layers.placement import placement, undisturbed
 from napari_gaussproto.widgets.segment.corrections import corrections_box, offer_corrections
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
@@ -31,7 +36,6 @@ if TYPE_CHECKING:
 
 # Milliseconds of rest after a stroke before its cover is counted.
 _REST = 250
-_REMOVED = "The layer with the classes was removed: press Segment to have it again."
 
 
 class CorrectedView(QWidget):
@@ -67,7 +71,7 @@ class CorrectedView(QWidget):
         self._rest = single_shot(self, _REST, self._on_rest)
         self.box = corrections_box("Classes")
         self.box.setChecked(False)
-        self.note = wrapped_label(_REMOVED)
+        self.note = wrapped_label(f"{REMOVED}.")
         fill(self, down(self.box, self.note))
         self.runner = Runner(self)
         self.runner.succeeded.connect(self._show)
@@ -86,7 +90,7 @@ class CorrectedView(QWidget):
         self.setVisible(result is not None and result.source is chosen)
         self.runner.cancel()
         labels = None if result is None else result.labels
-        removed = labels is not None and labels not in self._viewer.layers
+        removed = is_removed(self._viewer, labels)
         self._watch(None if removed else labels)
         self.note.setVisible(removed)
         self.box.setVisible(not removed)

@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QFormLayout, QL
 from napari_gaussproto.jobs.large.order import LargeMeasure
 from napari_gaussproto.jobs.requests import MeasureOrder
 from napari_gaussproto.jobs.running import run_job
+from napari_gaussproto.widgets.layers.class_layers import REMOVED, is_removed
 from napari_gaussproto.widgets.layers.clicks import is_click, moves_image, pixel_in
 from napari_gaussproto.widgets.layers.large_labels import is_large, labels_of, streamed_of
 from napari_gaussproto.widgets.layers.placement import train_image
@@ -326,6 +327,7 @@ class MeasurePanel(Foldable):
         labels = [la for la in layers if isinstance(la, Labels) and not la.multiscale]
         _offer(self.objects, _PIECES, labels)
         _offer(self.regions, _WHOLE, [layer for layer in layers if isinstance(layer, Shapes)])
+        self._update()
 
     def _chosen(self, combo: QComboBox) -> Any:
         key = combo.currentData()
@@ -380,6 +382,8 @@ class MeasurePanel(Foldable):
         lacks = image is not None and is_large(image) and result is None
         known = result is not None or self._large() is not None
         missing = "" if known else "Segment the image first"
+        if result is not None and is_removed(self._viewer, result.labels):
+            missing = REMOVED
         self.large.setVisible(lacks)
         running = self.runner.running
         missing = "It is being measured" if running else missing
