@@ -269,6 +269,8 @@ class ProjectSession:
             found = Annotations(self.kept.classes, (here,))
             ready = ReadyLabels.of(here.labels)
             return Found(found, ready, None, same_pixels, lost, lying is not None)
+        if any(known.image.is_window_of(identity) for known in self.kept.images):
+            return None  # the project that is open lists them
         load_libraries()
         from napari_gaussproto.core.project.project import find_annotation
 

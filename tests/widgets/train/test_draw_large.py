@@ -15,7 +15,7 @@ from napari_gaussproto.jobs.large import window as window_module
 from napari_gaussproto.widgets.layers.placement import WINDOW
 from tests.core.builders import two_tone
 from tests.widgets.docks import by_role, large_from_a_megapixel
-from tests.widgets.train_dock import open_train
+from tests.widgets.train_dock import open_train, settled
 
 SIDE, TILE = 512, 512
 PHOTO, TRUTH = two_tone(1100, 1300)
@@ -92,6 +92,39 @@ def test_draw_takes_the_brush_to_the_window_in_view(
     assert draw(train, viewer, mosaic, qtbot, 720, 910) is window and len(viewer.layers) == count
     corner = draw(train, viewer, mosaic, qtbot, 1090, 1290)
     assert corner.metadata[WINDOW] == [588, 788, 1100, 1300]
+
+
+def test_labels_in_windows_are_offered_when_the_large_image_is_opened(
+    viewer: Any, train: Any, mosaic: Any, qtbot: Any, stored: Path
+) -> None:
+    window = draw(train, viewer, mosaic, qtbot, 700, 900)
+    paint(train, window)
+    settled(train, qtbot)
+    drawn, bar = train.annotations.find(window).labels, train.autosave.bar
+    folder = train.autosave.state.folder
+
+    def reopened() -> None:
+        for layer in list(viewer.layers):
+            viewer.layers.remove(layer)
+        viewer.open(stored, plugin="napari", rgb=True)
+        settled(train, qtbot)
+        qtbot.waitUntil(lambda: not train.busy, timeout=60_000)
+
+    reopened()  # in the same project there is nothing to offer: it lists its closed images
+    assert bar.offer.isHidden() and not train.labels.closed.isHidden()
+    bar.new_asked.emit()
+    settled(train, qtbot)
+    reopened()
+    qtbot.waitUntil(lambda: not bar.offer.isHidden(), timeout=60_000)
+    assert "was labelled before" in bar.found.text()
+    bar.restore.click()
+    qtbot.waitUntil(lambda: train.autosave.state.folder == folder, timeout=60_000)
+    settled(train, qtbot)
+    qtbot.waitUntil(lambda: not bar.question.isHidden(), timeout=60_000)
+    bar.question.buttons[0].click()  # opens what was closed
+    qtbot.waitUntil(lambda: len(train.annotations.open) == 1, timeout=60_000)
+    assert np.array_equal(train.annotations.open[0].labels, drawn)
+    qtbot.waitUntil(lambda: not train.busy, timeout=60_000)
 
 
 @pytest.mark.parametrize("middle", [(480, 470), (500, 530), (30, 520), (540, 1000)])

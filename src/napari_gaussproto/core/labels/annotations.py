@@ -55,6 +55,11 @@ class ImageIdentity(Settings):
         """Whether two are one image, whatever it is called now."""
         return self.shape == other.shape and self.sample == other.sample
 
+    def is_window_of(self, whole: ImageIdentity) -> bool:
+        """Whether this is a window of a picture, by the file of both."""
+        is_part = self.window is not None and whole.window is None
+        return is_part and self.file is not None and self.file == whole.file
+
 
 def identify(
     array: Any, name: str, file: str | None = None, window: Area | None = None

@@ -158,7 +158,7 @@ class FoundProject:
 
 
 def find_annotation(projects_root: str | Path, identity: ImageIdentity) -> list[FoundProject]:
-    """Projects in a folder that hold a drawing on an image, the latest first.
+    """Projects in a folder that hold a drawing on an image or on windows of it, the latest first.
 
     Only their lists of images are read. Nothing is locked, so a project that is open
     elsewhere is found, too; a damaged one is not.
@@ -170,7 +170,8 @@ def find_annotation(projects_root: str | Path, identity: ImageIdentity) -> list[
             name, saved, images = _read(folder).name, store.saved, store.identities()
         except (ProjectError, AnnotationError):
             continue
-        image = next((image for image in images if image.same_pixels(identity)), None)
+        on_it = (i for i in images if i.same_pixels(identity) or i.is_window_of(identity))
+        image = next(on_it, None)
         if image is not None and saved is not None:
             found.append(FoundProject(folder, name, saved, image))
     return sorted(found, key=lambda project: project.saved, reverse=True)
