@@ -254,6 +254,12 @@ def test_typed_sizes_come_back_with_a_project(viewer: Any, dock: Any, qtbot: Any
     assert kept == {"photo": "2cm"} and dock.measure.pixel_size.text() == "2cm"
     write("0.5mm")  # of a project of a former version
     assert dock.measure.pixel_size.text() == "2cm"
+    # A project of before says no size of all images: that of the one before it is not taken along.
+    dock.measure.size_of_all.click()
+    other = viewer.add_image(two_tone()[0], name="other")
+    assert dock.images.image() is other and dock.measure.pixel_size.text() == "2cm"
+    dock.state.settings.restore({"SegmentWidget": {"pixel_sizes": kept}})
+    assert dock.measure.pixel_size.text() == "" and not dock.measure.size_of_all.isChecked()
 
 
 def test_nothing_of_another_image_is_measured(viewer: Any, dock: Any, run: Any, qtbot: Any) -> None:

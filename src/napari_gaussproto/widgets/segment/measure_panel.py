@@ -364,6 +364,8 @@ class MeasurePanel(Foldable):
     def _use_sizes(self, sizes: object) -> None:
         """Take over sizes that were typed when the project was open before."""
         if isinstance(sizes, dict):
+            # Of all images there is one only if the project goes on to say so; older ones do not.
+            self._size_of_all = ""
             self._sizes |= {str(key): size for key, size in sizes.items() if isinstance(size, str)}
             self._on_image()
 
