@@ -119,7 +119,9 @@ class TiledPieces:
             whole = joined(sums, group)
             order = np.arange(len(whole.area))
         else:
-            near = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(self._count,) * 2)
+            # Of numbers of 64 bits scipy 1.11 makes nonsense here, without an error.
+            ends = tuple(pairs.T.astype(np.int32))
+            near = coo_array((np.ones(len(pairs)), ends), shape=(self._count,) * 2)
             group = connected_components(near, directed=False)[1]
             whole = joined(sums, group)
             order = np.argsort(whole.first)
