@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import zarr
 
 from napari_gaussproto.core.base.errors import ConfigError
 from napari_gaussproto.core.base.steps import run
+from napari_gaussproto.core.imaging import label_pyramid
 from napari_gaussproto.core.imaging.label_pyramid import LabelPyramid, NewLabels, open_pyramid
 from napari_gaussproto.core.imaging.tiles import Focus
 from napari_gaussproto.core.model.predict import segment
@@ -142,6 +144,20 @@ def test_a_place_that_cannot_be_written_is_a_sentence(
     (tmp_path / "file").write_text("x")
     with pytest.raises(ConfigError, match=r"cannot be written .* choose another folder"):
         opened(tmp_path / "file", model, (1300, 700))
+
+
+def test_a_full_disk_keeps_nobody_out_afterwards(
+    model: PrototypeSegmenter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(label_pyramid, "replacing", full)
+        with pytest.raises(ConfigError, match="No space left") as kept:
+            opened(tmp_path, model, (1300, 700))
+    opened(tmp_path, model, (1300, 700)).close()
+    assert kept.value.__cause__ is not None and not list(tmp_path.glob(".*"))
 
 
 def test_little_memory_means_smaller_parts(

@@ -131,11 +131,7 @@ class LabelPyramid:
 
     def close(self) -> None:
         """Let others go on with it."""
-        # Its file goes first: another program that had it by then would lose it. Windows keeps
-        # files that are open.
-        with suppress(OSError):
-            Path(self._lock.lock_file).unlink()
-        self._lock.release()
+        _unlock(self._lock)
 
 
 def open_pyramid(folder: Path, stem: str, new: NewLabels) -> LabelPyramid:
@@ -159,10 +155,14 @@ def open_pyramid(folder: Path, stem: str, new: NewLabels) -> LabelPyramid:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / f".{path.name}.lock", thread_local=False)
         lock.acquire(timeout=0)
-        if not path.exists():
-            with replacing(path) as partial:
-                _create(partial, path.name, new)
-        return LabelPyramid(path, zarr.open_group(str(path), mode="r+"), lock)
+        try:
+            if not path.exists():
+                with replacing(path) as partial:
+                    _create(partial, path.name, new)
+            return LabelPyramid(path, zarr.open_group(str(path), mode="r+"), lock)
+        except BaseException:
+            _unlock(lock)
+            raise
     except Timeout as error:
         raise ConfigError(
             f"Another program is writing “{path}”: wait for its end, or choose another folder."
@@ -171,6 +171,14 @@ def open_pyramid(folder: Path, stem: str, new: NewLabels) -> LabelPyramid:
         raise ConfigError(
             f"“{path}” cannot be written ({error.strerror or error}): choose another folder."
         ) from error
+
+
+def _unlock(lock: FileLock) -> None:
+    # Its file goes first: another program that had it by then would lose it. Windows keeps files
+    # that are open.
+    with suppress(OSError):
+        Path(lock.lock_file).unlink()
+    lock.release()
 
 
 def _is_for(path: Path, new: NewLabels) -> bool:
