@@ -389,9 +389,12 @@ class AnnotationSet(QObject):
         painted, predicted = np.asarray(layer.data), result.segmentation.labels
         if painted.shape != predicted.shape:
             return
+        differs = painted != predicted
+        if not differs.any():  # as mostly; the rest takes a while on a large photograph
+            result.labels_checksum = checksum(layer.data)
+            return
         values = name_table(result, self.classes)[painted]
         drawn = annotation.labels
-        differs = painted != predicted
         taken = differs & (values > 0) & ((drawn == 0) | (drawn == values))
         if taken.any():
             annotation.apply(annotation.record.replace(np.where(taken, values, drawn)))
@@ -401,8 +404,7 @@ class AnnotationSet(QObject):
         if not kept:
             # Nothing of a person is left there, so that a next run may write over it.
             result.labels_checksum = checksum(layer.data)
-        if differs.any():
-            self._messages.tell(taken_over_sentence(layer.name, n_taken, kept))
+        self._messages.tell(taken_over_sentence(layer.name, n_taken, kept))
 
     def _on_removed(self, event: Any) -> None:
         """Take the annotations of a removed image along; what was drawn is saved."""
