@@ -13,6 +13,7 @@ from napari_gaussproto.core.editing import edits
 from napari_gaussproto.core.explain.explain import explain, explain_mask
 from napari_gaussproto.core.explain.places import most_novel_places, most_uncertain_places
 from napari_gaussproto.core.imaging.masks import component_at, outline
+from napari_gaussproto.core.mixture.layer import MixtureScores
 from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmentation import Segmentation
@@ -42,6 +43,22 @@ def test_shares_sum_to_one_and_are_ranked(segmentation: Segmentation) -> None:
         assert sum(shares) == pytest.approx(1, abs=1e-6)
         assert shares == sorted(shares, reverse=True)
         assert found.class_probability.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_cell_takes_no_time_for_the_others(
+    model: PrototypeSegmenter, encoding: Encoding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmentation = model.decode(encoding)
+    assert segmentation.labels.any()  # as they are when a person asks
+    shapes: list[int] = []
+
+    def noted(scores: MixtureScores) -> torch.Tensor:
+        shapes.append(len(scores.mahalanobis))
+        return torch.zeros_like(scores.mahalanobis)
+
+    monkeypatch.setattr(MixtureScores, "log_responsibility", property(noted))
+    explain(segmentation, 33, 47)
+    assert shapes == [1]
 
 
 def test_an_explanation_agrees_with_the_maps(segmentation: Segmentation) -> None:

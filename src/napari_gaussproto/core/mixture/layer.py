@@ -350,6 +350,13 @@ class MixtureScores:
             raise ValueError(f"cells must have shape (N, {layer.dim}), not {tuple(z.shape)}")
         self._layer, self._z = layer, z
 
+    def of_cells(self, cells: Tensor) -> MixtureScores:
+        """Scores of some cells (K,); what is known of all is not computed again."""
+        part = MixtureScores(self._layer, self._z[cells])
+        for name in ("mahalanobis", "log_likelihood", "class_log_likelihood"):
+            setattr(part, name, getattr(self, name)[cells])
+        return part
+
     @cached_property
     def mahalanobis(self) -> Tensor:
         """Squared Mahalanobis distance to every prototype, (N, M), not negative.

@@ -20,7 +20,7 @@ from napari_gaussproto.core.cells.outlines import labels_along_edges
 from napari_gaussproto.core.imaging.patches import Patches, no_patches
 from napari_gaussproto.core.labels.annotations import overruled
 from napari_gaussproto.core.labels.cover import cover_of
-from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer
+from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer, MixtureScores
 from napari_gaussproto.core.model.encoding import Encoding
 from napari_gaussproto.core.model.familiarity import Familiarity, Look
 from napari_gaussproto.core.model.remarks import are_coloured, reading_remarks, remarks_of
@@ -347,33 +347,33 @@ class Segmentation:
 
         The class is the one that a cell is given, so that leaves are compared with leaves; by a
         file of before, which does not know classes apart, with all training cells. Before
-        training there are none to compare with; then the cells of this image are.
+        training it compares with the cells of this image.
         """
-        return self._share_map(self._novelty, cells)
+        return self._share_map(self._novelty(self._scores), cells)
 
-    @cached_property
-    def _novelty(self) -> Tensor:
-        """Of every cell, (N,)."""
+    def _novelty(self, scores: MixtureScores) -> Tensor:
+        """Of all cells or of some, (N,)."""
         quantiles = self._density_quantiles
         if not self.knows_training_cells:
             quantiles = quantiles_of(self._scores.log_density[self.encoding.has_data])
-        novelty = 1 - rank(self._scores.log_density, quantiles)
+        novelty = 1 - rank(scores.log_density, quantiles)
         if self._class_quantiles is None:
             return novelty
-        given = self._scores.class_log_posterior.argmax(1)
+        given = scores.class_log_posterior.argmax(1)
         for c, known in enumerate(self._class_quantiles):
             if not np.isnan(known).any():
                 own = given == c
-                novelty[own] = 1 - rank(self._scores.class_log_likelihood[own, c], known)
+                novelty[own] = 1 - rank(scores.class_log_likelihood[own, c], known)
         return novelty
 
-    @property
+    @cached_property
     def compared_with(self) -> str:
         """What novelty compares with, in words."""
         if not self.knows_training_cells:
             return "cells of this image"
-        given = self._scores.class_log_posterior.argmax(1).unique().cpu().numpy()
-        known = (levels := self._class_quantiles) is not None and not np.isnan(levels[given]).any()
+        given = self._scores.class_log_posterior.argmax(1).cpu().numpy()
+        seen = np.bincount(given, minlength=len(self.classes)) > 0
+        known = (levels := self._class_quantiles) is not None and not np.isnan(levels[seen]).any()
         return "training cells of its class" if known else "training cells"
 
     @property
@@ -399,13 +399,13 @@ class Segmentation:
 
     def at(self, cells: Sequence[int] | Tensor) -> CellValues:
         """Values of some cells, by their indices (K,) in the partition."""
-        rows = torch.as_tensor(cells, dtype=torch.long, device=self._scores.log_density.device)
-        typicality = [self._typicality(m, rows) for m in range(len(self.prototypes))]
+        rows = torch.as_tensor(cells, dtype=torch.long, device=self._scores.mahalanobis.device)
+        part = self._scores.of_cells(rows)
         values = (
-            self._scores.class_log_posterior[rows].exp(),
-            self._scores.log_responsibility[rows].exp(),
-            torch.stack(typicality, dim=1),
-            self._novelty[rows],
+            part.class_log_posterior.exp(),
+            part.log_responsibility.exp(),
+            torch.stack([self._typicality(m, rows) for m in range(len(self.prototypes))], dim=1),
+            self._novelty(part),
         )
         return CellValues(*(value.float().cpu().numpy() for value in values))
 
