@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QLabel
 
 from tests.core.builders import two_tone
 from tests.widgets.docks import LEFT, canvas_point
@@ -217,31 +218,79 @@ def test_a_size_is_used_for_a_series_where_that_is_ticked(
     assert field.text() == "2cm" and box.isChecked()
     assert box.text() == "As for all images without their own"
     kept = {name: read() for name, (read, _) in dock.measure.kept().items()}
-    assert kept["size_of_all"] == "2cm" and kept["pixel_sizes"] == {"first": "2cm"}
-    # Another size is of that image alone, until it is ticked.
-    field.clear()
+    assert kept["size_of_all"] == "2cm" and kept["pixel_sizes"] == {}
+    # Unticked, it is of that image alone, and the others keep theirs; ticked, it is theirs again.
+    box.click()
+    assert field.text() == "" and not box.isChecked() and box.isEnabled()
+    assert "Use 2cm" in box.toolTip()
+    dock.images.choose(first)
+    assert field.text() == "2cm" and box.isChecked()
+    dock.images.choose(second)
+    assert field.text() == ""  # a person wants pixels there
+    box.click()
+    assert field.text() == "2cm" and box.isChecked()
+    box.click()
     qtbot.keyClicks(field, "3mm")
     assert not box.isChecked() and box.text() == "For all images without their own"
     third = viewer.add_image(two_tone()[0], name="third")
     assert field.text() == "2cm"
     dock.images.choose(second)
     box.click()
-    dock.images.choose(third)
-    assert field.text() == "3mm"
-    box.click()
-    assert field.text() == "" and not box.isEnabled()
-    for image, size in ((first, "2cm"), (second, "3mm"), (mosaic, "0.5mm")):
+    for image, size in ((third, "3mm"), (first, "3mm"), (second, "3mm"), (mosaic, "0.5mm")):
         dock.images.choose(image)
-        assert field.text() == size and not box.isChecked()
+        assert field.text() == size and box.isChecked() == (image is not mosaic)
+    # Where it was said, it can be taken back.
+    dock.images.choose(second)
+    assert "Untick to use it for this image alone" in box.toolTip()
+    box.click()
+    assert field.text() == "3mm" and not box.isChecked()
+    dock.images.choose(third)
+    assert field.text() == "" and not box.isEnabled()
     dock.measure.kept()["size_of_all"][1]("2cm")  # as a project brings it back
-    dock.images.choose(third)
     assert field.text() == "2cm" and box.isChecked()
+
+
+def test_a_typo_in_the_size_of_a_series_is_corrected_for_all(
+    viewer: Any, dock: Any, qtbot: Any
+) -> None:
+    field, box = dock.measure.pixel_size, dock.measure.size_of_all
+    images = [viewer.add_image(two_tone()[0], name=name) for name in "ABC"]
+    dock.images.choose(images[0])
+    qtbot.keyClicks(field, "5mm")
+    box.click()
+    # On the image where it was typed and on another, over an empty field.
+    for at, size in ((0, "0.5mm"), (1, "0.25mm")):
+        dock.images.choose(images[at])
+        field.setFocus()
+        for _ in range(len(field.text())):
+            qtbot.keyClick(field, Qt.Key.Key_Backspace)
+        assert box.isChecked() and box.isEnabled()
+        qtbot.keyClicks(field, size)
+        assert box.isChecked()
+        for image in images:
+            dock.images.choose(image)
+            assert field.text() == size and box.isChecked()
+
+
+def test_words_that_are_no_size_are_not_taken_for_a_series(
+    viewer: Any, dock: Any, qtbot: Any
+) -> None:
+    field, box = dock.measure.pixel_size, dock.measure.size_of_all
+    dock.measure.header.click()
+    first = viewer.add_image(two_tone()[0], name="first")
+    viewer.add_image(two_tone()[0], name="second")
     dock.images.choose(first)
-    qtbot.keyClick(field, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
-    qtbot.keyClick(field, Qt.Key.Key_Delete)
-    dock.images.choose(third)
-    dock.images.choose(first)
-    assert field.text() == ""  # a person wants pixels there
+    qtbot.keyClicks(field, "abc")
+    box.click()
+    assert not box.isChecked() and dock.measure.kept()["size_of_all"][0]() == ""
+    words = [label.text() for label in dock.measure.findChildren(QLabel) if not label.isHidden()]
+    assert any(text.startswith("“abc” is no size of a pixel") for text in words)
+    field.clear()
+    qtbot.keyClicks(field, "2cm")
+    words = [label.text() for label in dock.measure.findChildren(QLabel) if not label.isHidden()]
+    assert not any("is no size of a pixel" in text for text in words)
+    box.click()
+    assert box.isChecked()
 
 
 def test_typed_sizes_come_back_with_a_project(viewer: Any, dock: Any, qtbot: Any) -> None:
@@ -254,6 +303,7 @@ def test_typed_sizes_come_back_with_a_project(viewer: Any, dock: Any, qtbot: Any
     assert kept == {"photo": "2cm"} and dock.measure.pixel_size.text() == "2cm"
     write("0.5mm")  # of a project of a former version
     assert dock.measure.pixel_size.text() == "2cm"
+    assert not dock.measure.size_of_all.isChecked()
     # A project of before says no size of all images: that of the one before it is not taken along.
     dock.measure.size_of_all.click()
     other = viewer.add_image(two_tone()[0], name="other")

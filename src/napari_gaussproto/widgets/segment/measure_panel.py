@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QFormLayout, QLineEdit, QSpinBox
+from qtpy.QtWidgets import QApplication, QComboBox, QFileDialog, QFormLayout, QSpinBox
 
 from napari_gaussproto.jobs.large.order import LargeMeasure
 from napari_gaussproto.jobs.requests import MeasureOrder
@@ -20,9 +20,9 @@ from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.class_layers import REMOVED, is_removed
 from napari_gaussproto.widgets.layers.clicks import is_click, moves_image, pixel_in
 from napari_gaussproto.widgets.layers.large_labels import is_large, labels_of, streamed_of
-from napari_gaussproto.widgets.layers.placement import train_image
-from napari_gaussproto.widgets.layers.regions import regions_of, size_of
+from napari_gaussproto.widgets.layers.regions import regions_of
 from napari_gaussproto.widgets.segment.corrections import corrections_box, offer_corrections
+from napari_gaussproto.widgets.segment.pixel_sizes import PixelSizes
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import (
@@ -31,7 +31,6 @@ from napari_gaussproto.widgets.shared.forms import (
     SlimBar,
     across,
     button,
-    check_box,
     combo_box,
     down,
     enable,
@@ -55,8 +54,6 @@ if TYPE_CHECKING:
     from napari_gaussproto.jobs.requests import Drawn
     from napari_gaussproto.jobs.train_image import Stage
 
-_OF_ALL = "all images without their own"
-_OF_ALL_TIP = "Use this size for every image of which neither its file nor you said one"
 _PIECES, _WHOLE = "connected pieces of a class", "the whole image"
 _LARGE = (
     "A large image is segmented again to be measured, tile by tile, and its pixels are summed up: "
@@ -91,8 +88,7 @@ class MeasurePanel(Foldable):
         self._named: WeakSet[Layer] = WeakSet()  # whose names are followed
         self._failed = ""  # what stands below Segment, too
         self._begun = 0.0  # seconds, of `time.monotonic`
-        self._sizes: dict[str, str] = {}  # that a person typed, by the files of images
-        self._size_of_all = ""  # of images of which neither they nor a file said one
+        self._sizes = PixelSizes(images)
         self.runner = Runner(self)
         self._build()
         self.runner.progressed.connect(self._on_progress)
@@ -108,8 +104,6 @@ class MeasurePanel(Foldable):
         connections.add(state.streamed_changed, self._on_image)
         connections.add(state.project_changed, self._update)
         images.image_changed.connect(self._on_image)
-        self.pixel_size.textEdited.connect(self._on_typed)
-        self.size_of_all.clicked.connect(self._on_all)
         self.header.toggled.connect(self._listen)
         self._on_layers()
         self._update()
@@ -119,9 +113,7 @@ class MeasurePanel(Foldable):
         self.regions = combo_box("Shapes, such as the plots of a trial, that are told apart", 8)
         self.least_area = QSpinBox(minimum=1, maximum=10_000_000, value=16, suffix=" px")
         self.least_area.setToolTip("Smaller objects are left out")
-        self.pixel_size = QLineEdit(placeholderText="0.5mm; empty for pixels")
-        self.pixel_size.setToolTip("Side of a pixel, for real units")
-        self.size_of_all = check_box("", _OF_ALL_TIP)
+        self.pixel_size, self.size_of_all = self._sizes.field, self._sizes.of_all
         self.corrections = corrections_box("Measure")
         self.run_button = button("Measure", "", self.run)
         self.cancel_button = button("Cancel", "", self.runner.cancel)
@@ -141,6 +133,7 @@ class MeasurePanel(Foldable):
         form.addRow("At least", self.least_area)
         form.addRow("Pixel size", self.pixel_size)
         form.addRow(self.size_of_all)
+        form.addRow(self._sizes.refusal)
         form.addRow("", self.corrections)
         below = across(self.copy_button, self.save_button, None)
         run = across((self.run_button, 2), (self.cancel_button, 1))
@@ -150,10 +143,7 @@ class MeasurePanel(Foldable):
 
     def kept(self) -> dict[str, Setting]:
         """Settings for projects to keep."""
-        sizes = (lambda: dict(self._sizes), self._use_sizes)
-        of_all = (lambda: self._size_of_all, self._use_size_of_all)
-        more = {"size_of_all": of_all, "least_area": setting(self.least_area)}
-        return {"pixel_sizes": sizes, **more}
+        return {**self._sizes.kept(), "least_area": setting(self.least_area)}
 
     # -- actions ----------------------------------------------------------------------------
 
@@ -333,50 +323,8 @@ class MeasurePanel(Foldable):
         key = combo.currentData()
         return next((la for la in self._viewer.layers if str(la.unique_id) == key), None)
 
-    def _on_typed(self, size: str) -> None:
-        """Keep a size for the image that it was typed for."""
-        if (image := self._images.image()) is not None:
-            self._sizes[_key(image)] = size
-        self._show_whose_size()
-
-    def _on_all(self, on: bool) -> None:
-        """Use the size that is shown for all images without their own, or no size."""
-        self._size_of_all = self.pixel_size.text().strip() if on else ""
-        self._on_image()
-
-    def _use_size_of_all(self, size: object) -> None:
-        """Take over what was used for all images when the project was open before."""
-        self._size_of_all = size if isinstance(size, str) else ""
-        self._on_image()
-
-    def _show_whose_size(self) -> None:
-        """Say whether the size is that of all images, and whether it came from there."""
-        image, size = self._images.image(), self.pixel_size.text().strip()
-        carried = bool(size) and image is not None and not self._own_size(image)
-        self.size_of_all.setText(f"As for {_OF_ALL}" if carried else f"For {_OF_ALL}")
-        self.size_of_all.setChecked(bool(size) and size == self._size_of_all)
-        enable(self.size_of_all, _OF_ALL_TIP, "" if size else "Type a size first")
-
-    def _own_size(self, image: Image) -> str:
-        """As a person typed it for an image, or else as its layer says."""
-        return self._sizes.get(_key(image), size_of(image))
-
-    def _use_sizes(self, sizes: object) -> None:
-        """Take over sizes that were typed when the project was open before."""
-        if isinstance(sizes, dict):
-            # Of all images there is one only if the project goes on to say so; older ones do not.
-            self._size_of_all = ""
-            self._sizes |= {str(key): size for key, size in sizes.items() if isinstance(size, str)}
-            self._on_image()
-
     def _on_image(self, *_: object) -> None:
-        """Show the size of the chosen image: its own, or that of all images without one."""
-        image = self._images.image()
-        if image is not None:
-            emptied = _key(image) in self._sizes
-            size = self._own_size(image) or ("" if emptied else self._size_of_all)
-            self.pixel_size.setText(size)
-        self._show_whose_size()
+        self._sizes.show()
         self._update()
 
     def _update(self, event: object = None) -> None:
@@ -395,11 +343,6 @@ class MeasurePanel(Foldable):
         offer_corrections(self.corrections, self._state.project)
         for part in (self.table, self.areas, self.copy_button, self.save_button):
             part.setVisible(self._measured is not None)
-
-
-def _key(image: Image) -> str:
-    """By what a size stays with an image: its file, or its name where there is none."""
-    return train_image(image).file or image.name
 
 
 def _offer(combo: QComboBox, first: str, layers: list[Layer]) -> None:
