@@ -59,7 +59,7 @@ def test_the_figure_says_of_what_it_is(segmentation: Segmentation) -> None:
     assert caption in texts(figure)
     of_region = caption_of("plot 7", "", segmentation, region, (1, 2))
     place = f"row {region.y}, column {region.x}"
-    assert of_region == f"plot 7 · region around plane 1, 2, {place}: plant"
+    assert of_region == f"plot 7 · region around plane 2, 3, {place}: plant"
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (95, 127), (0, 127)])

@@ -134,9 +134,9 @@ def caption_of(
     model : str
         See `ModelCard.edition`; empty where it is not known.
     plane : sequence of int
-        Place in the leading axes of a stack.
+        Place in the leading axes of a stack; the caption counts from 1.
     """
-    of_stack = f"plane {', '.join(map(str, plane))}, " if plane else ""
+    of_stack = f"plane {', '.join(str(at + 1) for at in plane)}, " if plane else ""
     around = "region around " if explanation.is_mask else ""
     name = segmentation.classes[explanation.label].name
     where = f"{around}{of_stack}row {explanation.y}, column {explanation.x}: {name}"

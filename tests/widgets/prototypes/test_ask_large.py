@@ -14,7 +14,9 @@ from napari_gaussproto.core.explain.part import part_steps
 from napari_gaussproto.core.model.encode import as_source
 from napari_gaussproto.core.model.model_file import load_model_file
 from napari_gaussproto.jobs.large import why
+from napari_gaussproto.jobs.large.window import CutWindow
 from napari_gaussproto.widgets.prototypes.dock import LARGE, PrototypesWidget
+from napari_gaussproto.widgets.train.annotation.windows import add_window
 from tests.core.builders import two_tone
 from tests.widgets.docks import LEFT, by_role, canvas_point, click, large_from_a_megapixel
 
@@ -138,6 +140,23 @@ def test_before_it_is_segmented_a_click_says_what_to_do(
     heading = asked.why_panel.heading.text()
     assert heading.startswith("B is not segmented yet: choose it in the Segment dock")
     assert other in viewer.layers
+
+
+def test_a_window_without_a_result_hides_no_answer(
+    viewer: Any, asked: Any, mosaic: Any, point: Any, qtbot: Any
+) -> None:
+    area = (600, 700, 856, 956)
+    window = add_window(viewer, mosaic, CutWindow(PHOTO[600:856, 700:956], area, is_stored=True))
+    assert viewer.layers.index(window) > viewer.layers.index(mosaic)
+    assert point(700, 900) is not None
+    assert asked.why.explained is not None  # of the mosaic
+    (outline,) = by_role(viewer, "why")
+    assert outline.name == "mosaic – why"
+    # What a person sees of another image at that place is no answer for the window.
+    mosaic.visible = False
+    native = viewer.window._qt_viewer.canvas.native
+    qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, mosaic.data_to_world((700, 900))))
+    assert asked.why_panel.heading.text().startswith(f"{window.name} is not segmented yet")
 
 
 def test_the_answer_goes_with_the_image(

@@ -132,12 +132,18 @@ def test_shapes_are_regions_and_labels_are_objects(
     assert panel.regions.currentText() == "the whole image"
 
 
-def test_every_plane_of_a_stack_is_measured(dock: Any, viewer: Any, run: Any, qtbot: Any) -> None:
+def test_every_plane_of_a_stack_is_measured(
+    dock: Any, viewer: Any, run: Any, qtbot: Any, tmp_path: Path
+) -> None:
     viewer.add_image(np.stack([two_tone(48, 64, n)[0] for n in (0, 1)]), name="time")
     run(dock)
     dock.measure.header.click()
     with qtbot.waitSignal(dock.measure.runner.finished, timeout=60_000):
         dock.measure.run_button.click()
+    _, areas = saved(dock.measure, tmp_path)
+    covers = {name: own.mean() for name, own in areas.groupby("class")["cover_percent"]}
+    of_each = ", ".join(f"{entry} {covers[entry]:.1f}%" for entry in areas["class"].unique())
+    assert dock.measure.areas.text() == f"<b>time</b>, mean of 2 planes: {of_each}"
     planes = [row[0] for row in dock.measure.table.texts()]
     assert set(planes) == {"1", "2"}
     dock.measure.table.choose(len(planes) - 1)

@@ -21,6 +21,7 @@ from napari_gaussproto.widgets.layers.captions import PROTOTYPE_AXIS, captions
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
 from napari_gaussproto.widgets.shared.state import ImageResult, OnImage
 from napari_gaussproto.widgets.shared.tags import (
+    CUT_FROM,
     RESTORED,
     WINDOW,
     is_edited,
@@ -150,6 +151,14 @@ def _of_last_axes(place: dict[str, Any], dropped: int) -> dict[str, Any]:
         "shear": shear[last, last],
         "affine": Affine(affine_matrix=np.asarray(place["affine"].affine_matrix)[last, last]),
     }
+
+
+def is_cut_from(window: Layer, image: Image) -> bool:
+    """Whether a window is one of an image, and not of another one at the same place."""
+    if window.metadata.get(CUT_FROM) == str(image.unique_id):
+        return True
+    file = train_image(image).file
+    return file is not None and window.metadata.get(RESTORED, {}).get("file") == file
 
 
 def plane_in_view(viewer: Viewer, image: Image, leading: Sequence[int]) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +18,9 @@ from napari_gaussproto.widgets.layers.clicks import (
 )
 from napari_gaussproto.widgets.layers.large_labels import streamed_of
 from napari_gaussproto.widgets.layers.overlays import WHY
-from napari_gaussproto.widgets.layers.placement import layer_of, placement, undisturbed
+from napari_gaussproto.widgets.layers.placement import is_cut_from, layer_of, placement, undisturbed
 from napari_gaussproto.widgets.shared.state import ImageResult, OnImage, SharedState
-from napari_gaussproto.widgets.shared.tags import is_ours, tag
+from napari_gaussproto.widgets.shared.tags import WINDOW, is_ours, tag
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Vectors
@@ -92,7 +92,7 @@ class WhyTool(QObject):
             self._emit(self.hovered, self.hovered_large, event.position)
 
     def _emit(self, signal: Any, of_large: Any, position: Any) -> None:
-        seen = image_at(self._viewer, position)
+        seen = self._seen_at(position)
         if seen is not None and seen not in self._state.results:
             made = streamed_of(self._state, seen)
             place = None if made is None else pixel_in(seen, made.labels.shape, position)
@@ -103,6 +103,14 @@ class WhyTool(QObject):
         found = None if result is None else pixel_at(result, position)
         if found is not None:
             signal.emit(*found)
+
+    def _seen_at(self, position: Any) -> Image | None:
+        """The image that a person sees there; below a window without a result, the whole one."""
+        seen = image_at(self._viewer, position)
+        if seen is None or seen in self._state.results or WINDOW not in seen.metadata:
+            return seen
+        below = (la for la in images_at(self._viewer, position) if WINDOW not in la.metadata)
+        return next((image for image in below if is_cut_from(seen, image)), seen)
 
     def _result_of(self, seen: Image | None) -> ImageResult | None:
         """The result of the image that a person sees there, which becomes the current one."""
@@ -132,7 +140,12 @@ class WhyTool(QObject):
 
 
 def image_at(viewer: Viewer, position: Any) -> Image | None:
-    """The topmost visible image, no map of ours, at a point in world coordinates."""
+    """The topmost of `images_at`."""
+    return next(images_at(viewer, position), None)
+
+
+def images_at(viewer: Viewer, position: Any) -> Iterator[Image]:
+    """Visible images, no maps of ours, at a point in world coordinates, from the top."""
     from napari.layers import Image
 
     for layer in reversed(viewer.layers):
@@ -142,8 +155,7 @@ def image_at(viewer: Viewer, position: Any) -> Image | None:
             data = layer.data[0] if layer.multiscale else layer.data
             shape = data.shape[: layer.ndim]
             if all(0 <= i < n for i, n in zip(point, shape, strict=True)):
-                return layer
-    return None
+                yield layer
 
 
 def show_outline(

@@ -362,14 +362,19 @@ def _column(name: str, values: list[Any]) -> Column:
 
 
 def _sentences(areas: Any) -> list[str]:
-    """Cover of the whole image and of every region, one line each."""
+    """Cover of the whole image and of every region, one line each; of a stack, the means."""
     real = next((column for column in areas.columns if column.startswith("area_")), None)
     lines = []
-    for (image, region), own in areas.groupby(["image", "region"], sort=False):
+    for (image, region), every in areas.groupby(["image", "region"], sort=False):
+        # Planes without data have no cover.
+        planes = every.loc[every["cover_percent"].notna(), "plane"].nunique()
+        seen = every.dropna(subset="cover_percent") if planes else every
+        own = seen.groupby("class", sort=False).mean(numeric_only=True).reset_index()
+        how = f", mean of {planes} planes" if planes > 1 else ""
         parts = [
             f"{escape(row['class'])} {row['cover_percent']:.1f}%"
             + ("" if real is None else f" ({row[real]:.6g} {real[5:-1]}²)")
             for row in own.to_dict("records")
         ]
-        lines.append(f"<b>{escape(region or image)}</b>: {', '.join(parts)}")
+        lines.append(f"<b>{escape(region or image)}</b>{how}: {', '.join(parts)}")
     return lines

@@ -16,6 +16,8 @@ ANNOTATIONS = "annotations"
 RESTORED = "restored"
 # Where they say which pixels (y0, x0, y1, x1) of a large image a layer shows.
 WINDOW = "window"
+# Where they say which layer a window was cut from; that goes with the session.
+CUT_FROM = "cut_from"
 # What the metadata of classes say that a person painted on and that were replaced since.
 _EDITED = "edited"
 

@@ -11,11 +11,12 @@ from napari_gaussproto.widgets.layers.placement import (
     area_in_view,
     channels_moved,
     has_channels,
+    is_cut_from,
     placement,
     train_image,
     undisturbed,
 )
-from napari_gaussproto.widgets.shared.tags import RESTORED, WINDOW
+from napari_gaussproto.widgets.shared.tags import CUT_FROM, RESTORED, WINDOW
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
     from napari_gaussproto.jobs.large.window import CutWindow
 
-# Where its metadata say which layer it was cut from; that goes with the session.
-_CUT_FROM = "cut_from"
 # What a window looks like is what its image looks like.
 _LOOK = ("gamma", "opacity", "blending", "interpolation2d")
 # The line around a window, without dots at its corners: strokes beyond it are nowhere.
@@ -45,20 +44,12 @@ def window_of(viewer: Viewer, image: Image, area: Area) -> Image | None:
 def area_of_window(layer: Layer, image: Image) -> Area | None:
     """Which pixels of an image a layer shows, if it is a window of that image."""
     known = layer.metadata.get(WINDOW)
-    if known is None or layer is image or not _is_cut_from(layer, image):
+    if known is None or layer is image or not is_cut_from(layer, image):
         return None
     y0, x0, y1, x1 = known
     corner = image.data_to_world((*(0,) * (image.ndim - 2), y0, x0))[-2:]
     first: Any = layer.data_to_world((0,) * layer.ndim)[-2:]
     return (y0, x0, y1, x1) if np.allclose(first, corner) else None
-
-
-def _is_cut_from(window: Layer, image: Image) -> bool:
-    """Whether a window is one of an image, and not of another one at the same place."""
-    if window.metadata.get(_CUT_FROM) == str(image.unique_id):
-        return True
-    file = train_image(image).file
-    return file is not None and window.metadata.get(RESTORED, {}).get("file") == file
 
 
 def add_window(viewer: Viewer, image: Image, cut: CutWindow) -> Image:
@@ -75,7 +66,7 @@ def add_window(viewer: Viewer, image: Image, cut: CutWindow) -> Image:
             data,
             name=f"{image.name} (y {y0}, x {x0})",
             rgb=bool(image.rgb),
-            metadata=about | {_CUT_FROM: str(image.unique_id)},
+            metadata=about | {CUT_FROM: str(image.unique_id)},
             **look,
             **known,
             **placement(image, origin=(y0, x0)),
