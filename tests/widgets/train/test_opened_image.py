@@ -10,7 +10,7 @@ import pytest
 
 from tests.core.builders import two_tone
 from tests.jobs.images import saved
-from tests.widgets.train_dock import WAIT, click, draw, settled
+from tests.widgets.train_dock import WAIT, click, draw, quick, settled
 
 
 def test_an_image_that_is_opened_is_the_one_to_label(
@@ -40,6 +40,64 @@ def test_strokes_that_are_not_saved_and_fits_keep_their_image_chosen(
         assert train.images.image() is image
     assert train.status.text().startswith("Fitted in") and train.status.text().endswith(told)
     qtbot.waitUntil(lambda: not train.busy, timeout=WAIT)
+
+
+def pick(dock: Any, image: Any) -> None:
+    """Choose an image, as a click in the list of a dock does."""
+    dock.images.choose(image)
+    dock.images.activated.emit(dock.images.currentIndex())
+
+
+def test_a_fit_that_ends_beside_another_image_stays_out_of_view(
+    viewer: Any, train: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train)
+    settled(train, qtbot)
+    other = viewer.add_image(two_tone(seed=2)[0], name="other")
+    pick(train, other)
+    pick(train, image)
+    quick(train, qtbot)
+    train.fits.predict(other)  # so both have classes
+    qtbot.waitUntil(lambda: other in train.state.results, timeout=WAIT)
+    qtbot.waitUntil(lambda: not train.busy, timeout=WAIT)
+    for results in (2, 1):
+        with qtbot.waitSignal(train.fits.fitted, timeout=WAIT):
+            click(train.quick)
+            pick(train, other)
+        qtbot.waitUntil(lambda: not train.busy, timeout=WAIT)
+        assert len(train.state.results) == results and other.visible
+        seen = [layer.name for layer in viewer.layers if layer.visible]
+        assert not [name for name in seen if name.startswith(image.name)], seen
+        assert f"It is shown on “{image.name}”: choose that to see it." in train.status.text()
+        if results == 2:
+            # The docks go on with what the chosen one gave.
+            assert train.state.current.source is other
+            assert train.state.results[other].labels.visible
+        pick(train, image)
+        assert image.visible and train.state.results[image].labels.visible and not other.visible
+        train.state.forget_result(other)
+
+
+def test_what_is_chosen_after_a_removal_comes_into_view(
+    viewer: Any, train: Any, image: Any, qtbot: Any
+) -> None:
+    second, third = (viewer.add_image(two_tone(seed=s)[0], name=f"{s}") for s in (2, 3))
+    pick(train, second)
+    draw(train)
+    quick(train, qtbot)
+    settled(train, qtbot)
+    classes = train.state.results[second].labels
+    pick(train, third)
+    assert not second.visible and not classes.visible
+    viewer.layers.remove(third)
+    assert train.images.image() is second
+    qtbot.waitUntil(lambda: second.visible, timeout=WAIT)
+    assert classes.visible and train.annotations.find(second).layer.visible
+    # What a person hid stays hidden as long as the choice stays.
+    second.visible = False
+    viewer.layers.remove(image)
+    qtbot.wait(50)
+    assert not second.visible
 
 
 @pytest.fixture

@@ -68,10 +68,18 @@ class Following:
     def hide(self, image: Image) -> None:
         """Hide an image with its layers until it is brought into view."""
         viewer = self._viewer()
+        self._hidden.add(image)  # also where a person hid it before
         for layer in [] if viewer is None else self._all_of(viewer, image):
             if layer.visible:
                 layer.visible = False
                 self._hidden.add(layer)
+
+    def keep_out_of_view(self, image: Image) -> bool:
+        """Hide new layers of an image that was hidden here; False if it is in view."""
+        if image.visible or image not in self._hidden:
+            return False
+        self.hide(image)
+        return True
 
     @staticmethod
     def _all_of(viewer: Viewer, image: Image) -> list[Layer]:
@@ -149,11 +157,18 @@ def _is_hidden_mask(layer: Layer | None) -> bool:
 
 
 def show_what_is_picked(viewer: Viewer, chooser: ImageChooser) -> None:
-    """Bring the image that a person picks in a dock into view."""
+    """Bring the image that a person picks in a dock into view, and what follows a removed one."""
 
     def show() -> None:
         image = chooser.image()
         if image is not None:
             follow_images(viewer).bring_into_view(image, chooser.images())
 
+    def show_hidden() -> None:
+        image = chooser.image()
+        if image is not None and not image.visible:
+            show()
+
     chooser.activated.connect(lambda _: show())
+    # Where many are removed at once, only the last choice counts.
+    chooser.fell_back.connect(lambda: soon(chooser, show_hidden))

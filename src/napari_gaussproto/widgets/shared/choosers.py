@@ -55,10 +55,13 @@ class ImageChooser(QComboBox):
     image_changed()
     passed_over(str)
         An image was opened and not chosen: a sentence that says so.
+    fell_back()
+        The chosen image was removed, and another one is chosen now.
     """
 
     image_changed = Signal()
     passed_over = Signal(str)
+    fell_back = Signal()
 
     def __init__(self, viewer: Viewer, holds: Callable[[], bool] = lambda: False) -> None:
         super().__init__()
@@ -139,6 +142,8 @@ class ImageChooser(QComboBox):
             if (now := self.image()) is not None:
                 self._state.note_image(now)
             self._on_chosen()
+            if chosen is not None and chosen not in self._images:
+                self.fell_back.emit()
         elif fresh and self._passed in fresh:
             self.passed_over.emit(self.passed)
 

@@ -19,6 +19,7 @@ from napari_gaussproto.jobs.requests import ClosedRequest, FitRequest, Start, Tu
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.jobs.storage import Identities
 from napari_gaussproto.jobs.train_image import TrainImage
+from napari_gaussproto.widgets.layers.following import follow_images
 from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.layers.results import publish, succeed
 from napari_gaussproto.widgets.shared.dock import Connections
@@ -325,15 +326,16 @@ class FitController(QObject):
             self._publish_model(result.model)
         there = work.image in self._viewer.layers and label_shape(work.image) == work.shape
         done = Fitted(work.kind, result, work.live)
-        if there:
-            self._show(done.made, work.image, result)
+        if there and not self._show(done.made, work.image, result):
+            done = replace(done, away=work.image.name)
         if result.judgement and not result.judgement.startswith("stopped"):
             self._messages.warn(JUDGEMENTS[result.judgement])
         self.fitted.emit(done)
         if not there:
             self._messages.tell("The image was removed or changed meanwhile; the model is fitted.")
 
-    def _show(self, kind: Kind, image: Image, fit: FitResult) -> None:
+    def _show(self, kind: Kind, image: Image, fit: FitResult) -> bool:
+        """Show what a fit makes of an image; False where that is out of view by now."""
         model, annotation = fit.model, self._annotations.find(image)
         view, provenance = fit.view, Provenance.of(model.card, model.device, None, fit=kind)
         result = ImageResult(image, view.segmentation, provenance, model=model)
@@ -346,6 +348,13 @@ class FitController(QObject):
             view.values,
             annotation.layer if annotation is not None else None,
         )
+        if not follow_images(self._viewer).keep_out_of_view(image):
+            return True
+        # Another one was chosen meanwhile; docks go on with what that one gave.
+        chosen = self._state.results.get(self._state.image)
+        if chosen is not None and chosen is not result:
+            self._state.set_result(chosen)
+        return False
 
     def _on_failure(self, error: Exception) -> None:
         # Who pressed Quick fit looks at the sentence below it; a fine-tune takes minutes.

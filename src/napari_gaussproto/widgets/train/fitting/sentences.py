@@ -37,11 +37,15 @@ _DONE = {"quick fit": "Fitted", "fine-tune": "Fine-tuned", "prediction": "Segmen
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fit that is shown now; a live one came by itself, after a stroke."""
+    """A fit that is shown now; a live one came by itself, after a stroke.
+
+    ``away`` names the image that it is shown on where that one is out of view.
+    """
 
     kind: Kind
     result: FitResult
     live: bool
+    away: str = ""
 
     @property
     def made(self) -> Kind:
@@ -84,6 +88,7 @@ def fitted_sentence(fitted: Fitted) -> str:
         # Labels that came after a fit do not make a prediction know their class.
         + ("" if fitted.kind == "prediction" else _unknown_sentence(result.view.unknown))
         + lost_sentence(result.lost)
+        + (f" It is shown on “{fitted.away}”: choose that to see it." if fitted.away else "")
     )
 
 
