@@ -10,12 +10,13 @@ from weakref import WeakKeyDictionary, WeakSet, ref
 from napari.layers import Labels
 from qtpy.QtCore import QTimer
 
+from napari_gaussproto.core.model.maps import LABELS
 from napari_gaussproto.widgets.layers.class_layers import layers_to_remove
 from napari_gaussproto.widgets.layers.large_labels import is_large
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.preferences import PLUGIN
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState, per_viewer, state_of
-from napari_gaussproto.widgets.shared.tags import is_ours
+from napari_gaussproto.widgets.shared.tags import ANNOTATIONS, is_edited, is_ours, role_of
 from napari_gaussproto.widgets.shared.workers import soon
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ class Following:
     def bring_into_view(self, image: Image, others: Sequence[Image]) -> None:
         """Show an image with its layers, and hide other images that lie over it, with theirs."""
         viewer = self._viewer()
-        if viewer is None or getattr(viewer, "canvas", viewer).grid.enabled:  # since napari 0.9
+        if viewer is None or _is_grid(viewer):
             return
+        mode = _mode(viewer)  # napari lays the brush of a layer down that is hidden
         for other in others:
             if other is not image and _is_in_the_way(other, image):
                 self.hide(other)
@@ -64,6 +66,42 @@ class Following:
                 self._hidden.discard(layer)
                 layer.visible = True
         image.visible = True
+        self._leave_hidden(viewer, [la for la in others if la is not image], image, mode)
+
+    def put_aside(self, image: Image, chosen: Image) -> None:
+        """Hide labels of an image that is hidden or covered, until it is brought into view."""
+        viewer = self._viewer()
+        if viewer is None or _is_grid(viewer):
+            return
+        if image.visible and not (chosen.visible and _is_in_the_way(image, chosen)):
+            return
+        mode = _mode(viewer)
+        for layer in self._all_of(viewer, image)[1:]:
+            if str(role_of(layer)) == ANNOTATIONS and layer.visible:
+                layer.visible = False
+                self._hidden.add(layer)
+        self._leave_hidden(viewer, [image], chosen, mode)
+
+    def _leave_hidden(
+        self, viewer: Viewer, others: Sequence[Image], image: Image, mode: str
+    ) -> None:
+        """Make labels of an image, else itself, active instead of what is hidden of others.
+
+        Strokes, and Ctrl+Z, would go into a layer that is not in view.
+        """
+        active = viewer.layers.selection.active
+        if active is None or active.visible:
+            return
+        if not any(active in self._all_of(viewer, other) for other in others):
+            return
+        own = self._all_of(viewer, image)[1:]
+        seen = {str(role_of(la)): la for la in own if la.visible and not is_edited(la)}
+        labels = seen.get(ANNOTATIONS)
+        found = labels or seen.get(str(LABELS)) or image
+        # Over classes, a brush would begin annotations that nobody asked for.
+        if mode == "pan_zoom" or (isinstance(active, Labels) and labels is not None):
+            found.mode = mode
+        viewer.layers.selection.active = found
 
     def hide(self, image: Image) -> None:
         """Hide an image with its layers until it is brought into view."""
@@ -119,6 +157,16 @@ class Following:
         for layer in layers:
             if layer in viewer.layers:
                 viewer.layers.remove(layer)
+
+
+def _is_grid(viewer: Viewer) -> bool:
+    return bool(getattr(viewer, "canvas", viewer).grid.enabled)  # since napari 0.9
+
+
+def _mode(viewer: Viewer) -> str:
+    """The tool in hand."""
+    active = viewer.layers.selection.active
+    return "pan_zoom" if active is None else str(active.mode)
 
 
 def _is_in_the_way(other: Image, image: Image) -> bool:

@@ -79,6 +79,8 @@ class LabelsController(QObject):
         panel.clear.clicked.connect(self.clear)
         panel.corrections.toggled.connect(self._show_corrections)
         annotations.drawn.connect(self._follow)
+        self._invited = ""  # what was said last of where to paint
+        images.image_changed.connect(self._on_image)
 
     def draw(self) -> None:
         """Take the brush to the chosen image."""
@@ -99,7 +101,7 @@ class LabelsController(QObject):
             self._draw_in_window(image)
             return
         # First, for what becomes of labels and corrections that are there already is said after it.
-        self._messages.tell(f"Paint on “{image.name}” with the left button; {_ERASER}.")
+        self._invite(f"Paint on “{image.name}” with the left button; {_ERASER}.")
         self._autosave.annotate(image)
 
     def _draw_in_window(self, image: Image) -> None:
@@ -129,11 +131,18 @@ class LabelsController(QObject):
     def _paint_in(self, window: Image, image: Image) -> None:
         self._images.choose(window)
         self._autosave.annotate(window)
-        self._messages.tell(
+        self._invite(
             f"“{image.name}” is large: paint in this window of it, “{window.name}”; {_ERASER}. For "
             f"another place, choose “{image.name}”, move there and press Draw. Fits learn from all "
             "windows, and the Segment dock segments the whole with what they learned."
         )
+
+    def _invite(self, sentence: str) -> None:
+        self._invited = sentence
+        self._messages.tell(sentence)
+
+    def _on_image(self) -> None:
+        self._messages.withdraw(self._invited)
 
     def clear(self) -> None:
         """Take all labels of the chosen image back."""

@@ -25,7 +25,7 @@ from napari_gaussproto.jobs.storage import (
     SessionState,
 )
 from napari_gaussproto.jobs.train_image import TrainImage
-from napari_gaussproto.widgets.layers.placement import train_image
+from napari_gaussproto.widgets.layers.placement import train_image, undisturbed
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
@@ -272,7 +272,9 @@ class Autosave(QObject):
         removed = self._annotations.remove(found.same_pixels)
         lost = found.forgotten if found.turned else found.forgotten | removed
         if (annotation := self._annotations.find(image)) is None:
-            annotation = self._bring_back(image, found.ready)
+            # Which of them is active and in view depends on the chosen image, not on the last one.
+            with undisturbed(self._viewer):
+                annotation = self._bring_back(image, found.ready)
         else:
             # Drawing began before they were found: what is new lies on top.
             merged = np.where(annotation.labels > 0, annotation.labels, labels)
@@ -308,7 +310,8 @@ class Autosave(QObject):
     def activate(self, image: Image) -> None:
         """Make the labels of an image, if it has any, the layer that a person works on."""
         annotation = self._annotations.find(image)
-        if annotation is not None and annotation.shown:
+        active = self._viewer.layers.selection.active
+        if annotation is not None and annotation.shown and annotation.layer is not active:
             annotation.show()
 
     def _bring_back(self, image: Image, ready: ReadyLabels | None = None) -> AnnotationLayer:

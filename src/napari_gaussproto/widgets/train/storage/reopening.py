@@ -71,6 +71,7 @@ class Reopening(QObject):
         autosave.leaving.connect(self.keep)
         autosave.project_changed.connect(self._on_opened)
         autosave.begun.connect(self._forget)
+        autosave.restored.connect(self._on_restored)
         connections = Connections(self)
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
             connections.add(event, self._on_layers)
@@ -182,6 +183,14 @@ class Reopening(QObject):
             self._back.append((entry, layer))
             self._autosave.look_for(layer)
 
+    def _on_restored(self, image: Image) -> None:
+        """Labels came back: they are at hand for the chosen image, and else come with theirs."""
+        chosen = self._images.image()
+        if image is chosen:
+            self._autosave.activate(image)
+        elif chosen is not None:
+            follow_images(self._viewer).put_aside(image, chosen)
+
     def _finish(self) -> None:
         """All that was found is there: choose what was chosen, and ask for the rest."""
         count = self._count
@@ -189,7 +198,7 @@ class Reopening(QObject):
             self._viewer.reset_view()
         self._autosave.save_soon()
         self._ask_next()
-        # After their labels came back, which makes each of them the active one.
+        # After their labels came back.
         self._autosave.put(lambda _: None, lambda _: self._choose(count))
 
     def _choose(self, count: int) -> None:
@@ -200,8 +209,12 @@ class Reopening(QObject):
         if chosen in there:
             self._images.choose(chosen)
             self._autosave.activate(chosen)
+            following = follow_images(self._viewer)
             if self._by_hand:
-                follow_images(self._viewer).bring_into_view(chosen, self._images.images())
+                following.bring_into_view(chosen, self._images.images())
+            for other in there:
+                if other is not chosen:
+                    following.put_aside(other, chosen)
         number = "1 image" if len(there) == 1 else f"{len(there)} images"
         name = self._autosave.state.name
         told = (
