@@ -102,8 +102,11 @@ def test_an_image_without_a_result_is_not_explained_by_another(
     qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (41, 66)))
     assert prototypes.why.explanation.y in (40, 41, 42)
     other.visible = True
+    qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, (41, 66)))
+    assert "is not segmented yet" in prototypes.why_panel.heading.text()
     dock.images.choose(other)
     run(dock)
+    assert prototypes.why_panel.heading.text().startswith("Click a place in the image")
     assert prototypes.image_name.text() == "Image: B <1>"
     viewer.layers.selection.active = None
     # A click on an image that has a result speaks about that one.

@@ -132,14 +132,22 @@ def test_the_same_tile_is_not_computed_twice(
 
 
 def test_before_it_is_segmented_a_click_says_what_to_do(
-    viewer: Any, asked: Any, mosaic: Any, qtbot: Any
+    viewer: Any, asked: Any, mosaic: Any, dock: Any, run: Callable[[Any], None], qtbot: Any
 ) -> None:
     other = viewer.add_image(PHOTO[::-1], name="B", scale=(0.5, 0.5), translate=(3, 4))
     native = viewer.window._qt_viewer.canvas.native
     qtbot.mouseClick(native, LEFT, pos=canvas_point(viewer, mosaic.data_to_world((700, 900))))
     heading = asked.why_panel.heading.text()
     assert heading.startswith("B is not segmented yet: choose it in the Segment dock")
-    assert other in viewer.layers
+    # What is said is true no longer once its labels are on disk.
+    dock.images.choose(other)
+    run(dock)
+    assert asked.why_panel.heading.text().startswith("Click a place in the image")
+    viewer.layers.remove(other)
+    qtbot.waitUntil(lambda: "B – classes" not in viewer.layers, timeout=5_000)
+    assert "mosaic – classes" in viewer.layers
+    click(qtbot, asked.why_panel.button)
+    assert asked.why_panel.heading.text().startswith("Press Why? and click")
 
 
 def test_a_window_without_a_result_hides_no_answer(

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
@@ -35,6 +34,7 @@ from napari_gaussproto.core.model.summary import (
     model_path,
     parse_summary,
     read_description,
+    summary_of,
     with_suffix,
 )
 from napari_gaussproto.core.network.backbone import Backbone
@@ -162,15 +162,7 @@ def _described(model: PrototypeSegmenter) -> dict[str, Any]:
         "config": model.config.model_dump(mode="json"),
         "card": model.card.model_dump(mode="json", warnings=False),
         "receptive_radius": model.receptive_radius,
-        "prototypes": [
-            {
-                "name": p.name,
-                "class_index": p.class_index,
-                "usage": _finite(p.usage),
-                "purity": _finite(p.purity),
-            }
-            for p in model.prototypes
-        ],
+        "prototypes": [entry.model_dump() for entry in summary_of(model).prototypes],
     }
 
 
@@ -241,10 +233,6 @@ def _stored(key: str, value: Tensor, half: bool) -> Tensor:
     if reducible and value.numel() and float(value.abs().max()) > torch.finfo(torch.half).max:
         return value
     return value.half() if reducible else value
-
-
-def _finite(value: float) -> float | None:
-    return value if np.isfinite(value) else None
 
 
 def _radius(value: Any, alignment: int, downsample: int) -> int:

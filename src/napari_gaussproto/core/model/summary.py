@@ -6,9 +6,10 @@ import json
 from collections.abc import Collection
 from functools import cache
 from importlib import resources
+from math import isfinite
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -21,6 +22,9 @@ from napari_gaussproto.core.model.card import (
     PrototypeEntry,
     SplitMeasures,
 )
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 FORMAT = "napari-gaussproto"
 # 2: local features, levels of the backbone that are left out, the size of photographs. All fields
@@ -105,6 +109,24 @@ def read_summary(path: str | Path) -> ModelSummary:
     """
     path = Path(path)
     return parse_summary(path, read_description(path))
+
+
+def summary_of(model: PrototypeSegmenter) -> ModelSummary:
+    """What a file would say about a model in memory."""
+    entries = [
+        PrototypeEntry(
+            name=p.name,
+            class_index=p.class_index,
+            usage=_finite(p.usage),
+            purity=_finite(p.purity),
+        )
+        for p in model.prototypes
+    ]
+    return ModelSummary(model.config, model.card, entries)
+
+
+def _finite(value: float) -> float | None:
+    return value if isfinite(value) else None
 
 
 def classes_of(path: Path) -> list[str]:

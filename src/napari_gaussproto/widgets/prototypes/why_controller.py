@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 from qtpy.QtCore import QObject, Signal
@@ -61,6 +61,7 @@ class WhyController(QObject):
         self._viewer, self._state, self._messages = dock.viewer, dock.state, dock.messages
         self._panel = panel
         self._asked: _Question | None = None
+        self._lacking: ref[Image] | None = None  # what was said to be not segmented yet
         self.explanation: Explanation | None = None
         self.explained: Explained | None = None  # of a large image
         self._saved = ""  # the sentence about the last figure
@@ -77,7 +78,7 @@ class WhyController(QObject):
         )
         self.tool.hovered.connect(self._on_hovered)
         self.tool.hovered_large.connect(self._on_hovered_large)
-        self.tool.missed.connect(self._on_missed)
+        self.tool.missed.connect(self._on_unsegmented)
         self.dependence = DependenceController(dock, panel.dependence)
         self.runner = Runner(self)
         self.runner.progressed.connect(lambda stage: panel.wait(stage.text))
@@ -140,7 +141,7 @@ class WhyController(QObject):
         """
         if self._asked is not None and self._asked.on.source is not question.on.source:
             reset_outline(self._viewer, self._asked.on)
-        self._asked, self.explained = question, None
+        self._asked, self.explained, self._lacking = question, None, None
         if at_once:
             return
         self._panel.wait()
@@ -149,6 +150,9 @@ class WhyController(QObject):
 
     def ask_again(self) -> None:
         """Explain the same place again, after an edit."""
+        lacking = None if self._lacking is None else self._lacking()
+        if lacking is not None and lacking in self._state.results:
+            self.reset()
         if self._asked is None or isinstance(self._asked.on, LargeAnswers):
             return
         result, leading, y, x, component = self._asked
@@ -161,7 +165,7 @@ class WhyController(QObject):
         """Remove the last explanation and its outline."""
         if self._asked is not None:
             reset_outline(self._viewer, self._asked.on)
-        self._asked = self.explanation = self.explained = None
+        self._asked = self.explanation = self.explained = self._lacking = None
         self.dependence.follow(None)
         self._panel.clear()
 
@@ -186,7 +190,15 @@ class WhyController(QObject):
         self.reset()
         self._panel.say(sentence)
 
+    def _on_unsegmented(self, image: Image) -> None:
+        self._on_missed(
+            f"{image.name} is not segmented yet: choose it in the Segment dock and press Segment."
+        )
+        self._lacking = ref(image)
+
     def _on_removed(self, event: Any) -> None:
+        if self._lacking is not None and self._lacking() is event.value:
+            self.reset()
         answers = self._large.pop(event.value, None)
         if answers is not None:
             if self._asked is not None and self._asked.on is answers:
@@ -195,7 +207,9 @@ class WhyController(QObject):
             soon(self, partial(LargeAnswers.remove_layers, answers))  # it is held by nothing else
 
     def _on_streamed(self, image: Image) -> None:
-        """Forget an answer about labels of another model."""
+        """Forget an answer about labels of another model, or that there were none."""
+        if self._lacking is not None and self._lacking() is image:
+            self.reset()
         if self._asked is not None and self._asked.on.source is image:
             self.runner.cancel()
             self.reset()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _ROWS, _PATCHES, _SIDE = 4, 4, 34
 _ADD = "Make a prototype of what is outlined, for a class of your choice"
 _HINT = "Press Why? and click a place in the image. Hold Shift to explain under the mouse."
+_HINT_ON = "Click a place in the image, or hold Shift to explain under the mouse."
 _WAIT = "Finding out what this place is like"
 _SHOW = (
     "Show what it depends on",
@@ -141,6 +142,11 @@ class WhyPanel(WordyPage):
         top = across((self.button, 1), self.component, self.cell)
         self.setLayout(down(top, self.painted, self.heading, self._result, self.dependence, None))
         self.clear()
+        self.button.toggled.connect(self._hint_anew)
+
+    def _hint_anew(self, on: bool) -> None:
+        if self.heading.text() == (_HINT if on else _HINT_ON):
+            self.clear()
 
     def allow_adding(self, obstacle: str) -> None:
         """Offer to make a prototype of what is explained, or say why not."""
@@ -148,7 +154,7 @@ class WhyPanel(WordyPage):
 
     def clear(self) -> None:
         """Forget the last explanation."""
-        self.say(_HINT)
+        self.say(_HINT_ON if self.button.isChecked() else _HINT)
 
     def say(self, sentence: str) -> None:
         """Show a sentence in place of an explanation."""

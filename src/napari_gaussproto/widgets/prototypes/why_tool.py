@@ -50,15 +50,15 @@ class WhyTool(QObject):
         The same, while the mouse moves with Shift held.
     asked_large, hovered_large(Image, tuple, int, int)
         The same in a large image that has labels on disk and no result.
-    missed(str)
-        A sentence: the image pointed at has no result to explain.
+    missed(Image)
+        The image pointed at has no result to explain.
     """
 
     asked = Signal(tuple, int, int)
     hovered = Signal(tuple, int, int)
     asked_large = Signal(object, tuple, int, int)
     hovered_large = Signal(object, tuple, int, int)
-    missed = Signal(str)
+    missed = Signal(object)
 
     def __init__(self, viewer: Viewer, state: SharedState, parent: QObject) -> None:
         super().__init__(parent)
@@ -117,10 +117,7 @@ class WhyTool(QObject):
         state = self._state
         result = state.current if seen is None else state.results.get(seen)
         if seen is not None and result is None:
-            self.missed.emit(
-                f"{seen.name} is not segmented yet: choose it in the Segment dock and press "
-                "Segment."
-            )
+            self.missed.emit(seen)
         elif result is not None and result is not state.current:
             state.set_result(result)
         return result

@@ -104,7 +104,7 @@ class SegmentWidget(Dock):
         self.images = ImageChooser(self.viewer, lambda: self.runner.running)
         self.upright = UprightOffer(self.viewer, self.state, self.images, self.messages)
         self.channels = ChannelsOffer(self.viewer, self.state, self.images)
-        self.models = ModelChooser(self.messages.warn)
+        self.models = ModelChooser(self.messages.warn, in_use=lambda: self.state.model)
         self.cells = CellsPanel(self.viewer, self.images)
         self.device = combo_box("Where to compute; auto takes the fastest there is", 8)
         self._fill_devices(["cpu"])

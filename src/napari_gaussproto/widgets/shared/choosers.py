@@ -10,7 +10,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QToolButton, QWidget
 
 from napari_gaussproto.core.base.errors import GaussProtoError
-from napari_gaussproto.core.model.summary import list_models, model_path, read_summary
+from napari_gaussproto.core.model.summary import list_models, model_path, read_summary, summary_of
 from napari_gaussproto.widgets.shared.card_dialog import CardDialog
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import across, combo_box, cut_long_entries, enable, fill
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
+    from napari_gaussproto.core.model.card import ModelSummary
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
+
 _INFO = "What this model is, what it was trained on, and how good it is"
-_NO_CARD = "Only a model in a file has a card that says what it is: this one is not saved yet"
+_NO_CARD = "A new model has no card that says what it is before it is fitted"
 _OPEN = "Open a model file…"
 
 
@@ -166,6 +169,8 @@ class ModelChooser(QWidget):
         Told, in a sentence, why a file cannot be chosen.
     others : sequence of str
         What can be chosen besides and is in no file: it stands first.
+    in_use : callable
+        Gives the model in use, for its card.
 
     Attributes
     ----------
@@ -175,9 +180,14 @@ class ModelChooser(QWidget):
 
     model_chosen = Signal()
 
-    def __init__(self, report: Callable[[str], None], others: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        report: Callable[[str], None],
+        others: Sequence[str] = (),
+        in_use: Callable[[], PrototypeSegmenter | None] = lambda: None,
+    ) -> None:
         super().__init__()
-        self._report, self._others = report, tuple(others)
+        self._report, self._others, self._in_use = report, tuple(others), in_use
         self.current: str | None = None
         self._last = 0
         tip = "A model that comes with the plugin, one used before, or a file"
@@ -275,7 +285,8 @@ class ModelChooser(QWidget):
     def _on_index(self, index: int) -> None:
         if index >= 0 and self.combo.itemText(index) != _OPEN:
             self._last = index
-            enable(self.info, _INFO, "" if self.combo.itemData(index) is not None else _NO_CARD)
+            has_card = self.is_current or self.combo.itemData(index) is not None
+            enable(self.info, _INFO, "" if has_card else _NO_CARD)
 
     def _on_activated(self, index: int) -> None:
         if self.combo.itemText(index) != _OPEN:
@@ -290,6 +301,22 @@ class ModelChooser(QWidget):
 
     def _show_card(self) -> None:
         try:
-            CardDialog(read_summary(Path(self.combo.currentData())), self).exec()
+            summary = self.summary()
         except GaussProtoError as error:
             self._report(str(error))
+        else:
+            if summary is not None:
+                CardDialog(summary, self).exec()
+
+    def summary(self) -> ModelSummary | None:
+        """What the chosen model says about itself; None for one that is to be made.
+
+        Raises
+        ------
+        ModelFileError
+            When its file is missing, broken, foreign or newer.
+        """
+        path, model = self.path(), self._in_use() if self.is_current else None
+        if path is not None:
+            return read_summary(path)
+        return None if model is None else summary_of(model)

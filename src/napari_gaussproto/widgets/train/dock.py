@@ -99,7 +99,7 @@ class TrainWidget(Dock):
         shared = (self.viewer, self.state, self.annotations, self.autosave)
         said = (self.messages, self)
         self.labelling = LabelsController(*shared, self.images, self.labels, *said)
-        self.start = StartPanel(self.messages.warn)
+        self.start = StartPanel(self.messages.warn, self._in_use)
         self.proposal = StartProposal(self.start, self.fits, self.annotations)
         self._fill_devices(["cpu"])
         self.quick = button("Quick fit", "", self.quick_fit)

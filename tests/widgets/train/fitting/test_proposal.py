@@ -53,6 +53,7 @@ def compared(train: Any, qtbot: Any) -> None:
 
 def test_names_of_classes_are_a_reason_before_anything_is_drawn(train: Any, image: Any) -> None:
     assert "“plants” knows soil and plant" in said(train) and offers(train)
+    assert "Versions" not in train.proposal.button.toolTip()  # nothing was fitted
     train.annotations.set_table([SegmentationClass(name=name, color="#999999") for name in "ab"])
     assert "no shipped one knows" in said(train) and not offers(train)
     train.annotations.set_table(FIELD)
@@ -79,6 +80,7 @@ def test_the_start_that_tells_strokes_better_is_proposed(
     assert "A new model would fit these strokes better: in a trial of both it gets " in said(train)
     assert said(train).endswith("“blind” 50%.") and offers(train)
     assert shown(train) != NEW  # it is only proposed
+    assert train.proposal.button.toolTip() == "What was fitted before is kept in Versions"
     with qtbot.waitSignal(train.fits.fitted, timeout=WAIT):
         click(train.proposal.button)
     assert shown(train) == NEW and train.state.model.card.name == "grid model"

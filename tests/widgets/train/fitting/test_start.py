@@ -55,6 +55,8 @@ def test_after_a_run_of_the_segment_dock_a_fit_goes_on_from_its_model(
     run(dock)
     train = opened(viewer, qtbot)
     assert shown(train) == "known, in use" and not train.start.options.isVisibleTo(train)
+    card = train.start.model.summary()
+    assert train.start.model.info.isEnabled() and card.card.name == "known" and card.prototypes
     before = train.state.model
     draw(train)
     quick(train, qtbot)
@@ -75,6 +77,9 @@ def test_a_new_model_that_is_chosen_instead_begins_anew(
     train.start.detail.setCurrentText("fine")
     draw(train)
     quick(train, qtbot)
+    assert not train.start.model.info.isEnabled() and train.start.model.summary() is None
+    assert dock.models.combo.currentText() == "grid model, fitted"
+    assert dock.models.info.isEnabled() and dock.models.summary().card.name == "grid model"
     assert train.state.model.card.name == "grid model" and len(train.state.model.prototypes) == 2
     assert shown(train) == NEW and train.start.options.isVisibleTo(train)
     train.close_work()

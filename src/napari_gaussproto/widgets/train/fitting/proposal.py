@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 # Milliseconds of rest after a fit before anything is compared.
 _REST = 800
 _NEW = "a new model"
+_BEGINS = "The next fit begins with it"
 _TAKES = "What was fitted before is kept in Versions"
 _TRIAL = (
     "For the trial both are fitted to the same parts of the strokes and judged by the other parts, "
@@ -93,7 +94,7 @@ class StartProposal(QWidget):
     def _build(self) -> None:
         self.note = wrapped_label()
         self.note.setToolTip(_TRIAL)
-        self.button = button("", _TAKES, self._take)
+        self.button = button("", _BEGINS, self._take)
         fill(self, down(self.note, self.button))
 
     def _say(self, sentence: str, rival: Rival | None = None, does: str = "Begin") -> None:
@@ -102,6 +103,7 @@ class StartProposal(QWidget):
         self.button.setVisible(rival is not None)
         if rival is not None:
             self.button.setText(f"{does} with {_called(rival.name)}")
+            self._allow()
         self.setVisible(bool(sentence))
 
     def _begin_anew(self) -> None:
@@ -177,12 +179,16 @@ class StartProposal(QWidget):
 
     def _on_phase(self, phase: str) -> None:
         """A person's own work comes first."""
-        tuning = phase not in ("idle", "fitting")
-        enable(self.button, _TAKES, "The model is being fine-tuned" if tuning else "")
+        self._allow()
         if phase != "idle":
             self._stop()
         elif self._due:
             self._timer.start()
+
+    def _allow(self) -> None:
+        tuning = self._fits.phase not in ("idle", "fitting")
+        tip = _BEGINS if self._fits.model is None else _TAKES
+        enable(self.button, tip, "The model is being fine-tuned" if tuning else "")
 
     def _stop(self) -> None:
         self._timer.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QFormLayout, QLabel, QSizePolicy, QSpinBox, QWidget
@@ -20,6 +20,9 @@ from napari_gaussproto.widgets.shared.forms import (
     fill,
     hold,
 )
+
+if TYPE_CHECKING:
+    from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 # The shipped start, and backbones of timm that suit a computer without a GPU; any other name can
 # be typed.
@@ -67,9 +70,11 @@ class StartPanel(QWidget):
 
     changed = Signal()
 
-    def __init__(self, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, report: Callable[[str], None], in_use: Callable[[], PrototypeSegmenter | None]
+    ) -> None:
         super().__init__()
-        self.model = ModelChooser(report, tuple(_NEW))
+        self.model = ModelChooser(report, tuple(_NEW), in_use)
         self.model.combo.setToolTip(
             "Where the next fit begins: with a model there is, or a new one"
         )
