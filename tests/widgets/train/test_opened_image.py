@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_gaussproto.widgets.layers.following import follow_images
 from tests.core.builders import two_tone
 from tests.jobs.images import saved
 from tests.widgets.train_dock import WAIT, click, draw, quick, settled
@@ -98,6 +99,39 @@ def test_what_is_chosen_after_a_removal_comes_into_view(
     viewer.layers.remove(image)
     qtbot.wait(50)
     assert not second.visible
+
+
+def test_labels_that_were_put_aside_come_back_after_a_removal(
+    viewer: Any, train: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train)
+    settled(train, qtbot)
+    drawn = train.annotations.find(image).layer
+    other = viewer.add_image(two_tone(seed=2)[0], name="other", scale=image.scale)
+    other.translate = image.translate
+    # As labels that come back, while another image is chosen and both are in view.
+    follow_images(viewer).put_aside(image, other)
+    assert image.visible and not drawn.visible
+    viewer.layers.remove(other)
+    assert train.images.image() is image
+    qtbot.waitUntil(lambda: drawn.visible, timeout=WAIT)
+
+
+def test_in_a_grid_what_is_picked_is_shown_and_its_fit_stays(
+    viewer: Any, train: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train)
+    settled(train, qtbot)
+    other = viewer.add_image(two_tone(seed=2)[0], name="other", scale=image.scale)
+    other.translate = image.translate
+    pick(train, other)
+    assert not image.visible
+    getattr(viewer, "canvas", viewer).grid.enabled = True
+    pick(train, image)
+    assert image.visible and other.visible
+    quick(train, qtbot)
+    assert train.state.results[image].labels.visible
+    assert "choose that to see it" not in train.status.text()
 
 
 @pytest.fixture

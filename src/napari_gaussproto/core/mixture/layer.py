@@ -352,7 +352,7 @@ class MixtureScores:
 
     def of_cells(self, cells: Tensor) -> MixtureScores:
         """Scores of some cells (K,); what is known of all is not computed again."""
-        part = MixtureScores(self._layer, self._z[cells])
+        part = MixtureScores(self._layer, self._z[:0])  # all that asks for cells is known
         for name in ("mahalanobis", "log_likelihood", "class_log_likelihood"):
             setattr(part, name, getattr(self, name)[cells])
         return part

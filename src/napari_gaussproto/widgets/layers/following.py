@@ -55,8 +55,9 @@ class Following:
     def bring_into_view(self, image: Image, others: Sequence[Image]) -> None:
         """Show an image with its layers, and hide other images that lie over it, with theirs."""
         viewer = self._viewer()
-        if viewer is None or _is_grid(viewer):
+        if viewer is None:
             return
+        others = [] if _is_grid(viewer) else others  # where they lie beside each other
         mode = _mode(viewer)  # napari lays the brush of a layer down that is hidden
         for other in others:
             if other is not image and _is_in_the_way(other, image):
@@ -67,6 +68,12 @@ class Following:
                 layer.visible = True
         image.visible = True
         self._leave_hidden(viewer, [la for la in others if la is not image], image, mode)
+
+    def lacks(self, image: Image) -> bool:
+        """Whether an image, or a layer of it, is out of view."""
+        viewer = self._viewer()
+        layers = [] if viewer is None else self._all_of(viewer, image)
+        return not image.visible or any(layer in self._hidden for layer in layers)
 
     def put_aside(self, image: Image, chosen: Image) -> None:
         """Hide labels of an image that is hidden or covered, until it is brought into view."""
@@ -214,7 +221,7 @@ def show_what_is_picked(viewer: Viewer, chooser: ImageChooser) -> None:
 
     def show_hidden() -> None:
         image = chooser.image()
-        if image is not None and not image.visible:
+        if image is not None and follow_images(viewer).lacks(image):
             show()
 
     chooser.activated.connect(lambda _: show())
