@@ -28,6 +28,12 @@ def by_role(viewer: Any, role: str) -> list[Any]:
     return [layer for layer in viewer.layers if layer.metadata.get(TAG, {}).get("role") == role]
 
 
+def pick(dock: Any, image: Any) -> None:
+    """Choose an image, as a click in the list of a dock does."""
+    dock.images.choose(image)
+    dock.images.activated.emit(dock.images.currentIndex())
+
+
 def labels_of(prototypes: Any) -> Any:
     """The label layer of the current result."""
     return prototypes.state.current.labels

@@ -119,7 +119,9 @@ def test_who_is_called_like_a_result_is_told_and_like_none_is_taken(season: Path
 
 # Only Linux lets such a file be made: macOS refuses a name that is not UTF-8, and names of Windows
 # are no bytes. Elsewhere there is no file to test with, and none that a person could have.
-@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux lets a file have a name that is not UTF-8"
+)
 def test_names_that_are_no_text_are_told(season: Path) -> None:
     odd = os.fsencode(season / "a") + b"/caf\xe9.png"
     Path(os.fsdecode(odd)).touch()

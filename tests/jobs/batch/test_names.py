@@ -49,7 +49,9 @@ def column(path: Path, name: str) -> set[str]:
 
 # Only Linux lets such a file be made: macOS refuses a name that is not UTF-8, and names of Windows
 # are no bytes. Elsewhere there is no file to test with, and none that a person could have.
-@pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux lets a file have a name that is not UTF-8"
+)
 def test_a_name_that_is_no_text_ends_no_run(tmp_path: Path) -> None:
     season, model = tmp_path / "season", tiny_model()
     photo(season / "x.png")

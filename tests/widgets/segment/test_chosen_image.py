@@ -13,6 +13,7 @@ from napari_gaussproto.core.model.card import Provenance
 from napari_gaussproto.widgets.layers.class_layers import show_classes
 from napari_gaussproto.widgets.segment.dock import SegmentWidget
 from tests.core.builders import tiny_model, two_tone
+from tests.widgets.docks import pick
 
 
 def test_a_dock_opened_later_offers_what_there_is(viewer: Any, dock: Any, run: Any) -> None:
@@ -76,20 +77,16 @@ def test_an_image_that_is_picked_is_in_view_with_its_layers_alone(
     second = viewer.add_image(two_tone()[0][::-1].copy(), name="second")
     apart = viewer.add_image(two_tone()[0], name="apart", translate=(5000, 0))
 
-    def pick(image: Any) -> None:
-        dock.images.choose(image)
-        dock.images.activated.emit(dock.images.currentIndex())  # as a click in its list does
-
-    pick(second)
+    pick(dock, second)
     assert second.visible and apart.visible and other.visible
     assert not first.visible and not classes.visible
     run(dock)
-    pick(first)
+    pick(dock, first)
     assert first.visible and classes.visible
     assert not second.visible and not dock.state.results[second].labels.visible
     viewer.layers.remove(second)
     second = viewer.add_image(two_tone()[0], name="red", blending="additive")
-    pick(second)
+    pick(dock, second)
     assert first.visible, "channels are looked at together"
 
 

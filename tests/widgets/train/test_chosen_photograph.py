@@ -9,12 +9,8 @@ import numpy as np
 import pytest
 
 from tests.core.builders import two_tone
+from tests.widgets.docks import pick
 from tests.widgets.train_dock import WAIT, click, settled
-
-
-def pick(dock: Any, image: Any) -> None:
-    dock.images.choose(image)
-    dock.images.activated.emit(dock.images.currentIndex())  # as a click in its list does
 
 
 def choose(train: Any, image: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 from napari_gaussproto.widgets.layers.following import follow_images
 from tests.core.builders import two_tone
 from tests.jobs.images import saved
+from tests.widgets.docks import pick
 from tests.widgets.train_dock import WAIT, click, draw, quick, settled
 
 
@@ -41,12 +42,6 @@ def test_strokes_that_are_not_saved_and_fits_keep_their_image_chosen(
         assert train.images.image() is image
     assert train.status.text().startswith("Fitted in") and train.status.text().endswith(told)
     qtbot.waitUntil(lambda: not train.busy, timeout=WAIT)
-
-
-def pick(dock: Any, image: Any) -> None:
-    """Choose an image, as a click in the list of a dock does."""
-    dock.images.choose(image)
-    dock.images.activated.emit(dock.images.currentIndex())
 
 
 def test_a_fit_that_ends_beside_another_image_stays_out_of_view(

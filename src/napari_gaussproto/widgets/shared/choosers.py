@@ -112,8 +112,10 @@ class ImageChooser(QComboBox):
             with QSignalBlocker(self):
                 self.choose(image)
             self.follows = True
-            self._on_chosen()
-            self.follows = False
+            try:
+                self._on_chosen()
+            finally:
+                self.follows = False
 
     def _on_chosen(self) -> None:
         self._passed = None
