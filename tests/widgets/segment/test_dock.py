@@ -418,20 +418,26 @@ def test_a_file_that_is_no_model_is_refused_with_a_sentence(dock: Any, tmp_path:
 
 
 def test_the_gui_stays_alive_during_a_run(viewer: Any, dock: Any, run: Any) -> None:
-    viewer.add_image(two_tone(900, 900)[0])
+    viewer.add_image(two_tone(1500, 1500)[0])
     run(dock)  # loads the libraries and the model
     beats: list[float] = []
     timer = QTimer()
     timer.timeout.connect(lambda: beats.append(time.monotonic()))
     timer.start(10)
-    computing: list[float] = []
-    dock.runner.succeeded.connect(lambda _: computing.append(time.monotonic()))
-    run(dock)
+    computed: list[float] = []
+    dock.runner.succeeded.connect(lambda _: computed.append(time.monotonic()))
+    gaps: list[float] = []
+    # A quick machine computes one run within a few beats, so several runs are watched.
+    for _ in range(50):
+        beats.clear()
+        run(dock)
+        # What happens after the result came is napari drawing layers, not our work.
+        gaps.extend(np.diff([beat for beat in beats if beat < computed[-1]]))
+        if len(gaps) > 20:
+            break
     timer.stop()
-    # What happens after the result came is napari drawing layers, not our work.
-    gaps = np.diff([beat for beat in beats if beat < computing[0]])
-    assert len(gaps) > 3
-    assert np.median(gaps) < 0.1 and gaps.max() < 1.0
+    assert len(gaps) > 20
+    assert np.median(gaps) < 0.1 and max(gaps) < 1.0
 
 
 def test_maps_are_not_offered_as_images(viewer: Any, dock: Any, run: Any) -> None:
