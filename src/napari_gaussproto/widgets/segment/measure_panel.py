@@ -7,8 +7,8 @@ from collections.abc import Generator
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet, ref
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker
@@ -63,12 +63,20 @@ _LARGE = (
 _FORMS = {"object": "d", "area_px": "d", "confidence": ".2f", "novelty": ".2f", "likelihood": ".2f"}
 
 
-class _Subject(NamedTuple):
-    """What was measured: an image, the shape of its labels (..., H, W), and their layer."""
+class _Subject:
+    """What was measured: an image, the shape of its labels (..., H, W), and their layer.
 
-    image: Image
-    shape: tuple[int, ...]
-    labels: Labels | None
+    Layers that were removed are not held in memory by it.
+    """
+
+    def __init__(self, image: Image, shape: tuple[int, ...], labels: Labels | None) -> None:
+        self.image, self.shape = ref(image), shape
+        self._layer = ref(image if labels is None else labels)
+
+    @property
+    def layer(self) -> Layer | None:
+        """The layer whose pixels are those of the labels."""
+        return self._layer() or self.image()
 
 
 class MeasurePanel(Foldable):
@@ -251,7 +259,8 @@ class MeasurePanel(Foldable):
             self._choose_at(self._of, event.position)
 
     def _choose_at(self, of: _Subject, position: Any) -> None:
-        place = pixel_in(of.image, of.shape, position)
+        image = of.image()
+        place = None if image is None else pixel_in(image, of.shape, position)
         if place is None or self._measured is None:
             return
         at, y, x = place
@@ -266,12 +275,14 @@ class MeasurePanel(Foldable):
     def _go_to(self, row: int) -> None:
         """Bring an object into the middle of the view, on its plane."""
         of, measured = self._of, self._measured
-        if of is None or measured is None or of.image not in self._viewer.layers:
+        layer = None if of is None else of.layer
+        if of is None or measured is None or layer is None:
+            return
+        if of.image() not in self._viewer.layers:
             return
         place = measured.objects.iloc[row]
         leading = of.shape[:-2]
         plane = np.unravel_index(int(place["plane"]) - 1, leading) if leading else ()
-        layer = of.image if of.labels is None else of.labels
         at = layer.data_to_world((*plane, place["y_px"], place["x_px"]))
         # Another layer may have more axes, which come first.
         first = self._viewer.dims.ndim - len(at)
