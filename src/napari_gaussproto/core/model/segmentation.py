@@ -357,7 +357,7 @@ class Segmentation:
 
     @cached_property
     def _known_density(self) -> Map:
-        """Quantiles (QUANTILES,) of log p(z) over training cells, or else over those of the image."""
+        """Quantiles (QUANTILES,) of log p(z) over training cells, or those of the image."""
         if self.knows_training_cells:
             return self._density_quantiles
         return quantiles_of(self._scores.log_density[self.encoding.has_data])

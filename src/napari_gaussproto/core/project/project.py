@@ -163,8 +163,8 @@ def find_annotation(
 ) -> list[FoundProject]:
     """Projects in a folder that hold a drawing on an image or on windows of it, the latest first.
 
-    What is drawn on known ones is not looked for. Only their lists of images are read. Nothing is locked, so a project that is open
-    elsewhere is found, too; a damaged one is not.
+    What is drawn on known ones is not looked for. Only their lists of images are read. Nothing
+    is locked, so a project that is open elsewhere is found, too; a damaged one is not.
     """
     found = []
     for folder in Path(projects_root).glob(f"*{SUFFIX}"):
