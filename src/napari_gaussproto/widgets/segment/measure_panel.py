@@ -7,8 +7,8 @@ from collections.abc import Generator
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet, ref
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker
@@ -63,13 +63,22 @@ _LARGE = (
 _FORMS = {"object": "d", "area_px": "d", "confidence": ".2f", "novelty": ".2f", "likelihood": ".2f"}
 
 
-class _Subject(NamedTuple):
-    """What was measured: an image, the shape of its labels (..., H, W), their layer; and how."""
+class _Subject:
+    """What was measured: an image, the shape of its labels (..., H, W), their layer; and how.
 
-    image: Image
-    shape: tuple[int, ...]
-    labels: Labels | None
-    pixel_size: str
+    Layers that were removed are not held in memory by it.
+    """
+
+    def __init__(
+        self, image: Image, shape: tuple[int, ...], labels: Labels | None, pixel_size: str
+    ) -> None:
+        self.image, self.shape, self.pixel_size = ref(image), shape, pixel_size
+        self._layer = ref(image if labels is None else labels)
+
+    @property
+    def layer(self) -> Layer | None:
+        """The layer whose pixels are those of the labels."""
+        return self._layer() or self.image()
 
 
 class MeasurePanel(Foldable):
@@ -111,7 +120,8 @@ class MeasurePanel(Foldable):
         self._on_image()
 
     def _build(self) -> None:
-        self.objects = combo_box("What an object is: a connected piece of a class, or a label of a layer", 8)
+        tip = "What an object is: a connected piece of a class, or a label of a layer"
+        self.objects = combo_box(tip, 8)
         self.regions = combo_box("Shapes, such as the plots of a trial, that are told apart", 8)
         self.least_area = QSpinBox(minimum=1, maximum=10_000_000, value=16, suffix=" px")
         self.least_area.setToolTip("Smaller objects are left out")
@@ -255,7 +265,8 @@ class MeasurePanel(Foldable):
             self._choose_at(self._of, event.position)
 
     def _choose_at(self, of: _Subject, position: Any) -> None:
-        place = pixel_in(of.image, of.shape, position)
+        image = of.image()
+        place = None if image is None else pixel_in(image, of.shape, position)
         if place is None or self._measured is None:
             return
         at, y, x = place
@@ -270,12 +281,14 @@ class MeasurePanel(Foldable):
     def _go_to(self, row: int) -> None:
         """Bring an object into the middle of the view, on its plane."""
         of, measured = self._of, self._measured
-        if of is None or measured is None or of.image not in self._viewer.layers:
+        layer = None if of is None else of.layer
+        if of is None or measured is None or layer is None:
+            return
+        if of.image() not in self._viewer.layers:
             return
         place = measured.objects.iloc[row]
         leading = of.shape[:-2]
         plane = np.unravel_index(int(place["plane"]) - 1, leading) if leading else ()
-        layer = of.image if of.labels is None else of.labels
         at = layer.data_to_world((*plane, place["y_px"], place["x_px"]))
         # Another layer may have more axes, which come first.
         first = self._viewer.dims.ndim - len(at)
@@ -308,13 +321,14 @@ class MeasurePanel(Foldable):
 
     def _tell_size(self) -> None:
         """Say whether the table is of another size of a pixel than stands above."""
-        of = self._of
-        shown = of is not None and of.image is self._images.image()
-        former = of is not None and shown and not same_size(of.pixel_size, self.pixel_size.text())
-        self.former.setVisible(former)
-        if of is not None and former:
+        of, image = self._of, self._images.image()
+        self.former.hide()
+        if of is None or image is None or of.image() is not image:
+            return
+        if not same_size(of.pixel_size, self.pixel_size.text()):
             size = of.pixel_size.strip()
             how = f"with pixels of {size}" if size else "in pixels alone"
+            self.former.show()
             self.former.setText(f"Measured {how}: press Measure for the size that stands above.")
 
     def _on_failure(self, error: Exception) -> None:

@@ -47,6 +47,7 @@ class PixelSizes(QObject):
         return {
             "pixel_sizes": (lambda: dict(self._own), self._use_own),
             "size_of_all": (lambda: self._of_all, self._use_of_all),
+            "size_said_at": (lambda: self._said_at, self._use_said_at),
         }
 
     def show(self) -> None:
@@ -135,6 +136,11 @@ class PixelSizes(QObject):
     def _use_of_all(self, size: object) -> None:
         """Take over what was used for all images when the project was open before."""
         self._of_all, self._said_at = size if isinstance(size, str) else "", ""
+        self.show()
+
+    def _use_said_at(self, key: object) -> None:
+        """Take over where that was typed; projects of before do not say it."""
+        self._said_at = key if isinstance(key, str) else ""
         self.show()
 
 
