@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +14,15 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.io.masks import mask_beside
 from napari_gaussproto.jobs.running import run_job
+from napari_gaussproto.widgets.layers.clicks import pixel_in
 from napari_gaussproto.widgets.layers.large_labels import CUT_OUT, is_large
 from napari_gaussproto.widgets.layers.offers.channels import missing_answer
 from napari_gaussproto.widgets.layers.overlays import CorrectionOverlay
-from napari_gaussproto.widgets.layers.placement import train_image
+from napari_gaussproto.widgets.layers.placement import is_cut_from, train_image
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import SharedState
-from napari_gaussproto.widgets.shared.tags import is_edited, is_ours
+from napari_gaussproto.widgets.shared.tags import WINDOW, is_edited, is_ours
 from napari_gaussproto.widgets.shared.workers import Runner
 from napari_gaussproto.widgets.train.annotation.accept_tool import AcceptTool, accepted, left_out
 from napari_gaussproto.widgets.train.annotation.annotation_layer import (
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
     from napari_gaussproto.jobs.large.window import CutWindow
 
+_PAINTING = ("paint", "fill", "polygon")
 _ERASER = "the eraser (key 1) takes labels back"
 _MASKS = "Masks (*.png *.tif *.tiff *.bmp *.npy *.json);;All files (*)"
 
@@ -79,6 +82,7 @@ class LabelsController(QObject):
         panel.clear.clicked.connect(self.clear)
         panel.corrections.toggled.connect(self._show_corrections)
         annotations.drawn.connect(self._follow)
+        viewer.mouse_drag_callbacks.append(self._on_press)
         self._invited = ""  # what was said last of where to paint
         images.image_changed.connect(self._on_image)
 
@@ -165,6 +169,27 @@ class LabelsController(QObject):
         if image in self._images.images():
             self._images.choose(image)
             self._messages.tell(f"“{image.name}” is chosen above now, because you draw on it.")
+
+    def _on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
+        """Say that a stroke beside a window of a large image is lost, as napari does not."""
+        active = viewer.layers.selection.active
+        drawn = next((a for a in self._annotations.open if a.layer is active), None)
+        if drawn is None or WINDOW not in drawn.image.metadata or str(active.mode) not in _PAINTING:
+            return
+        window, shape = drawn.image, label_shape(drawn.image)
+        began = beside = pixel_in(window, shape, event.position) is None
+        while event.type != "mouse_release":
+            yield
+            beside = beside or pixel_in(window, shape, event.position) is None
+        if beside:
+            # All of it is lost, or a part that may be meant to be.
+            say = self._messages.warn if began else self._messages.tell
+            others = (la for la in self._images.images() if WINDOW not in la.metadata)
+            whole = next((f"“{la.name}”" for la in others if is_cut_from(window, la)), "the image")
+            say(
+                f"What is painted beside “{window.name}” is no label. To label there, choose "
+                f"{whole} above, move there and press Draw."
+            )
 
     # -- labels that exist already -----------------------------------------------------------
 
@@ -262,6 +287,8 @@ class LabelsController(QObject):
 
     def close(self) -> None:
         """Take what was only a help off the canvas."""
+        if self._on_press in self._viewer.mouse_drag_callbacks:
+            self._viewer.mouse_drag_callbacks.remove(self._on_press)
         self.accept_tool.switch(None)
         self.overlay.show([])
 
