@@ -324,7 +324,7 @@ def show_outlines(
         As many axes as the image has, without colours.
     """
     place = placement(image, origin=origin, ndim=outlines.ndim)
-    lines = outlines.astype(np.uint8)
+    lines = outlines.view(np.uint8)
     if known is not None and known in viewer.layers:
         known.data, known.translate, known.name = lines, place["translate"], name
         return known

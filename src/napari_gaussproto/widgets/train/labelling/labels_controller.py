@@ -150,8 +150,7 @@ class LabelsController(QObject):
         if image is None:
             return
         annotation = self._autosave.annotate(image)  # shown, so that its undo is at hand
-        count = int(np.count_nonzero(annotation.labels))
-        annotation.clear()
+        count = annotation.clear()
         said = (
             f"{count:,} pixels of “{image.name}” are no labels any more; Ctrl+Z brings them back."
         )
@@ -230,7 +229,7 @@ class LabelsController(QObject):
         except GaussProtoError as error:
             self._messages.warn(missing or str(error))
             return
-        annotation.apply(edit)
+        annotation.apply(edit, later=True)
         said = accepted(edit) or "This image is labelled already."
         if missing:
             self._messages.warn(f"{said} {missing}")
@@ -262,7 +261,7 @@ class LabelsController(QObject):
 
     def close(self) -> None:
         """Take what was only a help off the canvas."""
-        self.accept_tool.switch(None)
+        self.accept_tool.close()
         self.overlay.show([])
 
 
