@@ -73,7 +73,7 @@ def test_what_is_drawn_is_in_the_project_and_in_the_state(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("stack", [False, True])
 def test_a_photograph_is_dense_by_its_pixels_with_data(stack: bool) -> None:
-    """A float image of which 46 % hold data, and all of these are labelled."""
+    """A float image of which 46% hold data, and all of these are labelled."""
     pixels = np.full((96, 128), np.nan, np.float32)
     pixels[:, :59] = two_tone()[0][:, :59, 0]
     codes = np.isfinite(pixels).astype(np.uint16)
@@ -159,6 +159,39 @@ def test_an_image_is_found_in_its_project_and_in_others(
     elsewhere = ProjectSession(Identities()).find(image, labels_like(image.pixels).shape, [])
     assert elsewhere is not None and elsewhere.elsewhere is not None
     assert elsewhere.here is None and elsewhere.elsewhere.folder == folder
+
+
+def test_what_is_drawn_elsewhere_is_offered_beside_other_windows_of_the_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *_, **__: tmp_path)
+    pixels, file = saved(tmp_path, seed=3)
+    shape = labels_like(pixels).shape
+    image = replace(drawn(3), pixels=pixels, file=file)
+
+    def window(top: int) -> TrainImage:
+        cut, codes = pixels[top : top + 32, :50], image.codes[:32, :50]
+        area = (top, 0, top + 32, 50)
+        return replace(image, key=f"window {top}", pixels=cut, codes=codes, window=area)
+
+    def begin(one: TrainImage) -> ProjectSession:
+        session = ProjectSession(Identities())
+        session.save(CLASSES, [one], 0)
+        return session
+
+    def offered() -> Path | None:
+        found = here.find(replace(image, codes=None), shape, [])
+        return None if found is None or found.elsewhere is None else found.elsewhere.folder
+
+    other, here = begin(window(0)), begin(window(16))
+    assert offered() == other.state.folder
+    # What both have is listed by the docks.
+    here.save(CLASSES, [window(0), window(16)], 0)
+    assert offered() is None
+    whole = begin(image)
+    assert offered() == whole.state.folder
+    for session in (other, here, whole):
+        session.close()
 
 
 def test_there_must_be_something_to_copy(tmp_path: Path) -> None:

@@ -269,14 +269,14 @@ class ProjectSession:
             found = Annotations(self.kept.classes, (here,))
             ready = ReadyLabels.of(here.labels)
             return Found(found, ready, None, same_pixels, lost, lying is not None)
-        if any(known.image.is_window_of(identity) for known in self.kept.images):
-            return None  # the project that is open lists them
         load_libraries()
         from napari_gaussproto.core.project.project import find_annotation
 
         current = None if self.project is None else self.project.folder
+        # Windows that are labelled here, too, are listed by the docks.
+        listed = [one.image for one in self.kept.images if one.image.is_window_of(identity)]
         for one in (identity, *(self._identity(other) for other, _ in other_poses(image))):
-            for project in find_annotation(projects_root(), one):
+            for project in find_annotation(projects_root(), one, listed):
                 if project.folder != current:
                     return Found(elsewhere=project)
         return None

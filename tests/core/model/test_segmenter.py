@@ -10,6 +10,7 @@ import torch
 
 from napari_gaussproto.core.base.errors import PrototypeError
 from napari_gaussproto.core.base.quantiles import QUANTILES, quantiles_of, rank
+from napari_gaussproto.core.model import segmentation as segmentation_module
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.core.model.segmentation import Segmentation
 from tests.core.builders import tiny_model, two_tone
@@ -56,6 +57,24 @@ def test_measures_stay_in_their_range(segmentation: Segmentation) -> None:
     ):
         assert np.isfinite(values).all()
         assert values.min() >= 0 and values.max() <= 1 + 1e-6
+
+
+def test_cells_are_compared_with_those_of_their_image_without_sorting_them_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls = []
+
+    def counted(values: torch.Tensor) -> np.ndarray:
+        calls.append(len(values))
+        return quantiles_of(values)
+
+    monkeypatch.setattr(segmentation_module, "quantiles_of", counted)
+    found = segment(two_tone(70, 101)[0], tiny_model())
+    assert not found.knows_training_cells
+    every = found.at(range(found.encoding.partition.n_cells)).novelty
+    for cell in (3, 40):
+        assert found.at([cell]).novelty[0] == every[cell]
+    assert calls == [len(every)]
 
 
 def test_cover_counts_pixels(segmentation: Segmentation) -> None:

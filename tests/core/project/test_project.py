@@ -219,6 +219,7 @@ def test_an_image_leads_to_what_was_drawn_on_it(tmp_path: Path) -> None:
     assert (found[0].saved - found[1].saved).total_seconds() == 3600
     assert find_annotation(tmp_path, identify(np.zeros((9, 9, 3), np.uint8), "x")) == []
     assert find_annotation(tmp_path / "nothing", known) == []
+    assert find_annotation(tmp_path, known, [known]) == []
 
 
 def test_default_folders(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

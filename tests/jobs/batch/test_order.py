@@ -131,3 +131,24 @@ def test_the_whole_is_segmented_of_which_windows_are_open_alone(tmp_path: Path) 
     alone = replace(windows[0], file=None)
     outcome = run(batch_job(order(tmp_path, [*windows, whole, alone])))
     assert list(outcome.result.images) == ["field"]
+
+
+def test_an_image_that_is_open_as_a_window_and_labelled_as_a_whole_is_segmented_once(
+    tmp_path: Path,
+) -> None:
+    pixels, path, area = two_tone(96, 120)[0], tmp_path / "field.tif", (32, 0, 64, 40)
+    tifffile.imwrite(path, pixels, photometric="rgb")
+    window = TrainImage("a", pixels[32:64, :40], True, file=str(path), window=area)
+    whole, part = np.zeros((96, 120), np.uint8), np.zeros((32, 40), np.uint8)
+    whole[80:, 50:], part[:9] = 2, 1
+    drawn = (
+        Annotation(identify(pixels, "field", str(path)), whole),
+        Annotation(identify(window.pixels, "a", str(path), area), part),
+    )
+    given = Annotations(tuple(tiny_model().config.classes), drawn)
+    asked = order(tmp_path, [window], drawn=lambda: given, closed=lambda: given)
+    result = run(batch_job(asked)).result
+    assert list(result.images) == ["field"] and not result.left_out
+    assert result.images["field"].corrected
+    labels, _ = read_labels(tmp_path / "out" / "field.labels.ome.tif")
+    assert (labels[80:, 50:] == 2).all() and (labels[32:41, :40] == 1).all()

@@ -13,7 +13,7 @@ from napari_gaussproto.core.model.card import Provenance
 from napari_gaussproto.widgets.layers.class_layers import show_classes
 from napari_gaussproto.widgets.segment.dock import SegmentWidget
 from tests.core.builders import tiny_model, two_tone
-from tests.widgets.docks import pick
+from tests.widgets.docks import by_role, pick
 
 
 def test_a_dock_opened_later_offers_what_there_is(viewer: Any, dock: Any, run: Any) -> None:
@@ -30,6 +30,17 @@ def test_a_dock_opened_later_offers_what_there_is(viewer: Any, dock: Any, run: A
     # A link in the colour of the text around it, which comes with napari's style.
     ink = again.maps.palette().color(QPalette.ColorRole.WindowText).name()
     assert ink in again.maps.names.text() and ink != "#000000"
+
+
+def test_the_result_goes_to_the_image_chosen_at_the_start(
+    viewer: Any, dock: Any, qtbot: Any
+) -> None:
+    first = viewer.add_image(two_tone(80, 90)[0], name="first")
+    with qtbot.waitSignal(dock.runner.finished, timeout=60_000):
+        dock.run_button.click()
+        viewer.add_image(two_tone(40, 50)[0], name="second")
+    assert dock.state.current.source is first
+    assert by_role(viewer, "labels")[0].data.shape == (80, 90)
 
 
 def test_a_run_that_ends_beside_another_image_is_told_by_name(

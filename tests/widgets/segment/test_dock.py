@@ -354,17 +354,6 @@ def test_an_image_removed_while_running_ends_with_a_sentence(
     assert "removed" in dock.status.text()
 
 
-def test_the_result_goes_to_the_image_chosen_at_the_start(
-    viewer: Any, dock: Any, qtbot: Any
-) -> None:
-    first = viewer.add_image(two_tone(80, 90)[0], name="first")
-    with qtbot.waitSignal(dock.runner.finished, timeout=60_000):
-        dock.run_button.click()
-        viewer.add_image(two_tone(40, 50)[0], name="second")
-    assert dock.state.current.source is first
-    assert by_role(viewer, "labels")[0].data.shape == (80, 90)
-
-
 def test_grey_images_and_stacks(viewer: Any, dock: Any, run: Any) -> None:
     grey = two_tone(70, 90)[0][..., 0]
     viewer.add_image(grey, name="grey")

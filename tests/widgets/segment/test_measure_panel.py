@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pandas as pd
@@ -191,6 +193,32 @@ def test_removed_classes_are_not_measured(
     assert panel.table.count > 1
 
 
+def test_a_table_of_a_former_size_says_so(
+    viewer: Any, panel: Any, press: Callable[[], None], dock: Any, qtbot: Any
+) -> None:
+    photo = dock.images.image()
+    assert panel.former.isHidden()
+    qtbot.keyClicks(panel.pixel_size, "2 cm")
+    assert panel.former.isHidden()  # nothing was measured yet
+    press()
+    assert panel.former.isHidden()
+    qtbot.keyClicks(panel.pixel_size, "m")
+    assert not panel.former.isHidden()
+    assert panel.former.text().startswith("Measured with pixels of 2 cm: press Measure")
+    viewer.add_image(two_tone()[0], name="another")
+    assert panel.former.isHidden()  # of this one there is no table
+    dock.images.choose(photo)
+    assert not panel.former.isHidden()
+    panel.pixel_size.setText("2cm")
+    assert panel.former.isHidden()
+    panel.pixel_size.clear()
+    assert not panel.former.isHidden()
+    press()
+    assert panel.former.isHidden()
+    panel.pixel_size.setText("2cm")
+    assert panel.former.text().startswith("Measured in pixels alone: press Measure")
+
+
 def test_a_size_stays_with_its_image(viewer: Any, dock: Any, qtbot: Any) -> None:
     about = {"scale": (0.5, 0.5), "units": ("mm", "mm")}
     mosaic = viewer.add_image(two_tone()[0], name="mosaic", **about)
@@ -318,6 +346,30 @@ def test_typed_sizes_come_back_with_a_project(viewer: Any, dock: Any, qtbot: Any
     assert dock.measure.pixel_size.text() == "" and not dock.measure.size_of_all.isChecked()
 
 
+def test_where_the_size_of_a_series_was_said_comes_back_with_a_project(
+    viewer: Any, dock: Any, qtbot: Any
+) -> None:
+    first = viewer.add_image(two_tone()[0], name="first")
+    qtbot.keyClicks(dock.measure.pixel_size, "2cm")
+    dock.measure.size_of_all.click()
+    second = viewer.add_image(two_tone()[0], name="second")
+    kept = json.loads(json.dumps(dock.state.settings.values()["SegmentWidget"]))
+    dock.state.settings.restore({"SegmentWidget": {"pixel_sizes": {}}})
+    assert dock.measure.pixel_size.text() == ""
+    dock.state.settings.restore({"SegmentWidget": kept})
+    dock.images.choose(first)
+    assert "Untick to use it for this image alone" in dock.measure.size_of_all.toolTip()
+    dock.measure.size_of_all.click()
+    assert dock.measure.pixel_size.text() == "2cm"
+    dock.images.choose(second)
+    assert dock.measure.pixel_size.text() == ""
+    # A project of before does not say where.
+    older = kept | {"size_of_all": "3mm"}
+    del older["size_said_at"]
+    dock.state.settings.restore({"SegmentWidget": older})
+    assert dock.measure.pixel_size.text() == "3mm" and dock.measure.size_of_all.isChecked()
+
+
 def test_nothing_of_another_image_is_measured(viewer: Any, dock: Any, run: Any, qtbot: Any) -> None:
     first, panel = viewer.add_image(two_tone()[0], name="first"), dock.measure
     run(dock)
@@ -342,6 +394,24 @@ def test_a_layer_stays_chosen_under_another_name(
     assert panel.objects.currentText() == "all leaves"
     press()
     assert saved(panel, tmp_path)[0]["area_px"].tolist() == [100]
+
+
+def test_an_image_that_was_measured_goes_when_it_is_removed(
+    panel: Any, press: Callable[[], None], viewer: Any, image: Any, dock: Any, run: Any, qtbot: Any
+) -> None:
+    press()
+    second = viewer.add_image(two_tone(48, 64)[0], name="second")
+    run(dock)
+    press()
+    dock.images.choose(image)
+    panel.run_button.click()
+    panel.cancel_button.click()
+    held = ref(second)
+    viewer.layers.remove(second)
+    del second
+    qtbot.waitUntil(lambda: gc.collect() >= 0 and held() is None, timeout=60_000)
+    panel.table.choose(0)  # goes nowhere
+    assert panel.table.count
 
 
 def test_a_row_belongs_to_what_was_measured_last(

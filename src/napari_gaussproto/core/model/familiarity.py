@@ -1,4 +1,4 @@
-"""Whether a photograph is like those that a model has learned from, as a whole."""
+"""Whether cells, and a photograph as a whole, are like those that a model has learned from."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_gaussproto.core.base.quantiles import quantiles_of, rank
+from napari_gaussproto.core.mixture.layer import MixtureScores
 
 # Share of photographs like the training ones that are called unlike them.
 FALSE_ALARMS = 0.05
@@ -118,6 +119,34 @@ class Familiarity:
         if precision.shape != (*mean.shape, mean.shape[1]) or not held_out.numel():
             raise ValueError(f"familiarity of shapes {mean.shape} and {precision.shape}")
         return cls(mean, precision, held_out.numpy())
+
+
+def novelty_of(
+    scores: MixtureScores,
+    density: npt.NDArray[np.float32],
+    of_class: npt.NDArray[np.float32] | None,
+) -> Tensor:
+    """Share of known cells that are more familiar than each of N cells, (N,) in [0, 1].
+
+    Parameters
+    ----------
+    scores : MixtureScores
+        Of N cells and C classes.
+    density : (QUANTILES,) ndarray
+        Of log p(z) over what is known.
+    of_class : (C, QUANTILES) ndarray or None
+        Of log p(z|c) over what is known of each class, which counts for cells that are given it;
+        nan where nothing is.
+    """
+    novelty = 1 - rank(scores.log_density, density)
+    if of_class is None:
+        return novelty
+    given = scores.class_log_posterior.argmax(1)
+    for c, known in enumerate(of_class):
+        if not np.isnan(known).any():
+            own = given == c
+            novelty[own] = 1 - rank(scores.class_log_likelihood[own, c], known)
+    return novelty
 
 
 def learn_familiarity(looks: Sequence[Look]) -> Familiarity | None:

@@ -22,7 +22,7 @@ from napari_gaussproto.core.labels.annotations import overruled
 from napari_gaussproto.core.labels.cover import cover_of
 from napari_gaussproto.core.mixture.layer import GaussianPrototypeLayer, MixtureScores
 from napari_gaussproto.core.model.encoding import Encoding
-from napari_gaussproto.core.model.familiarity import Familiarity, Look
+from napari_gaussproto.core.model.familiarity import Familiarity, Look, novelty_of
 from napari_gaussproto.core.model.remarks import are_coloured, reading_remarks, remarks_of
 
 Map = npt.NDArray[np.float32]
@@ -353,18 +353,14 @@ class Segmentation:
 
     def _novelty(self, scores: MixtureScores) -> Tensor:
         """Of all cells or of some, (N,)."""
-        quantiles = self._density_quantiles
-        if not self.knows_training_cells:
-            quantiles = quantiles_of(self._scores.log_density[self.encoding.has_data])
-        novelty = 1 - rank(scores.log_density, quantiles)
-        if self._class_quantiles is None:
-            return novelty
-        given = scores.class_log_posterior.argmax(1)
-        for c, known in enumerate(self._class_quantiles):
-            if not np.isnan(known).any():
-                own = given == c
-                novelty[own] = 1 - rank(scores.class_log_likelihood[own, c], known)
-        return novelty
+        return novelty_of(scores, self._known_density, self._class_quantiles)
+
+    @cached_property
+    def _known_density(self) -> Map:
+        """Quantiles (QUANTILES,) of log p(z) over training cells, or those of the image."""
+        if self.knows_training_cells:
+            return self._density_quantiles
+        return quantiles_of(self._scores.log_density[self.encoding.has_data])
 
     @cached_property
     def compared_with(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -157,11 +158,13 @@ class FoundProject:
     image: ImageIdentity
 
 
-def find_annotation(projects_root: str | Path, identity: ImageIdentity) -> list[FoundProject]:
+def find_annotation(
+    projects_root: str | Path, identity: ImageIdentity, known: Sequence[ImageIdentity] = ()
+) -> list[FoundProject]:
     """Projects in a folder that hold a drawing on an image or on windows of it, the latest first.
 
-    Only their lists of images are read. Nothing is locked, so a project that is open
-    elsewhere is found, too; a damaged one is not.
+    What is drawn on known ones is not looked for. Only their lists of images are read. Nothing
+    is locked, so a project that is open elsewhere is found, too; a damaged one is not.
     """
     found = []
     for folder in Path(projects_root).glob(f"*{SUFFIX}"):
@@ -171,7 +174,7 @@ def find_annotation(projects_root: str | Path, identity: ImageIdentity) -> list[
         except (ProjectError, AnnotationError):
             continue
         on_it = (i for i in images if i.same_pixels(identity) or i.is_window_of(identity))
-        image = next(on_it, None)
+        image = next((i for i in on_it if not any(i.same_pixels(one) for one in known)), None)
         if image is not None and saved is not None:
             found.append(FoundProject(folder, name, saved, image))
     return sorted(found, key=lambda project: project.saved, reverse=True)

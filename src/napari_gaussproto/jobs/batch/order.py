@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import ImageError
-from napari_gaussproto.core.labels.annotations import ImageIdentity, identify
+from napari_gaussproto.core.labels.annotations import Annotation, ImageIdentity, identify
 from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 from napari_gaussproto.core.model.stack import leading_of, plane_sources
 from napari_gaussproto.core.project.session import SessionImage
@@ -57,7 +57,9 @@ def batch_job(order: BatchOrder) -> Generator[Stage | BatchStep, None, BatchOutc
     images: Found | list[Item]
     if order.folder is None:
         taken: set[str] = set()
-        images = [*open_items(order, model, taken), *closed_items(order, model, taken)]
+        closed = _closed(order)
+        images = [*open_items(order, model, taken, closed)]
+        images += closed_items(order, model, taken, closed)
     else:
         images = find([order.folder], order.out)
     request = BatchRequest(
@@ -77,13 +79,29 @@ def batch_job(order: BatchOrder) -> Generator[Stage | BatchStep, None, BatchOutc
     return BatchOutcome(result, model.classes)
 
 
-def open_items(order: BatchOrder, model: PrototypeSegmenter, taken: set[str]) -> list[Item]:
+def _closed(order: BatchOrder) -> list[Annotation]:
+    """What is drawn in the project on images and in windows that are not open."""
+    if order.closed is None:
+        return []
+    known = [identify(image.pixels, image.name, window=image.window) for image in order.images]
+    return [
+        drawn
+        for drawn in order.closed().images
+        if drawn.labels.any() and not any(one.same_pixels(drawn.image) for one in known)
+    ]
+
+
+def open_items(
+    order: BatchOrder, model: PrototypeSegmenter, taken: set[str], closed: Sequence[Annotation] = ()
+) -> list[Item]:
     """Every plane of the open images, by names that files can have, and that are not taken yet.
 
-    In the place of windows stands the whole that they are cut from, if that is a file.
+    In the place of windows stands the whole that they are cut from, if that is a file, and is not
+    closed and labelled itself.
     """
     items: list[Item] = []
     files = {image.file for image in order.images if image.window is None}
+    files |= {drawn.image.file for drawn in closed if drawn.image.window is None}
     for image in order.images:
         if image.window is None:
             items += _planes(image, _name(image.name, taken), model)
@@ -99,27 +117,23 @@ def _whole(file: str, taken: set[str]) -> Item:
     return Item(_name(path.name, taken), path)
 
 
-def closed_items(order: BatchOrder, model: PrototypeSegmenter, taken: set[str]) -> list[Item]:
+def closed_items(
+    order: BatchOrder, model: PrototypeSegmenter, taken: set[str], closed: Sequence[Annotation]
+) -> list[Item]:
     """Labelled images of the project that are not open; of stacks, every plane.
 
     Images are read when their turn comes, and stacks now. Who labelled windows of an image gets
     all of it.
     """
-    if order.closed is None:
-        return []
-    known = [identify(image.pixels, image.name) for image in order.images]
-    labelled = [drawn for drawn in order.closed().images if drawn.labels.any()]
     files = {image.file for image in order.images}
-    files |= {drawn.image.file for drawn in labelled if drawn.image.window is None}
+    files |= {drawn.image.file for drawn in closed if drawn.image.window is None}
     items: list[Item] = []
-    for drawn in labelled:
+    for drawn in closed:
         image = drawn.image
         if image.window is not None:
             if image.file is not None and image.file not in files:
                 files.add(image.file)
                 items.append(_whole(image.file, taken))
-            continue
-        if any(one.same_pixels(image) for one in known):
             continue
         name = _name(image.name, taken)
         stack = _read(image) if drawn.labels.ndim > 2 else None

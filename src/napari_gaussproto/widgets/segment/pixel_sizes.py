@@ -47,6 +47,7 @@ class PixelSizes(QObject):
         return {
             "pixel_sizes": (lambda: dict(self._own), self._use_own),
             "size_of_all": (lambda: self._of_all, self._use_of_all),
+            "size_said_at": (lambda: self._said_at, self._use_said_at),
         }
 
     def show(self) -> None:
@@ -137,10 +138,21 @@ class PixelSizes(QObject):
         self._of_all, self._said_at = size if isinstance(size, str) else "", ""
         self.show()
 
+    def _use_said_at(self, key: object) -> None:
+        """Take over where that was typed; projects of before do not say it."""
+        self._said_at = key if isinstance(key, str) else ""
+        self.show()
+
 
 def _key(image: Image) -> str:
     """By what a size stays with an image: its file, or its name where there is none."""
     return train_image(image).file or image.name
+
+
+def same_size(one: str, other: str) -> bool:
+    """Whether two sizes are written alike, but for spaces and the decimal sign."""
+    plain = (size.replace(" ", "").replace(",", ".") for size in (one, other))
+    return next(plain) == next(plain)
 
 
 def _why_not(size: str) -> str:
