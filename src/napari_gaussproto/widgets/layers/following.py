@@ -12,7 +12,7 @@ from qtpy.QtCore import QTimer
 
 from napari_gaussproto.core.model.maps import LABELS
 from napari_gaussproto.widgets.layers.class_layers import layers_to_remove
-from napari_gaussproto.widgets.layers.large_labels import is_large
+from napari_gaussproto.widgets.layers.large_labels import is_large, labels_of
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.preferences import PLUGIN
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState, per_viewer, state_of
@@ -37,9 +37,14 @@ class Following:
         self._names: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
         # What was hidden here comes back; what a person hid stays hidden.
         self._hidden: WeakSet[Layer] = WeakSet()
-        state: SharedState = state_of(viewer)
+        # Labels on disk, with the images that they are of: one file may be open twice.
+        self._on_disk: WeakKeyDictionary[Layer, WeakSet[Image]] = WeakKeyDictionary()
+        self._state: SharedState = state_of(viewer)
+        state = self._state
         state.result_changed.connect(self._on_result)
         state.result_closed.connect(self._on_closed)
+        state.streamed_changed.connect(self._on_streamed)
+        viewer.layers.events.removed.connect(self._on_removed)
         for result in list(state.results.values()):
             self._on_result(result)
 
@@ -157,6 +162,25 @@ class Following:
         # After napari has finished with the image; the result itself is free before.
         QTimer.singleShot(0, partial(self._remove, layers))
 
+    def _on_streamed(self, image: Image) -> None:
+        viewer = self._viewer()
+        layer = None if viewer is None else labels_of(viewer, self._state.streamed[image])
+        if layer is not None:
+            self._on_disk.setdefault(layer, WeakSet()).add(image)
+
+    def _on_removed(self, event: Any) -> None:
+        """Let labels on disk go with the last of their images; the files stay."""
+        viewer = self._viewer()
+        if viewer is None:
+            return
+        layers = [
+            layer
+            for layer, images in self._on_disk.items()
+            if event.value in images and not any(image in viewer.layers for image in images)
+        ]
+        if layers:
+            QTimer.singleShot(0, partial(self._remove, layers))
+
     def _remove(self, layers: list[Layer]) -> None:
         viewer = self._viewer()
         if viewer is None:
@@ -213,15 +237,16 @@ def _is_hidden_mask(layer: Layer | None) -> bool:
 
 def show_what_is_picked(viewer: Viewer, chooser: ImageChooser) -> None:
     """Bring the image that a person picks in a dock into view, and what follows a removed one."""
+    following = follow_images(viewer)
 
     def show() -> None:
         image = chooser.image()
         if image is not None:
-            follow_images(viewer).bring_into_view(image, chooser.images())
+            following.bring_into_view(image, chooser.images())
 
     def show_hidden() -> None:
         image = chooser.image()
-        if image is not None and follow_images(viewer).lacks(image):
+        if image is not None and following.lacks(image):
             show()
 
     chooser.activated.connect(lambda _: show())
