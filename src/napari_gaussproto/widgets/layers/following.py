@@ -35,11 +35,13 @@ class Following:
         # What is kept by the viewer must not keep it.
         self._viewer = ref(viewer)
         self._names: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
+        self._state: SharedState = state_of(viewer)
         # What was hidden here comes back; what a person hid stays hidden.
-        self._hidden: WeakSet[Layer] = WeakSet()
+        self._hidden: WeakSet[Layer] = self._state.hidden
+        # Images that others were picked over, also those that a person had hidden before.
+        self._away: WeakSet[Image] = WeakSet()
         # Labels on disk, with the images that they are of: one file may be open twice.
         self._on_disk: WeakKeyDictionary[Layer, WeakSet[Image]] = WeakKeyDictionary()
-        self._state: SharedState = state_of(viewer)
         state = self._state
         state.result_changed.connect(self._on_result)
         state.result_closed.connect(self._on_closed)
@@ -71,14 +73,16 @@ class Following:
             if layer in self._hidden:
                 self._hidden.discard(layer)
                 layer.visible = True
+        self._away.discard(image)
         image.visible = True
         self._leave_hidden(viewer, [la for la in others if la is not image], image, mode)
 
-    def lacks(self, image: Image) -> bool:
-        """Whether an image, or a layer of it, is out of view."""
+    def lacks(self, image: Image, images: Sequence[Image]) -> bool:
+        """Whether a layer of an image was hidden here, or none of all images is in view."""
         viewer = self._viewer()
         layers = [] if viewer is None else self._all_of(viewer, image)
-        return not image.visible or any(layer in self._hidden for layer in layers)
+        hidden = any(layer in self._hidden and not layer.visible for layer in layers)
+        return hidden or not any(one.visible for one in images)
 
     def put_aside(self, image: Image, chosen: Image) -> None:
         """Hide labels of an image that is hidden or covered, until it is brought into view."""
@@ -118,18 +122,31 @@ class Following:
     def hide(self, image: Image) -> None:
         """Hide an image with its layers until it is brought into view."""
         viewer = self._viewer()
-        self._hidden.add(image)  # also where a person hid it before
+        self._away.add(image)
         for layer in [] if viewer is None else self._all_of(viewer, image):
             if layer.visible:
                 layer.visible = False
                 self._hidden.add(layer)
 
     def keep_out_of_view(self, image: Image) -> bool:
-        """Hide new layers of an image that was hidden here; False if it is in view."""
-        if image.visible or image not in self._hidden:
+        """Hide new layers of an image that another was picked over; False if it is in view."""
+        if not self._is_away(image):
             return False
         self.hide(image)
         return True
+
+    def set_visible(self, layer: Layer, image: Image, wanted: bool) -> None:
+        """Show or hide a layer of an image; of one that is out of view, once it comes back."""
+        if self._is_away(image):
+            (self._hidden.add if wanted else self._hidden.discard)(layer)
+            wanted = False
+        # napari redraws everything for a layer that is made visible, even if it was.
+        if layer.visible != wanted:
+            layer.visible = wanted
+
+    def _is_away(self, image: Image) -> bool:
+        is_chosen = image is self._state.image
+        return image in self._away and not (image.visible or is_chosen)
 
     @staticmethod
     def _all_of(viewer: Viewer, image: Image) -> list[Layer]:
@@ -246,7 +263,7 @@ def show_what_is_picked(viewer: Viewer, chooser: ImageChooser) -> None:
 
     def show_hidden() -> None:
         image = chooser.image()
-        if image is not None and following.lacks(image):
+        if image is not None and following.lacks(image, chooser.images()):
             show()
 
     chooser.activated.connect(lambda _: show())

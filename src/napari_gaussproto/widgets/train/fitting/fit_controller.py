@@ -348,7 +348,7 @@ class FitController(QObject):
             view.values,
             annotation.layer if annotation is not None else None,
         )
-        if image is self._state.image or not follow_images(self._viewer).keep_out_of_view(image):
+        if not follow_images(self._viewer).keep_out_of_view(image):
             return True
         # Another one was chosen meanwhile; docks go on with what that one gave.
         chosen = self._state.results.get(self._state.image)
