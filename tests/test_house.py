@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -43,6 +44,14 @@ def test_no_file_is_long() -> None:
 def test_no_folder_has_many_modules() -> None:
     modules = Counter(relative(path.parent) for path in FILES)
     assert not {name: count for name, count in modules.items() if count > MOST_MODULES}
+
+
+def test_percents_are_written_without_a_space() -> None:
+    words = [*(ROOT / "src").rglob("*.py"), *ROOT.glob("*.md")]
+    words += [path for top in ("src", "docs", "recipes") for path in (ROOT / top).rglob("*.md")]
+    apart = re.compile(r"[0-9}] %(?! \w+ ::)")  # such a remainder counts steps of a slice
+    lines = [(p, line) for p in words for line in p.read_text("utf-8").splitlines()]
+    assert not [(relative(p), line) for p, line in lines if apart.search(line)]
 
 
 def test_no_import_circles() -> None:

@@ -5,7 +5,7 @@
 In each task every class but the first is left out in turn: the simulated person paints the others,
 in turns, in large parts at random. AUROC tells the pixels of the class left out from those of the
 painted classes, by novelty and by what everybody has, the largest probability. "flagged" are the
-pixels of either kind whose novelty is above .95, which would be 5 % of what is familiar.
+pixels of either kind whose novelty is above .95, which would be 5% of what is familiar.
 """
 
 from __future__ import annotations

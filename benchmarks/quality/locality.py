@@ -28,7 +28,7 @@ FAR = 50
 NAMES = {
     "miou": "mean IoU (val)",
     "half": "half of it within, px",
-    "most": "90 % within, px",
+    "most": "90% within, px",
     "outside": "share outside the cell",
     "far": f"share beyond {FAR} px",
 }

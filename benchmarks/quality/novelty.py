@@ -98,7 +98,7 @@ def scores(segmentation: Segmentation, head: LogisticRegression) -> dict[str, fl
 def effective_prototypes(segmentation: Segmentation, model: PrototypeSegmenter) -> dict[str, Any]:
     """Exponential of the mean entropy of responsibilities, and without temperature.
 
-    Over all cells, and over those that are less than 90 % sure.
+    Over all cells, and over those that are less than 90% sure.
     """
     mixture = model.layer.scores(segmentation.encoding.latents)
     close = mixture.class_log_posterior.exp().max(1).values < 0.9

@@ -38,7 +38,7 @@ def test_the_figure_names_what_is_in_the_explanation(segmentation: Segmentation)
     found = explain(segmentation, 50, 60)
     shown = texts(explanation_figure(PHOTO, segmentation, found))
     for part in found.responsible:
-        # What rounds to 0 % has no row.
+        # What rounds to 0% has no row.
         assert (part.name in shown) == (part.responsibility >= 0.005)
     for part in [*found.reasons, *found.objections]:
         assert f"{part.responsibility:.0%}" in shown and part.closeness in shown

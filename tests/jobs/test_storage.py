@@ -73,7 +73,7 @@ def test_what_is_drawn_is_in_the_project_and_in_the_state(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("stack", [False, True])
 def test_a_photograph_is_dense_by_its_pixels_with_data(stack: bool) -> None:
-    """A float image of which 46 % hold data, and all of these are labelled."""
+    """A float image of which 46% hold data, and all of these are labelled."""
     pixels = np.full((96, 128), np.nan, np.float32)
     pixels[:, :59] = two_tone()[0][:, :59, 0]
     codes = np.isfinite(pixels).astype(np.uint16)

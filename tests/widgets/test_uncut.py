@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QLabel, QRadioButton, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QLabel,
+    QRadioButton,
+    QStyle,
+    QStyleOptionComboBox,
+    QWidget,
+)
 
 from napari_gaussproto.widgets.segment.dock import SegmentWidget
 from tests.core.builders import two_tone
@@ -27,7 +35,17 @@ def cut(dock: Any) -> list[str]:
             found += [label.text()] if needs[0] > label.width() or needs[1] > label.height() else []
     for kind in (QCheckBox, QRadioButton):
         found += [b.text() for b in dock.findChildren(kind) if b.isVisible() and is_narrow(b)]
-    return found
+    combos = [combo for combo in dock.findChildren(QComboBox) if combo.isVisible()]
+    return found + [combo.currentText() for combo in combos if hides_words(combo)]
+
+
+def hides_words(combo: QComboBox) -> bool:
+    """Whether a choice is cut that is no name of a file or of a class."""
+    option, text = QStyleOptionComboBox(), combo.currentText()
+    combo.initStyleOption(option)
+    about = (QStyle.ComplexControl.CC_ComboBox, option, QStyle.SubControl.SC_ComboBoxEditField)
+    room = combo.style().subControlRect(*about, combo).width()
+    return text != NAME and combo.fontMetrics().horizontalAdvance(text) > room
 
 
 def is_narrow(widget: QWidget) -> bool:
@@ -54,6 +72,7 @@ def test_the_segment_dock_cuts_no_words(
     qtbot.waitUntil(dock.cells.note.isVisible, timeout=10_000)
     viewer.reset_view()
     qtbot.waitUntil(lambda: not dock.cells.runner.busy, timeout=10_000)
+    assert dock.verticalScrollBar().isVisible()  # and takes some of the room
     dock.cells.note.setText("1,010,800 in view, about 1,010,800 in all. Zoom in to see them")
     qtbot.wait(100)
     assert cut(dock) == []

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import SegmentationClass
-from napari_gaussproto.core.labels.class_table import label_colors, label_names
+from napari_gaussproto.core.labels.class_table import label_names, overlay_colors
 from napari_gaussproto.io.field import FIELD_CLASSES, synthetic_field, synthetic_field_dask
 from napari_gaussproto.io.images import read_image, read_mask
 
@@ -57,7 +57,7 @@ def _labels_layer(labels: Any, name: str, classes: list[SegmentationClass]) -> L
         "name": name,
         "visible": False,
         "opacity": 0.5,
-        "colormap": label_colors(classes),
+        "colormap": overlay_colors(classes),
         "features": label_names(classes),
     }
     return labels, options, "labels"

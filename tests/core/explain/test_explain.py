@@ -132,11 +132,11 @@ def test_novelty_is_told_as_a_percentile(encoding: Encoding) -> None:
     cell = encoding.partition.cell_at(33, 47)
     with torch.no_grad():
         density = model.layer.scores(encoding.latents).log_density
-    # Training cells of which 98 % lie nearer to the prototypes than this one does.
+    # Training cells of which 98% lie nearer to the prototypes than this one does.
     levels = torch.linspace(-2, 98, 1001) + density[cell]
     model.density_quantiles = quantiles_of(levels)
     found = explain(model.decode(encoding), 33, 47)
-    assert found.familiarity == "Farther from every prototype than 98 % of the training cells."
+    assert found.familiarity == "Farther from every prototype than 98% of the training cells."
     model.density_quantiles = quantiles_of(levels + 500)
     found = explain(model.decode(encoding), 33, 47)
     assert "than any of the training cells" in found.familiarity

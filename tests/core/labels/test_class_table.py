@@ -20,8 +20,10 @@ from napari_gaussproto.core.labels.class_table import (
     extend_table,
     first_table,
     import_mask,
+    label_colors,
     mask_values,
     merge_classes,
+    overlay_colors,
     recolor_class,
     remove_class,
     rename_class,
@@ -119,6 +121,19 @@ def test_a_new_class_gets_a_colour_that_is_free() -> None:
     table = add_class(TABLE, "straw").after
     assert table[-1].color == DEFAULT_COLORS[4]
     assert add_class(TABLE, "straw", "#123456").after[-1].color == "#123456"
+
+
+@pytest.mark.parametrize("ground", ["soil", "Bare soil", "Background"])
+def test_the_ground_is_faint_over_a_photograph(ground: str) -> None:
+    classes = [c.model_copy(update={"name": ground}) if c.name == "soil" else c for c in TABLE]
+    opaque, shown = label_colors(classes), overlay_colors(classes)
+    assert shown.pop(1) == f"{opaque.pop(1)}4c" and shown == opaque
+
+
+@pytest.mark.parametrize("names", [["soil"], ["wet soil", "dry soil", "crop"], ["ground ivy", "a"]])
+def test_without_a_ground_among_others_no_class_is_faint(names: list[str]) -> None:
+    classes = [SegmentationClass(name=name, color="#56b4e9") for name in names]
+    assert overlay_colors(classes) == label_colors(classes)
 
 
 def test_the_first_classes_look_like_what_they_are() -> None:

@@ -44,7 +44,7 @@ def test_calibration_error_of_known_confidences() -> None:
     confident = np.zeros((2, 1, 15))
     confident[0], confident[1] = 0.9, 0.1
     error = CalibrationError()
-    error.add(confident, truth)  # 80 % right at 90 % confidence; the unlabelled do not count
+    error.add(confident, truth)  # 80% right at 90% confidence; the unlabelled do not count
     assert error.value == pytest.approx(0.1)
 
 

@@ -72,7 +72,7 @@ def test_strokes_of_one_class_compare_nothing() -> None:
 
 def test_a_photograph_is_dense_by_its_pixels_with_data() -> None:
     there = np.zeros((96, 128), np.bool_)
-    there[:, :59] = True  # 46 %
+    there[:, :59] = True  # 46%
     labels = there.astype(np.uint8)
     labels[50:] *= 2
     assert Amount.of([labels] * DENSE_PAYS, [there] * DENSE_PAYS).pays

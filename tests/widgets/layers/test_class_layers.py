@@ -46,6 +46,23 @@ def test_a_hidden_result_stays_hidden_when_it_is_replaced(viewer: Any, dock: Any
     assert not dock.state.current.labels.visible and not former.visible
 
 
+def test_strokes_lie_above_classes_and_soil_is_faint_below_them(
+    viewer: Any, train: Any, dock: Any, run: Any, tmp_path: Any
+) -> None:
+    viewer.add_image(two_tone()[0], name="field")
+    strokes = draw(train)
+    run(dock)
+    classes = dock.state.current.labels
+    assert viewer.layers.index(classes) < viewer.layers.index(strokes)
+    assert viewer.layers.selection.active is strokes and strokes.mode == "paint"
+    soil, plant = (classes.colormap.map(value) for value in (1, 2))
+    assert soil[3] < 0.5 and plant[3] == 1
+    assert all(strokes.colormap.map(value)[3] == 1 for value in (1, 2))
+    classes.save(str(tmp_path / "classes.labels.ome.tif"), plugin="napari-gaussproto")
+    [opened] = viewer.open(tmp_path / "classes.labels.ome.tif", plugin="napari-gaussproto")
+    assert np.allclose(opened.colormap.map(1), [*soil[:3], 1])
+
+
 def test_a_fit_replaces_painted_classes_too_and_they_can_become_labels(
     viewer: Any, train: Any, dock: Any, run: Any, qtbot: Any, monkeypatch: Any
 ) -> None:

@@ -263,7 +263,7 @@ def test_the_reasons_are_of_the_class_that_they_explain(prototypes: Any, pure: b
     found = replace(found, responsible=parts, class_probability=probability)
     panel.show_explanation(found, segmentation.prototypes, classes)
     rows = [row for row in panel.rows if row.isVisibleTo(panel)]
-    # What has 0 % has no row; what speaks against the class stands below words that say so.
+    # What has 0% has no row; what speaks against the class stands below words that say so.
     assert [row.percent.text() for row in rows] == (
         ["80%", "10%", "10%"] if pure else ["40%", "50%", "10%"]
     )

@@ -193,6 +193,32 @@ def test_removed_classes_are_not_measured(
     assert panel.table.count > 1
 
 
+def test_a_table_of_a_former_size_says_so(
+    viewer: Any, panel: Any, press: Callable[[], None], dock: Any, qtbot: Any
+) -> None:
+    photo = dock.images.image()
+    assert panel.former.isHidden()
+    qtbot.keyClicks(panel.pixel_size, "2 cm")
+    assert panel.former.isHidden()  # nothing was measured yet
+    press()
+    assert panel.former.isHidden()
+    qtbot.keyClicks(panel.pixel_size, "m")
+    assert not panel.former.isHidden()
+    assert panel.former.text().startswith("Measured with pixels of 2 cm: press Measure")
+    viewer.add_image(two_tone()[0], name="another")
+    assert panel.former.isHidden()  # of this one there is no table
+    dock.images.choose(photo)
+    assert not panel.former.isHidden()
+    panel.pixel_size.setText("2cm")
+    assert panel.former.isHidden()
+    panel.pixel_size.clear()
+    assert not panel.former.isHidden()
+    press()
+    assert panel.former.isHidden()
+    panel.pixel_size.setText("2cm")
+    assert panel.former.text().startswith("Measured in pixels alone: press Measure")
+
+
 def test_a_size_stays_with_its_image(viewer: Any, dock: Any, qtbot: Any) -> None:
     about = {"scale": (0.5, 0.5), "units": ("mm", "mm")}
     mosaic = viewer.add_image(two_tone()[0], name="mosaic", **about)

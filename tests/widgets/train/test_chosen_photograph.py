@@ -61,6 +61,37 @@ def test_strokes_and_undo_are_those_of_the_photograph_that_is_picked(
     assert active.active is photos[2]
 
 
+def test_the_brush_comes_back_from_a_photograph_without_labels(
+    viewer: Any, train: Any, photos: list[Any], qtbot: Any
+) -> None:
+    active = viewer.layers.selection
+    first, second = (label(train, image, qtbot) for image in photos[:2])
+    for tool, target in (("paint", second), ("erase", first), ("pan_zoom", second)):
+        active.active.mode = tool
+        pick(train, photos[2])
+        assert active.active is photos[2] and str(photos[2].mode) == "pan_zoom"
+        pick(train, target.image)
+        assert active.active is target.layer and str(target.layer.mode) == tool
+    # What is opened lies over it, and napari makes it active.
+    second.layer.mode = "fill"
+    opened = viewer.add_image(two_tone(seed=3)[0], name="photo 3")
+    assert active.active is opened
+    pick(train, second.image)
+    assert active.active is second.layer and str(second.layer.mode) == "fill"
+
+
+def test_no_brush_comes_back_while_why_is_pressed(
+    viewer: Any, train: Any, photos: list[Any], prototypes: Any, qtbot: Any
+) -> None:
+    first = label(train, photos[0], qtbot)
+    pick(train, photos[2])
+    prototypes.why_panel.button.click()
+    pick(train, photos[0])
+    assert viewer.layers.selection.active is first.layer and str(first.layer.mode) == "pan_zoom"
+    prototypes.why_panel.button.click()
+    assert str(first.layer.mode) == "paint"
+
+
 def test_corrections_of_classes_are_left_with_their_photograph(
     viewer: Any, dock: Any, run: Any
 ) -> None:

@@ -172,6 +172,9 @@ def test_a_fit_learns_in_the_window_and_the_whole_is_segmented_by_it(
     dock.models.combo.setCurrentIndex(0)
     assert dock.models.is_current
     run(dock)
+    shown, strokes = viewer.layers["mosaic – classes"], train.annotations.find(window).layer
+    order = [viewer.layers.index(layer) for layer in (window, shown, strokes)]
+    assert order == sorted(order)
     made = dock.state.streamed[mosaic]
     assert made.model.layer is train.fits.model.layer
     whole = np.asarray(made.labels[:])

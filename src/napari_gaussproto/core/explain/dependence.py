@@ -108,7 +108,7 @@ class Dependence:
         if not self.share.any():
             return "Nothing around this place changes its answer."
         near, far = (f"{_rough(self.radius(part))} px" for part in (0.5, 0.9))
-        return f"Half of what this answer depends on lies within about {near}, 90 % within {far}."
+        return f"Half of what this answer depends on lies within about {near}, 90% within {far}."
 
 
 def _rough(pixels: float) -> int:

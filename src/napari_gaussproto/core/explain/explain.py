@@ -15,7 +15,7 @@ from napari_gaussproto.core.cells.partition import cell_weights
 from napari_gaussproto.core.imaging.masks import Mask, Polygon, bounding_box, outline
 from napari_gaussproto.core.model.segmentation import Segmentation
 
-# What has less of an explanation is not worth a line: it would be shown as 0 %.
+# What has less of an explanation is not worth a line: it would be shown as 0%.
 LEAST_SHARE = 0.005
 # A place is a mixture when classes other than its own have this share of it.
 _MIXED = 0.25
@@ -147,7 +147,7 @@ class Explanation:
             return f"{subject} from every prototype than any of the {self.compared_with}."
         if percent <= 0:
             return f"As near to the prototypes as the most familiar {self.compared_with}."
-        return f"{subject} from every prototype than {percent} % of the {self.compared_with}."
+        return f"{subject} from every prototype than {percent}% of the {self.compared_with}."
 
     @property
     def remark(self) -> str:

@@ -25,6 +25,9 @@ Table = tuple[SegmentationClass, ...]
 _FIRST_CLASSES = {"soil": SOIL_COLOR, "plant": PLANT_COLOR}
 # A label value that no class has must be seen, so that nobody paints invisibly.
 UNKNOWN_COLOR = "magenta"
+# Last words of names of what lies behind the other classes, and how opaque it is over a photograph:
+# more looks like a photograph under water, less like one where nothing is labelled.
+_GROUND, _GROUND_ALPHA = ("soil", "ground", "earth"), 0.3
 
 
 class WantedClass(NamedTuple):
@@ -320,6 +323,19 @@ def label_colors(classes: Sequence[SegmentationClass]) -> dict[int | None, str]:
     """Colour of each label value (class index + 1); that of None is for all other values."""
     colors: dict[int | None, str] = {None: UNKNOWN_COLOR, 0: "transparent"}
     return colors | {c + 1: entry.color for c, entry in enumerate(classes)}
+
+
+def overlay_colors(classes: Sequence[SegmentationClass]) -> dict[int | None, str]:
+    """The same for labels over a photograph: the class that is its ground is faint.
+
+    Only where the names say which one it is: that of one class ends with soil, ground, earth or
+    background, and there are others.
+    """
+    colors = label_colors(classes)
+    ground = [c for c, entry in enumerate(classes) if entry.name.lower().endswith(_GROUND)]
+    if len(ground) == 1 < len(classes):
+        colors[ground[0] + 1] += f"{round(255 * _GROUND_ALPHA):02x}"
+    return colors
 
 
 def label_names(classes: Sequence[SegmentationClass]) -> dict[str, list[Any]]:

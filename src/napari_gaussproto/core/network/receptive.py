@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 # Share of the input gradient that may lie outside the radius. Chosen so that tiled and
-# untiled labels agree on at least 99.9 % of the pixels (tests/core/model/test_predict.py).
+# untiled labels agree on at least 99.9% of the pixels (tests/core/model/test_predict.py).
 _OUTSIDE = 0.02
 # Noise images to average over.
 _TRIALS = 3

@@ -12,12 +12,12 @@ from napari.utils.notifications import show_info
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.labels.check import checksum
-from napari_gaussproto.core.labels.class_table import label_colors, label_names
+from napari_gaussproto.core.labels.class_table import label_names, overlay_colors
 from napari_gaussproto.core.model.card import Provenance
 from napari_gaussproto.core.model.maps import LABELS
 from napari_gaussproto.widgets.layers.placement import placement
 from napari_gaussproto.widgets.shared.state import ImageResult
-from napari_gaussproto.widgets.shared.tags import keep_edited, tag
+from napari_gaussproto.widgets.shared.tags import annotations_of, keep_edited, tag
 from napari_gaussproto.widgets.shared.workarounds import write_labels
 
 if TYPE_CHECKING:
@@ -63,10 +63,22 @@ def _add_labels(viewer: Viewer, result: ImageResult, labels: npt.NDArray[np.uint
         **placement(result.source, ndim=result.ndim),
     )
     _style_labels(layer, result)
+    put_below_annotations(viewer, layer, result.source)
     layer.brush_size = 10
     layer.selected_label = len(result.segmentation.classes)
     keep_colors(layer)
     return layer
+
+
+def put_below_annotations(viewer: Viewer, layer: Labels, *images: Layer) -> None:
+    """Let what was drawn on images, or in windows of them, stay in its own colours above classes.
+
+    A stroke below classes would have the colour of both.
+    """
+    drawn = [labels for image in images for labels in annotations_of(viewer, image)]
+    if drawn:
+        layers: Any = viewer.layers
+        layers.move(layers.index(layer), min(map(layers.index, drawn)))
 
 
 def _style_labels(layer: Labels, result: ImageResult) -> None:
@@ -81,7 +93,7 @@ def show_classes(
     """Give labels the colours and names of their classes, and say what made them."""
     known = class_metadata(classes)
     if layer.metadata.get("classes") != known["classes"]:
-        layer.colormap = label_colors(classes)
+        layer.colormap = overlay_colors(classes)
         layer.features = label_names(classes)
         # Else the brush would paint a class of another model, which has no name here.
         layer.selected_label = min(layer.selected_label, len(classes))
@@ -100,7 +112,7 @@ def keep_colors(layer: Labels) -> None:
     def restore() -> None:
         if not isinstance(layer.colormap, DirectLabelColormap):
             classes = [SegmentationClass.model_validate(c) for c in layer.metadata["classes"]]
-            layer.colormap = label_colors(classes)
+            layer.colormap = overlay_colors(classes)
 
     layer.events.colormap.connect(restore)
 

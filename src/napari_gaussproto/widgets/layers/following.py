@@ -42,6 +42,8 @@ class Following:
         self._away: WeakSet[Image] = WeakSet()
         # Labels on disk, with the images that they are of: one file may be open twice.
         self._on_disk: WeakKeyDictionary[Layer, WeakSet[Image]] = WeakKeyDictionary()
+        # Tools that were in the hand when a person was led to layers that nothing is drawn in.
+        self._laid_down: WeakKeyDictionary[Layer, str] = WeakKeyDictionary()
         state = self._state
         state.result_changed.connect(self._on_result)
         state.result_closed.connect(self._on_closed)
@@ -114,10 +116,19 @@ class Following:
         seen = {str(role_of(la)): la for la in own if la.visible and not is_edited(la)}
         labels = seen.get(ANNOTATIONS)
         found = labels or seen.get(str(LABELS)) or image
+        mode = self._in_hand(active, mode, labels)
+        if labels is None:
+            self._laid_down[found] = mode
         # Over classes, a brush would begin annotations that nobody asked for.
-        if mode == "pan_zoom" or (isinstance(active, Labels) and labels is not None):
-            found.mode = mode
+        found.mode = "pan_zoom" if labels is None else mode
         viewer.layers.selection.active = found
+
+    def _in_hand(self, left: Layer, mode: str, labels: Layer | None) -> str:
+        """The tool to go on with: not that of a layer that one was led to, which paints nothing."""
+        if left in self._laid_down:
+            known = self._laid_down.pop(left)
+            return known if mode == "pan_zoom" else mode
+        return mode if labels is None or isinstance(left, Labels) else str(labels.mode)
 
     def hide(self, image: Image) -> None:
         """Hide an image with its layers until it is brought into view."""

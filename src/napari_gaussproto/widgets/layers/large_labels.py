@@ -10,12 +10,13 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QObject, QTimer
 
 from napari_gaussproto.core.imaging.tiles import Area, Focus
-from napari_gaussproto.core.labels.class_table import label_colors, label_names
+from napari_gaussproto.core.labels.class_table import label_names, overlay_colors
 from napari_gaussproto.jobs.large.order import LargeStep, Streamed
 from napari_gaussproto.widgets.layers.class_layers import (
     LABEL_OPACITY,
     class_metadata,
     keep_colors,
+    put_below_annotations,
     show_classes,
 )
 from napari_gaussproto.widgets.layers.placement import (
@@ -28,7 +29,7 @@ from napari_gaussproto.widgets.layers.placement import (
 )
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
 from napari_gaussproto.widgets.shared.state import SharedState
-from napari_gaussproto.widgets.shared.tags import is_ours
+from napari_gaussproto.widgets.shared.tags import is_cut_from, is_ours
 from napari_gaussproto.widgets.shared.workarounds import replace_levels
 from napari_gaussproto.widgets.shared.workers import single_shot
 
@@ -123,12 +124,14 @@ class LargeLabels(QObject):
                     multiscale=True,
                     name=f"{image.name} – classes",
                     opacity=LABEL_OPACITY,
-                    colormap=DirectLabelColormap(color_dict=label_colors(step.cover.classes)),
+                    colormap=DirectLabelColormap(color_dict=overlay_colors(step.cover.classes)),
                     features=label_names(step.cover.classes),
                     metadata=class_metadata(step.cover.classes),
                     **placement(image, ndim=len(step.levels[0].shape)),
                 )
                 keep_colors(layer)
+                cut = [la for la in self._viewer.layers if is_cut_from(la, image)]
+                put_below_annotations(self._viewer, layer, *cut)
             self._layers[image] = layer
             about = step.cover.classes, step.made.provenance
             show_classes(layer, *about, folder=str(step.path))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -87,7 +87,6 @@ def publish(
     maps: Maps,
     prototype: int,
     values: npt.NDArray[np.float32],
-    below: Layer | None,
 ) -> None:
     """Show a new result of an image and make it the current one.
 
@@ -99,16 +98,10 @@ def publish(
     prototype : int
     values : (..., h, w) ndarray
         The map of that prototype, which is shown.
-    below : Layer or None
-        New labels are put below this layer, so that it can be painted on.
     """
     follow_images(viewer)
     with undisturbed(viewer):
-        fresh = result.labels is None or result.labels not in viewer.layers
         show_labels(viewer, result, result.segmentation.labels)
-        if fresh and below is not None and below in viewer.layers:
-            layers: Any = viewer.layers
-            layers.move(layers.index(result.labels), layers.index(below))
         redraw(viewer, result, maps)
         state.prototype = prototype
         state.set_result(result)

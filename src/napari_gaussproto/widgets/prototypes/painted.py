@@ -6,9 +6,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from napari_gaussproto.core.labels.corrections import PREDICTED
-from napari_gaussproto.widgets.shared.preferences import PLUGIN
 from napari_gaussproto.widgets.shared.state import ImageResult
-from napari_gaussproto.widgets.shared.tags import ANNOTATIONS
+from napari_gaussproto.widgets.shared.tags import annotations_of
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -23,9 +22,8 @@ def painted_at(viewer: Viewer, result: ImageResult, place: tuple[int, ...]) -> s
 
 
 def _label(viewer: Viewer, result: ImageResult, place: tuple[int, ...]) -> str:
-    own = {"role": ANNOTATIONS, "image": str(result.source.unique_id)}
-    for layer in viewer.layers:
-        if layer.metadata.get(PLUGIN) == own and layer.ndim == len(place):
+    for layer in annotations_of(viewer, result.source):
+        if layer.ndim == len(place):
             code = int(layer.data[place])
             if 0 < code < PREDICTED:
                 named = layer.features

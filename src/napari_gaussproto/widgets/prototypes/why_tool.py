@@ -72,13 +72,16 @@ class WhyTool(QObject):
             return
         self.on = on
         clicks, moves = self._viewer.mouse_drag_callbacks, self._viewer.mouse_move_callbacks
+        active = self._viewer.layers.selection.events.active
         if on:
             clicks.append(self._on_drag)
             moves.append(self._on_move)
+            active.connect(self._lay_brush_down)  # also where one is led to labels meanwhile
             self._lay_brush_down()
         else:
             clicks.remove(self._on_drag)
             moves.remove(self._on_move)
+            active.disconnect(self._lay_brush_down)
             self._take_brush_up()
 
     # -- the mouse --------------------------------------------------------------------------
@@ -122,7 +125,7 @@ class WhyTool(QObject):
             state.set_result(result)
         return result
 
-    def _lay_brush_down(self) -> None:
+    def _lay_brush_down(self, event: object = None) -> None:
         active = self._viewer.layers.selection.active
         if active is not None and not moves_image(self._viewer):
             self._painting = (active, str(active.mode))

@@ -64,6 +64,7 @@ from napari_gaussproto.widgets.shared.messages import duration
 from napari_gaussproto.widgets.shared.preferences import preference
 from napari_gaussproto.widgets.shared.share_table import CoverTable
 from napari_gaussproto.widgets.shared.state import ImageResult, Setting, is_fitted
+from napari_gaussproto.widgets.shared.tags import annotations_of
 from napari_gaussproto.widgets.shared.workers import Runner
 
 if TYPE_CHECKING:
@@ -350,7 +351,8 @@ class SegmentWidget(Dock):
                 result.maps[OUTLINES] = layer
             self.state.set_result(result)
             self.likelihood.show_prototype(result, found.prototype, found.likelihood)
-        if former is None and image is self.images.image():
+        drawn = annotations_of(self.viewer, image)
+        if former is None and image is self.images.image() and not drawn:
             # The first time, what a person wants next is to look at the labels and to brush.
             self.viewer.layers.selection.active = result.labels
 

@@ -22,7 +22,7 @@ from napari_gaussproto.widgets.layers.clicks import is_click, moves_image, pixel
 from napari_gaussproto.widgets.layers.large_labels import is_large, labels_of, streamed_of
 from napari_gaussproto.widgets.layers.regions import regions_of
 from napari_gaussproto.widgets.segment.corrections import corrections_box, offer_corrections
-from napari_gaussproto.widgets.segment.pixel_sizes import PixelSizes
+from napari_gaussproto.widgets.segment.pixel_sizes import PixelSizes, same_size
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import (
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.jobs.requests import Drawn
     from napari_gaussproto.jobs.train_image import Stage
 
-_PIECES, _WHOLE = "connected pieces of a class", "the whole image"
+_PIECES, _WHOLE = "connected pieces", "the whole image"
 _LARGE = (
     "A large image is segmented again to be measured, tile by tile, and its pixels are summed up: "
     "it takes longer than to segment it."
@@ -64,13 +64,15 @@ _FORMS = {"object": "d", "area_px": "d", "confidence": ".2f", "novelty": ".2f", 
 
 
 class _Subject:
-    """What was measured: an image, the shape of its labels (..., H, W), and their layer.
+    """What was measured: an image, the shape of its labels (..., H, W), their layer; and how.
 
     Layers that were removed are not held in memory by it.
     """
 
-    def __init__(self, image: Image, shape: tuple[int, ...], labels: Labels | None) -> None:
-        self.image, self.shape = ref(image), shape
+    def __init__(
+        self, image: Image, shape: tuple[int, ...], labels: Labels | None, pixel_size: str
+    ) -> None:
+        self.image, self.shape, self.pixel_size = ref(image), shape, pixel_size
         self._layer = ref(image if labels is None else labels)
 
     @property
@@ -113,11 +115,13 @@ class MeasurePanel(Foldable):
         connections.add(state.project_changed, self._update)
         images.image_changed.connect(self._on_image)
         self.header.toggled.connect(self._listen)
+        self.pixel_size.textChanged.connect(self._tell_size)
         self._on_layers()
-        self._update()
+        self._on_image()
 
     def _build(self) -> None:
-        self.objects = combo_box("What an object is: a piece, or a label of a layer", 8)
+        tip = "What an object is: a connected piece of a class, or a label of a layer"
+        self.objects = combo_box(tip, 8)
         self.regions = combo_box("Shapes, such as the plots of a trial, that are told apart", 8)
         self.least_area = QSpinBox(minimum=1, maximum=10_000_000, value=16, suffix=" px")
         self.least_area.setToolTip("Smaller objects are left out")
@@ -126,7 +130,7 @@ class MeasurePanel(Foldable):
         self.run_button = button("Measure", "", self.run)
         self.cancel_button = button("Cancel", "", self.runner.cancel)
         self.progress = SlimBar()
-        self.status, self.areas = wrapped_label(), wrapped_label()
+        self.status, self.areas, self.former = (wrapped_label() for _ in range(3))
         self.large = wrapped_label(_LARGE)
         self.table = ResultTable()
         self.table.setMinimumHeight(180)
@@ -145,7 +149,7 @@ class MeasurePanel(Foldable):
         form.addRow("", self.corrections)
         below = across(self.copy_button, self.save_button, None)
         run = across((self.run_button, 2), (self.cancel_button, 1))
-        words = (self.progress, self.status, self.areas)
+        words = (self.progress, self.status, self.former, self.areas)
         parts = (form, self.large, run, *words, self.table, below)
         self.set_content(down(*parts, spacing=4))
 
@@ -176,7 +180,8 @@ class MeasurePanel(Foldable):
             least_area=self.least_area.value(),
             drawn=self._drawn_on(result.source),
         )
-        self._asked = _Subject(result.source, result.segmentation.shape, result.labels)
+        about = (result.source, result.segmentation.shape, result.labels)
+        self._asked = _Subject(*about, order.pixel_size)
         self._start(partial(run_job, "batch.measure_shown", "measure_job", order))
 
     def _measure_large(self, image: Image, made: Streamed) -> None:
@@ -190,7 +195,8 @@ class MeasurePanel(Foldable):
             least_area=self.least_area.value(),
             drawn=None if project is None else project.drawn(),
         )
-        self._asked = _Subject(image, made.labels.shape, labels_of(self._viewer, made))
+        about = (image, made.labels.shape, labels_of(self._viewer, made))
+        self._asked = _Subject(*about, order.pixel_size)
         self._start(partial(run_job, "large.measure", "measure_job", order))
 
     def _start(self, job: partial[Any]) -> None:
@@ -302,6 +308,7 @@ class MeasurePanel(Foldable):
     def _on_result(self, measured: Measured) -> None:
         self._measured, self._of = measured, self._asked
         objects, areas = measured.objects, measured.areas
+        self._tell_size()
         corrected = (areas["labels"] != "predicted").any()
         how = ", with corrections" if corrected else ""
         self.status.setText(f"{len(objects)} objects{how}.")
@@ -311,6 +318,18 @@ class MeasurePanel(Foldable):
         hidden |= set() if objects["region"].any() else {"region"}
         names = [str(name) for name in objects if name not in hidden]
         self.table.show_columns([_column(name, objects[name].tolist()) for name in names])
+
+    def _tell_size(self) -> None:
+        """Say whether the table is of another size of a pixel than stands above."""
+        of, image = self._of, self._images.image()
+        self.former.hide()
+        if of is None or image is None or of.image() is not image:
+            return
+        if not same_size(of.pixel_size, self.pixel_size.text()):
+            size = of.pixel_size.strip()
+            how = f"with pixels of {size}" if size else "in pixels alone"
+            self.former.show()
+            self.former.setText(f"Measured {how}: press Measure for the size that stands above.")
 
     def _on_failure(self, error: Exception) -> None:
         self._failed = str(error)
@@ -336,6 +355,7 @@ class MeasurePanel(Foldable):
 
     def _on_image(self, *_: object) -> None:
         self._sizes.show()
+        self._tell_size()
         self._update()
 
     def _update(self, event: object = None) -> None:

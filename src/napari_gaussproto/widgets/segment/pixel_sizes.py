@@ -149,6 +149,12 @@ def _key(image: Image) -> str:
     return train_image(image).file or image.name
 
 
+def same_size(one: str, other: str) -> bool:
+    """Whether two sizes are written alike, but for spaces and the decimal sign."""
+    plain = (size.replace(" ", "").replace(",", ".") for size in (one, other))
+    return next(plain) == next(plain)
+
+
 def _why_not(size: str) -> str:
     """Why words are no size of a pixel; nothing where they are one."""
     try:

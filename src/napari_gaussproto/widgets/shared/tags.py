@@ -9,7 +9,8 @@ from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.widgets.shared.preferences import PLUGIN
 
 if TYPE_CHECKING:
-    from napari.layers import Layer
+    from napari.layers import Labels, Layer
+    from napari.viewer import Viewer
 
 # The role of the layer that a person draws labels in.
 ANNOTATIONS = "annotations"
@@ -52,6 +53,17 @@ def role_of(layer: Layer) -> MapRole | None:
 def tag(role: MapRole, **more: Any) -> dict[str, Any]:
     """Metadata by which a layer of this plugin is known."""
     return {PLUGIN: {"role": str(role), **more}}
+
+
+def annotations_tag(image: Layer) -> dict[str, Any]:
+    """Metadata by which the layer is known that a person draws labels of an image in."""
+    return {PLUGIN: {"role": ANNOTATIONS, "image": str(image.unique_id)}}
+
+
+def annotations_of(viewer: Viewer, image: Layer) -> list[Labels]:
+    """The layers that labels of an image are drawn in, whichever dock made them."""
+    own = annotations_tag(image)[PLUGIN]
+    return [layer for layer in viewer.layers if layer.metadata.get(PLUGIN) == own]
 
 
 def is_edited(layer: Layer) -> bool:

@@ -27,8 +27,7 @@ from napari_gaussproto.widgets.layers.placement import (
     placement,
 )
 from napari_gaussproto.widgets.shared.dock import Connections
-from napari_gaussproto.widgets.shared.preferences import PLUGIN
-from napari_gaussproto.widgets.shared.tags import ANNOTATIONS
+from napari_gaussproto.widgets.shared.tags import ANNOTATIONS, annotations_tag
 from napari_gaussproto.widgets.shared.workarounds import reset_undo, write_labels
 from napari_gaussproto.widgets.shared.workers import single_shot
 
@@ -158,7 +157,7 @@ class AnnotationLayer(QObject):
             self.record.codes,
             name=f"{self.image.name} – {ANNOTATIONS}",
             opacity=_OPACITY,
-            metadata={PLUGIN: {"role": ANNOTATIONS, "image": str(self.image.unique_id)}},
+            metadata=annotations_tag(self.image),
             **placement(self.image, ndim=self.record.codes.ndim),
         )
         # Brought back, it has the brush that the person left it with.
@@ -340,9 +339,3 @@ class AnnotationLayer(QObject):
         if self.layer is not None:
             for number in CLASS_KEYS:
                 self.layer.bind_key(f"{CLASS_KEY}-{number}", None)
-
-
-def layers_of(viewer: Viewer, image: Image) -> list[Labels]:
-    """Annotation layers of an image, whichever dock made them."""
-    own = {"role": ANNOTATIONS, "image": str(image.unique_id)}
-    return [layer for layer in viewer.layers if layer.metadata.get(PLUGIN) == own]

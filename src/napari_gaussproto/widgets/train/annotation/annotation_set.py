@@ -18,12 +18,12 @@ from napari_gaussproto.jobs.requests import Drawn
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState
+from napari_gaussproto.widgets.shared.tags import annotations_of
 from napari_gaussproto.widgets.shared.workarounds import write_labels
 from napari_gaussproto.widgets.shared.workers import soon
 from napari_gaussproto.widgets.train.annotation.annotation_layer import (
     AnnotationLayer,
     label_shape,
-    layers_of,
 )
 from napari_gaussproto.widgets.train.annotation.predicted import (
     kept_sentence,
@@ -142,7 +142,7 @@ class AnnotationSet(QObject):
 
     def adopt(self, image: Image) -> None:
         """Go on with the layer that a former dock made for an image, if there is one."""
-        for layer in layers_of(self._viewer, image)[:1]:
+        for layer in annotations_of(self._viewer, image)[:1]:
             found = AnnotationLayer.of_layer(self._viewer, image, self.classes, self, layer)
             self._add(found)
             self._predict(found)

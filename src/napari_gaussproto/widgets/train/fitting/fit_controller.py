@@ -336,8 +336,8 @@ class FitController(QObject):
 
     def _show(self, kind: Kind, image: Image, fit: FitResult) -> bool:
         """Show what a fit makes of an image; False where that is out of view by now."""
-        model, annotation = fit.model, self._annotations.find(image)
-        view, provenance = fit.view, Provenance.of(model.card, model.device, None, fit=kind)
+        model, view = fit.model, fit.view
+        provenance = Provenance.of(model.card, model.device, None, fit=kind)
         result = ImageResult(image, view.segmentation, provenance, model=model)
         publish(
             self._viewer,
@@ -346,7 +346,6 @@ class FitController(QObject):
             view.maps,
             view.prototype,
             view.values,
-            annotation.layer if annotation is not None else None,
         )
         if not follow_images(self._viewer).keep_out_of_view(image):
             return True
