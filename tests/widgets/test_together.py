@@ -105,7 +105,7 @@ def test_what_was_labelled_or_named_stays(
 
 
 def test_what_cannot_be_accepted_is_said(
-    train_first: Any, photo: Any, segmented: Callable[[], Any], viewer: Any
+    train_first: Any, photo: Any, segmented: Callable[[], Any], viewer: Any, qtbot: Any
 ) -> None:
     click(train_first.labels.new)
     stroke(train_first, 1)
@@ -119,7 +119,9 @@ def test_what_cannot_be_accepted_is_said(
     assert np.array_equal(annotation.labels, expected)
     y, x = np.argwhere((annotation.labels == 0) & (result.labels == 1))[0]
     train.status.clear()
-    train.labelling.accept_tool.accept(annotation, photo.data_to_world((y, x)))
+    tool = train.labelling.accept_tool
+    tool.accept(annotation, photo.data_to_world((y, x)))
+    qtbot.waitUntil(lambda: not tool.busy, timeout=30_000)
     assert "“earth” is predicted but is no class here" in train.status.text()
 
 

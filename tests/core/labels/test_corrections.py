@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -89,6 +91,7 @@ def test_labels_and_napari_s_undo_never_disagree(sequence: list[tuple]) -> None:
     model, record = Model(), Corrections(prediction())
     layer = Labels(record.codes)
     layer.brush_size = 3
+    last = record.codes.copy()
     for action, *arguments in sequence:
         steps = len(layer._undo_history)
         if action == "paint":
@@ -116,10 +119,48 @@ def test_labels_and_napari_s_undo_never_disagree(sequence: list[tuple]) -> None:
             getattr(layer, action)()
         if action not in ("predict", "undo", "redo") and len(layer._undo_history) > steps:
             model.set(*expected)
-        record.refresh()
+        _, changed = record.settle(last, CLASSES, everywhere=False)
+        assert changed != np.array_equal(record.codes, last)
+        last = record.codes.copy()
         assert layer.data is record.codes
         assert np.array_equal(record.labels, model.now)
         assert np.array_equal(record.codes, model.shown())
+
+
+def test_labels_of_no_class_go_and_what_is_predicted_shows_again() -> None:
+    record = Corrections(prediction())
+    last = record.codes.copy()
+    record.codes[0, :2] = (CLASSES, CLASSES + 1)
+    assert record.settle(last, CLASSES, everywhere=False) == (True, True)
+    assert record.labels[0, :2].tolist() == [CLASSES, 0]
+    assert record.codes[0, 1] == PREDICTED + int(prediction()[0, 1])
+    last = record.codes.copy()
+    assert record.settle(last, CLASSES - 1, everywhere=False) == (False, False)
+    assert record.settle(last, CLASSES - 1, everywhere=True) == (True, True)
+    assert not record.labels.any()
+
+
+def test_other_classes_begin_with_other_labels_over_another_prediction() -> None:
+    record = Corrections(prediction(), 3 * brush(4, 4))
+    codes, labels = record.codes, np.where(brush(2, 2), 2, 0).astype(np.uint8)
+    record.begin_again(labels, prediction(1))
+    assert record.codes is codes and np.array_equal(record.labels, labels)
+    assert np.array_equal(record.prediction, prediction(1))
+    record.begin_again(labels, None)
+    assert np.array_equal(record.codes, labels) and not record.prediction.any()
+    record.apply(record.clear())
+    assert not record.codes.any()
+
+
+def test_a_stroke_is_noticed_without_memory_of_the_size_of_the_photograph() -> None:
+    record = Corrections(np.ones((1500, 2000), np.uint8))
+    last = record.codes.copy()
+    record.codes[700, 100:300] = 2
+    tracemalloc.start()
+    assert record.settle(last, 2, everywhere=True) == (False, True)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < last.nbytes / 5
 
 
 def test_a_stroke_that_only_confirms_is_a_label_and_can_be_undone() -> None:

@@ -241,6 +241,33 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(
     assert "choose another folder" in dock.status.text() and len(viewer.layers) == 1
 
 
+def test_labels_go_with_their_image_also_when_their_dock_was_closed(
+    viewer: Any, dock: Any, run: Callable[[Any], None], out: Path, qtbot: Any
+) -> None:
+    image = viewer.add_image(PHOTO, name="mosaic")
+    run(dock)
+    dock.close_work()
+    viewer.layers.remove(image)
+    qtbot.waitUntil(lambda: not viewer.layers, timeout=5_000)
+    assert (out / "mosaic.labels.ome.zarr").is_dir()
+
+
+def test_labels_of_a_file_that_is_open_twice_go_with_the_last_of_its_images(
+    viewer: Any, dock: Any, run: Callable[[Any], None], tmp_path: Path, qtbot: Any
+) -> None:
+    tifffile.imwrite(tmp_path / "mosaic.tif", PHOTO, photometric="rgb")
+    images = []
+    for _ in range(2):
+        images += viewer.open(tmp_path / "mosaic.tif", plugin="napari")
+        run(dock)
+    [layer] = by_role(viewer, "labels")
+    viewer.layers.remove(images[0])
+    qtbot.wait(50)
+    assert layer in viewer.layers
+    viewer.layers.remove(images[1])
+    qtbot.waitUntil(lambda: not viewer.layers, timeout=5_000)
+
+
 def test_a_dock_opened_later_goes_on_in_the_layer_that_is_there(
     viewer: Any, dock: Any, run: Callable[[Any], None], out: Path, model_file: Path, qtbot: Any
 ) -> None:

@@ -75,6 +75,13 @@ def test_keys_choose_classes_over_the_image_and_tools_keep_theirs(
     assert "Ctrl+2" in train.classes.list.item(1, KEY).toolTip()
 
 
+def accept(train: Any, qtbot: Any, position: Any) -> None:
+    """Accept the region at a point of the world, and wait until it is found."""
+    tool = train.labelling.accept_tool
+    tool.accept(train.annotations.open[0], position)
+    qtbot.waitUntil(lambda: not tool.busy, timeout=WAIT)
+
+
 def test_regions_and_images_can_be_accepted(train: Any, image: Any, qtbot: Any) -> None:
     draw(train)
     assert not train.labels.accept_all.isEnabled()
@@ -85,7 +92,7 @@ def test_regions_and_images_can_be_accepted(train: Any, image: Any, qtbot: Any) 
     y, x = np.argwhere((prediction == 2) & (before == 0))[0]
     click(train.labels.accept)
     assert train.labelling.accept_tool.on
-    train.labelling.accept_tool.accept(annotation, image.data_to_world((y, x)))
+    accept(train, qtbot, image.data_to_world((y, x)))
     assert annotation.labels[y, x] == 2
     click(train.labels.accept)
     assert not train.labelling.accept_tool.on
@@ -97,14 +104,28 @@ def test_regions_and_images_can_be_accepted(train: Any, image: Any, qtbot: Any) 
     assert np.array_equal(annotation.labels, before)
 
 
-def test_regions_of_an_image_of_many_channels_can_be_accepted(train: Any, viewer: Any) -> None:
+def test_what_is_painted_while_a_region_is_sought_stays(train: Any, image: Any, qtbot: Any) -> None:
+    click(train.labels.new)
+    (annotation,) = train.annotations.open
+    annotation.set_prediction(np.full(annotation.labels.shape, 2, np.uint8))
+    train.labelling.accept_tool.accept(annotation, image.data_to_world((50, 60)))
+    annotation.layer.paint((20, 20), 1)
+    qtbot.waitUntil(lambda: not train.labelling.accept_tool.busy, timeout=WAIT)
+    assert annotation.labels[20, 20] == 1 and annotation.labels[50, 60] == 2
+    annotation.layer.undo()
+    assert annotation.labels[20, 20] == 1 and annotation.labels[50, 60] == 0
+
+
+def test_regions_of_an_image_of_many_channels_can_be_accepted(
+    train: Any, viewer: Any, qtbot: Any
+) -> None:
     bands = np.random.default_rng(0).integers(1, 255, (5, 96, 128), np.uint8)
     layer = viewer.add_image(bands, axis_labels=("channel", "y", "x"), rgb=False)
     train.images.choose(layer)
     click(train.labels.new)
     (annotation,) = train.annotations.open
     annotation.set_prediction(np.full((96, 128), 2, np.uint8))
-    train.labelling.accept_tool.accept(annotation, layer.data_to_world((0, 50, 60)))
+    accept(train, qtbot, layer.data_to_world((0, 50, 60)))
     assert (annotation.labels == 2).all()
 
 

@@ -94,6 +94,19 @@ def test_draw_takes_the_brush_to_the_window_in_view(
     assert corner.metadata[WINDOW] == [588, 788, 1100, 1300]
 
 
+def test_a_window_that_is_removed_leads_back_to_its_image(
+    viewer: Any, train: Any, mosaic: Any, dock: Any, qtbot: Any
+) -> None:
+    other = viewer.add_image(two_tone()[0], name="other")
+    draw(train, viewer, mosaic, qtbot, 700, 900)
+    window = draw(train, viewer, mosaic, qtbot, 100, 100)
+    assert train.images.image() is window and dock.images.image() is mosaic
+    settled(train, qtbot)
+    viewer.layers.remove(window)
+    assert train.images.image() is mosaic and train.state.image is mosaic
+    assert dock.images.image() is mosaic and other in dock.images.images()
+
+
 def test_labels_in_windows_are_offered_when_the_large_image_is_opened(
     viewer: Any, train: Any, mosaic: Any, qtbot: Any, stored: Path
 ) -> None:

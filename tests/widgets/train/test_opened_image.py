@@ -11,7 +11,7 @@ import pytest
 from napari_gaussproto.widgets.layers.following import follow_images
 from tests.core.builders import two_tone
 from tests.jobs.images import saved
-from tests.widgets.docks import pick
+from tests.widgets.docks import by_role, pick
 from tests.widgets.train_dock import WAIT, click, draw, quick, settled
 
 
@@ -72,6 +72,51 @@ def test_a_fit_that_ends_beside_another_image_stays_out_of_view(
         pick(train, image)
         assert image.visible and train.state.results[image].labels.visible and not other.visible
         train.state.forget_result(other)
+
+
+def test_maps_of_an_image_out_of_view_wait_until_it_is_picked(
+    viewer: Any, train: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train)
+    settled(train, qtbot)
+    other = viewer.add_image(two_tone(seed=2)[0], name="other")
+    pick(train, image)
+    with qtbot.waitSignal(train.fits.fitted, timeout=WAIT):
+        click(train.quick)
+        pick(train, other)
+    qtbot.waitUntil(lambda: not train.busy, timeout=WAIT)
+    # What the hidden image gave is what the docks know still: the other one has no result.
+    state = train.state
+    assert state.current.source is image and other not in state.results
+    # As docks do for a person: another prototype, its likelihood, and that of the first.
+    state.select_prototype(1)
+    state.show(likelihood=True)
+    state.select_prototype(0)
+    own = [layer for layer in viewer.layers if layer.name.startswith(image.name)]
+    assert not any(layer.visible for layer in own)
+    pick(train, image)
+    (likelihood,) = by_role(viewer, "likelihood")
+    assert image.visible and likelihood.visible and not state.current.labels.visible
+    assert likelihood.name.endswith(state.current.segmentation.prototypes[0].name)
+
+
+def test_an_image_that_a_person_hid_is_not_what_follows_a_removed_one(
+    viewer: Any, train: Any, image: Any, qtbot: Any
+) -> None:
+    place = {"scale": image.scale, "translate": image.translate}
+    second, reference = (
+        viewer.add_image(two_tone(seed=s)[0], name=f"{s}", **place) for s in (2, 3)
+    )
+    reference.visible = False
+    pick(train, second)
+    assert not image.visible
+    viewer.layers.remove(second)
+    assert train.images.image() is image
+    qtbot.waitUntil(lambda: image.visible, timeout=WAIT)
+    assert not reference.visible
+    # Where nothing else is left, it is better than a black canvas.
+    viewer.layers.remove(image)
+    qtbot.waitUntil(lambda: reference.visible, timeout=WAIT)
 
 
 def test_what_is_chosen_after_a_removal_comes_into_view(

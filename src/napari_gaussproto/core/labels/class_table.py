@@ -17,6 +17,7 @@ from napari_gaussproto.core.base.config import (
     SegmentationClass,
 )
 from napari_gaussproto.core.base.errors import ConfigError, EditError, LabelError
+from napari_gaussproto.core.base.strips import looked_up
 from napari_gaussproto.core.imaging.orientation import upright
 from napari_gaussproto.core.labels.check import Labels, check_labels
 
@@ -81,14 +82,27 @@ class TableChange:
     after: Table
     mapping: tuple[int, ...]
 
+    @property
+    def is_renaming(self) -> bool:
+        """Whether label values stay what they are, as when a name or a colour is changed."""
+        return self.mapping == tuple(range(len(self.mapping)))
+
     def apply(self, labels: Labels) -> tuple[Labels, Forgotten]:
-        """Labels (..., H, W) under the new table, and what `revert` needs for the old ones."""
+        """Labels (..., H, W) under the new table, and what `revert` needs for the old ones.
+
+        They are those that were given where values stay what they are.
+        """
         labels = check_labels(labels, None, len(self.before))
+        if self.is_renaming:
+            return labels, Forgotten()
         table = np.array(self.mapping, np.uint8)
         # Removed or merged: the way back leads to another value.
         ambiguous = self._back()[table] != np.arange(len(table))
-        indices = np.flatnonzero(ambiguous[labels])
-        return table[labels], Forgotten(indices, labels.ravel()[indices])
+        changed = looked_up(table, labels)
+        if not ambiguous.any():
+            return changed, Forgotten()
+        indices = np.flatnonzero(looked_up(ambiguous, labels))
+        return changed, Forgotten(indices, labels.ravel()[indices])
 
     def value_of(self, value: int, *, back: bool = False) -> int:
         """New label value of an old one, or with ``back`` the old one of a new one; 0 if gone."""
@@ -101,7 +115,7 @@ class TableChange:
         stays.
         """
         labels = check_labels(labels, None, len(self.after))
-        restored = self._back()[labels]
+        restored: Labels = looked_up(self._back(), labels)
         flat = restored.ravel()
         became = np.array(self.mapping, np.uint8)[forgotten.values]
         untouched = labels.ravel()[forgotten.indices] == became

@@ -11,7 +11,7 @@ because there is nothing else that could disagree with them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import EditError
+from napari_gaussproto.core.base.strips import strips, values_in
 from napari_gaussproto.core.imaging.masks import Mask, component_at
 from napari_gaussproto.core.labels.check import Labels, check_labels
 from napari_gaussproto.core.labels.class_table import label_colors, label_names
@@ -58,18 +59,16 @@ def label_value_of(code: int) -> int:
 
 def labels_of(codes: npt.NDArray[Any]) -> Labels:
     """What a person labelled, (..., H, W): class index + 1, or 0 where nothing was."""
-    return np.where(codes < PREDICTED, codes, 0).astype(np.uint8)
+    labels = np.empty(codes.shape, np.uint8)
+    for out, strip in strips(labels, codes):
+        np.multiply(strip, strip < PREDICTED, out=out, casting="unsafe")
+    return labels
 
 
 def painted_classes(codes: npt.NDArray[Any]) -> tuple[int, ...]:
     """Indices of the classes that a person labelled, of codes (..., H, W), in order."""
-    codes = np.asarray(codes, np.uint16)
-    # Less one, 0 is the largest value there is: one comparison finds what is labelled.
-    rest, found = codes[(codes - np.uint16(1)) < PREDICTED - 1], []
-    while len(rest):
-        found.append(int(rest[0]) - 1)
-        rest = rest[rest != rest[0]]
-    return tuple(sorted(found))
+    values = values_in(np.asarray(codes, np.uint16))
+    return tuple(value - 1 for value in values if 0 < value < PREDICTED)
 
 
 def code_colors(classes: Sequence[SegmentationClass]) -> dict[int | None, str]:
@@ -121,13 +120,21 @@ class Corrections:
             np.copyto(self.codes, given, where=given > 0)
 
     @classmethod
+    def blank(cls, shape: tuple[int, ...]) -> Corrections:
+        """Of an image (..., H, W) on which nothing is predicted or labelled."""
+        record = cls(np.zeros((0, 0), np.uint8))
+        record._predicted, record.codes = np.zeros(shape, np.uint16), np.zeros(shape, np.uint16)
+        return record
+
+    @classmethod
     def of_codes(cls, codes: Codes) -> Corrections:
         """Go on with codes (..., H, W) that are shown already; the array becomes the record.
 
         Below labels, what is predicted is not known until `update`.
         """
-        record = cls(np.zeros(codes.shape, np.uint8))
-        record._predicted = np.where(codes > PREDICTED, codes, 0).astype(np.uint16)
+        record = cls.blank(codes.shape)
+        for predicted, strip in strips(record._predicted, codes):
+            np.copyto(predicted, strip, where=strip > PREDICTED)
         record.codes = codes
         return record
 
@@ -144,35 +151,52 @@ class Corrections:
     @property
     def touched(self) -> Mask:
         """(..., H, W) whether a pixel is labelled."""
-        mask: Mask = (self.codes > 0) & (self.codes < PREDICTED)
+        mask = np.empty(self.codes.shape, bool)
+        for out, codes in strips(mask, self.codes):
+            out[...] = _is_label(codes)
         return mask
 
     @property
     def corrected(self) -> Mask:
         """(..., H, W) labelled pixels for which another class is predicted."""
-        other: Mask = (self._predicted > 0) & (self.codes + PREDICTED != self._predicted)
-        return self.touched & other
+        mask = np.empty(self.codes.shape, bool)
+        for out, codes, predicted in strips(mask, self.codes, self._predicted):
+            other = (predicted > 0) & (codes + PREDICTED != predicted)
+            np.logical_and(_is_label(codes), other, out=out)
+        return mask
 
     # -- edits: nothing changes until they are applied, here or by the viewer ----------------
 
     def paint(self, mask: Mask, label: int) -> CodeEdit:
         """Label the pixels of a mask (..., H, W) as ``label`` (class index + 1); 0 erases."""
-        return self._edit(mask, np.uint16(label))
+        value = np.uint16(label)
+        return _change(self.codes, lambda codes, there: np.where(there, value, codes), mask)
 
     def erase(self, mask: Mask) -> CodeEdit:
         """Take the labels in a mask (..., H, W) back; the prediction shows there again."""
-        touched = mask & self.touched
-        return self._edit(touched, self._predicted[touched])
+
+        def erased(codes: Codes, there: Mask, predicted: Codes) -> Codes:
+            return np.where(there & _is_label(codes), predicted, codes)
+
+        return _change(self.codes, erased, mask, self._predicted)
+
+    def clear(self) -> CodeEdit:
+        """Take all labels back."""
+        return _change(self.codes, lambda codes, predicted: predicted, self._predicted)
 
     def replace(self, labels: npt.NDArray[Any]) -> CodeEdit:
         """Make these (..., H, W) the labels, all of them."""
         given = check_labels(labels, self.codes.shape)
-        return _change(self.codes, np.where(given > 0, given.astype(np.uint16), self._predicted))
+        return _change(self.codes, lambda codes, *both: _laid(*both), given, self._predicted)
 
     def accept(self, mask: Mask) -> CodeEdit:
         """Turn the prediction in a mask (..., H, W) into labels; what is labelled stays."""
-        fresh = mask & ~self.touched & (self._predicted > 0)
-        return self._edit(fresh, self._predicted[fresh] - PREDICTED)
+
+        def accepted(codes: Codes, there: Mask, predicted: Codes) -> Codes:
+            fresh = there & (predicted > 0) & ~_is_label(codes)
+            return np.where(fresh, predicted - np.uint16(PREDICTED), codes)
+
+        return _change(self.codes, accepted, mask, self._predicted)
 
     def accept_component(self, *position: int) -> CodeEdit:
         """Accept the pixels that are connected to one, in its plane, by one predicted class.
@@ -199,11 +223,11 @@ class Corrections:
         EditError
             When nothing is predicted there.
         """
-        mask = np.zeros(self.codes.shape, bool)
-        mask[tuple(leading)] = True
-        if not self._predicted[mask].any():
+        if not self._predicted[tuple(leading)].any():
             raise EditError(_NOTHING_PREDICTED)
-        return self.accept(mask)
+        planes = np.zeros((*self.codes.shape[:-2], 1, 1), bool)
+        planes[tuple(leading)] = True
+        return self.accept(np.broadcast_to(planes, self.codes.shape))
 
     def apply(self, edit: CodeEdit) -> None:
         """Do, or do again, an edit."""
@@ -212,11 +236,6 @@ class Corrections:
     def revert(self, edit: CodeEdit) -> None:
         """Undo an edit."""
         self.codes[edit.mask] = edit.old
-
-    def _edit(self, mask: Mask, codes: Any) -> CodeEdit:
-        new = self.codes.copy()
-        new[mask] = np.asarray(codes, np.uint16)
-        return _change(self.codes, new)
 
     # -- the prediction moves on -------------------------------------------------------------
 
@@ -229,19 +248,52 @@ class Corrections:
             When its shape differs or a value can be no class.
         """
         newer = check_labels(prediction, self.codes.shape)
-        self._predicted = _predicted_codes(newer)
-        self.refresh()
+        for codes, predicted, values in strips(self.codes, self._predicted, newer):
+            _code_predicted(values, predicted)
+            _show(codes, predicted)
 
-    def refresh(self) -> bool:
-        """Show the prediction again where codes are neither labels nor the prediction.
+    def begin_again(self, labels: Labels, prediction: Labels | None) -> None:
+        """Other labels (..., H, W) and another prediction (..., H, W), of other classes.
+
+        Parameters
+        ----------
+        labels, prediction : (..., H, W) ndarray of uint8
+            Class index + 1, or 0; without a prediction, there is none until `update`.
+        """
+        below = np.broadcast_to(np.uint8(0), labels.shape) if prediction is None else prediction
+        for codes, predicted, given, values in strips(self.codes, self._predicted, labels, below):
+            _code_predicted(values, predicted)
+            codes[...] = _laid(given, predicted)
+
+    def settle(self, last: Codes, n_classes: int, *, everywhere: bool) -> tuple[bool, bool]:
+        """Show the prediction where codes were changed to what is neither a label nor predicted.
 
         An eraser leaves 0, and an undone stroke the prediction of its time. Call this after
-        every stroke, undo and redo; it moves no label, so there is nothing to undo. True when
-        any pixel changed.
+        every stroke, undo and redo; it moves no label but those of no class, which go, so there
+        is nothing to undo.
+
+        Parameters
+        ----------
+        last : (..., H, W) ndarray
+            The codes when this was done last.
+        n_classes : int
+        everywhere : bool
+            Look at all pixels, as there were more classes then.
+
+        Returns
+        -------
+        corrected, changed : bool
+            Whether any pixel changed by this call, and since.
         """
-        stale = ~self.touched & (self.codes != self._predicted)
-        np.copyto(self.codes, self._predicted, where=stale)
-        return bool(stale.any())
+        corrected = changed = False
+        for codes, predicted, before in strips(self.codes, self._predicted, last):
+            if not everywhere and np.array_equal(codes, before):
+                continue
+            unknown = _is_label(codes) & (codes > n_classes)
+            codes[unknown] = 0
+            corrected |= _show(codes, predicted) or bool(unknown.any())
+            changed |= not np.array_equal(codes, before)
+        return corrected, changed
 
 
 @dataclass(frozen=True)
@@ -263,6 +315,11 @@ class ReadyLabels:
     painted: tuple[int, ...]
 
     @classmethod
+    def none(cls, shape: tuple[int, ...]) -> ReadyLabels:
+        """Of an image (..., H, W) on which nothing is labelled."""
+        return cls(Corrections.blank(shape), np.zeros(shape, np.uint16), ())
+
+    @classmethod
     def of(cls, labels: Labels) -> ReadyLabels:
         """Of labels (..., H, W), class index + 1 or 0.
 
@@ -278,15 +335,49 @@ class ReadyLabels:
 
 def laid_over(codes: Codes, labels: Labels) -> CodeEdit:
     """The edit of codes (..., H, W) that sets labels (..., H, W) wherever there are some."""
-    return _change(codes, np.where(labels > 0, labels, codes))
+    return _change(codes, lambda before, given: _laid(given, before), labels)
 
 
-def _change(before: Codes, after: Codes) -> CodeEdit:
-    changed = before != after
-    return CodeEdit(changed, before[changed], after[changed])
+def _change(
+    codes: Codes, wanted: Callable[..., npt.NDArray[Any]], *arrays: npt.NDArray[Any]
+) -> CodeEdit:
+    """The edit that makes codes (..., H, W) what is wanted, given strips of them and of arrays."""
+    mask = np.empty(codes.shape, bool)
+    old, new = [np.zeros(0, np.uint16)], [np.zeros(0, np.uint16)]
+    for changed, before, *others in strips(mask, codes, *arrays):
+        after = wanted(before, *others)
+        np.not_equal(before, after, out=changed)
+        old.append(before[changed])
+        new.append(after[changed])
+    return CodeEdit(mask, np.concatenate(old), np.concatenate(new))
+
+
+def _is_label(codes: Codes) -> Mask:
+    # Less one, 0 is the largest value there is: one comparison finds what is labelled.
+    mask: Mask = (codes - np.uint16(1)) < PREDICTED - 1
+    return mask
+
+
+def _laid(labels: Labels, codes: Codes) -> Codes:
+    """Labels where there are some, over codes."""
+    return np.where(labels > 0, labels, codes)
+
+
+def _show(codes: Codes, predicted: Codes) -> bool:
+    """Show what is predicted where there is no label; whether that changed anything."""
+    stale = (codes != predicted) & ~_is_label(codes)
+    np.copyto(codes, predicted, where=stale)
+    return bool(stale.any())
+
+
+def _code_predicted(labels: Labels, out: Codes) -> None:
+    """Write the codes of predicted labels."""
+    np.multiply(labels > 0, np.uint16(PREDICTED), out=out)
+    out += labels
 
 
 def _predicted_codes(labels: Labels) -> Codes:
-    codes = labels.astype(np.uint16)
-    np.add(codes, np.uint16(PREDICTED), out=codes, where=codes > 0)
+    codes = np.empty(labels.shape, np.uint16)
+    for out, strip in strips(codes, labels):
+        _code_predicted(strip, out)
     return codes

@@ -12,7 +12,7 @@ from qtpy.QtCore import QTimer
 
 from napari_gaussproto.core.model.maps import LABELS
 from napari_gaussproto.widgets.layers.class_layers import layers_to_remove
-from napari_gaussproto.widgets.layers.large_labels import is_large
+from napari_gaussproto.widgets.layers.large_labels import is_large, labels_of
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.preferences import PLUGIN
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState, per_viewer, state_of
@@ -35,13 +35,20 @@ class Following:
         # What is kept by the viewer must not keep it.
         self._viewer = ref(viewer)
         self._names: WeakKeyDictionary[Image, str] = WeakKeyDictionary()
+        self._state: SharedState = state_of(viewer)
         # What was hidden here comes back; what a person hid stays hidden.
-        self._hidden: WeakSet[Layer] = WeakSet()
+        self._hidden: WeakSet[Layer] = self._state.hidden
+        # Images that others were picked over, also those that a person had hidden before.
+        self._away: WeakSet[Image] = WeakSet()
+        # Labels on disk, with the images that they are of: one file may be open twice.
+        self._on_disk: WeakKeyDictionary[Layer, WeakSet[Image]] = WeakKeyDictionary()
         # Tools that were in the hand when a person was led to layers that nothing is drawn in.
         self._laid_down: WeakKeyDictionary[Layer, str] = WeakKeyDictionary()
-        state: SharedState = state_of(viewer)
+        state = self._state
         state.result_changed.connect(self._on_result)
         state.result_closed.connect(self._on_closed)
+        state.streamed_changed.connect(self._on_streamed)
+        viewer.layers.events.removed.connect(self._on_removed)
         for result in list(state.results.values()):
             self._on_result(result)
 
@@ -68,14 +75,16 @@ class Following:
             if layer in self._hidden:
                 self._hidden.discard(layer)
                 layer.visible = True
+        self._away.discard(image)
         image.visible = True
         self._leave_hidden(viewer, [la for la in others if la is not image], image, mode)
 
-    def lacks(self, image: Image) -> bool:
-        """Whether an image, or a layer of it, is out of view."""
+    def lacks(self, image: Image, images: Sequence[Image]) -> bool:
+        """Whether a layer of an image was hidden here, or none of all images is in view."""
         viewer = self._viewer()
         layers = [] if viewer is None else self._all_of(viewer, image)
-        return not image.visible or any(layer in self._hidden for layer in layers)
+        hidden = any(layer in self._hidden and not layer.visible for layer in layers)
+        return hidden or not any(one.visible for one in images)
 
     def put_aside(self, image: Image, chosen: Image) -> None:
         """Hide labels of an image that is hidden or covered, until it is brought into view."""
@@ -124,18 +133,31 @@ class Following:
     def hide(self, image: Image) -> None:
         """Hide an image with its layers until it is brought into view."""
         viewer = self._viewer()
-        self._hidden.add(image)  # also where a person hid it before
+        self._away.add(image)
         for layer in [] if viewer is None else self._all_of(viewer, image):
             if layer.visible:
                 layer.visible = False
                 self._hidden.add(layer)
 
     def keep_out_of_view(self, image: Image) -> bool:
-        """Hide new layers of an image that was hidden here; False if it is in view."""
-        if image.visible or image not in self._hidden:
+        """Hide new layers of an image that another was picked over; False if it is in view."""
+        if not self._is_away(image):
             return False
         self.hide(image)
         return True
+
+    def set_visible(self, layer: Layer, image: Image, wanted: bool) -> None:
+        """Show or hide a layer of an image; of one that is out of view, once it comes back."""
+        if self._is_away(image):
+            (self._hidden.add if wanted else self._hidden.discard)(layer)
+            wanted = False
+        # napari redraws everything for a layer that is made visible, even if it was.
+        if layer.visible != wanted:
+            layer.visible = wanted
+
+    def _is_away(self, image: Image) -> bool:
+        is_chosen = image is self._state.image
+        return image in self._away and not (image.visible or is_chosen)
 
     @staticmethod
     def _all_of(viewer: Viewer, image: Image) -> list[Layer]:
@@ -167,6 +189,25 @@ class Following:
         ]
         # After napari has finished with the image; the result itself is free before.
         QTimer.singleShot(0, partial(self._remove, layers))
+
+    def _on_streamed(self, image: Image) -> None:
+        viewer = self._viewer()
+        layer = None if viewer is None else labels_of(viewer, self._state.streamed[image])
+        if layer is not None:
+            self._on_disk.setdefault(layer, WeakSet()).add(image)
+
+    def _on_removed(self, event: Any) -> None:
+        """Let labels on disk go with the last of their images; the files stay."""
+        viewer = self._viewer()
+        if viewer is None:
+            return
+        layers = [
+            layer
+            for layer, images in self._on_disk.items()
+            if event.value in images and not any(image in viewer.layers for image in images)
+        ]
+        if layers:
+            QTimer.singleShot(0, partial(self._remove, layers))
 
     def _remove(self, layers: list[Layer]) -> None:
         viewer = self._viewer()
@@ -224,15 +265,16 @@ def _is_hidden_mask(layer: Layer | None) -> bool:
 
 def show_what_is_picked(viewer: Viewer, chooser: ImageChooser) -> None:
     """Bring the image that a person picks in a dock into view, and what follows a removed one."""
+    following = follow_images(viewer)
 
     def show() -> None:
         image = chooser.image()
         if image is not None:
-            follow_images(viewer).bring_into_view(image, chooser.images())
+            following.bring_into_view(image, chooser.images())
 
     def show_hidden() -> None:
         image = chooser.image()
-        if image is not None and follow_images(viewer).lacks(image):
+        if image is not None and following.lacks(image, chooser.images()):
             show()
 
     chooser.activated.connect(lambda _: show())

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -23,18 +22,16 @@ from napari_gaussproto.widgets.layers.class_layers import (
 from napari_gaussproto.widgets.layers.placement import (
     area_in_view,
     has_channels,
-    is_cut_from,
     pixels_of,
     placement,
     plane_in_view,
     undisturbed,
 )
-from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
 from napari_gaussproto.widgets.shared.state import SharedState
-from napari_gaussproto.widgets.shared.tags import WINDOW, is_ours
+from napari_gaussproto.widgets.shared.tags import is_cut_from, is_ours
 from napari_gaussproto.widgets.shared.workarounds import replace_levels
-from napari_gaussproto.widgets.shared.workers import single_shot, soon
+from napari_gaussproto.widgets.shared.workers import single_shot
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels
@@ -101,7 +98,6 @@ class LargeLabels(QObject):
         self._redraw = single_shot(self, _REST, self._draw)
         self._look = QTimer(self, interval=_LOOK)
         self._look.timeout.connect(self._follow)
-        Connections(self).add(viewer.layers.events.removed, self._on_removed)
 
     def watch(self, image: Image | None) -> None:
         """Follow the view of an image while it is segmented; None for no more."""
@@ -134,22 +130,11 @@ class LargeLabels(QObject):
                     **placement(image, ndim=len(step.levels[0].shape)),
                 )
                 keep_colors(layer)
-                windows = [la for la in self._viewer.layers if WINDOW in la.metadata]
-                cut = [window for window in windows if is_cut_from(window, image)]
+                cut = [la for la in self._viewer.layers if is_cut_from(la, image)]
                 put_below_annotations(self._viewer, layer, *cut)
             self._layers[image] = layer
             about = step.cover.classes, step.made.provenance
             show_classes(layer, *about, folder=str(step.path))
-
-    def _on_removed(self, event: Any) -> None:
-        """Let the layer go with its image; the labels stay on disk."""
-        layer = self._layers.pop(event.value, None)
-        if layer is not None:
-            soon(self, partial(self._remove, layer))  # after napari has finished with the image
-
-    def _remove(self, layer: Labels) -> None:
-        if layer in self._viewer.layers:
-            self._viewer.layers.remove(layer)
 
     def layer_of(self, image: Image) -> Labels | None:
         """The layer of an image, while it is in the viewer."""

@@ -68,7 +68,7 @@ def reset_brushed(viewer: Viewer, result: ImageResult) -> None:
 def show_changed(viewer: Viewer, result: ImageResult, changed: npt.NDArray[np.bool_]) -> Labels:
     """Mark pixels (..., H, W) whose class changed, in the one layer that is kept for it."""
     layer: Labels | None = layer_of(viewer, result, CHANGED)
-    values = changed.astype(np.uint8)
+    values = changed.view(np.uint8)
     if layer is None:
         layer = _add_marks(viewer, result.source, values, CHANGED, _CHANGED_COLOR, 0.9)
         layer.editable = False
@@ -130,7 +130,7 @@ class CorrectionOverlay:
             if image not in wanted and layer in self._viewer.layers:
                 layer.visible = False
         for image, marked in wanted.items():
-            self._mark(image, marked.astype(np.uint8))
+            self._mark(image, marked.view(np.uint8))
 
     def _mark(self, image: Image, values: npt.NDArray[np.uint8]) -> None:
         known = self._layers.get(image)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -21,9 +20,8 @@ from napari_gaussproto.widgets.layers.captions import PROTOTYPE_AXIS, captions
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
 from napari_gaussproto.widgets.shared.state import ImageResult, OnImage
 from napari_gaussproto.widgets.shared.tags import (
-    CUT_FROM,
-    RESTORED,
     WINDOW,
+    file_of,
     is_edited,
     tag,
 )
@@ -82,11 +80,8 @@ def train_image(
     is_open : bool
         False when the layer was removed from the viewer.
     """
-    # None for other origins than files, such as samples.
-    path = layer.source.path or layer.metadata.get(RESTORED, {}).get("file")
-    file = None if path is None else str(Path(path).absolute())
     area = layer.metadata.get(WINDOW)
-    about = (pixels_of(layer), has_channels(layer), codes, layer.name, file)
+    about = (pixels_of(layer), has_channels(layer), codes, layer.name, file_of(layer))
     window = None if area is None else tuple(area)
     return TrainImage(layer.unique_id, *about, is_open, window)
 
@@ -151,14 +146,6 @@ def _of_last_axes(place: dict[str, Any], dropped: int) -> dict[str, Any]:
         "shear": shear[last, last],
         "affine": Affine(affine_matrix=np.asarray(place["affine"].affine_matrix)[last, last]),
     }
-
-
-def is_cut_from(window: Layer, image: Image) -> bool:
-    """Whether a window is one of an image, and not of another one at the same place."""
-    if window.metadata.get(CUT_FROM) == str(image.unique_id):
-        return True
-    file = train_image(image).file
-    return file is not None and window.metadata.get(RESTORED, {}).get("file") == file
 
 
 def plane_in_view(viewer: Viewer, image: Image, leading: Sequence[int]) -> tuple[int, ...]:
@@ -324,7 +311,7 @@ def show_outlines(
         As many axes as the image has, without colours.
     """
     place = placement(image, origin=origin, ndim=outlines.ndim)
-    lines = outlines.astype(np.uint8)
+    lines = outlines.view(np.uint8)
     if known is not None and known in viewer.layers:
         known.data, known.translate, known.name = lines, place["translate"], name
         return known

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_gaussproto.core.model.maps import LIKELIHOOD, MapRole, limits_of, values_of
+from napari_gaussproto.widgets.layers.following import follow_images
 from napari_gaussproto.widgets.layers.placement import layer_of, show_map, undisturbed
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState, per_viewer, state_of
 
@@ -98,9 +99,8 @@ class PrototypeMap:
             (current.labels, not likelihood),
             (layer_of(viewer, current, LIKELIHOOD), likelihood),
         ):
-            # napari redraws everything for a layer that is made visible, even if it was.
-            if layer is not None and layer in viewer.layers and layer.visible != wanted:
-                layer.visible = wanted
+            if layer is not None and layer in viewer.layers:
+                follow_images(viewer).set_visible(layer, current.source, wanted)
 
 
 @per_viewer

@@ -22,7 +22,6 @@ from qtpy.QtWidgets import (
 from napari_gaussproto.core.model.maps import QUANTITIES
 from napari_gaussproto.core.model.summary import with_suffix
 from napari_gaussproto.widgets.layers.large_labels import streamed_of
-from napari_gaussproto.widgets.layers.placement import is_cut_from
 from napari_gaussproto.widgets.layers.prototype_map import prototype_map
 from napari_gaussproto.widgets.prototypes.edit_controller import EditController
 from napari_gaussproto.widgets.prototypes.edit_panel import EditPanel
@@ -46,7 +45,7 @@ from napari_gaussproto.widgets.shared.forms import (
     wrapped_label,
 )
 from napari_gaussproto.widgets.shared.state import ImageResult
-from napari_gaussproto.widgets.shared.tags import WINDOW
+from napari_gaussproto.widgets.shared.tags import is_cut_from
 from napari_gaussproto.widgets.shared.workarounds import camera_of
 
 if TYPE_CHECKING:
@@ -300,8 +299,8 @@ class PrototypesWidget(Dock):
         image, state = self.state.image, self.state
         if image is None or image not in self.viewer.layers or image in state.results:
             return None
-        is_part = WINDOW in image.metadata and is_cut_from(image, shown)
-        return None if is_part or streamed_of(state, image) is not None else image
+        known = is_cut_from(image, shown) or streamed_of(state, image) is not None
+        return None if known else image
 
     def _on_prototype(self, m: int) -> None:
         self.gallery.select(m)

@@ -18,9 +18,9 @@ from napari_gaussproto.widgets.layers.clicks import (
 )
 from napari_gaussproto.widgets.layers.large_labels import streamed_of
 from napari_gaussproto.widgets.layers.overlays import WHY
-from napari_gaussproto.widgets.layers.placement import is_cut_from, layer_of, placement, undisturbed
+from napari_gaussproto.widgets.layers.placement import layer_of, placement, undisturbed
 from napari_gaussproto.widgets.shared.state import ImageResult, OnImage, SharedState
-from napari_gaussproto.widgets.shared.tags import WINDOW, is_ours, tag
+from napari_gaussproto.widgets.shared.tags import WINDOW, is_cut_from, is_ours, tag
 
 if TYPE_CHECKING:
     from napari.layers import Image, Labels, Vectors

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtWidgets import QWidget
 
+from napari_gaussproto.core.base.strips import is_same
 from napari_gaussproto.core.labels.check import checksum
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.class_layers import (
@@ -105,7 +106,7 @@ class CorrectedView(QWidget):
         if drawn is None:
             self._remove(chosen)
         found, labels = result.segmentation, _shown(result)
-        if drawn is None and np.array_equal(labels, found.labels):
+        if drawn is None and is_same(labels, found.labels):
             self._cover.show_cover(chosen.name, found.cover, found.classes, found.data_share)
             return
         self._of = result

@@ -16,7 +16,7 @@ from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.forms import across, combo_box, cut_long_entries, enable, fill
 from napari_gaussproto.widgets.shared.preferences import recent_models, remember_model
 from napari_gaussproto.widgets.shared.state import state_of
-from napari_gaussproto.widgets.shared.tags import RESTORED, WINDOW, is_ours
+from napari_gaussproto.widgets.shared.tags import RESTORED, WINDOW, is_cut_from, is_ours
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -152,14 +152,23 @@ class ImageChooser(QComboBox):
     def _wanted(self, chosen: Image | None, fresh: list[Image]) -> int:
         """Place of the image that is to be chosen, some of which are new in the list."""
         if chosen is None or chosen not in self._images:
-            at_work = self._state.image if chosen is None else None
-            return self._images.index(at_work) if at_work in self._images else len(self._images) - 1
+            return self._images.index(self._next(chosen)) if self._images else -1
         # What a project brings back, and windows of large images, nobody opened by hand.
         opened = [layer for layer in fresh if RESTORED not in layer.metadata]
         if opened and not self._holds():
             return self._images.index(opened[-1])
         self._passed = opened[-1] if opened else self._passed
         return self._images.index(chosen)
+
+    def _next(self, gone: Image | None) -> Image:
+        """What follows a removed image, or comes first: the whole of a window, or what is seen."""
+        images = self._images
+        if gone is None:
+            known = [image for image in images if image is self._state.image]
+        else:
+            known = [image for image in images if is_cut_from(gone, image)]
+        seen = [la for la in images if la.visible or la in self._state.hidden]
+        return (known or seen or images)[-1]
 
 
 class ModelChooser(QWidget):

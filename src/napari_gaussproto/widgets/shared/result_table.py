@@ -12,6 +12,9 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt, Signal
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QAbstractItemView, QTableView
 
+# Rows whose texts are measured for the width of a column.
+_LOOKED_AT = 50
+
 
 @dataclass(frozen=True)
 class Column:
@@ -123,6 +126,19 @@ class ResultTable(QTableView):
         self.resizeColumnsToContents()
         for number in range(len(columns)):
             self.setColumnWidth(number, min(self.columnWidth(number), 160))
+
+    def sizeHintForColumn(self, column: int) -> int:
+        """How wide a column is, in pixels: as its longest text of the least, greatest and first.
+
+        Qt would ask for a thousand rows of each column, a fifth of a second for a photograph.
+        """
+        shown = self._rows.columns[column]
+        known = [row for row in self._rows.order if shown.values[row] is not None]
+        ends = {pick(known, key=lambda row: shown.values[row]) for pick in (min, max) if known}
+        texts = [shown.text(row) for row in (*ends, *self._rows.order[:_LOOKED_AT])]
+        letters = self.fontMetrics()
+        longest = max((letters.horizontalAdvance(text) for text in texts), default=0)
+        return longest + 3 * letters.averageCharWidth()
 
     def choose(self, row: int) -> None:
         """Choose a row by its number, and bring it into view."""

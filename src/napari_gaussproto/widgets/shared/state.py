@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from psygnal import Signal
 
@@ -190,6 +190,8 @@ class SharedState:
         self.undo: EditHistory | None = None
         self.saved: PrototypeSegmenter | None = None
         self.results: dict[Any, ImageResult] = {}
+        # Layers that docks hid when another image was picked; what a person hid is not here.
+        self.hidden: WeakSet[Any] = WeakSet()
         # How labels of large images are made, of which no result is kept.
         self.streamed: WeakKeyDictionary[Any, Streamed] = WeakKeyDictionary()
         self.memos: WeakKeyDictionary[Any, RegionMemo] = WeakKeyDictionary()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_gaussproto.core.model.maps import MapRole
@@ -21,6 +22,21 @@ WINDOW = "window"
 CUT_FROM = "cut_from"
 # What the metadata of classes say that a person painted on and that were replaced since.
 _EDITED = "edited"
+
+
+def file_of(image: Layer) -> str | None:
+    """The file that an image was read from; None for other origins, such as samples."""
+    path = image.source.path or image.metadata.get(RESTORED, {}).get("file")
+    return None if path is None else str(Path(path).absolute())
+
+
+def is_cut_from(window: Layer, image: Layer) -> bool:
+    """Whether a layer is a window of an image, and not of another one at the same place."""
+    if WINDOW not in window.metadata or WINDOW in image.metadata:
+        return False
+    file = file_of(image)
+    is_same_file = file is not None and file == file_of(window)
+    return is_same_file or window.metadata.get(CUT_FROM) == str(image.unique_id)
 
 
 def is_ours(layer: Layer) -> bool:

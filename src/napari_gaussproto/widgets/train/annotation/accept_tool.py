@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 from qtpy.QtCore import QObject
 
 from napari_gaussproto.core.base.errors import GaussProtoError
-from napari_gaussproto.core.labels.corrections import CodeEdit
+from napari_gaussproto.core.labels.corrections import CodeEdit, Corrections
+from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.train.annotation.annotation_layer import AnnotationLayer
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
@@ -31,6 +34,8 @@ class AcceptTool(QObject):
         self._viewer, self._annotations, self._messages = viewer, annotations, messages
         self._annotation: AnnotationLayer | None = None
         self._mode = ""
+        self._queue = JobQueue(self)
+        self._queue.failed.connect(messages.report)
 
     @property
     def on(self) -> bool:
@@ -68,14 +73,51 @@ class AcceptTool(QObject):
         point = annotation.image.world_to_data(position)
         # An image of many channels has an axis in front that its labels lack.
         pixel = tuple(round(float(value)) for value in point[-annotation.record.codes.ndim :])
-        try:
-            edit = annotation.record.accept_component(*pixel)
-        except GaussProtoError as error:
+        self._seek(annotation, pixel)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a component is being sought."""
+        return self._queue.busy
+
+    def close(self) -> None:
+        """Stop listening, and seek nothing more."""
+        self.switch(None)
+        self._queue.abandon()
+
+    def _seek(self, annotation: AnnotationLayer, pixel: tuple[int, ...]) -> None:
+        """Seek the component in a thread, as a fifth of a second would hold the brush."""
+        annotation.settle()
+        record, before = annotation.record, annotation.snapshot
+        done = partial(self._on_found, annotation, pixel, record, before)
+        self._queue.put(partial(_component, record, pixel), done)
+
+    def _on_found(
+        self,
+        annotation: AnnotationLayer,
+        pixel: tuple[int, ...],
+        record: Corrections,
+        before: npt.NDArray[np.uint16],
+        found: CodeEdit | GaussProtoError,
+    ) -> None:
+        if annotation.layer is None or annotation.record is not record:
+            return  # removed or turned meanwhile
+        annotation.settle()
+        if annotation.snapshot is not before:
+            self._seek(annotation, pixel)  # painted on meanwhile, or predicted anew
+        elif isinstance(found, GaussProtoError):
             unknown = self._annotations.unknown_classes(annotation.image, *pixel)
-            self._messages.tell(left_out(unknown) or str(error))
-            return
-        annotation.apply(edit)
-        self._messages.tell(accepted(edit) or "This region is labelled already.")
+            self._messages.tell(left_out(unknown) or str(found))
+        else:
+            annotation.apply(found, later=True)
+            self._messages.tell(accepted(found) or "This region is labelled already.")
+
+
+def _component(record: Corrections, pixel: tuple[int, ...]) -> CodeEdit | GaussProtoError:
+    try:
+        return record.accept_component(*pixel)
+    except GaussProtoError as error:
+        return error
 
 
 def accepted(edit: CodeEdit) -> str:

@@ -11,7 +11,6 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.imaging.orientation import upright
 from napari_gaussproto.core.labels.corrections import (
-    PREDICTED,
     CodeEdit,
     Corrections,
     ReadyLabels,
@@ -84,9 +83,7 @@ class AnnotationLayer(QObject):
         self.image = image
         self.classes = tuple(classes)
         if ready is None:
-            nothing = np.zeros(label_shape(image), np.uint8)
-            record = Corrections(nothing if prediction is None else prediction)
-            ready, prediction = ReadyLabels(record, record.codes.copy(), ()), None
+            ready = ReadyLabels.none(label_shape(image))
         self.record, self._last = ready.record, ready.codes
         if prediction is not None:
             self.record.update(prediction)
@@ -221,14 +218,13 @@ class AnnotationLayer(QObject):
         """Take note of what was drawn or undone since the last time."""
         self._timer.stop()
         self._rebind()
-        codes = self.record.codes
-        if self._settled_for == len(self.classes) and np.array_equal(codes, self._last):
-            return  # all below looks at every pixel
-        self._settled_for = len(self.classes)
-        codes[(codes > len(self.classes)) & (codes < PREDICTED)] = 0  # no class
-        if self.record.refresh():
+        n_classes = len(self.classes)
+        everywhere = self._settled_for != n_classes
+        corrected, changed = self.record.settle(self._last, n_classes, everywhere=everywhere)
+        self._settled_for = n_classes
+        if corrected:
             self._redraw()
-        if not np.array_equal(self.record.codes, self._last):
+        if changed:
             self._last = self.record.codes.copy()
             self.edited.emit()
 
@@ -268,10 +264,12 @@ class AnnotationLayer(QObject):
         else:
             self.settle()
 
-    def clear(self) -> None:
-        """Take all labels back; the viewer's undo brings them again."""
+    def clear(self) -> int:
+        """Take all labels back; the viewer's undo brings them again. Returns how many pixels."""
         self.settle()
-        self.apply(self.record.replace(np.zeros_like(self.record.labels)))
+        edit = self.record.clear()
+        self.apply(edit)
+        return len(edit)
 
     def set_prediction(self, prediction: npt.NDArray[np.uint8]) -> None:
         """Put a newer prediction (..., H, W) below the labels; values as of `Corrections`."""
@@ -287,17 +285,19 @@ class AnnotationLayer(QObject):
             self._style(self.layer)
 
     def change_classes(
-        self, classes: Sequence[SegmentationClass], labels: npt.NDArray[np.uint8]
+        self,
+        classes: Sequence[SegmentationClass],
+        labels: npt.NDArray[np.uint8],
+        prediction: npt.NDArray[np.uint8] | None,
     ) -> None:
         """Take over labels (..., H, W) that a change of the class table made.
 
         The viewer's undo cannot reach behind it: there, values mean other classes. The change
-        has an undo of its own.
+        has an undo of its own. What is predicted (..., H, W) is of the new classes; None for
+        nothing.
         """
         self.settle()
-        # The prediction means classes of the former table; the next one comes with a fit.
-        self.record.update(np.zeros_like(labels))
-        self.record.apply(self.record.replace(labels))
+        self.record.begin_again(labels, prediction)
         self._last = self.record.codes.copy()
         if self.layer is not None:
             reset_undo(self.layer)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from qtpy.QtCore import QObject, Signal
 
 from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.strips import is_same, values_in
 from napari_gaussproto.core.labels.check import checksum
 from napari_gaussproto.core.labels.class_table import Forgotten, Table, TableChange
 from napari_gaussproto.core.labels.corrections import ReadyLabels
@@ -269,9 +270,12 @@ class AnnotationSet(QObject):
             return
         change, forgotten = done = self._done.pop()
         for annotation in self._all:
+            if change.is_renaming and len(change.before) == len(change.after):
+                annotation.set_classes(change.before)
+                self._predict(annotation)  # which goes by the names
+                continue
             lost = forgotten.get(annotation) or Forgotten()
-            labels = change.revert(annotation.labels, lost)
-            self._set(annotation, change.before, change, labels)
+            self._set(annotation, change.before, change.revert(annotation.labels, lost))
         self._undone.append(done)
         self.table_changed.emit(change, False)
         self._table_is(change.before)
@@ -301,22 +305,21 @@ class AnnotationSet(QObject):
         self.classes_changed.emit()
 
     def _do(self, change: TableChange) -> None:
-        results = {a: change.apply(a.labels) for a in self._all}
+        same = change.is_renaming  # values mean what they meant
+        results = {} if same else {a: change.apply(a.labels) for a in self._all}
+        if same:
+            for annotation in self._all:
+                annotation.set_classes(change.after)
         for annotation, (labels, _) in results.items():
-            self._set(annotation, change.after, change, labels)
+            self._set(annotation, change.after, labels)
         self._done.append((change, {a: lost for a, (_, lost) in results.items()}))
         self.table_changed.emit(change, True)
         self._table_is(change.after)
 
-    def _set(
-        self, annotation: AnnotationLayer, table: Table, change: TableChange, labels: Values
-    ) -> None:
-        renamed = change.mapping == tuple(range(len(change.mapping)))
-        if renamed and table == change.after:
-            annotation.set_classes(table)  # values mean what they meant
-        else:
-            annotation.change_classes(table, labels)
-            self._predict(annotation)
+    def _set(self, annotation: AnnotationLayer, table: Table, labels: Values) -> None:
+        result = self._state.results.get(annotation.image)
+        below = None if result is None else prediction_of(result, table)
+        annotation.change_classes(table, labels, below)
 
     def _table_is(self, table: Table) -> None:
         self.classes = table
@@ -341,10 +344,10 @@ class AnnotationSet(QObject):
         labels = result.segmentation.labels
         if not all(0 <= at < n for at, n in zip(place, labels.shape, strict=False)):
             return []
-        there = np.bincount(np.ravel(labels[place]), minlength=256)
+        there = values_in(np.atleast_2d(labels[place]))
         known = {entry.name for entry in self.classes}
         classes = enumerate(result.segmentation.classes, start=1)
-        return [entry.name for value, entry in classes if there[value] and entry.name not in known]
+        return [e.name for value, e in classes if value in there and e.name not in known]
 
     def _on_image_result(self, result: ImageResult) -> None:
         if (annotation := self.find(result.source)) is not None:
@@ -389,10 +392,10 @@ class AnnotationSet(QObject):
         painted, predicted = np.asarray(layer.data), result.segmentation.labels
         if painted.shape != predicted.shape:
             return
-        differs = painted != predicted
-        if not differs.any():  # as mostly; the rest takes a while on a large photograph
+        if is_same(painted, predicted):  # as mostly; the rest takes a while on a large photograph
             result.labels_checksum = checksum(layer.data)
             return
+        differs = painted != predicted
         values = name_table(result, self.classes)[painted]
         drawn = annotation.labels
         taken = differs & (values > 0) & ((drawn == 0) | (drawn == values))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from napari_gaussproto.core.base.strips import looked_up
 from napari_gaussproto.widgets.shared.state import ImageResult
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def prediction_of(result: ImageResult, classes: Sequence[SegmentationClass]) -> 
     labels, table = result.segmentation.labels, name_table(result, classes)
     n_classes = len(result.segmentation.classes)
     same = np.array_equal(table[: n_classes + 1], np.arange(n_classes + 1))
-    return labels if same else table[labels]
+    return labels if same else looked_up(table, labels)
 
 
 def name_table(result: ImageResult, classes: Sequence[SegmentationClass]) -> Values:

@@ -11,12 +11,10 @@ from napari_gaussproto.widgets.layers.placement import (
     area_in_view,
     channels_moved,
     has_channels,
-    is_cut_from,
     placement,
-    train_image,
     undisturbed,
 )
-from napari_gaussproto.widgets.shared.tags import CUT_FROM, RESTORED, WINDOW
+from napari_gaussproto.widgets.shared.tags import CUT_FROM, RESTORED, WINDOW, file_of, is_cut_from
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -44,7 +42,7 @@ def window_of(viewer: Viewer, image: Image, area: Area) -> Image | None:
 def area_of_window(layer: Layer, image: Image) -> Area | None:
     """Which pixels of an image a layer shows, if it is a window of that image."""
     known = layer.metadata.get(WINDOW)
-    if known is None or layer is image or not is_cut_from(layer, image):
+    if known is None or not is_cut_from(layer, image):
         return None
     y0, x0, y1, x1 = known
     corner = image.data_to_world((*(0,) * (image.ndim - 2), y0, x0))[-2:]
@@ -60,7 +58,7 @@ def add_window(viewer: Viewer, image: Image, cut: CutWindow) -> Image:
     limits = image.contrast_limits if cut.is_stored else (0, 1)
     look = {name: getattr(image, name) for name in _LOOK}
     known = {} if image.rgb else {"contrast_limits": limits, "colormap": image.colormap}
-    about = {WINDOW: list(cut.area), RESTORED: {"file": train_image(image).file}}
+    about = {WINDOW: list(cut.area), RESTORED: {"file": file_of(image)}}
     with undisturbed(viewer):
         layer: Image = viewer.add_image(
             data,

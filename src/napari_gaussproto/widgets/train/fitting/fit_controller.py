@@ -347,7 +347,7 @@ class FitController(QObject):
             view.prototype,
             view.values,
         )
-        if image is self._state.image or not follow_images(self._viewer).keep_out_of_view(image):
+        if not follow_images(self._viewer).keep_out_of_view(image):
             return True
         # Another one was chosen meanwhile; docks go on with what that one gave.
         chosen = self._state.results.get(self._state.image)

@@ -18,11 +18,11 @@ from napari_gaussproto.widgets.layers.clicks import pixel_in
 from napari_gaussproto.widgets.layers.large_labels import CUT_OUT, is_large
 from napari_gaussproto.widgets.layers.offers.channels import missing_answer
 from napari_gaussproto.widgets.layers.overlays import CorrectionOverlay
-from napari_gaussproto.widgets.layers.placement import is_cut_from, train_image
+from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import SharedState
-from napari_gaussproto.widgets.shared.tags import WINDOW, is_edited, is_ours
+from napari_gaussproto.widgets.shared.tags import WINDOW, is_cut_from, is_edited, is_ours
 from napari_gaussproto.widgets.shared.workers import Runner
 from napari_gaussproto.widgets.train.annotation.accept_tool import AcceptTool, accepted, left_out
 from napari_gaussproto.widgets.train.annotation.annotation_layer import (
@@ -154,8 +154,7 @@ class LabelsController(QObject):
         if image is None:
             return
         annotation = self._autosave.annotate(image)  # shown, so that its undo is at hand
-        count = int(np.count_nonzero(annotation.labels))
-        annotation.clear()
+        count = annotation.clear()
         said = (
             f"{count:,} pixels of “{image.name}” are no labels any more; Ctrl+Z brings them back."
         )
@@ -184,8 +183,8 @@ class LabelsController(QObject):
         if beside:
             # All of it is lost, or a part that may be meant to be.
             say = self._messages.warn if began else self._messages.tell
-            others = (la for la in self._images.images() if WINDOW not in la.metadata)
-            whole = next((f"“{la.name}”" for la in others if is_cut_from(window, la)), "the image")
+            wholes = [f"“{la.name}”" for la in self._images.images() if is_cut_from(window, la)]
+            whole = wholes[0] if wholes else "the image"
             say(
                 f"What is painted beside “{window.name}” is no label. To label there, choose "
                 f"{whole} above, move there and press Draw."
@@ -255,7 +254,7 @@ class LabelsController(QObject):
         except GaussProtoError as error:
             self._messages.warn(missing or str(error))
             return
-        annotation.apply(edit)
+        annotation.apply(edit, later=True)
         said = accepted(edit) or "This image is labelled already."
         if missing:
             self._messages.warn(f"{said} {missing}")
@@ -289,7 +288,7 @@ class LabelsController(QObject):
         """Take what was only a help off the canvas."""
         if self._on_press in self._viewer.mouse_drag_callbacks:
             self._viewer.mouse_drag_callbacks.remove(self._on_press)
-        self.accept_tool.switch(None)
+        self.accept_tool.close()
         self.overlay.show([])
 
 

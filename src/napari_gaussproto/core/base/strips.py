@@ -1,0 +1,54 @@
+"""Large arrays strip by strip.
+
+What is computed on the way stays in the cache of the processor and takes no fresh memory, whose
+first touch can be the longest part of it: in a virtual machine 2 ms for each MB were seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+# So many pixels are a strip, or one row if that is longer.
+_PIXELS = 1 << 16
+
+
+def strips(*arrays: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], ...]]:
+    """Some rows (n, W) of each of several arrays (..., H, W) at a time, from first to last.
+
+    The arrays have one shape. What is written into a strip is written into its array.
+    """
+    *leading, height, width = arrays[0].shape
+    rows = max(1, _PIXELS // max(1, width))
+    for plane in np.ndindex(*leading):
+        for top in range(0, height, rows):
+            yield tuple(array[plane][top : top + rows] for array in arrays)
+
+
+def is_same(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> bool:
+    """Whether two arrays (..., H, W) are equal, in shape and in each value."""
+    return first.shape == second.shape and all(
+        np.array_equal(a, b) for a, b in strips(first, second)
+    )
+
+
+def values_in(array: npt.NDArray[Any]) -> list[int]:
+    """The values that an array (..., H, W) of uint8 or uint16 holds, ascending."""
+    seen = np.zeros(np.iinfo(array.dtype).max + 1, bool)
+    for (strip,) in strips(array):
+        seen[strip[:, :1]] = True
+        # Labels lie in runs of one value, so it is enough to look where another one begins.
+        begins = strip[:, 1:] != strip[:, :-1]
+        seen[strip[:, 1:][begins]] = True
+    return [int(value) for value in np.flatnonzero(seen)]
+
+
+def looked_up(table: npt.NDArray[Any], values: npt.NDArray[np.uint8]) -> npt.NDArray[Any]:
+    """Entries of a table (K,) for values (..., H, W), each less than K."""
+    found = np.empty(values.shape, table.dtype)
+    for out, strip in strips(found, values):
+        np.take(table, strip, out=out, mode="clip")  # which needs no copy to be safe
+    return found
