@@ -6,6 +6,7 @@ from collections.abc import Generator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 from qtpy.QtCore import QObject
@@ -82,6 +83,7 @@ class LabelsController(QObject):
         panel.clear.clicked.connect(self.clear)
         panel.corrections.toggled.connect(self._show_corrections)
         annotations.drawn.connect(self._follow)
+        self._overshot: WeakSet[Image] = WeakSet()  # windows beyond whose rim strokes went
         viewer.mouse_drag_callbacks.append(self._on_press)
         self._invited = ""  # what was said last of where to paint
         images.image_changed.connect(self._on_image)
@@ -180,12 +182,12 @@ class LabelsController(QObject):
         while event.type != "mouse_release":
             yield
             beside = beside or pixel_in(window, shape, event.position) is None
-        if beside:
-            # All of it is lost, or a part that may be meant to be.
-            say = self._messages.warn if began else self._messages.tell
+        # Of a part of a stroke once: who paints along the rim knows then.
+        if began or (beside and window not in self._overshot):
+            self._overshot.add(window)
             wholes = [f"“{la.name}”" for la in self._images.images() if is_cut_from(window, la)]
             whole = wholes[0] if wholes else "the image"
-            say(
+            self._messages.warn(
                 f"What is painted beside “{window.name}” is no label. To label there, choose "
                 f"{whole} above, move there and press Draw."
             )
