@@ -136,6 +136,13 @@ def test_without_a_ground_among_others_no_class_is_faint(names: list[str]) -> No
     assert overlay_colors(classes) == label_colors(classes)
 
 
+def test_the_foreground_is_no_ground() -> None:
+    names = ("foreground", "other", "background")
+    classes = [SegmentationClass(name=name, color="#56b4e9") for name in names]
+    assert overlay_colors(classes[:2]) == label_colors(classes[:2])
+    assert overlay_colors(classes) == label_colors(classes) | {3: "#56b4e94c"}
+
+
 def test_the_first_classes_look_like_what_they_are() -> None:
     soil, plant = first_table()
     assert (soil.name, soil.color) == ("soil", "#56b4e9")  # as in the shipped models

@@ -17,7 +17,15 @@ from napari_gaussproto.widgets.layers.clicks import pixel_at
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
 from napari_gaussproto.widgets.prototypes.why_tool import image_at
 from tests.core.builders import two_tone
-from tests.widgets.docks import LEFT, by_role, canvas_point, click, labels_of, pick
+from tests.widgets.docks import (
+    LEFT,
+    by_role,
+    canvas_point,
+    click,
+    labels_of,
+    large_from_a_megapixel,
+    pick,
+)
 
 
 def test_clicking_the_canvas_explains_the_cell(
@@ -134,8 +142,21 @@ def test_the_dock_says_whose_figures_stay_while_another_image_is_chosen(
     assert name.text() == "Image: B"
     third = viewer.add_image(two_tone(60, 80)[0], name="C")
     assert name.text().startswith("Image: B. The chosen one, “C”")
+    third.name = "C of today"
+    assert "“C of today”" in name.text()
     viewer.layers.remove(third)
     assert dock.state.image is other and name.text() == "Image: B"
+
+
+def test_the_dock_says_no_more_that_a_large_image_is_not_segmented(
+    viewer: Any, prototypes: Any, dock: Any, run: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    large_from_a_megapixel(monkeypatch, 512)
+    dock.large.choose_folder(tmp_path)
+    viewer.add_image(two_tone(1100, 1300)[0], name="mosaic")
+    assert "“mosaic”, is not segmented yet" in prototypes.image_name.text()
+    run(dock)
+    assert prototypes.image_name.text() == "Image: field"
 
 
 def test_the_dock_lets_go_of_an_image_that_is_removed(

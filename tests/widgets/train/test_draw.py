@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_gaussproto.core.labels.class_table import add_class, remove_class, rename_class
-from napari_gaussproto.core.labels.corrections import PREDICTED
+from napari_gaussproto.core.labels.corrections import PREDICTED, Corrections
 from napari_gaussproto.widgets.train.annotation.annotation_layer import brush_for
 from napari_gaussproto.widgets.train.labelling.class_list import KEY
 from tests.core.builders import two_tone
@@ -114,6 +115,32 @@ def test_what_is_painted_while_a_region_is_sought_stays(train: Any, image: Any, 
     assert annotation.labels[20, 20] == 1 and annotation.labels[50, 60] == 2
     annotation.layer.undo()
     assert annotation.labels[20, 20] == 1 and annotation.labels[50, 60] == 0
+
+
+@pytest.mark.parametrize("ends", ["layer", "dock"])
+def test_a_region_is_not_accepted_after_its_layer_or_dock_is_gone(
+    viewer: Any, train: Any, image: Any, qtbot: Any, monkeypatch: Any, ends: str
+) -> None:
+    go_on = Event()
+
+    find = Corrections.accept_component
+
+    def found_later(*arguments: Any) -> Any:
+        assert go_on.wait(60)
+        return find(*arguments)
+
+    monkeypatch.setattr(Corrections, "accept_component", found_later)
+    click(train.labels.new)
+    (annotation,) = train.annotations.open
+    annotation.set_prediction(np.full(annotation.labels.shape, 2, np.uint8))
+    train.labelling.accept_tool.accept(annotation, image.data_to_world((50, 60)))
+    if ends == "layer":
+        viewer.layers.remove(annotation.layer)
+    else:
+        train.close_work()
+    go_on.set()
+    qtbot.waitUntil(lambda: not train.labelling.accept_tool.busy, timeout=WAIT)
+    assert not annotation.labels.any()
 
 
 def test_regions_of_an_image_of_many_channels_can_be_accepted(

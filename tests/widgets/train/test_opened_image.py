@@ -119,6 +119,24 @@ def test_an_image_that_a_person_hid_is_not_what_follows_a_removed_one(
     qtbot.waitUntil(lambda: reference.visible, timeout=WAIT)
 
 
+def test_what_a_person_showed_and_hid_again_is_not_what_a_dock_hid(
+    viewer: Any, train: Any, image: Any, qtbot: Any
+) -> None:
+    place = {"scale": image.scale, "translate": image.translate}
+    second, reference = (
+        viewer.add_image(two_tone(seed=s)[0], name=f"{s}", **place) for s in (2, 3)
+    )
+    image.visible = True
+    pick(train, second)
+    assert not image.visible and not reference.visible
+    for visible in (True, False):
+        reference.visible = visible
+    viewer.layers.remove(second)
+    assert train.images.image() is image
+    qtbot.waitUntil(lambda: image.visible, timeout=WAIT)
+    assert not reference.visible
+
+
 def test_what_is_chosen_after_a_removal_comes_into_view(
     viewer: Any, train: Any, image: Any, qtbot: Any
 ) -> None:

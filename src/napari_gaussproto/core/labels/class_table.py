@@ -339,6 +339,10 @@ def label_colors(classes: Sequence[SegmentationClass]) -> dict[int | None, str]:
     return colors | {c + 1: entry.color for c, entry in enumerate(classes)}
 
 
+def _is_ground(name: str) -> bool:
+    return name.endswith(_GROUND) and not name.endswith("foreground")
+
+
 def overlay_colors(classes: Sequence[SegmentationClass]) -> dict[int | None, str]:
     """The same for labels over a photograph: the class that is its ground is faint.
 
@@ -346,7 +350,7 @@ def overlay_colors(classes: Sequence[SegmentationClass]) -> dict[int | None, str
     background, and there are others.
     """
     colors = label_colors(classes)
-    ground = [c for c, entry in enumerate(classes) if entry.name.lower().endswith(_GROUND)]
+    ground = [c for c, entry in enumerate(classes) if _is_ground(entry.name.lower())]
     if len(ground) == 1 < len(classes):
         colors[ground[0] + 1] += f"{round(255 * _GROUND_ALPHA):02x}"
     return colors

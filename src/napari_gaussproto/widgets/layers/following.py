@@ -73,7 +73,6 @@ class Following:
                 self.hide(other)
         for layer in self._all_of(viewer, image):
             if layer in self._hidden:
-                self._hidden.discard(layer)
                 layer.visible = True
         self._away.discard(image)
         image.visible = True
@@ -83,7 +82,7 @@ class Following:
         """Whether a layer of an image was hidden here, or none of all images is in view."""
         viewer = self._viewer()
         layers = [] if viewer is None else self._all_of(viewer, image)
-        hidden = any(layer in self._hidden and not layer.visible for layer in layers)
+        hidden = any(layer in self._hidden for layer in layers)
         return hidden or not any(one.visible for one in images)
 
     def put_aside(self, image: Image, chosen: Image) -> None:
@@ -96,8 +95,7 @@ class Following:
         mode = _mode(viewer)
         for layer in self._all_of(viewer, image)[1:]:
             if str(role_of(layer)) == ANNOTATIONS and layer.visible:
-                layer.visible = False
-                self._hidden.add(layer)
+                self._hide(layer)
         self._leave_hidden(viewer, [image], chosen, mode)
 
     def _leave_hidden(
@@ -136,8 +134,17 @@ class Following:
         self._away.add(image)
         for layer in [] if viewer is None else self._all_of(viewer, image):
             if layer.visible:
-                layer.visible = False
-                self._hidden.add(layer)
+                self._hide(layer)
+
+    def _hide(self, layer: Layer) -> None:
+        layer.visible = False
+        self._hidden.add(layer)
+        layer.events.visible.connect(self._on_visible)
+
+    def _on_visible(self, event: Any) -> None:
+        """Forget that a layer was hidden here, once it is shown: from then on a person hides it."""
+        if event.source.visible:
+            self._hidden.discard(event.source)
 
     def keep_out_of_view(self, image: Image) -> bool:
         """Hide new layers of an image that another was picked over; False if it is in view."""
@@ -148,9 +155,11 @@ class Following:
 
     def set_visible(self, layer: Layer, image: Image, wanted: bool) -> None:
         """Show or hide a layer of an image; of one that is out of view, once it comes back."""
-        if self._is_away(image):
-            (self._hidden.add if wanted else self._hidden.discard)(layer)
-            wanted = False
+        if wanted and self._is_away(image):
+            self._hide(layer)
+            return
+        if not wanted:
+            self._hidden.discard(layer)
         # napari redraws everything for a layer that is made visible, even if it was.
         if layer.visible != wanted:
             layer.visible = wanted

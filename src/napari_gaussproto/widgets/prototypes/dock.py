@@ -279,7 +279,7 @@ class PrototypesWidget(Dock):
             self.why.reset()
             self.refresh()
 
-    def _on_name(self, event: object = None) -> None:
+    def _on_name(self) -> None:
         result, large = self.state.current, self._large()
         image = large[0] if result is None and large is not None else result and result.source
         if image:
@@ -288,7 +288,16 @@ class PrototypesWidget(Dock):
             self.image_name.setText(f"Image: {image.name}{more}")
             self.image_name.setToolTip(f"All that is shown here is about {image.name}")
 
-    def _on_noted(self, _: Image) -> None:
+    def _follow_name(self, image: Image) -> None:
+        if image not in self._connected:
+            self._connected.add(image)
+            self.connections.add(image.events.name, self._tell_chosen)
+
+    def _on_noted(self, image: Image) -> None:
+        self._follow_name(image)
+        self._tell_chosen()
+
+    def _tell_chosen(self, _: object = None) -> None:
         """Say of which image all is that stands here, where another one is chosen."""
         self._on_name()
         shown = self.state.current
@@ -351,9 +360,7 @@ class PrototypesWidget(Dock):
         from napari_gaussproto.core.explain.gallery import gallery  # loads torch
 
         self._pages.setCurrentIndex(1)
-        if image not in self._connected:
-            self._connected.add(image)
-            self.connections.add(image.events.name, self._on_name)
+        self._follow_name(image)
         self._on_name()
         self._gallery = gallery(model)
         about = (self._gallery, model.classes, share)
@@ -362,6 +369,8 @@ class PrototypesWidget(Dock):
     def _on_streamed(self, image: Image) -> None:
         if self.state.current is None:
             self.refresh()
+        else:
+            self._on_name()  # no more that this one is not segmented
 
     def _update_editable(self) -> None:
         """Offer edits only where they are edits of what is shown."""

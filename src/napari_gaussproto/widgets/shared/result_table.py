@@ -30,14 +30,21 @@ class Column:
 
     def text(self, row: int) -> str:
         """A value as a person reads it."""
-        value = self.values[row]
-        return "" if value is None or value != value else format(value, self.form)
+        return self.written(self.values[row])
+
+    def written(self, value: Any) -> str:
+        """The same of any value of the column."""
+        return format(value, self.form) if _is_known(value) else ""
 
     def order(self, descending: bool) -> list[int]:
         """Rows in the order of their values; those that are not known come last."""
-        known = [row for row, value in enumerate(self.values) if self.text(row) or value == ""]
+        known = [row for row, value in enumerate(self.values) if _is_known(value)]
         others = sorted(set(range(len(self.values))) - set(known))
-        return sorted(known, key=lambda row: self.values[row], reverse=descending) + others
+        return sorted(known, key=self.values.__getitem__, reverse=descending) + others
+
+
+def _is_known(value: Any) -> bool:
+    return value is not None and value == value
 
 
 class _Rows(QAbstractTableModel):
@@ -133,9 +140,10 @@ class ResultTable(QTableView):
         Qt would ask for a thousand rows of each column, a fifth of a second for a photograph.
         """
         shown = self._rows.columns[column]
-        known = [row for row in self._rows.order if shown.values[row] is not None]
-        ends = {pick(known, key=lambda row: shown.values[row]) for pick in (min, max) if known}
-        texts = [shown.text(row) for row in (*ends, *self._rows.order[:_LOOKED_AT])]
+        known = list(filter(_is_known, shown.values))
+        ends = (min(known), max(known)) if known else ()
+        first = (shown.values[row] for row in self._rows.order[:_LOOKED_AT])
+        texts = [shown.written(value) for value in (*ends, *first)]
         letters = self.fontMetrics()
         longest = max((letters.horizontalAdvance(text) for text in texts), default=0)
         return longest + 3 * letters.averageCharWidth()

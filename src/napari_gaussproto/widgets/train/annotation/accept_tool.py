@@ -100,8 +100,8 @@ class AcceptTool(QObject):
         before: npt.NDArray[np.uint16],
         found: CodeEdit | GaussProtoError,
     ) -> None:
-        if annotation.layer is None or annotation.record is not record:
-            return  # removed or turned meanwhile
+        if self._queue.closed or not annotation.shown or annotation.record is not record:
+            return  # the dock was closed, or the layer removed or turned meanwhile
         annotation.settle()
         if annotation.snapshot is not before:
             self._seek(annotation, pixel)  # painted on meanwhile, or predicted anew
