@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from benchmarks.speed.holding import until
 from benchmarks.speed.work import Step, Work
 from napari_gaussproto.core.labels.class_table import (
     TableChange,
@@ -99,9 +98,7 @@ class Changes(Work):
         self.train.change_classes(change())
 
     def _accept_region(self) -> None:
-        tool = self.train.labelling.accept_tool
-        tool.accept(self.annotation, (5, 5))
-        until(lambda: not tool.busy)
+        self.train.labelling.accept_tool.accept(self.annotation, (5, 5))
 
     def _changes(self) -> Iterator[tuple[str, Callable[[], TableChange]]]:
         classes = self.train.annotations.classes

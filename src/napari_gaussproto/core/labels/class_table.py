@@ -17,7 +17,7 @@ from napari_gaussproto.core.base.config import (
     SegmentationClass,
 )
 from napari_gaussproto.core.base.errors import ConfigError, EditError, LabelError
-from napari_gaussproto.core.base.strips import looked_up
+from napari_gaussproto.core.base.strips import looked_up, strips
 from napari_gaussproto.core.imaging.orientation import upright
 from napari_gaussproto.core.labels.check import Labels, check_labels
 
@@ -116,10 +116,11 @@ class TableChange:
         """
         labels = check_labels(labels, None, len(self.after))
         restored: Labels = looked_up(self._back(), labels)
-        flat = restored.ravel()
-        became = np.array(self.mapping, np.uint8)[forgotten.values]
-        untouched = labels.ravel()[forgotten.indices] == became
-        flat[forgotten.indices[untouched]] = forgotten.values[untouched]
+        flat, given = restored.reshape(-1, 1), labels.reshape(-1, 1)
+        became = np.array(self.mapping, np.uint8)
+        for at, values in strips(forgotten.indices[:, None], forgotten.values[:, None]):
+            untouched = given[at, 0] == became[values]
+            flat[at[untouched], 0] = values[untouched]
         return restored
 
     def _back(self) -> Labels:
