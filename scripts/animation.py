@@ -30,7 +30,6 @@ from screenshots import FOLDER, PLUGIN, WINDOW, Stage, save
 from napari_gaussproto.io.field import synthetic_field
 
 SAMPLE = "peanut_0286"
-CLASSES = ("soil", "crop", "weed")
 STROKE = 130
 WIDTH = 900
 QUALITY = 70
@@ -156,12 +155,9 @@ def record(stage: TrainStage) -> Recorder:
 
 def begin_classes(train: Any) -> None:
     """A new model with the sample's classes."""
-    from napari_gaussproto.core.base.config import SegmentationClass
+    from napari_gaussproto.io.samples import SAMPLE_CLASSES
 
-    colors = ("#999999", "#009e73", "#d55e00")
-    train.annotations.set_table(
-        [SegmentationClass(name=n, color=c) for n, c in zip(CLASSES, colors, strict=True)]
-    )
+    train.annotations.set_table(SAMPLE_CLASSES)
 
 
 def tune(stage: TrainStage) -> None:

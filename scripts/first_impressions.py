@@ -32,15 +32,19 @@ from skimage import data
 from skimage.color import gray2rgb
 from skimage.draw import line
 
-from napari_gaussproto.core.base.config import SegmentationClass
+from napari_gaussproto.core.base.config import (
+    PLANT_COLOR,
+    SOIL_COLOR,
+    WEED_COLOR,
+    SegmentationClass,
+)
 from napari_gaussproto.io.samples import sample_photo
 from recipes.field import field
 
 SIZE = (360, 270)
 COLUMNS, GAP = 2, 6
 FIELD = 52
-SOIL, CROP, WEED = "#999999", "#009e73", "#d55e00"
-BLUE, PURPLE = "#56b4e9", "#cc79a7"
+GREY, BLUE, PURPLE = "#999999", "#56b4e9", "#cc79a7"
 Picture = npt.NDArray[np.uint8]
 # From one place to another, each as (row, column) in hundredths of the picture's sides.
 Line = tuple[tuple[float, float], tuple[float, float]]
@@ -63,7 +67,7 @@ def peanut() -> Picture:
 SCENES = {
     "peanut": Scene(
         peanut,
-        {"soil": SOIL, "crop": CROP, "weed": WEED},
+        {"soil": SOIL_COLOR, "crop": PLANT_COLOR, "weed": WEED_COLOR},
         [
             ("soil", ((55, 45), (60, 58))),
             ("crop", ((21, 17), (28, 21))),
@@ -72,7 +76,7 @@ SCENES = {
     ),
     "field": Scene(
         lambda: np.asarray(field(FIELD, size=(960, 720))[0][0]),
-        {"soil": SOIL, "crop": CROP, "weed": WEED},
+        {"soil": SOIL_COLOR, "crop": PLANT_COLOR, "weed": WEED_COLOR},
         [
             ("soil", ((42, 29), (42, 40))),
             ("crop", ((56, 62), (58, 64.5))),
@@ -81,7 +85,7 @@ SCENES = {
     ),
     "coffee": Scene(
         data.coffee,
-        {"table": SOIL, "dishes": BLUE},
+        {"table": GREY, "dishes": BLUE},
         [
             ("table", ((85, 5), (92, 22))),
             ("dishes", ((55, 18), (75, 25))),
@@ -90,7 +94,7 @@ SCENES = {
     ),
     "tissue": Scene(
         data.immunohistochemistry,
-        {"stained": PURPLE, "connective": BLUE, "empty": SOIL},
+        {"stained": PURPLE, "connective": BLUE, "empty": GREY},
         [
             ("stained", ((15, 20), (20, 35))),
             ("connective", ((60, 38), (63, 47))),
@@ -99,7 +103,7 @@ SCENES = {
     ),
     "coins": Scene(
         lambda: gray2rgb(data.coins()),
-        {"ground": SOIL, "coin": BLUE},
+        {"ground": GREY, "coin": BLUE},
         [
             ("ground", ((28, 10), (28, 50))),
             ("coin", ((39, 66), (40, 74))),
@@ -108,7 +112,7 @@ SCENES = {
     ),
     "cat": Scene(
         data.chelsea,
-        {"behind": SOIL, "cat": BLUE, "eye": CROP},
+        {"behind": GREY, "cat": BLUE, "eye": PLANT_COLOR},
         [
             ("behind", ((40, 93), (62, 96))),
             ("cat", ((35, 50), (55, 60))),

@@ -17,7 +17,7 @@ from napari_gaussproto.widgets.layers.clicks import pixel_at
 from napari_gaussproto.widgets.prototypes.why_panel import WhyPanel
 from napari_gaussproto.widgets.prototypes.why_tool import image_at
 from tests.core.builders import two_tone
-from tests.widgets.docks import LEFT, by_role, canvas_point, click, labels_of
+from tests.widgets.docks import LEFT, by_role, canvas_point, click, labels_of, pick
 
 
 def test_clicking_the_canvas_explains_the_cell(
@@ -114,6 +114,28 @@ def test_an_image_without_a_result_is_not_explained_by_another(
     assert prototypes.state.current.source is photo
     assert prototypes.image_name.text() == "Image: plot 7"
     assert prototypes.why.explanation is not None
+
+
+def test_the_dock_says_whose_figures_stay_while_another_image_is_chosen(
+    viewer: Any, prototypes: Any, photo: Any, dock: Any, run: Any
+) -> None:
+    heading, name = prototypes.why_panel.heading, prototypes.image_name
+    other = viewer.add_image(two_tone(60, 80)[0], name="B")
+    about = "Image: field. The chosen one, “B”, is not segmented yet: press Segment"
+    assert dock.images.image() is other and name.text().startswith(about)
+    assert heading.text().startswith("B is not segmented yet")
+    pick(dock, photo)
+    assert name.text() == "Image: field" and heading.text().startswith("Press Why?")
+    prototypes.why.ask((), 41, 66)
+    asked = heading.text()
+    pick(dock, other)
+    assert name.text().startswith(about) and heading.text() == asked  # of the image named above
+    run(dock)
+    assert name.text() == "Image: B"
+    third = viewer.add_image(two_tone(60, 80)[0], name="C")
+    assert name.text().startswith("Image: B. The chosen one, “C”")
+    viewer.layers.remove(third)
+    assert dock.state.image is other and name.text() == "Image: B"
 
 
 def test_the_dock_lets_go_of_an_image_that_is_removed(

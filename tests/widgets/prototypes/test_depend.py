@@ -26,13 +26,18 @@ def finish(prototypes: Any, qtbot: Any) -> Any:
     return press
 
 
-def test_the_button_says_why_it_cannot_be_pressed(prototypes: Any) -> None:
-    button = prototypes.why_panel.dependence.button
-    assert not button.isEnabled() and button.toolTip().startswith("Ask about a place first")
+def test_the_button_says_why_it_cannot_be_pressed(viewer: Any, prototypes: Any) -> None:
+    panel = prototypes.why_panel
+    button, first = panel.dependence.button, "It needs an answer first. "
+    assert not button.isEnabled() and button.toolTip().startswith(f"{first}Press Why? and click")
+    panel.button.click()  # who presses it again stops asking
+    assert button.toolTip().startswith(f"{first}Click a place in the image")
     prototypes.why.ask((), 41, 66)
     assert button.isEnabled() and button.text() == "Show what it depends on"
     prototypes.why.reset()
     assert not button.isEnabled()
+    viewer.add_image(two_tone(seed=1)[0], name="B")
+    assert button.toolTip().startswith(f"{first}B is not segmented yet")
 
 
 def test_the_map_is_shown_in_the_place_of_the_classes(

@@ -15,7 +15,7 @@ from napari_gaussproto.jobs.large import window as window_module
 from napari_gaussproto.widgets.layers.placement import WINDOW
 from napari_gaussproto.widgets.train.annotation.windows import place_in_view
 from tests.core.builders import two_tone
-from tests.widgets.docks import by_role, large_from_a_megapixel
+from tests.widgets.docks import LEFT, by_role, canvas_point, large_from_a_megapixel
 from tests.widgets.train_dock import open_train, settled
 
 SIDE, TILE = 512, 512
@@ -245,6 +245,39 @@ def test_a_project_opens_its_windows_again(
     np.testing.assert_array_equal(widget.annotations.find(layer).labels, before)
     widget.close_work()
     qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
+
+
+def test_a_stroke_beside_its_window_says_so(
+    viewer: Any, train: Any, mosaic: Any, qtbot: Any
+) -> None:
+    window = draw(train, viewer, mosaic, qtbot, 700, 900)
+    viewer.reset_view()
+    qtbot.wait(200)
+    native, said = viewer.window._qt_viewer.canvas.native, f"What is painted beside “{window.name}”"
+    warned: list[str] = []
+    train.messages.warned.connect(warned.append)
+
+    def stroke(*places: tuple[int, int]) -> None:
+        train.status.clear()
+        points = [canvas_point(viewer, mosaic.data_to_world(place)) for place in places]
+        qtbot.mousePress(native, LEFT, pos=points[0])
+        for point in points[1:]:
+            qtbot.mouseMove(native, point)
+        qtbot.mouseRelease(native, LEFT, pos=points[-1])
+
+    stroke((600, 600), (650, 700))
+    assert not train.status.text() and train.annotations.find(window).record.codes.any()
+    for _ in range(2):
+        stroke((600, 900), (300, 900))
+    # Of a part of a stroke once.
+    assert len(warned) == 1 and warned[0].startswith(said)
+    assert "choose “mosaic” above" in warned[0]
+    for _ in range(2):
+        stroke((310, 900), (320, 950))
+    assert warned == 3 * warned[:1]
+    viewer.layers.selection.active.mode = "pan_zoom"
+    stroke((300, 900), (320, 950))
+    assert len(warned) == 3
 
 
 def test_a_window_of_words_looks_as_its_image(viewer: Any, train: Any, qtbot: Any) -> None:

@@ -45,6 +45,7 @@ from napari_gaussproto.widgets.shared.forms import (
     wrapped_label,
 )
 from napari_gaussproto.widgets.shared.state import ImageResult
+from napari_gaussproto.widgets.shared.tags import is_cut_from
 from napari_gaussproto.widgets.shared.workarounds import camera_of
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ LARGE = (
     "Of a large image its labels are kept, and no maps: the prototypes can be looked at and asked "
     "about, and are edited on an image that is not as large."
 )
+_OTHER = "The chosen one, “{}”, is not segmented yet: press Segment in the Segment dock."
 _QUANTITY_TIPS = {
     "typicality": (
         "Share of the prototype's own cells that lie farther from it: of its training cells, or of "
@@ -177,6 +179,7 @@ class PrototypesWidget(Dock):
             (state.prototype_changed, self._on_prototype),
             (state.shown_changed, self._on_shown),
             (layers.removed, self._on_removed),
+            (state.image_noted, self._on_noted),
             (state.turned, self._on_turned),
             (layers.inserted, self.edits.refresh_labels),
             (layers.removed, self.edits.refresh_labels),
@@ -260,6 +263,7 @@ class PrototypesWidget(Dock):
         state.remove_result(event)  # the order in which the two are called is not known
         if gone:
             self._show_another()
+        self._on_name()
 
     def _on_turned(self, *_: object) -> None:
         """Turn to another image, too, when the current one lost its result."""
@@ -279,8 +283,24 @@ class PrototypesWidget(Dock):
         result, large = self.state.current, self._large()
         image = large[0] if result is None and large is not None else result and result.source
         if image:
-            self.image_name.setText(f"Image: {image.name}")
+            other = self._unsegmented(image)
+            more = f". {_OTHER.format(other.name)}" if other is not None else ""
+            self.image_name.setText(f"Image: {image.name}{more}")
             self.image_name.setToolTip(f"All that is shown here is about {image.name}")
+
+    def _on_noted(self, _: Image) -> None:
+        """Say of which image all is that stands here, where another one is chosen."""
+        self._on_name()
+        shown = self.state.current
+        self.why.turn_to(None if shown is None else self._unsegmented(shown.source))
+
+    def _unsegmented(self, shown: Image) -> Image | None:
+        """The image at work, where it is another one that nothing is known of yet."""
+        image, state = self.state.image, self.state
+        if image is None or image not in self.viewer.layers or image in state.results:
+            return None
+        known = is_cut_from(image, shown) or streamed_of(state, image) is not None
+        return None if known else image
 
     def _on_prototype(self, m: int) -> None:
         self.gallery.select(m)

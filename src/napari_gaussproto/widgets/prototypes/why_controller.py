@@ -196,6 +196,13 @@ class WhyController(QObject):
         )
         self._lacking = ref(image)
 
+    def turn_to(self, image: Image | None) -> None:
+        """Say what is needed before a chosen image can be asked about; None where nothing is."""
+        if image is None and self._lacking is not None:
+            self.reset()
+        elif image is not None and self.explanation is None:
+            self._on_unsegmented(image)
+
     def _on_removed(self, event: Any) -> None:
         if self._lacking is not None and self._lacking() is event.value:
             self.reset()

@@ -42,7 +42,6 @@ _SHOW = (
 )
 _CANCEL = ("Cancel", "Stop at once")
 _HIDE = ("Hide what it depends on", "Show again what was in view before")
-_NO_ANSWER = "Ask about a place first: press Why? and click the image"
 
 
 class ResponsibleRow(QFrame):
@@ -94,6 +93,7 @@ class DependencePanel(QWidget):
         super().__init__()
         self.button, self.progress = button("", ""), SlimBar()
         self.sentence = wrapped_label()
+        self._obstacle, self._asked = "", False
         fill(self, down(self.button, self.progress, self.sentence, spacing=4))
         self.say("")
 
@@ -102,9 +102,16 @@ class DependencePanel(QWidget):
         text, tip = _SHOW
         if running or shown:
             text, tip = _CANCEL if running else _HIDE
+        self._asked = asked
         self.button.setText(text)
-        enable(self.button, tip, "" if asked else _NO_ANSWER)
+        enable(self.button, tip, "" if asked else self._obstacle)
         self.progress.setVisible(running)
+
+    def wait_for(self, sentence: str) -> None:
+        """Say what must be done before there is an answer, as long as none is there."""
+        self._obstacle = f"It needs an answer first. {sentence}"
+        if not self._asked:
+            enable(self.button, "", self._obstacle)
 
     def say(self, sentence: str) -> None:
         """Show a sentence about the map, or none."""
@@ -168,6 +175,7 @@ class WhyPanel(WordyPage):
 
     def _tell(self, sentence: str) -> None:
         self.heading.setText(escape(sentence))
+        self.dependence.wait_for(sentence)
         self.painted.hide()
 
     def show_explanation(

@@ -180,6 +180,7 @@ class SharedState:
     outlines_changed = Signal()
     project_changed = Signal()
     read_anew = Signal(object)  # an Image whose axes mean something else now
+    image_noted = Signal(object)  # an Image that is at work from now on
     image_chosen = Signal(object)  # an Image that a person chose in a dock, for all of them
     turned = Signal(object, int, object)  # an Image, by which orientation, its pixels before
 
@@ -283,6 +284,7 @@ class SharedState:
     def note_image(self, image: Image) -> None:
         """Say which image is at work."""
         self._image = ref(image)
+        self.image_noted.emit(image)
 
     def choose_image(self, image: Image) -> None:
         """Put an image to work in all docks, as a person chose it in one."""

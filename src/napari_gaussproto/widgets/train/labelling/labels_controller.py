@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import numpy as np
 from qtpy.QtCore import QObject
@@ -12,6 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_gaussproto.io.masks import mask_beside
 from napari_gaussproto.jobs.running import run_job
+from napari_gaussproto.widgets.layers.clicks import pixel_in
 from napari_gaussproto.widgets.layers.large_labels import CUT_OUT, is_large
 from napari_gaussproto.widgets.layers.offers.channels import missing_answer
 from napari_gaussproto.widgets.layers.overlays import CorrectionOverlay
@@ -19,7 +22,7 @@ from napari_gaussproto.widgets.layers.placement import train_image
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
 from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import SharedState
-from napari_gaussproto.widgets.shared.tags import is_edited, is_ours
+from napari_gaussproto.widgets.shared.tags import WINDOW, is_cut_from, is_edited, is_ours
 from napari_gaussproto.widgets.shared.workers import Runner
 from napari_gaussproto.widgets.train.annotation.accept_tool import AcceptTool
 from napari_gaussproto.widgets.train.annotation.annotation_layer import (
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
 
     from napari_gaussproto.jobs.large.window import CutWindow
 
+_PAINTING = ("paint", "fill", "polygon")
 _ERASER = "the eraser (key 1) takes labels back"
 _MASKS = "Masks (*.png *.tif *.tiff *.bmp *.npy *.json);;All files (*)"
 
@@ -78,6 +82,8 @@ class LabelsController(QObject):
         panel.clear.clicked.connect(self.clear)
         panel.corrections.toggled.connect(self._show_corrections)
         annotations.drawn.connect(self._follow)
+        self._overshot: WeakSet[Image] = WeakSet()  # windows beyond whose rim strokes went
+        viewer.mouse_drag_callbacks.append(self._on_press)
         self._invited = ""  # what was said last of where to paint
         images.image_changed.connect(self._on_image)
 
@@ -164,6 +170,27 @@ class LabelsController(QObject):
             self._images.choose(image)
             self._messages.tell(f"“{image.name}” is chosen above now, because you draw on it.")
 
+    def _on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
+        """Say that a stroke beside a window of a large image is lost, as napari does not."""
+        active = viewer.layers.selection.active
+        drawn = next((a for a in self._annotations.open if a.layer is active), None)
+        if drawn is None or WINDOW not in drawn.image.metadata or str(active.mode) not in _PAINTING:
+            return
+        window, shape = drawn.image, label_shape(drawn.image)
+        began = beside = pixel_in(window, shape, event.position) is None
+        while event.type != "mouse_release":
+            yield
+            beside = beside or pixel_in(window, shape, event.position) is None
+        # Of a part of a stroke once: who paints along the rim knows then.
+        if began or (beside and window not in self._overshot):
+            self._overshot.add(window)
+            wholes = [f"“{la.name}”" for la in self._images.images() if is_cut_from(window, la)]
+            whole = wholes[0] if wholes else "the image"
+            self._messages.warn(
+                f"What is painted beside “{window.name}” is no label. To label there, choose "
+                f"{whole} above, move there and press Draw."
+            )
+
     # -- labels that exist already -----------------------------------------------------------
 
     def use_layer(self, layer: Labels) -> None:
@@ -247,6 +274,8 @@ class LabelsController(QObject):
 
     def close(self) -> None:
         """Take what was only a help off the canvas."""
+        if self._on_press in self._viewer.mouse_drag_callbacks:
+            self._viewer.mouse_drag_callbacks.remove(self._on_press)
         self.accept_tool.close()
         self.overlay.show([])
 
