@@ -22,6 +22,7 @@ from napari_gaussproto.core.imaging.orientation import upright
 from napari_gaussproto.core.labels.check import Labels, check_labels
 
 Table = tuple[SegmentationClass, ...]
+_Places = npt.NDArray[np.signedinteger[Any]]
 
 _FIRST_CLASSES = {"soil": SOIL_COLOR, "plant": PLANT_COLOR}
 # A label value that no class has must be seen, so that nobody paints invisibly.
@@ -50,9 +51,7 @@ class Forgotten:
         What they were.
     """
 
-    indices: npt.NDArray[np.signedinteger[Any]] = field(
-        default_factory=lambda: np.zeros(0, np.int64)
-    )
+    indices: _Places = field(default_factory=lambda: np.zeros(0, np.int64))
     values: Labels = field(default_factory=lambda: np.zeros(0, np.uint8))
 
     @classmethod
