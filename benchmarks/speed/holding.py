@@ -22,6 +22,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Literal
 
@@ -61,7 +62,7 @@ class Hold:
 @dataclass(frozen=True)
 class _Look:
     when: float
-    since: float  # the look before: a library that does not let go of Python delays the next one
+    since: float  # the look before, in seconds of the GUI thread on the processor
     whose: Whose
     where: str
 
@@ -89,6 +90,7 @@ class Holding:
         self._looks: list[_Look] = []
         self._beats: list[tuple[float, float]] = []
         self._main = threading.get_ident()
+        self._used = _own_clock()
         self._ended = threading.Event()
         self._timer = QTimer(timerType=Qt.TimerType.PreciseTimer)
         self._timer.timeout.connect(self._beat)
@@ -108,13 +110,13 @@ class Holding:
         self._beats.append((time.perf_counter(), time.thread_time()))
 
     def _look(self) -> None:
-        last = time.perf_counter()
+        last = self._used()
         while not self._ended.wait(_LOOK):
             # The frame has no name here, which would keep all that it holds until the next look.
             found = whose(sys._current_frames().get(self._main))
-            now = time.perf_counter()
-            self._looks.append(_Look(now, now - last, *found))
-            last = now
+            used = self._used()
+            self._looks.append(_Look(time.perf_counter(), used - last, *found))
+            last = used
 
     @property
     def hold(self) -> Hold:
@@ -140,6 +142,16 @@ class Holding:
         ours, asked, drawn = (processor * seen[who] / whole for who in ("ours", "asked", "drawn"))
         where = max(places, key=places.__getitem__) if places else ""
         return Hold(clock, processor, ours, asked, drawn, where)
+
+
+def _own_clock() -> Callable[[], float]:
+    """A clock for any thread that goes while this one is on the processor.
+
+    What waits for another thread, or for its turn on a busy machine, counts for nothing then.
+    """
+    if sys.platform == "win32":  # there is none
+        return time.perf_counter
+    return partial(time.clock_gettime, time.pthread_getcpuclockid(threading.get_ident()))
 
 
 def until(condition: Callable[[], bool], timeout: float = 600) -> None:

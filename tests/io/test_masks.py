@@ -150,6 +150,6 @@ def test_what_is_no_mask_is_refused_with_a_sentence(tmp_path: Path) -> None:
 
 def test_a_large_colour_mask_takes_seconds_at_most(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", COLORS[np.random.default_rng(0).integers(0, 4, (2000, 3000))])
-    begin = time.perf_counter()
+    begin = time.process_time()
     read_coded_mask(tmp_path / "a.npy")
-    assert time.perf_counter() - begin < 10
+    assert time.process_time() - begin < 10

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from napari_gaussproto.jobs.requests import SegmentRequest
 from napari_gaussproto.jobs.segment import SegmentResult, segment_job
 from tests.core.builders import tiny_model, two_tone
 
-SLOWLY = 0.3
+LOADING = 0.3
 
 
 def request(path: Path, known: dict[Any, Any]) -> SegmentRequest:
@@ -39,18 +39,18 @@ def request(path: Path, known: dict[Any, Any]) -> SegmentRequest:
 
 
 def test_loading_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(segment, "time", SimpleNamespace(monotonic=lambda: now[0]))
     path = tmp_path / "tiny.safetensors"
     save_model(tiny_model(), path)
     load = segment.load_model_file
 
     def slowly(*arguments: Any) -> Any:
-        time.sleep(SLOWLY)
+        now[0] += LOADING
         return load(*arguments)
 
     monkeypatch.setattr(segment, "load_model_file", slowly)
-    begun = time.monotonic()
     first: SegmentResult = run(segment_job(request(path, {})))
-    assert first.loading >= SLOWLY
-    assert first.seconds + first.loading <= time.monotonic() - begun
+    assert (first.loading, first.seconds) == (LOADING, 0)
     again: SegmentResult = run(segment_job(request(path, {first.key: first.model})))
-    assert again.loading < SLOWLY
+    assert (again.loading, again.seconds) == (0, 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from qtpy.QtCore import QPoint, Qt
 
 from napari_gaussproto.core.model.predict import segment
+from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers import large_labels
 from napari_gaussproto.widgets.segment import dock as segment_dock
 
@@ -21,6 +24,28 @@ def large_from_a_megapixel(monkeypatch: pytest.MonkeyPatch, tile: int) -> None:
     monkeypatch.setattr(large_labels, "preference", lambda name: 1)
     settings = {"tile": tile, "device": "cpu"}
     monkeypatch.setattr(segment_dock, "preference", settings.__getitem__)
+
+
+def without_end(
+    monkeypatch: pytest.MonkeyPatch, panel: Any, is_last: Callable[[Any], bool]
+) -> list[Any]:
+    """Let jobs that a module starts take one step again and again, until they are cancelled.
+
+    So a cancel comes before the end, however quick the machine is. Returns the steps, as they come.
+    """
+    taken: list[Any] = []
+
+    def steps(*arguments: Any) -> Generator[Any, None, None]:
+        for step in run_job(*arguments):
+            taken.append(step)
+            yield step
+            while is_last(step):
+                time.sleep(0.005)
+                taken.append(step)
+                yield step
+
+    monkeypatch.setattr(panel, "run_job", steps)
+    return taken
 
 
 def by_role(viewer: Any, role: str) -> list[Any]:

@@ -81,12 +81,13 @@ def test_a_dock_that_was_moved_stays_where_it_is(
 
 
 def test_an_untouched_train_dock_goes_on_with_the_model_that_was_run(
-    segmented: Callable[[], Any],
+    segmented: Callable[[], Any], qtbot: Any
 ) -> None:
     train = segmented()
     assert names(train) == ["earth", "plant"]
     assert train.fits.model is train.state.model
     click(train.labels.accept_all)
+    qtbot.waitUntil(lambda: not train.labelling.accept_tool.busy, timeout=30_000)
     result = next(iter(train.state.results.values()))
     assert np.array_equal(train.annotations.open[0].labels, result.segmentation.labels)
 
@@ -114,6 +115,7 @@ def test_what_cannot_be_accepted_is_said(
     annotation = train.annotations.open[0]
     expected = np.where(annotation.labels > 0, annotation.labels, 2 * (result.labels == 2))
     click(train.labels.accept_all)
+    qtbot.waitUntil(lambda: not train.labelling.accept_tool.busy, timeout=30_000)
     assert "“earth” is predicted but is no class here" in train.status.text()
     assert "pixels are labels now" in train.status.text()
     assert np.array_equal(annotation.labels, expected)

@@ -15,6 +15,7 @@ from napari_gaussproto.core.base.device import available_devices, resolve_device
 from napari_gaussproto.core.base.steps import WithValue
 from napari_gaussproto.core.cells.partitioner import CellPreview, preview_steps
 from napari_gaussproto.core.cells.slic import Block
+from napari_gaussproto.core.imaging.masks import outline
 from napari_gaussproto.core.model.card import Provenance
 from napari_gaussproto.core.model.maps import (
     NOVELTY,
@@ -62,6 +63,8 @@ class SegmentResult:
 
 def devices_job() -> list[str]:
     """Names of the devices there are; torch is loaded by then, which takes seconds."""
+    # scikit-image loads what finds outlines when it is called, and that would be in the GUI.
+    outline(np.ones((1, 1), bool))
     return available_devices()
 
 

@@ -15,10 +15,12 @@ import zarr
 from napari_gaussproto.core.model.model_file import load_model_file
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.jobs.large.order import LargeStep
+from napari_gaussproto.widgets.layers.placement import area_in_view
+from napari_gaussproto.widgets.segment import dock as segment_module
 from napari_gaussproto.widgets.segment.dock import SegmentWidget
 from tests.core.builders import two_tone
 from tests.io.test_ome_images import written
-from tests.widgets.docks import by_role, large_from_a_megapixel
+from tests.widgets.docks import by_role, large_from_a_megapixel, without_end
 
 TILE = 256
 PHOTO = two_tone(1100, 1300)[0]
@@ -46,12 +48,19 @@ def is_tile(step: object) -> bool:
     return isinstance(step, LargeStep) and step.cover.done >= 3
 
 
-def stopped(dock: Any, qtbot: Any) -> None:
+@pytest.fixture
+def stopped(dock: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Press Segment, and Cancel after some tiles."""
-    with qtbot.waitSignal(dock.runner.progressed, timeout=60_000, check_params_cb=is_tile):
-        dock.run_button.click()
-    dock.cancel_button.click()
-    qtbot.waitUntil(lambda: not dock.runner.busy, timeout=60_000)
+
+    def press() -> None:
+        with monkeypatch.context() as patch:
+            without_end(patch, segment_module, is_tile)
+            with qtbot.waitSignal(dock.runner.progressed, timeout=60_000, check_params_cb=is_tile):
+                dock.run_button.click()
+            dock.cancel_button.click()
+            qtbot.waitUntil(lambda: not dock.runner.busy, timeout=60_000)
+
+    return press
 
 
 def test_a_large_image_fills_in_and_gives_the_same_labels(
@@ -76,10 +85,15 @@ def test_a_large_image_fills_in_and_gives_the_same_labels(
 
 
 def test_a_cancel_keeps_what_is_done_and_segment_goes_on(
-    viewer: Any, dock: Any, run: Callable[[Any], None], qtbot: Any, out: Path, expected: np.ndarray
+    viewer: Any,
+    dock: Any,
+    run: Callable[[Any], None],
+    stopped: Callable[[], None],
+    out: Path,
+    expected: np.ndarray,
 ) -> None:
     viewer.add_image(PHOTO, name="mosaic")
-    stopped(dock, qtbot)
+    stopped()
     [layer] = by_role(viewer, "labels")
     done = int(dock.status.text().split("; ")[1].split()[0])
     assert 3 <= done < 30
@@ -102,22 +116,27 @@ def test_a_cancel_keeps_what_is_done_and_segment_goes_on(
     assert done <= before <= done + 1  # a tile that was under way when it was cancelled
 
 
-def test_what_is_in_view_is_done_first(viewer: Any, dock: Any, qtbot: Any, out: Path) -> None:
+def test_what_is_in_view_is_done_first(
+    viewer: Any, stopped: Callable[[], None], qtbot: Any, out: Path
+) -> None:
     viewer.window.show()
-    viewer.add_image(PHOTO, name="mosaic")
+    image = viewer.add_image(PHOTO, name="mosaic")
     camera = getattr(viewer, "scene", viewer).camera
     camera.center, camera.zoom = (1000, 1200), 8
-    qtbot.wait(300)
-    stopped(dock, qtbot)
+    qtbot.waitUntil(lambda: area_in_view(viewer, image)[0] > 900, timeout=60_000)
+    stopped()
     [layer] = by_role(viewer, "labels")
     labels = np.asarray(layer.data[0][:])
-    assert labels[900:, 1100:].all() and not labels[:256, :256].any()
+    y0, x0, y1, x1 = area_in_view(viewer, image)
+    assert labels[y0:y1, x0:x1].all() and not labels[:256, :256].any()
 
 
-def test_the_layer_is_drawn_as_tiles_come(viewer: Any, dock: Any, qtbot: Any, out: Path) -> None:
+def test_the_layer_is_drawn_as_tiles_come(
+    viewer: Any, stopped: Callable[[], None], qtbot: Any, out: Path
+) -> None:
     viewer.window.show()
     viewer.add_image(PHOTO, name="mosaic")
-    stopped(dock, qtbot)
+    stopped()
     [layer] = by_role(viewer, "labels")
     qtbot.wait(300)
     canvas = viewer.screenshot(flash=False)
@@ -202,9 +221,10 @@ def test_another_model_writes_beside_it(
 
 
 def test_an_image_removed_while_it_fills_in_ends_with_a_sentence(
-    viewer: Any, dock: Any, qtbot: Any, out: Path
+    viewer: Any, dock: Any, qtbot: Any, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = viewer.add_image(PHOTO, name="mosaic")
+    without_end(monkeypatch, segment_module, is_tile)
     with qtbot.waitSignal(dock.runner.progressed, timeout=60_000, check_params_cb=is_tile):
         dock.run_button.click()
     with qtbot.waitSignal(dock.runner.finished, timeout=60_000):

@@ -15,6 +15,7 @@ from napari_gaussproto.core.labels.pieces import components
 from napari_gaussproto.core.model.model_file import load_model_file
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.jobs.batch.plane_tables import measured_image
+from napari_gaussproto.widgets.shared import workers
 from tests.core.builders import two_tone
 from tests.widgets.docks import LEFT, canvas_point, large_from_a_megapixel
 
@@ -45,8 +46,16 @@ def press(panel: Any, qtbot: Any) -> None:
 
 
 def test_its_tables_are_those_of_the_image_at_once(
-    panel: Any, dock: Any, run: Any, qtbot: Any, viewer: Any, model_file: Path, tmp_path: Path
+    panel: Any,
+    dock: Any,
+    run: Any,
+    qtbot: Any,
+    viewer: Any,
+    model_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(workers, "INTERVAL", 0)  # every step is told, however quick they are
     assert panel.large.isVisibleTo(dock) and "tile by tile" in panel.large.text()
     assert panel.run_button.toolTip() == "Segment the image first"
     run(dock)

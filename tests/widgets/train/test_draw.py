@@ -98,6 +98,7 @@ def test_regions_and_images_can_be_accepted(train: Any, image: Any, qtbot: Any) 
     click(train.labels.accept)
     assert not train.labelling.accept_tool.on
     click(train.labels.accept_all)
+    qtbot.waitUntil(lambda: not train.labelling.accept_tool.busy, timeout=WAIT)
     assert np.array_equal(annotation.labels, np.where(before > 0, before, prediction))
     annotation.layer.undo()
     annotation.layer.undo()

@@ -13,6 +13,7 @@ import zarr
 from napari_gaussproto.core.labels.annotations import Annotations
 from napari_gaussproto.jobs.large import window as window_module
 from napari_gaussproto.widgets.layers.placement import WINDOW
+from napari_gaussproto.widgets.train.annotation.windows import place_in_view
 from tests.core.builders import two_tone
 from tests.widgets.docks import LEFT, by_role, canvas_point, large_from_a_megapixel
 from tests.widgets.train_dock import open_train, settled
@@ -49,7 +50,11 @@ def mosaic(viewer: Any, train: Any, stored: Path) -> Any:
 def look_at(viewer: Any, image: Any, qtbot: Any, y: int, x: int) -> None:
     camera = getattr(viewer, "scene", viewer).camera
     camera.center, camera.zoom = image.data_to_world((y, x)), 8
-    qtbot.wait(300)
+
+    def is_there() -> bool:
+        return place_in_view(viewer, image) == pytest.approx((y, x), abs=100)
+
+    qtbot.waitUntil(is_there, timeout=30_000)
 
 
 def draw(train: Any, viewer: Any, image: Any, qtbot: Any, y: int, x: int) -> Any:

@@ -278,6 +278,7 @@ def test_what_another_model_predicts_is_what_is_accepted(
     assert result.model is not train.fits.model
     train.images.choose(other)
     click(train.labels.accept_all)
+    qtbot.waitUntil(lambda: not train.labelling.accept_tool.busy, timeout=WAIT)
     qtbot.wait(1000)
     assert train.state.results[other] is result
     assert np.array_equal(train.annotations.find(other).labels, result.segmentation.labels)

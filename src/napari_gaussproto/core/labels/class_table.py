@@ -17,11 +17,12 @@ from napari_gaussproto.core.base.config import (
     SegmentationClass,
 )
 from napari_gaussproto.core.base.errors import ConfigError, EditError, LabelError
-from napari_gaussproto.core.base.strips import looked_up
+from napari_gaussproto.core.base.strips import looked_up, strips
 from napari_gaussproto.core.imaging.orientation import upright
 from napari_gaussproto.core.labels.check import Labels, check_labels
 
 Table = tuple[SegmentationClass, ...]
+_Places = npt.NDArray[np.signedinteger[Any]]
 
 _FIRST_CLASSES = {"soil": SOIL_COLOR, "plant": PLANT_COLOR}
 # A label value that no class has must be seen, so that nobody paints invisibly.
@@ -50,8 +51,25 @@ class Forgotten:
         What they were.
     """
 
-    indices: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    indices: _Places = field(default_factory=lambda: np.zeros(0, np.int64))
     values: Labels = field(default_factory=lambda: np.zeros(0, np.uint8))
+
+    @classmethod
+    def of(cls, labels: Labels, mask: npt.NDArray[np.bool_]) -> Forgotten:
+        """The labels (..., H, W) in a mask (..., H, W)."""
+        count = int(np.count_nonzero(mask))
+        # Most pixels of a photograph may be of one class, and half the memory is half the time.
+        small = labels.size <= np.iinfo(np.int32).max
+        kind: type[np.signedinteger[Any]] = np.int32 if small else np.int64
+        indices = np.empty(count, kind)
+        values = np.empty(count, np.uint8)
+        before = begin = 0
+        for strip, there in strips(labels, mask):
+            found = np.flatnonzero(there)
+            part = slice(begin, begin + len(found))
+            indices[part], values[part] = found + before, strip[there]
+            before, begin = before + strip.size, part.stop
+        return cls(indices, values)
 
     def turned(self, shape: tuple[int, ...], orientation: int) -> Forgotten:
         """The same of labels that were turned; see `upright`.
@@ -101,8 +119,7 @@ class TableChange:
         changed = looked_up(table, labels)
         if not ambiguous.any():
             return changed, Forgotten()
-        indices = np.flatnonzero(looked_up(ambiguous, labels))
-        return changed, Forgotten(indices, labels.ravel()[indices])
+        return changed, Forgotten.of(labels, looked_up(ambiguous, labels))
 
     def value_of(self, value: int, *, back: bool = False) -> int:
         """New label value of an old one, or with ``back`` the old one of a new one; 0 if gone."""
@@ -116,10 +133,11 @@ class TableChange:
         """
         labels = check_labels(labels, None, len(self.after))
         restored: Labels = looked_up(self._back(), labels)
-        flat = restored.ravel()
-        became = np.array(self.mapping, np.uint8)[forgotten.values]
-        untouched = labels.ravel()[forgotten.indices] == became
-        flat[forgotten.indices[untouched]] = forgotten.values[untouched]
+        flat, given = restored.reshape(-1, 1), labels.reshape(-1, 1)
+        became = np.array(self.mapping, np.uint8)
+        for at, values in strips(forgotten.indices[:, None], forgotten.values[:, None]):
+            untouched = given[at, 0] == became[values]
+            flat[at[untouched], 0] = values[untouched]
         return restored
 
     def _back(self) -> Labels:

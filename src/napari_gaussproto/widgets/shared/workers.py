@@ -20,7 +20,7 @@ from napari_gaussproto.widgets.shared.workarounds import announce, when_gone
 logger = logging.getLogger(__name__)
 
 # Progress reaches the GUI at most this often, in seconds.
-_INTERVAL = 0.1
+INTERVAL = 0.1
 Work = Callable[[], Any]
 
 
@@ -55,7 +55,7 @@ class _Gate:
 
     def rest(self) -> Generator[None, None, None]:
         """Wait until it is open; a cancel takes effect meanwhile."""
-        while not self.open.wait(0 if not self.resting else _INTERVAL):
+        while not self.open.wait(0 if not self.resting else INTERVAL):
             self.resting = True
             yield None
         self.resting = False
@@ -228,7 +228,7 @@ def _guarded(work: Work, gate: _Gate) -> Generator[Any, None, Any]:
     yield None  # a cancel takes effect before the work begins
     try:
         for step in (steps := WithValue(driven(work()))):
-            if getattr(step, "keep", False) or time.monotonic() - last >= _INTERVAL:
+            if getattr(step, "keep", False) or time.monotonic() - last >= INTERVAL:
                 last = time.monotonic()
                 yield step
             else:

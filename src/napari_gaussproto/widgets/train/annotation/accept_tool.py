@@ -1,8 +1,8 @@
-"""Click a component of a prediction to make it labels."""
+"""Make a prediction labels: its component below a click, or a whole plane."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from napari_gaussproto.widgets.train.annotation.annotation_set import Annotation
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
+_Find = Callable[[Corrections, tuple[int, ...]], CodeEdit | GaussProtoError]
 # A hand is never quite still during a click; in pixels of the screen.
 _STILL = 3
 
@@ -73,7 +74,11 @@ class AcceptTool(QObject):
         point = annotation.image.world_to_data(position)
         # An image of many channels has an axis in front that its labels lack.
         pixel = tuple(round(float(value)) for value in point[-annotation.record.codes.ndim :])
-        self._seek(annotation, pixel)
+        self._seek(annotation, pixel, _component)
+
+    def accept_plane(self, annotation: AnnotationLayer, plane: tuple[int, ...]) -> None:
+        """Accept a whole image, or the plane of a stack with these indices."""
+        self._seek(annotation, plane, _plane)
 
     @property
     def busy(self) -> bool:
@@ -85,17 +90,18 @@ class AcceptTool(QObject):
         self.switch(None)
         self._queue.abandon()
 
-    def _seek(self, annotation: AnnotationLayer, pixel: tuple[int, ...]) -> None:
-        """Seek the component in a thread, as a fifth of a second would hold the brush."""
+    def _seek(self, annotation: AnnotationLayer, place: tuple[int, ...], find: _Find) -> None:
+        """Find what is accepted in a thread, as a fifth of a second would hold the brush."""
         annotation.settle()
         record, before = annotation.record, annotation.snapshot
-        done = partial(self._on_found, annotation, pixel, record, before)
-        self._queue.put(partial(_component, record, pixel), done)
+        done = partial(self._on_found, annotation, place, find, record, before)
+        self._queue.put(partial(find, record, place), done)
 
     def _on_found(
         self,
         annotation: AnnotationLayer,
-        pixel: tuple[int, ...],
+        place: tuple[int, ...],
+        find: _Find,
         record: Corrections,
         before: npt.NDArray[np.uint16],
         found: CodeEdit | GaussProtoError,
@@ -104,18 +110,35 @@ class AcceptTool(QObject):
             return  # the dock was closed, or the layer removed or turned meanwhile
         annotation.settle()
         if annotation.snapshot is not before:
-            self._seek(annotation, pixel)  # painted on meanwhile, or predicted anew
-        elif isinstance(found, GaussProtoError):
-            unknown = self._annotations.unknown_classes(annotation.image, *pixel)
-            self._messages.tell(left_out(unknown) or str(found))
+            self._seek(annotation, place, find)  # painted on meanwhile, or predicted anew
+            return
+        is_plane, failed = find is _plane, isinstance(found, GaussProtoError)
+        unknown: list[str] = []
+        if is_plane or failed:
+            unknown = self._annotations.unknown_classes(annotation.image, *place)
+        missing = left_out(unknown)
+        if isinstance(found, GaussProtoError):
+            said = missing or str(found)
         else:
             annotation.apply(found, later=True)
-            self._messages.tell(accepted(found) or "This region is labelled already.")
+            what = "image" if is_plane else "region"
+            said = f"{accepted(found) or f'This {what} is labelled already.'} {missing}".strip()
+        if is_plane and (missing or failed):
+            self._messages.warn(said)
+        else:
+            self._messages.tell(said)
 
 
-def _component(record: Corrections, pixel: tuple[int, ...]) -> CodeEdit | GaussProtoError:
+def _component(record: Corrections, place: tuple[int, ...]) -> CodeEdit | GaussProtoError:
     try:
-        return record.accept_component(*pixel)
+        return record.accept_component(*place)
+    except GaussProtoError as error:
+        return error
+
+
+def _plane(record: Corrections, place: tuple[int, ...]) -> CodeEdit | GaussProtoError:
+    try:
+        return record.accept_plane(place)
     except GaussProtoError as error:
         return error
 

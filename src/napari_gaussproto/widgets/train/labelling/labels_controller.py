@@ -12,7 +12,6 @@ import numpy as np
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_gaussproto.core.base.errors import GaussProtoError
 from napari_gaussproto.io.masks import mask_beside
 from napari_gaussproto.jobs.running import run_job
 from napari_gaussproto.widgets.layers.clicks import pixel_in
@@ -25,7 +24,7 @@ from napari_gaussproto.widgets.shared.messages import Messages
 from napari_gaussproto.widgets.shared.state import SharedState
 from napari_gaussproto.widgets.shared.tags import WINDOW, is_cut_from, is_edited, is_ours
 from napari_gaussproto.widgets.shared.workers import Runner
-from napari_gaussproto.widgets.train.annotation.accept_tool import AcceptTool, accepted, left_out
+from napari_gaussproto.widgets.train.annotation.accept_tool import AcceptTool
 from napari_gaussproto.widgets.train.annotation.annotation_layer import (
     AnnotationLayer,
     label_shape,
@@ -248,20 +247,7 @@ class LabelsController(QObject):
         image = self._images.image()
         if image is None:
             return
-        annotation = self._autosave.annotate(image)
-        plane = self._plane(image)
-        missing = left_out(self._annotations.unknown_classes(image, *plane))
-        try:
-            edit = annotation.record.accept_plane(plane)
-        except GaussProtoError as error:
-            self._messages.warn(missing or str(error))
-            return
-        annotation.apply(edit, later=True)
-        said = accepted(edit) or "This image is labelled already."
-        if missing:
-            self._messages.warn(f"{said} {missing}")
-        else:
-            self._messages.tell(said)
+        self.accept_tool.accept_plane(self._autosave.annotate(image), self._plane(image))
 
     def _plane(self, image: Image) -> tuple[int, ...]:
         """Indices of the plane that the sliders show."""
