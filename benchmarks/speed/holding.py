@@ -149,7 +149,7 @@ def _own_clock() -> Callable[[], float]:
 
     What waits for another thread, or for its turn on a busy machine, counts for nothing then.
     """
-    if sys.platform == "win32":  # there is none
+    if sys.platform != "linux":  # Windows and macOS have none
         return time.perf_counter
     return partial(time.clock_gettime, time.pthread_getcpuclockid(threading.get_ident()))
 
