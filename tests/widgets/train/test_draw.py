@@ -266,11 +266,11 @@ def test_labels_and_what_is_known_of_them_follow_each_change_of_the_classes(
     for change in (reorder_classes(table, [1, 0]), merge_classes(table, 0, 1)):
         train.change_classes(change)
         after = [change.apply(labels)[0] for labels in before]
-        _assert_known(annotations, after)
+        _assert_known(train, after)
         annotations.undo()
-        _assert_known(annotations, before)
+        _assert_known(train, before)
         annotations.redo()
-        _assert_known(annotations, after)
+        _assert_known(train, after)
         annotations.undo()
     # A stroke that nobody took note of yet is changed with the others, and comes back.
     annotations.find(other).layer.paint((20, 20), 1)
@@ -278,20 +278,20 @@ def test_labels_and_what_is_known_of_them_follow_each_change_of_the_classes(
     annotations.change_table(remove_class(table, 0))
     assert annotations.find(other).labels[20, 20] == 0 and annotations.find(other).painted == (0,)
     annotations.undo()
-    _assert_known(annotations, [before[0], drawn])
+    _assert_known(train, [before[0], drawn])
 
 
-def _assert_known(annotations: Any, labels: list[Any]) -> None:
+def _assert_known(train: Any, labels: list[Any]) -> None:
     """Each image has labels, a copy of what it shows, the classes in it, and what is predicted."""
-    for annotation, expected in zip(annotations.open, labels, strict=True):
+    for annotation, expected in zip(train.annotations.open, labels, strict=True):
         assert np.array_equal(annotation.labels, expected)
         assert annotation.painted == tuple(np.unique(expected[expected > 0]) - 1)
         assert np.array_equal(annotation.snapshot, annotation.record.codes)
         assert not np.shares_memory(annotation.snapshot, annotation.record.codes)
         assert annotation.layer.data is annotation.record.codes
-        result = annotations._state.results.get(annotation.image)
+        result = train.state.results.get(annotation.image)
         below = np.zeros_like(expected) if result is None else result.segmentation.labels
-        names = [c.name for c in annotations.classes]
+        names = [c.name for c in train.annotations.classes]
         known = [] if result is None else [c.name for c in result.segmentation.classes]
         values = np.array([0, *(names.index(n) + 1 if n in names else 0 for n in known)])
         assert np.array_equal(annotation.record.prediction, values[below])

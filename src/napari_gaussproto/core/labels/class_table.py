@@ -123,11 +123,11 @@ class TableChange:
         return _row_by_row(WayBack(self, forgotten), labels)
 
     def became(self) -> Labels:
-        """New value of each old one."""
+        """New value of each old one, 0 of a class that is gone: (K,) for K old values."""
         return np.array(self.mapping, np.uint8)
 
     def back(self) -> Labels:
-        """Old value of each new one, 0 of a class that is new."""
+        """Old value of each new one, 0 of a class that is new: (K,) for K new values."""
         back = np.zeros(len(self.after) + 1, np.uint8)
         for old, new in enumerate(self.mapping):
             # Of several, the class that the others were merged into.

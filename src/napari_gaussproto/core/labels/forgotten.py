@@ -71,7 +71,7 @@ class Runs:
         self._found = [(none.starts, none.ends, none.values)]
 
     def add(self, rows: Labels) -> None:
-        """Take the next rows."""
+        """Take the next rows (N, W)."""
         flat, before = rows.ravel(), self._at
         self._at += flat.size
         for value in self._values:
