@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
 
 Values = npt.NDArray[np.uint8]
+# References to an array that only an attribute refers to, with that of the question.
+_ALONE = 2
 _OPACITY = 0.8
 # Pixels of the brush on a photograph 1296 pixels long, and the range that napari's slider has.
 _BRUSH, _BRUSH_PER, _BRUSHES = 10, 1296, (4, 40)
@@ -86,10 +89,11 @@ class AnnotationLayer(QObject):
         if ready is None:
             ready = ReadyLabels.none(label_shape(image))
         self.record, self._last = ready.record, ready.codes
+        # What is labelled, where it is known already.
+        self._painted: tuple[int, ...] | None = ready.painted
         if prediction is not None:
             self.record.update(prediction)
-            self._last = self.record.codes.copy()
-        self._painted = self._last, ready.painted
+            self._note(ready.painted)
         self.layer: Labels | None = None
         # Whether the layer is being taken out by this plugin, and not by a person.
         self.hiding = False
@@ -110,7 +114,7 @@ class AnnotationLayer(QObject):
         """Go on with a layer that a former dock made; its undo stays."""
         found = cls(viewer, image, classes, parent)
         found.record = Corrections.of_codes(layer.data)
-        found._last = layer.data.copy()
+        found._note()
         found._use_layer(layer)
         return found
 
@@ -226,7 +230,7 @@ class AnnotationLayer(QObject):
         if corrected:
             self._redraw()
         if changed:
-            self._last = self.record.codes.copy()
+            self._note()
             self.edited.emit()
 
     def _redraw(self) -> None:
@@ -276,7 +280,7 @@ class AnnotationLayer(QObject):
         """Put a newer prediction (..., H, W) below the labels; values as of `Corrections`."""
         self.settle()
         self.record.update(prediction)
-        self._last = self.record.codes.copy()
+        self._note(self._painted)
         self._redraw()
 
     def set_classes(self, classes: Sequence[SegmentationClass]) -> None:
@@ -306,10 +310,8 @@ class AnnotationLayer(QObject):
             Indices of the classes that are labelled then, where they are known.
         """
         self.record.change_classes(became, *below)
-        self._last = self.record.codes.copy()
+        self._note(painted)
         self._settled_for = len(classes)
-        if painted is not None:
-            self._painted = self._last, painted
         if self.layer is not None:
             reset_undo(self.layer)
             self._redraw()
@@ -324,19 +326,29 @@ class AnnotationLayer(QObject):
         else:
             codes = np.ascontiguousarray(upright(self.record.codes, orientation))
         self.record = Corrections.of_codes(codes)
-        self._last = codes.copy()
+        self._note()
+
+    def _note(self, painted: tuple[int, ...] | None = None) -> None:
+        """Keep a copy of the codes as they are now, and which classes are labelled, if known."""
+        codes = self.record.codes
+        if self._last.shape == codes.shape and sys.getrefcount(self._last) <= _ALONE:
+            # Nobody has the former copy, nor a part of it: its memory can be had again.
+            np.copyto(self._last, codes)
+        else:
+            self._last = codes.copy()
+        self._painted = painted
 
     @property
     def snapshot(self) -> npt.NDArray[np.uint16]:
-        """Codes (..., H, W) as of the last `settle`; this array never changes."""
+        """Codes (..., H, W) as of the last `settle`; they never change while they are held."""
         return self._last
 
     @property
     def painted(self) -> tuple[int, ...]:
         """Indices of the classes that are labelled here, as of the last `settle`."""
-        if self._painted[0] is not self._last:
-            self._painted = self._last, painted_classes(self._last)
-        return self._painted[1]
+        if self._painted is None:
+            self._painted = painted_classes(self._last)
+        return self._painted
 
     @property
     def labels(self) -> npt.NDArray[np.uint8]:
