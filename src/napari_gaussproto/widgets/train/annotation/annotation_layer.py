@@ -88,7 +88,8 @@ class AnnotationLayer(QObject):
         self.classes = tuple(classes)
         if ready is None:
             ready = ReadyLabels.none(label_shape(image))
-        self.record, self._last = ready.record, ready.codes
+        self.record, self._memory = ready.record, ready.codes
+        self._last = self._memory.view()
         # What is labelled, where it is known already.
         self._painted: tuple[int, ...] | None = ready.painted
         if prediction is not None:
@@ -331,11 +332,13 @@ class AnnotationLayer(QObject):
     def _note(self, painted: tuple[int, ...] | None = None) -> None:
         """Keep a copy of the codes as they are now, and which classes are labelled, if known."""
         codes = self.record.codes
-        if self._last.shape == codes.shape and sys.getrefcount(self._last) <= _ALONE:
-            # Nobody has the former copy, nor a part of it: its memory can be had again.
-            np.copyto(self._last, codes)
+        # Each part of the former copy refers to its memory.
+        held = sys.getrefcount(self._last) > _ALONE or sys.getrefcount(self._memory) > _ALONE + 1
+        if held or self._memory.shape != codes.shape:
+            self._memory = codes.copy()
         else:
-            self._last = codes.copy()
+            np.copyto(self._memory, codes)
+        self._last = self._memory.view()  # by which others see that it is another copy
         self._painted = painted
 
     @property
