@@ -305,10 +305,12 @@ class AnnotationLayer(QObject):
         Parameters
         ----------
         classes : sequence of SegmentationClass
-        became, below
-            New labels, and what is predicted; see `Corrections.change_classes`.
+        became : callable
+            Gives new labels; see `Corrections.change_classes`.
         painted : tuple of int, optional
             Indices of the classes that are labelled then, where they are known.
+        below : tuple
+            What is predicted, (..., H, W), and what its values mean; see the same.
         """
         self.record.change_classes(became, *below)
         self._note(painted)
