@@ -50,11 +50,19 @@ def test_classes_and_cover_have_what_is_drawn_where_that_is_wanted(
     assert np.array_equal(layer.data, expected)
     order = [known.name for known in viewer.layers]
     assert order.index("field – classes") + 1 == order.index(layer.name) == len(order) - 2
+    # Below faint soil, a plant that was corrected to soil would still look like a plant.
+    plain = viewer.layers["field – classes"]
+    assert layer.visible and not plain.visible
+    dock.state.show(likelihood=True)
+    assert not layer.visible and not plain.visible
+    dock.state.show(likelihood=False)
+    assert layer.visible and not plain.visible
     assert "field, with corrections" in dock.cover.heading.text()
     assert dock.cover.shares == [(expected == 1).mean(), (expected == 2).mean()]
     assert "with corrections" in dock.cover.text(",")
     box.click()
     assert layer not in viewer.layers and dock.cover.shares == predicted
+    qtbot.waitUntil(lambda: plain.visible, timeout=WAIT)
     box.click()
     qtbot.waitUntil(lambda: "field – classes, with corrections" in viewer.layers, timeout=WAIT)
     viewer.layers.remove(image)

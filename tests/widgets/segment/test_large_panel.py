@@ -205,7 +205,12 @@ def test_a_large_stack_fills_in_plane_by_plane(
 
 
 def test_another_model_writes_beside_it(
-    viewer: Any, dock: Any, run: Callable[[Any], None], out: Path, other_file: Path
+    viewer: Any,
+    dock: Any,
+    run: Callable[[Any], None],
+    out: Path,
+    model_file: Path,
+    other_file: Path,
 ) -> None:
     viewer.add_image(PHOTO, name="mosaic")
     run(dock)
@@ -218,6 +223,16 @@ def test_another_model_writes_beside_it(
         "mosaic.labels.ome.zarr", "mosaic-2.labels.ome.zarr"
     }  # fmt: skip
     np.testing.assert_array_equal(np.asarray(first.data[0][:]), before)
+    assert seen_of(viewer) == {"mosaic – classes": True, "mosaic – classes (earlier run)": False}
+    assert first.name == "mosaic – classes (earlier run)"
+    assert dock.models.choose_file(model_file)  # the tiles of which are done
+    run(dock)
+    assert seen_of(viewer) == {"mosaic – classes": True, "mosaic – classes (earlier run)": False}
+    np.testing.assert_array_equal(np.asarray(viewer.layers["mosaic – classes"].data[0][:]), before)
+
+
+def seen_of(viewer: Any) -> dict[str, bool]:
+    return {layer.name: layer.visible for layer in by_role(viewer, "labels")}
 
 
 def test_an_image_removed_while_it_fills_in_ends_with_a_sentence(

@@ -180,6 +180,12 @@ def test_a_fit_learns_in_the_window_and_the_whole_is_segmented_by_it(
     shown, strokes = viewer.layers["mosaic – classes"], train.annotations.find(window).layer
     order = [viewer.layers.index(layer) for layer in (window, shown, strokes)]
     assert order == sorted(order)
+    assert shown.visible and strokes.visible and not labels.visible
+    for picked in (window, mosaic):
+        train.images.setCurrentIndex(train.images.findText(picked.name))
+        train.images.activated.emit(train.images.currentIndex())  # as a person does it
+        assert labels.visible == (picked is window) and shown.visible == (picked is mosaic)
+        assert strokes.visible
     made = dock.state.streamed[mosaic]
     assert made.model.layer is train.fits.model.layer
     whole = np.asarray(made.labels[:])
@@ -198,6 +204,10 @@ def test_a_fit_learns_in_the_window_and_the_whole_is_segmented_by_it(
     dock.measure.save(tmp_path / "o.csv")
     pixels = pd.read_csv(tmp_path / "o-areas.csv")["pixels"].tolist()
     assert pixels == np.bincount(corrected.ravel(), minlength=3)[1:].tolist()
+    train.images.choose(window)
+    with qtbot.waitSignal(train.fits.fitted, timeout=120_000):
+        train.quick.click()
+    assert labels.visible and not shown.visible
 
 
 def saved(train: Any, viewer: Any, image: Any, qtbot: Any) -> tuple[Any, np.ndarray]:

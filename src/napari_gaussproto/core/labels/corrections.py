@@ -23,7 +23,7 @@ from napari_gaussproto.core.base.errors import EditError
 from napari_gaussproto.core.base.strips import strips, values_in
 from napari_gaussproto.core.imaging.masks import Mask, component_at
 from napari_gaussproto.core.labels.check import Labels, check_labels
-from napari_gaussproto.core.labels.class_table import label_colors, label_names
+from napari_gaussproto.core.labels.class_table import label_colors, label_names, overlay_colors
 
 # Added to a class' label value where it is only predicted. Round, for status bars show codes.
 PREDICTED = 1000
@@ -71,13 +71,19 @@ def painted_classes(codes: npt.NDArray[Any]) -> tuple[int, ...]:
     return tuple(value - 1 for value in values if 0 < value < PREDICTED)
 
 
-def code_colors(classes: Sequence[SegmentationClass]) -> dict[int | None, str]:
+def code_colors(
+    classes: Sequence[SegmentationClass], *, dense: bool = False
+) -> dict[int | None, str]:
     """Colour of each code: labels in class colours, and predictions transparent.
 
-    A layer below shows what is predicted.
+    A layer below shows what is predicted. Where labels are ``dense``, their ground is faint, and
+    they show what is predicted themselves: it would be seen through the ground.
     """
-    predicted = {PREDICTED + c + 1: "transparent" for c in range(len(classes))}
-    return label_colors(classes) | predicted
+    colors = overlay_colors(classes) if dense else label_colors(classes)
+    predicted = {
+        PREDICTED + c + 1: colors[c + 1] if dense else "transparent" for c in range(len(classes))
+    }
+    return colors | predicted
 
 
 def code_names(classes: Sequence[SegmentationClass]) -> dict[str, list[Any]]:

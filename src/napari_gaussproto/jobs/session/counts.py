@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,8 @@ class Count:
         Of each class, on images that are not open.
     closed_images : tuple of SessionImage
         These images.
+    dense : frozenset
+        Keys of open images of which at least half, or half of a plane, is labelled.
     """
 
     pixels: list[int]
@@ -44,6 +46,7 @@ class Count:
     closed_pixels: list[int] = field(default_factory=list)
     closed_images: tuple[SessionImage, ...] = ()
     open_amount: Amount = field(default_factory=Amount)
+    dense: frozenset[Any] = frozenset()
 
     @property
     def all_pixels(self) -> list[int]:
@@ -97,6 +100,11 @@ class Counts:
             pixels[False][of_class].tolist(),
             closed,
             sum((c.amount for c in self._counted if id(c.labels) in in_view), Amount()),
+            frozenset(
+                images[id(counted.labels)].key
+                for counted in self._counted
+                if counted.amount.dense and id(counted.labels) in in_view & images.keys()
+            ),
         )
 
     def replace(self, labels: Mapping[int, Labels]) -> None:

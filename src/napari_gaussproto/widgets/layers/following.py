@@ -14,11 +14,12 @@ from napari_gaussproto.core.model.maps import LABELS
 from napari_gaussproto.widgets.layers.class_layers import layers_to_remove
 from napari_gaussproto.widgets.layers.large_labels import is_large, labels_of
 from napari_gaussproto.widgets.shared.dock import Connections
-from napari_gaussproto.widgets.shared.preferences import PLUGIN
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState, per_viewer, state_of
 from napari_gaussproto.widgets.shared.tags import (
     ANNOTATIONS,
     annotations_of,
+    is_cut_from,
+    is_earlier,
     is_edited,
     is_ours,
     role_of,
@@ -46,6 +47,9 @@ class Following:
         self._hidden: WeakSet[Layer] = self._state.hidden
         # Images that others were picked over, also those that a person had hidden before.
         self._away: WeakSet[Image] = WeakSet()
+        # Labels of most of an image, and images whose classes are hidden below such labels.
+        self._dense: WeakSet[Layer] = WeakSet()
+        self._below: WeakSet[Image] = WeakSet()
         # Labels on disk, with the images that they are of: one file may be open twice.
         self._on_disk: WeakKeyDictionary[Layer, WeakSet[Image]] = WeakKeyDictionary()
         # Tools that were in the hand when a person was led to layers that nothing is drawn in.
@@ -82,6 +86,8 @@ class Following:
                 layer.visible = True
         self._away.discard(image)
         image.visible = True
+        if self.shows_classes(image):
+            self._hide_other_classes(viewer, image)
         self._leave_hidden(viewer, [la for la in others if la is not image], image, mode)
 
     def lacks(self, image: Image, images: Sequence[Image]) -> bool:
@@ -170,6 +176,66 @@ class Following:
         if layer.visible != wanted:
             layer.visible = wanted
 
+    def show_classes(self, image: Image, wanted: bool = True) -> None:
+        """Show the newest classes of an image, and no others of that place; or none of its own.
+
+        Where the ground is faint, older classes below would be taken for what is new. Labels that
+        a person draws, and classes that they painted on, are left as they are.
+        """
+        viewer = self._viewer()
+        if viewer is None or image not in viewer.layers:
+            return
+        mode, own, is_grid = _mode(viewer), self._classes_of(viewer, image), _is_grid(viewer)
+        drawn = [la for la in annotations_of(viewer, image) if la in self._dense and la.visible]
+        self._below.discard(image)
+        if wanted and drawn and not is_grid:
+            self._below.add(image)
+        for layer in own:
+            is_seen = is_grid or (layer is own[-1] and not drawn)
+            self.set_visible(layer, image, wanted and is_seen)
+        if wanted and own and not self._is_away(image):
+            self._hide_other_classes(viewer, image)
+            self._leave_hidden(viewer, [image, *_same_place(viewer, image)], image, mode)
+
+    def note_dense(self, image: Image, layer: Labels, dense: bool) -> None:
+        """Let dense labels that are in view hide the classes of an image, or no more.
+
+        They show what is predicted where nothing is labelled.
+        """
+        (self._dense.add if dense else self._dense.discard)(layer)
+        layer.events.visible.connect(self._on_dense)  # which is once
+        self._show_again(image)
+
+    def _on_dense(self, event: Any) -> None:
+        viewer = self._viewer()
+        for image in list(self._names) if viewer is not None else []:
+            if event.source in annotations_of(viewer, image):
+                self._show_again(image)
+
+    def _show_again(self, image: Image) -> None:
+        if image in self._below or self.shows_classes(image):
+            self.show_classes(image)
+
+    def shows_classes(self, image: Image) -> bool:
+        """Whether results of an image are in view."""
+        viewer = self._viewer()
+        return viewer is not None and any(la.visible for la in self._classes_of(viewer, image))
+
+    def _hide_other_classes(self, viewer: Viewer, image: Image) -> None:
+        """Hide the classes of the windows of an image, or of its whole, until these come back."""
+        for other in [] if _is_grid(viewer) else _same_place(viewer, image):
+            for layer in self._classes_of(viewer, other):
+                if layer.visible:
+                    self._hide(layer)
+
+    def _classes_of(self, viewer: Viewer, image: Image) -> list[Layer]:
+        """The layers that show results of an image, the newest last."""
+        return [
+            layer
+            for layer in self._all_of(viewer, image)[1:]
+            if role_of(layer) == LABELS and not (is_edited(layer) or is_earlier(layer))
+        ]
+
     def _is_away(self, image: Image) -> bool:
         is_chosen = image is self._state.image
         return image in self._away and not (image.visible or is_chosen)
@@ -199,10 +265,7 @@ class Following:
             return
         layers, begins = layers_to_remove(viewer, result), result.source.name + _BETWEEN
         layers += [
-            layer
-            for layer in viewer.layers
-            if layer.metadata.get(PLUGIN, {}).get("earlier", False)
-            and layer.name.startswith(begins)
+            layer for layer in viewer.layers if is_earlier(layer) and layer.name.startswith(begins)
         ]
         # After napari has finished with the image; the result itself is free before.
         QTimer.singleShot(0, partial(self._remove, layers))
@@ -212,6 +275,7 @@ class Following:
         layer = None if viewer is None else labels_of(viewer, self._state.streamed[image])
         if layer is not None:
             self._on_disk.setdefault(layer, WeakSet()).add(image)
+            self.show_classes(image)
 
     def _on_removed(self, event: Any) -> None:
         """Let labels on disk go with the last of their images; the files stay."""
@@ -252,6 +316,11 @@ def _is_in_the_way(other: Image, image: Image) -> bool:
         return False
     (low, high), (least, most) = (layer.extent.world[:, -2:] for layer in pair)
     return bool((low < most).all() and (least < high).all())
+
+
+def _same_place(viewer: Viewer, image: Image) -> list[Image]:
+    """The windows of an image, or the image that it is a window of."""
+    return [la for la in viewer.layers if is_cut_from(la, image) or is_cut_from(image, la)]
 
 
 @per_viewer

@@ -25,11 +25,12 @@ from napari_gaussproto.widgets.layers.placement import (
     pixels_of,
     placement,
     plane_in_view,
+    set_aside,
     undisturbed,
 )
 from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
 from napari_gaussproto.widgets.shared.state import SharedState
-from napari_gaussproto.widgets.shared.tags import is_cut_from, is_ours
+from napari_gaussproto.widgets.shared.tags import is_cut_from, is_earlier, is_ours
 from napari_gaussproto.widgets.shared.workarounds import replace_levels
 from napari_gaussproto.widgets.shared.workers import single_shot
 
@@ -111,11 +112,22 @@ class LargeLabels(QObject):
             self._follow()
             self._look.start()
 
-    def show_levels(self, image: Image, step: LargeStep) -> None:
-        """Show labels that were just opened, in the layer that shows their folder, if there is."""
+    def show_levels(self, image: Image, step: LargeStep, former: Streamed | None) -> None:
+        """Show labels that were just opened, in the layer that shows their folder, if there is.
+
+        A layer with ``former`` ones, by another model, is set aside.
+        """
         assert step.levels is not None
         layer = labels_of(self._viewer, step.made)  # which another dock may have shown
+        known = None if former is None else labels_of(self._viewer, former)
         with undisturbed(self._viewer):
+            if known is not None and known is not layer:
+                set_aside(self._viewer, known)
+                known.visible = False
+            if layer is not None and is_earlier(layer):  # which is the newest again
+                if layer in self._viewer.layers:
+                    self._viewer.layers.remove(layer)
+                layer = None
             if layer is not None:
                 replace_levels(layer, step.levels)
             else:

@@ -17,12 +17,14 @@ from napari_gaussproto.core.base.errors import ImageError
 from napari_gaussproto.core.model.maps import OUTLINES, STACK, MapRole
 from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.layers.captions import PROTOTYPE_AXIS, captions
-from napari_gaussproto.widgets.shared.preferences import PLUGIN, preference
+from napari_gaussproto.widgets.shared.preferences import preference
 from napari_gaussproto.widgets.shared.state import ImageResult, OnImage
 from napari_gaussproto.widgets.shared.tags import (
     WINDOW,
     file_of,
+    is_earlier,
     is_edited,
+    keep_earlier,
     tag,
 )
 from napari_gaussproto.widgets.shared.workarounds import camera_of, canvas_size
@@ -213,10 +215,9 @@ def set_aside(viewer: Viewer, layer: Layer) -> None:
     """
     name = f"{layer.name} (earlier run)"
     for other in list(viewer.layers):
-        if other.name == name and other.metadata.get(PLUGIN, {}).get("earlier", False):
+        if other.name == name and is_earlier(other):
             viewer.layers.remove(other)
-    layer.name = name
-    layer.metadata = {**layer.metadata, PLUGIN: layer.metadata.get(PLUGIN, {}) | {"earlier": True}}
+    keep_earlier(layer, name)
 
 
 def show_map(

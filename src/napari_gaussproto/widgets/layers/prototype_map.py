@@ -94,13 +94,11 @@ class PrototypeMap:
         current, viewer = self._state.current, self._viewer()
         if current is None or viewer is None:
             return
-        likelihood = self._state.shows_likelihood
-        for layer, wanted in (
-            (current.labels, not likelihood),
-            (layer_of(viewer, current, LIKELIHOOD), likelihood),
-        ):
-            if layer is not None and layer in viewer.layers:
-                follow_images(viewer).set_visible(layer, current.source, wanted)
+        likelihood, following = self._state.shows_likelihood, follow_images(viewer)
+        following.show_classes(current.source, not likelihood)
+        layer = layer_of(viewer, current, LIKELIHOOD)
+        if layer is not None:
+            following.set_visible(layer, current.source, likelihood)
 
 
 @per_viewer

@@ -19,6 +19,7 @@ from napari_gaussproto.widgets.layers.class_layers import (
     is_removed,
     show_classes,
 )
+from napari_gaussproto.widgets.layers.following import follow_images
 from napari_gaussproto.widgets.layers.placement import placement, undisturbed
 from napari_gaussproto.widgets.segment.corrections import corrections_box, offer_corrections
 from napari_gaussproto.widgets.shared.choosers import ImageChooser
@@ -130,8 +131,9 @@ class CorrectedView(QWidget):
         image, classes = result.source, result.segmentation.classes
         name = f"{image.name} – classes, with corrections"
         layer = self._layers.get(image)
+        is_new = layer is None or layer not in self._viewer.layers
         with undisturbed(self._viewer):
-            if layer is None or layer not in self._viewer.layers:
+            if layer is None or is_new:
                 layer = self._layers[image] = self._viewer.add_labels(
                     found.labels,
                     name=name,
@@ -145,6 +147,11 @@ class CorrectedView(QWidget):
             else:
                 layer.data = found.labels
             show_classes(layer, classes, result.provenance, corrected=True)
+        if is_new:
+            self._show_newest(image)
+
+    def _show_newest(self, image: Image) -> None:
+        follow_images(self._viewer).show_classes(image, not self._state.shows_likelihood)
 
     def _watch(self, layer: Labels | None) -> None:
         """Follow what a person paints into the classes, and takes back."""
@@ -174,14 +181,18 @@ class CorrectedView(QWidget):
     def _on_removed(self, event: Any) -> None:
         if event.value is self._watched:
             soon(self, self.refresh)
+        for image, layer in self._layers.items():
+            if layer is event.value:  # what lay below is the newest again
+                soon(self, partial(self._show_newest, image))
 
     def _on_closed(self, result: ImageResult) -> None:
         self._remove(result.source)
 
     def _remove(self, image: Image) -> None:
-        layer = self._layers.pop(image, None)
+        layer = self._layers.get(image)
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
+        self._layers.pop(image, None)
 
 
 def _shown(result: ImageResult) -> npt.NDArray[np.uint8]:

@@ -116,7 +116,7 @@ class LargePanel(QWidget):
             return False
         self._steps[image] = step
         if step.levels is not None:
-            self.labels.show_levels(image, step)
+            self.labels.show_levels(image, step, self._state.streamed.get(image))
             self._state.set_streamed(image, step.made)
         elif step.tile is not None:
             self.labels.show_tile(image, *step.tile)

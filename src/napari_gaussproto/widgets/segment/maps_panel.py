@@ -11,6 +11,7 @@ from qtpy.QtGui import QPalette
 from qtpy.QtWidgets import QWidget
 
 from napari_gaussproto.core.model.maps import NOVELTY, OUTLINES, UNCERTAINTY, MapRole
+from napari_gaussproto.widgets.layers.following import follow_images
 from napari_gaussproto.widgets.layers.legends import sentence_of
 from napari_gaussproto.widgets.layers.placement import layer_of, undisturbed
 from napari_gaussproto.widgets.shared.dock import Connections
@@ -165,10 +166,9 @@ class MapsPanel(QWidget):
 
     @property
     def _shows_classes(self) -> bool:
-        labels = None if self._result is None else self._result.labels
-        return labels is not None and labels in self._viewer.layers and bool(labels.visible)
+        result = self._result
+        return result is not None and follow_images(self._viewer).shows_classes(result.source)
 
     def _set_classes(self, *, visible: bool) -> None:
-        labels = None if self._result is None else self._result.labels
-        if labels is not None and labels in self._viewer.layers:
-            labels.visible = visible
+        if self._result is not None:
+            follow_images(self._viewer).show_classes(self._result.source, visible)

@@ -22,6 +22,8 @@ WINDOW = "window"
 CUT_FROM = "cut_from"
 # What the metadata of classes say that a person painted on and that were replaced since.
 _EDITED = "edited"
+# What those say of a layer that shows an earlier result.
+_EARLIER = "earlier"
 
 
 def file_of(image: Layer) -> str | None:
@@ -75,3 +77,14 @@ def keep_edited(layer: Layer) -> None:
     """Let classes that a person painted on be theirs from now on, under a name that says so."""
     layer.name = f"{layer.name} (edited)"
     layer.metadata = {**layer.metadata, PLUGIN: layer.metadata.get(PLUGIN, {}) | {_EDITED: True}}
+
+
+def is_earlier(layer: Layer) -> bool:
+    """Whether a layer shows an earlier result, which is not brought up to date any more."""
+    return bool(layer.metadata.get(PLUGIN, {}).get(_EARLIER, False))
+
+
+def keep_earlier(layer: Layer, name: str) -> None:
+    """Let a layer show an earlier result from now on, under a name that says so."""
+    layer.name = name
+    layer.metadata = {**layer.metadata, PLUGIN: layer.metadata.get(PLUGIN, {}) | {_EARLIER: True}}

@@ -20,6 +20,7 @@ from napari_gaussproto.core.labels.corrections import (
     label_value_of,
     painted_classes,
 )
+from napari_gaussproto.widgets.layers.class_layers import LABEL_OPACITY
 from napari_gaussproto.widgets.layers.following import follow_images
 from napari_gaussproto.widgets.layers.placement import (
     has_channels,
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
 Values = npt.NDArray[np.uint8]
 # References to an array that only an attribute refers to, with that of the question.
 _ALONE = 2
-_OPACITY = 0.8
+# Of strokes, and of labels of most of a photograph, which must be seen below them.
+_OPACITIES = {False: 0.8, True: LABEL_OPACITY}
 # Pixels of the brush on a photograph 1296 pixels long, and the range that napari's slider has.
 _BRUSH, _BRUSH_PER, _BRUSHES = 10, 1296, (4, 40)
 # Keys that choose a class while the layer is active: digits alone are tools of napari.
@@ -100,6 +102,8 @@ class AnnotationLayer(QObject):
         self.hiding = False
         self._brush_size = brush_for(image)
         self._settled_for = -1  # so many classes
+        self._dense = False
+        self._set_by_hand = False  # a person chose an opacity
         self._connections = Connections(self)
         self._timer = single_shot(self, 0, self.settle)
 
@@ -116,6 +120,7 @@ class AnnotationLayer(QObject):
         found = cls(viewer, image, classes, parent)
         found.record = Corrections.of_codes(layer.data)
         found._note()
+        found._dense = layer.opacity == _OPACITIES[True]
         found._use_layer(layer)
         return found
 
@@ -159,7 +164,7 @@ class AnnotationLayer(QObject):
         layer: Labels = self._viewer.add_labels(
             self.record.codes,
             name=f"{self.image.name} – {ANNOTATIONS}",
-            opacity=_OPACITY,
+            opacity=_OPACITIES[self._dense],
             metadata=annotations_tag(self.image),
             **placement(self.image, ndim=self.record.codes.ndim),
         )
@@ -167,6 +172,8 @@ class AnnotationLayer(QObject):
         self._let_go()
         layer.brush_size = self._brush_size
         self._use_layer(layer)
+        if self._dense:
+            follow_images(self._viewer).note_dense(self.image, layer, True)
         return layer
 
     def _use_layer(self, layer: Labels) -> None:
@@ -187,8 +194,22 @@ class AnnotationLayer(QObject):
 
         return choose_class
 
+    def show_dense(self, dense: bool) -> None:
+        """Let the photograph be seen below labels of most of it, as below predicted classes.
+
+        The opacity is left as it is once a person has chosen another one.
+        """
+        before, self._dense = self._dense, dense
+        if self.layer is None or dense == before:
+            return
+        self._set_by_hand |= self.layer.opacity != _OPACITIES[before]
+        if not self._set_by_hand:
+            self.layer.opacity = _OPACITIES[dense]
+        self._style(self.layer)
+        follow_images(self._viewer).note_dense(self.image, self.layer, dense)
+
     def _style(self, layer: Labels) -> None:
-        layer.colormap = code_colors(self.classes)
+        layer.colormap = code_colors(self.classes, dense=self._dense)
         layer.features = code_names(self.classes)
 
     # -- what changes ------------------------------------------------------------------------
@@ -218,7 +239,7 @@ class AnnotationLayer(QObject):
 
         # napari's "shuffle colours" replaces class colours by random ones.
         if self.layer is not None and not isinstance(self.layer.colormap, DirectLabelColormap):
-            self.layer.colormap = code_colors(self.classes)
+            self._style(self.layer)
 
     def settle(self) -> None:
         """Take note of what was drawn or undone since the last time."""

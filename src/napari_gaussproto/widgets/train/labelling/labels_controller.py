@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_gaussproto.io.masks import mask_beside
 from napari_gaussproto.jobs.running import run_job
+from napari_gaussproto.jobs.session.counts import Count
 from napari_gaussproto.widgets.layers.clicks import pixel_in
 from napari_gaussproto.widgets.layers.large_labels import CUT_OUT, is_large
 from napari_gaussproto.widgets.layers.offers.channels import missing_answer
@@ -82,6 +83,7 @@ class LabelsController(QObject):
         panel.clear.clicked.connect(self.clear)
         panel.corrections.toggled.connect(self._show_corrections)
         annotations.drawn.connect(self._follow)
+        autosave.counted.connect(self._on_counted)
         self._overshot: WeakSet[Image] = WeakSet()  # windows beyond whose rim strokes went
         viewer.mouse_drag_callbacks.append(self._on_press)
         self._invited = ""  # what was said last of where to paint
@@ -169,6 +171,10 @@ class LabelsController(QObject):
         if image in self._images.images():
             self._images.choose(image)
             self._messages.tell(f"“{image.name}” is chosen above now, because you draw on it.")
+
+    def _on_counted(self, count: Count) -> None:
+        for annotation in self._annotations.open:
+            annotation.show_dense(annotation.image.unique_id in count.dense)
 
     def _on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
         """Say that a stroke beside a window of a large image is lost, as napari does not."""
