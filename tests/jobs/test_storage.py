@@ -15,6 +15,7 @@ from napari_gaussproto.core.imaging.on_disk import is_on_disk
 from napari_gaussproto.core.labels.amount import Amount
 from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
 from napari_gaussproto.core.labels.class_table import remove_class
+from napari_gaussproto.core.labels.codes import Snapshot
 from napari_gaussproto.core.labels.strokes import count_strokes
 from napari_gaussproto.core.project import annotation_store
 from napari_gaussproto.core.project.formats import AnnotationError
@@ -61,7 +62,7 @@ def test_what_is_drawn_is_in_the_project_and_in_the_state(tmp_path: Path) -> Non
     session.project = Project.create(tmp_path / "a")
     count = session.save(CLASSES, [drawn(0), drawn(1, 2)], 0)
     assert count is not None and count.open == 2 and count.closed == 0
-    assert count.pixels == [int((drawn(0).codes == 1).sum())] * 2
+    assert count.pixels == [int((drawn(0).codes.codes == 1).sum())] * 2
     assert count.amount == Amount(dense=0, strokes=2)
     state = session.state
     assert state.name == "a" and len(state.kept.images) == 2
@@ -79,7 +80,8 @@ def test_a_photograph_is_dense_by_its_pixels_with_data(stack: bool) -> None:
     codes = np.isfinite(pixels).astype(np.uint16)
     if stack:
         pixels, codes = np.stack([pixels] * 2), np.stack([codes, 0 * codes])
-    count = ProjectSession(Identities()).drawn(CLASSES, [TrainImage("a", pixels, False, codes)])[1]
+    image = TrainImage("a", pixels, False, Snapshot.of(codes))
+    count = ProjectSession(Identities()).drawn(CLASSES, [image])[1]
     assert count.amount == Amount(dense=1)
 
 
@@ -87,7 +89,8 @@ def test_a_transparent_photograph_is_dense_by_what_is_there() -> None:
     pixels = np.dstack([two_tone()[0], np.full((96, 128), 255, np.uint8)])
     pixels[:, 59:, 3] = 0
     codes = (pixels[..., 3] > 0).astype(np.uint16)
-    count = ProjectSession(Identities()).drawn(CLASSES, [TrainImage("a", pixels, True, codes)])[1]
+    image = TrainImage("a", pixels, True, Snapshot.of(codes))
+    count = ProjectSession(Identities()).drawn(CLASSES, [image])[1]
     assert count.amount == Amount(dense=1)
 
 

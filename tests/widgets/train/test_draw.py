@@ -13,7 +13,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_gaussproto.core.labels.class_table import add_class, remove_class, rename_class
-from napari_gaussproto.core.labels.corrections import PREDICTED, Corrections
+from napari_gaussproto.core.labels.codes import PREDICTED
+from napari_gaussproto.core.labels.corrections import Corrections
 from napari_gaussproto.widgets.train.annotation.annotation_layer import brush_for
 from napari_gaussproto.widgets.train.labelling.class_list import KEY
 from tests.core.builders import two_tone
