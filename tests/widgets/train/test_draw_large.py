@@ -247,6 +247,19 @@ def test_a_project_opens_its_windows_again(
     qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
 
 
+def test_classes_are_seen_over_an_image_that_was_opened_after_its_windows(
+    viewer: Any, train: Any, mosaic: Any, dock: Any, run: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    windows = [draw(train, viewer, mosaic, qtbot, *at) for at in ((700, 900), (100, 100))]
+    strokes = [train.annotations.find(window).layer for window in windows]
+    viewer.layers.move(viewer.layers.index(mosaic), len(viewer.layers))
+    dock.large.choose_folder(tmp_path / "labels")
+    train.images.choose(mosaic)
+    run(dock)
+    wanted = [mosaic, viewer.layers["mosaic – classes"], *strokes]
+    assert sorted(wanted, key=viewer.layers.index) == wanted
+
+
 def test_a_stroke_beside_its_window_says_so(
     viewer: Any, train: Any, mosaic: Any, qtbot: Any
 ) -> None:

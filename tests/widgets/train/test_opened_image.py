@@ -119,6 +119,24 @@ def test_an_image_that_a_person_hid_is_not_what_follows_a_removed_one(
     qtbot.waitUntil(lambda: reference.visible, timeout=WAIT)
 
 
+def test_layers_go_and_come_with_their_image_whatever_they_are_called(
+    viewer: Any, train: Any, image: Any, dock: Any, run: Any, qtbot: Any
+) -> None:
+    run(dock)
+    strokes, state = draw(train), dock.state
+    strokes.name, state.current.labels.name = "mine", "the field"
+    place = {"scale": image.scale, "translate": image.translate}
+    other = viewer.add_image(two_tone(seed=2)[0], name="other", **place)
+    pick(train, other)
+    assert not strokes.visible and not state.current.labels.visible
+    # Another dock turns from classes to likelihood and back meanwhile.
+    for likelihood in (True, False):
+        state.show(likelihood=likelihood)
+    assert not state.current.labels.visible
+    pick(train, image)
+    assert strokes.visible and state.current.labels.visible
+
+
 def test_what_a_person_showed_and_hid_again_is_not_what_a_dock_hid(
     viewer: Any, train: Any, image: Any, qtbot: Any
 ) -> None:

@@ -73,12 +73,14 @@ def _add_labels(viewer: Viewer, result: ImageResult, labels: npt.NDArray[np.uint
 def put_below_annotations(viewer: Viewer, layer: Labels, *images: Layer) -> None:
     """Let what was drawn on images, or in windows of them, stay in its own colours above classes.
 
-    A stroke below classes would have the colour of both.
+    A stroke below classes would have the colour of both. Strokes move, and not the classes, which
+    would not be seen below an image that lies above the strokes in its windows.
     """
+    layers: Any = viewer.layers
     drawn = [labels for image in images for labels in annotations_of(viewer, image)]
-    if drawn:
-        layers: Any = viewer.layers
-        layers.move(layers.index(layer), min(map(layers.index, drawn)))
+    for labels in sorted(drawn, key=layers.index, reverse=True):
+        if layers.index(labels) < layers.index(layer):
+            layers.move(layers.index(labels), layers.index(layer) + 1)
 
 
 def _style_labels(layer: Labels, result: ImageResult) -> None:

@@ -16,7 +16,13 @@ from napari_gaussproto.widgets.layers.large_labels import is_large, labels_of
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.preferences import PLUGIN
 from napari_gaussproto.widgets.shared.state import ImageResult, SharedState, per_viewer, state_of
-from napari_gaussproto.widgets.shared.tags import ANNOTATIONS, is_edited, is_ours, role_of
+from napari_gaussproto.widgets.shared.tags import (
+    ANNOTATIONS,
+    annotations_of,
+    is_edited,
+    is_ours,
+    role_of,
+)
 from napari_gaussproto.widgets.shared.workers import soon
 
 if TYPE_CHECKING:
@@ -168,11 +174,13 @@ class Following:
         is_chosen = image is self._state.image
         return image in self._away and not (image.visible or is_chosen)
 
-    @staticmethod
-    def _all_of(viewer: Viewer, image: Image) -> list[Layer]:
-        begins = image.name + _BETWEEN
-        own = [la for la in viewer.layers if is_ours(la) and la.name.startswith(begins)]
-        return [image, *own]
+    def _all_of(self, viewer: Viewer, image: Image) -> list[Layer]:
+        """An image and its layers, also those that a person gave another name."""
+        begins, result = image.name + _BETWEEN, self._state.results.get(image)
+        known: list[Layer | None] = [*annotations_of(viewer, image)]
+        known += [] if result is None else [result.labels, *result.maps.values()]
+        ours = [layer for layer in viewer.layers if is_ours(layer)]
+        return [image, *(la for la in ours if la.name.startswith(begins) or la in known)]
 
     def _on_name(self, weak: Any, event: object = None) -> None:
         """Name the layers anew that were called after an image."""
