@@ -22,7 +22,7 @@ CODES = st.sampled_from([0, 0, 0, 1, 2, 7, PREDICTED + 1, PREDICTED + 2])
 def test_a_moment_says_what_a_copy_says(data: Any, shape: tuple[int, ...], pixels: int) -> None:
     codes = data.draw(arrays.arrays(np.uint16, shape, elements=CODES))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(strips_module, "_PIXELS", pixels)
+        patch.setattr(strips_module, "PIXELS", pixels)
         found = Snapshot.of(codes)
         then = codes.copy()
         codes[...] = 9

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from napari.components import Dims
+from napari.components import ViewerModel
 from napari.layers import Labels
 from qtpy.QtCore import QObject
 from qtpy.QtGui import QOffscreenSurface, QOpenGLContext, QPainter
@@ -53,7 +53,9 @@ def test_a_stroke_says_which_strips_it_changed(how: str) -> None:
     data[2, :100] = 3
     layer, told = Labels(data), []
     layer.brush_size = 20
-    layer._slice_dims(Dims(ndim=3, point=(2, 0, 0)))
+    viewer = ViewerModel()
+    viewer.add_layer(layer)
+    viewer.dims.set_current_step(0, 2)
     layer.events.paint.connect(lambda event: told.append(event.value))
     before = data.copy()
     STROKES[how](layer)

@@ -89,7 +89,7 @@ def test_an_undo_is_looked_for_in_several_turns_and_told_once(
     annotation.layer.undo()
     qtbot.waitUntil(lambda: bool(told))
     assert annotation.painted == () and sum(looks.turns) == SHAPE[0]
-    assert max(looks.turns) <= annotation_layer._AT_ONCE and len(looks.turns) > 1
+    assert max(looks.turns) <= annotation_layer.AT_ONCE and len(looks.turns) > 1
     qtbot.wait(100)
     assert len(told) == 1
 
@@ -97,7 +97,7 @@ def test_an_undo_is_looked_for_in_several_turns_and_told_once(
 def test_a_prediction_comes_first_where_a_person_looks(annotation: Any, qtbot: Any) -> None:
     annotation.set_prediction(predicted(2))
     shown = annotation.record.prediction.all(axis=(1, 2))
-    assert shown[SHOWN] and shown.sum() == annotation_layer._AT_ONCE
+    assert shown[SHOWN] and shown.sum() == annotation_layer.AT_ONCE
     qtbot.waitUntil(lambda: bool(annotation.record.prediction.all()))
     assert (annotation.snapshot.codes == PREDICTED + 2).all() and annotation.painted == ()
 

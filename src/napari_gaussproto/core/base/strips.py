@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 # So many pixels are a strip, or one row if that is longer.
-_PIXELS = 1 << 16
+PIXELS = 1 << 16
 
 
 def strips(*arrays: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], ...]]:
@@ -71,7 +71,7 @@ def strips_with(mask: npt.NDArray[np.bool_]) -> set[int]:
 
 
 def _rows(width: int) -> int:
-    return max(1, _PIXELS // max(1, width))
+    return max(1, PIXELS // max(1, width))
 
 
 def is_same(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> bool:

@@ -52,7 +52,7 @@ CLASS_KEY, CLASS_KEYS = "Control", range(1, 10)
 # Milliseconds of rest after which a change that was no stroke (an undo) is noticed.
 _REST = 60
 # Strips that are looked at in one turn of the event loop: 8 megapixels.
-_AT_ONCE = 128
+AT_ONCE = 128
 
 
 def label_shape(image: Image) -> tuple[int, ...]:
@@ -252,12 +252,12 @@ class AnnotationLayer(QObject):
     def _on_timer(self) -> None:
         """Take note of a part of what changed; the next turn of the event loop goes on."""
         self._rebind()
-        part = sorted(self._touched)[:_AT_ONCE]
+        part = sorted(self._touched)[:AT_ONCE]
         self._touched.difference_update(part)
         self._look_at(part)
         if not self._touched:
             if not part:
-                self._show_below(_AT_ONCE)
+                self._show_below(AT_ONCE)
             self._tell()
         if self._touched or self._below is not None:
             self._timer.start(0)
@@ -350,7 +350,7 @@ class AnnotationLayer(QObject):
         """
         check_shape(prediction, self.record.codes.shape)
         self._below = prediction, self._in_view_first()
-        self._show_below(_AT_ONCE)
+        self._show_below(AT_ONCE)
         self._tell()
         if self._below is not None and not self._timer.isActive():
             self._timer.start(0)
