@@ -73,6 +73,12 @@ class Changes(Work):
 
     def steps(self) -> Iterator[Step]:
         """What is done, in this order; each is over when `rest` returns."""
+        yield from self._edits()
+        self.done(self.use_labels)
+        yield from self.class_changes()
+
+    def _edits(self) -> Iterator[Step]:
+        """Edits of a model, and what follows from what it predicts."""
         for dock in (SegmentWidget, PrototypesWidget, TrainWidget):
             self.open(dock)
         self.done(self.run)
@@ -95,7 +101,9 @@ class Changes(Work):
         labels.accept.setChecked(True)
         yield "a click, with Accept region down", self._accept_region
         labels.accept.setChecked(False)
-        self.done(self.use_labels)
+
+    def class_changes(self) -> Iterator[Step]:
+        """Each change of the class table, and its undo."""
         for name, change in self._changes():
             yield name, partial(self.change_classes, change)
             yield f"its undo, of “{name}”", self.train.annotations.undo
@@ -152,9 +160,24 @@ class Stack(Work):
         yield "Bring it back, in another viewer", self.bring_back
 
 
+class ManyImages(Changes):
+    """Classes are changed while ten photographs are open, labelled in every pixel."""
+
+    def steps(self) -> Iterator[Step]:
+        """What is done, in this order; each is over when `rest` returns."""
+        self.open(TrainWidget)
+        self.done(self.use_labels)
+        for number in range(2, 11):
+            image = self.viewer.add_image(self._photo.copy(), name=f"field {number}")
+            self.train.images.choose(image)
+            self.done(self.use_labels)
+        yield from self.class_changes()
+
+
 SCENES: dict[str, Callable[..., Work]] = {
     "everyday": Everyday,
     "restoring": Restoring,
     "changes": Changes,
     "stack": Stack,
+    "many-images": ManyImages,
 }

@@ -25,8 +25,9 @@ from napari_gaussproto.core.labels.annotations import (
     identify,
 )
 from napari_gaussproto.core.labels.check import Labels
-from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
+from napari_gaussproto.core.labels.class_table import TableChange
 from napari_gaussproto.core.labels.corrections import ReadyLabels
+from napari_gaussproto.core.labels.forgotten import Forgotten
 from napari_gaussproto.core.project.places import default_folder, projects_root
 from napari_gaussproto.jobs.running import load_libraries
 from napari_gaussproto.jobs.session.counts import Count, Counts

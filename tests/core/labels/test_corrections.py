@@ -147,10 +147,16 @@ def test_labels_of_no_class_go_and_what_is_predicted_shows_again() -> None:
 def test_other_classes_begin_with_other_labels_over_another_prediction() -> None:
     record = Corrections(prediction(), 3 * brush(4, 4))
     codes, labels = record.codes, np.where(brush(2, 2), 2, 0).astype(np.uint8)
-    record.begin_again(labels, prediction(1))
+    same = np.arange(256, dtype=np.uint8)
+
+    def become(rows: np.ndarray) -> np.ndarray:
+        assert np.array_equal(rows, 3 * brush(4, 4))  # small enough for all rows at once
+        return labels
+
+    record.change_classes(become, prediction(1), same)
     assert record.codes is codes and np.array_equal(record.labels, labels)
     assert np.array_equal(record.prediction, prediction(1))
-    record.begin_again(labels, None)
+    record.change_classes(lambda rows: rows, None, same)
     assert np.array_equal(record.codes, labels) and not record.prediction.any()
     record.apply(record.clear())
     assert not record.codes.any()

@@ -12,7 +12,14 @@ from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_gaussproto.core.labels.class_table import add_class, remove_class, rename_class
+from napari_gaussproto.core.base.errors import LabelError
+from napari_gaussproto.core.labels.class_table import (
+    add_class,
+    merge_classes,
+    remove_class,
+    rename_class,
+    reorder_classes,
+)
 from napari_gaussproto.core.labels.codes import PREDICTED
 from napari_gaussproto.core.labels.corrections import Corrections
 from napari_gaussproto.widgets.train.annotation.annotation_layer import brush_for
@@ -243,6 +250,63 @@ def test_a_new_class_is_learned_without_starting_anew(
     assert [c.name for c in model.classes] == ["soil", "plant", "stone"]
     assert len(model.prototypes) > prototypes
     assert train.annotations.open[0].labels[4, 10] == 3
+
+
+def test_labels_and_what_is_known_of_them_follow_each_change_of_the_classes(
+    train: Any, viewer: Any, image: Any, qtbot: Any
+) -> None:
+    draw(train)
+    quick(train, qtbot)
+    other = viewer.add_image(two_tone(seed=3)[0], name="another")  # on which nothing is predicted
+    train.images.choose(other)
+    click(train.labels.new)
+    train.annotations.find(other).layer.paint((8, 8), 2)
+    annotations = train.annotations
+    annotations.find(other).settle()
+    table, before = annotations.classes, [a.labels for a in annotations.open]
+    for change in (reorder_classes(table, [1, 0]), merge_classes(table, 0, 1)):
+        train.change_classes(change)
+        after = [change.apply(labels)[0] for labels in before]
+        _assert_known(train, after)
+        annotations.undo()
+        _assert_known(train, before)
+        annotations.redo()
+        _assert_known(train, after)
+        annotations.undo()
+    # A stroke that nobody took note of yet is changed with the others, and comes back.
+    annotations.find(other).layer.paint((20, 20), 1)
+    drawn = annotations.find(other).record.labels
+    annotations.change_table(remove_class(table, 0))
+    assert annotations.find(other).labels[20, 20] == 0 and annotations.find(other).painted == (0,)
+    annotations.undo()
+    _assert_known(train, [before[0], drawn])
+
+
+def _assert_known(train: Any, labels: list[Any]) -> None:
+    """Each image has labels, a copy of what it shows, the classes in it, and what is predicted."""
+    for annotation, expected in zip(train.annotations.open, labels, strict=True):
+        assert np.array_equal(annotation.labels, expected)
+        assert annotation.painted == tuple(np.unique(expected[expected > 0]) - 1)
+        assert np.array_equal(annotation.snapshot, annotation.record.codes)
+        assert not np.shares_memory(annotation.snapshot, annotation.record.codes)
+        assert annotation.layer.data is annotation.record.codes
+        result = train.state.results.get(annotation.image)
+        below = np.zeros_like(expected) if result is None else result.segmentation.labels
+        names = [c.name for c in train.annotations.classes]
+        known = [] if result is None else [c.name for c in result.segmentation.classes]
+        values = np.array([0, *(names.index(n) + 1 if n in names else 0 for n in known)])
+        assert np.array_equal(annotation.record.prediction, values[below])
+
+
+def test_a_change_of_a_shorter_table_than_labels_have_changes_nothing(
+    train: Any, image: Any
+) -> None:
+    draw(train)
+    before = train.annotations.open[0].labels
+    with pytest.raises(LabelError, match="choose the class again"):
+        train.annotations.change_table(remove_class(train.annotations.classes[:1], 0))
+    assert np.array_equal(train.annotations.open[0].labels, before)
+    assert not train.annotations.can_undo
 
 
 def test_a_renamed_class_keeps_what_the_model_knows(train: Any, image: Any, qtbot: Any) -> None:

@@ -16,7 +16,8 @@ from napari_gaussproto.core.base.errors import LabelError
 from napari_gaussproto.core.imaging.stored import read_part
 from napari_gaussproto.core.imaging.tiles import Area
 from napari_gaussproto.core.labels.check import Labels
-from napari_gaussproto.core.labels.class_table import Forgotten, TableChange
+from napari_gaussproto.core.labels.class_table import TableChange
+from napari_gaussproto.core.labels.forgotten import Forgotten
 
 # Longer axes are sampled by three windows of this many pixels.
 _WINDOW = 32

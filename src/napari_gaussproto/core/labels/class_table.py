@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,12 +17,11 @@ from napari_gaussproto.core.base.config import (
     SegmentationClass,
 )
 from napari_gaussproto.core.base.errors import ConfigError, EditError, LabelError
-from napari_gaussproto.core.base.strips import looked_up, strips
-from napari_gaussproto.core.imaging.orientation import upright
+from napari_gaussproto.core.base.strips import strips
 from napari_gaussproto.core.labels.check import Labels, check_labels
+from napari_gaussproto.core.labels.forgotten import Forgotten, Runs
 
 Table = tuple[SegmentationClass, ...]
-_Places = npt.NDArray[np.signedinteger[Any]]
 
 _FIRST_CLASSES = {"soil": SOIL_COLOR, "plant": PLANT_COLOR}
 # A label value that no class has must be seen, so that nobody paints invisibly.
@@ -39,51 +38,45 @@ class WantedClass(NamedTuple):
     color: str = ""
 
 
-@dataclass(frozen=True)
-class Forgotten:
-    """Labels that a change of the table made indistinguishable from others; none by default.
+class Relabelling:
+    """Labels under the new table, a few rows at a time: call it from the first row to the last."""
 
-    Attributes
-    ----------
-    indices : (K,) ndarray
-        Into the flattened labels.
-    values : (K,) ndarray
-        What they were.
-    """
+    def __init__(self, change: TableChange) -> None:
+        self._became, back = change.became(), change.back()
+        values = np.arange(len(self._became), dtype=np.uint8)
+        # Removed or merged: the way back leads to another value.
+        self._runs = Runs(values[back[self._became] != values])
 
-    indices: _Places = field(default_factory=lambda: np.zeros(0, np.int64))
-    values: Labels = field(default_factory=lambda: np.zeros(0, np.uint8))
+    def __call__(self, labels: Labels) -> Labels:
+        """Labels (n, W) of the next rows."""
+        self._runs.add(labels)
+        found: Labels = np.take(self._became, labels)
+        return found
 
-    @classmethod
-    def of(cls, labels: Labels, mask: npt.NDArray[np.bool_]) -> Forgotten:
-        """The labels (..., H, W) in a mask (..., H, W)."""
-        count = int(np.count_nonzero(mask))
-        # Most pixels of a photograph may be of one class, and half the memory is half the time.
-        small = labels.size <= np.iinfo(np.int32).max
-        kind: type[np.signedinteger[Any]] = np.int32 if small else np.int64
-        indices = np.empty(count, kind)
-        values = np.empty(count, np.uint8)
-        before = begin = 0
-        for strip, there in strips(labels, mask):
-            found = np.flatnonzero(there)
-            part = slice(begin, begin + len(found))
-            indices[part], values[part] = found + before, strip[there]
-            before, begin = before + strip.size, part.stop
-        return cls(indices, values)
+    @property
+    def forgotten(self) -> Forgotten:
+        """What the way back needs, of all rows up to now."""
+        return self._runs.forgotten
 
-    def turned(self, shape: tuple[int, ...], orientation: int) -> Forgotten:
-        """The same of labels that were turned; see `upright`.
 
-        Parameters
-        ----------
-        shape : tuple of int
-            (H, W) of the labels before.
-        """
-        places = np.full(shape, -1, np.int64)
-        places.flat[self.indices] = np.arange(len(self.indices))
-        places = upright(places, orientation).ravel()
-        indices = np.flatnonzero(places >= 0)
-        return Forgotten(indices, self.values[places[indices]])
+class WayBack:
+    """Labels under the old table, a few rows at a time: call it from the first row to the last."""
+
+    def __init__(self, change: TableChange, forgotten: Forgotten) -> None:
+        self._became, self._back = change.became(), change.back()
+        self._forgotten, self._at = forgotten, 0
+        self._values = np.unique(forgotten.values)
+
+    def __call__(self, labels: Labels) -> Labels:
+        """Labels (n, W) of the next rows; where something was drawn since, it stays."""
+        restored: Labels = np.take(self._back, labels)
+        begin, self._at = self._at, self._at + labels.size
+        if len(self._values):
+            lost = self._forgotten.between(begin, self._at).reshape(labels.shape)
+            for value in self._values:
+                untouched = (lost == value) & (labels == self._became[value])
+                np.copyto(restored, value, where=untouched)
+        return restored
 
 
 @dataclass(frozen=True)
@@ -113,17 +106,12 @@ class TableChange:
         labels = check_labels(labels, None, len(self.before))
         if self.is_renaming:
             return labels, Forgotten()
-        table = np.array(self.mapping, np.uint8)
-        # Removed or merged: the way back leads to another value.
-        ambiguous = self._back()[table] != np.arange(len(table))
-        changed = looked_up(table, labels)
-        if not ambiguous.any():
-            return changed, Forgotten()
-        return changed, Forgotten.of(labels, looked_up(ambiguous, labels))
+        step = Relabelling(self)
+        return _row_by_row(step, labels), step.forgotten
 
     def value_of(self, value: int, *, back: bool = False) -> int:
         """New label value of an old one, or with ``back`` the old one of a new one; 0 if gone."""
-        return int(self._back()[value]) if back else self.mapping[value]
+        return int(self.back()[value]) if back else self.mapping[value]
 
     def revert(self, labels: Labels, forgotten: Forgotten) -> Labels:
         """Labels (..., H, W) under the old table.
@@ -132,22 +120,27 @@ class TableChange:
         stays.
         """
         labels = check_labels(labels, None, len(self.after))
-        restored: Labels = looked_up(self._back(), labels)
-        flat, given = restored.reshape(-1, 1), labels.reshape(-1, 1)
-        became = np.array(self.mapping, np.uint8)
-        for at, values in strips(forgotten.indices[:, None], forgotten.values[:, None]):
-            untouched = given[at, 0] == became[values]
-            flat[at[untouched], 0] = values[untouched]
-        return restored
+        return _row_by_row(WayBack(self, forgotten), labels)
 
-    def _back(self) -> Labels:
-        """Old value of each new one, 0 of a class that is new."""
+    def became(self) -> Labels:
+        """New value of each old one, 0 of a class that is gone: (K,) for K old values."""
+        return np.array(self.mapping, np.uint8)
+
+    def back(self) -> Labels:
+        """Old value of each new one, 0 of a class that is new: (K,) for K new values."""
         back = np.zeros(len(self.after) + 1, np.uint8)
         for old, new in enumerate(self.mapping):
             # Of several, the class that the others were merged into.
             if new and (not back[new] or self.before[old - 1] == self.after[new - 1]):
                 back[new] = old
         return back
+
+
+def _row_by_row(step: Callable[[Labels], Labels], labels: Labels) -> Labels:
+    found = np.empty_like(labels)
+    for out, strip in strips(found, labels):
+        out[...] = step(strip)
+    return found
 
 
 def first_table() -> Table:

@@ -59,6 +59,7 @@ class Snapshot:
     ) -> None:
         self.shape, self.pieces = shape, tuple(pieces)
         self._painted = list(painted or [None] * len(self.pieces))
+        self._in_all: tuple[int, ...] | None = None
 
     @classmethod
     def blank(cls, shape: tuple[int, ...]) -> Snapshot:
@@ -67,9 +68,11 @@ class Snapshot:
         return cls(shape, pieces, [()] * len(pieces))
 
     @classmethod
-    def of(cls, codes: Codes) -> Snapshot:
-        """A copy of codes (..., H, W)."""
-        return cls(codes.shape, [strip.copy() for (strip,) in strips(codes)])
+    def of(cls, codes: Codes, painted: tuple[int, ...] | None = None) -> Snapshot:
+        """A copy of codes (..., H, W), in which these classes are labelled, if that is known."""
+        found = cls(codes.shape, [strip.copy() for (strip,) in strips(codes)])
+        found._in_all = painted
+        return found
 
     def with_strips(self, changed: Mapping[int, Codes], *, relabelled: bool = True) -> Snapshot:
         """The next moment, at which some strips (n, W) are others, by their numbers.
@@ -93,7 +96,9 @@ class Snapshot:
     @property
     def painted(self) -> tuple[int, ...]:
         """Indices of the classes that are labelled, in order."""
-        return self._painted_among(range(len(self.pieces)))
+        if self._in_all is None:
+            self._in_all = self._painted_among(range(len(self.pieces)))
+        return self._in_all
 
     def _painted_among(self, numbers: Iterable[int]) -> tuple[int, ...]:
         return tuple(sorted(set(chain.from_iterable(map(self.painted_in, numbers)))))

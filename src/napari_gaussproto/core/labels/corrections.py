@@ -235,18 +235,32 @@ class Corrections:
             _code_predicted(values, predicted)
             _show(codes, predicted)
 
-    def begin_again(self, labels: Labels, prediction: Labels | None) -> None:
-        """Other labels (..., H, W) and another prediction (..., H, W), of other classes.
+    def change_classes(
+        self,
+        became: Callable[[Labels], Labels],
+        prediction: Labels | None,
+        values: npt.NDArray[np.uint8],
+    ) -> None:
+        """Other labels in place of these, and another prediction, of other classes.
 
         Parameters
         ----------
-        labels, prediction : (..., H, W) ndarray of uint8
-            Class index + 1, or 0; without a prediction, there is none until `update`.
+        became : callable
+            The new labels (n, W) of some rows, which are given from the first to the last.
+        prediction : (..., H, W) ndarray of uint8, optional
+            Without one, there is none until `update`.
+        values : (256,) ndarray
+            Class index + 1, or 0, of each value in the prediction.
         """
-        below = np.broadcast_to(np.uint8(0), labels.shape) if prediction is None else prediction
-        for codes, predicted, given, values in strips(self.codes, self._predicted, labels, below):
-            _code_predicted(values, predicted)
-            codes[...] = _laid(given, predicted)
+        if prediction is None:
+            self._predicted[...] = 0
+            for (codes,) in strips(self.codes):
+                codes[...] = became(labels_of(codes))
+            return
+        known = np.where(values > 0, values + np.uint16(PREDICTED), np.uint16(0))
+        for codes, predicted, below in strips(self.codes, self._predicted, prediction):
+            np.take(known, below, out=predicted, mode="clip")
+            codes[...] = _laid(became(labels_of(codes)), predicted)
 
     def settle(
         self, last: Snapshot, n_classes: int, numbers: Iterable[int] | None = None
@@ -273,10 +287,11 @@ class Corrections:
             The codes now: ``last`` itself if they are the same.
         """
         corrected, changed = False, {}
+        fits = max(last.painted, default=-1) < n_classes
         for number, codes, predicted in numbered_strips(numbers, self.codes, self._predicted):
             before = last.pieces[number]
-            no_class = max(last.painted_in(number), default=-1) >= n_classes
-            if not no_class and np.array_equal(codes, before):
+            known = fits or max(last.painted_in(number), default=-1) < n_classes
+            if known and np.array_equal(codes, before):
                 continue
             unknown = _is_label(codes) & (codes > n_classes)
             codes[unknown] = 0

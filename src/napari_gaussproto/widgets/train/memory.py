@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
     from napari_gaussproto.jobs.storage import LostLabels
     from napari_gaussproto.widgets.shared.state import Setting, SharedState
-    from napari_gaussproto.widgets.train.annotation.annotation_set import TableHistory
+    from napari_gaussproto.widgets.train.annotation.class_changes import TableHistory
     from napari_gaussproto.widgets.train.fitting.beginning import Beginning
     from napari_gaussproto.widgets.train.fitting.budget import BudgetPanel
     from napari_gaussproto.widgets.train.fitting.fit_controller import FitController

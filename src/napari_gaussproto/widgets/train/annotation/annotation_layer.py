@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from napari_gaussproto.core.base.config import SegmentationClass
 
+Values = npt.NDArray[np.uint8]
 _OPACITY = 0.8
 # Pixels of the brush on a photograph 1296 pixels long, and the range that napari's slider has.
 _BRUSH, _BRUSH_PER, _BRUSHES = 10, 1296, (4, 40)
@@ -374,19 +375,26 @@ class AnnotationLayer(QObject):
     def change_classes(
         self,
         classes: Sequence[SegmentationClass],
-        labels: npt.NDArray[np.uint8],
-        prediction: npt.NDArray[np.uint8] | None,
+        became: Callable[[Values], Values],
+        painted: tuple[int, ...] | None,
+        below: tuple[Values | None, Values],
     ) -> None:
-        """Take over labels (..., H, W) that a change of the class table made.
+        """Change the class table, and the labels with it, which are settled.
 
         The viewer's undo cannot reach behind it: there, values mean other classes. The change
-        has an undo of its own. What is predicted (..., H, W) is of the new classes; None for
-        nothing.
+        has an undo of its own.
+
+        Parameters
+        ----------
+        classes : sequence of SegmentationClass
+        became, below
+            New labels, and what is predicted; see `Corrections.change_classes`.
+        painted : tuple of int, optional
+            Indices of the classes that are labelled then, where they are known.
         """
-        self.settle()
         self._below = None
-        self.record.begin_again(labels, prediction)
-        self._last = Snapshot.of(self.record.codes)
+        self.record.change_classes(became, *below)
+        self._last = Snapshot.of(self.record.codes, painted)
         if self.layer is not None:
             reset_undo(self.layer)
             self._redraw()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import numpy as np
@@ -13,8 +13,9 @@ from qtpy.QtCore import QObject, Signal
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.strips import is_same, values_in
 from napari_gaussproto.core.labels.check import checksum
-from napari_gaussproto.core.labels.class_table import Forgotten, Table, TableChange
+from napari_gaussproto.core.labels.class_table import Table, TableChange
 from napari_gaussproto.core.labels.corrections import ReadyLabels
+from napari_gaussproto.core.labels.forgotten import Forgotten
 from napari_gaussproto.jobs.requests import Drawn
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.messages import Messages
@@ -25,6 +26,12 @@ from napari_gaussproto.widgets.shared.workers import soon
 from napari_gaussproto.widgets.train.annotation.annotation_layer import (
     AnnotationLayer,
     label_shape,
+)
+from napari_gaussproto.widgets.train.annotation.class_changes import (
+    TableHistory,
+    change_labels,
+    check_change,
+    revert_labels,
 )
 from napari_gaussproto.widgets.train.annotation.predicted import (
     kept_sentence,
@@ -41,16 +48,6 @@ Values = npt.NDArray[np.uint8]
 _DRAWING = ("paint", "fill", "erase", "polygon")
 # A change of the table, and what it made indistinguishable in each annotation.
 _Done = tuple[TableChange, dict[AnnotationLayer, Forgotten]]
-
-
-class TableHistory(NamedTuple):
-    """Changes of the table that can be taken back or done again, the last one last.
-
-    What was done comes with what it made indistinguishable, by the keys of images.
-    """
-
-    done: list[tuple[TableChange, dict[Any, Forgotten]]]
-    undone: list[TableChange]
 
 
 class AnnotationSet(QObject):
@@ -193,7 +190,7 @@ class AnnotationSet(QObject):
             a.image.unique_id
             for a in self._all
             if not (a.painted or a.image in self._viewer.layers)
-            and not any(a in lost and len(lost[a].indices) for _, lost in self._done)
+            and not any(a in lost and len(lost[a]) for _, lost in self._done)
         }
 
     def remember(self, annotation: AnnotationLayer, lost: Mapping[int, Forgotten]) -> None:
@@ -268,6 +265,7 @@ class AnnotationSet(QObject):
         """Take the last change of the table back; labels come back with it."""
         if not self._done:
             return
+        self._settle()
         change, forgotten = done = self._done.pop()
         for annotation in self._all:
             if change.is_renaming and len(change.before) == len(change.after):
@@ -275,7 +273,7 @@ class AnnotationSet(QObject):
                 self._predict(annotation)  # which goes by the names
                 continue
             lost = forgotten.get(annotation) or Forgotten()
-            self._set(annotation, change.before, change.revert(annotation.labels, lost))
+            revert_labels(annotation, change, lost, self._result(annotation))
         self._undone.append(done)
         self.table_changed.emit(change, False)
         self._table_is(change.before)
@@ -305,21 +303,24 @@ class AnnotationSet(QObject):
         self.classes_changed.emit()
 
     def _do(self, change: TableChange) -> None:
-        same = change.is_renaming  # values mean what they meant
-        results = {} if same else {a: change.apply(a.labels) for a in self._all}
-        if same:
+        lost: dict[AnnotationLayer, Forgotten] = {}
+        if change.is_renaming:  # values mean what they meant
             for annotation in self._all:
                 annotation.set_classes(change.after)
-        for annotation, (labels, _) in results.items():
-            self._set(annotation, change.after, labels)
-        self._done.append((change, {a: lost for a, (_, lost) in results.items()}))
+        else:
+            self._settle()
+            check_change(self._all, change)
+            lost = {a: change_labels(a, change, self._result(a)) for a in self._all}
+        self._done.append((change, lost))
         self.table_changed.emit(change, True)
         self._table_is(change.after)
 
-    def _set(self, annotation: AnnotationLayer, table: Table, labels: Values) -> None:
-        result = self._state.results.get(annotation.image)
-        below = None if result is None else prediction_of(result, table)
-        annotation.change_classes(table, labels, below)
+    def _settle(self) -> None:
+        for annotation in self._all:
+            annotation.settle()
+
+    def _result(self, annotation: AnnotationLayer) -> ImageResult | None:
+        return self._state.results.get(annotation.image)
 
     def _table_is(self, table: Table) -> None:
         self.classes = table
@@ -332,8 +333,7 @@ class AnnotationSet(QObject):
 
     def _predict(self, annotation: AnnotationLayer) -> None:
         """Put what is predicted now, by the names of the classes, below the labels."""
-        result = self._state.results.get(annotation.image)
-        if result is not None:
+        if (result := self._result(annotation)) is not None:
             annotation.set_prediction(prediction_of(result, annotation.classes))
 
     def unknown_classes(self, image: Image, *place: int) -> list[str]:
