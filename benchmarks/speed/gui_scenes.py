@@ -75,6 +75,7 @@ class Changes(Work):
         """What is done, in this order; each is over when `rest` returns."""
         yield from self._edits()
         self.done(self.use_labels)
+        yield "Segment, over labels of every pixel", self.run
         yield from self.class_changes()
 
     def _edits(self) -> Iterator[Step]:

@@ -390,12 +390,13 @@ class ProjectSession:
             self.project.annotations.replace(moved)
 
     def _annotation(self, image: TrainImage) -> Annotation:
-        # The same object as long as nothing is drawn, so that the store writes it once.
+        # The same object as long as nothing is drawn, so that the store writes it once. Codes that
+        # are kept here would be in the way of those of the next stroke.
         known = self._saved.get(image.key)
-        if known is None or known[0] is not image.codes:
+        if known is None or known[0]() is not image.codes:
             assert image.codes is not None
             annotation = Annotation(self._identities.of(image), image.codes.labels)
-            known = self._saved[image.key] = (image.codes, annotation)
+            known = self._saved[image.key] = (weakref.ref(image.codes), annotation)
         return known[1]
 
     def _merged(self, images: list[TrainImage]) -> list[tuple[Annotation, bool]]:

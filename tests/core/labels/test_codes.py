@@ -38,8 +38,9 @@ def test_a_moment_says_what_a_copy_says(data: Any, shape: tuple[int, ...], pixel
 
 
 def test_nothing_takes_no_memory() -> None:
-    blank = Snapshot.blank((1000, 100_000, 100_000))
+    blank = Snapshot.blank((4, 100_000, 500))
     assert blank.painted == () and blank.labelled_planes == []
+    assert not any(any(piece.strides) for piece in blank.pieces)  # all of it is one number
 
 
 def test_what_did_not_change_is_shared_with_the_moment_before() -> None:
@@ -53,3 +54,16 @@ def test_what_did_not_change_is_shared_with_the_moment_before() -> None:
     assert after.painted == (1, 2) and before.painted == (2,)
     same = [a is b for a, b in zip(after.pieces, before.pieces, strict=True)]
     assert same == [False] + [True] * (len(same) - 1)
+
+
+def test_memory_of_a_moment_is_used_again_where_nobody_else_has_it() -> None:
+    codes = np.zeros((5, 300, 400), np.uint16)
+    first = Snapshot.of(codes)
+    former = first.with_strips({1: first.pieces[1], 2: first.pieces[2]})
+    part, spare = former.pieces[1][3:], id(former.pieces[2])
+    codes += 1
+    later = Snapshot.of(codes, (0,), former)
+    assert later.painted == (0,) and np.array_equal(later.codes, codes)
+    assert not first.codes.any() and not part.any()
+    assert id(later.pieces[2]) == spare
+    assert np.array_equal(Snapshot.of(codes, None, Snapshot.blank(codes.shape)).codes, codes)

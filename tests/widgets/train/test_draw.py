@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -297,6 +298,44 @@ def _assert_known(train: Any, labels: list[Any]) -> None:
         known = [] if result is None else [c.name for c in result.segmentation.classes]
         values = np.array([0, *(names.index(n) + 1 if n in names else 0 for n in known)])
         assert np.array_equal(annotation.record.prediction, values[below])
+
+
+def test_what_was_drawn_stays_for_whoever_holds_it_or_a_part_of_it(train: Any, image: Any) -> None:
+    layer = draw(train, 1)
+    annotation = train.annotations.open[0]
+    whole = annotation.snapshot
+    part, first = whole.pieces[0][10:].ravel(), whole.codes
+    layer.paint((30, 30), 2)
+    annotation.settle()
+    assert annotation.snapshot is not whole and np.array_equal(whole.codes, first)
+    del whole
+    for place in (40, 50, 60):
+        second = annotation.snapshot.pieces[0][20:, ::2]  # of which the whole has no other name
+        kept = second.copy()
+        layer.paint((place, 30), 2)
+        annotation.settle()
+        assert np.array_equal(second, kept) and np.array_equal(part, first[10:].ravel())
+        assert annotation.snapshot.codes[place, 30] == 2 and annotation.painted == (0, 1)
+
+
+def test_a_change_that_nobody_looks_at_takes_no_memory_of_the_size_of_the_photograph(
+    train: Any, viewer: Any
+) -> None:
+    large = viewer.add_image(np.zeros((1500, 2000), np.uint8), name="large")
+    train.images.choose(large)
+    click(train.labels.new)
+    annotation = train.annotations.find(large)
+    annotation.record.codes[...] = 1
+    annotation.settle()
+    same = np.arange(256, dtype=np.uint8)
+    tracemalloc.start()
+    annotation.close()  # nothing is drawn meanwhile
+    annotation.layer = None
+    annotation.change_classes(annotation.classes, lambda rows: rows + 1, (1,), (None, same))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (annotation.snapshot.codes == 2).all() and annotation.painted == (1,)
+    assert most < annotation.record.codes.nbytes / 2
 
 
 def test_a_change_of_a_shorter_table_than_labels_have_changes_nothing(

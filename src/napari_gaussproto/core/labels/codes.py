@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
@@ -14,6 +15,8 @@ from napari_gaussproto.core.labels.check import Labels
 
 # Added to a class' label value where it is only predicted. Round, for status bars show codes.
 PREDICTED = 1000
+# References to what only an attribute or a tuple refers to, with that of the question.
+ALONE = 2
 Codes = npt.NDArray[np.uint16]
 
 
@@ -68,16 +71,44 @@ class Snapshot:
         return cls(shape, pieces, [()] * len(pieces))
 
     @classmethod
-    def of(cls, codes: Codes, painted: tuple[int, ...] | None = None) -> Snapshot:
-        """A copy of codes (..., H, W), in which these classes are labelled, if that is known."""
-        found = cls(codes.shape, [strip.copy() for (strip,) in strips(codes)])
+    def of(
+        cls,
+        codes: Codes,
+        painted: tuple[int, ...] | None = None,
+        former: Snapshot | None = None,
+    ) -> Snapshot:
+        """A copy of codes.
+
+        Parameters
+        ----------
+        codes : (..., H, W) ndarray of uint16
+        painted : tuple of int, optional
+            Indices of the classes that are labelled, if they are known.
+        former : Snapshot, optional
+            Codes that nobody asks for any more; of their strips, those that no other moment and
+            nobody else has are written over, as memory that is new to a process is dear.
+        """
+        can_reuse = former is not None and former.shape == codes.shape
+        pieces = []
+        for number, (strip,) in enumerate(strips(codes)):
+            if can_reuse and former and _is_spare(former.pieces, number):
+                np.copyto(former.pieces[number], strip)
+                pieces.append(former.pieces[number])
+            else:
+                pieces.append(strip.copy())
+        found = cls(codes.shape, pieces)
         found._in_all = painted
         return found
 
     def with_strips(self, changed: Mapping[int, Codes], *, relabelled: bool = True) -> Snapshot:
-        """The next moment, at which some strips (n, W) are others, by their numbers.
+        """The next moment, at which some strips are others.
 
-        Without ``relabelled`` only predictions differ there.
+        Parameters
+        ----------
+        changed : mapping of int to (n, W) ndarray of uint16
+            By the numbers of the strips.
+        relabelled : bool
+            False if only predictions differ there.
         """
         pieces, painted = list(self.pieces), list(self._painted)
         for number, strip in changed.items():
@@ -132,6 +163,11 @@ class Snapshot:
                 here = Snapshot(size, self.pieces[part], self._painted[part])
                 found.append((plane, here.labels))
         return found
+
+
+def _is_spare(pieces: tuple[Codes, ...], number: int) -> bool:
+    # A part of a strip refers to it, too.
+    return sys.getrefcount(pieces[number]) <= ALONE and pieces[number].flags.owndata
 
 
 def _write_labels(codes: Codes, out: Labels) -> None:

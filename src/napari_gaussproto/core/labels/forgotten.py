@@ -40,11 +40,14 @@ class Forgotten:
     def between(self, begin: int, end: int) -> Labels:
         """The labels of a part (K,) of the flattened labels, 0 where none was forgotten."""
         runs = slice(np.searchsorted(self.ends, begin, "right"), np.searchsorted(self.starts, end))
-        values, steps = self.values[runs], np.zeros(end - begin + 1, np.uint8)
-        # A sum of steps up and down, which overflow and come back.
-        steps[np.maximum(self.starts[runs], begin) - begin] += values
-        steps[np.minimum(self.ends[runs], end) - begin] -= values
-        found: Labels = np.cumsum(steps[:-1], dtype=np.uint8)
+        number = len(self.values[runs])
+        # The runs, and nothing before, between and after them.
+        values, bounds = np.zeros(2 * number + 1, np.uint8), np.empty(2 * number + 2, np.int64)
+        values[1::2] = self.values[runs]
+        bounds[0], bounds[-1] = begin, end
+        bounds[1:-1:2] = np.maximum(self.starts[runs], begin)
+        bounds[2:-1:2] = np.minimum(self.ends[runs], end)
+        found: Labels = np.repeat(values, np.diff(bounds))
         return found
 
     def turned(self, shape: tuple[int, ...], orientation: int) -> Forgotten:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from napari_gaussproto.core.base.strips import n_strips, numbered_strips, strips
 from napari_gaussproto.core.imaging.masks import Mask
 from napari_gaussproto.core.imaging.orientation import upright
 from napari_gaussproto.core.labels.check import check_shape
-from napari_gaussproto.core.labels.codes import Snapshot, label_value_of
+from napari_gaussproto.core.labels.codes import ALONE, Snapshot, label_value_of
 from napari_gaussproto.core.labels.corrections import (
     CodeEdit,
     Corrections,
@@ -387,14 +388,18 @@ class AnnotationLayer(QObject):
         Parameters
         ----------
         classes : sequence of SegmentationClass
-        became, below
-            New labels, and what is predicted; see `Corrections.change_classes`.
+        became : callable
+            Gives new labels; see `Corrections.change_classes`.
         painted : tuple of int, optional
             Indices of the classes that are labelled then, where they are known.
+        below : tuple
+            What is predicted, (..., H, W), and what its values mean; see the same.
         """
         self._below = None
         self.record.change_classes(became, *below)
-        self._last = Snapshot.of(self.record.codes, painted)
+        # Where nobody has the codes of before, their memory can be had again.
+        known = self._last if sys.getrefcount(self._last) <= ALONE else None
+        self._last = Snapshot.of(self.record.codes, painted, known)
         if self.layer is not None:
             reset_undo(self.layer)
             self._redraw()
