@@ -105,7 +105,7 @@ class Snapshot:
 
         Parameters
         ----------
-        changed : mapping of int to (n, W) ndarray of uint16
+        changed : mapping of int to ndarray of uint16, of shape (n, W)
             By the numbers of the strips.
         relabelled : bool
             False if only predictions differ there.
