@@ -21,12 +21,13 @@ from napari_gaussproto.core.labels.class_table import (
     rename_class,
     reorder_classes,
 )
-from napari_gaussproto.core.labels.corrections import PREDICTED, Corrections
+from napari_gaussproto.core.labels.codes import PREDICTED
+from napari_gaussproto.core.labels.corrections import Corrections
 from napari_gaussproto.widgets.train.annotation.annotation_layer import brush_for
 from napari_gaussproto.widgets.train.labelling.class_list import KEY
 from tests.core.builders import two_tone
 from tests.widgets.docks import by_role
-from tests.widgets.train_dock import WAIT, click, draw, quick, settled
+from tests.widgets.train_dock import WAIT, click, draw, quick
 
 
 def test_a_stroke_on_the_prediction_is_a_label_also_where_it_confirms(
@@ -112,46 +113,6 @@ def test_regions_and_images_can_be_accepted(train: Any, image: Any, qtbot: Any) 
     annotation.layer.undo()
     annotation.settle()
     assert np.array_equal(annotation.labels, before)
-
-
-def test_a_photograph_is_seen_below_labels_of_most_of_it(
-    viewer: Any, train: Any, image: Any, qtbot: Any
-) -> None:
-    layer = draw(train)
-    settled(train, qtbot)
-    assert looks(layer) == (0.8, 1.0, 1.0)
-    annotation = train.annotations.open[0]
-    quick(train, qtbot)
-    [classes] = by_role(viewer, "labels")
-    assert classes.visible
-    click(train.labels.accept_all)
-    qtbot.waitUntil(lambda: not train.labelling.accept_tool.busy, timeout=WAIT)
-    settled(train, qtbot)
-    assert looks(layer) == pytest.approx((0.5, 0.3, 1.0), abs=0.01)
-    # A plant that is corrected to soil would be seen through the soil.
-    assert not classes.visible
-    layer.visible = False
-    assert classes.visible
-    layer.visible = True
-    assert not classes.visible
-    quick(train, qtbot)
-    assert not classes.visible
-    annotation.hide()
-    layer = annotation.show()
-    assert looks(layer) == pytest.approx((0.5, 0.3, 1.0), abs=0.01)
-    assert not classes.visible
-    annotation.clear()
-    settled(train, qtbot)
-    assert looks(layer) == (0.8, 1.0, 1.0) and classes.visible
-    layer.opacity = 0.65
-    annotation.apply(annotation.record.accept_plane())
-    settled(train, qtbot)
-    assert looks(layer) == pytest.approx((0.65, 0.3, 1.0), abs=0.01)
-
-
-def looks(layer: Any) -> tuple[float, ...]:
-    """Opacity of annotations, and that of soil and of plants among them."""
-    return (float(layer.opacity), *(float(layer.colormap.map(value)[3]) for value in (1, 2)))
 
 
 def test_what_is_painted_while_a_region_is_sought_stays(train: Any, image: Any, qtbot: Any) -> None:
@@ -327,8 +288,9 @@ def _assert_known(train: Any, labels: list[Any]) -> None:
     for annotation, expected in zip(train.annotations.open, labels, strict=True):
         assert np.array_equal(annotation.labels, expected)
         assert annotation.painted == tuple(np.unique(expected[expected > 0]) - 1)
-        assert np.array_equal(annotation.snapshot, annotation.record.codes)
-        assert not np.shares_memory(annotation.snapshot, annotation.record.codes)
+        assert np.array_equal(annotation.snapshot.codes, annotation.record.codes)
+        pieces = annotation.snapshot.pieces
+        assert not any(np.shares_memory(piece, annotation.record.codes) for piece in pieces)
         assert annotation.layer.data is annotation.record.codes
         result = train.state.results.get(annotation.image)
         below = np.zeros_like(expected) if result is None else result.segmentation.labels
@@ -342,18 +304,18 @@ def test_what_was_drawn_stays_for_whoever_holds_it_or_a_part_of_it(train: Any, i
     layer = draw(train, 1)
     annotation = train.annotations.open[0]
     whole = annotation.snapshot
-    part, first = whole[10:].ravel(), whole.copy()
+    part, first = whole.pieces[0][10:].ravel(), whole.codes
     layer.paint((30, 30), 2)
     annotation.settle()
-    assert annotation.snapshot is not whole and np.array_equal(whole, first)
+    assert annotation.snapshot is not whole and np.array_equal(whole.codes, first)
     del whole
     for place in (40, 50, 60):
-        second = annotation.snapshot[20:, ::2]  # of which the whole has no other name
+        second = annotation.snapshot.pieces[0][20:, ::2]  # of which the whole has no other name
         kept = second.copy()
         layer.paint((place, 30), 2)
         annotation.settle()
         assert np.array_equal(second, kept) and np.array_equal(part, first[10:].ravel())
-        assert annotation.snapshot[place, 30] == 2 and annotation.painted == (0, 1)
+        assert annotation.snapshot.codes[place, 30] == 2 and annotation.painted == (0, 1)
 
 
 def test_a_change_that_nobody_looks_at_takes_no_memory_of_the_size_of_the_photograph(
@@ -372,8 +334,8 @@ def test_a_change_that_nobody_looks_at_takes_no_memory_of_the_size_of_the_photog
     annotation.change_classes(annotation.classes, lambda rows: rows + 1, (1,), (None, same))
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert (annotation.snapshot == 2).all() and annotation.painted == (1,)
-    assert most < annotation.snapshot.nbytes / 2
+    assert (annotation.snapshot.codes == 2).all() and annotation.painted == (1,)
+    assert most < annotation.record.codes.nbytes / 2
 
 
 def test_a_change_of_a_shorter_table_than_labels_have_changes_nothing(
