@@ -33,6 +33,7 @@ def test_a_photograph_is_seen_below_labels_of_most_of_it(
     quick(train, qtbot)
     assert not classes.visible
     annotation.hide()
+    qtbot.waitUntil(lambda: classes.visible, timeout=WAIT)
     layer = annotation.show()
     assert looks(layer) == pytest.approx((0.5, 0.3, 1.0), abs=0.01)
     assert not classes.visible

@@ -23,7 +23,8 @@ from napari_gaussproto.core.labels.class_table import (
 )
 from napari_gaussproto.core.labels.codes import PREDICTED
 from napari_gaussproto.core.labels.corrections import Corrections
-from napari_gaussproto.widgets.train.annotation.annotation_layer import brush_for
+from napari_gaussproto.widgets.train.annotation.annotation_layer import label_shape
+from napari_gaussproto.widgets.train.annotation.look import brush_for
 from napari_gaussproto.widgets.train.labelling.class_list import KEY
 from tests.core.builders import two_tone
 from tests.widgets.docks import by_role
@@ -57,11 +58,11 @@ def test_the_brush_suits_the_photograph_and_stays_as_it_was_set(
 ) -> None:
     sizes = {(966, 1296, 3): 10, (2448, 3264, 3): 25, (96, 128, 3): 4, (9000, 12000, 3): 40}
     for shape, size in sizes.items():
-        assert brush_for(Image(np.broadcast_to(np.uint8(9), shape), rgb=True)) == size
-    assert brush_for(Image(np.zeros((2000, 20, 1296), np.uint8))) == 10
+        assert brush_for(label_shape(Image(np.broadcast_to(np.uint8(9), shape), rgb=True))) == size
+    assert brush_for(label_shape(Image(np.zeros((2000, 20, 1296), np.uint8)))) == 10
     click(train.labels.new)
     annotation = train.annotations.find(image)
-    assert annotation.layer.brush_size == brush_for(image)
+    assert annotation.layer.brush_size == brush_for(label_shape(image))
     annotation.layer.brush_size = 17
     annotation.hide()
     click(train.labels.new)

@@ -202,8 +202,11 @@ class Following:
 
         They show what is predicted where nothing is labelled.
         """
+        if dense == (layer in self._dense):
+            return
         (self._dense.add if dense else self._dense.discard)(layer)
-        layer.events.visible.connect(self._on_dense)  # which is once
+        change = layer.events.visible
+        (change.connect if dense else change.disconnect)(self._on_dense)
         self._show_again(image)
 
     def _on_dense(self, event: Any) -> None:
@@ -282,6 +285,8 @@ class Following:
         viewer = self._viewer()
         if viewer is None:
             return
+        for image in list(self._below) if event.value in self._dense else []:
+            QTimer.singleShot(0, partial(self._show_again, image))
         layers = [
             layer
             for layer, images in self._on_disk.items()
