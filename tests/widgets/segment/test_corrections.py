@@ -52,6 +52,8 @@ def test_classes_and_cover_have_what_is_drawn_where_that_is_wanted(
     assert order.index("field – classes") + 1 == order.index(layer.name) == len(order) - 2
     # Below faint soil, a plant that was corrected to soil would still look like a plant.
     plain = viewer.layers["field – classes"]
+    assert not layer.visible and not plain.visible  # labels of half of it show the same
+    viewer.layers["field – annotations"].visible = False
     assert layer.visible and not plain.visible
     dock.state.show(likelihood=True)
     assert not layer.visible and not plain.visible
