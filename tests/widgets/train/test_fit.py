@@ -193,6 +193,29 @@ def test_a_fine_tune_that_did_no_good_leaves_everything_as_it_was(
     assert [v.what for v in train.version_panel.versions] == ["quick fit", "quick fit"]
 
 
+def test_a_fine_tune_that_did_no_good_leaves_the_version_that_was_gone_back_to(
+    train: Any, viewer: Any, image: Any, qtbot: Any, monkeypatch: Any, tmp_path: Path
+) -> None:
+    start = tiny_model()
+    start.density_quantiles = np.linspace(-50, 10, 9, dtype=np.float32)  # it was fitted
+    train.start.choose_file(save_model(start, tmp_path / "known"))
+    draw(train, 3)
+    quick(train, qtbot)
+    settled(train, qtbot)
+    with qtbot.waitSignal(train.fits.used, timeout=WAIT):
+        train.versions.revert(train.version_panel.versions[0].id)
+    settled(train, qtbot)
+    model, versions = train.state.model, train.version_panel.versions
+    labels = by_role(viewer, "labels")[0].data.copy()
+    judge_by(monkeypatch, (1 / n for n in count(2)))
+    tune(train, qtbot)
+    settled(train, qtbot)
+    assert "so the model in use stays. " in train.status.text()
+    assert train.state.model is model and train.fits.model is model
+    assert train.version_panel.versions == versions
+    assert np.array_equal(by_role(viewer, "labels")[0].data, labels)
+
+
 def test_stop_before_anything_was_better_keeps_the_quick_fit(
     train: Any, image: Any, qtbot: Any, monkeypatch: Any
 ) -> None:
