@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
+
+import numpy as np
 
 from benchmarks.speed.work import Step, Work
 from napari_gaussproto.core.labels.class_table import (
@@ -13,9 +16,13 @@ from napari_gaussproto.core.labels.class_table import (
     rename_class,
     reorder_classes,
 )
+from napari_gaussproto.io.field import synthetic_field
 from napari_gaussproto.widgets.prototypes.dock import PrototypesWidget
 from napari_gaussproto.widgets.segment.dock import SegmentWidget
 from napari_gaussproto.widgets.train.dock import TrainWidget
+
+# Of a stack.
+PLANES = 6
 
 
 class Everyday(Work):
@@ -118,6 +125,42 @@ class Changes(Work):
         yield "a class is removed", lambda: remove_class(classes, 0)
 
 
+class Stack(Work):
+    """Six photographs in one layer, with labels and a prediction of each."""
+
+    def _field(self, height: int, width: int) -> tuple[Any, Any]:
+        pixels, truth = synthetic_field(height, width)
+        return np.stack([pixels] * PLANES), np.stack([truth] * PLANES)
+
+    def steps(self) -> Iterator[Step]:
+        """What is done, in this order; each is over when `rest` returns."""
+        for dock in (SegmentWidget, PrototypesWidget, TrainWidget):
+            self.open(dock)
+        self.viewer.dims.current_step = (0, *self.viewer.dims.current_step[1:])
+        labels = self.train.labels
+        yield "Draw", labels.new.click
+        yield "a stroke", lambda: self.stroke(1)
+        yield "another stroke", lambda: self.stroke(2)
+        yield "Ctrl+Z of that", self.undo_labels
+        yield "another plane in view", lambda: self.viewer.dims.set_current_step(0, 1)
+        self.viewer.dims.set_current_step(0, 0)
+        yield "Segment", self.run
+        yield "a stroke over the prediction", lambda: self.stroke(2, place=1)
+        yield "Likelihood", lambda: self.show(likelihood=True)
+        yield "Classes again", lambda: self.show(likelihood=False)
+        yield "a prototype is switched off", lambda: self.prototypes.gallery.row(3).on.click()
+        yield "Undo", self.prototypes.undo_button.click
+        yield "Accept image", labels.accept_all.click
+        yield "Ctrl+Z of that, too", self.undo_labels
+        self.segment.measure.header.click()
+        yield "Measure", self.segment.measure.run
+        yield "Use labels of a whole layer", self.use_labels
+        yield "Clear labels", labels.clear.click
+        yield "Ctrl+Z of that, once more", self.undo_labels
+        self.begin_again()
+        yield "Bring it back, in another viewer", self.bring_back
+
+
 class ManyImages(Changes):
     """Classes are changed while ten photographs are open, labelled in every pixel."""
 
@@ -136,5 +179,6 @@ SCENES: dict[str, Callable[..., Work]] = {
     "everyday": Everyday,
     "restoring": Restoring,
     "changes": Changes,
+    "stack": Stack,
     "many-images": ManyImages,
 }

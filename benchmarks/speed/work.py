@@ -37,11 +37,15 @@ class Work(ABC):
         new_viewer: Callable[[], Any] = _viewer,
     ) -> None:
         self._new_viewer = new_viewer
-        self._photo, self._truth = synthetic_field(height, width)
+        self._photo, self._truth = self._field(height, width)
         self._model = model
         self._docks: list[Any] = []
         self.viewer = self._new_viewer()
         self.viewer.add_image(self._photo, name="field")
+
+    def _field(self, height: int, width: int) -> tuple[Any, Any]:
+        """Pixels, and the class of each."""
+        return synthetic_field(height, width)
 
     @abstractmethod
     def steps(self) -> Iterator[Step]:
@@ -100,11 +104,13 @@ class Work(ABC):
     def stroke(self, value: int, place: int = 0) -> None:
         """A horizontal stroke of the brush, as long as an eighth of the photograph."""
         layer, truth = self.annotation.layer, self._truth
+        plane = (0,) * (truth.ndim - 2)  # of a stack, the one that is in view
+        truth = truth[plane]
         spots = np.argwhere(truth == value)
         y, x = spots[(1 + place) * len(spots) // 3]
         with layer.block_history():
             for column in range(x, min(x + truth.shape[1] // 8, truth.shape[1]), 20):
-                layer.paint((y, column), value)
+                layer.paint((*plane, y, column), value)
                 QApplication.processEvents()  # as between two moves of the mouse
 
     def undo_labels(self) -> None:

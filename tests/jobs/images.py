@@ -11,6 +11,7 @@ from tifffile import imwrite
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.steps import run
 from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
+from napari_gaussproto.core.labels.codes import Snapshot
 from napari_gaussproto.jobs.closed_images import ClosedImages
 from napari_gaussproto.jobs.train_image import TrainImage
 from tests.core.builders import two_tone
@@ -39,7 +40,7 @@ def kept_of(*images: tuple[Any, str | None]) -> Annotations:
 
 def train_image(key: Any, pixels: Any, value: int = 1, file: str | None = None) -> TrainImage:
     codes = labels_like(pixels, value).astype(np.uint16)
-    return TrainImage(key, pixels, True, codes, str(key), file)
+    return TrainImage(key, pixels, True, Snapshot.of(codes), str(key), file)
 
 
 def saved(folder: Path, seed: int = 0, name: str = "photo.tif") -> tuple[Any, str]:

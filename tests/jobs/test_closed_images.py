@@ -34,7 +34,7 @@ def test_an_image_in_a_file_is_read_again(reader: ClosedImages, tmp_path: Path) 
     assert image.rgb and image.name == "photo.tif"
     assert np.array_equal(np.asarray(image.pixels), pixels)
     assert np.array_equal(image.pixels[3:9, 5:7], pixels[3:9, 5:7])
-    assert np.array_equal(image.codes, labels_like(pixels))
+    assert np.array_equal(image.codes.codes, labels_like(pixels))
     reader.reset()
     assert np.array_equal(image.pixels[3:9, 5:7], pixels[3:9, 5:7])
     again = find(reader, kept_of((pixels, file)), [], []).images[0]
@@ -95,7 +95,7 @@ def test_an_image_that_is_open_is_not_read_again(reader: ClosedImages, tmp_path:
     pixels, file = saved(tmp_path)
     layer = TrainImage("layer", pixels.copy(), True)
     (image,) = find(reader, kept_of((pixels, file)), [], [], [layer]).images
-    assert image.key == "layer" and np.array_equal(image.codes, labels_like(pixels))
+    assert image.key == "layer" and np.array_equal(image.codes.codes, labels_like(pixels))
     assert reader.n_bytes == 0
 
 

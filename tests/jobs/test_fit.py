@@ -10,6 +10,7 @@ import pytest
 
 from napari_gaussproto.core.base.config import NewModel
 from napari_gaussproto.core.base.steps import WithValue
+from napari_gaussproto.core.labels.codes import Snapshot
 from napari_gaussproto.core.model.model_file import save_model
 from napari_gaussproto.core.model.predict import segment
 from napari_gaussproto.jobs.caches import PyramidCache
@@ -32,7 +33,7 @@ def photo(key: str, side: int = 64, strokes: int = 1) -> TrainImage:
     middle = int(np.median(np.nonzero(truth == 2)[0]))
     for row in range(middle, middle + 4 * strokes, 4):
         codes[row : row + 2] = truth[row : row + 2]
-    return TrainImage(key, pixels, True, codes, key, None)
+    return TrainImage(key, pixels, True, Snapshot.of(codes), key, None)
 
 
 def asked(start: Start, *images: TrainImage, cache: PyramidCache | None = None) -> FitRequest:

@@ -15,6 +15,7 @@ from napari_gaussproto.core.imaging.on_disk import is_on_disk
 from napari_gaussproto.core.labels.amount import Amount
 from napari_gaussproto.core.labels.annotations import Annotation, Annotations, identify
 from napari_gaussproto.core.labels.class_table import remove_class
+from napari_gaussproto.core.labels.codes import Snapshot
 from napari_gaussproto.core.labels.strokes import count_strokes
 from napari_gaussproto.core.project import annotation_store
 from napari_gaussproto.core.project.formats import AnnotationError
@@ -61,7 +62,7 @@ def test_what_is_drawn_is_in_the_project_and_in_the_state(tmp_path: Path) -> Non
     session.project = Project.create(tmp_path / "a")
     count = session.save(CLASSES, [drawn(0), drawn(1, 2)], 0)
     assert count is not None and count.open == 2 and count.closed == 0
-    assert count.pixels == [int((drawn(0).codes == 1).sum())] * 2
+    assert count.pixels == [int((drawn(0).codes.codes == 1).sum())] * 2
     assert count.amount == Amount(dense=0, strokes=2)
     state = session.state
     assert state.name == "a" and len(state.kept.images) == 2
@@ -79,7 +80,8 @@ def test_a_photograph_is_dense_by_its_pixels_with_data(stack: bool) -> None:
     codes = np.isfinite(pixels).astype(np.uint16)
     if stack:
         pixels, codes = np.stack([pixels] * 2), np.stack([codes, 0 * codes])
-    count = ProjectSession(Identities()).drawn(CLASSES, [TrainImage("a", pixels, False, codes)])[1]
+    image = TrainImage("a", pixels, False, Snapshot.of(codes))
+    count = ProjectSession(Identities()).drawn(CLASSES, [image])[1]
     assert count.amount == Amount(dense=1)
 
 
@@ -87,7 +89,8 @@ def test_a_transparent_photograph_is_dense_by_what_is_there() -> None:
     pixels = np.dstack([two_tone()[0], np.full((96, 128), 255, np.uint8)])
     pixels[:, 59:, 3] = 0
     codes = (pixels[..., 3] > 0).astype(np.uint16)
-    count = ProjectSession(Identities()).drawn(CLASSES, [TrainImage("a", pixels, True, codes)])[1]
+    image = TrainImage("a", pixels, True, Snapshot.of(codes))
+    count = ProjectSession(Identities()).drawn(CLASSES, [image])[1]
     assert count.amount == Amount(dense=1)
 
 
@@ -119,7 +122,7 @@ def test_what_is_drawn_since_is_counted_and_the_rest_is_known(
     session.kept, _ = session.drawn(CLASSES, [first, second])
     assert len(seen) == 2
     assert second.codes is not None
-    dense = replace(second, codes=np.ones_like(second.codes), is_open=False)
+    dense = replace(second, codes=Snapshot.of(np.ones_like(second.codes.codes)), is_open=False)
     assert session.drawn(CLASSES, [first, dense])[1].amount == Amount(1, 1)
     assert len(seen) == 2
 
@@ -153,8 +156,9 @@ def test_an_image_is_found_in_its_project_and_in_others(
     assert np.array_equal(found.here.images[0].labels, labels_like(image.pixels))
     assert found.ready is not None
     assert np.array_equal(found.ready.record.labels, labels_like(image.pixels))
-    assert found.ready.painted == (0,)
-    assert found.ready.codes is not found.ready.record.codes
+    assert found.ready.codes.painted == (0,)
+    found.ready.record.codes[0, 0] = 9
+    assert found.ready.codes.codes[0, 0] != 9
     session.close()
     elsewhere = ProjectSession(Identities()).find(image, labels_like(image.pixels).shape, [])
     assert elsewhere is not None and elsewhere.elsewhere is not None
@@ -170,7 +174,7 @@ def test_what_is_drawn_elsewhere_is_offered_beside_other_windows_of_the_image(
     image = replace(drawn(3), pixels=pixels, file=file)
 
     def window(top: int) -> TrainImage:
-        cut, codes = pixels[top : top + 32, :50], image.codes[:32, :50]
+        cut, codes = pixels[top : top + 32, :50], Snapshot.of(image.codes.codes[:32, :50])
         area = (top, 0, top + 32, 50)
         return replace(image, key=f"window {top}", pixels=cut, codes=codes, window=area)
 
@@ -205,7 +209,7 @@ def test_labels_of_closed_images_are_counted_and_named(tmp_path: Path) -> None:
     here = drawn(1, 2)
     _, count = session.drawn(CLASSES, [here])
     closed = int((labels_like(pixels) == 1).sum())
-    assert count.pixels == [0, int((here.codes == 2).sum())] and count.open == 1
+    assert count.pixels == [0, int((here.codes.codes == 2).sum())] and count.open == 1
     assert count.closed_pixels == [closed, 0] and count.closed == 1
     assert count.all_pixels == [closed, count.pixels[1]]
     (entry,) = count.closed_images

@@ -20,8 +20,10 @@ from qtpy.QtWidgets import (
 )
 
 from napari_gaussproto.widgets.segment.dock import SegmentWidget
+from napari_gaussproto.widgets.train.labelling.class_list import ClassList
 from tests.core.builders import two_tone
 from tests.widgets.docks import large_from_a_megapixel
+from tests.widgets.train_dock import draw, open_train, tune
 
 NAME = "DJI_202606121030_orthomosaic_transparent_mosaic_group1"
 
@@ -104,3 +106,21 @@ def test_the_prototypes_dock_cuts_no_words(
         qtbot.wait(100)
         assert cut(prototypes) == [], prototypes.tabs.tabText(page)
     assert prototypes.space.caption.isVisible()
+
+
+@pytest.mark.parametrize("height", [600, 860])
+def test_what_a_fine_tune_says_and_three_classes_are_not_cut(
+    viewer: Any, photo: Any, qtbot: Any, height: int
+) -> None:
+    photo.name = NAME
+    train = open_train(viewer)
+    viewer.window.show()
+    narrow(viewer, train, 340, height)
+    draw(train)
+    tune(train, qtbot)
+    train.status.setText("Fine-tuning made labels that were set aside no better. " * 5)
+    qtbot.wait(100)
+    assert cut(train) == []
+    table = train.classes.findChild(ClassList)
+    assert table.viewport().height() >= 3 * table.rowHeight(0)
+    train.close()

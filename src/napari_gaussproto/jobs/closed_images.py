@@ -17,6 +17,7 @@ from napari_gaussproto.core.labels.annotations import (
     Annotations,
     ImageIdentity,
 )
+from napari_gaussproto.core.labels.codes import Snapshot
 from napari_gaussproto.jobs.session.reading import readings, with_pixels
 from napari_gaussproto.jobs.storage import Identities
 from napari_gaussproto.jobs.train_image import Stage, TrainImage
@@ -160,7 +161,7 @@ class ClosedImages:
         for image in opened:
             rgb = len(annotation.image.shape) > annotation.labels.ndim
             if image.rgb == rgb and self._identity(image).same_pixels(annotation.image):
-                return replace(image, codes=annotation.labels.astype(np.uint16))
+                return replace(image, codes=Snapshot.of(annotation.labels.astype(np.uint16)))
         return None
 
     def _identity(self, image: TrainImage) -> ImageIdentity:
@@ -175,7 +176,7 @@ class ClosedImages:
             return None
         rgb = len(identity.shape) > annotation.labels.ndim
         key = ("closed", identity.sample, rgb)
-        codes = annotation.labels.astype(np.uint16)
+        codes = Snapshot.of(annotation.labels.astype(np.uint16))
         about = (identity.name, identity.file)
         return TrainImage(key, file, rgb, codes, *about, window=identity.window)
 

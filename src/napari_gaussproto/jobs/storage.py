@@ -26,7 +26,7 @@ from napari_gaussproto.core.labels.annotations import (
 )
 from napari_gaussproto.core.labels.check import Labels
 from napari_gaussproto.core.labels.class_table import TableChange
-from napari_gaussproto.core.labels.corrections import ReadyLabels, labels_of
+from napari_gaussproto.core.labels.corrections import ReadyLabels
 from napari_gaussproto.core.labels.forgotten import Forgotten
 from napari_gaussproto.core.project.places import default_folder, projects_root
 from napari_gaussproto.jobs.running import load_libraries
@@ -395,7 +395,7 @@ class ProjectSession:
         known = self._saved.get(image.key)
         if known is None or known[0]() is not image.codes:
             assert image.codes is not None
-            annotation = Annotation(self._identities.of(image), labels_of(image.codes))
+            annotation = Annotation(self._identities.of(image), image.codes.labels)
             known = self._saved[image.key] = (weakref.ref(image.codes), annotation)
         return known[1]
 

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_gaussproto.core.imaging.gaps import Gaps
 from napari_gaussproto.core.imaging.tiles import Area
 from napari_gaussproto.core.labels.check import Labels
-from napari_gaussproto.core.labels.corrections import labels_of
+from napari_gaussproto.core.labels.codes import Snapshot
 from napari_gaussproto.core.labels.strokes import Data
 from napari_gaussproto.io.images import nodata_of
 
@@ -27,8 +26,8 @@ class TrainImage:
     key : object
         Tells images apart, for what is kept of them.
     pixels : (..., H, W) or, for colours, (..., H, W, C) array-like
-    codes : (..., H, W) ndarray or None
-        See `Corrections`; never changed again. None without annotations.
+    codes : Snapshot or None
+        Codes (..., H, W), see `Corrections`. None without annotations.
     file : str or None
         That it was read from.
     is_open : bool
@@ -40,7 +39,7 @@ class TrainImage:
     key: Any
     pixels: Any
     rgb: bool
-    codes: npt.NDArray[np.uint16] | None = None
+    codes: Snapshot | None = None
     name: str = ""
     file: str | None = None
     is_open: bool = True
@@ -71,10 +70,7 @@ class TrainImage:
 
     def labelled_planes(self) -> list[tuple[int, Labels]]:
         """Number, in C order of the leading axes, and labels (H, W) of every labelled plane."""
-        if self.codes is None:
-            return []
-        planes = labels_of(self.codes).reshape(-1, *self.codes.shape[-2:])
-        return [(number, plane) for number, plane in enumerate(planes) if plane.any()]
+        return [] if self.codes is None else self.codes.labelled_planes
 
 
 def named_with_file(name: str, file: str | None) -> str:

@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from napari_gaussproto.core.base.strips import is_same, looked_up, strips, values_in
+from napari_gaussproto.core.base.strips import (
+    is_same,
+    looked_up,
+    n_strips,
+    numbered_strips,
+    strips,
+    strips_at,
+    strips_with,
+    values_in,
+)
 
 SHAPES = arrays.array_shapes(min_dims=2, max_dims=4, max_side=9)
 
@@ -30,6 +39,21 @@ def test_they_say_what_numpy_says(data: Any, shape: tuple[int, ...]) -> None:
     table = np.random.default_rng(0).integers(0, 9, 256).astype(np.uint16)
     indices = values.astype(np.uint8)
     assert np.array_equal(looked_up(table, indices), table[indices])
+
+
+@pytest.mark.parametrize("shape", [(1000, 130), (3, 700, 200), (2, 3, 90, 1000), (2, 70_000)])
+def test_they_are_found_by_their_numbers(shape: tuple[int, ...]) -> None:
+    whole = np.arange(np.prod(shape)).reshape(shape)
+    each = [strip for (strip,) in strips(whole)]
+    assert n_strips(shape) == len(each) > 1
+    for number, strip in numbered_strips([len(each) - 1, 0], whole):
+        assert np.array_equal(strip, each[number])
+    assert [number for number, _ in numbered_strips(None, whole)] == list(range(len(each)))
+    rng = np.random.default_rng(0)
+    mask = np.zeros(shape, bool)
+    mask.flat[rng.integers(0, mask.size, 3)] = True
+    wanted = {n for n, (strip,) in enumerate(strips(mask)) if strip.any()}
+    assert strips_with(mask) == strips_at(shape, *np.nonzero(mask)[:-1]) == wanted
 
 
 @pytest.mark.parametrize("shape", [(1000, 130), (3, 700, 200), (2, 70_000), (0, 5)])

@@ -13,13 +13,14 @@ from napari.layers import Labels
 from skimage.measure import label as components
 
 from napari_gaussproto.core.base.errors import EditError, LabelError
-from napari_gaussproto.core.labels.corrections import (
+from napari_gaussproto.core.labels.codes import (
     PREDICTED,
-    Corrections,
+    Snapshot,
     label_value_of,
     labels_of,
     painted_classes,
 )
+from napari_gaussproto.core.labels.corrections import Corrections
 
 SHAPE = (9, 11)
 CLASSES = 3
@@ -91,7 +92,7 @@ def test_labels_and_napari_s_undo_never_disagree(sequence: list[tuple]) -> None:
     model, record = Model(), Corrections(prediction())
     layer = Labels(record.codes)
     layer.brush_size = 3
-    last = record.codes.copy()
+    last = Snapshot.of(record.codes)
     for action, *arguments in sequence:
         steps = len(layer._undo_history)
         if action == "paint":
@@ -119,9 +120,10 @@ def test_labels_and_napari_s_undo_never_disagree(sequence: list[tuple]) -> None:
             getattr(layer, action)()
         if action not in ("predict", "undo", "redo") and len(layer._undo_history) > steps:
             model.set(*expected)
-        _, changed = record.settle(last, CLASSES, everywhere=False)
-        assert changed != np.array_equal(record.codes, last)
-        last = record.codes.copy()
+        _, now = record.settle(last, CLASSES)
+        assert (now is last) == np.array_equal(record.codes, last.codes)
+        last = now
+        assert np.array_equal(record.codes, last.codes)
         assert layer.data is record.codes
         assert np.array_equal(record.labels, model.now)
         assert np.array_equal(record.codes, model.shown())
@@ -129,15 +131,17 @@ def test_labels_and_napari_s_undo_never_disagree(sequence: list[tuple]) -> None:
 
 def test_labels_of_no_class_go_and_what_is_predicted_shows_again() -> None:
     record = Corrections(prediction())
-    last = record.codes.copy()
+    last = Snapshot.of(record.codes)
     record.codes[0, :2] = (CLASSES, CLASSES + 1)
-    assert record.settle(last, CLASSES, everywhere=False) == (True, True)
+    corrected, now = record.settle(last, CLASSES)
+    assert corrected and now is not last
     assert record.labels[0, :2].tolist() == [CLASSES, 0]
     assert record.codes[0, 1] == PREDICTED + int(prediction()[0, 1])
-    last = record.codes.copy()
-    assert record.settle(last, CLASSES - 1, everywhere=False) == (False, False)
-    assert record.settle(last, CLASSES - 1, everywhere=True) == (True, True)
-    assert not record.labels.any()
+    assert record.settle(now, CLASSES) == (False, now)
+    # With fewer classes, what did not change since is looked at, too.
+    corrected, fewer = record.settle(now, CLASSES - 1)
+    assert corrected and fewer is not now
+    assert not record.labels.any() and not fewer.painted
 
 
 def test_other_classes_begin_with_other_labels_over_another_prediction() -> None:
@@ -160,13 +164,15 @@ def test_other_classes_begin_with_other_labels_over_another_prediction() -> None
 
 def test_a_stroke_is_noticed_without_memory_of_the_size_of_the_photograph() -> None:
     record = Corrections(np.ones((1500, 2000), np.uint8))
-    last = record.codes.copy()
+    last = Snapshot.of(record.codes)
+    assert last.painted == ()
     record.codes[700, 100:300] = 2
     tracemalloc.start()
-    assert record.settle(last, 2, everywhere=True) == (False, True)
+    corrected, now = record.settle(last, 2)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert most < last.nbytes / 5
+    assert not corrected and now.painted == (1,)
+    assert most < record.codes.nbytes / 5
 
 
 def test_a_stroke_that_only_confirms_is_a_label_and_can_be_undone() -> None:

@@ -370,6 +370,7 @@ def test_grey_images_and_stacks(viewer: Any, dock: Any, run: Any) -> None:
     assert dock.state.current.maps[MapRole("likelihood")].data.shape == (3, 18, 23)
     np.testing.assert_allclose(labels.scale, (2, 1, 1))
     assert not dock.likelihood.as_stack.isEnabled()
+    assert dock.cover.heading.text().endswith("of time, all 3 planes")
 
 
 def test_an_image_the_model_cannot_take_gives_a_sentence(

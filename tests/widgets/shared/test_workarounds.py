@@ -11,20 +11,63 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
+from napari.layers import Labels
 from qtpy.QtCore import QObject
 from qtpy.QtGui import QOffscreenSurface, QOpenGLContext, QPainter
 from vispy.gloo import gl
 
+from napari_gaussproto.core.base.strips import strips_with
 from napari_gaussproto.widgets.prototypes.gallery import GalleryView, PrototypeRow
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.share_table import ShareBar
 from napari_gaussproto.widgets.shared.state import state_of
-from napari_gaussproto.widgets.shared.workarounds import when_gone
+from napari_gaussproto.widgets.shared.workarounds import strips_of_stroke, when_gone, write_labels
 from napari_gaussproto.widgets.shared.workers import Runner
 from napari_gaussproto.widgets.train.labelling.class_list import ClassList
 
 ENABLED = 0x8622  # GL_VERTEX_ATTRIB_ARRAY_ENABLED
+
+
+PLACES = np.array([0, 2]), np.array([3, 900]), np.array([5, 5])
+STROKES: dict[str, Callable[[Any], object]] = {
+    "paint": lambda layer: layer.paint((1, 700, 20), 1),
+    "erase": lambda layer: layer.paint((2, 30, 20), 0),
+    "fill": lambda layer: layer.fill((2, 30, 20), 4),
+    "set": lambda layer: layer.data_setitem(PLACES, 4),
+    "written": lambda layer: _write(layer, 40),
+    "written, much": lambda layer: _write(layer, 900),
+}
+
+
+def _write(layer: Any, rows: int) -> None:
+    mask = np.zeros(layer.data.shape, bool)
+    mask[1, :rows] = True
+    write_labels(layer, mask, layer.data[mask], np.full(mask.sum(), 9, np.uint16))
+
+
+@pytest.mark.parametrize("how", STROKES)
+def test_a_stroke_says_which_strips_it_changed(how: str) -> None:
+    data = np.zeros((3, 1000, 130), np.uint16)
+    data[2, :100] = 3
+    layer, told = Labels(data), []
+    layer.brush_size = 20
+    viewer = ViewerModel()
+    viewer.add_layer(layer)
+    viewer.dims.set_current_step(0, 2)
+    layer.events.paint.connect(lambda event: told.append(event.value))
+    before = data.copy()
+    STROKES[how](layer)
+    changed = strips_with(before != layer.data)
+    found = [strips_of_stroke(data.shape, stroke) for stroke in told]
+    assert changed and set().union(*found) == changed
+
+
+def test_a_stroke_of_an_unknown_kind_may_have_changed_everything() -> None:
+    assert strips_of_stroke((3, 4, 5), None) is None
+    assert strips_of_stroke((3, 4, 5), [("somewhere", 0, 1)]) is None
+    assert strips_of_stroke((3, 4, 5), [(([9], [0], [0]), 0, 1)]) is None
 
 
 def test_vertex_arrays_are_switched_off(make_napari_viewer: Callable[..., Any]) -> None:

@@ -21,7 +21,8 @@ from napari_gaussproto.core.labels.class_table import (
     rename_class,
     reorder_classes,
 )
-from napari_gaussproto.core.labels.corrections import PREDICTED, Corrections
+from napari_gaussproto.core.labels.codes import PREDICTED
+from napari_gaussproto.core.labels.corrections import Corrections
 from napari_gaussproto.widgets.train.annotation.annotation_layer import brush_for
 from napari_gaussproto.widgets.train.labelling.class_list import KEY
 from tests.core.builders import two_tone
@@ -287,8 +288,9 @@ def _assert_known(train: Any, labels: list[Any]) -> None:
     for annotation, expected in zip(train.annotations.open, labels, strict=True):
         assert np.array_equal(annotation.labels, expected)
         assert annotation.painted == tuple(np.unique(expected[expected > 0]) - 1)
-        assert np.array_equal(annotation.snapshot, annotation.record.codes)
-        assert not np.shares_memory(annotation.snapshot, annotation.record.codes)
+        assert np.array_equal(annotation.snapshot.codes, annotation.record.codes)
+        pieces = annotation.snapshot.pieces
+        assert not any(np.shares_memory(piece, annotation.record.codes) for piece in pieces)
         assert annotation.layer.data is annotation.record.codes
         result = train.state.results.get(annotation.image)
         below = np.zeros_like(expected) if result is None else result.segmentation.labels
@@ -302,18 +304,18 @@ def test_what_was_drawn_stays_for_whoever_holds_it_or_a_part_of_it(train: Any, i
     layer = draw(train, 1)
     annotation = train.annotations.open[0]
     whole = annotation.snapshot
-    part, first = whole[10:].ravel(), whole.copy()
+    part, first = whole.pieces[0][10:].ravel(), whole.codes
     layer.paint((30, 30), 2)
     annotation.settle()
-    assert annotation.snapshot is not whole and np.array_equal(whole, first)
+    assert annotation.snapshot is not whole and np.array_equal(whole.codes, first)
     del whole
     for place in (40, 50, 60):
-        second = annotation.snapshot[20:, ::2]  # of which the whole has no other name
+        second = annotation.snapshot.pieces[0][20:, ::2]  # of which the whole has no other name
         kept = second.copy()
         layer.paint((place, 30), 2)
         annotation.settle()
         assert np.array_equal(second, kept) and np.array_equal(part, first[10:].ravel())
-        assert annotation.snapshot[place, 30] == 2 and annotation.painted == (0, 1)
+        assert annotation.snapshot.codes[place, 30] == 2 and annotation.painted == (0, 1)
 
 
 def test_a_change_that_nobody_looks_at_takes_no_memory_of_the_size_of_the_photograph(
@@ -332,8 +334,8 @@ def test_a_change_that_nobody_looks_at_takes_no_memory_of_the_size_of_the_photog
     annotation.change_classes(annotation.classes, lambda rows: rows + 1, (1,), (None, same))
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert (annotation.snapshot == 2).all() and annotation.painted == (1,)
-    assert most < annotation.snapshot.nbytes / 2
+    assert (annotation.snapshot.codes == 2).all() and annotation.painted == (1,)
+    assert most < annotation.record.codes.nbytes / 2
 
 
 def test_a_change_of_a_shorter_table_than_labels_have_changes_nothing(

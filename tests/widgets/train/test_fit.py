@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_gaussproto.core.labels.amount import Amount
 from napari_gaussproto.core.labels.class_table import add_class, reorder_classes
-from napari_gaussproto.core.labels.corrections import PREDICTED
+from napari_gaussproto.core.labels.codes import PREDICTED
 from napari_gaussproto.core.model.maps import MapRole
 from napari_gaussproto.core.model.model_file import load_model_file, save_model
 from napari_gaussproto.core.training.pyramid import encode_pyramid

@@ -6,14 +6,15 @@ first touch can be the longest part of it: in a virtual machine 2 ms for each MB
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 # So many pixels are a strip, or one row if that is longer.
-_PIXELS = 1 << 16
+PIXELS = 1 << 16
 
 
 def strips(*arrays: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], ...]]:
@@ -22,10 +23,55 @@ def strips(*arrays: npt.NDArray[Any]) -> Iterator[tuple[npt.NDArray[Any], ...]]:
     The arrays have one shape. What is written into a strip is written into its array.
     """
     *leading, height, width = arrays[0].shape
-    rows = max(1, _PIXELS // max(1, width))
+    rows = _rows(width)
     for plane in np.ndindex(*leading):
         for top in range(0, height, rows):
             yield tuple(array[plane][top : top + rows] for array in arrays)
+
+
+def n_strips(shape: Sequence[int]) -> int:
+    """How many strips an array (..., H, W) has."""
+    *leading, height, width = shape
+    return math.prod(leading) * -(-height // _rows(width))
+
+
+def numbered_strips(
+    numbers: Iterable[int] | None, *arrays: npt.NDArray[Any]
+) -> Iterator[tuple[Any, ...]]:
+    """Some strips of arrays (..., H, W), or with None all, each with its number before it."""
+    if numbers is None:
+        for number, found in enumerate(strips(*arrays)):
+            yield number, *found
+        return
+    *leading, height, width = arrays[0].shape
+    rows = _rows(width)
+    each = -(-height // rows)
+    for number in numbers:
+        plane, top = np.unravel_index(number // each, leading), number % each * rows
+        yield number, *(array[plane][top : top + rows] for array in arrays)
+
+
+def strips_at(shape: Sequence[int], *places: npt.NDArray[np.integer[Any]]) -> set[int]:
+    """Numbers of the strips of an array (..., H, W) that hold pixels.
+
+    Parameters
+    ----------
+    *places : ndarray of int
+        The places of pixels along all axes but the last, of shapes that fit each other.
+    """
+    *leading, height, width = shape
+    rows = _rows(width)
+    plane = np.ravel_multi_index(places[:-1], leading) if leading else 0
+    return set(np.unique(plane * -(-height // rows) + places[-1] // rows).tolist())
+
+
+def strips_with(mask: npt.NDArray[np.bool_]) -> set[int]:
+    """Numbers of the strips in which any pixel of a mask (..., H, W) is."""
+    return {number for number, (strip,) in enumerate(strips(mask)) if strip.any()}
+
+
+def _rows(width: int) -> int:
+    return max(1, PIXELS // max(1, width))
 
 
 def is_same(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> bool:

@@ -11,7 +11,7 @@ because there is nothing else that could disagree with them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,15 +20,13 @@ import numpy.typing as npt
 
 from napari_gaussproto.core.base.config import SegmentationClass
 from napari_gaussproto.core.base.errors import EditError
-from napari_gaussproto.core.base.strips import strips, values_in
+from napari_gaussproto.core.base.strips import numbered_strips, strips
 from napari_gaussproto.core.imaging.masks import Mask, component_at
 from napari_gaussproto.core.labels.check import Labels, check_labels
 from napari_gaussproto.core.labels.class_table import label_colors, label_names
+from napari_gaussproto.core.labels.codes import PREDICTED, Codes, Snapshot, labels_of
 
-# Added to a class' label value where it is only predicted. Round, for status bars show codes.
-PREDICTED = 1000
 _NOTHING_PREDICTED = "Nothing is predicted here yet: fit or run a model first."
-Codes = npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True)
@@ -50,25 +48,6 @@ class CodeEdit:
     def __len__(self) -> int:
         """Number of changed pixels."""
         return len(self.old)
-
-
-def label_value_of(code: int) -> int:
-    """Label value (class index + 1) of the class that a code shows; 0 for none."""
-    return code - PREDICTED if code > PREDICTED else code
-
-
-def labels_of(codes: npt.NDArray[Any]) -> Labels:
-    """What a person labelled, (..., H, W): class index + 1, or 0 where nothing was."""
-    labels = np.empty(codes.shape, np.uint8)
-    for out, strip in strips(labels, codes):
-        np.multiply(strip, strip < PREDICTED, out=out, casting="unsafe")
-    return labels
-
-
-def painted_classes(codes: npt.NDArray[Any]) -> tuple[int, ...]:
-    """Indices of the classes that a person labelled, of codes (..., H, W), in order."""
-    values = values_in(np.asarray(codes, np.uint16))
-    return tuple(value - 1 for value in values if 0 < value < PREDICTED)
 
 
 def code_colors(classes: Sequence[SegmentationClass]) -> dict[int | None, str]:
@@ -239,16 +218,20 @@ class Corrections:
 
     # -- the prediction moves on -------------------------------------------------------------
 
-    def update(self, prediction: npt.NDArray[Any]) -> None:
+    def update(self, prediction: npt.NDArray[Any], numbers: Iterable[int] | None = None) -> None:
         """Show a newer prediction (..., H, W) wherever nothing is labelled; labels stay.
+
+        With ``numbers`` in these strips alone, as `strips` counts them; values are known to be
+        good then.
 
         Raises
         ------
         LabelError
             When its shape differs or a value can be no class.
         """
-        newer = check_labels(prediction, self.codes.shape)
-        for codes, predicted, values in strips(self.codes, self._predicted, newer):
+        newer = check_labels(prediction, self.codes.shape) if numbers is None else prediction
+        arrays = self.codes, self._predicted, newer
+        for _, codes, predicted, values in numbered_strips(numbers, *arrays):
             _code_predicted(values, predicted)
             _show(codes, predicted)
 
@@ -279,7 +262,9 @@ class Corrections:
             np.take(known, below, out=predicted, mode="clip")
             codes[...] = _laid(became(labels_of(codes)), predicted)
 
-    def settle(self, last: Codes, n_classes: int, *, everywhere: bool) -> tuple[bool, bool]:
+    def settle(
+        self, last: Snapshot, n_classes: int, numbers: Iterable[int] | None = None
+    ) -> tuple[bool, Snapshot]:
         """Show the prediction where codes were changed to what is neither a label nor predicted.
 
         An eraser leaves 0, and an undone stroke the prediction of its time. Call this after
@@ -288,26 +273,32 @@ class Corrections:
 
         Parameters
         ----------
-        last : (..., H, W) ndarray
+        last : Snapshot
             The codes when this was done last.
         n_classes : int
-        everywhere : bool
-            Look at all pixels, as there were more classes then.
+        numbers : iterable of int, optional
+            Strips that may have changed; all, if that is not known.
 
         Returns
         -------
-        corrected, changed : bool
-            Whether any pixel changed by this call, and since.
+        corrected : bool
+            Whether any pixel changed by this call.
+        now : Snapshot
+            The codes now: ``last`` itself if they are the same.
         """
-        corrected = changed = False
-        for codes, predicted, before in strips(self.codes, self._predicted, last):
-            if not everywhere and np.array_equal(codes, before):
+        corrected, changed = False, {}
+        fits = max(last.painted, default=-1) < n_classes
+        for number, codes, predicted in numbered_strips(numbers, self.codes, self._predicted):
+            before = last.pieces[number]
+            known = fits or max(last.painted_in(number), default=-1) < n_classes
+            if known and np.array_equal(codes, before):
                 continue
             unknown = _is_label(codes) & (codes > n_classes)
             codes[unknown] = 0
             corrected |= _show(codes, predicted) or bool(unknown.any())
-            changed |= not np.array_equal(codes, before)
-        return corrected, changed
+            if not np.array_equal(codes, before):
+                changed[number] = codes
+        return corrected, last.with_strips(changed) if changed else last
 
 
 @dataclass(frozen=True)
@@ -318,20 +309,17 @@ class ReadyLabels:
     ----------
     record : Corrections
         Without a prediction.
-    codes : (..., H, W) ndarray of uint16
-        A copy of its codes.
-    painted : tuple of int
-        Indices of the classes that are labelled.
+    codes : Snapshot
+        Its codes, and which classes are labelled there.
     """
 
     record: Corrections
-    codes: Codes
-    painted: tuple[int, ...]
+    codes: Snapshot
 
     @classmethod
     def none(cls, shape: tuple[int, ...]) -> ReadyLabels:
         """Of an image (..., H, W) on which nothing is labelled."""
-        return cls(Corrections.blank(shape), np.zeros(shape, np.uint16), ())
+        return cls(Corrections.blank(shape), Snapshot.blank(shape))
 
     @classmethod
     def of(cls, labels: Labels) -> ReadyLabels:
@@ -343,13 +331,14 @@ class ReadyLabels:
             When they can be none.
         """
         record = Corrections(np.zeros(np.shape(labels), np.uint8), labels)
-        codes = record.codes.copy()
-        return cls(record, codes, painted_classes(codes))
+        codes = Snapshot.of(record.codes)
+        _ = codes.painted  # is found here, and remembered
+        return cls(record, codes)
 
 
-def laid_over(codes: Codes, labels: Labels) -> CodeEdit:
+def laid_over(before: Snapshot, labels: Labels) -> CodeEdit:
     """The edit of codes (..., H, W) that sets labels (..., H, W) wherever there are some."""
-    return _change(codes, lambda before, given: _laid(given, before), labels)
+    return _change(before.codes, lambda codes, given: _laid(given, codes), labels)
 
 
 def _change(

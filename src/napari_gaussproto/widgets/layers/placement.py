@@ -14,6 +14,7 @@ from napari.utils.transforms import Affine
 from scipy.linalg import block_diag
 
 from napari_gaussproto.core.base.errors import ImageError
+from napari_gaussproto.core.labels.codes import Snapshot
 from napari_gaussproto.core.model.maps import OUTLINES, STACK, MapRole
 from napari_gaussproto.jobs.train_image import TrainImage
 from napari_gaussproto.widgets.layers.captions import PROTOTYPE_AXIS, captions
@@ -67,16 +68,14 @@ def channels_moved(array: Any, source: int, destination: int) -> Any:
     return np.moveaxis(array, source, destination)
 
 
-def train_image(
-    layer: Image, codes: npt.NDArray[np.uint16] | None = None, is_open: bool = True
-) -> TrainImage:
+def train_image(layer: Image, codes: Snapshot | None = None, is_open: bool = True) -> TrainImage:
     """An image layer and what is drawn on it, for a thread.
 
     Parameters
     ----------
     layer : Image
-    codes : (..., H, W) ndarray, optional
-        See `Corrections`; never changed again.
+    codes : Snapshot, optional
+        Codes (..., H, W), see `Corrections`.
     is_open : bool
         False when the layer was removed from the viewer.
     """

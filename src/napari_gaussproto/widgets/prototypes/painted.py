@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from napari_gaussproto.core.labels.corrections import PREDICTED
+from napari_gaussproto.core.labels.codes import PREDICTED
 from napari_gaussproto.widgets.shared.state import ImageResult
 from napari_gaussproto.widgets.shared.tags import annotations_of
 

@@ -107,7 +107,7 @@ class CorrectedView(QWidget):
             self._remove(chosen)
         found, labels = result.segmentation, _shown(result)
         if drawn is None and is_same(labels, found.labels):
-            self._cover.show_cover(chosen.name, found.cover, found.classes, found.data_share)
+            self._cover.show_cover(_name(result), found.cover, found.classes, found.data_share)
             return
         self._of = result
         order = (labels.copy(), found.classes, drawn)  # what is painted meanwhile is not half of it
@@ -120,7 +120,7 @@ class CorrectedView(QWidget):
             return
         if chosen is None or chosen is not result.source:
             return  # nothing is shown here of another image
-        name = f"{result.source.name}, {'with corrections' if found.is_drawn else 'as painted'}"
+        name = f"{_name(result)}, {'with corrections' if found.is_drawn else 'as painted'}"
         about = (found.cover, result.segmentation.classes, found.data_share)
         self._cover.show_cover(name, *about, counted="with a class")
         if found.is_drawn:
@@ -182,6 +182,11 @@ class CorrectedView(QWidget):
         layer = self._layers.pop(image, None)
         if layer is not None and layer in self._viewer.layers:
             self._viewer.layers.remove(layer)
+
+
+def _name(result: ImageResult) -> str:
+    planes = len(result.segmentation.planes)
+    return result.source.name + (f", all {planes} planes" if planes > 1 else "")
 
 
 def _shown(result: ImageResult) -> npt.NDArray[np.uint8]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QEvent, QRect, QTimer
-from qtpy.QtGui import QPainter, QPaintEvent
+from qtpy.QtGui import QPainter, QPaintEvent, QResizeEvent
 from qtpy.QtWidgets import (
     QAbstractButton,
     QAbstractSpinBox,
@@ -146,6 +146,19 @@ class WrappedLabel(QLabel):
         """See `QLabel.setText`."""
         self._said = text
         super().setText(_LONG.sub(_with_breaks, text))
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Ask for the height that the words need at this width.
+
+        Layouts around a label in a scrolled dock ask for it with other widths, and cut its lines.
+        """
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        if self.isVisible():
+            self.setMinimumHeight(max(0, self.heightForWidth(self.width())))
 
     def text(self) -> str:
         """As it was set."""

@@ -30,6 +30,8 @@ from qtpy.QtCore import QObject
 from qtpy.QtGui import QPaintDevice, QPainter
 from qtpy.QtWidgets import QWidget
 
+from napari_gaussproto.core.base.strips import strips_at, strips_with
+
 if TYPE_CHECKING:
     from napari.layers import Labels
     from napari.viewer import Viewer
@@ -68,6 +70,30 @@ def write_labels(
     layer.data[mask] = new
     remember((mask, old, new))
     layer.refresh()
+
+
+def strips_of_stroke(shape: Sequence[int], stroke: Any) -> set[int] | None:
+    """Which strips of labels (..., H, W) a stroke changed, by what napari's `paint` event says.
+
+    It is a list of what the undo remembers, which is not public: None where that is unknown.
+    """
+    found: set[int] = set()
+    try:
+        for atom in stroke:
+            where = getattr(atom, "slice_key", atom[0])
+            if isinstance(where, np.ndarray):
+                found |= strips_with(where)
+                continue
+            axes = [
+                np.arange(n)[at] if isinstance(at, slice) else at
+                for n, at in zip(shape, where, strict=True)
+            ]
+            open_axes = np.ix_(*axes[:-1]) if isinstance(where[-1], slice) else axes[:-1]
+            found |= strips_at(shape, *open_axes)
+    except (TypeError, ValueError, IndexError):
+        logger.debug("a stroke is told of in another way", exc_info=True)
+        return None
+    return found
 
 
 def reset_undo(layer: Labels) -> None:

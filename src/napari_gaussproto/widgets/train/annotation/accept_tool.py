@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from qtpy.QtCore import QObject
 
 from napari_gaussproto.core.base.errors import GaussProtoError
+from napari_gaussproto.core.labels.codes import Snapshot
 from napari_gaussproto.core.labels.corrections import CodeEdit, Corrections
 from napari_gaussproto.widgets.shared.job_queue import JobQueue
 from napari_gaussproto.widgets.shared.messages import Messages
@@ -103,7 +103,7 @@ class AcceptTool(QObject):
         place: tuple[int, ...],
         find: _Find,
         record: Corrections,
-        before: npt.NDArray[np.uint16],
+        before: Snapshot,
         found: CodeEdit | GaussProtoError,
     ) -> None:
         if self._queue.closed or not annotation.shown or annotation.record is not record:

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import QObject, Signal
 
+from napari_gaussproto.core.base.strips import n_strips, numbered_strips, strips_with
+from napari_gaussproto.core.imaging.masks import Mask
 from napari_gaussproto.core.imaging.orientation import upright
+from napari_gaussproto.core.labels.check import check_shape
+from napari_gaussproto.core.labels.codes import ALONE, Snapshot, label_value_of
 from napari_gaussproto.core.labels.corrections import (
     CodeEdit,
     Corrections,
     ReadyLabels,
     code_colors,
     code_names,
-    label_value_of,
-    painted_classes,
 )
 from napari_gaussproto.widgets.layers.following import follow_images
 from napari_gaussproto.widgets.layers.placement import (
     has_channels,
     pixels_of,
     placement,
+    plane_in_view,
 )
 from napari_gaussproto.widgets.shared.dock import Connections
 from napari_gaussproto.widgets.shared.tags import ANNOTATIONS, annotations_tag
-from napari_gaussproto.widgets.shared.workarounds import reset_undo, write_labels
+from napari_gaussproto.widgets.shared.workarounds import (
+    reset_undo,
+    strips_of_stroke,
+    write_labels,
+)
 from napari_gaussproto.widgets.shared.workers import single_shot
 
 if TYPE_CHECKING:
@@ -38,8 +46,6 @@ if TYPE_CHECKING:
     from napari_gaussproto.core.base.config import SegmentationClass
 
 Values = npt.NDArray[np.uint8]
-# References to an array that only an attribute refers to, with that of the question.
-_ALONE = 2
 _OPACITY = 0.8
 # Pixels of the brush on a photograph 1296 pixels long, and the range that napari's slider has.
 _BRUSH, _BRUSH_PER, _BRUSHES = 10, 1296, (4, 40)
@@ -47,6 +53,8 @@ _BRUSH, _BRUSH_PER, _BRUSHES = 10, 1296, (4, 40)
 CLASS_KEY, CLASS_KEYS = "Control", range(1, 10)
 # Milliseconds of rest after which a change that was no stroke (an undo) is noticed.
 _REST = 60
+# Strips that are looked at in one turn of the event loop: 8 megapixels.
+AT_ONCE = 128
 
 
 def label_shape(image: Image) -> tuple[int, ...]:
@@ -88,20 +96,22 @@ class AnnotationLayer(QObject):
         self.classes = tuple(classes)
         if ready is None:
             ready = ReadyLabels.none(label_shape(image))
-        self.record, self._memory = ready.record, ready.codes
-        self._last = self._memory.view()
-        # What is labelled, where it is known already.
-        self._painted: tuple[int, ...] | None = ready.painted
-        if prediction is not None:
-            self.record.update(prediction)
-            self._note(ready.painted)
+        self.record, self._last = ready.record, ready.codes
         self.layer: Labels | None = None
+        # Strips that may have changed since they were looked at, and a prediction with the
+        # strips below which it still has to be put. Both are done in turns of the event loop.
+        self._touched: set[int] = set()
+        self._below: tuple[npt.NDArray[np.uint8], list[int]] | None = None
+        self._has_changed = False
+        # Whether napari tells of something that is known already.
+        self._is_own = False
         # Whether the layer is being taken out by this plugin, and not by a person.
         self.hiding = False
         self._brush_size = brush_for(image)
-        self._settled_for = -1  # so many classes
         self._connections = Connections(self)
-        self._timer = single_shot(self, 0, self.settle)
+        self._timer = single_shot(self, 0, self._on_timer)
+        if prediction is not None:
+            self.set_prediction(prediction)
 
     @classmethod
     def of_layer(
@@ -115,7 +125,7 @@ class AnnotationLayer(QObject):
         """Go on with a layer that a former dock made; its undo stays."""
         found = cls(viewer, image, classes, parent)
         found.record = Corrections.of_codes(layer.data)
-        found._note()
+        found._last = Snapshot.of(found.record.codes)
         found._use_layer(layer)
         return found
 
@@ -194,10 +204,22 @@ class AnnotationLayer(QObject):
     # -- what changes ------------------------------------------------------------------------
 
     def _on_paint(self, event: Any = None) -> None:
+        if not self._is_own:
+            self._touched |= self._strips_of(getattr(event, "value", None))
         # After napari has finished with the stroke.
         self._timer.start(0)
 
+    def _strips_of(self, stroke: Any) -> set[int]:
+        found = strips_of_stroke(self.record.codes.shape, stroke)
+        return set(self._every_strip()) if found is None else found
+
+    def _every_strip(self) -> list[int]:
+        return list(range(n_strips(self.record.codes.shape)))
+
     def _on_set_data(self, event: Any = None) -> None:
+        if self._is_own:
+            return
+        self._touched.update(self._every_strip())
         if not self._timer.isActive():
             self._timer.start(_REST)
 
@@ -221,24 +243,67 @@ class AnnotationLayer(QObject):
             self.layer.colormap = code_colors(self.classes)
 
     def settle(self) -> None:
-        """Take note of what was drawn or undone since the last time."""
+        """Take note of all that was drawn, undone or predicted since the last time, at once."""
         self._timer.stop()
         self._rebind()
-        n_classes = len(self.classes)
-        everywhere = self._settled_for != n_classes
-        corrected, changed = self.record.settle(self._last, n_classes, everywhere=everywhere)
-        self._settled_for = n_classes
+        self._show_below()
+        self._look_at(None)
+        self._touched.clear()
+        self._tell()
+
+    def _on_timer(self) -> None:
+        """Take note of a part of what changed; the next turn of the event loop goes on."""
+        self._rebind()
+        part = sorted(self._touched)[:AT_ONCE]
+        self._touched.difference_update(part)
+        self._look_at(part)
+        if not self._touched:
+            if not part:
+                self._show_below(AT_ONCE)
+            self._tell()
+        if self._touched or self._below is not None:
+            self._timer.start(0)
+
+    def _look_at(self, numbers: Iterable[int] | None) -> None:
+        """Take note of strips, or of all."""
+        corrected, now = self.record.settle(self._last, len(self.classes), numbers)
+        self._has_changed |= now is not self._last
+        self._last = now
         if corrected:
             self._redraw()
-        if changed:
-            self._note()
+
+    def _tell(self) -> None:
+        if self._has_changed:
+            self._has_changed = False
             self.edited.emit()
+
+    def _show_below(self, most: int | None = None) -> None:
+        """Put a newer prediction below the labels, of so many strips or of all that are left."""
+        if self._below is None:
+            return
+        prediction, left = self._below
+        part, left = left[:most], left[most:] if most else []
+        self._below = (prediction, left) if left else None
+        self._look_at(part)  # so that no stroke is taken for something predicted
+        self.record.update(prediction, part)
+        strips = dict(numbered_strips(part, self.record.codes))
+        self._last = self._last.with_strips(strips, relabelled=False)
+        self._redraw()
 
     def _redraw(self) -> None:
         """Show the record as it is, without taking that for a change."""
         if self.layer is not None:
-            self.layer.refresh()
-            self._timer.stop()
+            with self._by_us():
+                self.layer.refresh()
+
+    @contextmanager
+    def _by_us(self) -> Iterator[None]:
+        """Meanwhile napari tells of what is known already."""
+        self._is_own = True
+        try:
+            yield
+        finally:
+            self._is_own = False
 
     def _rebind(self) -> None:
         """Make the record the layer's array again, after another one was put there."""
@@ -248,23 +313,25 @@ class AnnotationLayer(QObject):
         fits = layer.data.shape == codes.shape
         if fits:
             np.copyto(codes, np.asarray(layer.data).astype(np.uint16))
-        layer.data = codes
-        self._timer.stop()
+        with self._by_us():
+            layer.data = codes
         if not fits:
             self.refused.emit()
 
     def apply(self, edit: CodeEdit, *, later: bool = False) -> None:
         """Do an edit by the viewer, so that its undo knows it.
 
-        With ``later`` it is taken note of in the next turn of the event loop: for an edit of a
+        With ``later`` it is taken note of in the next turns of the event loop: for an edit of a
         whole photograph, both would hold it for too long.
         """
         if not len(edit):
             return
-        if self.layer is not None:
-            write_labels(self.layer, edit.mask, edit.old, edit.new)
-        else:
-            self.record.apply(edit)
+        with self._by_us():
+            if self.layer is not None:
+                write_labels(self.layer, edit.mask, edit.old, edit.new)
+            else:
+                self.record.apply(edit)
+        self._touched |= strips_with(edit.mask)
         if later:
             self._timer.start(0)
         else:
@@ -278,11 +345,27 @@ class AnnotationLayer(QObject):
         return len(edit)
 
     def set_prediction(self, prediction: npt.NDArray[np.uint8]) -> None:
-        """Put a newer prediction (..., H, W) below the labels; values as of `Corrections`."""
-        self.settle()
-        self.record.update(prediction)
-        self._note(self._painted)
-        self._redraw()
+        """Put a newer prediction (..., H, W) below the labels; values as of `Corrections`.
+
+        Of a stack, the plane in view has it at once, and the others in the next turns of the
+        event loop, or with `settle`.
+        """
+        check_shape(prediction, self.record.codes.shape)
+        self._below = prediction, self._in_view_first()
+        self._show_below(AT_ONCE)
+        self._tell()
+        if self._below is not None and not self._timer.isActive():
+            self._timer.start(0)
+
+    def _in_view_first(self) -> list[int]:
+        """All strips, those of the plane that the sliders show first."""
+        shape = self.record.codes.shape
+        each = n_strips(shape[-2:])
+        *leading, _, _ = shape
+        place = plane_in_view(self._viewer, self.image, leading)
+        plane = int(np.ravel_multi_index(place, leading)) if leading else 0
+        first = range(plane * each, (plane + 1) * each)
+        return [*first, *(n for n in self._every_strip() if n not in first)]
 
     def set_classes(self, classes: Sequence[SegmentationClass]) -> None:
         """Colours and names of the classes; their labels stay as they are."""
@@ -312,9 +395,11 @@ class AnnotationLayer(QObject):
         below : tuple
             What is predicted, (..., H, W), and what its values mean; see the same.
         """
+        self._below = None
         self.record.change_classes(became, *below)
-        self._note(painted)
-        self._settled_for = len(classes)
+        # Where nobody has the codes of before, their memory can be had again.
+        known = self._last if sys.getrefcount(self._last) <= ALONE else None
+        self._last = Snapshot.of(self.record.codes, painted, known)
         if self.layer is not None:
             reset_undo(self.layer)
             self._redraw()
@@ -328,32 +413,28 @@ class AnnotationLayer(QObject):
             codes = self.layer.data
         else:
             codes = np.ascontiguousarray(upright(self.record.codes, orientation))
+        below, self._below = self._below, None
         self.record = Corrections.of_codes(codes)
-        self._note()
-
-    def _note(self, painted: tuple[int, ...] | None = None) -> None:
-        """Keep a copy of the codes as they are now, and which classes are labelled, if known."""
-        codes = self.record.codes
-        # Each part of the former copy refers to its memory.
-        held = sys.getrefcount(self._last) > _ALONE or sys.getrefcount(self._memory) > _ALONE + 1
-        if held or self._memory.shape != codes.shape:
-            self._memory = codes.copy()
-        else:
-            np.copyto(self._memory, codes)
-        self._last = self._memory.view()  # by which others see that it is another copy
-        self._painted = painted
+        self._last = Snapshot.of(codes)
+        self._touched.clear()
+        if below is not None:
+            self.set_prediction(np.ascontiguousarray(upright(below[0], orientation)))
 
     @property
-    def snapshot(self) -> npt.NDArray[np.uint16]:
-        """Codes (..., H, W) as of the last `settle`; they never change while they are held."""
+    def snapshot(self) -> Snapshot:
+        """Codes (..., H, W) as of the last `settle`."""
         return self._last
 
     @property
     def painted(self) -> tuple[int, ...]:
         """Indices of the classes that are labelled here, as of the last `settle`."""
-        if self._painted is None:
-            self._painted = painted_classes(self._last)
-        return self._painted
+        return self._last.painted
+
+    @property
+    def corrected(self) -> Mask:
+        """(..., H, W) labelled pixels for which another class is predicted."""
+        self.settle()
+        return self.record.corrected
 
     @property
     def labels(self) -> npt.NDArray[np.uint8]:

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import repeat
 
 from qtpy.QtCore import QSize, Qt, Signal
-from qtpy.QtGui import QColor, QIcon, QKeyEvent, QKeySequence, QPaintEvent
+from qtpy.QtGui import QColor, QIcon, QKeyEvent, QKeySequence, QPaintEvent, QShowEvent
 from qtpy.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_gaussproto.core.base.config import SegmentationClass
@@ -129,6 +129,11 @@ class ClassList(QTableWidget):
         # Half a row more says that there is more below.
         height = rows * _ROW + (_ROW // 2 if self.rowCount() > _MOST else 0)
         self.setFixedHeight(height + 2 * self.frameWidth())
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Fit to the frame, which napari's theme gives it no earlier than now."""
+        super().showEvent(event)
+        self._fit()
 
     def _on_clicked(self, row: int, column: int) -> None:
         if column == COLOR:

@@ -14,6 +14,7 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QDialog, QWidget
 
 from napari_gaussproto.core.labels.class_table import extend_table, import_mask
+from napari_gaussproto.core.labels.codes import Snapshot
 from napari_gaussproto.core.labels.corrections import CodeEdit, laid_over
 from napari_gaussproto.io.masks import CodedMask, read_coded_mask
 from napari_gaussproto.io.reader import is_upright
@@ -112,7 +113,7 @@ class LabelImport(QObject):
         name: str,
         turned: bool,
         labels: npt.NDArray[np.uint8],
-        before: npt.NDArray[np.uint16],
+        before: Snapshot,
         edit: CodeEdit,
     ) -> None:
         annotation = self._annotations.find(image)

@@ -270,7 +270,7 @@ class LabelsController(QObject):
 
     def _show_corrections(self, on: bool) -> None:
         shown = self._annotations.open if on else []
-        self.overlay.show([(a.image, a.record.corrected) for a in shown])
+        self.overlay.show([(a.image, a.corrected) for a in shown])
 
     def close(self) -> None:
         """Take what was only a help off the canvas."""
