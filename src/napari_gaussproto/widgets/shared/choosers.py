@@ -36,7 +36,7 @@ def listed(card: ModelCard, *, in_use: bool = True) -> str:
     A fitted one by its name; others beside the file that they came from.
     """
     if not in_use:
-        return f"{card.name}, where fits begin"
+        return f"{card.name}, the start"
     return card.name if card.name == card.fitted_name else f"{card.name}, in use"
 
 

@@ -62,7 +62,7 @@ def test_after_a_run_of_the_segment_dock_a_fit_goes_on_from_its_model(
     quick(train, qtbot)
     assert train.fits.beginning.base is before
     # The next one begins there too, though another model is in use now.
-    assert shown(train) == "known, where fits begin" and train.state.model is not before
+    assert shown(train) == "known, the start" and train.state.model is not before
     # Whoever chooses what is chosen changes nothing and is told nothing.
     beginning, said, made = train.fits.beginning, train.status.text(), train.state.model
     choose(train, shown(train))
