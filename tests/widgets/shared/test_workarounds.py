@@ -70,6 +70,22 @@ def test_a_stroke_of_an_unknown_kind_may_have_changed_everything() -> None:
     assert strips_of_stroke((3, 4, 5), [(([9], [0], [0]), 0, 1)]) is None
 
 
+def test_a_stroke_of_pixels_counted_from_the_end_says_its_strips() -> None:
+    stroke = [((np.array([1, -1]), np.array([-1, 0]), np.array([2, 2])), 0, 1)]
+    data = np.zeros((3, 1000, 500), np.uint16)
+    data[stroke[0][0]] = 1
+    assert strips_of_stroke(data.shape, stroke) == strips_with(data > 0)
+    assert strips_of_stroke((1000, 500), [((np.array([-1]), np.array([2])), 0, 1)]) == {7}
+
+
+def test_a_stroke_across_planes_covers_each_of_their_strips() -> None:
+    # As many planes as rows, of one column.
+    where = (slice(0, 8), slice(126, 134), 3)
+    data = np.zeros((8, 1000, 500), np.uint16)
+    data[where] = 1
+    assert strips_of_stroke(data.shape, [(where, 0, 1)]) == strips_with(data > 0)
+
+
 def test_vertex_arrays_are_switched_off(make_napari_viewer: Callable[..., Any]) -> None:
     viewer = make_napari_viewer(show=True)
     state_of(viewer)

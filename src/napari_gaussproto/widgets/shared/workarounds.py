@@ -21,6 +21,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
+from operator import index
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakMethod, ref
 
@@ -84,12 +85,12 @@ def strips_of_stroke(shape: Sequence[int], stroke: Any) -> set[int] | None:
             if isinstance(where, np.ndarray):
                 found |= strips_with(where)
                 continue
-            axes = [
-                np.arange(n)[at] if isinstance(at, slice) else at
-                for n, at in zip(shape, where, strict=True)
-            ]
-            open_axes = np.ix_(*axes[:-1]) if isinstance(where[-1], slice) else axes[:-1]
-            found |= strips_at(shape, *open_axes)
+            if any(isinstance(at, slice) for at in where):
+                each = (at if isinstance(at, slice) else [index(at)] for at in where)
+                places = np.ix_(*(np.arange(n)[at] for n, at in zip(shape, each, strict=True)))
+            else:  # of single pixels; they may be counted from the end of an axis
+                places = tuple(np.arange(n)[at] for n, at in zip(shape, where, strict=True))
+            found |= strips_at(shape, *places[:-1])
     except (TypeError, ValueError, IndexError):
         logger.debug("a stroke is told of in another way", exc_info=True)
         return None

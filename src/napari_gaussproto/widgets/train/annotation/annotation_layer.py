@@ -124,7 +124,7 @@ class AnnotationLayer(QObject):
     ) -> AnnotationLayer:
         """Go on with a layer that a former dock made; its undo stays."""
         found = cls(viewer, image, classes, parent)
-        found.record = Corrections.of_codes(layer.data)
+        found.record = Corrections.of_codes(np.asarray(layer.data, np.uint16))
         found._last = Snapshot.of(found.record.codes)
         found._use_layer(layer)
         return found
@@ -408,11 +408,11 @@ class AnnotationLayer(QObject):
 
     def turn(self, orientation: int) -> None:
         """Follow a photograph that was turned, and its layers with it."""
+        if not self.shown:
+            self._let_go()  # of a layer that was removed: it did not turn
         self._timer.stop()
-        if self.shown and self.layer is not None:
-            codes = self.layer.data
-        else:
-            codes = np.ascontiguousarray(upright(self.record.codes, orientation))
+        turned = upright(self.record.codes, orientation) if self.layer is None else self.layer.data
+        codes = np.ascontiguousarray(turned, np.uint16)
         below, self._below = self._below, None
         self.record = Corrections.of_codes(codes)
         self._last = Snapshot.of(codes)
