@@ -184,9 +184,8 @@ def tune_job(request: FitRequest, tune: TuneRequest, *, clock: Clock) -> Steps:
         finally:
             release_memory(base.device)
     at_once = learned.model is base or learned.model is tune.in_use
-    # A quick fit to the same strokes as the last one is no other model.
-    same = tune.in_use is not None and not learned.steps and _equal(tune.in_use, learned.model)
-    model = tune.in_use if same and tune.in_use is not None else learned.model
+    same = in_use is not None and not learned.steps and _stays(request, in_use, learned.model)
+    model = in_use if same and in_use is not None else learned.model
     view = yield from _view(request, model)
     miou, places = learned.validation_miou, labelled_places(request)
     said = {"steps": learned.steps, "minutes": tune.minutes, LOOKS: learned.looks, **tune.semi}
@@ -205,6 +204,16 @@ def tune_job(request: FitRequest, tune: TuneRequest, *, clock: Clock) -> Steps:
         images=len({image.key for image, _, _ in places}),
         lost=lost,
     )
+
+
+def _stays(request: FitRequest, in_use: PrototypeSegmenter, refit: PrototypeSegmenter) -> bool:
+    """Whether the model in use stays where training led to nothing.
+
+    It does where a quick fit to the same strokes is no other model; and where the training went on
+    from it, as after going back to a version, if it was fitted to strokes and knows every class.
+    """
+    went_on = request.start.model is in_use and in_use.card.strokes is not None
+    return (went_on and not unknown_classes(in_use)) or _equal(in_use, refit)
 
 
 def _equal(a: PrototypeSegmenter, b: PrototypeSegmenter) -> bool:

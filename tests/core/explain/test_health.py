@@ -71,7 +71,9 @@ def test_impure(model: PrototypeSegmenter) -> None:
     found = health(model)
     assert found[0][0].title == "mixed patches"
     assert found[3][0].title == "its patches are soil"
-    assert "8 of its 8" in found[3][0].meaning
+    assert "8 of its 8 nearest training patches are labelled" in found[3][0].meaning
+    model.prototypes[3].patch_labels = np.array([0])
+    assert "1 of its 1 nearest training patches is labelled" in health(model)[3][0].meaning
     assert kinds(edits.reassign(model, 3, 0))[3] == []
 
 

@@ -227,6 +227,8 @@ def test_a_model_that_is_right_stays_as_it_is(
 ) -> None:
     again = fitted_to([start[1]], [STROKES], fitted.model).model
     assert torch.equal(again.layer.mean, fitted.model.layer.mean)
+    name = f"{start[0].card.name}, fitted"
+    assert again.card.name == fitted.model.card.name == name  # not fitted twice
     alone = np.where(STROKES == 2, 2, 0)
     one = fitted_to([start[1]], [alone], fitted.model)
     assert len(one.model.prototypes) == 2 and accuracy(one, TRUTH) > 0.9

@@ -168,8 +168,10 @@ def test_no_order_of_actions_loses_labels(
     actions = [drawing.paint] * 4 + [drawing.undo, drawing.redo, drawing.predict] * 2
     actions += [drawing.fill, drawing.accept, drawing.replace, drawing.remove, drawing.hold]
     actions += [drawing.change_classes, drawing.look, drawing.turn]
-    for _ in range(STEPS):
+    for step in range(STEPS):
         drawing.random.choice(actions)()
+        if step % 4 == 0:
+            qtbot.waitUntil(drawing.check)
         if drawing.random.random() < 0.3:
             QCoreApplication.processEvents()
     qtbot.waitUntil(drawing.check)

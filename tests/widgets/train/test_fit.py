@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,17 @@ from napari_gaussproto.widgets.segment.dock import SegmentWidget
 from napari_gaussproto.widgets.train.fitting.curve_log import HELD_OUT
 from tests.core.builders import tiny_model, two_tone
 from tests.widgets.docks import by_role
-from tests.widgets.train_dock import WAIT, click, draw, fitted, quick, settled, stroke, tune
+from tests.widgets.train_dock import (
+    WAIT,
+    click,
+    draw,
+    fitted,
+    judge_by,
+    quick,
+    settled,
+    stroke,
+    tune,
+)
 
 
 def another_annotated(train: Any, viewer: Any, image: Any) -> Any:
@@ -127,13 +136,6 @@ def test_a_fit_waits_for_two_classes_and_says_so(train: Any, image: Any, qtbot: 
     assert not train.quick.isEnabled() and train.status.text() == f"{only}."
 
 
-def judge_by(monkeypatch: Any, figures: Iterator[float]) -> None:
-    """Let these be the figures on the strokes that are set aside, and nothing else be asked."""
-    measure = "napari_gaussproto.core.measure"
-    monkeypatch.setattr(f"{measure}.evaluation.mean_iou", lambda confusion: next(figures))
-    monkeypatch.setattr(f"{measure}.agreement.ALIKE", 0.0)
-
-
 def test_fine_tune_shows_curves_and_adds_a_version(
     train: Any, image: Any, qtbot: Any, monkeypatch: Any
 ) -> None:
@@ -155,61 +157,6 @@ def test_too_few_strokes_are_told(train: Any, image: Any, qtbot: Any) -> None:
     with qtbot.waitSignal(train.messages.warned, timeout=WAIT) as said:
         tune(train, qtbot, 2)
     assert "too few strokes" in said.args[0]
-
-
-def test_what_was_kept_instead_of_a_fine_tune_is_called_so(
-    train: Any, viewer: Any, image: Any, qtbot: Any, monkeypatch: Any
-) -> None:
-    draw(train, 3)
-    judge_by(monkeypatch, (1 / n for n in count(2)))  # no number of steps is better than none
-    tune(train, qtbot)
-    settled(train, qtbot)
-    assert "the quick fit is kept" in train.status.text()
-    assert train.version_panel.versions[0].what == "quick fit"
-    assert by_role(viewer, "labels")[0].metadata["napari-gaussproto"]["fit"] == "quick fit"
-    beginning = train.fits.beginning
-    assert beginning.base is not beginning.made  # the next fit begins where this one did
-
-
-def test_a_fine_tune_that_did_no_good_leaves_everything_as_it_was(
-    train: Any, viewer: Any, image: Any, qtbot: Any, monkeypatch: Any
-) -> None:
-    draw(train, 3)
-    quick(train, qtbot)
-    settled(train, qtbot)
-    model, versions = train.state.model, train.version_panel.versions
-    judge_by(monkeypatch, (1 / n for n in count(2)))
-    tune(train, qtbot)
-    settled(train, qtbot)
-    assert train.status.text().startswith("Fine-tuning made labels that were set aside no better")
-    assert "It took" in train.status.text() and "Fine-tuned in" not in train.status.text()
-    assert train.state.model is model and train.fits.model is model
-    assert train.version_panel.versions == versions
-    # With strokes that the quick fit did not know, it is another one.
-    stroke(train, 2, seed=9)
-    tune(train, qtbot)
-    settled(train, qtbot)
-    assert train.state.model is not model
-    assert [v.what for v in train.version_panel.versions] == ["quick fit", "quick fit"]
-
-
-def test_stop_before_anything_was_better_keeps_the_quick_fit(
-    train: Any, image: Any, qtbot: Any, monkeypatch: Any
-) -> None:
-    draw(train, 3)
-    judge_by(monkeypatch, (n / 1000 for n in count(1)))
-    train.budget.unit.setCurrentText("steps")
-    train.budget.amount.setValue(5000)
-    with qtbot.waitSignal(train.fits.progressed, timeout=WAIT):
-        click(train.budget.start)
-    qtbot.waitUntil(lambda: bool(train.curves.log.losses), timeout=WAIT)
-    fitted(train, qtbot, lambda: click(train.budget.stop))
-    said = train.status.text()
-    assert "stopped before labels that were set aside were any better" in said
-    # Neither the figure of the trial, nor that more strokes are needed for one.
-    assert "mIoU" not in said and "eight strokes" not in said
-    settled(train, qtbot)
-    assert [v.what for v in train.version_panel.versions] == ["quick fit"]
 
 
 def test_stop_before_the_training_begins_changes_nothing(

@@ -109,7 +109,8 @@ def _impure(model: PrototypeSegmenter, prototype: Prototype) -> Iterator[Mark]:
         yield Mark(
             "impure",
             f"its patches are {name}",
-            f"{counts[other]} of its {len(labels)} nearest training patches are labelled "
+            f"{counts[other]} of its {len(labels)} nearest training patches "
+            f"{'is' if counts[other] == 1 else 'are'} labelled "
             f"“{name}”, not “{own}”.",
             f"If the patches show {name}, give it to that class or turn it off.",
         )

@@ -17,6 +17,8 @@ from napari_gaussproto import __version__
 from napari_gaussproto.core.base.config import LARGEST_PHOTO, ModelConfig
 
 _PACKAGES = ("napari-gaussproto", "torch", "timm", "numpy", "scikit-learn", "safetensors")
+# Ends the name of a model that was fitted to strokes and has no file that names it.
+_FITTED = ", fitted"
 
 
 def package_versions() -> dict[str, str]:
@@ -129,6 +131,11 @@ class ModelCard(BaseModel):
         """Its name, and which state of it this is: that of the last fit or edit, by its time."""
         times = [str(entry["when"]) for entry in self.history if "when" in entry]
         return f"model {self.name}, as of {_minute(times[-1] if times else self.created)}"
+
+    @property
+    def fitted_name(self) -> str:
+        """What a model is called that a fit to strokes made of this one."""
+        return f"{self.name.removesuffix(_FITTED)}{_FITTED}"
 
     def log(self, what: str, **details: object) -> None:
         """Append what was done to the log, with details of types that JSON knows."""

@@ -221,6 +221,7 @@ def quick_fit_steps(
     describe(fitted, cells, images, patches=_PATCHES)
     # A photograph like those of the strokes is new to the start, and not to this model.
     fitted.familiarity = None
+    fitted.card.name = fitted.card.fitted_name
     fitted.card.log_training(
         "quick fit",
         images=len(images),

@@ -231,7 +231,7 @@ class PrototypesWidget(Dock):
         model = self.state.model
         if model is None:
             return
-        start = f"{model.card.name}-edited.safetensors"
+        start = f"{model.card.name.replace(', ', '-')}-edited.safetensors"
         name, _ = QFileDialog.getSaveFileName(self, "Save model", start, "Models (*.safetensors)")
         if not name:
             return

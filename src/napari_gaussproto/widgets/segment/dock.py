@@ -45,7 +45,7 @@ from napari_gaussproto.widgets.segment.large_panel import LargePanel
 from napari_gaussproto.widgets.segment.likelihood_panel import LikelihoodPanel
 from napari_gaussproto.widgets.segment.maps_panel import MapsPanel
 from napari_gaussproto.widgets.segment.measure_panel import MeasurePanel
-from napari_gaussproto.widgets.shared.choosers import ImageChooser, ModelChooser
+from napari_gaussproto.widgets.shared.choosers import ImageChooser, ModelChooser, listed
 from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.forms import (
     NOTHING_RUNS,
@@ -421,7 +421,7 @@ class SegmentWidget(Dock):
     def _on_model_in_use(self, model: PrototypeSegmenter) -> None:
         """Offer a model that was fitted here, and is in no file yet."""
         key = self.state.model_key
-        name = f"{model.card.name}, fitted" if key is not None and is_fitted(key) else None
+        name = listed(model.card) if key is not None and is_fitted(key) else None
         if name != self.models.current:
             self.models.offer_current(name)
             self._on_model()

@@ -22,12 +22,22 @@ if TYPE_CHECKING:
     from napari.layers import Image
     from napari.viewer import Viewer
 
-    from napari_gaussproto.core.model.card import ModelSummary
+    from napari_gaussproto.core.model.card import ModelCard, ModelSummary
     from napari_gaussproto.core.model.segmenter import PrototypeSegmenter
 
 _INFO = "What this model is, what it was trained on, and how good it is"
 _NO_CARD = "A new model has no card that says what it is before it is fitted"
 _OPEN = "Open a model file…"
+
+
+def listed(card: ModelCard, *, in_use: bool = True) -> str:
+    """What a list calls a model that need not be in a file.
+
+    A fitted one by its name; others beside the file that they came from.
+    """
+    if not in_use:
+        return f"{card.name}, the start"
+    return card.name if card.name == card.fitted_name else f"{card.name}, in use"
 
 
 class ImageChooser(QComboBox):

@@ -17,7 +17,7 @@ from napari_gaussproto.widgets.layers.following import leave_hidden_labels, show
 from napari_gaussproto.widgets.layers.offers.channels import ChannelsOffer
 from napari_gaussproto.widgets.layers.offers.outlines_switch import OutlinesSwitch
 from napari_gaussproto.widgets.layers.offers.upright_offer import UprightOffer
-from napari_gaussproto.widgets.shared.choosers import ImageChooser
+from napari_gaussproto.widgets.shared.choosers import ImageChooser, listed
 from napari_gaussproto.widgets.shared.dock import Dock
 from napari_gaussproto.widgets.shared.forms import (
     NOTHING_RUNS,
@@ -329,6 +329,8 @@ class TrainWidget(Dock):
         """Another model to begin with."""
         path, model = self.start.path, self._in_use() if self.start.goes_on else None
         self._untouched = False
+        if self.fits.begins_so(self.start.start(), goes_on=self.start.goes_on):
+            return
         self._left = self._left or self.fits.model is not None
         if model is not None:
             self.fits.go_on_from(model)
@@ -352,7 +354,7 @@ class TrainWidget(Dock):
     def _show_start(self, event: object = None) -> None:
         """Say where the next fit begins, also where no choice of the person's led there."""
         model = self._in_use()
-        name = None if model is None else model.card.name
+        name = None if model is None else listed(model.card, in_use=model is self.state.model)
         self.start.show_in_use(name, goes_on=self.fits.going_on is not None)
 
     def _take_classes(self, classes: Sequence[SegmentationClass]) -> None:

@@ -83,13 +83,13 @@ def test_the_start_that_tells_strokes_better_is_proposed(
     assert train.proposal.button.toolTip() == "What was fitted before is kept in Versions"
     with qtbot.waitSignal(train.fits.fitted, timeout=WAIT):
         click(train.proposal.button)
-    assert shown(train) == NEW and train.state.model.card.name == "grid model"
+    assert shown(train) == NEW and train.state.model.card.name == "grid model, fitted"
     assert not said(train)
     # Choosing the former one again takes it back, and it is not proposed a second time.
     train.start.choose_path(blind)
     quick(train, qtbot)
     qtbot.wait(1500)
-    assert train.state.model.card.name == "blind" and not train.proposal.runner.busy
+    assert train.state.model.card.name == "blind, fitted" and not train.proposal.runner.busy
     assert not offers(train)
 
 

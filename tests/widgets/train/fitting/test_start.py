@@ -62,7 +62,13 @@ def test_after_a_run_of_the_segment_dock_a_fit_goes_on_from_its_model(
     quick(train, qtbot)
     assert train.fits.beginning.base is before
     # The next one begins there too, though another model is in use now.
-    assert shown(train) == "known, in use" and train.state.model is not before
+    assert shown(train) == "known, the start" and train.state.model is not before
+    # Whoever chooses what is chosen changes nothing and is told nothing.
+    beginning, said, made = train.fits.beginning, train.status.text(), train.state.model
+    choose(train, shown(train))
+    assert train.fits.beginning is beginning and train.status.text() == said
+    quick(train, qtbot)
+    assert train.fits.beginning.base is before and train.state.model is not made
     train.close_work()
 
 
@@ -79,8 +85,13 @@ def test_a_new_model_that_is_chosen_instead_begins_anew(
     quick(train, qtbot)
     assert not train.start.model.info.isEnabled() and train.start.model.summary() is None
     assert dock.models.combo.currentText() == "grid model, fitted"
-    assert dock.models.info.isEnabled() and dock.models.summary().card.name == "grid model"
-    assert train.state.model.card.name == "grid model" and len(train.state.model.prototypes) == 2
+    assert dock.models.info.isEnabled()
+    assert dock.models.summary().card.name == "grid model, fitted"
+    made = train.state.model
+    assert made.card.name == "grid model, fitted" and len(made.prototypes) == 2
+    assert entries(train)[0] == "grid model, fitted"
+    choose(train, NEW)  # it is chosen already
+    assert train.fits.model is made
     assert shown(train) == NEW and train.start.options.isVisibleTo(train)
     train.close_work()
 
@@ -109,7 +120,7 @@ def test_fits_to_more_strokes_begin_anew_and_after_a_fine_tune_they_go_on(
     assert shown(train) == NEW and train.fits.going_on is None
     tune(train, qtbot, 2)
     assert train.fits.going_on is train.state.model
-    assert shown(train) == "grid model, in use"
+    assert shown(train) == "grid model, fitted"
 
 
 def test_after_going_back_to_a_version_that_is_the_start(
@@ -124,7 +135,7 @@ def test_after_going_back_to_a_version_that_is_the_start(
     older = train.version_panel.versions[-1]
     with qtbot.waitSignal(train.fits.used, timeout=60_000):
         train.versions.revert(older.id)
-    assert shown(train) == "grid model, in use" and train.fits.going_on is train.state.model
+    assert shown(train) == "grid model, fitted" and train.fits.going_on is train.state.model
     qtbot.waitUntil(lambda: not train.busy, timeout=60_000)
     choose(train, NEW)
     assert train.fits.going_on is None and train.fits.model is None
@@ -155,7 +166,7 @@ def test_strokes_of_one_class_correct_a_fitted_model(
     stroke(train, 1)
     assert train.quick.isEnabled() and not train.budget.start.isEnabled()
     quick(train, qtbot)
-    assert "Fitted" in train.status.text() and train.state.model.card.name == "known"
+    assert "Fitted" in train.status.text() and train.state.model.card.name == "known, fitted"
     assert train.quick.isEnabled()  # the next one begins there, too
     train.start.choose_new()
     assert not train.quick.isEnabled() and "paint another class" in train.quick.toolTip()

@@ -259,6 +259,25 @@ def test_an_accuracy_says_that_it_is_over_the_strokes_of_its_version() -> None:
     assert "does not say" not in version_html(aside, {})
 
 
+def test_a_figure_flatters_where_the_start_knows_strokes(panel: VersionPanel) -> None:
+    accuracy = {"held-out accuracy": 0.64}
+    shipped = version("s", what="start", strokes=0)
+    first, again = version("a", "s", measures=accuracy), version("b", "a", measures=accuracy)
+    edited = version("e", "b", what="edit", strokes=0)
+    tuned = version("f", "e", measures={"held-out mIoU": 0.7})
+    bare = version("g", "a")
+    panel.set_versions([shipped, first, again, edited, tuned, bare], "f")
+    items = [panel.tree.item_of(id) for id in "abfg"]
+    assert [item.measure for item in items] == [
+        "held-out accuracy .64 on its 12 strokes",
+        "held-out accuracy .64 on strokes seen before",
+        "held-out mIoU .70 on strokes seen before",
+        "–",
+    ]
+    flatters = ["rather too high" in item.toolTip(0) for item in items]
+    assert flatters == [False, True, True, False]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

@@ -30,7 +30,7 @@ from napari_gaussproto.widgets.train.annotation.annotation_layer import label_sh
 from napari_gaussproto.widgets.train.annotation.annotation_set import AnnotationSet
 from napari_gaussproto.widgets.train.fitting.beginning import Beginning
 from napari_gaussproto.widgets.train.fitting.closed_pixels import ClosedPixels
-from napari_gaussproto.widgets.train.fitting.sentences import JUDGEMENTS, Fitted, Kind, Phase
+from napari_gaussproto.widgets.train.fitting.sentences import Fitted, Kind, Phase, judged_sentence
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -136,6 +136,12 @@ class FitController(QObject):
     def going_on(self) -> PrototypeSegmenter | None:
         """The model that the next fit goes on from; None where it begins as was chosen."""
         return self.beginning.going_on(self._state.model)
+
+    def begins_so(self, start: Start, *, goes_on: bool) -> bool:
+        """Whether the next fit begins so already: with this start, or going on from a model."""
+        if goes_on or self.going_on is not None:
+            return goes_on and self.going_on is not None
+        return self.beginning.chosen == start
 
     @property
     def knows_a_class(self) -> bool:
@@ -329,7 +335,7 @@ class FitController(QObject):
         if there and not self._show(done.made, work.image, result):
             done = replace(done, away=work.image.name)
         if result.judgement and not result.judgement.startswith("stopped"):
-            self._messages.warn(JUDGEMENTS[result.judgement])
+            self._messages.warn(judged_sentence(result))
         self.fitted.emit(done)
         if not there:
             self._messages.tell("The image was removed or changed meanwhile; the model is fitted.")

@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 Kind = Literal["quick fit", "fine-tune", "prediction"]
 Phase = Literal["idle", "fitting", "running", "paused", "finishing"]
 
+_KEPT = "the quick fit is kept"
 # What the strokes or photographs that were set aside say, and what a person may do about it.
 JUDGEMENTS: dict[Judgement, str] = {
     "too few strokes": "There are too few strokes to set some aside: no IoU can be given, and the "
     "last weights are kept. Draw at least two strokes of a class.",
     "no gain": "Fine-tuning made labels that were set aside no better, or changed what the quick "
-    "fit was sure of, so the quick fit is kept. More strokes, on more images, help.",
-    "stopped": "It was stopped before labels that were set aside were any better, so the quick "
-    "fit is kept.",
+    f"fit was sure of, so {_KEPT}. More strokes, on more images, help.",
+    "stopped": f"It was stopped before labels that were set aside were any better, so {_KEPT}.",
     "stopped at once": "It was stopped before the training began, so the model is as it was.",
     "astray": "Training went astray and was ended; what was good before is kept. Labels that "
     "contradict each other lead to this: look them through.",
-    "right already": "Labels that were set aside were right without it, so the quick fit is "
-    "kept. Paint where it is wrong, then fine-tune.",
+    "right already": "Labels that were set aside were right without it, so "
+    f"{_KEPT}. Paint where it is wrong, then fine-tune.",
 }
 _STOPPED = " It was stopped; what it had learned is kept."
 _NOT_JUDGED = (
@@ -66,6 +66,12 @@ def begins_with(name: str | None, *, kept: bool) -> str:
     return f"The next fit begins with {start}.{versions}"
 
 
+def judged_sentence(result: FitResult) -> str:
+    """What labels that were set aside say about a fine-tune; empty where it gained."""
+    said = JUDGEMENTS[result.judgement] if result.judgement else ""
+    return said.replace(_KEPT, "the model in use stays") if result.kept else said
+
+
 def fitted_sentence(fitted: Fitted) -> str:
     """What was done, what came of it, and what a person may do about it."""
     result = fitted.result
@@ -77,7 +83,7 @@ def fitted_sentence(fitted: Fitted) -> str:
     at_once = result.judgement == "stopped at once"
     told += "" if result.measures or at_once or fitted.made != "quick fit" else _NOT_JUDGED
     done = f"{_DONE[fitted.kind]} in {told}"
-    judged = f" {JUDGEMENTS[result.judgement]}" if result.judgement else ""
+    judged = f" {judged_sentence(result)}" if result.judgement else ""
     if fitted.made != fitted.kind:
         # It led to nothing: what a person must know comes first.
         done, judged = judged.strip(), f" It took {told}"

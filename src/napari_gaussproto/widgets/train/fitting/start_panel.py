@@ -171,13 +171,12 @@ class StartPanel(QWidget):
         self._on_model()
 
     def show_in_use(self, name: str | None, *, goes_on: bool) -> None:
-        """Offer the model in use, and say whether the next fit goes on from it.
+        """Offer a model by what it is called, and say whether the next fit goes on from it.
 
         This is no choice of the person: nothing is emitted.
         """
-        offered = None if name is None else f"{name}, in use"
-        if (offered, goes_on) != (self.model.current, self.goes_on):
-            self.model.offer_current(offered, choose=goes_on)
+        if (name, goes_on) != (self.model.current, self.goes_on):
+            self.model.offer_current(name, choose=goes_on)
         if self.goes_on and not goes_on:
             if isinstance(self._chosen, Path):
                 self.model.choose_path(self._chosen)

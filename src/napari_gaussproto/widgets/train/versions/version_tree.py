@@ -26,6 +26,7 @@ from napari_gaussproto.widgets.train.versions.version_words import (
     ago,
     beside,
     folded,
+    starts_informed,
     version_html,
 )
 
@@ -38,13 +39,14 @@ _MOST, _FEWEST = 5, 2
 class VersionItem(QTreeWidgetItem):
     """A version in the tree, which may stand for several live fits."""
 
-    def __init__(self, row: Row, names: dict[str, str], current: bool) -> None:
+    def __init__(self, row: Row, known: dict[str, Version], current: bool) -> None:
         version = row.version
         super().__init__([version.name])
         self.version, self.live, self.current = version, row.live, current
-        self.setToolTip(0, version_html(version, names))
+        self.setToolTip(0, version_html(version, known))
+        self.measure = beside(version, informed=starts_informed(version, known))
         self.setFlags(self.flags() | Qt.ItemFlag.ItemIsEditable)
-        spoken = f"{version.name}, {self.made}, {beside(version)}"
+        spoken = f"{version.name}, {self.made}, {self.measure}"
         self.setData(0, Qt.ItemDataRole.AccessibleTextRole, spoken)
 
     @property
@@ -105,13 +107,13 @@ class VersionTree(QTreeWidget):
             self._late = (versions, current)
             return
         chosen, place = self.selected(), self.verticalScrollBar().value()
-        names = {version.id: version.name for version in versions}
+        known = {version.id: version for version in versions}
         rows = folded(versions, current)
         versions = [row.version for row in rows]
         self.blockSignals(True)  # until the choice is what it was
         self.clear()
         self._items = {
-            row.version.id: VersionItem(row, names, row.version.id == current) for row in rows
+            row.version.id: VersionItem(row, known, row.version.id == current) for row in rows
         }
         self._plant(versions)
         self.expandAll()
@@ -252,7 +254,7 @@ class _RowDelegate(QStyledItemDelegate):
         bold = option.font
         bold.setBold(item.current)
         painter.save()
-        upper = (0, version.name, beside(version), 255)
+        upper = (0, version.name, item.measure, 255)
         lower = (1, item.made, ago(version.created), 150)
         for row, left, right, alpha in (upper, lower):
             line = QRect(box.left(), box.top() + row * half, box.width(), half)

@@ -20,6 +20,10 @@ _OWN_STROKES = (
     "It is over the strokes of this version: of versions with other strokes it does not say which "
     "is better. New strokes are mostly where a fit is wrong, and lower it"
 )
+_SEEN = (
+    "Its start has learned from strokes already and may know those that judge it, so the figure "
+    "is rather too high: versions that began elsewhere are not worse for a lower one"
+)
 
 
 def main_measure(measures: Mapping[str, float]) -> str:
@@ -29,9 +33,19 @@ def main_measure(measures: Mapping[str, float]) -> str:
     return NO_MEASURE if name is None else f"{name} {short(measures[name])}"
 
 
-def beside(version: Version) -> str:
-    """What stands beside a version: its measure, and over which strokes the accuracy is."""
+def starts_informed(version: Version, known: Mapping[str, Version]) -> bool:
+    """Whether a version began with one that had learned from strokes, maybe edited since."""
+    start = known.get(version.parent or "")
+    while start is not None and start.what == "edit":
+        start = known.get(start.parent or "")
+    return start is not None and start.strokes > 0
+
+
+def beside(version: Version, *, informed: bool = False) -> str:
+    """What stands beside a version: its measure, and over which strokes that is."""
     measure = main_measure(version.measures)
+    if informed and measure != NO_MEASURE:
+        return f"{measure} on strokes seen before"
     strokes = f" on its {counted(version.strokes, 'stroke')}"
     return measure + strokes if measure.startswith(ACCURACY) else measure
 
@@ -93,11 +107,12 @@ def ago(created: str, now: datetime | None = None) -> str:
     return then.date().isoformat()
 
 
-def version_html(version: Version, names: Mapping[str, str]) -> str:
-    """Everything about a version, for its tooltip; ``names`` of the others by id."""
+def version_html(version: Version, known: Mapping[str, Version]) -> str:
+    """Everything about a version, for its tooltip; ``known`` are the others by id."""
     lines = [f"<b>{escape(version.name)}</b> · {escape(version.what)}"]
     if version.parent is not None:
-        lines.append(f"From {escape(names.get(version.parent, 'a version that was deleted'))}")
+        start = known.get(version.parent)
+        lines.append(f"From {escape(start.name) if start else 'a version that was deleted'}")
     lines.append(f"{counted(version.strokes, 'stroke')} on {counted(version.images, 'image')}")
     lines.append(f"Took {_took(version.seconds)}, {_local(version.created)}")
     for name, value in version.measures.items():
@@ -109,6 +124,8 @@ def version_html(version: Version, names: Mapping[str, str]) -> str:
         lines.append(_UNKNOWN)
     elif measure.startswith(ACCURACY):
         lines.append(_OWN_STROKES)
+    if measure != NO_MEASURE and starts_informed(version, known):
+        lines.append(_SEEN)
     told = ((key, value) for key, value in _flat(version.settings) if key not in (LIVE, LOOKS))
     settings = ", ".join(f"{key} {value}" for key, value in told)
     if settings:
